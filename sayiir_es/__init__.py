@@ -1,0 +1,1 @@
+"""Durable Python workflows whose only truth is a log of Avro events on Kafka."""

@@ -1,0 +1,1 @@
+"""The pure core: graph, commands, events, decide and evolve. No I/O, no clock."""

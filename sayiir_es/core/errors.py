@@ -1,0 +1,221 @@
+"""Every error class of the package.
+
+Each has a stable `code`, says whether trying again can help (`retriable`), and has a
+page `docs/errors/<code>.md`. Messages read `expected X, but Y`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+# --- the classes that users of `sayiir` know ------------------------------------------
+
+
+class WorkflowError(RuntimeError):
+    """A workflow could not be started, resumed or completed.
+
+    Operator action: read the message; it names the instance and what was expected.
+    """
+
+    code: ClassVar[str] = "workflow"
+    retriable: ClassVar[bool] = False
+
+
+class TaskError(WorkflowError):
+    """A task of a run without persistence failed.
+
+    Operator action: read the traceback in the message; the user's function raised it.
+    """
+
+    code: ClassVar[str] = "task"
+
+
+class BackendError(WorkflowError):
+    """The log could not be reached, or refused the command.
+
+    Operator action: check that a worker runs and that the log answers.
+    """
+
+    code: ClassVar[str] = "backend"
+    retriable: ClassVar[bool] = True
+
+
+class InstanceAlreadyExistsError(WorkflowError):
+    """An instance of that id exists and the conflict policy is `fail`.
+
+    Operator action: none; choose another id or another conflict policy.
+    """
+
+    code: ClassVar[str] = "already_exists"
+
+
+class DeserializationError(WorkflowError):
+    """Bytes did not decode to what a construct expects.
+
+    Operator action: look at the producer of the value that the message shows.
+    """
+
+    code: ClassVar[str] = "deserialization"
+
+
+# --- the log --------------------------------------------------------------------------
+
+
+class LogError(BackendError):
+    """What a log adapter raises.
+
+    Operator action: see the code of the subclass.
+    """
+
+    code: ClassVar[str] = "log"
+
+
+class LogUnavailableError(LogError):
+    """The log does not answer.
+
+    Operator action: check the address, the network, and that the brokers run.
+    """
+
+    code: ClassVar[str] = "log_unavailable"
+
+
+class UncertainAppendError(LogError):
+    """Nobody knows whether the batch landed; it may still land later.
+
+    Operator action: none; the owner claims again and reads what landed.
+    """
+
+    code: ClassVar[str] = "uncertain_append"
+
+
+class BatchTooLargeError(LogError):
+    """The log refused a batch for its size; nothing was written.
+
+    Operator action: raise the topic's `max.message.bytes` or lower the payload limit.
+    """
+
+    code: ClassVar[str] = "batch_too_large"
+    retriable: ClassVar[bool] = False
+
+
+class OffsetGoneError(LogError):
+    """The next offset is no longer, or not yet, in the log.
+
+    Operator action: the log lost records, or a store is of another log; see the page.
+    """
+
+    code: ClassVar[str] = "offset_gone"
+    retriable: ClassVar[bool] = False
+
+
+class UnsafeLogError(LogError):
+    """A setting of the log could lose history, or it is not the log that it was.
+
+    Operator action: set what the message names, then start again.
+    """
+
+    code: ClassVar[str] = "unsafe_log"
+    retriable: ClassVar[bool] = False
+
+
+# --- reading the truth ----------------------------------------------------------------
+
+
+class HistoryError(WorkflowError):
+    """The events of a partition cannot be folded further; the partition stops.
+
+    Operator action: do not skip; run a build that knows the event, or find the forger.
+    """
+
+    code: ClassVar[str] = "history"
+
+
+class UnknownEventError(HistoryError):
+    """An event of a kind or schema version that this build does not know.
+
+    Operator action: deploy a build at least as new as the one that wrote it.
+    """
+
+    code: ClassVar[str] = "unknown_event"
+
+
+class ForgedEventError(HistoryError):
+    """A record on the events topic that no owner can have written.
+
+    Operator action: take away write access of whoever wrote it; keep the evidence.
+    """
+
+    code: ClassVar[str] = "forged_event"
+
+
+class HoleInHistoryError(HistoryError):
+    """The fold was given an offset that does not follow the one before.
+
+    Operator action: report it; the store is rebuilt from the log at the next start.
+    """
+
+    code: ClassVar[str] = "hole_in_history"
+
+
+class LogWentBackwardsError(HistoryError):
+    """The log ends before what was acknowledged: it lost records.
+
+    Operator action: see `unclean.leader.election.enable` and `acks`; restore the log.
+    """
+
+    code: ClassVar[str] = "log_went_backwards"
+
+
+class DecodeError(WorkflowError):
+    """Bytes are not what the contract says: the message names the expectation.
+
+    Operator action: for a command, look at its producer; it is on the dead letters.
+    """
+
+    code: ClassVar[str] = "decode"
+
+
+class EncodeError(WorkflowError):
+    """A value cannot be written as a payload; the message names its type.
+
+    Operator action: return JSON-able values from tasks.
+    """
+
+    code: ClassVar[str] = "encode"
+
+
+# --- ownership and stores -------------------------------------------------------------
+
+
+class FencedError(WorkflowError):
+    """Another process claimed the partition; nothing of this owner counts any more.
+
+    Operator action: none, unless it happens often: see `sessions` in the manual.
+    """
+
+    code: ClassVar[str] = "fenced"
+    retriable: ClassVar[bool] = True
+
+
+class StoreError(WorkflowError):
+    """A snapshot store cannot be used; it is rebuilt from the log.
+
+    Operator action: none; when it repeats, look at the disk.
+    """
+
+    code: ClassVar[str] = "store"
+    retriable: ClassVar[bool] = True
+
+
+class CommandRefusedError(BackendError):
+    """The owner read the command and refused it; `rejection` is its stable code.
+
+    Operator action: none; the sender asked for what cannot be.
+    """
+
+    code: ClassVar[str] = "command_refused"
+    retriable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, rejection: str) -> None:
+        super().__init__(message)
+        self.rejection = rejection

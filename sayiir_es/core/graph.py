@@ -1,0 +1,116 @@
+"""The workflow graph as data: nodes, chains, and where a path stands in them.
+
+A *chain* is a tuple of nodes that follow one another. A fork is always followed by its
+join, an ordinary task node. Nothing here holds a function: functions are looked up by
+(definition, path) where they run, so deciding, audits and pages need the graph only.
+
+Theory of operation: a *path* names a node from the root (`fork/branch/task`); inside a
+loop's body the loop's segment carries the iteration (`loop_0@3/step`). `Graph.place`
+takes such a path, forgets the iterations, and answers with the node and its
+neighbourhood. Durations are whole milliseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+OnMaxName: TypeAlias = Literal["fail", "exit_with_last"]
+OnTimeout: TypeAlias = Literal["null", "fail"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """When a failed attempt is tried again: at most `max_retries` times.
+
+    The delay before retry k (k = 1, 2, …) is
+    `floor(initial_delay_ms × backoff_multiplier^(k−1))`, at most `max_delay_ms`;
+    `jitter` (0 … 1) shortens it by up to that share.
+    """
+
+    max_retries: int
+    initial_delay_ms: int = 1000
+    backoff_multiplier: float = 2.0
+    max_delay_ms: int | None = None
+    jitter: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskNode:
+    """One call of a user function; also the join behind a fork."""
+
+    id: str
+    timeout_ms: int | None = None
+    retry: Retry | None = None
+    version: str | None = None
+    priority: int | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DelayNode:
+    """A durable pause of `duration_ms`; its input passes through."""
+
+    id: str
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalNode:
+    """A wait for a signal by name; `timeout_ms` None waits for ever."""
+
+    id: str
+    signal: str
+    timeout_ms: int | None = None
+    on_timeout: OnTimeout = "null"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """A chain with the name it has in its container: join key or route key."""
+
+    name: str
+    chain: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForkNode:
+    """Branches that run side by side; the next node of the chain is the join."""
+
+    id: str
+    branches: tuple[Branch, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteNode:
+    """One of `branches` runs, chosen by a key function; `default` takes the rest."""
+
+    id: str
+    keys: tuple[str, ...]
+    branches: tuple[Branch, ...]
+    default: tuple[Node, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopNode:
+    """`body` runs until it says done, at most `max_iterations` times."""
+
+    id: str
+    body: tuple[Node, ...]
+    max_iterations: int = 10
+    on_max: OnMaxName = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildNode:
+    """Another workflow's chain, run in place; `workflow` is its name."""
+
+    id: str
+    workflow: str
+    chain: tuple[Node, ...]
+
+
+Node: TypeAlias = (
+    TaskNode | DelayNode | SignalNode | ForkNode | RouteNode | LoopNode | ChildNode
+)
+"""Closed: `match` over it ends in `assert_never`."""

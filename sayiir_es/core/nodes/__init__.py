@@ -1,0 +1,1 @@
+"""One module per construct: its build checks, its decisions, its folds, its status."""

@@ -1,0 +1,224 @@
+"""The log port: an ordered, partitioned, append-only log behind one small interface.
+
+Three adapters pass one conformance suite: `kafka`, `embedded` (one SQLite file) and
+`memory`. Everything above speaks only this module's words.
+
+What an adapter promises:
+
+* A batch lands whole or not at all, at consecutive offsets, behind all that landed
+  before it. Offsets of a partition start at 0 and never fall.
+* `Appender.append` returns the offset of the batch's first record after the log has
+  made it durable. When the outcome is unknown it raises `UncertainAppendError`; the
+  batch may then still land at any later time, and the appender is dead.
+* A reader yields every record from its start on, in order, as chunks without a hole
+  between them; a gap inside a chunk is one that the log itself reports (control records
+  of a foreign transaction, records of an aborted one).
+* A read below the first kept offset raises `OffsetGoneError`: nothing is skipped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+
+class Topic(Enum):
+    """The topics of an app, by role; the value is the suffix of the Kafka name."""
+
+    COMMANDS = "commands"
+    EVENTS = "events"
+    DEAD_LETTERS = "dead-letters"
+    DEFINITIONS = "definitions"
+    ATTEMPTS = "attempts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRecord:
+    """A record to be written. Headers are pairs, in order; names may repeat."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A record as it stands in a partition. `timestamp_ms` is the log's own."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    timestamp_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """What a partition holds from `start` up to, not including, `end`.
+
+    `gaps` names the stretches [first, past) inside it where the log reports that no
+    record is for us; every other offset has its record.
+    """
+
+    start: int
+    end: int
+    records: Sequence[Record]
+    gaps: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogIdentity:
+    """What tells one log from another: compared with what stores and records say.
+
+    `topics` maps a role's value to the id the log gave that topic when it was made.
+    """
+
+    cluster_id: str
+    partitions: int
+    topics: Mapping[str, str]
+
+
+@runtime_checkable
+class Appender(Protocol):
+    """Writes batches to one partition of the events topic, one at a time.
+
+    It belongs to one claim: a new claim takes a fresh appender.
+    """
+
+    async def append(self, batch: Sequence[NewRecord]) -> int:
+        """Append one batch and return its first record's offset.
+
+        Raises:
+            UncertainAppendError: the batch may or may not land, now or later.
+            BatchTooLargeError: the log refused its size; nothing was written.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of it; never waits for the log."""
+        ...
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """Reads one partition of one topic from an offset on."""
+
+    async def read(self, *, max_wait_s: float) -> Chunk | None:
+        """Return what follows, or None when nothing came within `max_wait_s`.
+
+        Raises:
+            OffsetGoneError: the next offset is below the first kept one, or above the
+                end of the log.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Stop reading."""
+        ...
+
+
+class Log(Protocol):
+    """An app's log: its topics with their partitions."""
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions `commands` and `events` have."""
+        ...
+
+    @property
+    def max_batch_bytes(self) -> int:
+        """The largest batch that `append` takes, in bytes of keys, values, headers."""
+        ...
+
+    async def open(self, *, create: bool) -> LogIdentity:
+        """Connect, create all topics if none exists and `create`, check them.
+
+        Raises:
+            LogUnavailableError: nothing answers.
+            UnsafeLogError: a setting could lose history, the partition count is not
+                the recorded one, or some topics are missing; says what to set.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give back connections and files."""
+        ...
+
+    async def appender(self, partition: int) -> Appender:
+        """A fresh appender for one partition of `events`."""
+        ...
+
+    async def reader(self, topic: Topic, partition: int, offset: int) -> Reader:
+        """A reader that begins at `offset`; `commands` as read_committed gives them."""
+        ...
+
+    async def start_offset(self, topic: Topic, partition: int) -> int:
+        """The first kept offset."""
+        ...
+
+    async def end_offset(self, topic: Topic, partition: int) -> int:
+        """One above the last record that a reader is given."""
+        ...
+
+    async def produce(
+        self, topic: Topic, partition: int, record: NewRecord
+    ) -> int:
+        """Write one record outside the claim rule and return its offset.
+
+        For commands, dead letters, definitions and attempts; never for events.
+
+        Raises:
+            LogUnavailableError: it was not acknowledged; it may still land.
+            BatchTooLargeError: the log refused its size; nothing was written.
+        """
+        ...
+
+    async def __aenter__(self) -> Log: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """What the group lets this process try to own.
+
+    `epoch` grows with every answer of the group that confirms the assignment;
+    `fresh_at_s` is the monotonic time at which the heartbeat that confirmed it last was
+    *sent*; `lapses` counts what makes rule 7 necessary: a session timeout without an
+    answered heartbeat, a new member id, a paused process.
+    """
+
+    partitions: frozenset[int]
+    epoch: int
+    fresh_at_s: float
+    lapses: int
+
+
+class Membership(Protocol):
+    """Who may try to own what (liveness only: the claim decides)."""
+
+    async def join(self) -> None:
+        """Ask to be given partitions."""
+        ...
+
+    async def leave(self) -> None:
+        """Give all back; returns when the group knows."""
+        ...
+
+    def current(self) -> Assignment:
+        """The assignment as it is known now."""
+        ...
+
+    async def changed(self, since_epoch: int) -> Assignment:
+        """Wait until `partitions` or `lapses` differ from those at `since_epoch`."""
+        ...

@@ -1,0 +1,1 @@
+"""Bytes to values and back: Avro events, Avro and JSON commands, payload codecs."""
