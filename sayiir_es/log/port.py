@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import TracebackType
 
 
 class Topic(Enum):
@@ -165,9 +164,7 @@ class Log(Protocol):
         """One above the last record that a reader is given."""
         ...
 
-    async def produce(
-        self, topic: Topic, partition: int, record: NewRecord
-    ) -> int:
+    async def produce(self, topic: Topic, partition: int, record: NewRecord) -> int:
         """Write one record outside the claim rule and return its offset.
 
         For commands, dead letters, definitions and attempts; never for events.
@@ -177,15 +174,6 @@ class Log(Protocol):
             BatchTooLargeError: the log refused its size; nothing was written.
         """
         ...
-
-    async def __aenter__(self) -> Log: ...
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
