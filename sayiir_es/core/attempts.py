@@ -1,0 +1,158 @@
+"""What is decided about attempts: outcomes, slots, deadlines, and lost owners.
+
+The attempt token is (run, path, attempt). An outcome counts only while a cursor awaits
+exactly that; anything else is answered by `OutcomeRejected` with a reason: `foreign`
+(never handed out), `second` (that node has ended), `late` (it was, and is no more).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.definitions import Definitions, graph_of
+from sayiir_es.core.events import OutcomeRejected
+from sayiir_es.core.graph import TaskNode
+from sayiir_es.core.nodes import task
+from sayiir_es.core.outcomes import Outcome, SlotTaken
+from sayiir_es.core.rows import (
+    TERMINAL,
+    Awaiting,
+    Broken,
+    Cursor,
+    Ended,
+    Header,
+    Rows,
+    chain_of,
+    cursor,
+    cursors,
+)
+from sayiir_es.core.settle import is_held, order, settle
+
+if TYPE_CHECKING:
+    from sayiir_es.core.definition import Graph
+    from sayiir_es.core.draft import Draft
+
+
+def answer_outcome(draft: Draft, outcome: Outcome, definitions: Definitions) -> None:
+    """Record an outcome if its attempt is awaited; else say why it does not count."""
+    known = draft.header
+    reason = why_not_due(draft.rows, known, outcome, draft.now_ms)
+    if reason is not None:
+        if known is not None:
+            draft.emit(
+                OutcomeRejected(
+                    path=outcome.path, attempt=outcome.attempt, reason=reason
+                ),
+                run=outcome.run,
+            )
+        return
+    draft.graph = graph_of(draft.rows, definitions)
+    task.record(draft, task_at(draft.graph, outcome.path), outcome)
+    settle(draft)
+
+
+def why_not_due(
+    rows: Rows, known: Header | None, outcome: Outcome, now_ms: int
+) -> str | None:
+    """Why an outcome does not count: `foreign`, `second` or `late`; None if it does."""
+    if known is None or outcome.run > known.run:
+        return "foreign"
+    if outcome.run < known.run or known.phase in TERMINAL:
+        return "late"
+    standing = cursor(rows, chain_of(outcome.path))
+    if standing is None:
+        return "foreign"
+    wait = standing.wait
+    if standing.path != outcome.path:
+        return "late"
+    if isinstance(wait, Ended | Broken):
+        return "second"
+    if not isinstance(wait, Awaiting) or outcome.attempt > wait.attempt:
+        return "foreign"
+    if outcome.attempt < wait.attempt:
+        return "late"
+    if task.is_withdrawn(known, wait):
+        return "late"
+    return "foreign" if wait.not_before > now_ms else None
+
+
+def task_at(graph: Graph, path: str) -> TaskNode | None:
+    """The task at `path`; None where another kind of node awaits an attempt."""
+    place = graph.place(path)
+    if place is None or not isinstance(place.node, TaskNode):
+        return None
+    return place.node
+
+
+def time_out(draft: Draft, known: Header, standing: Cursor, wait: Awaiting) -> None:
+    """The awaited attempt's deadline has passed: it has failed, as by an error."""
+    assert draft.graph is not None
+    node = task_at(draft.graph, standing.path)
+    name = node.id if node is not None else standing.path
+    outcome = Outcome(
+        instance_id=draft.instance_id,
+        run=known.run,
+        path=standing.path,
+        attempt=wait.attempt,
+        result="failed",
+        error_type="timeout",
+        error=task.timeout_text(name, wait.timeout_ms or 0),
+        timed_out=True,
+    )
+    task.record(draft, node, outcome)
+
+
+def take_slot(draft: Draft, slot: SlotTaken, definitions: Definitions) -> None:
+    """An attempt has its slot; record what must stand before its function runs."""
+    known = draft.header
+    wait = task.awaiting(draft.rows, slot.path)
+    if (
+        known is None
+        or wait is None
+        or known.run != slot.run
+        or wait.attempt != slot.attempt
+        or known.phase != "running"
+        or is_held(known)
+    ):
+        return
+    draft.cause = f"owed:{task.due_since(known, wait)}"
+    draft.graph = graph_of(draft.rows, definitions)
+    node = task_at(draft.graph, slot.path)
+    if node is not None:
+        task.begin(draft, node, slot.path, restart=slot.restart)
+
+
+def take_over(draft: Draft, definitions: Definitions) -> None:
+    """A new owner finds running attempts that nobody runs any more."""
+    known = draft.header
+    if known is None or known.phase != "running":
+        return
+    graph = draft.graph = graph_of(draft.rows, definitions)
+    standing = sorted(
+        (order(graph, found.path), found.path, found.wait)
+        for _, found in cursors(draft.rows)
+        if isinstance(found.wait, Awaiting)
+        and task.is_running(known, found.wait, draft.now_ms)
+    )
+    for _, path, wait in standing:
+        expired = wait.deadline_at is not None and wait.deadline_at <= draft.now_ms
+        if known.cancel is not None or (known.pause is not None and not expired):
+            task.withdraw(draft, path)
+        elif wait.restarts >= draft.limits.max_restarts and not is_held(known):
+            task.record(draft, task_at(graph, path), _lost(draft, known, path, wait))
+    settle(draft)
+
+
+def _lost(draft: Draft, known: Header, path: str, wait: Awaiting) -> Outcome:
+    return Outcome(
+        instance_id=draft.instance_id,
+        run=known.run,
+        path=path,
+        attempt=wait.attempt,
+        result="failed",
+        error_type="worker_lost",
+        error=(
+            f"expected attempt {wait.attempt} to end, but it was begun "
+            f"{wait.restarts + 1} times and its worker was lost each time"
+        ),
+    )

@@ -1,0 +1,121 @@
+"""A decision in the making: events are stamped and folded as they are decided.
+
+Theory of operation. What follows in a decision depends on what came before it, so each
+event is folded into the staged rows at once, by the same `evolve` that a replay uses.
+Nothing is live before the log acknowledges the batch: the owner throws a draft away by
+dropping its staged rows. A draft that grew to its limit is *cut*: the rest is owed and
+comes as its own decision, before any other of that instance.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.events import (
+    CommandAcknowledged,
+    CommandRejected,
+    Event,
+    SignalReceived,
+    TaskCompleted,
+    WorkflowCompleted,
+    WorkflowStarted,
+)
+from sayiir_es.core.evolve import evolve
+from sayiir_es.core.limits import DEFAULT_LIMITS, Limits
+from sayiir_es.core.rows import Header, StagedRows, header
+
+if TYPE_CHECKING:
+    from sayiir_es.core.definition import Graph
+    from sayiir_es.core.events import Body
+
+EVENT_OVERHEAD_BYTES = 256
+"""What an event without payload takes in a batch, roughly, headers included."""
+
+
+class Draft:
+    """Collects the events of one decision about one instance."""
+
+    def __init__(
+        self,
+        rows: StagedRows,
+        *,
+        instance_id: str,
+        claim: int,
+        now_ms: int,
+        cause: str,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self.rows = rows
+        self.instance_id = instance_id
+        self.claim = claim
+        self.now_ms = now_ms
+        self.cause = cause
+        self.limits = limits
+        self.events: list[Event] = []
+        self.graph: Graph | None = None
+        self.touched: list[str] = []
+        """Chains whose cursor this decision changed, the next to look at last."""
+        self.cut = False
+        self._bytes = 0
+
+    @property
+    def header(self) -> Header | None:
+        """The instance's header as staged so far."""
+        return header(self.rows)
+
+    def emit(self, body: Body, *, run: int | None = None) -> Event:
+        """Decide one event: stamp it and fold it into the staged rows."""
+        known = header(self.rows)
+        event = Event(
+            claim=self.claim,
+            instance_id=self.instance_id,
+            run=run if run is not None else (known.run if known else 0),
+            sequence=(known.sequence if known else 0) + 1,
+            at=self.now_ms,
+            cause=self.cause,
+            body=body,
+        )
+        self.rows.changes.update(evolve(self.rows, event))
+        self._append(event)
+        return event
+
+    def answer(self, body: CommandRejected | CommandAcknowledged) -> None:
+        """Answer a command; without a trace where the instance does not exist."""
+        if header(self.rows) is not None:
+            self.emit(body)
+            return
+        self._append(
+            Event(
+                claim=self.claim,
+                instance_id=self.instance_id,
+                run=0,
+                sequence=0,
+                at=self.now_ms,
+                cause=self.cause,
+                body=body,
+            )
+        )
+
+    def full(self) -> bool:
+        """Whether the decision must be cut before its next opening or closing event."""
+        return bool(self.events) and (
+            len(self.events) >= self.limits.decision_events
+            or self._bytes >= self.limits.decision_bytes
+        )
+
+    def _append(self, event: Event) -> None:
+        self.events.append(event)
+        self._bytes += EVENT_OVERHEAD_BYTES + payload_bytes(event.body)
+
+
+def payload_bytes(body: Body) -> int:
+    """The size of what a user's codec made inside an event, in bytes."""
+    match body:
+        case TaskCompleted() | WorkflowCompleted():
+            return len(body.output)
+        case WorkflowStarted():
+            return len(body.input)
+        case SignalReceived():
+            return len(body.payload)
+        case _:
+            return 0

@@ -1,0 +1,178 @@
+"""Fold one event into the rows of its instance: the only meaning an event has.
+
+`evolve` is pure and total. It has no clock and no definition: time and names come from
+the event. The live state, a new owner's recovery, a projector and an audit all call it,
+so they cannot disagree. What an event of a construct does is told in its module under
+`nodes/`; this module dispatches and counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeAlias, assert_never
+
+from sayiir_es.core import lifecycle
+from sayiir_es.core.errors import UnknownEventError
+from sayiir_es.core.events import (
+    AttemptRestarted,
+    AttemptWithdrawn,
+    BranchCompleted,
+    CancelRequested,
+    ChildCompleted,
+    ChildStarted,
+    CommandAcknowledged,
+    CommandDeadLettered,
+    CommandForwarded,
+    CommandRejected,
+    DeadlineCleared,
+    DeadlineSet,
+    DelayElapsed,
+    DelayStarted,
+    Event,
+    ForkStarted,
+    LoopIterated,
+    LoopStarted,
+    OutcomeRejected,
+    PartitionClaimed,
+    PauseRequested,
+    PositionUpdated,
+    RetryRecorded,
+    RouteChosen,
+    SignalAwaited,
+    SignalConsumed,
+    SignalReceived,
+    SignalTimedOut,
+    TaskCompleted,
+    TaskFailed,
+    WorkflowCancelled,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowPaused,
+    WorkflowRetried,
+    WorkflowStarted,
+    WorkflowTerminated,
+    WorkflowUnpaused,
+)
+from sayiir_es.core.nodes import delay, signal, task
+from sayiir_es.core.rows import Changes, Header, Rows, header
+
+RunBody: TypeAlias = (
+    PartitionClaimed
+    | CommandForwarded
+    | CommandDeadLettered
+    | CommandRejected
+    | CommandAcknowledged
+    | WorkflowStarted
+    | CancelRequested
+    | PauseRequested
+    | WorkflowUnpaused
+    | WorkflowTerminated
+    | WorkflowPaused
+    | WorkflowCompleted
+    | WorkflowFailed
+    | WorkflowCancelled
+    | WorkflowRetried
+    | OutcomeRejected
+    | ForkStarted
+    | LoopStarted
+    | ChildStarted
+    | RouteChosen
+    | BranchCompleted
+    | LoopIterated
+    | ChildCompleted
+)
+
+NOBODY = Header(run=0, sequence=0, at=0, phase="unstarted")
+
+
+def evolve(rows: Rows, event: Event) -> Changes:
+    """The rows that the event changes, as they are behind it.
+
+    An event of the partition, and one without a sequence, changes no row.
+
+    Raises:
+        UnknownEventError: if this build cannot fold the kind.
+    """
+    if event.sequence == 0:
+        return {}
+    known = header(rows) or NOBODY
+    changes = _fold(rows, event, known)
+    if "h" not in changes:
+        changes["h"] = lifecycle.moved(known, event)
+    return changes
+
+
+def _fold(  # noqa: C901 (one case a kind)
+    rows: Rows, event: Event, known: Header
+) -> Changes:
+    body = event.body
+    match body:
+        case PositionUpdated():
+            return task.fold_position(event, body)
+        case TaskCompleted():
+            return task.fold_completed(rows, body)
+        case (
+            DeadlineSet() | DeadlineCleared() | AttemptWithdrawn() | AttemptRestarted()
+        ):
+            return task.fold_attempt(rows, event, body)
+        case RetryRecorded():
+            return task.fold_retry(rows, event, body)
+        case TaskFailed():
+            return task.fold_failed(rows, body)
+        case DelayStarted():
+            return delay.fold_started(body)
+        case DelayElapsed():
+            return delay.fold_elapsed(rows, body)
+        case SignalAwaited():
+            return signal.fold_awaited(event, body)
+        case SignalReceived():
+            return signal.fold_received(rows, event, body, known)
+        case SignalConsumed():
+            return signal.fold_consumed(rows, event, body, known)
+        case SignalTimedOut():
+            return signal.fold_timed_out(rows, body)
+        case _:
+            return _fold_run(rows, event, known, body)
+
+
+def _fold_run(  # noqa: C901 (one case a kind)
+    rows: Rows, event: Event, known: Header, body: RunBody
+) -> Changes:
+    match body:
+        case WorkflowStarted():
+            return lifecycle.fold_started(rows, event, body, known)
+        case WorkflowCompleted():
+            return lifecycle.fold_completed(event, body, known, rows)
+        case WorkflowFailed():
+            return lifecycle.fold_failed(event, body, known)
+        case WorkflowCancelled():
+            return lifecycle.fold_cancelled(event, body, known)
+        case WorkflowTerminated():
+            return lifecycle.fold_terminated(event, body, known)
+        case CancelRequested() | PauseRequested() | WorkflowUnpaused():
+            return lifecycle.fold_request(rows, event, body, known)
+        case WorkflowPaused():
+            return lifecycle.fold_paused(event, body, known)
+        case OutcomeRejected():
+            # Its run is the token's, which may be one that ended long ago.
+            return {"h": replace(lifecycle.moved(known, event), run=known.run)}
+        case CommandRejected() | CommandAcknowledged():
+            return {}
+        case PartitionClaimed() | CommandForwarded() | CommandDeadLettered():
+            return {}  # of the partition: they have no sequence and never come here
+        case (
+            WorkflowRetried()
+            | ForkStarted()
+            | LoopStarted()
+            | ChildStarted()
+            | RouteChosen()
+            | BranchCompleted()
+            | LoopIterated()
+            | ChildCompleted()
+        ):
+            raise UnknownEventError(
+                f"expected an event kind that this build folds, but {event.kind} of "
+                f"instance {event.instance_id!r}"
+            )
+        case _:
+            assert_never(body)

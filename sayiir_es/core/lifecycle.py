@@ -1,0 +1,194 @@
+"""What the events of a run do: start, end, requests, pause, and the ids remembered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.events import (
+    CancelRequested,
+    Event,
+    PauseRequested,
+    WorkflowCancelled,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowPaused,
+    WorkflowStarted,
+    WorkflowTerminated,
+    WorkflowUnpaused,
+)
+from sayiir_es.core.limits import DEFAULT_LIMITS
+from sayiir_es.core.position import parse_command_cause
+from sayiir_es.core.rows import (
+    Changes,
+    Ending,
+    Header,
+    Phase,
+    Request,
+    Rows,
+    Run,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def moved(known: Header, event: Event, *, phase: Phase | None = None) -> Header:
+    """The header behind an event that changes nothing else in it."""
+    return Header(
+        run=event.run,
+        sequence=event.sequence,
+        at=event.at,
+        phase=phase or known.phase,
+        cancel=known.cancel,
+        pause=known.pause,
+        unpaused=known.unpaused,
+        buffered=known.buffered,
+        command_ids=known.command_ids,
+        signal_ids=known.signal_ids,
+    )
+
+
+def ended(known: Header, event: Event, phase: Phase) -> Header:
+    """The header behind a terminal event: no request is left."""
+    return replace(moved(known, event, phase=phase), cancel=None, pause=None)
+
+
+def remember(
+    rows: Rows, changes: Changes, *, rows_prefix: tuple[str, str], count: int, item: str
+) -> None:
+    """Remember an id in the ring `rows_prefix[1]`; the one it displaces is forgotten."""
+    ids, ring = rows_prefix
+    slot = f"{ring}{count % DEFAULT_LIMITS.remembered_ids}"
+    displaced = rows.get(slot)
+    if isinstance(displaced, str):
+        changes[ids + displaced] = None
+    changes[slot] = item
+
+
+def remember_command(
+    rows: Rows, event: Event, command_id: str, changes: Changes, known: Header
+) -> int:
+    """Remember a command id; returns how many were remembered so far.
+
+    An id that is only the command's own position needs no memory: the log cannot
+    hand out a position twice.
+    """
+    position = parse_command_cause(event.cause)
+    if position is not None:
+        own = position.origin or (position.partition, position.offset)
+        if command_id == f"{own[0]}@{own[1]}":
+            return known.command_ids
+    remember(
+        rows,
+        changes,
+        rows_prefix=("m", "k"),
+        count=known.command_ids,
+        item=command_id,
+    )
+    changes["m" + command_id] = event.sequence
+    return known.command_ids + 1
+
+
+def fold_started(
+    rows: Rows, event: Event, body: WorkflowStarted, known: Header
+) -> Changes:
+    """A new run: rows of the run before it go, but for the ids remembered."""
+    changes: Changes = {}
+    if known.run > 0:
+        for prefix in ("c", "v", "b", "e"):
+            for key in rows.keys(prefix):
+                changes[key] = None
+    attributes: Mapping[str, str] = dict(body.attributes)
+    changes["vstart"] = body.input
+    changes["r"] = Run(
+        workflow=body.workflow,
+        definition_hash=body.definition_hash,
+        graph_digest=body.graph_digest,
+        attributes=attributes,
+        started_at=event.at,
+    )
+    changes["h"] = Header(
+        run=event.run,
+        sequence=event.sequence,
+        at=event.at,
+        phase="running",
+        buffered=known.buffered if known.run == 0 else 0,
+        command_ids=remember_command(rows, event, body.command_id, changes, known),
+        signal_ids=known.signal_ids,
+    )
+    return changes
+
+
+def fold_completed(
+    event: Event, body: WorkflowCompleted, known: Header, rows: Rows
+) -> Changes:
+    """The run ended; its output is a value like any other, its cursors go."""
+    changes: Changes = dict.fromkeys(rows.keys("c"))
+    changes["voutput"] = body.output
+    changes["h"] = ended(known, event, "completed")
+    return changes
+
+
+def fold_failed(event: Event, body: WorkflowFailed, known: Header) -> Changes:
+    """The run failed; its cursors stay, so that a retry can open them again."""
+    return {
+        "e": Ending(path=body.path, error_type=body.error_type, error=body.error),
+        "h": ended(known, event, "failed"),
+    }
+
+
+def fold_cancelled(event: Event, body: WorkflowCancelled, known: Header) -> Changes:
+    """The run was cancelled where it stood."""
+    return {
+        "e": Ending(
+            reason=body.reason,
+            requested_by=body.requested_by,
+            interrupted_at=body.interrupted_at,
+        ),
+        "h": ended(known, event, "cancelled"),
+    }
+
+
+def fold_terminated(event: Event, body: WorkflowTerminated, known: Header) -> Changes:
+    """The run gave way to another start."""
+    return {
+        "e": Ending(reason=body.reason),
+        "h": ended(known, event, "terminated"),
+    }
+
+
+def fold_request(
+    rows: Rows,
+    event: Event,
+    body: CancelRequested | PauseRequested | WorkflowUnpaused,
+    known: Header,
+) -> Changes:
+    """A request is noted, or an unpause takes one back."""
+    changes: Changes = {}
+    request = Request(reason=body.reason, requested_by=body.requested_by)
+    cancel, pause, unpaused = known.cancel, known.pause, known.unpaused
+    phase = known.phase
+    if isinstance(body, CancelRequested):
+        cancel = request
+    elif isinstance(body, PauseRequested):
+        pause = request
+    else:
+        pause, unpaused, phase = None, event.sequence, "running"
+        changes["e"] = None
+    changes["h"] = replace(
+        moved(known, event, phase=phase),
+        cancel=cancel,
+        pause=pause,
+        unpaused=unpaused,
+        command_ids=remember_command(rows, event, body.command_id, changes, known),
+    )
+    return changes
+
+
+def fold_paused(event: Event, body: WorkflowPaused, known: Header) -> Changes:
+    """Nothing runs any more."""
+    return {
+        "e": Ending(reason=body.reason, requested_by=body.requested_by),
+        "h": moved(known, event, phase="paused"),
+    }

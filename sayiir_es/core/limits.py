@@ -1,0 +1,51 @@
+"""Every limit of the engine, by name, with its unit and what happens beyond it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds that `decide` holds. Sizes are in bytes of UTF-8 or of the payload.
+
+    Attributes:
+        payload_bytes: Largest payload; commands beyond it are refused (`too_large`), a
+            task's output beyond it fails the attempt for good.
+        id_bytes: Longest instance id, command id, signal id or name; beyond it
+            `bad_request`.
+        error_bytes: Longest error text; head and tail are kept.
+        buffered_signals: Signals that wait in one instance; beyond it
+            `too_many_signals`.
+        remembered_ids: Command ids, and as many signal ids, that an instance remembers;
+            an older one that comes again is taken for new.
+        interrupted_paths: Paths that `WorkflowCancelled` lists; the rest is left out.
+        decision_events: Events of one decision; at this size it is cut.
+        decision_bytes: Payload bytes of one decision; at this size it is cut.
+        max_restarts: Times an attempt begins again after a lost owner; beyond it the
+            attempt has failed (`worker_lost`).
+    """
+
+    payload_bytes: int = 768 * 1024
+    id_bytes: int = 256
+    error_bytes: int = 8 * 1024
+    buffered_signals: int = 1000
+    remembered_ids: int = 256
+    interrupted_paths: int = 100
+    decision_events: int = 500
+    decision_bytes: int = 512 * 1024
+    max_restarts: int = 10
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def clip(text: str, limit_bytes: int) -> str:
+    """Shorten a text to `limit_bytes` of UTF-8; its head and its tail are kept."""
+    data = text.encode("utf-8", "replace")
+    if len(data) <= limit_bytes:
+        return data.decode("utf-8")
+    mark = f" … {len(data) - limit_bytes} bytes left out … ".encode()
+    keep = max(0, limit_bytes - len(mark))
+    head, tail = data[: keep - keep // 2], data[len(data) - keep // 2 :]
+    return (head + mark + tail).decode("utf-8", "ignore")

@@ -1,0 +1,155 @@
+"""A wait for a signal: buffered signals by name, first come, first consumed.
+
+A signal is buffered when it is received, before a first start too; its payload stands
+under `signal:SEQUENCE`. A wait takes the oldest buffered signal of its name; of several
+waits for one name the oldest gets it. The payload replaces what flowed in. Whichever
+stands first in the log wins between a late signal and the time-out; without a signal
+the result is `null`, or the run fails with `on_timeout="fail"`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.events import (
+    Event,
+    SignalAwaited,
+    SignalConsumed,
+    SignalReceived,
+    SignalTimedOut,
+)
+from sayiir_es.core.lifecycle import moved, remember, remember_command
+from sayiir_es.core.rows import (
+    Changes,
+    Cursor,
+    Ended,
+    Header,
+    Listening,
+    Rows,
+    buffered,
+    chain_of,
+    cursor,
+    cursors,
+)
+
+if TYPE_CHECKING:
+    from sayiir_es.core.draft import Draft
+    from sayiir_es.core.graph import SignalNode
+
+
+# --- decide ---------------------------------------------------------------------------
+
+
+def open_signal(draft: Draft, node: SignalNode, path: str) -> None:
+    """The cursor arrives and listens; what waits already is for `settle` to give."""
+    until = None if node.timeout_ms is None else draft.now_ms + node.timeout_ms
+    draft.emit(SignalAwaited(path=path, signal=node.signal, until_at=until))
+
+
+def consume(draft: Draft, path: str, wait: Listening) -> bool:
+    """Give the wait its signal, if one is buffered and no older wait is before it."""
+    waiting = buffered(draft.rows, wait.signal)
+    if not waiting or oldest_wait(draft.rows, wait.signal) != path:
+        return False
+    draft.emit(SignalConsumed(path=path, signal_sequence=waiting[0]))
+    draft.touched.append(chain_of(path))
+    return True
+
+
+def time_out(draft: Draft, path: str) -> None:
+    """No signal came in time."""
+    draft.emit(SignalTimedOut(path=path))
+    draft.touched.append(chain_of(path))
+
+
+def oldest_wait(rows: Rows, signal: str) -> str | None:
+    """The path of the oldest wait for that name."""
+    found = [
+        (standing.wait.since, standing.path)
+        for _, standing in cursors(rows)
+        if isinstance(standing.wait, Listening) and standing.wait.signal == signal
+    ]
+    return min(found)[1] if found else None
+
+
+# --- evolve ---------------------------------------------------------------------------
+
+
+def fold_awaited(event: Event, body: SignalAwaited) -> Changes:
+    """The chain's cursor listens; what flowed in ends here."""
+    return {
+        "c" + chain_of(body.path): Cursor(
+            path=body.path,
+            input="null",
+            wait=Listening(
+                signal=body.signal, until_at=body.until_at, since=event.sequence
+            ),
+        )
+    }
+
+
+def fold_received(
+    rows: Rows, event: Event, body: SignalReceived, known: Header
+) -> Changes:
+    """The payload is kept under the event's sequence, and the sequence waits."""
+    changes: Changes = {
+        f"vsignal:{event.sequence}": body.payload,
+        "b" + body.signal: (*buffered(rows, body.signal), event.sequence),
+    }
+    signal_ids = known.signal_ids
+    if body.signal_id is not None:
+        remember(
+            rows,
+            changes,
+            rows_prefix=("s", "g"),
+            count=signal_ids,
+            item=body.signal_id,
+        )
+        changes["s" + body.signal_id] = event.sequence
+        signal_ids += 1
+    changes["h"] = replace(
+        moved(known, event),
+        buffered=known.buffered + 1,
+        command_ids=remember_command(rows, event, body.command_id, changes, known),
+        signal_ids=signal_ids,
+    )
+    return changes
+
+
+def fold_consumed(
+    rows: Rows, event: Event, body: SignalConsumed, known: Header
+) -> Changes:
+    """The wait's result is the signal, which waits no longer."""
+    chain = chain_of(body.path)
+    found = cursor(rows, chain)
+    if found is None or not isinstance(found.wait, Listening):
+        return {}
+    name = found.wait.signal
+    left = tuple(
+        sequence
+        for sequence in buffered(rows, name)
+        if sequence != body.signal_sequence
+    )
+    return {
+        "b" + name: left or None,
+        "c" + chain: Cursor(
+            path=body.path,
+            input=found.input,
+            wait=Ended(result=f"signal:{body.signal_sequence}"),
+        ),
+        "h": replace(moved(known, event), buffered=known.buffered - 1),
+    }
+
+
+def fold_timed_out(rows: Rows, body: SignalTimedOut) -> Changes:
+    """The wait's result is `null`; a run that fails on it says so next."""
+    chain = chain_of(body.path)
+    found = cursor(rows, chain)
+    if found is None or found.path != body.path:
+        return {}
+    return {
+        "c" + chain: Cursor(
+            path=body.path, input=found.input, wait=Ended(result="null")
+        )
+    }

@@ -1,0 +1,312 @@
+"""A task: attempts, retries, deadlines; also the join behind a fork.
+
+Life of an attempt: `PositionUpdated` makes it due. When it has a slot and the task has
+a time-out, `DeadlineSet` begins it. It ends with `TaskCompleted`, or it failed:
+`RetryRecorded` makes the next attempt due at `next_retry_at`, `TaskFailed` ends the
+run. `AttemptWithdrawn` takes it back without an outcome; `AttemptRestarted` says that
+it takes a slot again after it may have begun under an owner that is gone.
+
+An outcome counts only for the attempt that is awaited (its token is run, path and
+attempt); any other becomes `OutcomeRejected`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.events import (
+    AttemptRestarted,
+    AttemptWithdrawn,
+    DeadlineCleared,
+    DeadlineSet,
+    Event,
+    PositionUpdated,
+    RetryRecorded,
+    TaskCompleted,
+    TaskFailed,
+)
+from sayiir_es.core.limits import clip
+from sayiir_es.core.rows import (
+    Awaiting,
+    Broken,
+    Changes,
+    Cursor,
+    Ended,
+    Failure,
+    Header,
+    Rows,
+    chain_of,
+    cursor,
+)
+
+if TYPE_CHECKING:
+    from sayiir_es.core.draft import Draft
+    from sayiir_es.core.graph import Retry, TaskNode
+    from sayiir_es.core.outcomes import Outcome
+
+# --- decide ---------------------------------------------------------------------------
+
+
+def open_task(draft: Draft, path: str, reference: str) -> None:
+    """The cursor arrives: attempt 1 is due."""
+    draft.emit(PositionUpdated(path=path, attempt=1, input=reference))
+
+
+def begin(draft: Draft, node: TaskNode, path: str, *, restart: bool) -> None:
+    """The attempt takes its slot; what must be known before the function runs.
+
+    Emits nothing for a task without time-out that did not begin before: then the slot
+    leaves no trace.
+    """
+    wait = awaiting(draft.rows, path)
+    if wait is None:
+        return
+    if restart:
+        draft.emit(
+            AttemptRestarted(
+                path=path, attempt=wait.attempt, restarts=wait.restarts + 1
+            )
+        )
+    if node.timeout_ms is not None and wait.deadline_at is None:
+        draft.emit(
+            DeadlineSet(
+                path=path,
+                attempt=wait.attempt,
+                deadline_at=draft.now_ms + node.timeout_ms,
+                timeout_ms=node.timeout_ms,
+            )
+        )
+
+
+def record(draft: Draft, node: TaskNode | None, outcome: Outcome) -> None:
+    """The awaited attempt ended; what follows from it is for the caller to settle."""
+    if outcome.result == "withdrawn":
+        withdraw(draft, outcome.path)
+        return
+    if outcome.result == "completed":
+        draft.emit(
+            TaskCompleted(
+                path=outcome.path,
+                attempt=outcome.attempt,
+                output=outcome.output or b"",
+                loop=outcome.loop,
+                worker=outcome.worker,
+            )
+        )
+    else:
+        fail(draft, node, outcome)
+    draft.touched.append(chain_of(outcome.path))
+
+
+def fail(draft: Draft, node: TaskNode | None, outcome: Outcome) -> None:
+    """The attempt failed: one more, if the policy has one left, else the end."""
+    known = draft.header
+    retry = node.retry if node is not None else None
+    error = clip(outcome.error, draft.limits.error_bytes)
+    if (
+        retry is None
+        or not outcome.retriable
+        or outcome.attempt > retry.max_retries
+        or (known is not None and known.cancel is not None)
+    ):
+        draft.emit(
+            TaskFailed(
+                path=outcome.path,
+                attempt=outcome.attempt,
+                error_type=outcome.error_type,
+                error=error,
+                timed_out=outcome.timed_out,
+                worker=outcome.worker,
+            )
+        )
+        return
+    seed = f"{draft.instance_id}/{known.run if known else 0}/{outcome.path}"
+    draft.emit(
+        RetryRecorded(
+            path=outcome.path,
+            attempt=outcome.attempt,
+            error_type=outcome.error_type,
+            error=error,
+            timed_out=outcome.timed_out,
+            next_retry_at=draft.now_ms + retry_delay_ms(retry, outcome.attempt, seed),
+            worker=outcome.worker,
+        )
+    )
+
+
+def withdraw(draft: Draft, path: str) -> None:
+    """The attempt comes back without an outcome."""
+    wait = awaiting(draft.rows, path)
+    if wait is None:
+        return
+    draft.emit(AttemptWithdrawn(path=path, attempt=wait.attempt))
+    if wait.deadline_at is not None:
+        draft.emit(DeadlineCleared(path=path, attempt=wait.attempt))
+
+
+def timeout_text(node_id: str, timeout_ms: int) -> str:
+    """The error text of an attempt that was timed out."""
+    if timeout_ms % 1000:
+        return f"Task {node_id!r} timed out after {timeout_ms}ms"
+    return f"Task {node_id!r} timed out after {timeout_ms // 1000}s"
+
+
+def retry_delay_ms(retry: Retry, retry_number: int, seed: str) -> int:
+    """How long to wait before retry `retry_number` (starts at 1), in milliseconds.
+
+    `floor(initial × multiplier^(k−1))`, at most `max_delay_ms`. Jitter shortens it by
+    a share drawn from a hash of `seed` and the number: the same on every machine.
+    """
+    try:
+        delay = retry.initial_delay_ms * retry.backoff_multiplier ** (retry_number - 1)
+    except OverflowError:
+        delay = float(MAX_DELAY_MS)
+    delay = min(delay, float(MAX_DELAY_MS))
+    if retry.max_delay_ms is not None:
+        delay = min(delay, float(retry.max_delay_ms))
+    if retry.jitter:
+        drawn = hashlib.sha256(f"{seed}#{retry_number}".encode()).digest()
+        share = int.from_bytes(drawn[:8], "big") / 2**64
+        delay *= 1.0 - retry.jitter * share
+    return int(delay)
+
+
+MAX_DELAY_MS = 100 * 365 * 24 * 3600 * 1000
+"""A century: a longer backoff is a mistake, and `at` must stay a 64-bit number."""
+
+# --- what the rows say ----------------------------------------------------------------
+
+
+def awaiting(rows: Rows, path: str) -> Awaiting | None:
+    """What the cursor at `path` awaits, if it stands there and awaits an attempt."""
+    found = cursor(rows, chain_of(path))
+    if found is None or found.path != path or not isinstance(found.wait, Awaiting):
+        return None
+    return found.wait
+
+
+def is_withdrawn(known: Header, wait: Awaiting) -> bool:
+    """Whether the attempt was withdrawn, and no unpause wanted it again."""
+    return wait.withdrawn > known.unpaused
+
+
+def is_running(known: Header, wait: Awaiting, at_ms: int) -> bool:
+    """Whether the attempt may run at `at_ms`: not withdrawn, and not backing off."""
+    return not is_withdrawn(known, wait) and wait.not_before <= at_ms
+
+
+def due_since(known: Header, wait: Awaiting) -> int:
+    """The sequence of the event that made the attempt due."""
+    if wait.withdrawn and known.unpaused > wait.withdrawn:
+        return known.unpaused
+    return wait.due
+
+
+# --- evolve ---------------------------------------------------------------------------
+
+
+def fold_position(event: Event, body: PositionUpdated) -> Changes:
+    """The chain's cursor waits for the attempt."""
+    return {
+        "c" + chain_of(body.path): Cursor(
+            path=body.path,
+            input=body.input,
+            wait=Awaiting(attempt=body.attempt, due=event.sequence),
+        )
+    }
+
+
+def fold_completed(rows: Rows, body: TaskCompleted) -> Changes:
+    """The result is kept under its reference; moving on is owed."""
+    chain = chain_of(body.path)
+    found = cursor(rows, chain)
+    reference = "result:" + body.path
+    changes: Changes = {"v" + reference: body.output}
+    if found is not None and found.path == body.path:
+        changes["c" + chain] = Cursor(
+            path=body.path,
+            input=found.input,
+            wait=Ended(result=reference, loop=body.loop),
+        )
+    return changes
+
+
+def fold_attempt(
+    rows: Rows,
+    event: Event,
+    body: DeadlineSet | DeadlineCleared | AttemptWithdrawn | AttemptRestarted,
+) -> Changes:
+    """The awaited attempt begins, stops, or begins again."""
+    found, wait = _awaited(rows, body.path)
+    if found is None or wait is None:
+        return {}
+    deadline_at, timeout_ms = wait.deadline_at, wait.timeout_ms
+    withdrawn, restarts = wait.withdrawn, wait.restarts
+    match body:
+        case DeadlineSet():
+            deadline_at, timeout_ms, withdrawn = body.deadline_at, body.timeout_ms, 0
+        case DeadlineCleared():
+            deadline_at, timeout_ms = None, None
+        case AttemptWithdrawn():
+            withdrawn = event.sequence
+        case AttemptRestarted():
+            withdrawn, restarts = 0, body.restarts
+    changed = Awaiting(
+        attempt=wait.attempt,
+        due=wait.due,
+        not_before=wait.not_before,
+        deadline_at=deadline_at,
+        timeout_ms=timeout_ms,
+        withdrawn=withdrawn,
+        restarts=restarts,
+        failure=wait.failure,
+    )
+    return _placed(found, changed)
+
+
+def fold_retry(rows: Rows, event: Event, body: RetryRecorded) -> Changes:
+    """The cursor waits for the next attempt, not before its time."""
+    found, wait = _awaited(rows, body.path)
+    if found is None or wait is None:
+        return {}
+    changed = Awaiting(
+        attempt=body.attempt + 1,
+        due=event.sequence,
+        not_before=body.next_retry_at,
+        failure=Failure(
+            error_type=body.error_type, error=body.error, timed_out=body.timed_out
+        ),
+    )
+    return _placed(found, changed)
+
+
+def fold_failed(rows: Rows, body: TaskFailed) -> Changes:
+    """No further attempt; the end of the run is owed."""
+    chain = chain_of(body.path)
+    found = cursor(rows, chain)
+    if found is None or found.path != body.path:
+        return {}
+    failure = Failure(
+        error_type=body.error_type, error=body.error, timed_out=body.timed_out
+    )
+    return {
+        "c" + chain: Cursor(
+            path=body.path, input=found.input, wait=Broken(failure=failure)
+        )
+    }
+
+
+def _awaited(rows: Rows, path: str) -> tuple[Cursor | None, Awaiting | None]:
+    found = cursor(rows, chain_of(path))
+    if found is None or found.path != path or not isinstance(found.wait, Awaiting):
+        return None, None
+    return found, found.wait
+
+
+def _placed(found: Cursor, wait: Awaiting) -> Changes:
+    return {
+        "c" + chain_of(found.path): Cursor(
+            path=found.path, input=found.input, wait=wait
+        )
+    }

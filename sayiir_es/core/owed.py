@@ -1,0 +1,126 @@
+"""What a snapshot says must still be handed out or armed: a pure function of rows.
+
+Live, the owner asks about the cursors that a decision changed; after a take-over about
+all. Nothing else decides what runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+from sayiir_es.core.graph import TaskNode
+from sayiir_es.core.nodes import task
+from sayiir_es.core.rows import (
+    Awaiting,
+    Broken,
+    Cursor,
+    Ended,
+    Header,
+    Listening,
+    Sleeping,
+)
+from sayiir_es.core.settle import is_held
+
+if TYPE_CHECKING:
+    from sayiir_es.core.definition import Graph
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwedAttempt:
+    """An attempt to hand out, not before `not_before` (epoch ms; 0: at once).
+
+    `begun` says that after a take-over it may have begun under the earlier owner.
+    """
+
+    run: int
+    path: str
+    attempt: int
+    input: str
+    not_before: int
+    deadline_at: int | None
+    begun: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwedTimer:
+    """A time to wake the cursor of `chain`; `signal` for a wait's time-out."""
+
+    chain: str
+    due_at: int
+    signal: bool
+
+
+def owed_attempt(
+    known: Header, standing: Cursor, graph: Graph, at_ms: int
+) -> OwedAttempt | None:
+    """The attempt that the cursor awaits, if it is to be handed out.
+
+    `at_ms` is the last `at` of the partition that an earlier owner wrote: what was
+    backing off then cannot have begun.
+    """
+    wait = standing.wait
+    if not isinstance(wait, Awaiting) or known.phase != "running" or is_held(known):
+        return None
+    return OwedAttempt(
+        run=known.run,
+        path=standing.path,
+        attempt=wait.attempt,
+        input=standing.input,
+        not_before=wait.not_before,
+        deadline_at=wait.deadline_at,
+        begun=may_have_begun(known, standing, graph, at_ms),
+    )
+
+
+def may_have_begun(known: Header, standing: Cursor, graph: Graph, at_ms: int) -> bool:
+    """Whether an earlier owner may have begun the awaited attempt.
+
+    With a time-out its `DeadlineSet` tells. Without one, it may have as soon as it was
+    due. An attempt that was withdrawn in the middle, and is wanted again, has.
+    """
+    wait = standing.wait
+    if not isinstance(wait, Awaiting):
+        return False
+    if task.is_withdrawn(known, wait):
+        return True
+    if not task.is_running(known, wait, at_ms):
+        return False
+    place = graph.place(standing.path)
+    timed = (
+        place is not None
+        and isinstance(place.node, TaskNode)
+        and place.node.timeout_ms is not None
+    )
+    return wait.deadline_at is not None or not timed
+
+
+def owed_timer(known: Header, chain: str, standing: Cursor) -> OwedTimer | None:
+    """The time at which the cursor wakes by itself, if any.
+
+    While a pause is requested or in force only deadlines fire; while a cancel is, too.
+    """
+    if known.phase != "running":
+        return None
+    held = is_held(known)
+    match standing.wait:
+        case Awaiting() as wait:
+            if wait.deadline_at is not None:
+                return OwedTimer(chain=chain, due_at=wait.deadline_at, signal=False)
+            if wait.not_before > known.at:
+                # Armed while a cancel or pause is requested too: what comes due then
+                # counts as running, and must be withdrawn.
+                return OwedTimer(chain=chain, due_at=wait.not_before, signal=False)
+            return None
+        case Sleeping() as wait:
+            if held:
+                return None
+            return OwedTimer(chain=chain, due_at=wait.due_at, signal=False)
+        case Listening() as wait:
+            if held or wait.until_at is None:
+                return None
+            return OwedTimer(chain=chain, due_at=wait.until_at, signal=True)
+        case Ended() | Broken():
+            return None
+        case _:
+            assert_never(standing.wait)

@@ -1,0 +1,300 @@
+"""The snapshot of one instance: rows by key, behind a port of three methods.
+
+Theory of operation. A snapshot is never one object. It is a handful of small rows:
+
+    h           Header: run, sequence, phase, requests, counters
+    r           Run: what `WorkflowStarted` said; written once a run
+    c<chain>    Cursor: where that chain stands and what it waits for
+    v<ref>      bytes: a value under its reference (`start`, `result:PATH`, …)
+    b<name>     tuple[int, …]: sequences of the buffered signals of that name
+    e           Ending: how the run ended
+    m<id>, k<n> int, str: command ids remembered, and the ring that forgets them
+    s<id>, g<n> int, str: the same for signal ids
+
+`evolve` reads only the rows that its event names and returns the changed ones, so an
+outcome costs the same whether an instance has 5 results or 10,000. The live state, the
+store in RocksDB and a test's dict are the same thing behind `Rows`.
+
+What a cursor waits for is one of the small records below. Times are epoch milliseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Phase: TypeAlias = Literal[
+    "unstarted",
+    "running",
+    "paused",
+    "completed",
+    "failed",
+    "cancelled",
+    "terminated",
+]
+TERMINAL: frozenset[Phase] = frozenset(
+    ("completed", "failed", "cancelled", "terminated")
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Why and by whom a cancel or a pause was asked for."""
+
+    reason: str | None
+    requested_by: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What every decision about an instance needs to know.
+
+    `unpaused` is the sequence of the last `WorkflowUnpaused` of the instance: an
+    attempt that was withdrawn before it is wanted again. `command_ids` and
+    `signal_ids` count what was remembered so far, not what is still remembered.
+    """
+
+    run: int
+    sequence: int
+    at: int
+    phase: Phase
+    cancel: Request | None = None
+    pause: Request | None = None
+    unpaused: int = 0
+    buffered: int = 0
+    command_ids: int = 0
+    signal_ids: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What stays the same for a whole run."""
+
+    workflow: str
+    definition_hash: str
+    graph_digest: str
+    attributes: Mapping[str, str]
+    started_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """How an attempt failed."""
+
+    error_type: str
+    error: str
+    timed_out: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Awaiting:
+    """The outcome of an attempt.
+
+    `due` is the sequence of the event that made the attempt due, `not_before` the end
+    of a backoff (0: none), `withdrawn` the sequence of its `AttemptWithdrawn` (0: not),
+    `failure` how the attempt before it ended.
+    """
+
+    attempt: int
+    due: int
+    not_before: int = 0
+    deadline_at: int | None = None
+    timeout_ms: int | None = None
+    withdrawn: int = 0
+    restarts: int = 0
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sleeping:
+    """The end of a delay."""
+
+    due_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """A signal of that name, until `until_at` if there is a time-out.
+
+    `since` is the sequence of its `SignalAwaited`: of several waits for one name the
+    oldest gets the signal.
+    """
+
+    signal: str
+    until_at: int | None
+    since: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """Nothing: the node has ended with `result`, a reference; moving on is owed."""
+
+    result: str
+    loop: Literal["none", "again", "done"] = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """Nothing: the node has failed for good; the end of the run is owed."""
+
+    failure: Failure
+
+
+Wait: TypeAlias = Awaiting | Sleeping | Listening | Ended | Broken
+"""Closed: `match` over it ends in `assert_never`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cursor:
+    """Where a chain stands: the node at `path`, the reference of its input, a wait."""
+
+    path: str
+    input: str
+    wait: Wait
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a run ended, or why it is paused; the output stands under `voutput`."""
+
+    path: str = ""
+    error_type: str = ""
+    error: str = ""
+    reason: str | None = None
+    requested_by: str | None = None
+    interrupted_at: tuple[str, ...] = ()
+
+
+Row: TypeAlias = Header | Run | Cursor | Ending | bytes | tuple[int, ...] | int | str
+Changes: TypeAlias = dict[str, Row | None]
+"""Rows by key; None deletes."""
+
+
+class Rows(Protocol):
+    """The rows of one instance, wherever they live."""
+
+    def get(self, key: str) -> Row | None:
+        """The row, or None."""
+        ...
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys that begin with `prefix`, in no promised order."""
+        ...
+
+
+@dataclass(slots=True)
+class StagedRows:
+    """Rows of a decision in the making: changes over what the log acknowledged."""
+
+    base: Rows
+    changes: Changes = field(default_factory=dict[str, "Row | None"])
+
+    def get(self, key: str) -> Row | None:
+        """The row as this decision and those before it in the batch left it."""
+        if key in self.changes:
+            return self.changes[key]
+        return self.base.get(key)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys that begin with `prefix`, in no promised order."""
+        for key in self.base.keys(prefix):
+            if key not in self.changes:
+                yield key
+        for key, row in list(self.changes.items()):
+            if row is not None and key.startswith(prefix):
+                yield key
+
+
+@dataclass(slots=True)
+class DictRows:
+    """Rows in a dict: for the memory store, for audits and for tests."""
+
+    rows: dict[str, Row] = field(default_factory=dict[str, Row])
+
+    def get(self, key: str) -> Row | None:
+        """The row, or None."""
+        return self.rows.get(key)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys that begin with `prefix`."""
+        return (key for key in list(self.rows) if key.startswith(prefix))
+
+    def apply(self, changes: Changes) -> None:
+        """Take over what a fold or an acknowledged decision changed."""
+        for key, row in changes.items():
+            if row is None:
+                self.rows.pop(key, None)
+            else:
+                self.rows[key] = row
+
+
+def header(rows: Rows) -> Header | None:
+    """The header, or None where the instance has left no trace."""
+    row = rows.get("h")
+    assert row is None or isinstance(row, Header), row
+    return row
+
+
+def run(rows: Rows) -> Run | None:
+    """What the current run was started with."""
+    row = rows.get("r")
+    assert row is None or isinstance(row, Run), row
+    return row
+
+
+def ending(rows: Rows) -> Ending | None:
+    """How the run ended, or why it is paused."""
+    row = rows.get("e")
+    assert row is None or isinstance(row, Ending), row
+    return row
+
+
+def cursor(rows: Rows, chain: str) -> Cursor | None:
+    """The cursor of the chain whose path prefix is `chain` (empty: the root's)."""
+    row = rows.get("c" + chain)
+    assert row is None or isinstance(row, Cursor), row
+    return row
+
+
+def cursors(rows: Rows) -> Iterator[tuple[str, Cursor]]:
+    """Every chain with its cursor, in no promised order."""
+    for key in rows.keys("c"):
+        found = cursor(rows, key[1:])
+        if found is not None:
+            yield key[1:], found
+
+
+def value(rows: Rows, reference: str) -> bytes | None:
+    """The bytes that stand under a reference."""
+    row = rows.get("v" + reference)
+    assert row is None or isinstance(row, bytes), row
+    return row
+
+
+def buffered(rows: Rows, signal: str) -> tuple[int, ...]:
+    """Sequences of the signals of that name that wait, oldest first."""
+    row = rows.get("b" + signal)
+    assert row is None or isinstance(row, tuple), row
+    return row or ()
+
+
+def remembered_command(rows: Rows, command_id: str) -> int | None:
+    """The sequence of the event that answered a command id, if remembered."""
+    row = rows.get("m" + command_id)
+    assert row is None or isinstance(row, int), row
+    return row
+
+
+def remembered_signal(rows: Rows, signal_id: str) -> int | None:
+    """The sequence of the `SignalReceived` with that signal id, if remembered."""
+    row = rows.get("s" + signal_id)
+    assert row is None or isinstance(row, int), row
+    return row
+
+
+def chain_of(path: str) -> str:
+    """The prefix that names the chain a path stands in; empty for the root's."""
+    return path.rpartition("/")[0]

@@ -1,0 +1,253 @@
+"""What follows from what happened: cursors move on until every one waits.
+
+Theory of operation. A decision begins with one event or two (a start, an outcome, a
+timer) that may leave cursors whose node has ended, or waits whose signal is there.
+Their moves are *owed*: `settle` makes them, the last touched chain first, so that what
+follows from one comes before the next opens. It stops when nothing moves, when the run
+has ended, or when the decision is full; then the rest is owed still, and `owed_moves`
+finds it from the rows alone, after a crash too. A requested cancel or pause holds every
+move back and applies as soon as nothing runs; cancel wins.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from sayiir_es.core.errors import HistoryError
+from sayiir_es.core.events import (
+    WorkflowCancelled,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowPaused,
+)
+from sayiir_es.core.graph import (
+    ChildNode,
+    DelayNode,
+    ForkNode,
+    LoopNode,
+    Node,
+    RouteNode,
+    SignalNode,
+    TaskNode,
+)
+from sayiir_es.core.nodes import delay, signal, task
+from sayiir_es.core.references import resolve
+from sayiir_es.core.rows import (
+    TERMINAL,
+    Awaiting,
+    Broken,
+    Cursor,
+    Ended,
+    Header,
+    Listening,
+    Rows,
+    Sleeping,
+    buffered,
+    chain_of,
+    cursor,
+    cursors,
+    header,
+)
+
+if TYPE_CHECKING:
+    from sayiir_es.core.definition import Graph
+    from sayiir_es.core.draft import Draft
+
+
+def settle(draft: Draft) -> None:
+    """Make the moves that are owed, as far as the decision has room."""
+    while draft.touched and not _is_terminal(draft):
+        chain = draft.touched.pop()
+        standing = cursor(draft.rows, chain)
+        if standing is None:
+            continue
+        known = _known(draft)
+        if isinstance(standing.wait, Broken) and known.cancel is None:
+            # Never cut: a failure and the end of its run are one decision.
+            fail(draft, standing.path, standing.wait)
+        elif is_move(draft.rows, known, standing):
+            if draft.full():
+                draft.cut = True
+                return
+            _move(draft, standing)
+    _apply_requests(draft)
+
+
+def fail(draft: Draft, path: str, broken: Broken) -> None:
+    """The run fails at `path`."""
+    draft.emit(
+        WorkflowFailed(
+            path=path,
+            error_type=broken.failure.error_type,
+            error=broken.failure.error,
+        )
+    )
+
+
+def open_node(draft: Draft, path: str, reference: str) -> None:
+    """A cursor arrives at `path`; `reference` names what flows in."""
+    graph = _graph(draft)
+    place = graph.place(path)
+    if place is None:
+        raise HistoryError(
+            f"expected a node of workflow {graph.name!r} at {path!r}, but there is none"
+        )
+    node = place.node
+    match node:
+        case TaskNode():
+            task.open_task(draft, path, reference)
+        case DelayNode():
+            delay.open_delay(draft, node, path, reference)
+        case SignalNode():
+            signal.open_signal(draft, node, path)
+            draft.touched.append(chain_of(path))
+        case ForkNode() | RouteNode() | LoopNode() | ChildNode():
+            raise HistoryError(f"expected a start of {node.id!r} to be refused")
+        case _:
+            assert_never(node)
+
+
+def unsupported(chain: tuple[Node, ...]) -> Node | None:
+    """The first node of a kind that this build cannot run; None if it runs all."""
+    for node in chain:
+        match node:
+            case TaskNode() | DelayNode() | SignalNode():
+                continue
+            case ForkNode() | RouteNode() | LoopNode() | ChildNode():
+                return node
+            case _:
+                assert_never(node)
+    return None
+
+
+# --- what is owed ---------------------------------------------------------------------
+
+
+def is_held(known: Header) -> bool:
+    """Whether a requested cancel or pause holds every move back."""
+    return known.cancel is not None or known.pause is not None
+
+
+def is_move(rows: Rows, known: Header, standing: Cursor) -> bool:
+    """Whether this cursor's next move is owed now."""
+    match standing.wait:
+        case Ended():
+            return not is_held(known)
+        case Listening() as wait:
+            return (
+                not is_held(known)
+                and bool(buffered(rows, wait.signal))
+                and signal.oldest_wait(rows, wait.signal) == standing.path
+            )
+        case Broken():
+            return known.cancel is None
+        case Awaiting() | Sleeping():
+            return False
+        case _:
+            assert_never(standing.wait)
+
+
+def owed_moves(rows: Rows, graph: Graph) -> list[str]:
+    """The chains whose cursor's move is owed, in graph order."""
+    known = header(rows)
+    if known is None or known.phase != "running":
+        return []
+    found = [
+        (order(graph, standing.path), chain)
+        for chain, standing in cursors(rows)
+        if is_move(rows, known, standing)
+    ]
+    return [chain for _, chain in sorted(found)]
+
+
+def is_request_owed(rows: Rows, at_ms: int) -> bool:
+    """Whether a requested cancel or pause has nothing left to wait for at `at_ms`."""
+    known = header(rows)
+    if known is None or not is_held(known) or known.phase in TERMINAL:
+        return False
+    if known.cancel is None and known.phase == "paused":
+        return False
+    return not runs(rows, known, at_ms)
+
+
+def runs(rows: Rows, known: Header, at_ms: int) -> bool:
+    """Whether an attempt runs, or may, at `at_ms`."""
+    return any(
+        isinstance(standing.wait, Awaiting)
+        and task.is_running(known, standing.wait, at_ms)
+        for _, standing in cursors(rows)
+    )
+
+
+def order(graph: Graph, path: str) -> int:
+    """Where a path stands in graph order."""
+    place = graph.place(path)
+    return -1 if place is None else place.order
+
+
+# --- moves ----------------------------------------------------------------------------
+
+
+def _move(draft: Draft, standing: Cursor) -> None:
+    match standing.wait:
+        case Ended() as wait:
+            successor = _graph(draft).successor(standing.path)
+            if successor is not None:
+                open_node(draft, successor, wait.result)
+            else:
+                draft.emit(WorkflowCompleted(output=resolve(draft.rows, wait.result)))
+        case Listening() as wait:
+            signal.consume(draft, standing.path, wait)
+        case Awaiting() | Sleeping() | Broken():
+            return
+        case _:
+            assert_never(standing.wait)
+
+
+def _apply_requests(draft: Draft) -> None:
+    if not is_request_owed(draft.rows, draft.now_ms):
+        return
+    if draft.full():
+        draft.cut = True
+        return
+    known = _known(draft)
+    if known.cancel is not None:
+        draft.emit(
+            WorkflowCancelled(
+                reason=known.cancel.reason,
+                requested_by=known.cancel.requested_by,
+                interrupted_at=_interrupted(draft),
+            )
+        )
+    elif known.pause is not None:
+        draft.emit(
+            WorkflowPaused(
+                reason=known.pause.reason, requested_by=known.pause.requested_by
+            )
+        )
+
+
+def _interrupted(draft: Draft) -> tuple[str, ...]:
+    graph = _graph(draft)
+    paths = [
+        standing.path
+        for _, standing in cursors(draft.rows)
+        if not isinstance(standing.wait, Ended | Broken)
+    ]
+    paths.sort(key=lambda path: order(graph, path))
+    return tuple(paths[: draft.limits.interrupted_paths])
+
+
+def _known(draft: Draft) -> Header:
+    known = draft.header
+    assert known is not None
+    return known
+
+
+def _graph(draft: Draft) -> Graph:
+    assert draft.graph is not None
+    return draft.graph
+
+
+def _is_terminal(draft: Draft) -> bool:
+    return _known(draft).phase in TERMINAL

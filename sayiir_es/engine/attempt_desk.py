@@ -1,0 +1,329 @@
+"""Hands attempts to the executor, and takes their outcomes, for one partition.
+
+Theory of operation. An attempt is *offered* while a batch is made, from the staged
+rows: it may take a slot then, so that its `DeadlineSet` lands in the same batch. It
+*starts* only after the log acknowledged the batch, and only if the live rows still
+want it. What has no slot queues at the executor; when its turn comes, a task with a
+time-out first records that it begins. Held back by a requested cancel or pause, an
+attempt without a slot comes back at once as *withdrawn*.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.graph import TaskNode
+from sayiir_es.core.nodes import task
+from sayiir_es.core.outcomes import Outcome, SlotTaken
+from sayiir_es.core.owed import OwedAttempt, owed_attempt
+from sayiir_es.core.references import resolve
+from sayiir_es.core.rows import Awaiting, Header, Rows, cursor, cursors, header, run
+from sayiir_es.core.settle import is_held
+from sayiir_es.engine.execution import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sayiir_es.engine.batch import Batch
+    from sayiir_es.engine.clock import Clock
+    from sayiir_es.engine.execution import Executor
+    from sayiir_es.engine.registry import Registry
+
+DEFAULT_PRIORITY = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """An attempt that a batch made due; `reserved` if it holds a slot already."""
+
+    job: Job
+    reserved: bool
+    begins: bool
+    restart: bool
+
+
+class AttemptDesk:
+    """The attempts of one partition that are queued or running in this process."""
+
+    def __init__(
+        self,
+        *,
+        executor: Executor,
+        registry: Registry,
+        clock: Clock,
+        worker: str,
+        cancel_grace_s: float,
+        wake: Callable[[], None],
+    ) -> None:
+        self.outcomes: deque[Outcome] = deque()
+        self.slots: deque[Job] = deque()
+        self.accepting = True
+        self.unrunnable: dict[str, str] = {}
+        """Instance id → why an attempt of it waits for another worker."""
+        self._executor = executor
+        self._registry = registry
+        self._clock = clock
+        self._worker = worker
+        self._cancel_grace_s = cancel_grace_s
+        self._wake = wake
+        self._jobs: dict[str, dict[tuple[int, str, int], Job]] = {}
+        self._restarts: set[tuple[str, int, str, int]] = set()
+        self._queued: set[tuple[str, int, str, int]] = set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether an attempt is queued or running, or an outcome is to be decided."""
+        return bool(self._jobs or self.outcomes or self.slots)
+
+    # --- while a batch is made --------------------------------------------------------
+
+    def offer(
+        self, batch: Batch, instance_id: str, owed: OwedAttempt, *, restart: bool
+    ) -> Offer | None:
+        """Make an offer for an owed attempt, unless it is here already."""
+        if not self.accepting:
+            return None
+        token = (owed.run, owed.path, owed.attempt)
+        if token in self._jobs.get(instance_id, ()):
+            return None
+        job = self._job(batch.view(instance_id), instance_id, owed)
+        if job is None:
+            return None
+        begins = restart or (
+            job.node.timeout_ms is not None and owed.deadline_at is None
+        )
+        reserved = self._executor.reserve()
+        self._jobs.setdefault(instance_id, {})[token] = job
+        if reserved and begins:
+            batch.decide(_slot_taken(job, restart=restart))
+        return Offer(job=job, reserved=reserved, begins=begins, restart=restart)
+
+    def begin(self, batch: Batch, job: Job) -> Offer | None:
+        """A queued attempt got its slot: record what must stand before it runs."""
+        self._queued.discard(job.token)
+        restart = job.token in self._restarts
+        draft = batch.decide(_slot_taken(job, restart=restart))
+        if not draft.events and not self._wanted(batch.view(job.instance_id), job):
+            self._executor.release()
+            self._give_back(batch.view(job.instance_id), job)
+            return None
+        return Offer(job=job, reserved=True, begins=True, restart=restart)
+
+    # --- after the ack ----------------------------------------------------------------
+
+    def act(self, rows: Rows, offer: Offer) -> None:
+        """Start or queue what a batch offered, if the live rows still want it."""
+        job = offer.job
+        if not self._wanted(rows, job):
+            if offer.reserved:
+                self._executor.release()
+            self._give_back(rows, job)
+            return
+        if offer.reserved:
+            self._restarts.discard(job.token)
+            self._executor.start(self._with_deadline(rows, job))
+            return
+        if offer.restart:
+            self._restarts.add(job.token)
+        self._queued.add(job.token)
+        self._executor.enqueue(job)
+
+    def drop_offers(self, offers: list[Offer]) -> None:
+        """The batch never became live: give back what it reserved."""
+        for offer in offers:
+            self._forget(offer.job)
+            if offer.reserved:
+                self._executor.release()
+
+    def hold(self, instance_id: str, rows: Rows, now_ms: int) -> None:
+        """A cancel or pause was requested: what has no slot comes back at once."""
+        known = header(rows)
+        if known is None or known.phase != "running":
+            return
+        jobs = self._jobs.get(instance_id, {})
+        for _, standing in cursors(rows):
+            wait = standing.wait
+            if not isinstance(wait, Awaiting) or not task.is_running(
+                known, wait, now_ms
+            ):
+                continue
+            job = jobs.get((known.run, standing.path, wait.attempt))
+            if job is None:
+                self._withdrawn(instance_id, known.run, standing.path, wait.attempt)
+            elif self._executor.withdraw(job):
+                self._forget(job)
+                self._withdrawn(instance_id, known.run, standing.path, wait.attempt)
+            elif known.cancel is not None:
+                self._executor.request_cancel(job, self._cancel_grace_s)
+
+    def drop_unwanted(self, instance_id: str, rows: Rows) -> None:
+        """Stop what the rows no longer await: timed out, terminated, failed beside."""
+        for job in list(self._jobs.get(instance_id, {}).values()):
+            if self._awaited(rows, job):
+                continue
+            self._forget(job)
+            if not self._executor.withdraw(job):
+                self._executor.abandon(job, deliver=True)
+
+    def drop_all(self) -> None:
+        """The tenure is over for good: cancel what runs, drop every outcome."""
+        for jobs in list(self._jobs.values()):
+            for job in list(jobs.values()):
+                if not self._executor.withdraw(job):
+                    self._executor.abandon(job, deliver=False)
+        self._jobs.clear()
+        self._restarts.clear()
+        self._queued.clear()
+        self.outcomes.clear()
+        for _ in self.slots:
+            self._executor.release()
+        self.slots.clear()
+        self.unrunnable.clear()
+
+    # --- called by the executor -------------------------------------------------------
+
+    def _granted(self, job: Job) -> None:
+        known = self._jobs.get(job.instance_id, {})
+        if (job.run, job.path, job.attempt) not in known:
+            self._executor.release()
+            return
+        begins = job.node.timeout_ms is not None and job.deadline_at_ms is None
+        if begins or job.token in self._restarts:
+            self.slots.append(job)
+            self._wake()
+        else:
+            self._queued.discard(job.token)
+            self._executor.start(job)
+
+    def _deliver(self, job: Job, outcome: Outcome) -> None:
+        self._forget(job)
+        self.outcomes.append(outcome)
+        self._wake()
+
+    # --- inside -----------------------------------------------------------------------
+
+    def _job(self, rows: Rows, instance_id: str, owed: OwedAttempt) -> Job | None:
+        started = run(rows)
+        if started is None:
+            return None
+        graph = self._registry.by_digest(started.graph_digest)
+        place = graph.place(owed.path) if graph is not None else None
+        function = self._registry.function(started.graph_digest, owed.path)
+        if (
+            graph is None
+            or place is None
+            or not isinstance(place.node, TaskNode)
+            or function is None
+        ):
+            self.unrunnable[instance_id] = (
+                f"no worker that owns its partition runs {owed.path!r} of "
+                f"{started.workflow!r}"
+            )
+            return None
+        self.unrunnable.pop(instance_id, None)
+        node = place.node
+        return Job(
+            instance_id=instance_id,
+            run=owed.run,
+            path=owed.path,
+            attempt=owed.attempt,
+            node=node,
+            function=function,
+            input=resolve(rows, owed.input),
+            workflow=started.workflow,
+            workflow_metadata=graph.metadata,
+            worker=self._worker,
+            deadline_at_ms=owed.deadline_at,
+            priority=node.priority or DEFAULT_PRIORITY,
+            queued_at_ms=self._clock.now_ms(),
+            granted=self._granted,
+            deliver=self._deliver,
+        )
+
+    def _with_deadline(self, rows: Rows, job: Job) -> Job:
+        wait = task.awaiting(rows, job.path)
+        if wait is None or wait.deadline_at == job.deadline_at_ms:
+            return job
+        job = replace(job, deadline_at_ms=wait.deadline_at)
+        self._jobs[job.instance_id][job.run, job.path, job.attempt] = job
+        return job
+
+    def _awaited(self, rows: Rows, job: Job) -> bool:
+        known = header(rows)
+        wait = task.awaiting(rows, job.path)
+        return (
+            known is not None
+            and wait is not None
+            and known.phase == "running"
+            and known.run == job.run
+            and wait.attempt == job.attempt
+            and not task.is_withdrawn(known, wait)
+        )
+
+    def _wanted(self, rows: Rows, job: Job) -> bool:
+        known = header(rows)
+        return known is not None and not is_held(known) and self._still_owed(rows, job)
+
+    def _still_owed(self, rows: Rows, job: Job) -> bool:
+        known, wait = header(rows), task.awaiting(rows, job.path)
+        return (
+            known is not None
+            and wait is not None
+            and known.phase == "running"
+            and known.run == job.run
+            and wait.attempt == job.attempt
+        )
+
+    def _give_back(self, rows: Rows, job: Job) -> None:
+        self._forget(job)
+        known = header(rows)
+        if known is not None and is_held(known) and self._awaited(rows, job):
+            self._withdrawn(job.instance_id, job.run, job.path, job.attempt)
+
+    def _withdrawn(
+        self, instance_id: str, of_run: int, path: str, attempt: int
+    ) -> None:
+        self.outcomes.append(
+            Outcome(
+                instance_id=instance_id,
+                run=of_run,
+                path=path,
+                attempt=attempt,
+                result="withdrawn",
+                worker=self._worker,
+            )
+        )
+        self._wake()
+
+    def _forget(self, job: Job) -> None:
+        jobs = self._jobs.get(job.instance_id)
+        if jobs is None:
+            return
+        jobs.pop((job.run, job.path, job.attempt), None)
+        self._restarts.discard(job.token)
+        self._queued.discard(job.token)
+        if not jobs:
+            del self._jobs[job.instance_id]
+
+
+def owed_of(
+    known: Header, rows: Rows, chain: str, registry: Registry, at_ms: int
+) -> OwedAttempt | None:
+    """The attempt that the cursor of `chain` owes, by the graph of its run."""
+    standing, started = cursor(rows, chain), run(rows)
+    if standing is None or started is None:
+        return None
+    graph = registry.by_digest(started.graph_digest)
+    return None if graph is None else owed_attempt(known, standing, graph, at_ms)
+
+
+def _slot_taken(job: Job, *, restart: bool) -> SlotTaken:
+    return SlotTaken(
+        instance_id=job.instance_id,
+        run=job.run,
+        path=job.path,
+        attempt=job.attempt,
+        restart=restart,
+    )

@@ -1,0 +1,196 @@
+"""Commands of one partition, in offset order, ready to be decided.
+
+Theory of operation. Reading, decoding and the two acts that come before their event
+(forwarding a command that stands on the wrong partition, dead-lettering one that nobody
+can read) run ahead of the owner; deciding stays in offset order. Both acts may be
+repeated after a crash: a forward is recognised by its origin, a dead letter by its key.
+Forwards of one process land in offset order because one idempotent producer sends them;
+so the highest origin offset that was answered tells whether an earlier one was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.errors import DecodeError
+from sayiir_es.core.events import CommandDeadLettered, CommandForwarded
+from sayiir_es.core.partitions import partition_of
+from sayiir_es.core.position import CommandPosition
+from sayiir_es.log.port import NewRecord, Topic
+from sayiir_es.wire.commands import (
+    decode_command,
+    encode_command_avro,
+    read_origin,
+    write_origin,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sayiir_es.core.commands import Command
+    from sayiir_es.log.port import Log, Reader, Record
+
+ITEMS_MAX = 5_000
+"""Commands held in memory per partition; the log keeps the rest."""
+
+READ_WAIT_S = 1.0
+"""How long one read waits; a record ends it at once."""
+
+REASON_BYTES_MAX = 1_000
+"""Longest reason on a dead letter."""
+
+Redirect = CommandForwarded | CommandDeadLettered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FedCommand:
+    """A command to decide on, or the act that answers one that is not ours."""
+
+    position: CommandPosition
+    command: Command | None
+    redirect: asyncio.Task[Redirect] | None
+
+
+class CommandFeed:
+    """Reads, decodes and redirects; `wake` is called when something new is there."""
+
+    def __init__(
+        self, log: Log, partition: int, offset: int, *, wake: Callable[[], None]
+    ) -> None:
+        self.items: deque[FedCommand] = deque()
+        self.passed = offset
+        """The next offset to read: what is below it is in `items` or was."""
+        self._log = log
+        self._partition = partition
+        self._wake = wake
+        self._room = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._task = asyncio.create_task(
+            self._read(), name=f"commands-{self._partition}"
+        )
+
+    def failure(self) -> BaseException | None:
+        """Why reading ended, if it did."""
+        if self._task is None or not self._task.done() or self._task.cancelled():
+            return None
+        return self._task.exception()
+
+    def take(self) -> FedCommand:
+        """The next command in offset order."""
+        item = self.items.popleft()
+        if len(self.items) < ITEMS_MAX // 2:
+            self._room.set()
+        return item
+
+    async def close(self) -> None:
+        """Stop reading and drop what was not decided; redirects in flight may land."""
+        tasks: list[asyncio.Task[object]] = []
+        if self._task is not None:
+            self._task.cancel()
+            tasks.append(self._task)  # type: ignore[arg-type]  # invariant, only awaited
+        for item in self.items:
+            if item.redirect is not None:
+                item.redirect.cancel()
+                tasks.append(item.redirect)  # type: ignore[arg-type]  # as above
+        self.items.clear()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read(self) -> None:
+        reader: Reader = await self._log.reader(
+            Topic.COMMANDS, self._partition, self.passed
+        )
+        try:
+            while True:
+                chunk = await reader.read(max_wait_s=READ_WAIT_S)
+                if chunk is None:
+                    continue
+                for record in chunk.records:
+                    self.items.append(self._fed(record))
+                self.passed = chunk.end
+                self._wake()
+                if len(self.items) >= ITEMS_MAX:
+                    self._room.clear()
+                    await self._room.wait()
+        finally:
+            self._wake()
+            await reader.close()
+
+    def _fed(self, record: Record) -> FedCommand:
+        origin = read_origin(record.headers)
+        position = CommandPosition(
+            partition=self._partition, offset=record.offset, origin=origin
+        )
+        try:
+            command = decode_command(
+                key=record.key,
+                value=record.value,
+                partition=self._partition,
+                offset=record.offset,
+                headers=record.headers,
+            )
+        except DecodeError as error:
+            letter = self._dead_letter(record, position, str(error))
+            return self._redirected(position, letter)
+        key = command.instance_id.encode("utf-8", "surrogatepass")
+        home = partition_of(key, self._log.partitions) if key else self._partition
+        if home == self._partition:
+            return FedCommand(position=position, command=command, redirect=None)
+        return self._redirected(position, self._forward(command, position, home))
+
+    def _redirected(
+        self, position: CommandPosition, act: asyncio.Task[Redirect]
+    ) -> FedCommand:
+        act.add_done_callback(lambda _: self._wake())
+        return FedCommand(position=position, command=None, redirect=act)
+
+    def _forward(
+        self, command: Command, position: CommandPosition, home: int
+    ) -> asyncio.Task[Redirect]:
+        origin = position.origin or (position.partition, position.offset)
+        record = NewRecord(
+            key=command.instance_id.encode("utf-8", "surrogatepass"),
+            value=encode_command_avro(command),
+            headers=write_origin(origin),
+        )
+
+        async def forward() -> Redirect:
+            offset = await self._log.produce(Topic.COMMANDS, home, record)
+            return CommandForwarded(
+                forwarded_instance_id=command.instance_id,
+                to_partition=home,
+                to_offset=offset,
+            )
+
+        return asyncio.create_task(forward())
+
+    def _dead_letter(
+        self, record: Record, position: CommandPosition, reason: str
+    ) -> asyncio.Task[Redirect]:
+        where = f"{position.partition}@{position.offset}"
+        text = reason[:REASON_BYTES_MAX]
+        letter = NewRecord(
+            key=where.encode(),
+            value=record.value,
+            headers=(
+                ("reason", text.encode("utf-8", "replace")),
+                ("position", where.encode()),
+                ("record-key", record.key or b""),
+                *record.headers,
+            ),
+        )
+
+        async def bury() -> Redirect:
+            offset = await self._log.produce(
+                Topic.DEAD_LETTERS, self._partition, letter
+            )
+            return CommandDeadLettered(
+                reason=text, dead_letter=f"{self._partition}@{offset}"
+            )
+
+        return asyncio.create_task(bury())

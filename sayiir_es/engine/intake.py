@@ -1,0 +1,253 @@
+"""What came in for one partition, in order of urgency, decided into batches.
+
+Theory of operation. First what a take-over finds, then due timers, outcomes, slots and
+commands. `collect` decides them into a batch and offers the attempts that became due;
+`act`, after the ack, arms timers, stops what nobody awaits any more and starts what was
+offered. Nothing here touches the log.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.definitions import graph_of
+from sayiir_es.core.events import Event
+from sayiir_es.core.outcomes import Commanded, Rest, TakenOver, TimerDue
+from sayiir_es.core.owed import owed_timer
+from sayiir_es.core.rows import (
+    TERMINAL,
+    Awaiting,
+    Listening,
+    Rows,
+    cursor,
+    cursors,
+    header,
+)
+from sayiir_es.core.settle import is_held, is_request_owed, owed_moves
+from sayiir_es.engine.attempt_desk import owed_of
+from sayiir_es.engine.timers import Timers
+
+if TYPE_CHECKING:
+    from sayiir_es.engine.attempt_desk import AttemptDesk, Offer
+    from sayiir_es.engine.batch import Batch
+    from sayiir_es.engine.command_feed import CommandFeed, FedCommand
+    from sayiir_es.engine.registry import Registry
+    from sayiir_es.engine.store import SnapshotStore
+
+
+class Intake:
+    """The inputs of one tenure of one partition, and what follows from them.
+
+    `begun_before` is the last `at` before the claim; `commands_at_claim` the end of the
+    commands then: a signal's time-out waits until they are decided, because one of them
+    may be the signal.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: SnapshotStore,
+        desk: AttemptDesk,
+        registry: Registry,
+        feed: CommandFeed,
+        taken_over: bool,
+        begun_before: int,
+        commands_at_claim: int,
+    ) -> None:
+        self.timers = Timers()
+        self.feed = feed
+        self._store = store
+        self._desk = desk
+        self._registry = registry
+        self._taken_over = taken_over
+        self._begun_before = begun_before
+        self._commands_at_claim = commands_at_claim
+        self._recovery = deque(store.owing())
+        self._deferred: list[tuple[int, str, str]] = []
+        self._unpaused: set[str] = set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be decided."""
+        return not (self._recovery or self.feed.items)
+
+    def collect(self, batch: Batch) -> list[Offer]:
+        """Decide on what came in, in order of urgency, until the batch is full."""
+        offers: list[Offer] = []
+        self.timers.extend(self._store, batch.world.now_ms)
+        while self._recovery and not batch.full():
+            self._recover(batch, self._recovery.popleft(), offers)
+        self._collect_timers(batch, offers)
+        while self._desk.outcomes and not batch.full():
+            outcome = self._desk.outcomes.popleft()
+            batch.decide(outcome)
+            self._offer_changed(batch, outcome.instance_id, offers)
+        while self._desk.slots and not batch.full():
+            offer = self._desk.begin(batch, self._desk.slots.popleft())
+            if offer is not None:
+                offers.append(offer)
+        self._collect_commands(batch, offers)
+        return offers
+
+    def _recover(self, batch: Batch, instance_id: str, offers: list[Offer]) -> None:
+        rows = batch.view(instance_id)
+        known = header(rows)
+        if known is None or known.phase in TERMINAL or known.phase == "unstarted":
+            return
+        moves = owed_moves(rows, graph_of(rows, self._registry))
+        if moves or is_request_owed(rows, batch.world.now_ms):
+            batch.decide(Rest(instance_id=instance_id))
+        if self._taken_over:
+            batch.decide(TakenOver(instance_id=instance_id))
+        self._offer_all(batch, instance_id, offers, recovering=True)
+
+    def _collect_timers(self, batch: Batch, offers: list[Offer]) -> None:
+        if self._deferred and batch.next_command >= self._commands_at_claim:
+            deferred, self._deferred = self._deferred, []
+            for due_at, instance_id, chain in deferred:
+                self.timers.arm(due_at, instance_id, chain)
+        while not batch.full():
+            timer = self.timers.take_due(batch.world.now_ms)
+            if timer is None:
+                return
+            due_at, instance_id, chain = timer
+            rows = batch.view(instance_id)
+            standing, known = cursor(rows, chain), header(rows)
+            if standing is None or known is None:
+                continue
+            if (
+                isinstance(standing.wait, Listening)
+                and batch.next_command < self._commands_at_claim
+                and self._waits_for_commands()
+            ):
+                self._deferred.append(timer)
+                continue
+            batch.decide(TimerDue(instance_id=instance_id, chain=chain, due_at=due_at))
+            if isinstance(standing.wait, Awaiting) and is_held(known):
+                self._desk.hold(
+                    instance_id, batch.view(instance_id), batch.world.now_ms
+                )
+            self._offer_changed(batch, instance_id, offers)
+            self._offer(batch, instance_id, chain, offers, recovering=False)
+
+    def _waits_for_commands(self) -> bool:
+        return bool(self.feed.items) or self.feed.passed < self._commands_at_claim
+
+    def _collect_commands(self, batch: Batch, offers: list[Offer]) -> None:
+        feed = self.feed
+        while feed.items and not batch.full():
+            item = feed.items[0]
+            if item.redirect is not None:
+                if not item.redirect.done():
+                    return
+                self._answer_redirect(batch, feed.take())
+                continue
+            feed.take()
+            assert item.command is not None
+            batch.decide(
+                Commanded(
+                    command=item.command,
+                    position=item.position,
+                    known_origin=batch.knows_origin(item.position),
+                )
+            )
+            self._offer_changed(batch, item.command.instance_id, offers)
+
+    def _answer_redirect(self, batch: Batch, item: FedCommand) -> None:
+        assert item.redirect is not None
+        batch.add(
+            [
+                Event(
+                    claim=batch.world.claim,
+                    instance_id="",
+                    run=0,
+                    sequence=0,
+                    at=batch.world.now_ms,
+                    cause=item.position.cause(),
+                    body=item.redirect.result(),
+                )
+            ]
+        )
+        batch.answered(item.position)
+
+    # --- offering ---------------------------------------------------------------------
+
+    def _offer_changed(
+        self, batch: Batch, instance_id: str, offers: list[Offer]
+    ) -> None:
+        """Offer what the decisions on this instance made due so far."""
+        staged = batch.staged.get(instance_id)
+        if staged is None or "h" not in staged.changes:
+            return
+        before, after = header(staged.base), header(staged)
+        if after is None or is_held(after) or after.phase != "running":
+            return
+        if before is not None and before.unpaused != after.unpaused:
+            self._unpaused.add(instance_id)
+            self._offer_all(batch, instance_id, offers, recovering=False)
+            return
+        for key in list(staged.changes):
+            if key[0] == "c":
+                self._offer(batch, instance_id, key[1:], offers, recovering=False)
+
+    def _offer_all(
+        self, batch: Batch, instance_id: str, offers: list[Offer], *, recovering: bool
+    ) -> None:
+        for chain in [chain for chain, _ in cursors(batch.view(instance_id))]:
+            self._offer(batch, instance_id, chain, offers, recovering=recovering)
+
+    def _offer(
+        self,
+        batch: Batch,
+        instance_id: str,
+        chain: str,
+        offers: list[Offer],
+        *,
+        recovering: bool,
+    ) -> None:
+        rows, now = batch.view(instance_id), batch.world.now_ms
+        known = header(rows)
+        if known is None:
+            return
+        owed = owed_of(known, rows, chain, self._registry, self._begun_before)
+        if owed is None or owed.not_before > now:
+            return
+        if owed.deadline_at is not None and owed.deadline_at <= now:
+            return
+        restart = owed.begun and recovering and self._taken_over
+        offer = self._desk.offer(batch, instance_id, owed, restart=restart)
+        if offer is not None:
+            offers.append(offer)
+
+    # --- acting -----------------------------------------------------------------------
+
+    def act(self, batch: Batch, offers: list[Offer]) -> None:
+        """The batch is live: arm timers, stop what is unwanted, start what is due."""
+        for instance_id, staged in batch.staged.items():
+            if not staged.changes:
+                continue
+            rows = self._store.rows(instance_id)
+            known = header(rows)
+            if known is None:
+                continue
+            for key in staged.changes:
+                if key[0] == "c":
+                    self._arm(instance_id, key[1:], rows)
+            if instance_id in self._unpaused:
+                self._unpaused.discard(instance_id)
+                for chain, _ in cursors(rows):
+                    self._arm(instance_id, chain, rows)
+            self._desk.drop_unwanted(instance_id, rows)
+            if is_held(known):
+                self._desk.hold(instance_id, rows, batch.world.now_ms)
+        for offer in offers:
+            self._desk.act(self._store.rows(offer.job.instance_id), offer)
+
+    def _arm(self, instance_id: str, chain: str, rows: Rows) -> None:
+        standing, known = cursor(rows, chain), header(rows)
+        if standing is None or known is None:
+            return
+        timer = owed_timer(known, chain, standing)
+        if timer is not None:
+            self.timers.arm(timer.due_at, instance_id, timer.chain)

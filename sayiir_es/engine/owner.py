@@ -1,0 +1,349 @@
+"""The owner of one partition: decide → append → ack → evolve → act, for ever.
+
+Theory of operation. `run` is one tenure: fold to the end, claim, fold to the claim,
+find what is owed, then serve until something ends the tenure. Serving is one loop. What
+came in (outcomes, due timers, slots, commands) is decided into one batch, each decision
+on the state that those before it staged; the batch is appended; after the ack, and only
+then, it becomes live and is acted on. One batch is in flight, never two.
+
+Two tenures of one process on one partition may follow each other without another's
+claim between them: then attempts that run go on. Otherwise a new tenure is a take-over:
+what ran is dropped, and what may have begun elsewhere is handed out again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from sayiir_es.core.decide import World
+from sayiir_es.core.errors import FencedError, LogWentBackwardsError
+from sayiir_es.core.events import Event, PartitionClaimed
+from sayiir_es.core.limits import DEFAULT_LIMITS, Limits
+from sayiir_es.core.position import advanced, skipped
+from sayiir_es.engine.attempt_desk import AttemptDesk
+from sayiir_es.engine.batch import Batch
+from sayiir_es.engine.command_feed import CommandFeed
+from sayiir_es.engine.fold import Fold
+from sayiir_es.engine.intake import Intake
+from sayiir_es.engine.tenure import Tenure, to_record
+from sayiir_es.log.port import Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sayiir_es.engine.clock import Clock
+    from sayiir_es.engine.execution import Executor
+    from sayiir_es.engine.registry import Registry
+    from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.log.port import Appender, Log, Reader
+
+logger = structlog.get_logger()
+
+FOLD_WAIT_S = 5.0
+"""How long a read of records that stand in the log may take before it is repeated."""
+
+FLUSH_EVERY_S = 1.0
+"""How old an applied change may be before it is written to the store."""
+
+CONTROL_RENEWAL_S = 60.0
+"""A reader that passed foreign control records renews the claim at most this often."""
+
+
+LOOK = -1
+"""Stands for a count of lapses that was never seen: look before the next append."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnerSettings:
+    """What an owner is called and how patient it is. Times in seconds."""
+
+    owner_id: str
+    worker_id: str
+    build: str
+    cancel_grace_s: float = 10.0
+    limits: Limits = DEFAULT_LIMITS
+
+
+class Owner:
+    """Decides for one partition; `run` is one tenure."""
+
+    def __init__(
+        self,
+        partition: int,
+        *,
+        log: Log,
+        store: SnapshotStore,
+        registry: Registry,
+        executor: Executor,
+        clock: Clock,
+        settings: OwnerSettings,
+        lapses: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self.partition = partition
+        self.serving = False
+        self.store = store
+        self._log = log
+        self._registry = registry
+        self._clock = clock
+        self._settings = settings
+        self._lapses = lapses
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self.desk = AttemptDesk(
+            executor=executor,
+            registry=registry,
+            clock=clock,
+            worker=settings.worker_id,
+            cancel_grace_s=settings.cancel_grace_s,
+            wake=self._wake.set,
+        )
+        self._claims_seen: list[str] = []
+        self._tenure: Tenure | None = None
+        self._intake: Intake | None = None
+        self._lapses_seen = 0
+        self._flushed_at_s = 0.0
+        self._renewed_at_s = 0.0
+
+    # --- from outside -----------------------------------------------------------------
+
+    def stop(self) -> None:
+        """End the tenure after the batch in flight; attempts that run are dropped."""
+        self._stopping = True
+        self._wake.set()
+
+    def drain(self) -> None:
+        """Begin no further attempt; decide on everything else as before."""
+        self.desk.accepting = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is queued, running or waiting to be decided."""
+        return not self.desk.busy and (self._intake is None or self._intake.idle)
+
+    def look(self) -> None:
+        """Compare the log's end with what is expected, before the next append.
+
+        The tenure ends with `FencedError` if another claim stands there.
+        """
+        self._lapses_seen = LOOK
+        self._wake.set()
+
+    # --- a tenure ---------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Own the partition until stopped.
+
+        Raises:
+            FencedError: if another process claimed it.
+            LogError: if the log does not answer, or an append is uncertain.
+            HistoryError: if the partition must stop: its events cannot be folded.
+        """
+        try:
+            tenure, begun_before, taken_over = await self._claim()
+            self._tenure = tenure
+            intake = await self._recover(begun_before, taken_over=taken_over)
+            self.serving = True
+            await self._serve(tenure, intake)
+        finally:
+            self.serving = False
+            await self._end_tenure()
+
+    async def close(self) -> None:
+        """Drop attempts and close the store."""
+        self.desk.drop_all()
+        await self.store.close()
+
+    async def _end_tenure(self) -> None:
+        if self._intake is not None:
+            await self._intake.feed.close()
+            self._intake = None
+        if self._tenure is not None:
+            await self._tenure.appender.close()
+            self._tenure = None
+        if self._stopping:
+            self.desk.drop_all()
+
+    async def _claim(self) -> tuple[Tenure, int, bool]:
+        """Fold to the end, claim, fold to the claim (DESIGN, section 6, rules 1-2).
+
+        Returns the tenure, the last `at` before the claim, and whether another
+        process's claim stands between this process's last one and this.
+        """
+        self._claims_seen.clear()
+        position = self.store.position
+        mine_before = position.claim >= 0 and position.owner == self._settings.owner_id
+        end = await self._log.end_offset(Topic.EVENTS, self.partition)
+        if position.offset > end:
+            raise LogWentBackwardsError(
+                f"expected events partition {self.partition} to reach offset "
+                f"{position.offset}, where the store stands, but it ends at {end}"
+            )
+        warm = asyncio.create_task(self._log.appender(self.partition))
+        reader = await self._log.reader(Topic.EVENTS, self.partition, position.offset)
+        try:
+            await self._fold(reader, end)
+            begun_before = self.store.position.at
+            appender = await warm
+            claim = await appender.append([to_record(self._claimed(None))])
+            await self._fold(reader, claim + 1)
+        except BaseException:
+            await _discard(warm)
+            raise
+        finally:
+            await reader.close()
+        position = self.store.position
+        if position.claim != claim:
+            await appender.close()
+            raise FencedError(
+                f"expected claim {claim} of partition {self.partition} to be in force, "
+                f"but {position.claim} of {position.owner!r} stands behind it"
+            )
+        tenure = Tenure(
+            log=self._log,
+            partition=self.partition,
+            appender=appender,
+            claim=claim,
+            expected=position.offset,
+        )
+        mine = self._settings.owner_id
+        others = any(owner != mine for owner in self._claims_seen)
+        return tenure, begun_before, others or not mine_before
+
+    async def _fold(self, reader: Reader, upto: int) -> None:
+        """Fold at least up to `upto`; whole chunks, always."""
+        fold = Fold(self.store, self.partition, on_event=self._folded)
+        while self.store.position.offset < upto:
+            chunk = await reader.read(max_wait_s=FOLD_WAIT_S)
+            if chunk is not None:
+                fold.apply(chunk)
+                await self._flush_if_due()
+
+    def _folded(self, _offset: int, event: Event) -> None:
+        if isinstance(event.body, PartitionClaimed):
+            self._claims_seen.append(event.body.owner)
+
+    def _claimed(self, next_command: int | None) -> Event:
+        if next_command is None:
+            next_command = self.store.position.next_command
+        return Event(
+            claim=-1,
+            instance_id="",
+            run=0,
+            sequence=0,
+            at=self._now(),
+            cause="",
+            body=PartitionClaimed(
+                owner=self._settings.owner_id,
+                build=self._settings.build,
+                next_command=next_command,
+            ),
+        )
+
+    async def _recover(self, begun_before: int, *, taken_over: bool) -> Intake:
+        position = self.store.position
+        if taken_over:
+            self.desk.drop_all()
+        self._lapses_seen = self._lapses()
+        feed = CommandFeed(
+            self._log, self.partition, position.next_command, wake=self._wake.set
+        )
+        self._intake = Intake(
+            store=self.store,
+            desk=self.desk,
+            registry=self._registry,
+            feed=feed,
+            taken_over=taken_over,
+            begun_before=begun_before,
+            commands_at_claim=await self._log.end_offset(
+                Topic.COMMANDS, self.partition
+            ),
+        )
+        feed.start()
+        self._renewed_at_s = self._flushed_at_s = self._clock.monotonic_s()
+        logger.info(
+            "partition.claimed",
+            partition=self.partition,
+            offset=position.claim,
+            taken_over=taken_over,
+        )
+        return self._intake
+
+    # --- the loop ---------------------------------------------------------------------
+
+    async def _serve(self, tenure: Tenure, intake: Intake) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            lapses = self._lapses()
+            if lapses != self._lapses_seen:
+                self._lapses_seen = lapses
+                await tenure.look_at_end()
+            await self._renew_if_due(tenure, intake)
+            world = World(
+                claim=tenure.claim,
+                now_ms=self._now(),
+                definitions=self._registry,
+                limits=self._settings.limits,
+            )
+            batch = Batch(self.store, world, self._log.max_batch_bytes)
+            offers = intake.collect(batch)
+            if batch.records:
+                try:
+                    base = await tenure.append(batch.records)
+                except BaseException:
+                    self.desk.drop_offers(offers)
+                    raise
+                batch.commit(base)
+            intake.act(batch, offers)
+            await self._flush_if_due()
+            if not batch.records and not self._wake.is_set():
+                await self._sleep(intake)
+
+    async def _sleep(self, intake: Intake) -> None:
+        failure = intake.feed.failure()
+        if failure is not None:
+            raise failure
+        wait_s = (intake.timers.next_at() - self._clock.now_ms()) / 1000
+        alarm = asyncio.get_running_loop().call_later(
+            min(max(wait_s, 0.0), FLUSH_EVERY_S), self._wake.set
+        )
+        try:
+            await self._wake.wait()
+        finally:
+            alarm.cancel()
+
+    async def _renew_if_due(self, tenure: Tenure, intake: Intake) -> None:
+        """Renew the claim behind many records, or behind foreign control records."""
+        now_s, position = self._clock.monotonic_s(), self.store.position
+        passed = (
+            not intake.feed.items
+            and intake.feed.passed > position.next_command
+            and now_s - self._renewed_at_s >= CONTROL_RENEWAL_S
+        )
+        if not tenure.wants_renewal and not passed:
+            return
+        self._renewed_at_s = now_s
+        claimed = self._claimed(intake.feed.passed if passed else None)
+        base = await tenure.append([to_record(claimed)])
+        self.store.advance(advanced(skipped(self.store.position, base), claimed))
+        tenure.claim, tenure.records = base, 0
+
+    async def _flush_if_due(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s - self._flushed_at_s >= FLUSH_EVERY_S:
+            self._flushed_at_s = now_s
+            await self.store.flush()
+
+    def _now(self) -> int:
+        return max(self._clock.now_ms(), self.store.position.at)
+
+
+async def _discard(warm: asyncio.Task[Appender]) -> None:
+    """Close an appender whose claim failed, also one that was still being made."""
+    warm.cancel()
+    (made,) = await asyncio.gather(warm, return_exceptions=True)
+    if not isinstance(made, BaseException):
+        await made.close()

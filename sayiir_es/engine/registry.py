@@ -1,0 +1,90 @@
+"""The definitions that this process knows: published graphs, and functions it has.
+
+Deciding needs the graph only, so every graph that stands on the definitions topic is
+known here. Running needs the function: it is looked up by (graph digest, path) among
+the workflows that this process registered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.hashes import graph_from_json
+from sayiir_es.core.paths import template
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sayiir_es.core.definition import Graph
+    from sayiir_es.core.flow import Workflow
+
+
+@dataclass(slots=True)
+class Registry:
+    """Graphs by name and digest, functions by digest and path."""
+
+    _graphs: dict[str, Graph] = field(default_factory=dict[str, "Graph"])
+    _latest: dict[str, Graph] = field(default_factory=dict[str, "Graph"])
+    _own: dict[str, Graph] = field(default_factory=dict[str, "Graph"])
+    _workflows: dict[str, Workflow] = field(default_factory=dict[str, "Workflow"])
+
+    def register(self, workflow: Workflow) -> None:
+        """This process has the code of `workflow`; a start by name takes this graph."""
+        graph = workflow.graph
+        self._graphs[graph.digest] = graph
+        self._own[graph.name] = graph
+        self._workflows[graph.digest] = workflow
+
+    def publish(self, graph_json: bytes) -> Graph:
+        """Take over a graph as it stands on the definitions topic.
+
+        Raises:
+            DecodeError: if it is not the canonical JSON of a graph.
+        """
+        graph = graph_from_json(graph_json)
+        known = self._graphs.setdefault(graph.digest, graph)
+        self._latest[known.name] = known
+        return known
+
+    def by_name(self, workflow: str, definition_hash: str | None) -> Graph | None:
+        """The graph to start: of that hash if given, else own, else the latest."""
+        own = self._own.get(workflow)
+        if definition_hash is None:
+            return own or self._latest.get(workflow)
+        if own is not None and own.definition_hash == definition_hash:
+            return own
+        latest = self._latest.get(workflow)
+        if latest is not None and latest.definition_hash == definition_hash:
+            return latest
+        for graph in self._graphs.values():
+            if graph.name == workflow and graph.definition_hash == definition_hash:
+                return graph
+        return None
+
+    def by_digest(self, graph_digest: str) -> Graph | None:
+        """The graph that a run was started with."""
+        return self._graphs.get(graph_digest)
+
+    def by_hash(self, definition_hash: str) -> Graph | None:
+        """Any graph of that definition hash."""
+        for graph in self._graphs.values():
+            if graph.definition_hash == definition_hash:
+                return graph
+        return None
+
+    def function(self, graph_digest: str, path: str) -> Callable[..., object] | None:
+        """The function at a path, if this process has the code."""
+        workflow = self._workflows.get(graph_digest)
+        if workflow is None:
+            return None
+        found = workflow.functions.get(path)
+        return found if found is not None else workflow.functions.get(template(path))
+
+    def workflow(self, graph_digest: str) -> Workflow | None:
+        """The registered workflow of a graph."""
+        return self._workflows.get(graph_digest)
+
+    def graphs(self) -> Iterator[Graph]:
+        """Every graph known."""
+        return iter(tuple(self._graphs.values()))
