@@ -1,0 +1,183 @@
+"""The log on Apache Kafka: opens an app's topics and hands out appenders and readers.
+
+See `connection` for why nothing here is an aiokafka producer or consumer, `topics` for
+what is refused at `open`, and `log.port` for what is promised.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from sayiir_es.log.kafka import topics as rules
+from sayiir_es.log.kafka.appender import KafkaAppender, payload_limit
+from sayiir_es.log.kafka.connection import (
+    EARLIEST,
+    LATEST,
+    Cluster,
+    Lane,
+)
+from sayiir_es.log.kafka.opening import CREATION_LIMIT_S, Opening
+from sayiir_es.log.kafka.producer import RecordProducer
+from sayiir_es.log.kafka.quiet import quieten
+from sayiir_es.log.kafka.reader import KafkaReader
+from sayiir_es.log.port import Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sayiir_es.log.port import LogIdentity, NewRecord
+
+_logger = structlog.get_logger()
+
+DEFAULT_PARTITIONS = 8
+# Longer than `broker.session.timeout.ms` (9 s) and an election: inside it a lost broker
+# does not cost the claim.
+DEFAULT_APPEND_LIMIT_S = 60.0
+DEFAULT_PRODUCE_LIMIT_S = 30.0
+_DEFAULT_MESSAGE_BYTES = 1_048_588  # Kafka's `max.message.bytes`
+
+
+class KafkaLog:
+    """The topics of one app on a Kafka cluster; see `log.port.Log`."""
+
+    def __init__(  # noqa: PLR0913 - settings, all by name
+        self,
+        bootstrap_servers: str,
+        *,
+        app: str = "sayiir",
+        partitions: int = DEFAULT_PARTITIONS,
+        replication: int | None = None,
+        session_timeout_ms: int = 6000,
+        heartbeat_interval_ms: int = 1000,
+        append_limit_s: float = DEFAULT_APPEND_LIMIT_S,
+        produce_limit_s: float = DEFAULT_PRODUCE_LIMIT_S,
+        **client: Any,
+    ) -> None:
+        """Connect nothing yet.
+
+        Args:
+            bootstrap_servers: `host:port`, several with commas between.
+            app: what the names of its topics begin with.
+            partitions: for a new app; an existing one keeps its own.
+            replication: for a new app; None is three, or all brokers when fewer.
+            session_timeout_ms: how long the group waits for a silent member.
+            heartbeat_interval_ms: how often a member speaks up.
+            append_limit_s: how long an append may take before it is uncertain.
+            produce_limit_s: how long `produce` may take.
+            client: TLS, SASL and the like, as aiokafka's client names them.
+        """
+        quieten()
+        self.app = app
+        self.session_timeout_ms = session_timeout_ms
+        self.heartbeat_interval_ms = heartbeat_interval_ms
+        self.bootstrap_servers = bootstrap_servers
+        self.client_options: dict[str, Any] = client
+        self.warnings: tuple[str, ...] = ()
+        self._new_partitions = partitions
+        self._replication = replication
+        self._append_limit_s = append_limit_s
+        self._produce_limit_s = produce_limit_s
+        self._cluster = Cluster(bootstrap_servers, client)
+        self._identity: LogIdentity | None = None
+        self._message_bytes: Mapping[Topic, int] = {}
+        self._producers: dict[tuple[Topic, int], RecordProducer] = {}
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions `commands` and `events` have."""
+        return self._identity.partitions if self._identity else self._new_partitions
+
+    @property
+    def max_batch_bytes(self) -> int:
+        """The largest batch that `append` takes, in bytes of keys, values, headers."""
+        return payload_limit(self._message_bytes_of(Topic.EVENTS))
+
+    def name(self, topic: Topic) -> str:
+        """Return Kafka's name of one of the app's topics."""
+        return rules.topic_name(self.app, topic)
+
+    async def open(self, *, create: bool) -> LogIdentity:
+        """Connect, create all topics if none exists and `create`, check them.
+
+        Raises:
+            LogUnavailableError: nothing answers.
+            UnsafeLogError: a setting could lose history, the partition count is not
+                the recorded one, or some topics are missing; says what to set.
+        """
+        await self._cluster.open()
+        try:
+            opened = await Opening(
+                self._cluster, self.app, limit_s=CREATION_LIMIT_S
+            ).open_app(
+                create=create,
+                partitions=self._new_partitions,
+                replication=self._replication,
+            )
+        except BaseException:
+            await self.close()
+            raise
+        self._identity = opened.identity
+        self._message_bytes = opened.message_bytes
+        self.warnings = opened.warnings
+        for warning in self.warnings:
+            _logger.warning("log.setting_warned", app=self.app, setting=warning)
+        return opened.identity
+
+    async def close(self) -> None:
+        """Give back connections."""
+        producers, self._producers = self._producers, {}
+        for producer in producers.values():
+            await producer.close()
+        await self._cluster.close()
+
+    async def appender(self, partition: int) -> KafkaAppender:
+        """A fresh appender for one partition of `events`."""
+        return await self._appender(Topic.EVENTS, partition, self._append_limit_s)
+
+    async def reader(self, topic: Topic, partition: int, offset: int) -> KafkaReader:
+        """A reader that begins at `offset`, as read_committed gives records."""
+        lane = Lane(self._cluster, self.name(topic), partition)
+        return KafkaReader(lane, offset, compacted=topic is Topic.DEFINITIONS)
+
+    async def start_offset(self, topic: Topic, partition: int) -> int:
+        """The first kept offset."""
+        lane = Lane(self._cluster, self.name(topic), partition)
+        return await self._cluster.offset(lane.partition, EARLIEST)
+
+    async def end_offset(self, topic: Topic, partition: int) -> int:
+        """One above the last record that a reader is given."""
+        lane = Lane(self._cluster, self.name(topic), partition)
+        return await self._cluster.offset(lane.partition, LATEST)
+
+    async def produce(self, topic: Topic, partition: int, record: NewRecord) -> int:
+        """Write one record outside the claim rule and return its offset.
+
+        Raises:
+            LogUnavailableError: it was not acknowledged; it may still land.
+            BatchTooLargeError: the log refused its size; nothing was written.
+        """
+        if topic is Topic.EVENTS:
+            raise ValueError("expected events to be appended, but they were produced")
+        producer = self._producers.get((topic, partition))
+        if producer is None:
+            producer = self._producers[topic, partition] = RecordProducer(
+                lambda: self._appender(topic, partition, self._produce_limit_s),
+                max_message_bytes=self._message_bytes_of(topic),
+            )
+        return await producer.produce(record)
+
+    async def _appender(
+        self, topic: Topic, partition: int, limit_s: float
+    ) -> KafkaAppender:
+        appender = KafkaAppender(
+            Lane(self._cluster, self.name(topic), partition),
+            max_message_bytes=self._message_bytes_of(topic),
+            limit_s=limit_s,
+        )
+        await appender.start()
+        return appender
+
+    def _message_bytes_of(self, topic: Topic) -> int:
+        return self._message_bytes.get(topic, _DEFAULT_MESSAGE_BYTES)
