@@ -1,0 +1,228 @@
+"""Who may try to own which partitions, by a Kafka consumer group that fetches nothing.
+
+A consumer joins `<app>.workers` for the topic `commands` with every partition paused:
+the group deals the partitions, and notices who has died. Commands are read elsewhere,
+by a reader for each owned partition, so a rebalance stops nothing that stays.
+
+The group decides liveness only. `fresh_at_s` moves when the group's answer confirms the
+assignment *and* the assignment is known here: counted at the join, it let owners of
+partitions that had moved wake up and go on appending. A silence longer than a session
+is a lapse, found by whoever looks first: the poll, an answer, the caller of `current`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka.errors import KafkaError
+
+from sayiir_es.core.errors import LogUnavailableError, UnsafeLogError
+from sayiir_es.log.kafka import heartbeats
+from sayiir_es.log.kafka.assignor import Held, StickyAssignor
+from sayiir_es.log.kafka.connection import OPEN_LIMIT_S, TRANSPORT_ERRORS
+from sayiir_es.log.port import Assignment, Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiokafka.structs import TopicPartition
+
+    from sayiir_es.log.kafka.log import KafkaLog
+
+_logger = structlog.get_logger()
+
+_NEVER_S = float("-inf")
+# How long `join` waits to be told its share: longer than a dead member's session.
+JOIN_LIMIT_S = 30.0
+LEAVE_LIMIT_S = 5.0
+# How often the group consumer is polled; each poll also looks for a lapse.
+_POLL_S_MAX = 0.25
+
+
+class KafkaMembership:
+    """This process as a member of the app's group; see `log.port.Membership`."""
+
+    def __init__(self, log: KafkaLog) -> None:
+        """Join nothing yet; `log` is open and gives names, count and settings."""
+        self._log = log
+        self._topic = log.name(Topic.COMMANDS)
+        self._session_s = log.session_timeout_ms / 1000
+        self._assignor = StickyAssignor(self._topic, log.partitions)
+        self._consumer: Any = None
+        self._poll: asyncio.Task[None] | None = None
+        self._dealt: frozenset[int] = frozenset()
+        self._partitions: frozenset[int] = frozenset()
+        self._member_id = ""
+        self._epoch = 0
+        self._fresh_at_s = _NEVER_S
+        self._heard_at_s = _NEVER_S
+        self._lapses = 0
+        self._silent = False
+        # The first epoch that begins with all changes so far in it.
+        self._changed_in_epoch = 0
+        self._change = asyncio.Event()
+        self._refused: KafkaError | None = None
+
+    async def join(self) -> None:
+        """Ask to be given partitions; returns when the group has answered.
+
+        Raises:
+            LogUnavailableError: no broker answers.
+            UnsafeLogError: the group refuses such a member; says what to set.
+        """
+        settings: dict[str, Any] = {
+            "client_id": "sayiir-es",
+            **self._log.client_options,
+            "bootstrap_servers": self._log.bootstrap_servers,
+            "group_id": f"{self._log.app}.workers",
+            "enable_auto_commit": False,
+            "session_timeout_ms": self._log.session_timeout_ms,
+            "heartbeat_interval_ms": self._log.heartbeat_interval_ms,
+            "partition_assignment_strategy": (self._assignor,),
+        }
+        consumer = AIOKafkaConsumer(**settings)
+        try:
+            async with asyncio.timeout(OPEN_LIMIT_S):
+                await consumer.start()
+        except TRANSPORT_ERRORS as error:
+            await consumer.stop()
+            raise LogUnavailableError(
+                f"expected a Kafka broker at {self._log.bootstrap_servers!r}, "
+                f"but {error!r}"
+            ) from error
+        self._consumer = consumer
+        heartbeats.watch(consumer, self)
+        consumer.subscribe([self._topic], listener=self)
+        self._poll = asyncio.ensure_future(self._keep_polling())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(JOIN_LIMIT_S):
+                await self.changed(self._epoch)
+        if self._refused is not None:
+            refused = self._refused
+            await self.leave()
+            raise UnsafeLogError(
+                f"expected group {self._log.app!r}.workers to take a member with "
+                f"session_timeout_ms={self._log.session_timeout_ms}, but {refused!r}: "
+                "keep it within the brokers' group.min.session.timeout.ms and "
+                "group.max.session.timeout.ms"
+            ) from refused
+
+    async def leave(self) -> None:
+        """Give all back; returns when the group knows."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_LIMIT_S):
+                await heartbeats.leave(consumer)
+        self._partitions = frozenset()
+        self._changed_in_epoch = self._epoch + 1
+        self._tell()
+        if self._poll is not None:
+            self._poll.cancel()
+            await asyncio.wait([self._poll])
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_LIMIT_S):
+                await consumer.stop()
+
+    def current(self) -> Assignment:
+        """The assignment as it is known now."""
+        self._look_for_silence()
+        return Assignment(
+            partitions=self._partitions,
+            epoch=self._epoch,
+            fresh_at_s=self._fresh_at_s,
+            lapses=self._lapses,
+        )
+
+    async def changed(self, since_epoch: int) -> Assignment:
+        """Wait until `partitions` or `lapses` differ from those at `since_epoch`.
+
+        A lapse does not begin an epoch: to who waits it is told at once, to others with
+        the next one.
+        """
+        if not since_epoch < self._changed_in_epoch <= self._epoch:
+            await self._change.wait()
+        return self.current()
+
+    # --- what the group tells ---------------------------------------------------------
+
+    def heard(self, sent_at_s: float) -> None:
+        """The group knows us, but is about to assign anew."""
+        self._look_for_silence()
+        self._heard_at_s = sent_at_s
+        self._silent = False
+
+    def confirmed(self, sent_at_s: float) -> None:
+        """The group knows us and the assignment that we have."""
+        self.heard(sent_at_s)
+        self._epoch += 1
+        self._fresh_at_s = sent_at_s
+
+    def assigned(self, sent_at_s: float, member_id: str, generation: int) -> None:
+        """A new assignment is in force; `on_partitions_assigned` has run."""
+        self._assignor.held = Held(generation=generation, partitions=self._dealt)
+        first = not self._member_id
+        changed = first or self._dealt != self._partitions
+        if member_id != self._member_id and not first:
+            self._lapses += 1
+            changed = True
+        self._member_id = member_id
+        self._partitions = self._dealt
+        self.confirmed(sent_at_s)
+        if changed:
+            self._changed_in_epoch = self._epoch
+            self._tell()
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Take note, and see that nothing is ever fetched for these."""
+        dealt = list(assigned)
+        for partition in dealt:
+            # With a position there is nothing to ask for before the pause counts.
+            self._consumer.seek(partition, 0)
+            self._consumer.pause(partition)
+        self._dealt = frozenset(p.partition for p in dealt)
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Keep all: the next assignment says what is no longer ours to try."""
+
+    # --- our own watch ----------------------------------------------------------------
+
+    async def _keep_polling(self) -> None:
+        """Poll, which keeps the membership, and look whether the group went silent."""
+        wait_s = min(_POLL_S_MAX, self._session_s / 4)
+        while True:
+            try:
+                await self._consumer.getmany(timeout_ms=int(wait_s * 1000))
+            except KafkaError as error:
+                _logger.warning(
+                    "membership.refused", app=self._log.app, error_code=repr(error)
+                )
+                if self._epoch == 0:
+                    self._refused = error
+                    self._tell()
+                await asyncio.sleep(wait_s)
+            self._look_for_silence()
+
+    def _look_for_silence(self) -> None:
+        """Count one lapse for each silence that is longer than a session."""
+        if self._silent or self._heard_at_s == _NEVER_S or self._consumer is None:
+            return
+        if time.monotonic() - self._heard_at_s > self._session_s:
+            self._silent = True
+            self._lapses += 1
+            self._changed_in_epoch = self._epoch + 1
+            self._tell()
+
+    def _tell(self) -> None:
+        self._change.set()
+        self._change = asyncio.Event()
+
+
+# By registration: type checkers do not know what the class would derive from.
+ConsumerRebalanceListener.register(KafkaMembership)
