@@ -1,0 +1,121 @@
+"""Commands as JSON objects: `{"command": NAME, …}` with the fields of NAME's schema.
+
+Where the schema says bytes, any JSON value stands. A field that may be left out in Avro
+may be left out here; `null` says the same where the schema allows null. Fields that the
+schema does not have are refused: a misspelt option must not start a run without it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from sayiir_es.core.errors import EncodeError
+from sayiir_es.wire.payload import decode_payload, encode_payload, is_unicode
+from sayiir_es.wire.unreadable import UnreadableError, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sayiir_es.wire.schema import RecordSchema
+
+COMMAND_FIELD = "command"
+"""Names the command in its JSON form."""
+
+_INTEGERS = {"int": 2**31, "long": 2**63}
+
+
+def read_json_command(
+    schemas: Mapping[str, RecordSchema], data: bytes
+) -> tuple[str, dict[str, object]]:
+    """Name and fields of a command in JSON.
+
+    Raises:
+        UnreadableError: if it is not one of `schemas`.
+    """
+    body = decode_payload(data)
+    if not isinstance(body, dict):
+        raise UnreadableError(
+            f"expected a JSON object, but {shown(body)}", reason="bad_json"
+        )
+    given = cast("dict[str, object]", body)
+    name = given.pop(COMMAND_FIELD, None)
+    schema = schemas.get(name) if isinstance(name, str) else None
+    if schema is None:
+        raise UnreadableError(
+            f"expected `command` to be one of {', '.join(schemas)}, but {shown(name)}",
+            reason="unknown_command",
+        )
+    values = dict(schema.defaults)
+    for field in schema.fields:
+        if field.name in given:
+            where = f"{schema.name}.{field.name}"
+            values[field.name] = _read(field.shape, given.pop(field.name), where)
+        elif field.name not in values:
+            raise UnreadableError(
+                f"expected the field {schema.name}.{field.name}, but it is missing",
+                reason="missing_field",
+            )
+    if given:
+        known = ", ".join(field.name for field in schema.fields)
+        raise UnreadableError(
+            f"expected only the fields {known} in {schema.name}, but "
+            f"{shown(next(iter(given)))}",
+            reason="unknown_field",
+        )
+    return schema.name, values
+
+
+def _read(shape: str, value: object, where: str) -> object:
+    if shape in {"bytes", "bytes?"}:
+        try:
+            return encode_payload(value)
+        except EncodeError as error:  # a lone surrogate, or a number beyond floats
+            raise UnreadableError(
+                f"{error} of {where}", reason="bad_payload"
+            ) from error
+    if value is None and shape.endswith("?"):
+        return None
+    if not _fits(shape.removesuffix("?"), value):
+        raise UnreadableError(
+            f"expected {where} ({shape}), but {shown(value)}", reason="wrong_type"
+        )
+    return value
+
+
+def _fits(shape: str, value: object) -> bool:
+    match shape:
+        case "string":
+            return isinstance(value, str) and is_unicode(value)
+        case "boolean":
+            return isinstance(value, bool)
+        case "{string}":
+            if not isinstance(value, dict):
+                return False
+            pairs = cast("dict[str, object]", value).items()
+            return all(is_unicode(key) and _fits("string", text) for key, text in pairs)
+        case _:
+            bound = _INTEGERS[shape]
+            return type(value) is int and -bound <= value < bound
+
+
+def write_json_command(schema: RecordSchema, values: Mapping[str, object]) -> bytes:
+    """The JSON form of a command; fields at their default are left out.
+
+    Raises:
+        EncodeError: if a payload is not JSON, or a text not UTF-8.
+    """
+    body: dict[str, object] = {COMMAND_FIELD: schema.name}
+    missing = object()
+    for field in schema.fields:
+        value = values[field.name]
+        if value == schema.defaults.get(field.name, missing):
+            continue
+        body[field.name] = _payload(value) if isinstance(value, bytes) else value
+    return encode_payload(body)
+
+
+def _payload(data: bytes) -> object:
+    try:
+        return decode_payload(data)
+    except UnreadableError as error:
+        raise EncodeError(f"{error} in a command's payload") from error

@@ -1,0 +1,169 @@
+"""Commands as the records of the commands topic: JSON or Avro, from anyone.
+
+Theory of operation. Both forms hold the fields of the command's schema. A record first
+becomes a dict of them, by its first byte, and then a value: ids that were left out are
+filled from the record's key and place, and the few fields of fixed words are checked.
+Whatever is wrong is a `DecodeError` here (the record goes to the dead letters); what
+can be read but not granted, such as an id that is too long, is the owner's to refuse.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, get_args
+
+from sayiir_es.core.commands import CONFLICT_POLICIES, Command, StartWorkflow
+from sayiir_es.wire.command_json import read_json_command, write_json_command
+from sayiir_es.wire.record import check_head, read_record, write_record
+from sayiir_es.wire.schema import (
+    COMMAND_NAMESPACE,
+    HEAD_BYTES,
+    load_older_schemas,
+    load_schemas,
+)
+from sayiir_es.wire.unreadable import UnreadableError, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ORIGIN_HEADER = "origin"
+"""On a forwarded command: `PARTITION@OFFSET` where it first stood."""
+
+TRACEPARENT_HEADER = "traceparent"
+"""W3C trace context, where it travels as a header."""
+
+_ORIGIN = re.compile(rb"(0|[1-9][0-9]{0,9})@(0|[1-9][0-9]{0,17})")
+
+_CLASSES: dict[str, type[Command]] = {
+    command.__name__: command for command in get_args(Command)
+}
+_SCHEMAS = load_schemas(COMMAND_NAMESPACE)
+_BY_HEAD = {
+    schema.head: schema
+    for schema in (*load_older_schemas(COMMAND_NAMESPACE), *_SCHEMAS.values())
+}
+
+_WORDS: Mapping[str, tuple[str, ...]] = {
+    "conflict_policy": CONFLICT_POLICIES,
+    "result": ("completed", "failed", "withdrawn"),
+    "loop": ("none", "again", "done"),
+}
+"""Fields that take one of a few words."""
+
+
+def decode_command(
+    *,
+    key: bytes | None,
+    value: bytes | None,
+    partition: int,
+    offset: int,
+    headers: Sequence[tuple[str, bytes]] = (),
+) -> Command:
+    """The command of a record at `partition`@`offset`, with its ids resolved.
+
+    The body's `instance_id` wins over the key. Without both a start takes an id made of
+    the place, and other commands an empty one, which the owner refuses. The place is
+    the one where the command first stood, if it was forwarded.
+
+    Raises:
+        DecodeError: if no command of a known schema comes out of it; an
+            `UnreadableError`, whose `reason` is short and stable.
+    """
+    if value is None:
+        raise UnreadableError("expected a command, but null", reason="null")
+    if not value:
+        raise UnreadableError("expected a command, but no bytes", reason="empty")
+    if value[:1] == b"{":
+        name, values = read_json_command(_SCHEMAS, value)
+    else:
+        name, values = _read_avro(value)
+    origin_partition, origin_offset = read_origin(headers) or (partition, offset)
+    place = f"{origin_partition}@{origin_offset}"
+    _resolve_ids(values, name, key, place)
+    for field, words in _WORDS.items():
+        if field in values and values[field] not in words:
+            raise UnreadableError(
+                f"expected {name}.{field} to be one of {', '.join(words)}, but "
+                f"{shown(values[field])}",
+                reason="unknown_word",
+            )
+    build: Any = _CLASSES[name]  # its fields are the schema's, a test holds them so
+    command: Command = build(**values)
+    return command
+
+
+def encode_command_avro(command: Command) -> bytes:
+    """The bytes of a command under Avro's single-object encoding.
+
+    Raises:
+        EncodeError: if a value is not what its field takes; names the field.
+    """
+    return write_record(_SCHEMAS[type(command).__name__], _values_of(command))
+
+
+def encode_command_json(command: Command) -> bytes:
+    """The bytes of a command as a JSON object; fields that say nothing are left out.
+
+    Raises:
+        EncodeError: if a payload is not JSON, or a text not UTF-8.
+    """
+    return write_json_command(_SCHEMAS[type(command).__name__], _values_of(command))
+
+
+def read_origin(headers: Sequence[tuple[str, bytes]]) -> tuple[int, int] | None:
+    """Partition and offset where a forwarded command first stood.
+
+    None if there is no such header, or one that no owner writes: then the command
+    counts as its sender's own.
+    """
+    for name, value in headers:
+        if name == ORIGIN_HEADER:
+            found = _ORIGIN.fullmatch(value)
+            return None if found is None else (int(found[1]), int(found[2]))
+    return None
+
+
+def write_origin(origin: tuple[int, int]) -> tuple[tuple[str, bytes], ...]:
+    """The headers of a forwarded command."""
+    return ((ORIGIN_HEADER, b"%d@%d" % origin),)
+
+
+def _values_of(command: Command) -> dict[str, object]:
+    return {field.name: getattr(command, field.name) for field in fields(command)}
+
+
+def _read_avro(value: bytes) -> tuple[str, dict[str, object]]:
+    if value[0] != 0xC3:  # noqa: PLR2004  # Avro's magic
+        raise UnreadableError(
+            "expected JSON that begins with { or Avro that begins with c301, but "
+            f"{value[:2].hex()}",
+            reason="bad_magic",
+        )
+    check_head(value)
+    schema = _BY_HEAD.get(value[:HEAD_BYTES])
+    if schema is None:
+        raise UnreadableError(
+            "expected the fingerprint of a command's schema, but "
+            f"{value[2:HEAD_BYTES].hex()}",
+            reason="unknown_schema",
+        )
+    return schema.name, read_record(schema, _SCHEMAS[schema.name], value)
+
+
+def _resolve_ids(
+    values: dict[str, object], name: str, key: bytes | None, place: str
+) -> None:
+    if values["command_id"] is None:
+        values["command_id"] = place
+    if values["instance_id"] is not None:
+        return
+    if key:  # an empty key is what `kcat` sends for none
+        try:
+            values["instance_id"] = key.decode()
+        except UnicodeDecodeError as error:
+            raise UnreadableError(
+                f"expected a key in UTF-8, but {shown(key)}", reason="bad_key"
+            ) from error
+    else:
+        values["instance_id"] = place if name == StartWorkflow.__name__ else ""

@@ -1,0 +1,51 @@
+"""Events as JSON objects, for people and for tools without Avro."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, cast
+
+from sayiir_es.core.errors import DecodeError
+from sayiir_es.wire.payload import decode_payload
+
+if TYPE_CHECKING:
+    from sayiir_es.core.events import Event
+
+
+def event_to_json(
+    event: Event, *, partition: int | None = None, offset: int | None = None
+) -> dict[str, object]:
+    """One flat object of what `json` can write: kind, place, common and own fields.
+
+    Payload bytes that are JSON stand as JSON, others as `{"base64": …}`. Partition and
+    offset are left out where they are None.
+    """
+    shown: dict[str, object] = {"kind": event.kind}
+    if partition is not None:
+        shown["partition"] = partition
+    if offset is not None:
+        shown["offset"] = offset
+    for name in ("instance_id", "run", "sequence", "at", "claim", "cause"):
+        shown[name] = getattr(event, name)
+    for field in fields(event.body):
+        shown[field.name] = _plain(getattr(event.body, field.name))
+    return shown
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return _payload(value)
+    if isinstance(value, tuple):
+        return list(cast("tuple[str, ...]", value))
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[str, str]", value))
+    return value
+
+
+def _payload(data: bytes) -> object:
+    try:
+        return decode_payload(data)
+    except DecodeError:
+        return {"base64": base64.b64encode(data).decode()}

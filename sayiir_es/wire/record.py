@@ -1,0 +1,98 @@
+"""Whole flat records, field by field, with words for what is wrong and where.
+
+Commands always come this way. Events take a shorter one (`wire.events`) and come here
+only when it fails, to find out which field is to blame.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.errors import EncodeError
+from sayiir_es.wire.binary import READERS, WRITERS
+from sayiir_es.wire.schema import HEAD_BYTES, MAGIC
+from sayiir_es.wire.unreadable import UnreadableError, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sayiir_es.wire.schema import RecordSchema
+
+UNWRITABLE = (AttributeError, TypeError, ValueError, OverflowError, LookupError)
+"""What writers raise for a value that is not of the field's type or range."""
+
+
+def write_record(schema: RecordSchema, values: Mapping[str, object]) -> bytes:
+    """Encode a record under single-object encoding.
+
+    Raises:
+        EncodeError: if a value is not what its field takes; names the field.
+    """
+    parts = [schema.head]
+    for field in schema.fields:
+        value = values[field.name]
+        try:
+            parts.append(WRITERS[field.shape](value))
+        except UNWRITABLE as error:
+            raise EncodeError(
+                f"expected a value of {schema.name}.{field.name} ({field.shape}), but "
+                f"{shown(value)}"
+            ) from error
+    return b"".join(parts)
+
+
+def read_record(
+    schema: RecordSchema, newest: RecordSchema, data: bytes
+) -> dict[str, object]:
+    """Decode a record that `schema` wrote into the fields of `newest`.
+
+    Raises:
+        UnreadableError: if the bytes are not such a record; names the field.
+    """
+    values = dict(newest.defaults)
+    place = HEAD_BYTES
+    for field in schema.fields:
+        where = f"{schema.name}.{field.name}"
+        try:
+            values[field.name], place = READERS[field.shape](data, place)
+        except IndexError as error:
+            raise UnreadableError(
+                f"expected {where}, but the record ends after {len(data)} bytes",
+                reason="truncated",
+            ) from error
+        except UnicodeDecodeError as error:
+            seen = shown(error.object[error.start : error.start + 8])
+            raise UnreadableError(
+                f"expected UTF-8 in {where}, but bytes {seen}", reason="bad_text"
+            ) from error
+        except UnreadableError as error:
+            raise UnreadableError(f"{error} in {where}", reason=error.reason) from error
+    if place != len(data):
+        raise UnreadableError(
+            f"expected {schema.name} to end after {place} bytes, but "
+            f"{len(data) - place} more follow",
+            reason="trailing_bytes",
+        )
+    return values
+
+
+def check_head(data: bytes) -> None:
+    """Refuse what is not under single-object encoding.
+
+    Raises:
+        UnreadableError: if it is too short for a head or begins otherwise.
+    """
+    if not data:
+        raise UnreadableError(
+            "expected an Avro record, but no bytes at all", reason="empty"
+        )
+    if not data.startswith(MAGIC[: len(data)]):
+        raise UnreadableError(
+            f"expected bytes that begin with {MAGIC.hex()}, but {data[:2].hex()}",
+            reason="bad_magic",
+        )
+    if len(data) < HEAD_BYTES:
+        raise UnreadableError(
+            f"expected a head of {HEAD_BYTES} bytes, but {len(data)}",
+            reason="truncated",
+        )

@@ -1,0 +1,45 @@
+"""What is raised for bytes that are not what the contract says, and how it shows them.
+
+Input may be hostile and of any size, so a message never echoes more than
+`SHOWN_CHARACTERS` of it.
+"""
+
+from __future__ import annotations
+
+from sayiir_es.core.errors import DecodeError
+
+SHOWN_CHARACTERS = 200
+"""Most characters of input in one message: a record may be a megabyte, a line not."""
+
+
+class UnreadableError(DecodeError):
+    """Bytes that do not decode; `reason` is short, stable and free of input.
+
+    Operator action: look at the producer of the record that the message names.
+    """
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def shown(value: object) -> str:
+    """A piece of input as it may stand in a message: of bounded length, printable."""
+    match value:
+        case str():
+            text = ascii(value[:SHOWN_CHARACTERS])
+        case bytes():
+            text = value[: SHOWN_CHARACTERS // 2].hex()
+        case dict():
+            text = "an object"
+        case list():
+            text = "an array"
+        case None:
+            text = "null"
+        case bool():
+            text = "true" if value else "false"
+        case int() | float():
+            text = repr(value)
+        case _:
+            text = f"a {type(value).__name__}"
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
