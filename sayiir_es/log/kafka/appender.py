@@ -66,7 +66,7 @@ class KafkaAppender:
         self._lane = lane
         self._max_message_bytes = max_message_bytes
         self._limit_s = limit_s
-        self._producer_id = -1
+        self.producer_id = -1
         self._epoch = -1
         self._sequence = 0
         self._idle = False
@@ -144,7 +144,7 @@ class KafkaAppender:
                 continue
             error = for_code(answer.error_code)
             if error is NoError:
-                self._producer_id = answer.producer_id
+                self.producer_id = answer.producer_id
                 self._epoch = answer.producer_epoch
                 self._sequence = 0
                 return
@@ -157,7 +157,7 @@ class KafkaAppender:
     def _request(self, batch: Sequence[NewRecord]) -> ProduceRequest:
         limit = self._max_message_bytes
         builder = DefaultRecordBatchBuilder(
-            2, 0, 0, self._producer_id, self._epoch, self._sequence, limit
+            2, 0, 0, self.producer_id, self._epoch, self._sequence, limit
         )
         now_ms = time.time_ns() // 1_000_000
         append: Any = builder.append

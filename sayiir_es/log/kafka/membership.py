@@ -98,7 +98,7 @@ class KafkaMembership:
         self._consumer = consumer
         heartbeats.watch(consumer, self)
         consumer.subscribe([self._topic], listener=self)
-        self._poll = asyncio.ensure_future(self._keep_polling())
+        self._poll = asyncio.ensure_future(self._keep_polling(consumer))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(JOIN_LIMIT_S):
                 await self.changed(self._epoch)
@@ -193,12 +193,12 @@ class KafkaMembership:
 
     # --- our own watch ----------------------------------------------------------------
 
-    async def _keep_polling(self) -> None:
+    async def _keep_polling(self, consumer: Any) -> None:
         """Poll, which keeps the membership, and look whether the group went silent."""
         wait_s = min(_POLL_S_MAX, self._session_s / 4)
         while True:
             try:
-                await self._consumer.getmany(timeout_ms=int(wait_s * 1000))
+                await consumer.getmany(timeout_ms=int(wait_s * 1000))
             except KafkaError as error:
                 _logger.warning(
                     "membership.refused", app=self._log.app, error_code=repr(error)

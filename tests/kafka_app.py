@@ -1,0 +1,122 @@
+"""Apps of a test's own on a real Kafka, and the admin's hands on their topics."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from sayiir_es.log.kafka.log import KafkaLog
+from sayiir_es.log.port import NewRecord, Topic
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Mapping
+
+    from sayiir_es.log.port import Reader, Record
+
+_kafka = import_module("aiokafka")  # by name: it has no type hints
+_admin = import_module("aiokafka.admin")
+
+LIMIT_S = 20.0
+
+
+@asynccontextmanager
+async def opened(bootstrap: str, **settings: Any) -> AsyncGenerator[KafkaLog]:
+    """An opened log of a fresh app, whose topics are deleted afterwards."""
+    defaults: dict[str, Any] = {
+        "app": f"t-{secrets.token_hex(4)}",
+        "partitions": 2,
+        "session_timeout_ms": 1000,
+        "heartbeat_interval_ms": 200,
+    }
+    log = KafkaLog(bootstrap, **(defaults | settings))
+    await log.open(create=True)
+    try:
+        yield log
+    finally:
+        await log.close()
+        async with admin(bootstrap) as hands:
+            await hands.delete_topics([log.name(topic) for topic in Topic])
+
+
+@asynccontextmanager
+async def admin(bootstrap: str) -> AsyncGenerator[Any]:
+    """An aiokafka admin client."""
+    client: Any = _admin.AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def producer(bootstrap: str, **settings: Any) -> AsyncGenerator[Any]:
+    """A foreign producer."""
+    client: Any = _kafka.AIOKafkaProducer(bootstrap_servers=bootstrap, **settings)
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.stop()
+
+
+async def make_topic(
+    hands: Any, name: str, partitions: int, settings: Mapping[str, str]
+) -> None:
+    """Make a topic behind the app's back, when the old one of that name is gone."""
+    topic: Any = _admin.NewTopic(name, partitions, 1, topic_configs=dict(settings))
+    codes: list[int] = []
+
+    async def made() -> bool:
+        answer: Any = await hands.create_topics([topic])
+        codes.append(answer.topic_errors[0][1])
+        return codes[-1] == 0
+
+    async with asyncio.timeout(LIMIT_S):
+        while not await made():  # noqa: ASYNC110 - a broker's state, no event of ours
+            await asyncio.sleep(0.05)
+
+
+async def set_topic(hands: Any, name: str, settings: Mapping[str, str]) -> None:
+    """Replace all settings of a topic."""
+    resource: Any = _admin.config_resource.ConfigResource(
+        _admin.config_resource.ConfigResourceType.TOPIC, name, dict(settings)
+    )
+    await hands.alter_configs([resource])
+
+
+async def raise_partitions(hands: Any, name: str, count: int) -> None:
+    """Give a topic more partitions."""
+    await hands.create_partitions({name: _admin.NewPartitions(count)})
+
+
+async def drop_records(hands: Any, name: str, partition: int, before: int) -> None:
+    """Delete the records of a partition below an offset."""
+    where = _kafka.TopicPartition(name, partition)
+    await hands.delete_records({where: _admin.RecordsToDelete(before_offset=before)})
+
+
+async def until(condition: Callable[[], bool], *, limit_s: float = LIMIT_S) -> None:
+    """Wait for a condition; fails after the limit."""
+    async with asyncio.timeout(limit_s):
+        while not condition():  # noqa: ASYNC110 - it is about anything, not one event
+            await asyncio.sleep(0.005)
+
+
+async def take(reader: Reader, count: int, *, limit_s: float = LIMIT_S) -> list[Record]:
+    """Read until there are `count` records."""
+    out: list[Record] = []
+    async with asyncio.timeout(limit_s):
+        while len(out) < count:
+            chunk = await reader.read(max_wait_s=1)
+            if chunk is not None:
+                out += chunk.records
+    return out
+
+
+def record(value: bytes, key: bytes = b"i-1") -> NewRecord:
+    """A record with one header."""
+    return NewRecord(key=key, value=value, headers=(("claim", b"\x00" * 8),))

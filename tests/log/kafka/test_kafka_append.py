@@ -1,0 +1,242 @@
+"""Appending, producing and reading on a Kafka that is well."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+
+import pytest
+
+from sayiir_es.core.errors import (
+    BatchTooLargeError,
+    LogUnavailableError,
+    OffsetGoneError,
+    UncertainAppendError,
+)
+from sayiir_es.log.kafka.reader import CHUNK_RECORDS_MAX
+from sayiir_es.log.port import NewRecord, Topic
+from tests import kafka_app
+from tests.kafka_app import record, take
+
+pytestmark = pytest.mark.kafka
+
+
+async def test_a_batch_is_read_back_as_it_was_appended(kafka_bootstrap: str) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        appender = await log.appender(1)
+        headers = (("claim", b"\x07"), ("claim", b""), ("é", b"2"))
+        batch = [
+            NewRecord(key=b"k", value=b"v", headers=headers),
+            NewRecord(key=None, value=b"", headers=()),
+            NewRecord(key=b"", value=None),
+        ]
+        assert await appender.append([record(b"first")]) == 0
+        assert await appender.append(batch) == 1
+        reader = await log.reader(Topic.EVENTS, 1, 1)
+        found = await take(reader, 3)
+        assert [
+            NewRecord(key=r.key, value=r.value, headers=r.headers) for r in found
+        ] == batch
+        assert [r.offset for r in found] == [1, 2, 3]
+        assert abs(found[0].timestamp_ms / 1000 - time.time()) < 60  # noqa: TID251 - the log's own clock
+        await reader.close()
+        await appender.close()
+
+
+async def test_chunks_follow_one_another_without_a_hole(kafka_bootstrap: str) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        appender = await log.appender(0)
+        for size in (CHUNK_RECORDS_MAX + 500, 1, 1_999, 700):
+            await appender.append([record(b"%d" % i) for i in range(size)])
+        reader = await log.reader(Topic.EVENTS, 0, 3)
+        end, at = await log.end_offset(Topic.EVENTS, 0), 3
+        while at < end:
+            chunk = await reader.read(max_wait_s=5)
+            assert chunk is not None
+            assert chunk.start == at
+            assert len(chunk.records) <= CHUNK_RECORDS_MAX
+            assert [r.offset for r in chunk.records] == list(range(at, chunk.end))
+            at = chunk.end
+        assert at == end == CHUNK_RECORDS_MAX + 500 + 1 + 1_999 + 700
+        await reader.close()
+        await appender.close()
+
+
+async def test_foreign_transactions_leave_gaps_that_are_named(
+    kafka_bootstrap: str,
+) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        name = log.name(Topic.COMMANDS)
+        async with kafka_app.producer(
+            kafka_bootstrap, transactional_id=name
+        ) as foreign:
+            async with foreign.transaction():
+                await foreign.send_and_wait(name, b"kept", partition=0)
+            await foreign.begin_transaction()
+            await foreign.send_and_wait(name, b"dropped", partition=0)
+            await foreign.abort_transaction()
+        await log.produce(Topic.COMMANDS, 0, record(b"last"))
+        reader = await log.reader(Topic.COMMANDS, 0, 0)
+        found = await take(reader, 2)
+        assert [(r.offset, r.value) for r in found] == [(0, b"kept"), (4, b"last")]
+        await reader.close()
+        # 1 ends the first transaction, 2 was aborted, 3 says so.
+        reader = await log.reader(Topic.COMMANDS, 0, 1)
+        chunk = await reader.read(max_wait_s=5)
+        assert chunk is not None
+        assert (chunk.start, chunk.end, chunk.gaps) == (1, 5, ((1, 4),))
+        await reader.close()
+
+
+async def test_a_reader_at_the_end_gets_what_comes_at_once(
+    kafka_bootstrap: str,
+) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        reader = await log.reader(Topic.EVENTS, 0, 0)
+        assert await reader.read(max_wait_s=0) is None
+        assert await reader.read(max_wait_s=0.05) is None
+        appender = await log.appender(0)
+        took_s: list[float] = []
+        for i in range(40):
+            begin_s = time.perf_counter()
+            await appender.append([record(b"%d" % i)])
+            assert [r.value for r in await take(reader, 1)] == [b"%d" % i]
+            took_s.append(time.perf_counter() - begin_s)
+        assert statistics.median(took_s) < 0.05  # some 1 ms on an idle machine
+        await reader.close()
+        await appender.close()
+
+
+@pytest.mark.parametrize("offset", [0, 4])
+async def test_an_offset_outside_of_the_log_is_gone(
+    kafka_bootstrap: str, offset: int
+) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        appender = await log.appender(0)
+        await appender.append([record(b"x")] * 3)
+        async with kafka_app.admin(kafka_bootstrap) as hands:
+            await kafka_app.drop_records(hands, log.name(Topic.EVENTS), 0, 2)
+        assert await log.start_offset(Topic.EVENTS, 0) == 2
+        reader = await log.reader(Topic.EVENTS, 0, offset)
+        with pytest.raises(OffsetGoneError, match=f"expected offset {offset} "):
+            await reader.read(max_wait_s=5)
+        await reader.close()
+        await appender.close()
+
+
+async def test_a_batch_that_is_too_large_is_refused_and_the_appender_goes_on(
+    kafka_bootstrap: str,
+) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        appender = await log.appender(0)
+        name = "n"
+        fits = NewRecord(
+            key=b"k",
+            value=bytes(log.max_batch_bytes - 10),
+            headers=((name, bytes(8)),),
+        )
+        assert await appender.append([fits]) == 0
+        with pytest.raises(BatchTooLargeError, match="expected at most"):
+            await appender.append([fits, record(b"")])
+        with pytest.raises(BatchTooLargeError):
+            await appender.append([NewRecord(key=b"", value=b"x")] * 200_000)
+        assert await appender.append([record(b"next")]) == 1
+        await appender.close()
+
+
+async def test_a_topic_that_was_made_narrower_refuses_and_the_appender_goes_on(
+    kafka_bootstrap: str,
+) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        appender = await log.appender(0)
+        async with kafka_app.admin(kafka_bootstrap) as hands:
+            narrow = {"retention.ms": "-1", "max.message.bytes": "2000"}
+            await kafka_app.set_topic(hands, log.name(Topic.EVENTS), narrow)
+        with pytest.raises(BatchTooLargeError, match=r"raise max\.message\.bytes"):
+            await appender.append([record(bytes(5000))])
+        assert await appender.append([record(b"next")]) == 0
+        await appender.close()
+
+
+async def test_a_fresh_producer_id_follows_the_last_sequence_number(
+    kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sayiir_es.log.kafka.appender._LAST_SEQUENCE", 8)
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        appender = await log.appender(0)
+        assert await appender.append([record(b"a")] * 5) == 0
+        before = appender.producer_id
+        assert await appender.append([record(b"b")] * 5) == 5
+        assert await appender.append([record(b"c")]) == 10
+        assert appender.producer_id != before
+        await appender.close()
+
+
+async def test_a_closed_appender_appends_nothing(kafka_bootstrap: str) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        appender = await log.appender(0)
+        await appender.close()
+        with pytest.raises(UncertainAppendError, match="usable appender"):
+            await appender.append([record(b"x")])
+        assert await log.end_offset(Topic.EVENTS, 0) == 0
+
+
+async def test_a_cancelled_append_ends_the_appender(kafka_bootstrap: str) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        appender = await log.appender(0)
+        task = asyncio.ensure_future(appender.append([record(b"x")]))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        with pytest.raises(UncertainAppendError):
+            await appender.append([record(b"y")])
+        await appender.close()
+
+
+async def test_thousands_who_produce_at_once_keep_their_order(
+    kafka_bootstrap: str,
+) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        records = [record(b"%d" % i) for i in range(5_000)]
+        offsets = await asyncio.gather(
+            *(log.produce(Topic.COMMANDS, 0, one) for one in records)
+        )
+        assert offsets == list(range(5_000))
+        reader = await log.reader(Topic.COMMANDS, 0, 0)
+        found = await take(reader, 5_000)
+        assert [r.value for r in found] == [r.value for r in records]
+        await reader.close()
+
+
+async def test_a_produced_record_that_is_too_large_fails_alone(
+    kafka_bootstrap: str,
+) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        large = record(bytes(2_000_000))
+        results = await asyncio.gather(
+            log.produce(Topic.COMMANDS, 0, record(b"a")),
+            log.produce(Topic.COMMANDS, 0, large),
+            log.produce(Topic.COMMANDS, 0, record(b"b")),
+            return_exceptions=True,
+        )
+        assert (results[0], results[2]) == (0, 1)
+        assert isinstance(results[1], BatchTooLargeError)
+
+
+async def test_events_are_never_produced(kafka_bootstrap: str) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        with pytest.raises(ValueError, match="appended"):
+            await log.produce(Topic.EVENTS, 0, record(b"x"))
+
+
+async def test_a_closed_log_is_unavailable(kafka_bootstrap: str) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        await log.close()
+        with pytest.raises(LogUnavailableError):
+            await log.produce(Topic.COMMANDS, 0, record(b"x"))
+        with pytest.raises(LogUnavailableError):
+            await log.end_offset(Topic.EVENTS, 0)
+        with pytest.raises(LogUnavailableError):
+            await log.appender(0)

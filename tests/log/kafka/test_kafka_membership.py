@@ -1,0 +1,229 @@
+"""Two and three members of one group: who is given what, and what each gets to know."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+
+from sayiir_es.core.errors import UnsafeLogError
+from sayiir_es.log.kafka.log import KafkaLog
+from sayiir_es.log.kafka.membership import KafkaMembership
+from tests import kafka_app
+from tests.kafka_app import until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Coroutine
+
+    from tests.broker import LocalBroker
+
+T = TypeVar("T")
+
+pytestmark = pytest.mark.kafka
+
+
+def like(log: KafkaLog) -> KafkaLog:
+    """Another process's log of the same app."""
+    return KafkaLog(
+        log.bootstrap_servers,
+        app=log.app,
+        session_timeout_ms=log.session_timeout_ms,
+        heartbeat_interval_ms=log.heartbeat_interval_ms,
+    )
+
+
+@asynccontextmanager
+async def joined(log: KafkaLog) -> AsyncGenerator[KafkaMembership]:
+    """A member of the app's group, over a log of its own."""
+    own = like(log)
+    await own.open(create=False)
+    member = KafkaMembership(own)
+    try:
+        await member.join()
+        yield member
+    finally:
+        await member.leave()
+        await own.close()
+
+
+def dealt_once(count: int, *members: KafkaMembership) -> bool:
+    shares = [member.current().partitions for member in members]
+    flat = [p for share in shares for p in share]
+    return sorted(flat) == list(range(count))
+
+
+async def until_rebalancing(log: KafkaLog) -> None:
+    group = f"{log.app}.workers"
+    async with kafka_app.admin(log.bootstrap_servers) as hands:
+        state = ""
+        async with asyncio.timeout(kafka_app.LIMIT_S):
+            while state != "PreparingRebalance":
+                (answer,) = await hands.describe_consumer_groups([group])
+                state = answer.groups[0][2]
+
+
+class Elsewhere:
+    """An event loop in a thread of its own, which can be stopped like a process."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await work that runs there."""
+        return await asyncio.wrap_future(
+            asyncio.run_coroutine_threadsafe(work, self._loop)
+        )
+
+    def freeze(self) -> None:
+        """Stop everything there, as SIGSTOP would; connections stay open."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+
+async def test_the_first_member_is_given_all_when_join_returns(
+    kafka_bootstrap: str,
+) -> None:
+    async with kafka_app.opened(kafka_bootstrap, partitions=3) as log:
+        before_s = time.monotonic()
+        async with joined(log) as member:
+            current = member.current()
+            assert current.partitions == {0, 1, 2}
+            assert current.epoch == 1
+            assert current.lapses == 0
+            assert before_s < current.fresh_at_s <= time.monotonic()
+
+
+async def test_heartbeats_make_the_assignment_fresh_and_change_nothing(
+    kafka_bootstrap: str,
+) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log, joined(log) as member:
+        first = member.current()
+        await until(lambda: member.current().epoch > first.epoch + 2)
+        later = member.current()
+        assert later.fresh_at_s > first.fresh_at_s
+        assert (later.partitions, later.lapses) == (first.partitions, 0)
+        waiting = asyncio.ensure_future(member.changed(first.epoch))
+        await until(lambda: member.current().epoch > later.epoch + 1)
+        assert not waiting.done()
+        waiting.cancel()
+
+
+async def test_a_joiner_and_a_leaver_move_only_what_must_move(
+    kafka_bootstrap: str,
+) -> None:
+    async with AsyncExitStack() as stack:
+        log = await stack.enter_async_context(
+            kafka_app.opened(kafka_bootstrap, partitions=8)
+        )
+        first = await stack.enter_async_context(joined(log))
+        waiting = asyncio.ensure_future(first.changed(first.current().epoch))
+        second = await stack.enter_async_context(joined(log))
+        await until(lambda: dealt_once(8, first, second))
+        assert (await waiting).partitions == first.current().partitions
+        had = [first.current().partitions, second.current().partitions]
+        assert [len(share) for share in had] == [4, 4]
+        async with joined(log) as third:
+            await until(lambda: dealt_once(8, first, second, third))
+            kept = [first.current().partitions, second.current().partitions]
+            assert [len(h - k) for h, k in zip(had, kept, strict=True)] == [1, 1]
+            assert all(k <= h for h, k in zip(had, kept, strict=True))
+            begin_s = time.monotonic()
+            await third.leave()
+            assert time.monotonic() - begin_s < 1
+            assert third.current().partitions == frozenset()
+        await until(lambda: dealt_once(8, first, second))
+        again = [first.current().partitions, second.current().partitions]
+        assert all(k <= a for k, a in zip(kept, again, strict=True))
+        assert first.current().lapses == second.current().lapses == 0
+
+
+async def test_a_frozen_member_loses_its_share_after_the_session_and_notices(
+    kafka_bootstrap: str,
+) -> None:
+    async with kafka_app.opened(kafka_bootstrap, partitions=4) as log:
+        elsewhere = Elsewhere()
+        own = like(log)
+        await elsewhere.run(own.open(create=False))
+        frozen = KafkaMembership(own)
+        await elsewhere.run(frozen.join())
+        async with joined(log) as other:
+            await until(lambda: dealt_once(4, frozen, other))
+            begin_s = time.monotonic()
+            elsewhere.freeze()
+            await until(lambda: len(other.current().partitions) == 4)
+            assert 0.5 < time.monotonic() - begin_s < 5
+            # Whoever asks first learns of the silence, before any answer comes.
+            assert frozen.current().lapses == 1
+            elsewhere.thaw()
+            await until(lambda: dealt_once(4, frozen, other))
+            # Once for the silence, once because it is another member now.
+            assert frozen.current().lapses == 2
+            assert other.current().lapses == 0
+        await elsewhere.run(frozen.leave())
+        await elsewhere.run(own.close())
+        elsewhere.freeze()
+
+
+async def test_a_member_leaves_at_once_while_a_join_waits_for_others(
+    kafka_bootstrap: str,
+) -> None:
+    settings = {"session_timeout_ms": 10_000}
+    async with kafka_app.opened(kafka_bootstrap, **settings) as log:
+        elsewhere = Elsewhere()
+        own = like(log)
+        await elsewhere.run(own.open(create=False))
+        frozen = KafkaMembership(own)
+        await elsewhere.run(frozen.join())
+        elsewhere.freeze()
+        # The join of the next one waits for the frozen one, as long as its session.
+        waiting = KafkaMembership(log)
+        join = asyncio.ensure_future(waiting.join())
+        await until_rebalancing(log)
+        begin_s = time.monotonic()
+        await waiting.leave()
+        assert time.monotonic() - begin_s < 3
+        await join
+        elsewhere.thaw()
+        await elsewhere.run(frozen.leave())
+        await elsewhere.run(own.close())
+        elsewhere.freeze()
+
+
+async def test_a_broker_away_for_a_session_is_a_lapse_and_the_share_stays(
+    local_broker: LocalBroker,
+) -> None:
+    async with (
+        kafka_app.opened(local_broker.bootstrap) as log,
+        joined(log) as member,
+    ):
+        before = member.current()
+        waiting = asyncio.ensure_future(member.changed(before.epoch))
+        local_broker.kill(1)
+        told = await asyncio.wait_for(waiting, 5)
+        assert told.lapses == 1
+        assert told.partitions == before.partitions
+        local_broker.launch(1)
+        fresh_at_s = member.current().fresh_at_s
+        await until(lambda: member.current().fresh_at_s > fresh_at_s)
+        assert member.current().partitions == before.partitions
+
+
+async def test_a_session_that_the_brokers_do_not_allow_is_refused_in_words(
+    kafka_bootstrap: str,
+) -> None:
+    settings = {"session_timeout_ms": 100, "heartbeat_interval_ms": 30}
+    async with kafka_app.opened(kafka_bootstrap, **settings) as log:
+        member = KafkaMembership(log)
+        with pytest.raises(UnsafeLogError, match=r"group\.min\.session\.timeout\.ms"):
+            await member.join()

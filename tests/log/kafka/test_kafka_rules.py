@@ -1,0 +1,132 @@
+"""The rules of the topics that need no broker."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sayiir_es.core.errors import UnsafeLogError
+from sayiir_es.log.kafka import topics
+from sayiir_es.log.kafka.describe import ClusterDescription, TopicDescription
+from sayiir_es.log.port import LogIdentity, Topic
+
+IDENTITY = LogIdentity(cluster_id="c", partitions=8, topics={"events": "e1"})
+
+
+def made(*, brokers: int = 3, replicas: int = 3) -> ClusterDescription:
+    """The cluster as it is right after our topics were made."""
+    found: dict[str, TopicDescription] = {}
+    for topic in Topic:
+        new = topics.new_topic("app", topic, partitions=8, replicas=replicas)
+        found[new.name] = TopicDescription(
+            id=new.name,
+            partitions=new.partitions,
+            replicas=new.replicas,
+            settings={"retention.bytes": "-1", **new.settings},
+        )
+    return ClusterDescription(
+        cluster_id="c", brokers=brokers, controller=1, topics=found
+    )
+
+
+def with_settings(
+    found: ClusterDescription, topic: Topic, **settings: str
+) -> ClusterDescription:
+    name = topics.topic_name("app", topic)
+    changed = {key.replace("_", "."): value for key, value in settings.items()}
+    one = replace(
+        found.topics[name], settings={**found.topics[name].settings, **changed}
+    )
+    return replace(found, topics={**found.topics, name: one})
+
+
+def with_replicas(
+    found: ClusterDescription, topic: Topic, count: int
+) -> ClusterDescription:
+    name = topics.topic_name("app", topic)
+    one = replace(found.topics[name], replicas=count)
+    return replace(found, topics={**found.topics, name: one})
+
+
+def test_topics_as_we_make_them_pass_without_a_warning() -> None:
+    assert topics.check_settings("app", made()) == ()
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (
+            with_settings(made(), Topic.EVENTS, min_insync_replicas="1"),
+            "app.events has min.insync.replicas=1: set 2",
+        ),
+        (
+            with_settings(made(), Topic.EVENTS, unclean_leader_election_enable="true"),
+            "unclean.leader.election.enable=true: set false",
+        ),
+        (
+            with_replicas(made(), Topic.EVENTS, 1),
+            "app.events has one replica on 3 brokers: reassign it to 3",
+        ),
+        (
+            with_settings(made(), Topic.COMMANDS, cleanup_policy="compact"),
+            "app.commands has cleanup.policy=compact: set delete",
+        ),
+        (
+            with_settings(
+                made(), Topic.DEFINITIONS, cleanup_policy="delete", retention_ms="9"
+            ),
+            "app.definitions has cleanup.policy=delete: set compact",
+        ),
+    ],
+)
+def test_what_could_lose_history_is_refused_by_name_and_value(
+    found: ClusterDescription, words: str
+) -> None:
+    with pytest.raises(UnsafeLogError, match=words):
+        topics.check_settings("app", found)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    found = with_settings(
+        made(), Topic.EVENTS, retention_ms="1", min_insync_replicas="1"
+    )
+    with pytest.raises(UnsafeLogError, match=r"retention\.ms.*min\.insync\.replicas"):
+        topics.check_settings("app", found)
+
+
+def test_commands_that_expire_within_a_day_are_warned_of() -> None:
+    found = with_settings(made(), Topic.COMMANDS, retention_ms="1000")
+    assert (
+        "a command that waits longer is lost" in topics.check_settings("app", found)[0]
+    )
+
+
+def test_the_same_log_agrees_with_its_record() -> None:
+    topics.check_identity(topics.app_record(IDENTITY), IDENTITY)
+
+
+def test_a_topic_newer_than_the_record_is_no_fault() -> None:
+    now = replace(IDENTITY, topics={"events": "e1", "snapshots": "s1"})
+    topics.check_identity(topics.app_record(IDENTITY), now)
+
+
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        (replace(IDENTITY, cluster_id="d"), "expected cluster 'c', but this is 'd'"),
+        (replace(IDENTITY, partitions=9), "expected 8 partitions, but there are 9"),
+        (replace(IDENTITY, topics={"events": "e2"}), r"\['events'\] were deleted"),
+    ],
+)
+def test_another_log_than_the_recorded_one_is_refused(
+    now: LogIdentity, words: str
+) -> None:
+    with pytest.raises(UnsafeLogError, match=words):
+        topics.check_identity(topics.app_record(IDENTITY), now)
+
+
+@pytest.mark.parametrize("value", [b"", b"{}", b"[1]", b"\xff"])
+def test_an_app_record_that_cannot_be_read_is_refused(value: bytes) -> None:
+    with pytest.raises(UnsafeLogError, match="expected an app record"):
+        topics.check_identity(value, IDENTITY)

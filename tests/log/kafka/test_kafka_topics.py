@@ -1,0 +1,140 @@
+"""What `open` makes, finds again, and refuses, on a real Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+import pytest
+
+from sayiir_es.core.errors import LogUnavailableError, UnsafeLogError
+from sayiir_es.log.kafka import connection
+from sayiir_es.log.kafka.log import KafkaLog
+from sayiir_es.log.port import Topic
+from tests import kafka_app
+
+pytestmark = pytest.mark.kafka
+
+
+async def reopened(log: KafkaLog) -> KafkaLog:
+    again = KafkaLog(log.bootstrap_servers, app=log.app, partitions=5)
+    await again.open(create=True)
+    await again.close()
+    return again
+
+
+async def test_the_first_open_makes_all_topics_and_the_next_finds_the_same_log(
+    kafka_bootstrap: str,
+) -> None:
+    async with kafka_app.opened(kafka_bootstrap, partitions=3) as log:
+        assert log.partitions == 3
+        again = KafkaLog(kafka_bootstrap, app=log.app)
+        identity = await again.open(create=False)
+        await again.close()
+        assert identity.partitions == 3
+        assert set(identity.topics) == {topic.value for topic in Topic}
+        assert identity.cluster_id
+        assert all(len(topic_id) == 22 for topic_id in identity.topics.values())
+
+
+async def test_one_broker_is_accepted_with_a_warning(kafka_bootstrap: str) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        assert "one copy of history" in log.warnings[0]
+
+
+async def test_whoever_may_not_create_finds_no_topics_and_makes_none(
+    kafka_bootstrap: str,
+) -> None:
+    log = KafkaLog(kafka_bootstrap, app=f"t-{secrets.token_hex(4)}")
+    for _ in range(2):
+        with pytest.raises(UnsafeLogError, match="there is none"):
+            await log.open(create=False)
+
+
+async def test_processes_that_open_at_the_same_time_make_one_app(
+    kafka_bootstrap: str,
+) -> None:
+    app = f"t-{secrets.token_hex(4)}"
+    logs = [KafkaLog(kafka_bootstrap, app=app, partitions=n) for n in (2, 3, 4)]
+    identities = await asyncio.gather(*(log.open(create=True) for log in logs))
+    for log in logs:
+        await log.close()
+    assert identities[0] == identities[1] == identities[2]
+
+
+async def test_a_missing_topic_is_refused(kafka_bootstrap: str) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        async with kafka_app.admin(kafka_bootstrap) as hands:
+            await hands.delete_topics([log.name(Topic.DEAD_LETTERS)])
+        with pytest.raises(UnsafeLogError, match=r"dead-letters'\] is missing"):
+            await reopened(log)
+
+
+@pytest.mark.parametrize("topic", [Topic.EVENTS, Topic.COMMANDS])
+async def test_a_topic_that_was_deleted_and_made_again_is_refused(
+    kafka_bootstrap: str, topic: Topic
+) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        async with kafka_app.admin(kafka_bootstrap) as hands:
+            await hands.delete_topics([log.name(topic)])
+            forever = {"retention.ms": "-1"}
+            await kafka_app.make_topic(hands, log.name(topic), 2, forever)
+        with pytest.raises(UnsafeLogError, match=f"'{topic.value}'.* made again"):
+            await reopened(log)
+
+
+async def test_a_raised_partition_count_is_refused(kafka_bootstrap: str) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        async with kafka_app.admin(kafka_bootstrap) as hands:
+            for topic in (Topic.EVENTS, Topic.COMMANDS):
+                await kafka_app.raise_partitions(hands, log.name(topic), 3)
+        with pytest.raises(UnsafeLogError, match=r"expected 2 partitions, but .* 3"):
+            await reopened(log)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"retention.ms": "3600000"}, "retention.ms=3600000: set -1"),
+        (
+            {"retention.ms": "-1", "retention.bytes": "9"},
+            "retention.bytes=9: set -1",
+        ),
+        (
+            {"retention.ms": "-1", "cleanup.policy": "compact"},
+            "cleanup.policy=compact: set delete",
+        ),
+    ],
+)
+async def test_events_that_could_be_removed_are_refused_with_the_value_to_set(
+    kafka_bootstrap: str, settings: dict[str, str], words: str
+) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        async with kafka_app.admin(kafka_bootstrap) as hands:
+            await kafka_app.set_topic(hands, log.name(Topic.EVENTS), settings)
+        with pytest.raises(UnsafeLogError, match=words):
+            await reopened(log)
+
+
+async def test_a_lost_app_record_is_refused_once_there_is_history(
+    kafka_bootstrap: str,
+) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        appender = await log.appender(1)
+        await appender.append([kafka_app.record(b"history")])
+        await appender.close()
+        async with kafka_app.admin(kafka_bootstrap) as hands:
+            name = log.name(Topic.DEFINITIONS)
+            await hands.delete_topics([name])
+            await kafka_app.make_topic(hands, name, 1, {"cleanup.policy": "compact"})
+        with pytest.raises(UnsafeLogError, match="the record was deleted"):
+            await reopened(log)
+
+
+async def test_an_address_where_nothing_answers_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "OPEN_LIMIT_S", 0.3)
+    log = KafkaLog("127.0.0.1:1")
+    with pytest.raises(LogUnavailableError, match=r"127\.0\.0\.1:1"):
+        await log.open(create=True)
