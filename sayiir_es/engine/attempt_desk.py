@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sayiir_es.engine.batch import Batch
-    from sayiir_es.engine.clock import Clock
-    from sayiir_es.engine.execution import Executor
+    from sayiir_es.engine.ports import Ports
     from sayiir_es.engine.registry import Registry
 
 DEFAULT_PRIORITY = 3
@@ -50,9 +49,7 @@ class AttemptDesk:
     def __init__(
         self,
         *,
-        executor: Executor,
-        registry: Registry,
-        clock: Clock,
+        ports: Ports,
         worker: str,
         cancel_grace_s: float,
         wake: Callable[[], None],
@@ -62,9 +59,9 @@ class AttemptDesk:
         self.accepting = True
         self.unrunnable: dict[str, str] = {}
         """Instance id → why an attempt of it waits for another worker."""
-        self._executor = executor
-        self._registry = registry
-        self._clock = clock
+        self._executor = ports.executor
+        self._registry = ports.registry
+        self._clock = ports.clock
         self._worker = worker
         self._cancel_grace_s = cancel_grace_s
         self._wake = wake

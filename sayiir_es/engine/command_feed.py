@@ -28,7 +28,7 @@ from sayiir_es.wire.commands import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from sayiir_es.core.commands import Command
     from sayiir_es.log.port import Log, Reader, Record
@@ -58,13 +58,20 @@ class CommandFeed:
     """Reads, decodes and redirects; `wake` is called when something new is there."""
 
     def __init__(
-        self, log: Log, partition: int, offset: int, *, wake: Callable[[], None]
+        self,
+        log: Log,
+        partition: int,
+        offset: int,
+        *,
+        prepare: Callable[[Command], Awaitable[None]],
+        wake: Callable[[], None],
     ) -> None:
         self.items: deque[FedCommand] = deque()
         self.passed = offset
         """The next offset to read: what is below it is in `items` or was."""
         self._log = log
         self._partition = partition
+        self._prepare = prepare
         self._wake = wake
         self._room = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -111,7 +118,10 @@ class CommandFeed:
                 if chunk is None:
                     continue
                 for record in chunk.records:
-                    self.items.append(self._fed(record))
+                    item = self._fed(record)
+                    if item.command is not None:
+                        await self._prepare(item.command)
+                    self.items.append(item)
                 self.passed = chunk.end
                 self._wake()
                 if len(self.items) >= ITEMS_MAX:

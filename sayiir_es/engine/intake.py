@@ -9,6 +9,7 @@ offered. Nothing here touches the log.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.definitions import graph_of
@@ -36,13 +37,23 @@ if TYPE_CHECKING:
     from sayiir_es.engine.store import SnapshotStore
 
 
-class Intake:
-    """The inputs of one tenure of one partition, and what follows from them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a new tenure found.
 
+    `taken_over` says that another process decided meanwhile, or that this one is new;
     `begun_before` is the last `at` before the claim; `commands_at_claim` the end of the
     commands then: a signal's time-out waits until they are decided, because one of them
     may be the signal.
     """
+
+    taken_over: bool
+    begun_before: int
+    commands_at_claim: int
+
+
+class Intake:
+    """The inputs of one tenure of one partition, and what follows from them."""
 
     def __init__(
         self,
@@ -51,18 +62,14 @@ class Intake:
         desk: AttemptDesk,
         registry: Registry,
         feed: CommandFeed,
-        taken_over: bool,
-        begun_before: int,
-        commands_at_claim: int,
+        found: Found,
     ) -> None:
         self.timers = Timers()
         self.feed = feed
         self._store = store
         self._desk = desk
         self._registry = registry
-        self._taken_over = taken_over
-        self._begun_before = begun_before
-        self._commands_at_claim = commands_at_claim
+        self._found = found
         self._recovery = deque(store.owing())
         self._deferred: list[tuple[int, str, str]] = []
         self._unpaused: set[str] = set()
@@ -98,12 +105,12 @@ class Intake:
         moves = owed_moves(rows, graph_of(rows, self._registry))
         if moves or is_request_owed(rows, batch.world.now_ms):
             batch.decide(Rest(instance_id=instance_id))
-        if self._taken_over:
+        if self._found.taken_over:
             batch.decide(TakenOver(instance_id=instance_id))
         self._offer_all(batch, instance_id, offers, recovering=True)
 
     def _collect_timers(self, batch: Batch, offers: list[Offer]) -> None:
-        if self._deferred and batch.next_command >= self._commands_at_claim:
+        if self._deferred and batch.next_command >= self._found.commands_at_claim:
             deferred, self._deferred = self._deferred, []
             for due_at, instance_id, chain in deferred:
                 self.timers.arm(due_at, instance_id, chain)
@@ -118,7 +125,7 @@ class Intake:
                 continue
             if (
                 isinstance(standing.wait, Listening)
-                and batch.next_command < self._commands_at_claim
+                and batch.next_command < self._found.commands_at_claim
                 and self._waits_for_commands()
             ):
                 self._deferred.append(timer)
@@ -132,7 +139,7 @@ class Intake:
             self._offer(batch, instance_id, chain, offers, recovering=False)
 
     def _waits_for_commands(self) -> bool:
-        return bool(self.feed.items) or self.feed.passed < self._commands_at_claim
+        return bool(self.feed.items) or self.feed.passed < self._found.commands_at_claim
 
     def _collect_commands(self, batch: Batch, offers: list[Offer]) -> None:
         feed = self.feed
@@ -210,12 +217,12 @@ class Intake:
         known = header(rows)
         if known is None:
             return
-        owed = owed_of(known, rows, chain, self._registry, self._begun_before)
+        owed = owed_of(known, rows, chain, self._registry, self._found.begun_before)
         if owed is None or owed.not_before > now:
             return
         if owed.deadline_at is not None and owed.deadline_at <= now:
             return
-        restart = owed.begun and recovering and self._taken_over
+        restart = owed.begun and recovering and self._found.taken_over
         offer = self._desk.offer(batch, instance_id, owed, restart=restart)
         if offer is not None:
             offers.append(offer)

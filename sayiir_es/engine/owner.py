@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from sayiir_es.core.commands import StartWorkflow
 from sayiir_es.core.decide import World
 from sayiir_es.core.errors import FencedError, LogWentBackwardsError
 from sayiir_es.core.events import Event, PartitionClaimed
@@ -28,18 +29,17 @@ from sayiir_es.engine.attempt_desk import AttemptDesk
 from sayiir_es.engine.batch import Batch
 from sayiir_es.engine.command_feed import CommandFeed
 from sayiir_es.engine.fold import Fold
-from sayiir_es.engine.intake import Intake
+from sayiir_es.engine.intake import Found, Intake
 from sayiir_es.engine.tenure import Tenure, to_record
 from sayiir_es.log.port import Topic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
-    from sayiir_es.engine.clock import Clock
-    from sayiir_es.engine.execution import Executor
-    from sayiir_es.engine.registry import Registry
+    from sayiir_es.core.commands import Command
+    from sayiir_es.engine.ports import Ports
     from sayiir_es.engine.store import SnapshotStore
-    from sayiir_es.log.port import Appender, Log, Reader
+    from sayiir_es.log.port import Appender, Reader
 
 logger = structlog.get_logger()
 
@@ -75,28 +75,27 @@ class Owner:
         self,
         partition: int,
         *,
-        log: Log,
+        ports: Ports,
         store: SnapshotStore,
-        registry: Registry,
-        executor: Executor,
-        clock: Clock,
         settings: OwnerSettings,
-        lapses: Callable[[], int] = lambda: 0,
+        refresh_definitions: Callable[[], Awaitable[None]],
+        lapses: Callable[[], int],
     ) -> None:
         self.partition = partition
         self.serving = False
+        self.quiet = asyncio.Event()
+        """Set while it serves and has nothing to decide; cleared while it decides."""
         self.store = store
-        self._log = log
-        self._registry = registry
-        self._clock = clock
+        self._log = ports.log
+        self._registry = ports.registry
+        self._clock = ports.clock
         self._settings = settings
+        self._refresh_definitions = refresh_definitions
         self._lapses = lapses
         self._wake = asyncio.Event()
         self._stopping = False
         self.desk = AttemptDesk(
-            executor=executor,
-            registry=registry,
-            clock=clock,
+            ports=ports,
             worker=settings.worker_id,
             cancel_grace_s=settings.cancel_grace_s,
             wake=self._wake.set,
@@ -150,6 +149,7 @@ class Owner:
             await self._serve(tenure, intake)
         finally:
             self.serving = False
+            self.quiet.clear()
             await self._end_tenure()
 
     async def close(self) -> None:
@@ -248,18 +248,25 @@ class Owner:
         if taken_over:
             self.desk.drop_all()
         self._lapses_seen = self._lapses()
+        await self._refresh_definitions()
         feed = CommandFeed(
-            self._log, self.partition, position.next_command, wake=self._wake.set
+            self._log,
+            self.partition,
+            position.next_command,
+            prepare=self._prepare,
+            wake=self._wake.set,
         )
         self._intake = Intake(
             store=self.store,
             desk=self.desk,
             registry=self._registry,
             feed=feed,
-            taken_over=taken_over,
-            begun_before=begun_before,
-            commands_at_claim=await self._log.end_offset(
-                Topic.COMMANDS, self.partition
+            found=Found(
+                taken_over=taken_over,
+                begun_before=begun_before,
+                commands_at_claim=await self._log.end_offset(
+                    Topic.COMMANDS, self.partition
+                ),
             ),
         )
         feed.start()
@@ -271,6 +278,13 @@ class Owner:
             taken_over=taken_over,
         )
         return self._intake
+
+    async def _prepare(self, command: Command) -> None:
+        """Read the definitions to their end before a workflow is said to be unknown."""
+        if isinstance(command, StartWorkflow) and (
+            self._registry.by_name(command.workflow, command.definition_hash) is None
+        ):
+            await self._refresh_definitions()
 
     # --- the loop ---------------------------------------------------------------------
 
@@ -300,7 +314,9 @@ class Owner:
             intake.act(batch, offers)
             await self._flush_if_due()
             if not batch.records and not self._wake.is_set():
+                self.quiet.set()
                 await self._sleep(intake)
+                self.quiet.clear()
 
     async def _sleep(self, intake: Intake) -> None:
         failure = intake.feed.failure()

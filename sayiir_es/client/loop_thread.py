@@ -1,0 +1,67 @@
+"""An event loop in a thread of its own, for synchronous code that needs one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, TypeVar
+
+from sayiir_es.core.errors import BackendError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """Runs coroutines for callers in other threads, until closed.
+
+    The thread is a daemon: a program that forgets to close it still ends.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def call(self, work: Coroutine[object, object, T]) -> T:
+        """Run a coroutine to its end and return its result, or raise its error.
+
+        Raises:
+            BackendError: if called on the loop's own thread: it would wait for itself.
+        """
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise BackendError(
+                "expected this call outside of an async task, but the task's own event "
+                "loop would wait for itself; use `sayiir_es.aio` or a sync task"
+            )
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """End the loop; what still runs on it is cancelled."""
+        if self._loop.is_closed():
+            return
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            tasks = asyncio.all_tasks(self._loop)
+            for task in tasks:
+                task.cancel()
+            self._loop.run_until_complete(
+                asyncio.gather(*tasks, return_exceptions=True)
+            )
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()

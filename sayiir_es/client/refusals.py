@@ -1,0 +1,63 @@
+"""What an owner's refusal means to users: exceptions by code, never by text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from sayiir_es.core.errors import (
+    BackendError,
+    CommandRefusedError,
+    InstanceAlreadyExistsError,
+    WorkflowError,
+)
+from sayiir_es.core.limits import DEFAULT_LIMITS
+
+if TYPE_CHECKING:
+    from sayiir_es.core.events import CommandRejected
+
+
+def raise_refusal(refused: CommandRejected, instance_id: str) -> NoReturn:
+    """Raise what Sayiir raises for the same situation.
+
+    Raises:
+        InstanceAlreadyExistsError: for `already_exists`.
+        WorkflowError: for `definition_mismatch` and `bad_request`.
+        BackendError: for the rest; its text names the state or the id.
+    """
+    match refused.code:
+        case "already_exists":
+            raise InstanceAlreadyExistsError(
+                f"Workflow instance already exists: {instance_id}"
+            )
+        case "definition_mismatch":
+            raise WorkflowError(f"Workflow definition mismatch: {refused.message}")
+        case "bad_request" | "unknown_workflow":
+            raise WorkflowError(refused.message)
+        case "not_found":
+            raise BackendError(f"Snapshot not found: {instance_id}")
+        case "terminal" | "not_paused":
+            verb = {
+                "CancelWorkflow": "cancel",
+                "SendSignal": "signal",
+            }.get(refused.command, "pause")
+            raise CommandRefusedError(
+                f"Cannot {verb} workflow in state: {refused.message}",
+                rejection=refused.code,
+            )
+        case _:
+            raise CommandRefusedError(refused.message, rejection=refused.code)
+
+
+def check_instance_id(instance_id: str) -> None:
+    """Refuse an id that no owner would take.
+
+    Raises:
+        WorkflowError: if it is empty or too long.
+    """
+    size = len(instance_id.encode("utf-8", "surrogatepass"))
+    if size == 0:
+        raise WorkflowError("instance_id must not be empty")
+    if size > DEFAULT_LIMITS.id_bytes:
+        raise WorkflowError(
+            f"instance_id length {size} exceeds maximum {DEFAULT_LIMITS.id_bytes} bytes"
+        )

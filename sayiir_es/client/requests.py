@@ -1,0 +1,208 @@
+"""What users ask of an instance, as coroutines: the one body behind every way in."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from sayiir_es.client.refusals import check_instance_id
+from sayiir_es.client.workflow_status import WorkflowStatus, workflow_status
+from sayiir_es.core.commands import (
+    CONFLICT_POLICIES,
+    CancelWorkflow,
+    ConflictPolicy,
+    PauseWorkflow,
+    SendSignal,
+    StartWorkflow,
+    UnpauseWorkflow,
+)
+from sayiir_es.core.errors import BackendError, CommandRefusedError, WorkflowError
+from sayiir_es.wire.payload import decode_payload, encode_payload
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sayiir_es.client.session import Session
+    from sayiir_es.core.flow import Workflow
+
+POLICY_NAMES: dict[str, ConflictPolicy] = {
+    **{policy: policy for policy in CONFLICT_POLICIES},
+    "useExisting": "use_existing",
+    "terminateExisting": "terminate_existing",
+}
+
+
+def conflict_policy(name: str | None) -> ConflictPolicy:
+    """The policy of that name; None is `fail`.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    if name is None:
+        return "fail"
+    policy = POLICY_NAMES.get(name)
+    if policy is None:
+        raise ValueError(
+            f"expected a conflict_policy of {', '.join(CONFLICT_POLICIES)}, but "
+            f"{name!r}"
+        )
+    return policy
+
+
+def new_command_id() -> str:
+    """An id for a command, so that a producer's retry is not a second command."""
+    return secrets.token_hex(12)
+
+
+def start_command(
+    workflow: str,
+    instance_id: str,
+    value: object,
+    *,
+    policy: ConflictPolicy,
+    attributes: Mapping[str, str] | None = None,
+) -> StartWorkflow:
+    """The command that starts an instance; encodes its input.
+
+    Raises:
+        EncodeError: if the input is not a JSON value.
+    """
+    return StartWorkflow(
+        instance_id=instance_id,
+        command_id=new_command_id(),
+        workflow=workflow,
+        input=encode_payload(value),
+        conflict_policy=policy,
+        attributes=dict(attributes or {}),
+    )
+
+
+async def submit(
+    session: Session,
+    workflow: Workflow | str,
+    instance_id: str,
+    value: object,
+    policy: ConflictPolicy,
+) -> WorkflowStatus:
+    """Start an instance; nobody runs it unless a worker does."""
+    name = workflow if isinstance(workflow, str) else workflow.graph.name
+    start = start_command(name, instance_id, value, policy=policy)
+    async with session.owning():
+        return workflow_status(await session.submit(workflow, start))
+
+
+async def run_durable(
+    session: Session,
+    workflow: Workflow,
+    instance_id: str,
+    value: object,
+    policy: ConflictPolicy,
+) -> WorkflowStatus:
+    """Start an instance and run it until it has ended or is parked."""
+    check_instance_id(instance_id)
+    start = start_command(workflow.graph.name, instance_id, value, policy=policy)
+    async with session.owning([workflow]):
+        await session.submit(workflow, start)
+        return workflow_status(await session.wait(instance_id, parked=True))
+
+
+async def resume(
+    session: Session, workflow: Workflow, instance_id: str
+) -> WorkflowStatus:
+    """Run an instance on until it has ended or is parked; safe at any time.
+
+    Raises:
+        BackendError: if there is no instance of that id.
+        WorkflowError: if it was started with another definition.
+    """
+    check_instance_id(instance_id)
+    found = await session.status(instance_id)
+    if found.definition_hash != workflow.definition_hash:
+        raise WorkflowError(
+            "Workflow definition mismatch: expected hash "
+            f"'{found.definition_hash}', found '{workflow.definition_hash}'"
+        )
+    async with session.owning([workflow]):
+        return workflow_status(await session.wait(instance_id, parked=True))
+
+
+async def cancel(
+    session: Session, instance_id: str, reason: str | None, by: str | None
+) -> None:
+    """Ask for an instance to be cancelled."""
+    await _control(
+        session,
+        CancelWorkflow(
+            instance_id=instance_id,
+            command_id=new_command_id(),
+            reason=reason,
+            requested_by=by,
+        ),
+    )
+
+
+async def pause(
+    session: Session, instance_id: str, reason: str | None, by: str | None
+) -> None:
+    """Ask for an instance to be paused."""
+    await _control(
+        session,
+        PauseWorkflow(
+            instance_id=instance_id,
+            command_id=new_command_id(),
+            reason=reason,
+            requested_by=by,
+        ),
+    )
+
+
+async def unpause(session: Session, instance_id: str) -> None:
+    """Let a paused instance go on."""
+    await _control(
+        session,
+        UnpauseWorkflow(instance_id=instance_id, command_id=new_command_id()),
+    )
+
+
+async def send_signal(
+    session: Session,
+    instance_id: str,
+    signal: str,
+    payload: object,
+    *,
+    signal_id: str | None = None,
+    loud: bool = True,
+) -> None:
+    """Send a signal; buffered until a wait takes it.
+
+    Raises:
+        CommandRefusedError: if the instance has ended and `loud`.
+    """
+    command = SendSignal(
+        instance_id=instance_id,
+        command_id=new_command_id(),
+        signal=signal,
+        payload=encode_payload(payload),
+        signal_id=signal_id,
+    )
+    async with session.owning():
+        try:
+            await session.command(command)
+        except CommandRefusedError as error:
+            if loud or error.rejection != "terminal":
+                raise
+
+
+async def task_result(session: Session, instance_id: str, task_id: str) -> object:
+    """The decoded result of a task, or None where it has none yet."""
+    data = await session.task_result(instance_id, task_id)
+    return None if data is None else decode_payload(data)
+
+
+async def _control(
+    session: Session, command: CancelWorkflow | PauseWorkflow | UnpauseWorkflow
+) -> None:
+    if not command.instance_id:
+        raise BackendError("Snapshot not found: ")
+    async with session.owning():
+        await session.command(command)

@@ -1,0 +1,294 @@
+"""A session: what one client may ask of a log, as coroutines on one event loop.
+
+Theory of operation. A command is produced to the partition of its instance, and its
+answer is the decision that the owner appends. Where the backend allows it (memory, one
+file) a call owns the log while it lasts if nobody else does; it decides, and runs
+attempts only for the workflows that it was given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sayiir_es.client.answers import AnswerReader
+from sayiir_es.client.backends import store_identity
+from sayiir_es.client.projection import Projection, home_of
+from sayiir_es.client.refusals import check_instance_id, raise_refusal
+from sayiir_es.core.errors import BackendError
+from sayiir_es.core.events import CommandRejected
+from sayiir_es.core.rows import run, value
+from sayiir_es.core.status import Status, status_of
+from sayiir_es.engine.clock import SystemClock
+from sayiir_es.engine.definition_feed import DefinitionFeed
+from sayiir_es.engine.local_executor import LocalExecutor
+from sayiir_es.engine.ports import Ports
+from sayiir_es.engine.registry import Registry
+from sayiir_es.engine.worker import WorkerEngine, WorkerSettings
+from sayiir_es.log.port import NewRecord, Topic
+from sayiir_es.wire.commands import encode_command_avro
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from sayiir_es.client.backends import Backend
+    from sayiir_es.core.commands import Command, StartWorkflow
+    from sayiir_es.core.events import Event
+    from sayiir_es.core.flow import Workflow
+    from sayiir_es.core.rows import Rows
+    from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.log.port import LogIdentity
+
+ANSWER_LIMIT_S = 30.0
+"""How long a client waits for an owner; the command stays and is decided later."""
+
+LOOK_S = 0.5
+"""How long one wait for news of an instance lasts at most."""
+
+HELPER_SLOTS = 64
+"""Attempts that a helper's own worker runs at a time."""
+
+
+class Session:
+    """Talks to one log; opened at first use."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.log = backend.open_log()
+        self.registry = Registry()
+        self.definitions = DefinitionFeed(self.log, self.registry)
+        self._identity: LogIdentity | None = None
+        self._readers: dict[int, AnswerReader] = {}
+        self._projection = Projection(self.log, self._open_view)
+        self._opening = asyncio.Lock()
+        self._kept: WorkerEngine | None = None
+
+    async def open(self) -> None:
+        """Connect, once; creates the log when there is none."""
+        async with self._opening:
+            if self._identity is None:
+                self._identity = await self.log.open(create=True)
+
+    async def close(self) -> None:
+        """Give back everything."""
+        if self._kept is not None:
+            await self._kept.stop()
+            self._kept = None
+        for reader in self._readers.values():
+            await reader.close()
+        await self._projection.close()
+        await self.definitions.close()
+        await self.log.close()
+
+    # --- commands ---------------------------------------------------------------------
+
+    async def command(self, command: Command) -> Event:
+        """Produce a command and return the first event of its answer.
+
+        Raises:
+            BackendError: if no owner answered in time; the command stays.
+            WorkflowError: what the owner's refusal means.
+        """
+        event = await self.ask(command)
+        if isinstance(event.body, CommandRejected):
+            raise_refusal(event.body, command.instance_id)
+        return event
+
+    async def ask(self, command: Command) -> Event:
+        """Produce a command and return the first event of its answer, a refusal too.
+
+        Raises:
+            BackendError: if no owner answered in time; the command stays.
+        """
+        await self.open()
+        partition = home_of(self.log, command.instance_id)
+        reader = self._readers.get(partition)
+        if reader is None:
+            reader = self._readers[partition] = AnswerReader(self.log, partition)
+        await reader.expect(command.instance_id)
+        try:
+            offset = await self.log.produce(
+                Topic.COMMANDS,
+                partition,
+                NewRecord(
+                    key=command.instance_id.encode("utf-8", "surrogatepass"),
+                    value=encode_command_avro(command),
+                ),
+            )
+            async with asyncio.timeout(ANSWER_LIMIT_S):
+                return await reader.answer(command.instance_id, offset)
+        except TimeoutError as error:
+            raise BackendError(
+                f"expected an answer to {type(command).__name__} within "
+                f"{ANSWER_LIMIT_S:.0f} s, but no worker owns partition {partition}; "
+                "start one with `sayiir-es worker run MODULE`; the command stays and "
+                "is decided later"
+            ) from error
+        finally:
+            reader.forget(command.instance_id)
+
+    async def submit(self, workflow: Workflow | str, start: StartWorkflow) -> Status:
+        """Start an instance; the status behind the owner's answer.
+
+        Raises:
+            InstanceAlreadyExistsError: under the policy `fail`.
+            WorkflowError: as `command`.
+        """
+        check_instance_id(start.instance_id)
+        await self.open()
+        if not isinstance(workflow, str):
+            await self.definitions.publish(workflow)
+            start = replace(
+                start,
+                workflow=workflow.graph.name,
+                definition_hash=workflow.definition_hash,
+            )
+        await self.command(start)
+        return await self.status(start.instance_id)
+
+    # --- reading ----------------------------------------------------------------------
+
+    async def rows(self, instance_id: str) -> Rows:
+        """The rows of an instance as of the end of its partition now."""
+        await self.open()
+        return await self._projection.rows(instance_id)
+
+    async def status(self, instance_id: str) -> Status:
+        """The status of an instance.
+
+        Raises:
+            BackendError: if there is none of that id.
+        """
+        found = await self.status_or_none(instance_id)
+        if found is None:
+            raise BackendError(f"Snapshot not found: {instance_id}")
+        return found
+
+    async def status_or_none(self, instance_id: str) -> Status | None:
+        """The status of an instance, or None."""
+        rows = await self.rows(instance_id)
+        started = run(rows)
+        if started is None:
+            return None
+        graph = self.registry.by_digest(started.graph_digest)
+        if graph is None:
+            await self.definitions.refresh()
+            graph = self.registry.by_digest(started.graph_digest)
+        return status_of(rows, instance_id, graph)
+
+    async def task_result(self, instance_id: str, task_id: str) -> bytes | None:
+        """The recorded result of the first node of that id in graph order, or None.
+
+        Raises:
+            BackendError: if there is no instance of that id.
+        """
+        await self.status(instance_id)
+        rows = await self.rows(instance_id)
+        started = run(rows)
+        graph = self.registry.by_digest(started.graph_digest) if started else None
+        path = graph.find(task_id) if graph is not None else None
+        return value(rows, f"result:{path}") if path is not None else None
+
+    async def stores(self) -> AsyncIterator[SnapshotStore]:
+        """The store of every partition, as of its end now."""
+        await self.open()
+        await self.definitions.refresh()
+        for partition in range(self.log.partitions):
+            yield await self._projection.store(partition)
+
+    async def wait(
+        self, instance_id: str, *, parked: bool = False, timeout_s: float | None = None
+    ) -> Status:
+        """Wait until an instance has ended, or with `parked` until nothing runs.
+
+        Raises:
+            TimeoutError: if it did not within `timeout_s` seconds.
+            BackendError: if there is no instance of that id.
+        """
+        async with asyncio.timeout(timeout_s):
+            while True:
+                found = await self.status(instance_id)
+                ended = found.status in ("completed", "failed", "cancelled")
+                if ended or (parked and found.status != "in_progress"):
+                    return found
+                self._check_kept()
+                await self._projection.news(instance_id, max_wait_s=LOOK_S)
+
+    # --- owning for a call ------------------------------------------------------------
+
+    @asynccontextmanager
+    async def owning(self, workflows: Sequence[Workflow] = ()) -> AsyncIterator[None]:
+        """Own the log while inside, if the backend allows it and nobody else does.
+
+        On Kafka a worker is kept for the workflows that this process runs by helpers,
+        from the first use to the end of the session.
+        """
+        await self.open()
+        if not self.backend.owns_on_call:
+            if workflows:
+                await self._keep(workflows)
+            yield
+            return
+        engine, executor = self._engine(runs_attempts=bool(workflows))
+        await engine.start(workflows)
+        try:
+            await engine.settled()
+            yield
+            if executor.interrupted is not None:
+                raise executor.interrupted
+        finally:
+            await engine.stop(drain=False)
+
+    async def _keep(self, workflows: Sequence[Workflow]) -> None:
+        if self._kept is None:
+            self._kept, _ = self._engine(runs_attempts=True)
+            await self._kept.start(workflows)
+            return
+        for workflow in workflows:
+            await self._kept.definitions.publish(workflow)
+
+    def _check_kept(self) -> None:
+        if self._kept is not None and self._kept.stopped:
+            partition, reason = next(iter(self._kept.stopped.items()))
+            raise BackendError(
+                f"expected partition {partition} to be served, but it stopped: {reason}"
+            )
+
+    def _engine(self, *, runs_attempts: bool) -> tuple[WorkerEngine, LocalExecutor]:
+        clock = SystemClock()
+        worker_id = f"helper-{secrets.token_hex(3)}"
+        executor = LocalExecutor(
+            HELPER_SLOTS, clock=clock, worker_id=worker_id, propagate_interrupts=True
+        )
+        engine = WorkerEngine(
+            ports=Ports(
+                log=self.log, clock=clock, executor=executor, registry=self.registry
+            ),
+            membership=self.backend.membership(self.log),
+            open_store=self._open_store,
+            settings=WorkerSettings(
+                worker_id=worker_id,
+                incarnation=secrets.token_hex(8),
+                build=build_name(),
+                runs_attempts=runs_attempts,
+            ),
+        )
+        return engine, executor
+
+    async def _open_store(self, partition: int) -> SnapshotStore:
+        assert self._identity is not None
+        return await self.backend.open_store(store_identity(self._identity, partition))
+
+    async def _open_view(self, partition: int) -> SnapshotStore:
+        assert self._identity is not None
+        return await self.backend.open_view(store_identity(self._identity, partition))
+
+
+def build_name() -> str:
+    """The version of this package, as claims name it."""
+    from importlib.metadata import version  # noqa: PLC0415 (read once a session)
+
+    return version("sayiir-es")

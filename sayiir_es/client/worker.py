@@ -1,0 +1,186 @@
+"""`Worker`: a thread that owns partitions and runs attempts."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING, Self
+
+from sayiir_es.client.backends import Backend, as_backend, store_identity
+from sayiir_es.client.loop_thread import LoopThread
+from sayiir_es.client.session import build_name
+from sayiir_es.core.duration import duration_ms
+from sayiir_es.engine.clock import SystemClock
+from sayiir_es.engine.local_executor import LocalExecutor
+from sayiir_es.engine.ports import Ports
+from sayiir_es.engine.registry import Registry
+from sayiir_es.engine.worker import WorkerEngine, WorkerSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+    from types import TracebackType
+
+    from sayiir_es.core.flow import Workflow
+    from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.log.port import Log
+
+DEFAULT_SLOTS = 64
+
+
+class RunningWorker:
+    """A worker on the event loop that calls it: for `Worker` and the command line."""
+
+    def __init__(
+        self,
+        worker_id: str,
+        backend: Backend,
+        *,
+        slots: int = DEFAULT_SLOTS,
+        aging_interval_ms: int = 300_000,
+        drain_s: float = 10.0,
+    ) -> None:
+        self._backend = backend
+        self._worker_id = worker_id
+        self._slots = slots
+        self._aging_interval_ms = aging_interval_ms
+        self._drain_s = drain_s
+        self._log: Log | None = None
+        self._stores: list[SnapshotStore] = []
+        self.engine: WorkerEngine | None = None
+
+    async def start(self, workflows: Sequence[Workflow]) -> None:
+        """Connect, publish the workflows and join the group."""
+        log = self._log = self._backend.open_log()
+        identity = await log.open(create=True)
+        clock = SystemClock()
+        backend = self._backend
+
+        async def open_store(partition: int) -> SnapshotStore:
+            return await backend.open_store(store_identity(identity, partition))
+
+        self.engine = WorkerEngine(
+            ports=Ports(
+                log=log,
+                clock=clock,
+                executor=LocalExecutor(
+                    self._slots,
+                    clock=clock,
+                    worker_id=self._worker_id,
+                    aging_interval_ms=self._aging_interval_ms,
+                ),
+                registry=Registry(),
+            ),
+            membership=backend.membership(log),
+            open_store=open_store,
+            settings=WorkerSettings(
+                worker_id=self._worker_id,
+                incarnation=secrets.token_hex(8),
+                build=build_name(),
+                drain_s=self._drain_s,
+            ),
+        )
+        await self.engine.start(workflows)
+
+    async def stop(self) -> None:
+        """Drain, hand over and let go."""
+        if self.engine is not None:
+            await self.engine.stop()
+        if self._log is not None:
+            await self._log.close()
+
+
+class WorkerHandle:
+    """A started worker: `shutdown` to end it, `join` to wait; a context manager."""
+
+    def __init__(self, thread: LoopThread, running: RunningWorker) -> None:
+        self._thread = thread
+        self._running = running
+        self._ended = asyncio.Event()
+        self._asked = False
+
+    def shutdown(self) -> None:
+        """Ask the worker to drain and end; returns at once."""
+        if not self._asked:
+            self._asked = True
+            self._thread.call(self._begin_end())
+
+    def join(self) -> None:
+        """Wait until the worker has ended."""
+        self._thread.call(self._wait())
+        self._thread.close()
+
+    async def _begin_end(self) -> None:
+        self._task = asyncio.create_task(self._end())
+
+    async def _end(self) -> None:
+        try:
+            await self._running.stop()
+        finally:
+            self._ended.set()
+
+    async def _wait(self) -> None:
+        await self._ended.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.shutdown()
+        self.join()
+
+
+class Worker:
+    """Owns partitions of a backend and runs the workflows it is given.
+
+    Args:
+        worker_id: Its name in events and logs.
+        backend: A backend or its URL.
+        poll_interval: Accepted for compatibility; nothing is polled.
+        claim_ttl: Accepted for compatibility; ownership lapses with the group's
+            session.
+        max_concurrent_tasks: Attempts that run at a time in this process.
+        aging_interval: How long an attempt waits to gain one step of priority.
+    """
+
+    def __init__(
+        self,
+        worker_id: str,
+        backend: Backend | str,
+        *,
+        poll_interval: float = 5.0,
+        claim_ttl: float = 300.0,
+        max_concurrent_tasks: int | None = None,
+        aging_interval: float | str | timedelta = "5m",
+    ) -> None:
+        del poll_interval, claim_ttl
+        if max_concurrent_tasks is not None and max_concurrent_tasks < 1:
+            raise ValueError(
+                "expected max_concurrent_tasks of at least 1, but "
+                f"{max_concurrent_tasks}"
+            )
+        self._running = RunningWorker(
+            worker_id,
+            as_backend(backend),
+            slots=max_concurrent_tasks or DEFAULT_SLOTS,
+            aging_interval_ms=duration_ms(aging_interval),
+        )
+
+    def start(self, workflows: Sequence[Workflow]) -> WorkerHandle:
+        """Start on a thread of its own; returns when the group was joined.
+
+        Raises:
+            BackendError: if the log does not answer or could lose history.
+        """
+        thread = LoopThread("sayiir-worker")
+        try:
+            thread.call(self._running.start(list(workflows)))
+        except BaseException:
+            thread.close()
+            raise
+        return WorkerHandle(thread, self._running)

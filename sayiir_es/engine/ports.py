@@ -1,0 +1,22 @@
+"""The ports that every part of a worker's engine shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sayiir_es.engine.clock import Clock
+    from sayiir_es.engine.execution import Executor
+    from sayiir_es.engine.registry import Registry
+    from sayiir_es.log.port import Log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What an engine needs of the world: a log, a clock, slots, and definitions."""
+
+    log: Log
+    clock: Clock
+    executor: Executor
+    registry: Registry

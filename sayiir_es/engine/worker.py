@@ -1,0 +1,284 @@
+"""A worker: owns the partitions that the group gives it, and runs their attempts.
+
+Theory of operation. Membership says which partitions this process may try to own; each
+has one supervised task that claims, serves, and claims again after a fence or an
+uncertain append, while the group still says so. The claim decides: membership is for
+liveness only. A partition that is given away is served until its new owner's claim ends
+the tenure, or dropped at once when nothing is going on in it. A partition whose events
+cannot be folded stops, with an error that names why; the others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from sayiir_es.core.errors import (
+    FencedError,
+    HistoryError,
+    LogError,
+    OffsetGoneError,
+    WorkflowError,
+)
+from sayiir_es.engine.definition_feed import DefinitionFeed
+from sayiir_es.engine.owner import Owner, OwnerSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sayiir_es.core.flow import Workflow
+    from sayiir_es.engine.ports import Ports
+    from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.log.port import Membership
+
+logger = structlog.get_logger()
+
+BACKOFF_FIRST_S = 0.05
+BACKOFF_MOST_S = 5.0
+"""Between tenures that ended by an error: doubles from the first to the most."""
+
+LEAVE_LOOK_S = 0.05
+"""How often a partition that was given away looks for its new owner's claim."""
+
+CLAIMS_ALERT = 12
+"""More claims of a partition than this in `CLAIMS_WINDOW_S` are worth an alert."""
+
+CLAIMS_WINDOW_S = 60.0
+
+
+class StoreOpener(Protocol):
+    """Opens the snapshot store of a partition."""
+
+    async def __call__(self, partition: int) -> SnapshotStore:
+        """Open it; a store that cannot be used gives way to an empty one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """How a worker goes about it. Times in seconds.
+
+    Attributes:
+        worker_id: Its name in events and logs.
+        incarnation: Differs for every process that ever ran; part of its owner id.
+        build: The version that its claims name.
+        drain_s: On shutdown, how long attempts that run may take to end.
+        handover_s: On shutdown and revocation, how long to serve until fenced.
+        cancel_grace_s: How long a running attempt may go on after a cancel.
+        runs_attempts: Whether it runs attempts, or only decides.
+    """
+
+    worker_id: str
+    incarnation: str
+    build: str
+    drain_s: float = 10.0
+    handover_s: float = 5.0
+    cancel_grace_s: float = 10.0
+    runs_attempts: bool = True
+
+
+class WorkerEngine:
+    """The engine of one worker process, on one event loop."""
+
+    def __init__(
+        self,
+        *,
+        ports: Ports,
+        membership: Membership,
+        open_store: StoreOpener,
+        settings: WorkerSettings,
+    ) -> None:
+        self.definitions = DefinitionFeed(ports.log, ports.registry)
+        self.owners: dict[int, Owner] = {}
+        self.stopped: dict[int, str] = {}
+        """Partitions that cannot go on here, with the reason."""
+        self._ports = ports
+        self._membership = membership
+        self._open_store = open_store
+        self._executor = ports.executor
+        self._clock = ports.clock
+        self._settings = settings
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._watch: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    async def start(self, workflows: Sequence[Workflow]) -> None:
+        """Publish the definitions and join the group."""
+        for workflow in workflows:
+            await self.definitions.publish(workflow)
+        await self.definitions.refresh()
+        await self._membership.join()
+        self._watch = asyncio.create_task(self._follow(), name="membership")
+
+    async def settled(self) -> None:
+        """Wait until every partition that is assigned has decided what was due.
+
+        Returns at once where none is assigned: then another process owns the log.
+        """
+        for partition in self._membership.current().partitions:
+            while partition not in self.stopped and self._is_assigned(partition):
+                owner = self.owners.get(partition)
+                if owner is not None and owner.quiet.is_set():
+                    break
+                await asyncio.sleep(0)
+
+    async def stop(self, *, drain: bool = True) -> None:
+        """Shut down: drain, leave the group, serve until fenced, then let go."""
+        self._stopping = True
+        if drain:
+            await self._drain()
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        await self._membership.leave()
+        await asyncio.gather(
+            *(self._hand_over(partition, drain=drain) for partition in self._tasks)
+        )
+        await self._executor.close()
+        await self.definitions.close()
+        logger.info("worker.stopped", worker=self._settings.worker_id)
+
+    async def _drain(self) -> None:
+        """Begin nothing new, and wait for what runs."""
+        for owner in self.owners.values():
+            owner.drain()
+        end = self._clock.monotonic_s() + self._settings.drain_s
+        while self._executor.running() and self._clock.monotonic_s() < end:
+            await asyncio.sleep(LEAVE_LOOK_S)
+
+    # --- membership -------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        assigned = self._membership.current()
+        while True:
+            for partition in sorted(assigned.partitions):
+                task = self._tasks.get(partition)
+                if task is None or (task.done() and partition not in self.stopped):
+                    self._tasks[partition] = asyncio.create_task(
+                        self._supervise(partition), name=f"partition-{partition}"
+                    )
+            for partition in [p for p in self._tasks if p not in assigned.partitions]:
+                task = asyncio.create_task(self._hand_over(partition, drain=True))
+                task.add_done_callback(lambda _: None)
+            assigned = await self._membership.changed(assigned.epoch)
+
+    async def _hand_over(self, partition: int, *, drain: bool) -> None:
+        """Serve until fenced; drop the partition when it is idle or time is up."""
+        task = self._tasks.get(partition)
+        owner = self.owners.get(partition)
+        end = self._clock.monotonic_s() + self._settings.handover_s
+        while (
+            drain
+            and task is not None
+            and not task.done()
+            and owner is not None
+            and owner.serving
+            and not owner.idle
+            and self._clock.monotonic_s() < end
+        ):
+            owner.look()
+            await asyncio.sleep(LEAVE_LOOK_S)
+            if partition in self._membership.current().partitions:
+                return  # it came back, and keeps its claim if nobody claimed meanwhile
+        if task is not None:
+            if owner is not None:
+                owner.stop()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.handover_s):
+                    await asyncio.wait((task,))
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            self._tasks.pop(partition, None)
+
+    # --- a partition ------------------------------------------------------------------
+
+    async def _supervise(self, partition: int) -> None:
+        """Claim and serve, again and again; the only place that catches everything."""
+        try:
+            store = await self._open_store(partition)
+            owner = self.owners[partition] = Owner(
+                partition,
+                ports=self._ports,
+                store=store,
+                settings=OwnerSettings(
+                    owner_id=f"{self._settings.worker_id}/{self._settings.incarnation}",
+                    worker_id=self._settings.worker_id,
+                    build=self._settings.build,
+                    cancel_grace_s=self._settings.cancel_grace_s,
+                ),
+                refresh_definitions=self.definitions.refresh,
+                lapses=lambda: self._membership.current().lapses,
+            )
+            if not self._settings.runs_attempts:
+                owner.drain()
+            try:
+                await self._tenures(partition, owner)
+            finally:
+                self.owners.pop(partition, None)
+                await owner.close()
+        except (HistoryError, OffsetGoneError) as error:
+            self._stop_partition(partition, error)
+        except Exception as error:  # a bug stops one partition, loudly
+            logger.exception("partition.crashed", partition=partition)
+            self._stop_partition(partition, error)
+
+    async def _tenures(self, partition: int, owner: Owner) -> None:
+        backoff_s, claims = BACKOFF_FIRST_S, list[float]()
+        while not self._stopping and self._is_assigned(partition):
+            began_s = self._clock.monotonic_s()
+            claims = [at for at in claims if began_s - at < CLAIMS_WINDOW_S] + [began_s]
+            if len(claims) > CLAIMS_ALERT:
+                logger.warning(
+                    "partition.claimed_often", partition=partition, claims=len(claims)
+                )
+            try:
+                await owner.run()
+            except FencedError as error:
+                logger.info("partition.fenced", partition=partition, reason=str(error))
+                owner.desk.drop_all()
+                await self._confirmed_after(partition, self._clock.monotonic_s())
+            except OffsetGoneError:
+                raise
+            except LogError as error:
+                logger.warning(
+                    "partition.tenure_ended",
+                    partition=partition,
+                    error_code=error.code,
+                    reason=str(error),
+                )
+            else:
+                return
+            if self._clock.monotonic_s() - began_s > BACKOFF_MOST_S:
+                backoff_s = BACKOFF_FIRST_S
+            await asyncio.sleep(backoff_s * self._spread(partition))
+            backoff_s = min(backoff_s * 2, BACKOFF_MOST_S)
+
+    async def _confirmed_after(self, partition: int, fenced_at_s: float) -> None:
+        """Rule 8: wait for a heartbeat sent after the fence that assigns it still."""
+        while self._is_assigned(partition):
+            if self._membership.current().fresh_at_s > fenced_at_s:
+                return
+            await asyncio.sleep(LEAVE_LOOK_S)
+
+    def _is_assigned(self, partition: int) -> bool:
+        return partition in self._membership.current().partitions
+
+    def _spread(self, partition: int) -> float:
+        """A factor of 0.75 to 1.25 that differs by worker and partition."""
+        name = f"{self._settings.incarnation}/{partition}".encode()
+        return 0.75 + (zlib.crc32(name) % 1000) / 2000
+
+    def _stop_partition(self, partition: int, error: Exception) -> None:
+        self.stopped[partition] = str(error)
+        code = error.code if isinstance(error, WorkflowError) else "bug"
+        logger.error(
+            "partition.stopped",
+            partition=partition,
+            error_code=code,
+            reason=str(error),
+        )
