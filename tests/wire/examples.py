@@ -1,0 +1,239 @@
+"""One populated and one minimal example of every event kind and command."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from sayiir_es.core import commands as c
+from sayiir_es.core import events as e
+from sayiir_es.wire.commands import encode_command_avro
+from sayiir_es.wire.events import COMMON_FIELDS, KINDS, encode_event
+from sayiir_es.wire.schema import (
+    COMMAND_NAMESPACE,
+    EVENT_NAMESPACE,
+    RecordSchema,
+    load_schemas,
+    schema_directory,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+AT = 1_753_000_000_123
+PATH = "eu||us/eu/charge%2F1#2"
+
+EVENT_SCHEMAS = load_schemas(EVENT_NAMESPACE)
+COMMAND_SCHEMAS = load_schemas(COMMAND_NAMESPACE)
+
+BODIES: tuple[e.Body, ...] = (
+    e.PartitionClaimed(owner="w1", build="0.1.0", next_command=70_000),
+    e.CommandForwarded(
+        forwarded_instance_id="order-7", to_partition=5, to_offset=2**40
+    ),
+    e.CommandDeadLettered(reason="expected a command, but null", dead_letter="3@12"),
+    e.CommandRejected(
+        command="StartWorkflow",
+        command_id="3@41",
+        code="already_exists",
+        message="expected no instance 'order-7', but it exists",
+    ),
+    e.CommandAcknowledged(
+        command="SendSignal", command_id="mail-81", code="duplicate", answered_by=9
+    ),
+    e.WorkflowStarted(
+        command_id="3@41",
+        workflow="orders",
+        definition_hash="ab" * 32,
+        graph_digest="cd" * 32,
+        input=b'{"amount":5}',
+        conflict_policy="terminate_existing",
+        attributes={"customer": "ana", "región": "eu"},
+    ),
+    e.CancelRequested(command_id="3@42", reason="too late", requested_by="ana"),
+    e.PauseRequested(command_id="3@43", reason="stock", requested_by="bo"),
+    e.WorkflowUnpaused(command_id="3@44", reason="stock is back", requested_by="bo"),
+    e.WorkflowTerminated(command_id="3@45", reason="terminate_existing"),
+    e.WorkflowPaused(reason="stock", requested_by="bo"),
+    e.WorkflowCompleted(output='{"ok":"✓"}'.encode()),
+    e.WorkflowFailed(path=PATH, error_type="ValueError", error="ValueError: no"),
+    e.WorkflowCancelled(
+        reason="too late", requested_by="ana", interrupted_at=(PATH, "ship")
+    ),
+    e.WorkflowRetried(command_id="3@46"),
+    e.PositionUpdated(path=PATH, attempt=1, input="start"),
+    e.DelayStarted(path="wait", due_at=AT + 30_000, input="result:charge"),
+    e.SignalAwaited(path="ok", signal="approval", until_at=AT + 1),
+    e.ForkStarted(path="eu||us", branches=("eu", "us"), input="start"),
+    e.LoopStarted(path="loop_0", input="value:loop_0@3"),
+    e.ChildStarted(path="child_0", input="null"),
+    e.TaskCompleted(
+        path=PATH, attempt=2, output=b'{"amount":5}', loop="again", worker="w1"
+    ),
+    e.RetryRecorded(
+        path=PATH,
+        attempt=1,
+        error_type="timeout",
+        error="expected an outcome in 2 s, but none",
+        timed_out=True,
+        next_retry_at=AT + 500,
+        worker="w1",
+    ),
+    e.TaskFailed(
+        path=PATH,
+        attempt=3,
+        error_type="KeyError",
+        error="KeyError: 'amount'",
+        timed_out=True,
+        worker="w2",
+    ),
+    e.DeadlineSet(path=PATH, attempt=1, deadline_at=AT + 2_000, timeout_ms=2_000),
+    e.DeadlineCleared(path=PATH, attempt=1),
+    e.AttemptWithdrawn(path=PATH, attempt=128),
+    e.AttemptRestarted(path=PATH, attempt=1, restarts=10),
+    e.OutcomeRejected(path=PATH, attempt=1, reason="late"),
+    e.DelayElapsed(path="wait"),
+    e.SignalReceived(
+        command_id="3@47", signal="approval", signal_id="mail-81", payload=b"true"
+    ),
+    e.SignalConsumed(path="ok", signal_sequence=300),
+    e.SignalTimedOut(path="ok"),
+    e.RouteChosen(path="route_0", key="express", branch="@default"),
+    e.BranchCompleted(path="eu||us", branch="eu", result=f"result:{PATH}"),
+    e.LoopIterated(path="loop_0", iteration=4, value=b"[1,2]", outcome="exceeded"),
+    e.ChildCompleted(path="child_0", result="result:child_0/charge"),
+)
+
+COMMANDS: tuple[c.Command, ...] = (
+    c.StartWorkflow(
+        instance_id="order-7",
+        command_id="3@41",
+        workflow="orders",
+        input=b'{"amount":5}',
+        definition_hash="ab" * 32,
+        conflict_policy="use_existing",
+        attributes={"customer": "ana"},
+        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    ),
+    c.SendSignal(
+        instance_id="order-7",
+        command_id="3@42",
+        signal="approval",
+        payload=b'{"ok":true}',
+        signal_id="mail-81",
+    ),
+    c.CancelWorkflow(
+        instance_id="order-7", command_id="x", reason="late", requested_by="ana"
+    ),
+    c.PauseWorkflow(
+        instance_id="order-7", command_id="y", reason="stock", requested_by="bo"
+    ),
+    c.UnpauseWorkflow(
+        instance_id="order-7", command_id="z", reason="stock", requested_by="bo"
+    ),
+    c.RecordOutcome(
+        instance_id="order-7",
+        command_id="3@43",
+        run=2,
+        path=PATH,
+        attempt=3,
+        result="failed",
+        output=b"null",
+        loop="done",
+        error_type="ValueError",
+        error="ValueError: no",
+        retriable=False,
+        worker="w9",
+    ),
+)
+
+_EMPTY: Mapping[str, object] = {
+    "int": 0,
+    "long": 0,
+    "string": "",
+    "bytes": b"",
+    "boolean": False,
+    "[string]": (),
+    "{string}": {},
+}
+
+
+def empty_values(schema: RecordSchema) -> dict[str, Any]:
+    """The least that each field takes."""
+    return {field.name: _EMPTY.get(field.shape) for field in schema.fields}
+
+
+def event_of(schema: RecordSchema, values: Mapping[str, Any]) -> e.Event:
+    """The event that has these values in its fields."""
+    common = {name: values[name] for name in COMMON_FIELDS}
+    own = {f.name: values[f.name] for f in schema.fields[len(COMMON_FIELDS) :]}
+    build: Any = KINDS[schema.name]
+    return e.Event(**common, body=build(**own))
+
+
+def populated_event(body: e.Body) -> e.Event:
+    return e.Event(
+        claim=1_001,
+        instance_id="order-7é",
+        run=1,
+        sequence=65,
+        at=AT,
+        cause=f"outcome:{PATH}#1",
+        body=body,
+    )
+
+
+def minimal_event(kind: str) -> e.Event:
+    schema = EVENT_SCHEMAS[kind]
+    return event_of(schema, {**empty_values(schema), "claim": -1})
+
+
+def minimal_command(name: str) -> c.Command:
+    schema = COMMAND_SCHEMAS[name]
+    words: dict[str, Any] = {
+        "conflict_policy": "fail",
+        "result": "completed",
+        "loop": "none",
+        "instance_id": "",
+        "command_id": "",
+    }
+    values = empty_values(schema)
+    build: Any = {type(command).__name__: type(command) for command in COMMANDS}[name]
+    return build(**{**values, **{k: v for k, v in words.items() if k in values}})
+
+
+EVENTS: tuple[e.Event, ...] = tuple(populated_event(body) for body in BODIES)
+
+
+def golden_bytes() -> dict[str, dict[str, str]]:
+    """What today's code writes for the examples, in hex, by full name."""
+    found: dict[str, dict[str, str]] = {}
+    for event in EVENTS:
+        found[f"{EVENT_NAMESPACE}.{event.kind}"] = {
+            "populated": encode_event(event).hex(),
+            "minimal": encode_event(minimal_event(event.kind)).hex(),
+        }
+    for command in COMMANDS:
+        name = type(command).__name__
+        found[f"{COMMAND_NAMESPACE}.{name}"] = {
+            "populated": encode_command_avro(command).hex(),
+            "minimal": encode_command_avro(minimal_command(name)).hex(),
+        }
+    return found
+
+
+def avro_json(full_name: str) -> dict[str, Any]:
+    """A schema as its file has it."""
+    text = (schema_directory() / f"{full_name}.avsc").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def without_logical_types(avro: Any) -> Any:
+    """The same schema, so that the oracle reads times as plain longs."""
+    if isinstance(avro, dict):
+        kept: dict[str, Any] = {k: v for k, v in avro.items() if k != "logicalType"}
+        return {key: without_logical_types(value) for key, value in kept.items()}
+    if isinstance(avro, list):
+        return [without_logical_types(item) for item in avro]
+    return avro

@@ -1,0 +1,55 @@
+"""Bytes that stand on topics already: they are read, and written, so for ever.
+
+`golden.json` is frozen: never change what stands in it. A new kind adds an entry, which
+`tests.wire.examples.golden_bytes` makes.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sayiir_es.core.commands import Command
+from sayiir_es.core.events import Event
+from sayiir_es.wire.commands import decode_command
+from sayiir_es.wire.events import decode_event
+from sayiir_es.wire.schema import COMMAND_NAMESPACE, EVENT_NAMESPACE
+from tests.wire.examples import (
+    COMMANDS,
+    EVENTS,
+    golden_bytes,
+    minimal_command,
+    minimal_event,
+)
+
+GOLDEN: dict[str, dict[str, str]] = json.loads(
+    (Path(__file__).parent / "golden.json").read_text(encoding="utf-8")
+)["bytes"]
+
+
+def test_every_kind_and_command_is_written_as_it_always_was() -> None:
+    assert golden_bytes() == GOLDEN
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.kind)
+def test_golden_bytes_of_an_event_are_read(event: Event) -> None:
+    golden = GOLDEN[f"{EVENT_NAMESPACE}.{event.kind}"]
+    assert decode_event(bytes.fromhex(golden["populated"])) == event
+    minimal = decode_event(bytes.fromhex(golden["minimal"]))
+    assert minimal == minimal_event(event.kind)
+
+
+@pytest.mark.parametrize(
+    "command", COMMANDS, ids=lambda command: type(command).__name__
+)
+def test_golden_bytes_of_a_command_are_read(command: Command) -> None:
+    name = type(command).__name__
+    golden = GOLDEN[f"{COMMAND_NAMESPACE}.{name}"]
+    for text, expected in (
+        (golden["populated"], command),
+        (golden["minimal"], minimal_command(name)),
+    ):
+        value = bytes.fromhex(text)
+        assert decode_command(key=None, value=value, partition=0, offset=0) == expected

@@ -1,0 +1,183 @@
+"""The schema files: names, docs, order of fields, and what was published before."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import Any, get_args
+
+import pytest
+from avro.compatibility import (
+    ReaderWriterCompatibilityChecker,
+    SchemaCompatibilityType,
+)
+from avro.schema import parse
+
+from sayiir_es.core.commands import Command
+from sayiir_es.core.events import Body
+from sayiir_es.wire.events import COMMON_FIELDS, decoding_of
+from sayiir_es.wire.schema import (
+    COMMAND_NAMESPACE,
+    EVENT_NAMESPACE,
+    parse_record,
+    schema_directory,
+)
+from tests.wire.examples import avro_json
+
+KINDS: dict[str, type[Any]] = {body.__name__: body for body in get_args(Body)}
+COMMANDS: dict[str, type[Any]] = {body.__name__: body for body in get_args(Command)}
+FULL_NAMES = [f"{EVENT_NAMESPACE}.{kind}" for kind in KINDS] + [
+    f"{COMMAND_NAMESPACE}.{name}" for name in COMMANDS
+]
+
+AVRO_OF_HINT = {
+    "str": ["string"],
+    "int": ["int", "long", "time"],
+    "bytes": ["bytes"],
+    "bool": ["boolean"],
+    "str | None": ["string?"],
+    "int | None": ["long?", "time?"],
+    "bytes | None": ["bytes?"],
+    "tuple[str, ...]": ["[string]"],
+    "Mapping[str, str]": ["{string}"],
+    "LoopMark": ["string"],
+    "LoopOutcome": ["string"],
+    "ConflictPolicy": ["string"],
+}
+
+
+def shape(avro: Any) -> str:
+    match avro:
+        case str():
+            return avro
+        case {"type": "long", "logicalType": "timestamp-millis"}:
+            return "time"
+        case {"type": "map", "values": "string"}:
+            return "{string}"
+        case {"type": "array", "items": "string"}:
+            return "[string]"
+        case ["null", inner]:
+            return f"{shape(inner)}?"
+        case _:
+            raise AssertionError(avro)
+
+
+def avro_of_hint(hint: str) -> list[str]:
+    return ["string"] if hint.startswith("Literal[") else AVRO_OF_HINT[hint]
+
+
+def test_there_is_one_schema_file_for_each_event_kind_and_command() -> None:
+    files = {file.name for file in schema_directory().iterdir() if file.is_file()}
+    assert files == {f"{name}.avsc" for name in FULL_NAMES}
+    assert len(KINDS) == 37
+
+
+@pytest.mark.parametrize("full_name", FULL_NAMES)
+def test_the_file_is_named_by_the_full_name_of_its_record(full_name: str) -> None:
+    schema = avro_json(full_name)
+    assert schema["type"] == "record"
+    assert f"{schema['namespace']}.{schema['name']}" == full_name
+
+
+@pytest.mark.parametrize("full_name", FULL_NAMES)
+def test_the_record_and_every_field_are_documented(full_name: str) -> None:
+    schema = avro_json(full_name)
+    assert schema["doc"].endswith(".")
+    for field in schema["fields"]:
+        assert len(field["doc"]) > 10, field["name"]
+        if shape(field["type"]).startswith("time"):
+            assert "milliseconds since the Unix epoch, UTC" in field["doc"]
+        if field["name"].endswith("_ms"):
+            assert "milliseconds" in field["doc"]
+
+
+@pytest.mark.parametrize("full_name", FULL_NAMES)
+def test_times_and_only_times_are_named_at(full_name: str) -> None:
+    for field in avro_json(full_name)["fields"]:
+        named = field["name"] == "at" or field["name"].endswith("_at")
+        is_time = shape(field["type"]).removesuffix("?") == "time"
+        assert is_time == (named and field["name"] != "interrupted_at")
+
+
+@pytest.mark.parametrize("full_name", FULL_NAMES)
+def test_what_may_be_null_defaults_to_null(full_name: str) -> None:
+    for field in avro_json(full_name)["fields"]:
+        if isinstance(field["type"], list):
+            assert field.get("default", "missing") is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_event_begins_with_the_six_common_fields(kind: str) -> None:
+    begin = avro_json(f"{EVENT_NAMESPACE}.{kind}")["fields"][:6]
+    assert [(field["name"], shape(field["type"])) for field in begin] == [
+        ("claim", "long"),
+        ("instance_id", "string"),
+        ("run", "int"),
+        ("sequence", "long"),
+        ("at", "time"),
+        ("cause", "string"),
+    ]
+    assert tuple(field["name"] for field in begin) == COMMON_FIELDS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_own_fields_are_those_of_the_value_in_its_order(kind: str) -> None:
+    own = avro_json(f"{EVENT_NAMESPACE}.{kind}")["fields"][6:]
+    expected = fields(KINDS[kind])
+    assert [field["name"] for field in own] == [field.name for field in expected]
+    for field, avro in zip(expected, own, strict=True):
+        assert shape(avro["type"]) in avro_of_hint(str(field.type))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_has_the_fields_of_its_value_in_order(name: str) -> None:
+    own = avro_json(f"{COMMAND_NAMESPACE}.{name}")["fields"]
+    expected = fields(COMMANDS[name])
+    assert [field["name"] for field in own] == [field.name for field in expected]
+    for field, avro in zip(expected, own, strict=True):
+        if field.name in {"instance_id", "command_id"}:
+            assert shape(avro["type"]) == "string?"
+        else:
+            assert shape(avro["type"]) in avro_of_hint(str(field.type))
+
+
+def frozen_versions(full_name: str) -> list[str]:
+    directory = schema_directory() / "frozen"
+    files = [f for f in directory.iterdir() if f.name.startswith(f"{full_name}.")]
+    return [f.read_text(encoding="utf-8") for f in files]
+
+
+@pytest.mark.parametrize("full_name", FULL_NAMES)
+def test_every_schema_reads_and_is_read_by_all_that_were_published(
+    full_name: str,
+) -> None:
+    now = parse(json.dumps(avro_json(full_name)))
+    published = frozen_versions(full_name)
+    assert published, f"freeze the first version of {full_name}"
+    for text in published:
+        before = parse(text)
+        for reader, writer in ((now, before), (before, now)):
+            checker = ReaderWriterCompatibilityChecker()
+            result = checker.get_compatibility(reader, writer)
+            assert result.compatibility is SchemaCompatibilityType.compatible, (
+                result.messages
+            )
+
+
+@pytest.mark.parametrize("full_name", FULL_NAMES)
+def test_what_is_written_today_is_a_published_version(full_name: str) -> None:
+    heads = {parse_record(text).head for text in frozen_versions(full_name)}
+    assert parse_record(json.dumps(avro_json(full_name))).head in heads
+
+
+def test_nothing_is_frozen_that_has_no_schema() -> None:
+    names = {f.name for f in (schema_directory() / "frozen").iterdir()}
+    assert {name.rsplit(".", 2)[0] for name in names} == set(FULL_NAMES)
+
+
+def test_a_field_added_without_a_default_is_refused_when_loaded() -> None:
+    newest = parse_record(json.dumps(avro_json(f"{EVENT_NAMESPACE}.DelayElapsed")))
+    before = avro_json(f"{EVENT_NAMESPACE}.DelayElapsed")
+    del before["fields"][-1]
+    with pytest.raises(KeyError, match="path"):
+        decoding_of(parse_record(json.dumps(before)), newest)
