@@ -26,11 +26,22 @@ _HOW = (
 )
 
 
+_missing: list[str] = []
+
+
 def _without_kafka(reason: str) -> None:
     text = f"{_HOW} ({reason})"
     if os.environ.get("CI", "").lower() in {"1", "true"}:
         pytest.fail(text, pytrace=False)
-    pytest.skip(text)
+    _missing.append(text)
+    pytest.skip("no Kafka for tests")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once, where nobody overlooks it, what the skipped tests would need."""
+    if _missing:
+        line = f"{len(_missing)} TESTS SKIPPED: {_missing[0]}"
+        terminalreporter.write_line(line, red=True, bold=True)
 
 
 @pytest.fixture(scope="session")

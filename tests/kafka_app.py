@@ -63,6 +63,14 @@ async def producer(bootstrap: str, **settings: Any) -> AsyncGenerator[Any]:
         await client.stop()
 
 
+def produce_by_librdkafka(bootstrap: str, topic: str, value: bytes, codec: str) -> None:
+    """Write one record to partition 0 by another client, with an empty header."""
+    settings = {"bootstrap.servers": bootstrap, "compression.type": codec}
+    client: Any = import_module("confluent_kafka").Producer(settings)
+    client.produce(topic, value, b"k", partition=0, headers=[("empty", None)])
+    assert client.flush(LIMIT_S) == 0
+
+
 async def make_topic(
     hands: Any, name: str, partitions: int, settings: Mapping[str, str]
 ) -> None:

@@ -3,33 +3,24 @@
 One fetch is always under way while the caller works on what the last one brought. The
 broker holds it until there is something, so a record is here a millisecond after it was
 acknowledged, and an idle partition costs two requests a second.
-
-Every offset between two chunks is accounted for. Control records and the records of an
-aborted transaction become gaps because their batches say what they are; a hole that no
-batch explains is a gap only on a compacted topic, and lost history anywhere else.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiokafka.errors import for_code
 from aiokafka.protocol.fetch import FetchRequest
-from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
-from aiokafka.record.memory_records import MemoryRecords
 
 from sayiir_es.core.errors import LogUnavailableError, OffsetGoneError
 from sayiir_es.log.kafka.connection import READ_COMMITTED, TRANSPORT_ERRORS
-from sayiir_es.log.port import Chunk, Record
+from sayiir_es.log.kafka.fetched import Fetched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sayiir_es.log.kafka.connection import Lane
+    from sayiir_es.log.port import Chunk
 
-# A chunk is folded without a pause of the event loop: some 2,000 records take 10 ms.
-CHUNK_RECORDS_MAX = 2_000
 _FETCH_BYTES = 1 << 20
 _FETCH_WAIT_MS = 500
 _OFFSET_OUT_OF_RANGE = 1
@@ -42,8 +33,8 @@ class KafkaReader:
         self._lane = lane
         self._next = offset
         self._compacted = compacted
-        self._fetch: asyncio.Task[_Fetched] | None = None
-        self._fetched: _Fetched | None = None
+        self._fetch: asyncio.Task[Fetched] | None = None
+        self._fetched: Fetched | None = None
 
     async def read(self, *, max_wait_s: float) -> Chunk | None:
         """Return what follows, or None when nothing came within `max_wait_s`.
@@ -76,10 +67,11 @@ class KafkaReader:
         fetch, self._fetch = self._fetch, None
         if fetch is not None:
             fetch.cancel()
-            await asyncio.wait([fetch])
+            # Looked at, so that asyncio does not report an error that nobody waits for.
+            await asyncio.gather(fetch, return_exceptions=True)
         self._lane.close()
 
-    async def _poll(self) -> _Fetched:
+    async def _poll(self) -> Fetched:
         where = self._lane.partition
         spot = (where.partition, self._next, _FETCH_BYTES)
         request = FetchRequest(
@@ -98,7 +90,7 @@ class KafkaReader:
             if code:
                 await self._refused(code)
                 continue
-            fetched = _Fetched(self._next, more[-1], more[2], compacted=self._compacted)
+            fetched = Fetched(self._next, more[-1], more[2], compacted=self._compacted)
             if not fetched.empty:
                 return fetched
 
@@ -116,124 +108,3 @@ class KafkaReader:
                 f"but {error.__name__}"
             )
         await self._lane.recover()
-
-
-# A frozen value is made through its slots: its own `__init__` takes twice as long, and
-# making records is most of what reading costs.
-_slots: Any = Record
-_new = Record.__new__
-_set_offset = _slots.offset.__set__
-_set_key = _slots.key.__set__
-_set_value = _slots.value.__set__
-_set_headers = _slots.headers.__set__
-_set_timestamp_ms = _slots.timestamp_ms.__set__
-
-
-def _record(offset: int, found: Any) -> Record:
-    record = _new(Record)
-    _set_offset(record, offset)
-    _set_key(record, found.key)
-    _set_value(record, found.value)
-    headers = found.headers
-    # A foreign client may write a header without a value; to us it is empty.
-    _set_headers(record, tuple([(k, v or b"") for k, v in headers]) if headers else ())
-    _set_timestamp_ms(record, found.timestamp)
-    return record
-
-
-class _Fetched:
-    """The bytes of one answer, handed out as chunks that follow one another."""
-
-    def __init__(
-        self, start: int, data: bytes | None, aborted: Any, *, compacted: bool
-    ) -> None:
-        self._next = start
-        self._batches = MemoryRecords(data or b"")
-        self._records: Iterator[Any] = iter(())
-        self._batch_end = start
-        self._compacted = compacted
-        # Transactions that were aborted: (producer id, first offset), first ones first.
-        self._aborted = sorted(aborted or (), key=lambda pair: int(pair[1]))
-        self._aborting: set[int] = set()
-
-    @property
-    def empty(self) -> bool:
-        """Whether all has been taken."""
-        return self._next >= self._batch_end and not self._batches.has_next()
-
-    def take(self) -> Chunk:
-        """Return the next chunk of at most `CHUNK_RECORDS_MAX` records."""
-        start = at = self._next
-        out: list[Record] = []
-        gaps: list[tuple[int, int]] = []
-        full = False
-        while not full:
-            for found in self._records:
-                offset = found.offset
-                if offset != at:
-                    if offset < at:  # the batch begins before what was asked for
-                        continue
-                    self._explained(at, offset)
-                    gaps.append((at, offset))
-                out.append(_record(offset, found))
-                at = offset + 1
-                if len(out) >= CHUNK_RECORDS_MAX:
-                    full = True
-                    break
-            else:
-                if at < self._batch_end:
-                    self._explained(at, self._batch_end)
-                    gaps.append((at, self._batch_end))
-                    at = self._batch_end
-                if not self._batches.has_next():
-                    break
-                at = self._open_batch(at, gaps)
-        self._next = at
-        return Chunk(start=start, end=at, records=out, gaps=_joined(gaps))
-
-    def _open_batch(self, at: int, gaps: list[tuple[int, int]]) -> int:
-        """Begin the next batch; return `at`, or its end when it is not for us."""
-        batch: Any = self._batches.next_batch()
-        if not batch.validate_crc():
-            raise LogUnavailableError(
-                f"expected a whole batch at {at}, but its sum is off"
-            )
-        if batch.base_offset > at:
-            self._explained(at, batch.base_offset)
-            gaps.append((at, batch.base_offset))
-            at = batch.base_offset
-        self._batch_end = max(at, batch.next_offset)
-        if not self._hidden(batch):
-            # A batch lets itself be iterated once; a chunk may end in its middle.
-            self._records = (record for record in batch)
-            return at
-        self._records = iter(())
-        if self._batch_end > at:
-            gaps.append((at, self._batch_end))
-        return self._batch_end
-
-    def _hidden(self, batch: Any) -> bool:
-        while self._aborted and self._aborted[0][1] <= batch.base_offset:
-            self._aborting.add(self._aborted.pop(0)[0])
-        if batch.is_control_batch:
-            if ControlRecord.parse(next(iter(batch)).key) == ABORT_MARKER:
-                self._aborting.discard(batch.producer_id)
-            return True
-        return batch.is_transactional and batch.producer_id in self._aborting
-
-    def _explained(self, first: int, past: int) -> None:
-        if not self._compacted:
-            raise OffsetGoneError(
-                f"expected record {first}, but the log goes on at {past} "
-                "and says nothing of what stood between"
-            )
-
-
-def _joined(gaps: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    out: list[tuple[int, int]] = []
-    for first, past in gaps:
-        if out and out[-1][1] == first:
-            out[-1] = (out[-1][0], past)
-        else:
-            out.append((first, past))
-    return tuple(out)

@@ -16,6 +16,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aiokafka.codec import has_zstd
+
 from sayiir_es.core.errors import UnsafeLogError
 from sayiir_es.log.port import Topic
 
@@ -61,6 +63,8 @@ def new_topic(app: str, topic: Topic, *, partitions: int, replicas: int) -> NewT
             settings |= {
                 "cleanup.policy": "delete",
                 "retention.ms": str(7 * DAY_MS),
+                # Whatever a client compresses with, the broker unpacks: we may lack it.
+                "compression.type": "uncompressed",
                 "unclean.leader.election.enable": "false",
             }
         case Topic.DEAD_LETTERS | Topic.ATTEMPTS:
@@ -200,6 +204,13 @@ def _warnings(
             yield f"{name} has min.insync.replicas=1: set 2"
         if one.settings.get("unclean.leader.election.enable") == "true":
             yield f"{name} has unclean.leader.election.enable=true: set false"
+    packed = topics[Topic.COMMANDS].settings.get("compression.type", "uncompressed")
+    if packed not in {"uncompressed", "gzip"} and not has_zstd():
+        yield (
+            f"{topic_name(app, Topic.COMMANDS)} has compression.type={packed}: set "
+            "uncompressed, or install cramjam; a command in zstd, lz4 or snappy would "
+            "stop its partition"
+        )
     kept_ms = int(topics[Topic.COMMANDS].settings.get("retention.ms", _FOREVER))
     if 0 <= kept_ms < DAY_MS:
         yield (

@@ -14,7 +14,7 @@ from sayiir_es.core.errors import (
     OffsetGoneError,
     UncertainAppendError,
 )
-from sayiir_es.log.kafka.reader import CHUNK_RECORDS_MAX
+from sayiir_es.log.kafka.fetched import CHUNK_RECORDS_MAX
 from sayiir_es.log.port import NewRecord, Topic
 from tests import kafka_app
 from tests.kafka_app import record, take
@@ -86,6 +86,21 @@ async def test_foreign_transactions_leave_gaps_that_are_named(
         chunk = await reader.read(max_wait_s=5)
         assert chunk is not None
         assert (chunk.start, chunk.end, chunk.gaps) == (1, 5, ((1, 4),))
+        await reader.close()
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
+async def test_commands_of_another_client_are_read_whatever_it_packs_them_with(
+    kafka_bootstrap: str, codec: str
+) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        kafka_app.produce_by_librdkafka(
+            kafka_bootstrap, log.name(Topic.COMMANDS), b"v" * 1_000, codec
+        )
+        reader = await log.reader(Topic.COMMANDS, 0, 0)
+        (found,) = await take(reader, 1)
+        assert (found.key, found.value) == (b"k", b"v" * 1_000)
+        assert found.headers == (("empty", b""),)
         await reader.close()
 
 

@@ -1,0 +1,132 @@
+"""What becomes of the bytes of a fetch, batch by batch, without a broker."""
+
+from __future__ import annotations
+
+import gzip
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sayiir_es.core.errors import LogUnavailableError, OffsetGoneError
+from sayiir_es.log.kafka import foreign
+from sayiir_es.log.kafka.fetched import Fetched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# By name: they have no type hints.
+_batches = import_module("aiokafka.record.default_records")
+_record_sums = import_module("aiokafka.record.util")
+_memory = import_module("aiokafka.record.memory_records")
+
+Headers = list[tuple[str, bytes | None]]
+
+
+def batch(base: int, *deltas: int) -> bytes:
+    """A batch of one record at each delta behind its base offset."""
+    builder = _batches.DefaultRecordBatchBuilder(2, 0, 0, 5, 0, 0, 1 << 20)
+    for delta in deltas:
+        builder.append(delta, 1_000 + delta, b"k", b"v", [("name", b"h")])
+    return base.to_bytes(8, "big") + bytes(builder.build())[8:]
+
+
+def resummed(data: bytes) -> bytes:
+    total = int(_record_sums.calc_crc32c(data[21:]))
+    return data[:17] + total.to_bytes(4, "big") + data[21:]
+
+
+def with_odd_name(data: bytes) -> bytes:
+    return resummed(data.replace(b"name", b"n\xffme", 1))
+
+
+def offsets(fetched: Fetched) -> list[int]:
+    return [record.offset for record in fetched.take().records]
+
+
+def test_a_batch_that_begins_before_the_offset_is_taken_from_there() -> None:
+    fetched = Fetched(12, batch(10, 0, 1, 2, 3), None, compacted=False)
+    chunk = fetched.take()
+    assert [r.offset for r in chunk.records] == [12, 13]
+    assert (chunk.start, chunk.end, chunk.gaps) == (12, 14, ())
+    assert fetched.empty
+
+
+def test_a_cut_batch_at_the_end_waits_for_the_next_fetch() -> None:
+    data = batch(0, 0, 1) + batch(2, 0, 1)[:-3]
+    fetched = Fetched(0, data, None, compacted=False)
+    assert offsets(fetched) == [0, 1]
+    assert fetched.empty
+
+
+@pytest.mark.parametrize(
+    "data", [batch(0, 0, 2), batch(0, 0) + batch(2, 0), batch(1, 0)]
+)
+def test_a_hole_that_nothing_explains_is_lost_history(data: bytes) -> None:
+    fetched = Fetched(0, data, None, compacted=False)
+    with pytest.raises(OffsetGoneError, match="says nothing of what stood between"):
+        fetched.take()
+
+
+def test_holes_of_a_compacted_topic_are_gaps() -> None:
+    data = batch(1, 0, 2, 3) + batch(7, 0)
+    chunk = Fetched(0, data, None, compacted=True).take()
+    assert [r.offset for r in chunk.records] == [1, 3, 4, 7]
+    assert (chunk.end, chunk.gaps) == (8, ((0, 1), (2, 3), (5, 7)))
+
+
+def test_damaged_bytes_are_told_and_not_skipped() -> None:
+    data = bytearray(batch(0, 0))
+    data[-1] ^= 1
+    with pytest.raises(LogUnavailableError, match="checksum"):
+        Fetched(0, bytes(data), None, compacted=False).take()
+
+
+def test_a_codec_that_is_not_installed_is_named() -> None:
+    data = bytearray(batch(0, 0))
+    data[22] |= 4  # zstd
+    with pytest.raises(LogUnavailableError, match="install cramjam"):
+        Fetched(0, resummed(bytes(data)), None, compacted=False).take()
+
+
+def zipped(data: bytes) -> bytes:
+    """The same batch with its records compressed by gzip."""
+    body = gzip.compress(data[61:])
+    length = (49 + len(body)).to_bytes(4, "big")
+    return resummed(data[:8] + length + data[12:22] + b"\x01" + data[23:61] + body)
+
+
+@pytest.mark.parametrize("packed", [bytes, zipped])
+def test_a_header_name_that_is_no_text_is_escaped_and_stops_nothing(
+    packed: Callable[[bytes], bytes],
+) -> None:
+    data = packed(with_odd_name(batch(3, 0, 1))) + batch(5, 0)
+    chunk = Fetched(3, data, None, compacted=False).take()
+    assert [r.offset for r in chunk.records] == [3, 4, 5]
+    assert chunk.records[0].headers == (("n\\xffme", b"h"),)
+    assert chunk.records[1].headers == (("name", b"h"),)
+
+
+headers = st.lists(st.tuples(st.text(max_size=5), st.none() | st.binary(max_size=5)))
+texts = st.none() | st.binary(max_size=200)
+
+
+@given(st.lists(st.tuples(texts, texts, headers), min_size=1), st.sampled_from([0, 1]))
+def test_the_tolerant_decoder_reads_what_aiokafka_reads(
+    rows: list[tuple[bytes | None, bytes | None, Headers]], compression: int
+) -> None:
+    builder = _batches.DefaultRecordBatchBuilder(2, compression, 0, 5, 0, 0, 1 << 20)
+    for index, (key, value, names) in enumerate(rows):
+        builder.append(index, 1_000 - index, key, value, names)
+    data = bytes(builder.build())
+    theirs = [
+        (r.offset, r.timestamp, r.key, r.value, r.headers)
+        for r in _memory.MemoryRecords(data).next_batch()
+    ]
+    ours = [
+        (r.offset, r.timestamp, r.key, r.value, r.headers)
+        for r in foreign.records(data, 0)
+    ]
+    assert ours == theirs
