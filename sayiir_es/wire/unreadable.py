@@ -38,6 +38,8 @@ def shown(value: object) -> str:
             text = "null"
         case bool():
             text = "true" if value else "false"
+        case int() if value.bit_length() > SHOWN_CHARACTERS:
+            text = f"an integer of {value.bit_length()} bits"  # repr may refuse it
         case int() | float():
             text = repr(value)
         case _:

@@ -198,8 +198,10 @@ def minimal_command(name: str) -> c.Command:
         "command_id": "",
     }
     values = empty_values(schema)
+    values.update((field, words[field]) for field in words.keys() & values.keys())
     build: Any = {type(command).__name__: type(command) for command in COMMANDS}[name]
-    return build(**{**values, **{k: v for k, v in words.items() if k in values}})
+    command: c.Command = build(**values)
+    return command
 
 
 EVENTS: tuple[e.Event, ...] = tuple(populated_event(body) for body in BODIES)
@@ -227,13 +229,3 @@ def avro_json(full_name: str) -> dict[str, Any]:
     text = (schema_directory() / f"{full_name}.avsc").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
-
-
-def without_logical_types(avro: Any) -> Any:
-    """The same schema, so that the oracle reads times as plain longs."""
-    if isinstance(avro, dict):
-        kept: dict[str, Any] = {k: v for k, v in avro.items() if k != "logicalType"}
-        return {key: without_logical_types(value) for key, value in kept.items()}
-    if isinstance(avro, list):
-        return [without_logical_types(item) for item in avro]
-    return avro

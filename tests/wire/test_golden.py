@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from sayiir_es.core.commands import Command
-from sayiir_es.core.events import Event
 from sayiir_es.wire.commands import decode_command
 from sayiir_es.wire.events import decode_event
 from sayiir_es.wire.schema import COMMAND_NAMESPACE, EVENT_NAMESPACE
@@ -23,6 +22,10 @@ from tests.wire.examples import (
     minimal_command,
     minimal_event,
 )
+
+if TYPE_CHECKING:
+    from sayiir_es.core.commands import Command
+    from sayiir_es.core.events import Event
 
 GOLDEN: dict[str, dict[str, str]] = json.loads(
     (Path(__file__).parent / "golden.json").read_text(encoding="utf-8")
