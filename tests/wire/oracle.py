@@ -20,7 +20,8 @@ def without_logical_types(avro: object) -> Any:
             if key != "logicalType"
         }
     if isinstance(avro, list):
-        return [without_logical_types(item) for item in cast("list[Any]", avro)]
+        items: list[Any] = avro
+        return [without_logical_types(item) for item in items]
     return avro
 
 
