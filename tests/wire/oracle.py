@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import fastavro
 
 from tests.wire.examples import avro_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def without_logical_types(avro: object) -> Any:
@@ -20,7 +23,7 @@ def without_logical_types(avro: object) -> Any:
             if key != "logicalType"
         }
     if isinstance(avro, list):
-        items: list[Any] = avro
+        items = cast("Sequence[object]", avro)
         return [without_logical_types(item) for item in items]
     return avro
 
