@@ -15,7 +15,6 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.errors import DecodeError
 from sayiir_es.core.events import CommandDeadLettered, CommandForwarded
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.core.position import CommandPosition
@@ -26,6 +25,7 @@ from sayiir_es.wire.commands import (
     read_origin,
     write_origin,
 )
+from sayiir_es.wire.unreadable import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -144,10 +144,11 @@ class CommandFeed:
                 offset=record.offset,
                 headers=record.headers,
             )
-        except DecodeError as error:
-            letter = self._dead_letter(record, position, str(error))
+        except UnreadableError as error:
+            reason = f"{error.reason}: {error}"
+            letter = self._dead_letter(record, position, reason)
             return self._redirected(position, letter)
-        key = command.instance_id.encode("utf-8", "surrogatepass")
+        key = command.instance_id.encode()
         home = partition_of(key, self._log.partitions) if key else self._partition
         if home == self._partition:
             return FedCommand(position=position, command=command, redirect=None)
@@ -164,7 +165,7 @@ class CommandFeed:
     ) -> asyncio.Task[Redirect]:
         origin = position.origin or (position.partition, position.offset)
         record = NewRecord(
-            key=command.instance_id.encode("utf-8", "surrogatepass"),
+            key=command.instance_id.encode(),
             value=encode_command_avro(command),
             headers=write_origin(origin),
         )

@@ -1,0 +1,272 @@
+"""Plays one instance with decide and evolve alone: an owner without a log.
+
+Every decision is checked: its events, folded from nothing, give the live rows. `crash`
+forgets everything but the events, as `kill -9` does, and a new owner takes over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+from sayiir_es.core.commands import Command, StartWorkflow
+from sayiir_es.core.decide import Input, World, decide
+from sayiir_es.core.evolve import evolve
+from sayiir_es.core.graph import TaskNode
+from sayiir_es.core.limits import DEFAULT_LIMITS, Limits
+from sayiir_es.core.outcomes import (
+    Commanded,
+    Outcome,
+    Rest,
+    SlotTaken,
+    TakenOver,
+    TimerDue,
+)
+from sayiir_es.core.owed import OwedAttempt, owed_attempt, owed_timer
+from sayiir_es.core.position import CommandPosition
+from sayiir_es.core.references import resolve
+from sayiir_es.core.rows import DictRows, Header, StagedRows, cursors, header, value
+from sayiir_es.core.settle import is_held, is_request_owed, owed_moves
+
+if TYPE_CHECKING:
+    from sayiir_es.core.definition import Graph
+    from sayiir_es.core.events import Event
+
+
+class Task(Protocol):
+    """What a task does with its input on an attempt: output, or an error text."""
+
+    def __call__(self, data: bytes, attempt: int) -> bytes | str: ...
+
+
+@dataclass
+class Known:
+    """The definitions of a play: one graph."""
+
+    graph: Graph
+
+    def by_name(self, workflow: str, definition_hash: str | None) -> Graph | None:
+        if workflow != self.graph.name:
+            return None
+        if definition_hash not in (None, self.graph.definition_hash):
+            return None
+        return self.graph
+
+    def by_digest(self, graph_digest: str) -> Graph | None:
+        return self.graph if graph_digest == self.graph.digest else None
+
+
+@dataclass
+class Play:
+    """An instance `i` of a graph, its events so far, and an owner's memory of it."""
+
+    graph: Graph
+    tasks: dict[str, Task] = field(default_factory=dict[str, Task])
+    now: int = 1_000_000
+    claim: int = 0
+    limits: Limits = DEFAULT_LIMITS
+    rows: DictRows = field(default_factory=DictRows)
+    events: list[Event] = field(default_factory=list["Event"])
+    handed: set[tuple[int, str, int]] = field(default_factory=set[tuple[int, str, int]])
+    executions: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    commands: int = 0
+    last_at: int = 0
+
+    # --- inputs -----------------------------------------------------------------------
+
+    def decide(self, asked: Input) -> list[Event]:
+        """One decision, made live, and checked against the fold of all events."""
+        staged = StagedRows(self.rows)
+        world = World(
+            claim=self.claim,
+            now_ms=self.now,
+            definitions=Known(self.graph),
+            limits=self.limits,
+        )
+        draft = decide(asked, staged, world)
+        self.rows.apply(staged.changes)
+        self.events += draft.events
+        assert fold(self.events) == self.rows.rows
+        events = list(draft.events)
+        if draft.cut:
+            events += self.decide(Rest(instance_id="i"))
+        return events
+
+    def command(
+        self, command: Command, *, known_origin: bool = False, origin: int | None = None
+    ) -> list[Event]:
+        """A command at the next offset."""
+        offset = self.commands
+        self.commands += 1
+        if not command.command_id:
+            command = replace(command, command_id=f"0@{offset}")
+        position = CommandPosition(
+            partition=0,
+            offset=offset,
+            origin=None if origin is None else (1, origin),
+        )
+        return self.decide(
+            Commanded(command=command, position=position, known_origin=known_origin)
+        )
+
+    @staticmethod
+    def start_command(workflow: str, data: bytes = b"1") -> StartWorkflow:
+        """A start of instance `i`."""
+        return StartWorkflow(
+            instance_id="i",
+            command_id="",
+            workflow=workflow,
+            input=data,
+            attributes={},
+        )
+
+    def start(self, data: bytes = b"1", **fields: object) -> list[Event]:
+        """Start instance `i`."""
+        start = self.start_command(self.graph.name, data)
+        return self.command(replace(start, **fields))  # type: ignore[arg-type]
+
+    # --- running ----------------------------------------------------------------------
+
+    def owed(self) -> list[OwedAttempt]:
+        """The attempts to hand out now."""
+        known = header(self.rows)
+        if known is None:
+            return []
+        found: list[OwedAttempt] = []
+        for _, standing in cursors(self.rows):
+            attempt = owed_attempt(known, standing, self.graph, self.last_at)
+            if attempt is None or attempt.not_before > self.now:
+                continue
+            if attempt.deadline_at is None or attempt.deadline_at > self.now:
+                found.append(attempt)
+        return found
+
+    def step(self) -> bool:
+        """Run one attempt that is owed; False if none is."""
+        for attempt in self.owed():
+            token = (attempt.run, attempt.path, attempt.attempt)
+            if token in self.handed:
+                continue
+            self.begin(attempt)
+            self.finish(attempt)
+            return True
+        return False
+
+    def begin(self, attempt: OwedAttempt, *, restart: bool = False) -> None:
+        """The attempt takes a slot."""
+        self.handed.add((attempt.run, attempt.path, attempt.attempt))
+        self.decide(
+            SlotTaken(
+                instance_id="i",
+                run=attempt.run,
+                path=attempt.path,
+                attempt=attempt.attempt,
+                restart=restart,
+            )
+        )
+
+    def finish(self, attempt: OwedAttempt) -> list[Event]:
+        """The function runs and its outcome is decided."""
+        self.executions.append((attempt.path, attempt.attempt))
+        data = resolve(self.rows, attempt.input)
+        task = self.tasks.get(attempt.path)
+        result = task(data, attempt.attempt) if task is not None else data
+        done = isinstance(result, bytes)
+        return self.decide(
+            Outcome(
+                instance_id="i",
+                run=attempt.run,
+                path=attempt.path,
+                attempt=attempt.attempt,
+                result="completed" if done else "failed",
+                output=result if isinstance(result, bytes) else None,
+                error_type="" if done else "ValueError",
+                error=result if isinstance(result, str) else "",
+                worker="w",
+            )
+        )
+
+    def fire(self) -> bool:
+        """Move time to the next timer and fire it; False if there is none."""
+        known = header(self.rows)
+        timers = []
+        for chain, standing in cursors(self.rows):
+            timer = owed_timer(known, chain, standing) if known is not None else None
+            if timer is not None:
+                timers.append((timer.due_at, timer.chain))
+        if not timers:
+            return False
+        due_at, chain = min(timers)
+        self.now = max(self.now, due_at)
+        self.decide(TimerDue(instance_id="i", chain=chain, due_at=due_at))
+        return True
+
+    def run(self) -> None:
+        """Run until nothing is owed and nothing sleeps."""
+        while self.step() or self.fire():
+            pass
+
+    def crash_in_attempt(self) -> None:
+        """The owner is lost after its attempt began; the next one begins it again."""
+        self.take_over()
+        for attempt in self.owed():
+            self.begin(attempt, restart=attempt.begun)
+
+    def crash(self) -> None:
+        """Lose everything but the events; a new owner takes over and runs on."""
+        self.take_over()
+        for attempt in self.owed():
+            self.begin(attempt, restart=attempt.begun)
+            self.finish(attempt)
+
+    def take_over(self) -> None:
+        """Lose everything but the events; a new owner claims and looks."""
+        self.rows = DictRows(fold(self.events))
+        self.handed.clear()
+        self.claim += 1
+        known = header(self.rows)
+        self.last_at = known.at if known is not None else 0
+        if known is None or known.run == 0:
+            return
+        if known.phase in ("running", "paused") and (
+            owed_moves(self.rows, self.graph) or is_request_owed(self.rows, self.now)
+        ):
+            self.decide(Rest(instance_id="i"))
+        self.decide(TakenOver(instance_id="i"))
+
+    # --- looking ----------------------------------------------------------------------
+
+    @property
+    def header(self) -> Header:
+        """The header; the instance exists."""
+        known = header(self.rows)
+        assert known is not None
+        return known
+
+    @property
+    def output(self) -> bytes | None:
+        """The output of a completed run."""
+        return value(self.rows, "output")
+
+    def kinds(self) -> list[str]:
+        """The kinds of all events so far."""
+        return [event.kind for event in self.events]
+
+    def held(self) -> bool:
+        """Whether a request holds moves back."""
+        return is_held(self.header)
+
+    def node(self, path: str) -> TaskNode:
+        """The task at a path."""
+        place = self.graph.place(path)
+        assert place is not None
+        assert isinstance(place.node, TaskNode)
+        return place.node
+
+
+def fold(events: list[Event]) -> dict[str, object]:
+    """The rows of a history, from nothing."""
+    rows = DictRows()
+    for event in events:
+        rows.apply(evolve(rows, event))
+    return rows.rows  # type: ignore[return-value]
