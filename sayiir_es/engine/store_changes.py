@@ -1,0 +1,80 @@
+"""What a database is to be told about instances that changed: rows and index keys."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+from sayiir_es.engine import store_keys
+from sayiir_es.engine.row_codec import encode_row
+from sayiir_es.engine.row_index import (
+    CURSOR_PREFIX,
+    HEADER,
+    has_ended,
+    is_indexed,
+    may_owe,
+    wakes_at,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sayiir_es.core.rows import Row
+    from sayiir_es.engine.instance_cache import CachedRows
+
+
+def collect(cached: CachedRows, puts: dict[bytes, bytes], deletes: set[bytes]) -> None:
+    """What the database is to be told about one instance."""
+    begin = store_keys.ROW + cached.instance
+    rows, before = cached.rows, cached.before
+    for key, old in before.items():
+        row = rows[key]
+        if row is not None:
+            puts[begin + key.encode()] = encode_row(row)
+        elif old is not None:
+            deletes.add(begin + key.encode())
+    added: set[bytes] = set()
+    collect_index(cached, added, deletes)
+    puts.update(dict.fromkeys(added, b""))
+
+
+def collect_index(cached: CachedRows, added: set[bytes], removed: set[bytes]) -> None:
+    """How the indexes change by what is not yet written of one instance."""
+    ended_before = has_ended(cached.stored(HEADER))
+    ended = has_ended(cached.get(HEADER))
+    changed = {key for key in cached.before if is_indexed(key)}
+    if ended != ended_before:
+        changed.add(HEADER)
+        changed.update(cached.keys(CURSOR_PREFIX))
+    for key in changed:
+        old: set[bytes] = set()
+        new: set[bytes] = set()
+        if not ended_before:
+            old = _entries(cached.instance, key, cached.stored(key))
+        if not ended:
+            new = _entries(cached.instance, key, cached.get(key))
+        added |= new - old
+        removed |= old - new
+
+
+def _entries(instance: bytes, key: str, row: Row | None) -> set[bytes]:
+    """The index keys that a row has, while its instance has not ended."""
+    entries: set[bytes] = set()
+    if may_owe(row):
+        entries.add(store_keys.OWING + instance + key.encode())
+    due_at = wakes_at(row)
+    if due_at is not None:
+        chain = key.removeprefix(CURSOR_PREFIX)
+        entries.add(store_keys.timer(due_at, instance, chain))
+    return entries
+
+
+def merged(
+    stored: Iterator[bytes], added: list[bytes], removed: set[bytes]
+) -> Iterator[bytes]:
+    """Two sorted sets of keys as one, without what is removed."""
+    previous: bytes | None = None
+    for key in heapq.merge(stored, sorted(added)):
+        if key != previous and key not in removed:
+            yield key
+        previous = key
