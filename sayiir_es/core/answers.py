@@ -30,7 +30,6 @@ from sayiir_es.core.events import (
     WorkflowTerminated,
     WorkflowUnpaused,
 )
-from sayiir_es.core.hashes import definition_hash
 from sayiir_es.core.nodes import signal
 from sayiir_es.core.outcomes import Outcome
 from sayiir_es.core.rows import (
@@ -145,7 +144,7 @@ def _start(draft: Draft, command: StartWorkflow, definitions: Definitions) -> No
     known, started = draft.header, run(draft.rows)
     policy = command.conflict_policy
     if known is not None and started is not None:
-        found_hash = definition_hash(graph.chain)
+        found_hash = graph.definition_hash
         if policy != "terminate_existing" and started.definition_hash != found_hash:
             _reject(
                 draft,
@@ -192,7 +191,7 @@ def _run(
         WorkflowStarted(
             command_id=command.command_id,
             workflow=command.workflow,
-            definition_hash=definition_hash(graph.chain),
+            definition_hash=graph.definition_hash,
             graph_digest=graph.digest,
             input=command.input,
             conflict_policy=command.conflict_policy,

@@ -15,8 +15,9 @@ class Definitions(Protocol):
     """The graphs that this process knows."""
 
     def by_name(self, workflow: str, definition_hash: str | None) -> Graph | None:
-        """The graph to start: of that hash if given, else the one registered here,
-        else the latest published.
+        """The graph to start.
+
+        Of that hash if given, else the one registered here, else the latest published.
         """
         ...
 

@@ -45,7 +45,7 @@ StatusName: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Everything that a reader may want to know about an instance, as of one event.
+    """Everything that a reader may want to know of an instance, as of one event.
 
     Times are epoch milliseconds. `output` is the payload's bytes. `attempts` maps the
     paths that await an attempt to its number, from 1.

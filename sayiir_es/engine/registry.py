@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.hashes import graph_from_json
+from sayiir_es.core.graph_json import graph_from_json
 from sayiir_es.core.paths import template
 
 if TYPE_CHECKING:

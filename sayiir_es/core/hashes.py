@@ -1,0 +1,123 @@
+"""What names a workflow's shape: the definition hash, and the graph as canonical JSON.
+
+The *definition hash* is Sayiir's, hex for hex: SHA-256 over a text of ids, time-outs,
+retries and structure. It does not cover tags, priorities, `max_delay`, jitter or
+`on_timeout`. The *graph digest* does: SHA-256 of the canonical JSON, in which every
+option and the workflow's name stand, keys sorted. That JSON is what the definitions
+topic holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from typing import TYPE_CHECKING, assert_never
+
+from sayiir_es.core.graph import (
+    ChildNode,
+    DelayNode,
+    ForkNode,
+    LoopNode,
+    Node,
+    RouteNode,
+    SignalNode,
+    TaskNode,
+)
+
+if TYPE_CHECKING:
+    from sayiir_es.core.definition import Graph
+
+
+def definition_hash(chain: tuple[Node, ...]) -> str:
+    """The definition hash of a chain: 64 hex digits."""
+    return hashlib.sha256(_text(chain).encode()).hexdigest()
+
+
+def graph_digest(graph: Graph) -> str:
+    """The digest of a graph with every option: 64 hex digits."""
+    return hashlib.sha256(canonical_graph(graph)).hexdigest()
+
+
+def canonical_graph(graph: Graph) -> bytes:
+    """The graph as JSON: sorted keys, no blanks, UTF-8."""
+    from sayiir_es.core.graph_json import graph_to_json  # noqa: PLC0415 (a cycle)
+
+    return json.dumps(
+        graph_to_json(graph),
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+    ).encode()
+
+
+def _text(chain: tuple[Node, ...]) -> str:
+    if not chain:
+        return ""
+    node, rest = chain[0], _text(chain[1:])
+    match node:
+        case TaskNode():
+            return f"{_task(node)};{rest}"
+        case ForkNode():
+            branches = "".join(f"{_text(branch.chain)}," for branch in node.branches)
+            return f"F:{node.id}[{branches}]" + (f"J:{rest}" if rest else "")
+        case DelayNode():
+            return f"D:{node.id}:{node.duration_ms};{rest}"
+        case SignalNode():
+            timeout = "" if node.timeout_ms is None else f":t:{node.timeout_ms}"
+            return f"S:{node.id}:{node.signal}{timeout};{rest}"
+        case RouteNode():
+            by_key = sorted(node.branches, key=lambda branch: branch.name)
+            branches = "".join(f"{b.name}=>{_text(b.chain)}," for b in by_key)
+            default = "" if node.default is None else f"_=>{_text(node.default)}"
+            return f"B:{node.id}{{{branches}}}{default};{rest}"
+        case LoopNode():
+            body = _text(node.body)
+            return f"L:{node.id}:{node.max_iterations}:{node.on_max}{{{body}}};{rest}"
+        case ChildNode():
+            return f"CW:{node.id}{{{_text(node.chain)}}};{rest}"
+        case _:
+            assert_never(node)
+
+
+def _task(node: TaskNode) -> str:
+    text = f"T:{node.id}"
+    if node.timeout_ms is not None:
+        text += f":t:{node.timeout_ms}"
+    if node.retry is not None:
+        multiplier = float32_text(node.retry.backoff_multiplier)
+        text += (
+            f":r:{node.retry.max_retries}:{node.retry.initial_delay_ms}:{multiplier}"
+        )
+    if node.version is not None:
+        text += f":v:{node.version}"
+    return text
+
+
+def float32_text(value: float) -> str:
+    """A number as Rust prints a 32-bit float: the shortest digits that read back."""
+    (single,) = struct.unpack("<f", struct.pack("<f", value))
+    for digits in range(1, 10):
+        text = f"{single:.{digits}g}"
+        if struct.pack("<f", float(text)) == struct.pack("<f", single):
+            break
+    else:
+        text = repr(single)
+    plain = f"{float(text):f}" if "e" not in text else _unscientific(text)
+    if "e" not in text:
+        plain = text
+    return plain
+
+
+def _unscientific(text: str) -> str:
+    mantissa, _, exponent = text.partition("e")
+    sign, mantissa = ("-", mantissa[1:]) if mantissa[:1] == "-" else ("", mantissa)
+    whole, _, fraction = mantissa.partition(".")
+    shift = int(exponent)
+    if shift >= 0:
+        digits = (whole + fraction).ljust(1 + shift, "0")
+        head, tail = digits[: 1 + shift], digits[1 + shift :]
+    else:
+        head, tail = "0", "0" * (-shift - 1) + whole + fraction
+    tail = tail.rstrip("0")
+    return sign + head + (f".{tail}" if tail else "")
