@@ -58,6 +58,15 @@ class DeserializationError(WorkflowError):
     code: ClassVar[str] = "deserialization"
 
 
+class SettingsError(WorkflowError):
+    """The environment sets something to a value that cannot be used.
+
+    Operator action: set each variable that the message names as it says.
+    """
+
+    code: ClassVar[str] = "settings"
+
+
 # --- the log --------------------------------------------------------------------------
 
 

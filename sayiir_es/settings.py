@@ -1,0 +1,92 @@
+"""Everything that the environment may set, in one class (`SAYIIR_*`).
+
+`OTEL_*` are read by OpenTelemetry itself.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path  # noqa: TC003 - pydantic reads it at run time
+from typing import Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sayiir_es.core.errors import SettingsError
+
+PREFIX = "SAYIIR_"
+
+# What `backend_from_url` takes; written here so that all bad values are told at once.
+_BACKEND = re.compile(r"memory:|file:.+|kafka://[^/?#]+(/[^/?#]*)?/?", re.DOTALL)
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["console", "json"]
+
+
+class Settings(BaseSettings):
+    """What the environment says; what it leaves out has its default."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,  # `SAYIIR_BACKEND= cmd` is how a shell unsets it
+        frozen=True,
+    )
+
+    backend: str = Field(default="file:.sayiir/log.db", description="the backend's URL")
+    state_dir: Path | None = Field(
+        default=None,
+        description="where stores stand; by default the user's state folder",
+    )
+    log_level: LogLevel = Field(
+        default="info", description="the least level that is logged"
+    )
+    log_format: LogFormat | None = Field(
+        default=None, description="by default `console` in a terminal, `json` elsewhere"
+    )
+
+    @field_validator("backend")
+    @classmethod
+    def _names_a_backend(cls, url: str) -> str:
+        if _BACKEND.fullmatch(url) is None:
+            raise ValueError(
+                "expected memory:, file:PATH or "
+                f"kafka://HOST:PORT[,HOST:PORT…]/APP, but {url!r}"
+            )
+        return url
+
+    @field_validator("state_dir")
+    @classmethod
+    def _can_be_a_directory(cls, path: Path | None) -> Path | None:
+        if path is not None and path.exists() and not path.is_dir():
+            raise ValueError(f"expected a directory, but {str(path)!r} is a file")
+        return path
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _in_any_case(cls, word: object) -> object:
+        return word.strip().lower() if isinstance(word, str) else word
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        SettingsError: some values cannot be used; the message names every one of them.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        told = "; ".join(
+            f"{PREFIX}{'_'.join(str(part) for part in problem['loc']).upper()}: "
+            + _expectation(problem.get("ctx", {}), problem["input"], problem["msg"])
+            for problem in error.errors()
+        )
+        raise SettingsError(f"expected usable settings, but {told}") from error
+
+
+def _expectation(context: dict[str, object], seen: object, message: str) -> str:
+    if "error" in context:  # one of the validators above
+        return str(context["error"])
+    if "expected" in context:
+        return f"expected {context['expected']}, but {seen!r}"
+    return f"{message}, but {seen!r}"
