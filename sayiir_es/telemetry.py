@@ -79,9 +79,12 @@ def _escape_for_terminal(_: WrappedLogger, __: str, line: EventDict) -> EventDic
     for key, value in line.items():
         if not isinstance(value, str):
             continue  # the renderer shows its repr, which is escaped
-        # A traceback has lines of its own; each of them is escaped.
-        lines = value.split("\n") if key == _TRACEBACK else [value]
-        line[key] = "\n".join(map(escaped, lines))
+        if key == _TRACEBACK:
+            # It has lines of its own; the margin says that they are no lines of log.
+            rows = value.split("\n")
+            line[key] = "\n".join(f"  {escaped(row)}" for row in rows)
+        else:
+            line[key] = escaped(value)
     return line
 
 

@@ -1,0 +1,27 @@
+# A worker: the package with the versions of the lock, and the examples.
+# docker build -t sayiir-es . && docker run sayiir-es worker run examples.orders
+FROM python:3.11-slim
+
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONPATH=/app \
+    SAYIIR_STATE_DIR=/var/lib/sayiir-es
+
+WORKDIR /app
+RUN pip install --no-cache-dir 'uv>=0.9'
+
+# Dependencies first: they change seldom, and the layer is kept.
+COPY pyproject.toml uv.lock README.md LICENSE ./
+RUN uv sync --frozen --no-cache --no-dev --no-install-project
+
+COPY schemas schemas
+COPY sayiir_es sayiir_es
+RUN uv sync --frozen --no-cache --no-dev --no-editable
+COPY examples examples
+
+# A new named volume takes the owner of the folder that it covers.
+RUN useradd --system --no-create-home worker \
+    && install -d -o worker "$SAYIIR_STATE_DIR"
+USER worker
+
+ENTRYPOINT ["/app/.venv/bin/sayiir-es"]
+CMD ["--help"]

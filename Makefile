@@ -1,0 +1,53 @@
+# Everything a fresh machine with git, make and Python 3.11 or newer needs to know.
+# The environment lies in .venv; stamps in it say what has been installed from the lock.
+
+SHELL := /bin/sh
+BIN := .venv/bin
+UV := UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never $(BIN)/uv
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench long
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
+
+demo: .venv/.runtime ## a worker is killed in the middle of an order, and finishes it
+	@$(BIN)/sayiir-es demo $(ARGS)
+
+test: .venv/.dev ## the whole default suite; ARGS="-k name" and the like go to pytest
+	@$(BIN)/pytest $(ARGS)
+
+check: .venv/.dev ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: .venv/.dev ## every program in benchmarks/, one after the other
+	@set -e; for program in benchmarks/*.py; do \
+	  echo "== $$program"; $(BIN)/python "$$program" $(ARGS); \
+	done
+
+long: .venv/.dev ## what takes longer: more seeds, soak; prints its progress
+	@$(BIN)/pytest -m long --capture=no --timeout=0 $(ARGS)
+
+# uv is quick and keeps to the lock with its hashes. Where the files that the lock names
+# are out of reach (a mirror with other addresses), pip takes what its own index has.
+.venv/.runtime: pyproject.toml uv.lock | $(BIN)/uv
+	@$(UV) sync --quiet --frozen --inexact --no-dev \
+	  || { echo "the lock's files are out of reach; trying pip's index" >&2; \
+	       $(BIN)/python -m pip install --quiet --editable .; }
+	@touch $@
+
+.venv/.dev: pyproject.toml uv.lock | $(BIN)/uv
+	@$(UV) sync --quiet --frozen --inexact \
+	  || { echo "the lock's files are out of reach; trying pip's index" >&2; \
+	       $(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' \
+	       && $(BIN)/python -m pip install --quiet --editable . --group dev; }
+	@touch $@
+
+$(BIN)/uv:
+	@python=$$(.ci/find-python) && "$$python" -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
