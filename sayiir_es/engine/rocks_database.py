@@ -27,6 +27,7 @@ from rocksdict import (
     DbClosedError,
     Options,
     Rdict,
+    RdictIter,
     ReadOptions,
     WriteBatch,
     WriteOptions,
@@ -83,18 +84,12 @@ class RocksDatabase:
 
     def items(self, start: bytes, end: bytes) -> list[tuple[bytes, bytes]]:
         """All keys from `start` up to, not including, `end`, with their values."""
-        found: list[tuple[bytes, bytes]] = []
-        options = ReadOptions()
-        options.set_iterate_upper_bound(end)
-        with self._guarded():
-            cursor = self._rdict.iter(options)
-            cursor.seek(start)
-            while cursor.valid():
-                found.append((cursor.key(), cursor.value()))
-                cursor.next()
-            # An iterator that met damage only ends; its status tells.
-            cursor.status()
-        return found
+        with self._guarded(), self._walk(start, end) as walk:
+            found: list[tuple[bytes, bytes]] = []
+            while walk[0].valid():
+                found.append((walk[0].key(), walk[0].value()))
+                walk[0].next()
+            return found
 
     def keys(
         self,
@@ -107,21 +102,29 @@ class RocksDatabase:
 
         With `skip` the key after a found one is sought from what it makes of that one.
         """
-        found: list[bytes] = []
+        with self._guarded(), self._walk(start, end) as walk:
+            found: list[bytes] = []
+            while len(found) < limit and walk[0].valid():
+                found.append(walk[0].key())
+                if skip is None:
+                    walk[0].next()
+                else:
+                    walk[0].seek(skip(found[-1]))
+            return found
+
+    @contextmanager
+    def _walk(self, start: bytes, end: bytes) -> Generator[list[RdictIter], None, None]:
+        """An iterator, in a list that gives it up: a traceback would keep it alive."""
         options = ReadOptions()
         options.set_iterate_upper_bound(end)
-        with self._guarded():
-            cursor = self._rdict.iter(options)
-            cursor.seek(start)
-            while len(found) < limit and cursor.valid():
-                key: bytes = cursor.key()
-                found.append(key)
-                if skip is None:
-                    cursor.next()
-                else:
-                    cursor.seek(skip(key))
-            cursor.status()
-        return found
+        held = [self._rdict.iter(options)]
+        try:
+            held[0].seek(start)
+            yield held
+            # An iterator that met damage only ends; its status tells.
+            held[0].status()
+        finally:
+            held.clear()
 
     def write(self, puts: dict[bytes, bytes], deletes: set[bytes]) -> None:
         """Write all of it, or nothing."""

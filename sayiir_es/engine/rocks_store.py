@@ -105,6 +105,11 @@ class RocksStore:
         """About how many bytes `flush` would write. Keep it below one megabyte."""
         return self._cache.dirty_bytes
 
+    @property
+    def cached_instances(self) -> int:
+        """How many instances stand in memory."""
+        return len(self._cache)
+
     def rows(self, instance_id: str) -> CachedRows:
         """The rows of an instance; empty where it has left no trace."""
         return self._cache.rows(instance_id)
@@ -232,6 +237,7 @@ class RocksStore:
                 "expected a position for what was applied, but flush came before it"
             )
         if not self._cache.dirty and self._position == self._written_position:
+            self._cache.trim()
             return
         puts: dict[bytes, bytes] = {}
         deletes: set[bytes] = set()

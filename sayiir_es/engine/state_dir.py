@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
+from typing import Self
 
 from sayiir_es.core.errors import StoreError
 
@@ -45,7 +46,9 @@ class StateSlot:
             StoreError: if the directory cannot be used, or no slot is free.
         """
         if app in {"", ".", ".."} or "/" in app or "\x00" in app:
-            raise StoreError(f"expected an app name that names a directory, but {app!r}")
+            raise StoreError(
+                f"expected an app name that names a directory, but {app!r}"
+            )
         root = (default_state_dir() if state_dir is None else state_dir) / app
         for number in range(SLOTS_MAX):
             path = root / str(number)
@@ -66,6 +69,12 @@ class StateSlot:
     def partition_path(self, partition: int) -> Path:
         """Where the store of a partition lives."""
         return self.path / str(partition)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Let the slot go; closing again does nothing. Close its stores before."""
