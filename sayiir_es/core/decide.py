@@ -46,11 +46,11 @@ class World:
     limits: Limits
 
 
-def decide(asked: Input, rows: StagedRows, world: World) -> Draft:
+def decide(asked: Input, rows: StagedRows, world: World, room: int) -> Draft:
     """One decision: its events, stamped, and the staged rows behind them.
 
-    A draft without events says that nothing is to be recorded. When `cut`, a `Rest` of
-    the instance must be decided next.
+    `room` is how many bytes the batch has left. A draft without events says that
+    nothing is to be recorded. When `cut`, a `Rest` of the instance is decided next.
 
     Raises:
         HistoryError: if the snapshot names a definition that nobody published.
@@ -63,7 +63,7 @@ def decide(asked: Input, rows: StagedRows, world: World) -> Draft:
         instance_id=instance_id,
         claim=world.claim,
         now_ms=world.now_ms,
-        cause="",
+        room=room,
         limits=world.limits,
     )
     match asked:

@@ -3,8 +3,9 @@
 Theory of operation. What follows in a decision depends on what came before it, so each
 event is folded into the staged rows at once, by the same `evolve` that a replay uses.
 Nothing is live before the log acknowledges the batch: the owner throws a draft away by
-dropping its staged rows. A draft that grew to its limit is *cut*: the rest is owed and
-comes as its own decision, before any other of that instance.
+dropping its staged rows. A draft that grew to its limit, or to the room that its batch
+has left, is *cut*: the rest is owed and comes as its own decision, before any other of
+that instance.
 """
 
 from __future__ import annotations
@@ -42,14 +43,14 @@ class Draft:
         instance_id: str,
         claim: int,
         now_ms: int,
-        cause: str,
+        room: int,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.rows = rows
         self.instance_id = instance_id
         self.claim = claim
         self.now_ms = now_ms
-        self.cause = cause
+        self.cause = ""
         self.limits = limits
         self.events: list[Event] = []
         self.graph: Graph | None = None
@@ -57,6 +58,7 @@ class Draft:
         """Chains whose cursor this decision changed, the next to look at last."""
         self.cut = False
         self._bytes = 0
+        self._bytes_max = min(room, limits.decision_bytes)
 
     @property
     def header(self) -> Header | None:
@@ -96,11 +98,15 @@ class Draft:
             )
         )
 
-    def full(self) -> bool:
-        """Whether the decision must be cut before its next opening or closing event."""
+    def full(self, payload: int = 0) -> bool:
+        """Whether the decision must be cut before its next opening or closing event.
+
+        `payload` is what that event carries, in bytes. A decision holds one event at
+        least, whatever its size.
+        """
         return bool(self.events) and (
             len(self.events) >= self.limits.decision_events
-            or self._bytes >= self.limits.decision_bytes
+            or self._bytes + payload >= self._bytes_max
         )
 
     def _append(self, event: Event) -> None:

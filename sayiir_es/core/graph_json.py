@@ -69,7 +69,7 @@ class Fields:
     def __init__(self, data: object, where: str) -> None:
         if not isinstance(data, dict):
             raise DecodeError(f"expected an object at {where}, but {_sort(data)}")
-        self.data: Mapping[object, object] = data  # type: ignore[assignment]  # checked
+        self.data: Mapping[object, object] = data
         self.where = where
 
     def text(self, name: str) -> str:
@@ -105,7 +105,7 @@ class Fields:
         """A list."""
         found = self.data.get(name)
         if isinstance(found, list):
-            return list(found)  # type: ignore[arg-type]  # items are objects
+            return list(found)
         raise self.wrong(name, "a list", found)
 
     def texts(self, name: str) -> tuple[str, ...]:

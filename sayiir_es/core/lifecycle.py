@@ -57,7 +57,7 @@ def ended(known: Header, event: Event, phase: Phase) -> Header:
 def remember(
     rows: Rows, changes: Changes, *, rows_prefix: tuple[str, str], count: int, item: str
 ) -> None:
-    """Remember an id in the ring `rows_prefix[1]`; the one it displaces is forgotten."""
+    """Remember an id in the ring `rows_prefix[1]`; what it displaces is forgotten."""
     ids, ring = rows_prefix
     slot = f"{ring}{count % DEFAULT_LIMITS.remembered_ids}"
     displaced = rows.get(slot)

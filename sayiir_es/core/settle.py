@@ -65,11 +65,11 @@ def settle(draft: Draft) -> None:
         if isinstance(standing.wait, Broken) and known.cancel is None:
             # Never cut: a failure and the end of its run are one decision.
             fail(draft, standing.path, standing.wait)
-        elif is_move(draft.rows, known, standing):
-            if draft.full():
-                draft.cut = True
-                return
-            _move(draft, standing)
+        elif is_move(draft.rows, known, standing) and (
+            draft.full() or not _move(draft, standing)
+        ):
+            draft.cut = True
+            return
     _apply_requests(draft)
 
 
@@ -188,20 +188,25 @@ def order(graph: Graph, path: str) -> int:
 # --- moves ----------------------------------------------------------------------------
 
 
-def _move(draft: Draft, standing: Cursor) -> None:
+def _move(draft: Draft, standing: Cursor) -> bool:
+    """Make the cursor's move; False if the decision has no room for it."""
     match standing.wait:
         case Ended() as wait:
             successor = _graph(draft).successor(standing.path)
             if successor is not None:
                 open_node(draft, successor, wait.result)
-            else:
-                draft.emit(WorkflowCompleted(output=resolve(draft.rows, wait.result)))
+                return True
+            output = resolve(draft.rows, wait.result)
+            if draft.full(len(output)):
+                return False
+            draft.emit(WorkflowCompleted(output=output))
         case Listening() as wait:
             signal.consume(draft, standing.path, wait)
         case Awaiting() | Sleeping() | Broken():
-            return
+            pass
         case _:
             assert_never(standing.wait)
+    return True
 
 
 def _apply_requests(draft: Draft) -> None:

@@ -73,7 +73,7 @@ class Status:
 
 
 def hidden_id(node_id: str) -> str:
-    """A node's id as `WorkflowStatus.delay_id` and `signal_id` show it: SHA-256, hex."""
+    """A node's id as `delay_id` and `signal_id` of a status show it: SHA-256, hex."""
     return hashlib.sha256(node_id.encode()).hexdigest()
 
 

@@ -74,6 +74,14 @@ class AttemptDesk:
         """Whether an attempt is queued or running, or an outcome is to be decided."""
         return bool(self._jobs or self.outcomes or self.slots)
 
+    def drain(self) -> None:
+        """Begin nothing further; what queues stays owed, by whoever owns next."""
+        self.accepting = False
+        for jobs in list(self._jobs.values()):
+            for job in list(jobs.values()):
+                if job.token in self._queued and self._executor.withdraw(job):
+                    self._forget(job)
+
     # --- while a batch is made --------------------------------------------------------
 
     def offer(
@@ -148,7 +156,8 @@ class AttemptDesk:
                 continue
             job = jobs.get((known.run, standing.path, wait.attempt))
             if job is None:
-                self._withdrawn(instance_id, known.run, standing.path, wait.attempt)
+                if not self._is_coming(instance_id, known.run, standing.path):
+                    self._withdrawn(instance_id, known.run, standing.path, wait.attempt)
             elif self._executor.withdraw(job):
                 self._forget(job)
                 self._withdrawn(instance_id, known.run, standing.path, wait.attempt)
@@ -293,6 +302,14 @@ class AttemptDesk:
             )
         )
         self._wake()
+
+    def _is_coming(self, instance_id: str, of_run: int, path: str) -> bool:
+        """Whether an outcome for that path waits to be decided."""
+        return any(
+            (outcome.instance_id, outcome.run, outcome.path)
+            == (instance_id, of_run, path)
+            for outcome in self.outcomes
+        )
 
     def _forget(self, job: Job) -> None:
         jobs = self._jobs.get(job.instance_id)

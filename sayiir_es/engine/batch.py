@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.decide import World, decide
-from sayiir_es.core.outcomes import Commanded, Rest
+from sayiir_es.core.outcomes import Commanded
 from sayiir_es.core.position import Position
 from sayiir_es.core.rows import Rows, StagedRows
 from sayiir_es.engine.tenure import to_record
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 RECORD_OVERHEAD_BYTES = 96
 """What a record takes beside key, value and headers: bounds, varints, framing."""
+
+SLACK_BYTES = 48 * 1024
+"""What a decision may hold beside payloads: two error texts, paths, overheads."""
 
 RECORDS_MAX = 2_000
 """Records of one batch: keeps the latency of a full batch at some milliseconds."""
@@ -43,9 +46,21 @@ class Batch:
         self._size = 0
         self._max_bytes = max_bytes
 
-    def full(self) -> bool:
-        """Whether the next decision must wait for the next batch."""
-        return len(self.records) >= RECORDS_MAX or self._size * 3 >= self._max_bytes
+    def full(self, payload: int | None = None) -> bool:
+        """Whether the next decision must wait for the next batch.
+
+        `payload` is what its input carries, in bytes; None where that is not known: it
+        may then be as large as payloads may be.
+        """
+        if not self.records:
+            return False
+        if payload is None:
+            payload = self.world.limits.payload_bytes
+        return len(self.records) >= RECORDS_MAX or self._room < payload + SLACK_BYTES
+
+    @property
+    def _room(self) -> int:
+        return self._max_bytes - self._size
 
     def rows(self, instance_id: str) -> StagedRows:
         """The rows of an instance as staged so far."""
@@ -60,22 +75,17 @@ class Batch:
         return staged if staged is not None else self.store.rows(instance_id)
 
     def decide(self, asked: Input) -> Draft:
-        """Make one decision, with the rest of it if it was cut."""
+        """Make one decision; its caller looks whether it was cut."""
         instance_id = (
             asked.command.instance_id
             if isinstance(asked, Commanded)
             else asked.instance_id
         )
-        draft = decide(asked, self.rows(instance_id), self.world)
+        room = self._room - SLACK_BYTES
+        draft = decide(asked, self.rows(instance_id), self.world, room)
         self.add(draft.events)
         if isinstance(asked, Commanded):
             self.answered(asked.position)
-        rest = draft
-        while rest.cut:
-            rest = decide(
-                Rest(instance_id=instance_id), self.rows(instance_id), self.world
-            )
-            self.add(rest.events)
         return draft
 
     def add(self, events: list[Event]) -> None:

@@ -47,11 +47,15 @@ Redirect = CommandForwarded | CommandDeadLettered
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FedCommand:
-    """A command to decide on, or the act that answers one that is not ours."""
+    """A command to decide on, or the act that answers one that is not ours.
+
+    `payload` is the size of its record's value, in bytes.
+    """
 
     position: CommandPosition
     command: Command | None
     redirect: asyncio.Task[Redirect] | None
+    payload: int
 
 
 class CommandFeed:
@@ -97,16 +101,14 @@ class CommandFeed:
 
     async def close(self) -> None:
         """Stop reading and drop what was not decided; redirects in flight may land."""
-        tasks: list[asyncio.Task[object]] = []
+        redirects = [item.redirect for item in self.items if item.redirect is not None]
+        self.items.clear()
+        for redirect in redirects:
+            redirect.cancel()
+        await asyncio.gather(*redirects, return_exceptions=True)
         if self._task is not None:
             self._task.cancel()
-            tasks.append(self._task)  # type: ignore[arg-type]  # invariant, only awaited
-        for item in self.items:
-            if item.redirect is not None:
-                item.redirect.cancel()
-                tasks.append(item.redirect)  # type: ignore[arg-type]  # as above
-        self.items.clear()
-        await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(self._task, return_exceptions=True)
 
     async def _read(self) -> None:
         reader: Reader = await self._log.reader(
@@ -151,14 +153,19 @@ class CommandFeed:
         key = command.instance_id.encode()
         home = partition_of(key, self._log.partitions) if key else self._partition
         if home == self._partition:
-            return FedCommand(position=position, command=command, redirect=None)
+            return FedCommand(
+                position=position,
+                command=command,
+                redirect=None,
+                payload=len(record.value or b""),
+            )
         return self._redirected(position, self._forward(command, position, home))
 
     def _redirected(
         self, position: CommandPosition, act: asyncio.Task[Redirect]
     ) -> FedCommand:
         act.add_done_callback(lambda _: self._wake())
-        return FedCommand(position=position, command=None, redirect=act)
+        return FedCommand(position=position, command=None, redirect=act, payload=0)
 
     def _forward(
         self, command: Command, position: CommandPosition, home: int

@@ -30,6 +30,7 @@ from sayiir_es.engine.attempt_desk import owed_of
 from sayiir_es.engine.timers import Timers
 
 if TYPE_CHECKING:
+    from sayiir_es.core.decide import Input
     from sayiir_es.engine.attempt_desk import AttemptDesk, Offer
     from sayiir_es.engine.batch import Batch
     from sayiir_es.engine.command_feed import CommandFeed, FedCommand
@@ -73,6 +74,8 @@ class Intake:
         self._recovery = deque(store.owing())
         self._deferred: list[tuple[int, str, str]] = []
         self._unpaused: set[str] = set()
+        self._cut = ""
+        """The instance whose decision was cut: its rest comes before all else."""
 
     @property
     def idle(self) -> bool:
@@ -83,19 +86,36 @@ class Intake:
         """Decide on what came in, in order of urgency, until the batch is full."""
         offers: list[Offer] = []
         self.timers.extend(self._store, batch.world.now_ms)
-        while self._recovery and not batch.full():
+        self._finish_cut(batch, offers)
+        while self._recovery and self._open(batch):
             self._recover(batch, self._recovery.popleft(), offers)
         self._collect_timers(batch, offers)
-        while self._desk.outcomes and not batch.full():
-            outcome = self._desk.outcomes.popleft()
-            batch.decide(outcome)
-            self._offer_changed(batch, outcome.instance_id, offers)
-        while self._desk.slots and not batch.full():
+        outcomes = self._desk.outcomes
+        while outcomes and self._open(batch, len(outcomes[0].output or b"")):
+            self._decide(batch, outcomes.popleft(), offers)
+        while self._desk.slots and self._open(batch, 0):
             offer = self._desk.begin(batch, self._desk.slots.popleft())
             if offer is not None:
                 offers.append(offer)
         self._collect_commands(batch, offers)
         return offers
+
+    def _open(self, batch: Batch, payload: int | None = None) -> bool:
+        """Whether another decision may join the batch: none may pass a cut one."""
+        return not self._cut and not batch.full(payload)
+
+    def _decide(self, batch: Batch, asked: Input, offers: list[Offer]) -> None:
+        """Decide, and the rest of it as long as the batch has room."""
+        draft = batch.decide(asked)
+        if draft.cut:
+            self._cut = draft.instance_id
+        self._finish_cut(batch, offers)
+        self._offer_changed(batch, draft.instance_id, offers)
+
+    def _finish_cut(self, batch: Batch, offers: list[Offer]) -> None:
+        while self._cut and not batch.full():
+            instance_id, self._cut = self._cut, ""
+            self._decide(batch, Rest(instance_id=instance_id), offers)
 
     def _recover(self, batch: Batch, instance_id: str, offers: list[Offer]) -> None:
         rows = batch.view(instance_id)
@@ -104,9 +124,9 @@ class Intake:
             return
         moves = owed_moves(rows, graph_of(rows, self._registry))
         if moves or is_request_owed(rows, batch.world.now_ms):
-            batch.decide(Rest(instance_id=instance_id))
+            self._decide(batch, Rest(instance_id=instance_id), offers)
         if self._found.taken_over:
-            batch.decide(TakenOver(instance_id=instance_id))
+            self._decide(batch, TakenOver(instance_id=instance_id), offers)
         self._offer_all(batch, instance_id, offers, recovering=True)
 
     def _collect_timers(self, batch: Batch, offers: list[Offer]) -> None:
@@ -114,7 +134,7 @@ class Intake:
             deferred, self._deferred = self._deferred, []
             for due_at, instance_id, chain in deferred:
                 self.timers.arm(due_at, instance_id, chain)
-        while not batch.full():
+        while self._open(batch):
             timer = self.timers.take_due(batch.world.now_ms)
             if timer is None:
                 return
@@ -130,12 +150,12 @@ class Intake:
             ):
                 self._deferred.append(timer)
                 continue
-            batch.decide(TimerDue(instance_id=instance_id, chain=chain, due_at=due_at))
+            due = TimerDue(instance_id=instance_id, chain=chain, due_at=due_at)
+            self._decide(batch, due, offers)
             if isinstance(standing.wait, Awaiting) and is_held(known):
                 self._desk.hold(
                     instance_id, batch.view(instance_id), batch.world.now_ms
                 )
-            self._offer_changed(batch, instance_id, offers)
             self._offer(batch, instance_id, chain, offers, recovering=False)
 
     def _waits_for_commands(self) -> bool:
@@ -143,7 +163,7 @@ class Intake:
 
     def _collect_commands(self, batch: Batch, offers: list[Offer]) -> None:
         feed = self.feed
-        while feed.items and not batch.full():
+        while feed.items and self._open(batch, feed.items[0].payload):
             item = feed.items[0]
             if item.redirect is not None:
                 if not item.redirect.done():
@@ -152,14 +172,12 @@ class Intake:
                 continue
             feed.take()
             assert item.command is not None
-            batch.decide(
-                Commanded(
-                    command=item.command,
-                    position=item.position,
-                    known_origin=batch.knows_origin(item.position),
-                )
+            commanded = Commanded(
+                command=item.command,
+                position=item.position,
+                known_origin=batch.knows_origin(item.position),
             )
-            self._offer_changed(batch, item.command.instance_id, offers)
+            self._decide(batch, commanded, offers)
 
     def _answer_redirect(self, batch: Batch, item: FedCommand) -> None:
         assert item.redirect is not None
@@ -230,26 +248,26 @@ class Intake:
     # --- acting -----------------------------------------------------------------------
 
     def act(self, batch: Batch, offers: list[Offer]) -> None:
-        """The batch is live: arm timers, stop what is unwanted, start what is due."""
-        for instance_id, staged in batch.staged.items():
-            if not staged.changes:
-                continue
+        """The batch is live: arm timers, start what is due, stop what is unwanted."""
+        changed = [name for name, staged in batch.staged.items() if staged.changes]
+        for instance_id in changed:
             rows = self._store.rows(instance_id)
-            known = header(rows)
-            if known is None:
-                continue
-            for key in staged.changes:
-                if key[0] == "c":
-                    self._arm(instance_id, key[1:], rows)
             if instance_id in self._unpaused:
                 self._unpaused.discard(instance_id)
-                for chain, _ in cursors(rows):
-                    self._arm(instance_id, chain, rows)
-            self._desk.drop_unwanted(instance_id, rows)
-            if is_held(known):
-                self._desk.hold(instance_id, rows, batch.world.now_ms)
+                chains = [chain for chain, _ in cursors(rows)]
+            else:
+                touched = batch.staged[instance_id].changes
+                chains = [key[1:] for key in touched if key[0] == "c"]
+            for chain in chains:
+                self._arm(instance_id, chain, rows)
         for offer in offers:
             self._desk.act(self._store.rows(offer.job.instance_id), offer)
+        for instance_id in changed:
+            rows = self._store.rows(instance_id)
+            known = header(rows)
+            self._desk.drop_unwanted(instance_id, rows)
+            if known is not None and is_held(known):
+                self._desk.hold(instance_id, rows, batch.world.now_ms)
 
     def _arm(self, instance_id: str, chain: str, rows: Rows) -> None:
         standing, known = cursor(rows, chain), header(rows)

@@ -21,14 +21,13 @@ import structlog
 
 from sayiir_es.core.commands import StartWorkflow
 from sayiir_es.core.decide import World
-from sayiir_es.core.errors import FencedError, LogWentBackwardsError
 from sayiir_es.core.events import Event, PartitionClaimed
 from sayiir_es.core.limits import DEFAULT_LIMITS, Limits
 from sayiir_es.core.position import advanced, skipped
 from sayiir_es.engine.attempt_desk import AttemptDesk
 from sayiir_es.engine.batch import Batch
+from sayiir_es.engine.claiming import Claimed, Claimer
 from sayiir_es.engine.command_feed import CommandFeed
-from sayiir_es.engine.fold import Fold
 from sayiir_es.engine.intake import Found, Intake
 from sayiir_es.engine.tenure import Tenure, to_record
 from sayiir_es.log.port import Topic
@@ -39,12 +38,8 @@ if TYPE_CHECKING:
     from sayiir_es.core.commands import Command
     from sayiir_es.engine.ports import Ports
     from sayiir_es.engine.store import SnapshotStore
-    from sayiir_es.log.port import Appender, Reader
 
 logger = structlog.get_logger()
-
-FOLD_WAIT_S = 5.0
-"""How long a read of records that stand in the log may take before it is repeated."""
 
 FLUSH_EVERY_S = 1.0
 """How old an applied change may be before it is written to the store."""
@@ -100,7 +95,6 @@ class Owner:
             cancel_grace_s=settings.cancel_grace_s,
             wake=self._wake.set,
         )
-        self._claims_seen: list[str] = []
         self._tenure: Tenure | None = None
         self._intake: Intake | None = None
         self._lapses_seen = 0
@@ -116,7 +110,7 @@ class Owner:
 
     def drain(self) -> None:
         """Begin no further attempt; decide on everything else as before."""
-        self.desk.accepting = False
+        self.desk.drain()
 
     @property
     def idle(self) -> bool:
@@ -142,11 +136,18 @@ class Owner:
             HistoryError: if the partition must stop: its events cannot be folded.
         """
         try:
-            tenure, begun_before, taken_over = await self._claim()
-            self._tenure = tenure
-            intake = await self._recover(begun_before, taken_over=taken_over)
+            claimer = Claimer(
+                self._log,
+                self.store,
+                self.partition,
+                event=lambda: self._claimed(None),
+                folded=self._flush_if_due,
+            )
+            claimed = await claimer.claim(self._settings.owner_id)
+            self._tenure = claimed.tenure
+            intake = await self._recover(claimed)
             self.serving = True
-            await self._serve(tenure, intake)
+            await self._serve(claimed.tenure, intake)
         finally:
             self.serving = False
             self.quiet.clear()
@@ -167,65 +168,6 @@ class Owner:
         if self._stopping:
             self.desk.drop_all()
 
-    async def _claim(self) -> tuple[Tenure, int, bool]:
-        """Fold to the end, claim, fold to the claim (DESIGN, section 6, rules 1-2).
-
-        Returns the tenure, the last `at` before the claim, and whether another
-        process's claim stands between this process's last one and this.
-        """
-        self._claims_seen.clear()
-        position = self.store.position
-        mine_before = position.claim >= 0 and position.owner == self._settings.owner_id
-        end = await self._log.end_offset(Topic.EVENTS, self.partition)
-        if position.offset > end:
-            raise LogWentBackwardsError(
-                f"expected events partition {self.partition} to reach offset "
-                f"{position.offset}, where the store stands, but it ends at {end}"
-            )
-        warm = asyncio.create_task(self._log.appender(self.partition))
-        reader = await self._log.reader(Topic.EVENTS, self.partition, position.offset)
-        try:
-            await self._fold(reader, end)
-            begun_before = self.store.position.at
-            appender = await warm
-            claim = await appender.append([to_record(self._claimed(None))])
-            await self._fold(reader, claim + 1)
-        except BaseException:
-            await _discard(warm)
-            raise
-        finally:
-            await reader.close()
-        position = self.store.position
-        if position.claim != claim:
-            await appender.close()
-            raise FencedError(
-                f"expected claim {claim} of partition {self.partition} to be in force, "
-                f"but {position.claim} of {position.owner!r} stands behind it"
-            )
-        tenure = Tenure(
-            log=self._log,
-            partition=self.partition,
-            appender=appender,
-            claim=claim,
-            expected=position.offset,
-        )
-        mine = self._settings.owner_id
-        others = any(owner != mine for owner in self._claims_seen)
-        return tenure, begun_before, others or not mine_before
-
-    async def _fold(self, reader: Reader, upto: int) -> None:
-        """Fold at least up to `upto`; whole chunks, always."""
-        fold = Fold(self.store, self.partition, on_event=self._folded)
-        while self.store.position.offset < upto:
-            chunk = await reader.read(max_wait_s=FOLD_WAIT_S)
-            if chunk is not None:
-                fold.apply(chunk)
-                await self._flush_if_due()
-
-    def _folded(self, _offset: int, event: Event) -> None:
-        if isinstance(event.body, PartitionClaimed):
-            self._claims_seen.append(event.body.owner)
-
     def _claimed(self, next_command: int | None) -> Event:
         if next_command is None:
             next_command = self.store.position.next_command
@@ -243,9 +185,9 @@ class Owner:
             ),
         )
 
-    async def _recover(self, begun_before: int, *, taken_over: bool) -> Intake:
+    async def _recover(self, claimed: Claimed) -> Intake:
         position = self.store.position
-        if taken_over:
+        if claimed.taken_over:
             self.desk.drop_all()
         self._lapses_seen = self._lapses()
         await self._refresh_definitions()
@@ -262,8 +204,8 @@ class Owner:
             registry=self._registry,
             feed=feed,
             found=Found(
-                taken_over=taken_over,
-                begun_before=begun_before,
+                taken_over=claimed.taken_over,
+                begun_before=claimed.begun_before,
                 commands_at_claim=await self._log.end_offset(
                     Topic.COMMANDS, self.partition
                 ),
@@ -275,7 +217,7 @@ class Owner:
             "partition.claimed",
             partition=self.partition,
             offset=position.claim,
-            taken_over=taken_over,
+            taken_over=claimed.taken_over,
         )
         return self._intake
 
@@ -355,11 +297,3 @@ class Owner:
 
     def _now(self) -> int:
         return max(self._clock.now_ms(), self.store.position.at)
-
-
-async def _discard(warm: asyncio.Task[Appender]) -> None:
-    """Close an appender whose claim failed, also one that was still being made."""
-    warm.cancel()
-    (made,) = await asyncio.gather(warm, return_exceptions=True)
-    if not isinstance(made, BaseException):
-        await made.close()

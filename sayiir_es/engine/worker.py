@@ -45,6 +45,9 @@ BACKOFF_MOST_S = 5.0
 LEAVE_LOOK_S = 0.05
 """How often a partition that was given away looks for its new owner's claim."""
 
+SETTLE_LOOK_S = 0.001
+"""How often a call that owns a local log looks whether its owner is ready."""
+
 CLAIMS_ALERT = 12
 """More claims of a partition than this in `CLAIMS_WINDOW_S` are worth an alert."""
 
@@ -125,7 +128,7 @@ class WorkerEngine:
                 owner = self.owners.get(partition)
                 if owner is not None and owner.quiet.is_set():
                     break
-                await asyncio.sleep(0)
+                await asyncio.sleep(SETTLE_LOOK_S)
 
     async def stop(self, *, drain: bool = True) -> None:
         """Shut down: drain, leave the group, serve until fenced, then let go."""
