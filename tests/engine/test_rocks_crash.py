@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import resource
 import shutil
 from typing import TYPE_CHECKING
 
@@ -88,6 +89,29 @@ async def test_a_cancelled_durable_flush_does_not_stand_in_the_way_of_close(
     await store.close()
     store, model = open_store(tmp_path / "store"), MemoryStore()
     fold_to(model, 2_000)
+    assert_same(store, model)
+    await store.close()
+
+
+async def test_a_full_disk_loses_nothing_and_is_no_damage(tmp_path: Path) -> None:
+    store, model = open_store(tmp_path / "store"), MemoryStore()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_500, hard))
+    try:
+        with pytest.raises(StoreError, match="File too large"):
+            for offset in range(5_000):
+                event(store, offset)
+                if offset % 100 == 99:
+                    await store.flush(durable=True)
+        fold_to(model, store.position.offset)
+        assert_same(store, model)
+        with pytest.raises(StoreError, match="File too large"):
+            await store.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    store, model = open_store(tmp_path / "store"), MemoryStore()
+    assert store.notes == ()
+    fold_to(model, store.position.offset)
     assert_same(store, model)
     await store.close()
 
