@@ -26,6 +26,8 @@ from tests.engine.rocks_history import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sayiir_es.engine.rocks_store import RocksStore
+
 KILLS = 15
 
 
@@ -93,16 +95,21 @@ async def test_a_cancelled_durable_flush_does_not_stand_in_the_way_of_close(
     await store.close()
 
 
+async def fill(store: RocksStore) -> None:
+    """Fold on and flush until the disk refuses."""
+    for offset in range(5_000):
+        event(store, offset)
+        if offset % 100 == 99:
+            await store.flush(durable=True)
+
+
 async def test_a_full_disk_loses_nothing_and_is_no_damage(tmp_path: Path) -> None:
     store, model = open_store(tmp_path / "store"), MemoryStore()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_500, hard))
     try:
         with pytest.raises(StoreError, match="File too large"):
-            for offset in range(5_000):
-                event(store, offset)
-                if offset % 100 == 99:
-                    await store.flush(durable=True)
+            await fill(store)
         fold_to(model, store.position.offset)
         assert_same(store, model)
         with pytest.raises(StoreError, match="File too large"):
