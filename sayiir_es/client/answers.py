@@ -12,12 +12,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.errors import BackendError
-from sayiir_es.core.events import Event
 from sayiir_es.core.position import NO_CLAIM
 from sayiir_es.engine.fold import decode_record, read_event_headers
 from sayiir_es.log.port import Topic
 
 if TYPE_CHECKING:
+    from sayiir_es.core.events import Event
     from sayiir_es.log.port import Log, Reader, Record
 
 READ_WAIT_S = 1.0

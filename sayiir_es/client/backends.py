@@ -6,7 +6,6 @@ session on an event loop of its own, so that synchronous code can use it like a 
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -22,6 +21,7 @@ from sayiir_es.log.memory import MemoryLog
 from sayiir_es.log.solo import SoloMembership
 
 if TYPE_CHECKING:
+    import os
     from types import TracebackType
 
     from sayiir_es.client.session import Session
@@ -62,7 +62,7 @@ class Backend(ABC):
 
     async def open_view(self, identity: StoreIdentity) -> SnapshotStore:
         """The store of a partition that this process only reads."""
-        return MemoryStore(identity)
+        return MemoryStore()
 
     @property
     def thread(self) -> LoopThread:
@@ -126,7 +126,7 @@ class InMemoryBackend(Backend):
     async def open_store(self, identity: StoreIdentity) -> SnapshotStore:
         """The store of the partition, kept from one owner to the next."""
         if identity.partition not in self._stores:
-            self._stores[identity.partition] = MemoryStore(identity)
+            self._stores[identity.partition] = MemoryStore()
         return self._stores[identity.partition]
 
 

@@ -169,15 +169,29 @@ class Session:
 
     async def status_or_none(self, instance_id: str) -> Status | None:
         """The status of an instance, or None."""
-        rows = await self.rows(instance_id)
+        await self.open()
+        partition = home_of(self.log, instance_id)
+        store = await self._projection.store(partition)
+        rows = store.rows(instance_id)
         started = run(rows)
         if started is None:
             return None
-        graph = self.registry.by_digest(started.graph_digest)
-        if graph is None:
+        owner = store.position.owner
+        if not self.registry.knows(owner, started.graph_digest):
             await self.definitions.refresh()
-            graph = self.registry.by_digest(started.graph_digest)
-        return status_of(rows, instance_id, graph)
+        found = status_of(
+            rows, instance_id, self.registry.by_digest(started.graph_digest)
+        )
+        if found is None or not found.attempts:
+            return found
+        if not self.registry.lacks_code(owner, started.graph_digest):
+            return found
+        path = next(iter(found.attempts))
+        return replace(
+            found,
+            waiting_for=f"{found.waiting_for}; no worker that owns partition "
+            f"{partition} runs {path!r} of {found.workflow!r}",
+        )
 
     async def task_result(self, instance_id: str, task_id: str) -> bytes | None:
         """The recorded result of the first node of that id in graph order, or None.
@@ -274,6 +288,7 @@ class Session:
                 incarnation=secrets.token_hex(8),
                 build=build_name(),
                 runs_attempts=runs_attempts,
+                announced=not self.backend.owns_on_call,
             ),
         )
         return engine, executor

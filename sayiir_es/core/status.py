@@ -77,13 +77,8 @@ def hidden_id(node_id: str) -> str:
     return hashlib.sha256(node_id.encode()).hexdigest()
 
 
-def status_of(
-    rows: Rows, instance_id: str, graph: Graph | None, *, unrunnable: str = ""
-) -> Status | None:
-    """The status of an instance, or None where there is no run of that id.
-
-    `unrunnable` is what the owner knows about attempts that nobody can run.
-    """
+def status_of(rows: Rows, instance_id: str, graph: Graph | None) -> Status | None:
+    """The status of an instance, or None where there is no run of that id."""
     known, started, end = header(rows), run(rows), ending(rows)
     if known is None or started is None:
         return None
@@ -100,7 +95,7 @@ def status_of(
         run=known.run,
         sequence=known.sequence,
         status=name,
-        waiting_for=_sentence(known, standing, graph, unrunnable),
+        waiting_for=_sentence(known, standing, graph),
         output=value(rows, "output") if name == "completed" else None,
         error=_error(known, end.error if end is not None else ""),
         error_type=end.error_type if end is not None and name == "failed" else None,
@@ -163,9 +158,7 @@ def _node_id(graph: Graph | None, telling: Cursor | None) -> str | None:
     return place.node.id if place is not None else telling.path
 
 
-def _sentence(
-    known: Header, standing: list[Cursor], graph: Graph | None, unrunnable: str
-) -> str:
+def _sentence(known: Header, standing: list[Cursor], graph: Graph | None) -> str:
     if known.phase in ENDED or known.phase == "terminated":
         return "nothing: it has ended"
     if known.phase == "paused":
@@ -176,7 +169,7 @@ def _sentence(
         text = f"the end of what runs, to be cancelled: {text}"
     elif known.pause is not None:
         text = f"the end of what runs, to be paused: {text}"
-    return f"{text}; {unrunnable}" if unrunnable else text
+    return text
 
 
 def _part(found: Cursor, graph: Graph | None) -> str:

@@ -11,36 +11,26 @@ attempt without a slot comes back at once as *withdrawn*.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.graph import TaskNode
 from sayiir_es.core.nodes import task
-from sayiir_es.core.outcomes import Outcome, SlotTaken
-from sayiir_es.core.owed import OwedAttempt, owed_attempt
+from sayiir_es.core.outcomes import Outcome
 from sayiir_es.core.references import resolve
-from sayiir_es.core.rows import Awaiting, Header, Rows, cursor, cursors, header, run
+from sayiir_es.core.rows import Awaiting, Rows, cursors, header, run
 from sayiir_es.core.settle import is_held
 from sayiir_es.engine.execution import Job
+from sayiir_es.engine.offers import Offer, is_awaited, is_wanted, slot_taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sayiir_es.core.owed import OwedAttempt
     from sayiir_es.engine.batch import Batch
     from sayiir_es.engine.ports import Ports
-    from sayiir_es.engine.registry import Registry
 
 DEFAULT_PRIORITY = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """An attempt that a batch made due; `reserved` if it holds a slot already."""
-
-    job: Job
-    reserved: bool
-    begins: bool
-    restart: bool
 
 
 class AttemptDesk:
@@ -57,8 +47,6 @@ class AttemptDesk:
         self.outcomes: deque[Outcome] = deque()
         self.slots: deque[Job] = deque()
         self.accepting = True
-        self.unrunnable: dict[str, str] = {}
-        """Instance id → why an attempt of it waits for another worker."""
         self._executor = ports.executor
         self._registry = ports.registry
         self._clock = ports.clock
@@ -102,15 +90,15 @@ class AttemptDesk:
         reserved = self._executor.reserve()
         self._jobs.setdefault(instance_id, {})[token] = job
         if reserved and begins:
-            batch.decide(_slot_taken(job, restart=restart))
+            batch.decide(slot_taken(job, restart=restart))
         return Offer(job=job, reserved=reserved, begins=begins, restart=restart)
 
     def begin(self, batch: Batch, job: Job) -> Offer | None:
         """A queued attempt got its slot: record what must stand before it runs."""
         self._queued.discard(job.token)
         restart = job.token in self._restarts
-        draft = batch.decide(_slot_taken(job, restart=restart))
-        if not draft.events and not self._wanted(batch.view(job.instance_id), job):
+        draft = batch.decide(slot_taken(job, restart=restart))
+        if not draft.events and not is_wanted(batch.view(job.instance_id), job):
             self._executor.release()
             self._give_back(batch.view(job.instance_id), job)
             return None
@@ -121,7 +109,7 @@ class AttemptDesk:
     def act(self, rows: Rows, offer: Offer) -> None:
         """Start or queue what a batch offered, if the live rows still want it."""
         job = offer.job
-        if not self._wanted(rows, job):
+        if not is_wanted(rows, job):
             if offer.reserved:
                 self._executor.release()
             self._give_back(rows, job)
@@ -167,7 +155,7 @@ class AttemptDesk:
     def drop_unwanted(self, instance_id: str, rows: Rows) -> None:
         """Stop what the rows no longer await: timed out, terminated, failed beside."""
         for job in list(self._jobs.get(instance_id, {}).values()):
-            if self._awaited(rows, job):
+            if is_awaited(rows, job):
                 continue
             self._forget(job)
             if not self._executor.withdraw(job):
@@ -186,7 +174,6 @@ class AttemptDesk:
         for _ in self.slots:
             self._executor.release()
         self.slots.clear()
-        self.unrunnable.clear()
 
     # --- called by the executor -------------------------------------------------------
 
@@ -223,12 +210,7 @@ class AttemptDesk:
             or not isinstance(place.node, TaskNode)
             or function is None
         ):
-            self.unrunnable[instance_id] = (
-                f"no worker that owns its partition runs {owed.path!r} of "
-                f"{started.workflow!r}"
-            )
-            return None
-        self.unrunnable.pop(instance_id, None)
+            return None  # it waits for an owner that has the code
         node = place.node
         return Job(
             instance_id=instance_id,
@@ -256,36 +238,10 @@ class AttemptDesk:
         self._jobs[job.instance_id][job.run, job.path, job.attempt] = job
         return job
 
-    def _awaited(self, rows: Rows, job: Job) -> bool:
-        known = header(rows)
-        wait = task.awaiting(rows, job.path)
-        return (
-            known is not None
-            and wait is not None
-            and known.phase == "running"
-            and known.run == job.run
-            and wait.attempt == job.attempt
-            and not task.is_withdrawn(known, wait)
-        )
-
-    def _wanted(self, rows: Rows, job: Job) -> bool:
-        known = header(rows)
-        return known is not None and not is_held(known) and self._still_owed(rows, job)
-
-    def _still_owed(self, rows: Rows, job: Job) -> bool:
-        known, wait = header(rows), task.awaiting(rows, job.path)
-        return (
-            known is not None
-            and wait is not None
-            and known.phase == "running"
-            and known.run == job.run
-            and wait.attempt == job.attempt
-        )
-
     def _give_back(self, rows: Rows, job: Job) -> None:
         self._forget(job)
         known = header(rows)
-        if known is not None and is_held(known) and self._awaited(rows, job):
+        if known is not None and is_held(known) and is_awaited(rows, job):
             self._withdrawn(job.instance_id, job.run, job.path, job.attempt)
 
     def _withdrawn(
@@ -320,24 +276,3 @@ class AttemptDesk:
         self._queued.discard(job.token)
         if not jobs:
             del self._jobs[job.instance_id]
-
-
-def owed_of(
-    known: Header, rows: Rows, chain: str, registry: Registry, at_ms: int
-) -> OwedAttempt | None:
-    """The attempt that the cursor of `chain` owes, by the graph of its run."""
-    standing, started = cursor(rows, chain), run(rows)
-    if standing is None or started is None:
-        return None
-    graph = registry.by_digest(started.graph_digest)
-    return None if graph is None else owed_attempt(known, standing, graph, at_ms)
-
-
-def _slot_taken(job: Job, *, restart: bool) -> SlotTaken:
-    return SlotTaken(
-        instance_id=job.instance_id,
-        run=job.run,
-        path=job.path,
-        attempt=job.attempt,
-        restart=restart,
-    )

@@ -2,7 +2,8 @@
 
 Whoever holds a workflow publishes its graph before using it; whoever decides reads the
 topic to its end before saying that a workflow is unknown. One record a graph, keyed by
-its digest; records under the key `app` are the log's own.
+its digest; records under the key `app` are the log's own. A worker says under its own
+key which graphs it has the code of, so that a client can tell why an attempt waits.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 logger = structlog.get_logger()
 
 APP_KEY = b"app"
+WORKER_KEY = b"worker:"
+"""Before the owner id of a worker; the value lists its graph digests, in lines."""
+
 READ_WAIT_S = 1.0
 
 
@@ -66,6 +70,23 @@ class DefinitionFeed:
         )
         await self.refresh()
 
+    async def announce(self, owner_id: str) -> None:
+        """Say which graphs this process, as `owner_id`, has the code of."""
+        lines = "\n".join(sorted(self._registry.own_digests()))
+        await self._log.produce(
+            Topic.DEFINITIONS,
+            0,
+            NewRecord(key=WORKER_KEY + owner_id.encode(), value=lines.encode()),
+        )
+
+    async def take_leave(self, owner_id: str) -> None:
+        """Take the announcement back."""
+        await self._log.produce(
+            Topic.DEFINITIONS,
+            0,
+            NewRecord(key=WORKER_KEY + owner_id.encode(), value=None),
+        )
+
     async def close(self) -> None:
         """Stop reading."""
         if self._reader is not None:
@@ -73,6 +94,11 @@ class DefinitionFeed:
             self._reader = None
 
     def _take(self, key: bytes | None, value: bytes | None) -> None:
+        if key is not None and key.startswith(WORKER_KEY):
+            owner_id = key[len(WORKER_KEY) :].decode("utf-8", "replace")
+            digests = None if value is None else value.decode("utf-8", "replace")
+            self._registry.announced(owner_id, digests)
+            return
         if key is None or key == APP_KEY or not value:
             return
         try:

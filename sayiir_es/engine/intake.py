@@ -26,14 +26,15 @@ from sayiir_es.core.rows import (
     header,
 )
 from sayiir_es.core.settle import is_held, is_request_owed, owed_moves
-from sayiir_es.engine.attempt_desk import owed_of
+from sayiir_es.engine.offers import owed_of
 from sayiir_es.engine.timers import Timers
 
 if TYPE_CHECKING:
     from sayiir_es.core.decide import Input
-    from sayiir_es.engine.attempt_desk import AttemptDesk, Offer
+    from sayiir_es.engine.attempt_desk import AttemptDesk
     from sayiir_es.engine.batch import Batch
     from sayiir_es.engine.command_feed import CommandFeed, FedCommand
+    from sayiir_es.engine.offers import Offer
     from sayiir_es.engine.registry import Registry
     from sayiir_es.engine.store import SnapshotStore
 

@@ -28,6 +28,9 @@ class Registry:
     _latest: dict[str, Graph] = field(default_factory=dict[str, "Graph"])
     _own: dict[str, Graph] = field(default_factory=dict[str, "Graph"])
     _workflows: dict[str, Workflow] = field(default_factory=dict[str, "Workflow"])
+    _workers: dict[str, frozenset[str]] = field(
+        default_factory=dict[str, frozenset[str]]
+    )
 
     def register(self, workflow: Workflow) -> None:
         """This process has the code of `workflow`; a start by name takes this graph."""
@@ -84,6 +87,26 @@ class Registry:
     def workflow(self, graph_digest: str) -> Workflow | None:
         """The registered workflow of a graph."""
         return self._workflows.get(graph_digest)
+
+    def own_digests(self) -> Iterator[str]:
+        """The digests of the graphs that this process has the code of."""
+        return iter(tuple(self._workflows))
+
+    def announced(self, owner_id: str, digests: str | None) -> None:
+        """A worker said, in lines, which graphs it has the code of; None: it left."""
+        if digests is None:
+            self._workers.pop(owner_id, None)
+        else:
+            self._workers[owner_id] = frozenset(digests.split())
+
+    def knows(self, owner_id: str, graph_digest: str) -> bool:
+        """Whether both a graph and what that worker announced are known."""
+        return graph_digest in self._graphs and owner_id in self._workers
+
+    def lacks_code(self, owner_id: str, graph_digest: str) -> bool:
+        """Whether that worker is known not to have the code of a graph."""
+        has = self._workers.get(owner_id)
+        return has is not None and graph_digest not in has
 
     def graphs(self) -> Iterator[Graph]:
         """Every graph known."""

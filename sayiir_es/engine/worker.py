@@ -74,6 +74,7 @@ class WorkerSettings:
         handover_s: On shutdown and revocation, how long to serve until fenced.
         cancel_grace_s: How long a running attempt may go on after a cancel.
         runs_attempts: Whether it runs attempts, or only decides.
+        announced: Whether clients can learn which code it has.
     """
 
     worker_id: str
@@ -83,6 +84,7 @@ class WorkerSettings:
     handover_s: float = 5.0
     cancel_grace_s: float = 10.0
     runs_attempts: bool = True
+    announced: bool = True
 
 
 class WorkerEngine:
@@ -110,11 +112,18 @@ class WorkerEngine:
         self._watch: asyncio.Task[None] | None = None
         self._stopping = False
 
+    @property
+    def owner_id(self) -> str:
+        """The name of this process in claims."""
+        return f"{self._settings.worker_id}/{self._settings.incarnation}"
+
     async def start(self, workflows: Sequence[Workflow]) -> None:
         """Publish the definitions and join the group."""
         for workflow in workflows:
             await self.definitions.publish(workflow)
         await self.definitions.refresh()
+        if self._settings.announced:
+            await self.definitions.announce(self.owner_id)
         await self._membership.join()
         self._watch = asyncio.create_task(self._follow(), name="membership")
 
@@ -143,6 +152,9 @@ class WorkerEngine:
             *(self._hand_over(partition, drain=drain) for partition in self._tasks)
         )
         await self._executor.close()
+        if self._settings.announced:
+            with contextlib.suppress(LogError):
+                await self.definitions.take_leave(self.owner_id)
         await self.definitions.close()
         logger.info("worker.stopped", worker=self._settings.worker_id)
 
@@ -209,7 +221,7 @@ class WorkerEngine:
                 ports=self._ports,
                 store=store,
                 settings=OwnerSettings(
-                    owner_id=f"{self._settings.worker_id}/{self._settings.incarnation}",
+                    owner_id=self.owner_id,
                     worker_id=self._settings.worker_id,
                     build=self._settings.build,
                     cancel_grace_s=self._settings.cancel_grace_s,

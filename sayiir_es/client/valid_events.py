@@ -1,0 +1,161 @@
+"""The valid events of partitions, for readers that fold nothing.
+
+The claim rule decides what is valid, from the middle of a partition too. What is not
+wanted is passed over by its key and headers, without decoding.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sayiir_es.client.answers import claim_in_force
+from sayiir_es.engine.fold import decode_record, read_event_headers
+from sayiir_es.log.port import Topic
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from sayiir_es.core.events import Event
+    from sayiir_es.log.port import Log, Reader, Record
+
+READ_WAIT_S = 1.0
+
+SEARCH_STOP = 1_000
+"""A search by time ends when so few records are left: reading them is quicker."""
+
+CLOCK_MARGIN_MS = 120_000
+"""How much later a record may land than it says: longer than any append may take."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundEvent:
+    """A valid event and where it stands."""
+
+    partition: int
+    offset: int
+    event: Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which events a reader asks for; empty and 0 mean any."""
+
+    instance_id: str | None = None
+    kinds: frozenset[str] = frozenset()
+    since_ms: int = 0
+
+    def takes(self, record: Record, kind: str) -> bool:
+        """Whether a record may hold what is wanted, by key and kind."""
+        if self.kinds and kind not in self.kinds:
+            return False
+        if self.instance_id is None:
+            return True
+        return record.key == self.instance_id.encode("utf-8", "surrogatepass")
+
+
+class ValidEvents:
+    """Reads the valid events of one partition, from an offset on."""
+
+    def __init__(self, log: Log, partition: int, start: int, wanted: Wanted) -> None:
+        self._log = log
+        self._partition = partition
+        self._start = start
+        self._wanted = wanted
+        self._claim: int | None = None
+        self._reader: Reader | None = None
+        self.next_offset = start
+
+    async def read(self, *, max_wait_s: float) -> Sequence[FoundEvent]:
+        """What follows; empty when nothing wanted came in time.
+
+        Raises:
+            HistoryError: if a wanted valid record is no event that this build knows.
+        """
+        if self._reader is None:
+            self._reader = await self._log.reader(
+                Topic.EVENTS, self._partition, self._start
+            )
+        chunk = await self._reader.read(max_wait_s=max_wait_s)
+        if chunk is None:
+            return ()
+        found: list[FoundEvent] = []
+        for record in chunk.records:
+            event = await self._valid(record)
+            if event is not None and event.at >= self._wanted.since_ms:
+                found.append(
+                    FoundEvent(
+                        partition=self._partition, offset=record.offset, event=event
+                    )
+                )
+        self.next_offset = chunk.end
+        return found
+
+    async def until_end(self) -> AsyncIterator[FoundEvent]:
+        """Everything up to where the partition ends now."""
+        end = await self._log.end_offset(Topic.EVENTS, self._partition)
+        while self.next_offset < end:
+            for found in await self.read(max_wait_s=READ_WAIT_S):
+                yield found
+
+    async def close(self) -> None:
+        """Stop reading."""
+        if self._reader is not None:
+            await self._reader.close()
+
+    async def _valid(self, record: Record) -> Event | None:
+        headers = read_event_headers(record, self._partition)
+        if headers.kind == "PartitionClaimed":
+            self._claim = record.offset
+        else:
+            if self._claim is None:
+                self._claim = await claim_in_force(
+                    self._log, self._partition, self._start, hint=headers.claim
+                )
+            if headers.claim != self._claim:
+                return None
+        if not self._wanted.takes(record, headers.kind):
+            return None
+        return decode_record(record, headers, self._partition)
+
+
+async def merged_by_time(sources: Sequence[ValidEvents]) -> AsyncIterator[FoundEvent]:
+    """What partitions hold now, in order of time; within a partition in its order."""
+    streams = [source.until_end() for source in sources]
+    heap: list[tuple[int, int, int, FoundEvent]] = []
+
+    async def pull(index: int) -> None:
+        found = await anext(streams[index], None)
+        if found is not None:
+            heapq.heappush(heap, (found.event.at, index, found.offset, found))
+
+    for index in range(len(streams)):
+        await pull(index)
+    while heap:
+        _, index, _, found = heapq.heappop(heap)
+        yield found
+        await pull(index)
+
+
+async def offset_before(log: Log, partition: int, at_ms: int) -> int:
+    """An offset behind which every event with `at` ≥ `at_ms` stands; often close."""
+    low = await log.start_offset(Topic.EVENTS, partition)
+    high = await log.end_offset(Topic.EVENTS, partition)
+    while high - low > SEARCH_STOP:
+        middle = (low + high) // 2
+        written_ms = await _written_ms(log, partition, middle)
+        if written_ms is not None and written_ms < at_ms - CLOCK_MARGIN_MS:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+async def _written_ms(log: Log, partition: int, offset: int) -> int | None:
+    reader = await log.reader(Topic.EVENTS, partition, offset)
+    try:
+        chunk = await reader.read(max_wait_s=READ_WAIT_S)
+    finally:
+        await reader.close()
+    return chunk.records[0].timestamp_ms if chunk and chunk.records else None

@@ -1,0 +1,77 @@
+"""What a partition owes to executors, and whether its rows still want it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.nodes import task
+from sayiir_es.core.outcomes import SlotTaken
+from sayiir_es.core.owed import OwedAttempt, owed_attempt
+from sayiir_es.core.rows import Header, Rows, cursor, header, run
+from sayiir_es.core.settle import is_held
+
+if TYPE_CHECKING:
+    from sayiir_es.engine.execution import Job
+    from sayiir_es.engine.registry import Registry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """An attempt that a batch made due; `reserved` if it holds a slot already."""
+
+    job: Job
+    reserved: bool
+    begins: bool
+    restart: bool
+
+
+def owed_of(
+    known: Header, rows: Rows, chain: str, registry: Registry, at_ms: int
+) -> OwedAttempt | None:
+    """The attempt that the cursor of `chain` owes, by the graph of its run."""
+    standing, started = cursor(rows, chain), run(rows)
+    if standing is None or started is None:
+        return None
+    graph = registry.by_digest(started.graph_digest)
+    return None if graph is None else owed_attempt(known, standing, graph, at_ms)
+
+
+def slot_taken(job: Job, *, restart: bool) -> SlotTaken:
+    """The decision's input that says that a job has its slot."""
+    return SlotTaken(
+        instance_id=job.instance_id,
+        run=job.run,
+        path=job.path,
+        attempt=job.attempt,
+        restart=restart,
+    )
+
+
+def is_owed(rows: Rows, job: Job) -> bool:
+    """Whether the cursor awaits this very attempt, withdrawn or not."""
+    known, wait = header(rows), task.awaiting(rows, job.path)
+    return (
+        known is not None
+        and wait is not None
+        and known.phase == "running"
+        and known.run == job.run
+        and wait.attempt == job.attempt
+    )
+
+
+def is_awaited(rows: Rows, job: Job) -> bool:
+    """Whether the outcome of this attempt would count."""
+    known, wait = header(rows), task.awaiting(rows, job.path)
+    return (
+        is_owed(rows, job)
+        and known is not None
+        and wait is not None
+        and not task.is_withdrawn(known, wait)
+    )
+
+
+def is_wanted(rows: Rows, job: Job) -> bool:
+    """Whether the attempt is to begin: owed, and no request holds it back."""
+    known = header(rows)
+    return known is not None and not is_held(known) and is_owed(rows, job)
