@@ -1,0 +1,154 @@
+"""The records of an embedded log: SQL that appends them and reads them back."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+
+from sayiir_es.core.errors import OffsetGoneError
+from sayiir_es.log.port import Record, Topic
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Sequence
+
+    from sayiir_es.log.port import NewRecord
+
+CHUNK_RECORDS_MAX = 1_000
+CHUNK_BYTES_MAX = 1 << 20
+"""A chunk ends behind the record that exceeds either: some milliseconds of reading."""
+
+_msgpack: Any = msgpack  # ships no hints
+_pack: Callable[..., bytes] = _msgpack.packb
+_unpack: Callable[..., tuple[tuple[str, bytes], ...]] = _msgpack.unpackb
+
+_INSERT = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)"
+_COLUMNS = "offset, key, value, headers, timestamp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """A batch for one partition: it lands whole or not at all."""
+
+    topic: Topic
+    partition: int
+    batch: Sequence[NewRecord]
+
+
+def insert(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[int]:
+    """Write batches in one transaction and return their first offsets.
+
+    The transaction begins by taking the file's write lock, so no other process's
+    record can come between looking for the end and writing behind it.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        bases = [_insert(connection, write) for write in writes]
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    return bases
+
+
+def _insert(connection: sqlite3.Connection, write: Write) -> int:
+    topic, partition = write.topic.value, write.partition
+    _, base = bounds(connection, write.topic, partition)
+    now_ms = time.time_ns() // 1_000_000
+    connection.executemany(
+        _INSERT,
+        [
+            (
+                topic,
+                partition,
+                offset,
+                new.key,
+                new.value,
+                _pack(new.headers) if new.headers else None,
+                now_ms,
+            )
+            for offset, new in enumerate(write.batch, base)
+        ],
+    )
+    return base
+
+
+def bounds(
+    connection: sqlite3.Connection, topic: Topic, partition: int
+) -> tuple[int, int]:
+    """Return the first kept offset, and the one above the last."""
+    # Each as a question of its own: SQLite answers either by one look at the index.
+    ((first, last),) = connection.execute(
+        "SELECT (SELECT min(offset) FROM records WHERE topic = ?1 AND partition = ?2),"
+        " (SELECT max(offset) FROM records WHERE topic = ?1 AND partition = ?2)",
+        (topic.value, partition),
+    )
+    return (0, 0) if last is None else (first, last + 1)
+
+
+def read_from(
+    connection: sqlite3.Connection, topic: Topic, partition: int, offset: int
+) -> list[Record]:
+    """Return some records from `offset` on; none at the end of the log.
+
+    Raises:
+        OffsetGoneError: it is outside of what the log holds, or a record is missing.
+    """
+    question = (
+        f"SELECT {_COLUMNS} FROM records"  # noqa: S608 - our own column names
+        " WHERE topic = ? AND partition = ? AND offset >= ? ORDER BY offset LIMIT ?"
+    )
+    values = (topic.value, partition, offset, CHUNK_RECORDS_MAX)
+    records: list[Record] = []
+    size, expected = 0, offset
+    with closing(connection.execute(question, values)) as rows:
+        for row in rows:
+            if row[0] != expected:
+                raise OffsetGoneError(
+                    f"expected offset {expected} of {topic.value!r} {partition}, but "
+                    f"the next that the log holds is {row[0]}"
+                )
+            records.append(_record(row))
+            expected += 1
+            size += sum(len(part) for part in row[1:4] if part)
+            if size >= CHUNK_BYTES_MAX:
+                break
+    if not records:
+        _, end = bounds(connection, topic, partition)
+        # Since the question above the log may have grown up to it and beyond.
+        if offset > end or offset < 0:
+            raise OffsetGoneError(
+                f"expected offset {offset} of {topic.value!r} {partition}, but the log "
+                f"ends at {end}"
+            )
+    return records
+
+
+def read_key(
+    connection: sqlite3.Connection, key: bytes, partitions: Iterable[int]
+) -> list[Record]:
+    """Return the events of one key, by partition and offset."""
+    question = (
+        f"SELECT {_COLUMNS} FROM records"  # noqa: S608 - our own column names
+        " WHERE topic = 'events' AND key = ? AND partition = ? ORDER BY offset"
+    )
+    return [
+        _record(row)
+        for partition in partitions
+        for row in connection.execute(question, (key, partition))
+    ]
+
+
+def _record(row: Any) -> Record:
+    offset, key, value, headers, timestamp_ms = row
+    return Record(
+        offset=offset,
+        key=key,
+        value=value,
+        headers=_unpack(headers, use_list=False) if headers else (),
+        timestamp_ms=timestamp_ms,
+    )
