@@ -1,0 +1,136 @@
+"""The compose file: a real broker on loopback, and a worker that waits for it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from tests import container
+from tests.tree import ROOT
+
+FILE = ROOT / "docker-compose.yml"
+UP_LIMIT_S = 90
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    """The services, as the file says them."""
+    found: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))["services"]
+    return found
+
+
+def test_the_broker_listens_on_loopback_only(services: dict[str, Any]) -> None:
+    ports = [port for service in services.values() for port in service.get("ports", [])]
+    assert ports
+    assert all(str(port).startswith("127.0.0.1:") for port in ports)
+    advertised = services["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+    assert advertised.startswith("HOST://127.0.0.1:")
+
+
+def test_the_broker_is_the_kafka_that_the_tests_use(services: dict[str, Any]) -> None:
+    kafka = services["kafka"]
+    assert kafka["image"] == container.IMAGE
+    assert kafka["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+    assert "/dev/tcp/" in kafka["healthcheck"]["test"][-1]
+
+
+def test_every_listener_of_the_broker_has_a_protocol(services: dict[str, Any]) -> None:
+    said = services["kafka"]["environment"]
+    names = set(re.findall(r"([A-Z]+)://", said["KAFKA_LISTENERS"]))
+    mapped = dict(
+        pair.split(":")
+        for pair in said["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(",")
+    )
+    assert names == set(mapped)
+    advertised = set(re.findall(r"([A-Z]+)://", said["KAFKA_ADVERTISED_LISTENERS"]))
+    assert advertised == names - {said["KAFKA_CONTROLLER_LISTENER_NAMES"]}
+    assert said["KAFKA_INTER_BROKER_LISTENER_NAME"] in advertised
+
+
+def test_one_broker_asks_for_one_copy_of_everything(services: dict[str, Any]) -> None:
+    copies = {
+        key: value
+        for key, value in services["kafka"]["environment"].items()
+        if key.endswith(("REPLICATION_FACTOR", "MIN_ISR", "INSYNC_REPLICAS"))
+    }
+    assert len(copies) >= 6
+    assert set(copies.values()) == {1}
+
+
+def test_the_worker_waits_for_the_broker_and_keeps_its_state(
+    services: dict[str, Any],
+) -> None:
+    worker = services["worker"]
+    assert worker["command"] == ["worker", "run", "examples.orders"]
+    assert worker["depends_on"] == {"kafka": {"condition": "service_healthy"}}
+    said = worker["environment"]
+    internal = services["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+    address = internal.partition("INTERNAL://")[2]
+    assert said["SAYIIR_BACKEND"] == f"kafka://{address}/sayiir"
+    (volume,) = worker["volumes"]
+    assert volume.endswith(f":{said['SAYIIR_STATE_DIR']}")
+    assert worker["stop_grace_period"] == "30s"
+
+
+def test_the_dockerfile_copies_what_is_there_and_may_be_sent() -> None:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    sources = [
+        source
+        for line in re.findall(r"^COPY (.+)$", text, re.MULTILINE)
+        for source in line.split()[:-1]
+    ]
+    sent = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert sources
+    for source in sources:
+        assert (ROOT / source).exists(), source
+        assert f"!{source}" in sent
+
+
+def _compose() -> list[str]:
+    """The command of the plugin, or of the program before it; empty without either."""
+    docker = shutil.which("docker")
+    if docker is not None:
+        plugin = [docker, "compose"]
+        asked = subprocess.run(  # noqa: S603 - our own command
+            [*plugin, "version"], capture_output=True, check=False
+        )
+        if asked.returncode == 0:
+            return plugin
+    older = shutil.which("docker-compose")
+    return [older] if older else []
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [*_compose(), "-f", str(FILE), "-p", "sayiir-es-test", *arguments]
+    return subprocess.run(  # noqa: S603 - our own command
+        command, capture_output=True, text=True, check=False, timeout=UP_LIMIT_S
+    )
+
+
+def test_compose_itself_takes_the_file() -> None:
+    if not _compose():
+        pytest.skip("no docker compose here")
+    checked = _run("config", "--quiet")
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.docker
+@pytest.mark.timeout(UP_LIMIT_S * 3)
+def test_the_broker_of_the_compose_file_becomes_healthy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not _compose() or not container.image_is_here():
+        pytest.skip("no Docker engine with the image here")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        monkeypatch.setenv("KAFKA_PORT", str(free.getsockname()[1]))
+    try:
+        started = _run("up", "--detach", "--wait", "kafka")
+        assert started.returncode == 0, started.stderr
+    finally:
+        _run("down", "--volumes")

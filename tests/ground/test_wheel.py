@@ -1,0 +1,96 @@
+"""The wheel: it holds what the code reads at run time, and works where it is alone."""
+
+from __future__ import annotations
+
+import shutil
+import site
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.tree import ROOT, files
+
+LIMIT_S = 60
+
+READS_ITS_SCHEMAS = """
+import sys
+import sayiir_es
+from sayiir_es.wire.schema import load_schemas
+assert sys.argv[1] in sayiir_es.__file__, sayiir_es.__file__
+for namespace in ("io.sayiir.event.v1", "io.sayiir.command.v1"):
+    print(len(load_schemas(namespace)))
+"""
+
+
+def _run(*command: str | Path, cwd: Path = ROOT) -> str:
+    done = subprocess.run(  # noqa: S603 - our own command
+        [str(part) for part in command],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LIMIT_S,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _uv() -> str | None:
+    beside = Path(sys.executable).with_name("uv")
+    return str(beside) if beside.exists() else shutil.which("uv")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's wheel, built from the tree as it stands."""
+    folder = tmp_path_factory.mktemp("wheel")
+    uv = _uv()
+    if uv is not None:
+        _run(uv, "build", "--quiet", "--wheel", "--out-dir", folder)
+    else:
+        pip = (sys.executable, "-m", "pip")
+        _run(*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ".")
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.mark.timeout(LIMIT_S * 2)
+def test_the_wheel_holds_every_file_that_the_code_reads(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    package = [n for n in files() if n.startswith("sayiir_es/")]
+    schemas = [n for n in files() if n.startswith("schemas/") and n.endswith(".avsc")]
+    assert "sayiir_es/py.typed" in package
+    assert schemas
+    wanted = {*package, *(f"sayiir_es/wire/{name}" for name in schemas)}
+    assert not wanted - names
+    assert not [n for n in names if n.startswith(("tests/", "docs/", "examples/"))]
+
+
+@pytest.mark.timeout(LIMIT_S * 2)
+def test_the_wheel_alone_imports_and_reads_its_schemas(
+    wheel: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "clean"
+    venv.create(home, with_pip=False)
+    python = home / "bin" / "python"
+    (packages,) = home.glob("lib/python*/site-packages")
+    zipfile.ZipFile(wheel).extractall(packages)
+    # The dependencies come from the environment of this run, by their path only: its
+    # own editable install of the project is not followed from there.
+    deps = "\n".join(site.getsitepackages())
+    (packages / "dependencies.pth").write_text(deps, encoding="utf-8")
+    counts = _run(python, "-c", READS_ITS_SCHEMAS, str(home), cwd=tmp_path)
+    events = [n for n in files() if n.startswith("schemas/io.sayiir.event.v1.")]
+    commands = [n for n in files() if n.startswith("schemas/io.sayiir.command.v1.")]
+    assert counts.split() == [str(len(events)), str(len(commands))]
+
+
+@pytest.mark.timeout(LIMIT_S * 2)
+def test_the_wheel_brings_the_command_line(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (entry,) = (n for n in archive.namelist() if n.endswith("entry_points.txt"))
+        assert b"sayiir-es = sayiir_es.cli.app:main" in archive.read(entry)

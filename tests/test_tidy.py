@@ -1,0 +1,267 @@
+"""Holds what no linter holds of the project's conventions, by reading the tree.
+
+Each table of exceptions says why; an entry that nothing needs any more fails too, so
+that the tables cannot rot.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import TYPE_CHECKING
+
+from tests import tree
+from tests.tree import ROOT, functions, modules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MODULE_LINES_MAX = 300
+FUNCTION_LINES_MAX = 60
+PARAMETERS_MAX = 6
+NAME_WORDS_MIN = 3
+
+BANNED_NAMES = re.compile(
+    r"(^|_)(utils?|helpers?|common|misc|base|managers?)(_|$)", re.IGNORECASE
+)
+BANNED_CLASSES = re.compile(r"(Utils?|Helpers?|Common|Misc|Manager)($|[A-Z])")
+
+LONGER_MODULES = {
+    "sayiir_es/core/events.py": "the closed union of events: a list, not logic",
+}
+MORE_PARAMETERS = {
+    "sayiir_es/log/kafka/log.py: KafkaLog.__init__": "what a cluster is opened with",
+}
+NOT_FROZEN = {
+    "sayiir_es/core/definition.py: Graph": "frozen; its hashes are kept in its dict",
+    "sayiir_es/core/rows.py: DictRows": "the rows themselves, in a test or a cache",
+    "sayiir_es/core/rows.py: StagedRows": "collects what one decision changes",
+}
+BROAD_EXCEPTS = {
+    "sayiir_es/engine/worker.py: WorkerEngine._supervise": (
+        "the supervisor of a partition: logs, and stops that partition"
+    ),
+    # RocksDB says everything by a plain `Exception`; subclasses are raised again.
+    "sayiir_es/engine/rocks_database.py: RocksDatabase._guarded": "RocksDB",
+    "sayiir_es/engine/store_view.py: StoreView.__init__": "RocksDB",
+}
+
+
+def _show(problems: list[str]) -> str:
+    return "\n  ".join(["", *problems])
+
+
+def _hold(problems: dict[str, str], allowed: dict[str, str]) -> None:
+    """Fail for each problem without an exception, each exception without a problem."""
+    new = [problem for name, problem in problems.items() if name not in allowed]
+    old = [f"{name}: no longer needed" for name in allowed if name not in problems]
+    assert not new + old, _show(new + old)
+
+
+# --- sizes and names ------------------------------------------------------------------
+
+
+def test_no_module_is_longer_than_three_hundred_lines() -> None:
+    lengths = {m.name: m.text.count("\n") for m in modules("sayiir_es/", "tests/")}
+    longer = {
+        name: f"{name}: expected at most {MODULE_LINES_MAX} lines, but {lines}"
+        for name, lines in lengths.items()
+        if lines > MODULE_LINES_MAX
+    }
+    _hold(longer, LONGER_MODULES)
+
+
+def test_no_function_is_longer_than_sixty_lines() -> None:
+    problems: list[str] = []
+    for module in modules("sayiir_es/", "tests/"):
+        for name, function in functions(module):
+            lines = (function.end_lineno or 0) - function.lineno + 1
+            if lines > FUNCTION_LINES_MAX:
+                problems.append(f"{module.name}: {name} has {lines} lines")
+    assert not problems, _show(problems)
+
+
+def test_no_function_takes_more_than_six_parameters_besides_self() -> None:
+    problems: dict[str, str] = {}
+    for module in modules("sayiir_es/"):
+        if module.name.startswith("sayiir_es/cli/"):
+            continue  # there a parameter is an option of a command
+        for name, function in functions(module):
+            taken = [n for n in _parameters(function) if n not in {"self", "cls"}]
+            if len(taken) > PARAMETERS_MAX:
+                key = f"{module.name}: {name}"
+                problems[key] = f"{key} takes {len(taken)} parameters"
+    _hold(problems, MORE_PARAMETERS)
+
+
+def _parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
+    given = function.args
+    for one in (*given.posonlyargs, *given.args, *given.kwonlyargs):
+        yield one.arg
+    for rest in (given.vararg, given.kwarg):
+        if rest is not None:
+            yield rest.arg
+
+
+def test_each_module_says_in_its_docstring_what_it_is() -> None:
+    silent = [
+        m.name
+        for m in modules("sayiir_es/", "tests/", "examples/", "benchmarks/")
+        if ast.get_docstring(m.tree) is None
+        and not (m.name.endswith("__init__.py") and not m.text.strip())
+    ]
+    assert not silent, _show(silent)
+
+
+def test_nothing_is_named_utils_or_manager() -> None:
+    problems: list[str] = []
+    for module in modules("sayiir_es/", "tests/", "examples/", "benchmarks/"):
+        *folders, file = module.name.removesuffix(".py").split("/")
+        if any(BANNED_NAMES.search(part) for part in (*folders, file)):
+            problems.append(module.name)
+        problems += [
+            f"{module.name}: {node.name}"
+            for node in ast.walk(module.tree)
+            if (isinstance(node, ast.ClassDef) and BANNED_CLASSES.search(node.name))
+            or (
+                isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+                and not node.name.startswith("test_")  # that is a sentence
+                and BANNED_NAMES.search(node.name)
+            )
+        ]
+    assert not problems, _show(problems)
+
+
+# --- the core -------------------------------------------------------------------------
+
+
+def test_values_of_the_core_are_frozen_slotted_and_take_keywords_only() -> None:
+    problems: dict[str, str] = {}
+    for module in modules("sayiir_es/core/"):
+        for node in ast.walk(module.tree):
+            if not isinstance(node, ast.ClassDef):
+                continue
+            for decorator in node.decorator_list:
+                missing = _missing_of_a_value(decorator)
+                if missing:
+                    key = f"{module.name}: {node.name}"
+                    problems[key] = f"{key} lacks {', '.join(missing)}"
+    _hold(problems, NOT_FROZEN)
+
+
+def _missing_of_a_value(decorator: ast.expr) -> list[str]:
+    call = decorator.func if isinstance(decorator, ast.Call) else decorator
+    if ast.unparse(call).rpartition(".")[2] != "dataclass":
+        return []
+    given = decorator.keywords if isinstance(decorator, ast.Call) else []
+    said = {k.arg for k in given if isinstance(k.value, ast.Constant) and k.value.value}
+    return [word for word in ("frozen", "slots", "kw_only") if word not in said]
+
+
+# --- errors ---------------------------------------------------------------------------
+
+
+def test_everything_is_caught_only_where_it_is_raised_again_or_supervised() -> None:
+    problems: dict[str, str] = {}
+    for module in modules("sayiir_es/"):
+        for name, function in functions(module):
+            for node in ast.walk(function):
+                if isinstance(node, ast.ExceptHandler) and _swallows_all(node):
+                    key = f"{module.name}: {name}"
+                    problems[key] = f"{key} line {node.lineno} catches everything"
+    _hold(problems, BROAD_EXCEPTS)
+
+
+def _swallows_all(handler: ast.ExceptHandler) -> bool:
+    """Whether it catches everything and does not end by raising that same error."""
+    caught = ast.walk(handler.type) if handler.type else ()
+    broad = handler.type is None or any(
+        isinstance(n, ast.Name) and n.id in {"Exception", "BaseException"}
+        for n in caught
+    )
+    last = handler.body[-1]
+    raises_again = isinstance(last, ast.Raise) and last.exc is None
+    return broad and not raises_again
+
+
+# --- what may stand nowhere -----------------------------------------------------------
+
+
+def test_nothing_off_a_topic_can_become_code() -> None:
+    banned = {"pickle", "dill", "cloudpickle", "shelve", "marshal"}
+    problems = [
+        f"{module.name}:{getattr(node, 'lineno', 0)}"
+        for module in modules("sayiir_es/")
+        for node in ast.walk(module.tree)
+        if _imported(node) & banned or _called(node) in {"eval", "exec"}
+    ]
+    assert not problems, _show(problems)
+
+
+def test_tests_use_no_mocks() -> None:
+    problems = [
+        module.name
+        for module in modules("tests/")
+        for node in ast.walk(module.tree)
+        if _imported(node) & {"unittest", "mock", "pytest_mock"}
+    ]
+    assert not problems, _show(problems)
+
+
+def test_tests_of_the_core_never_sleep() -> None:
+    problems = [
+        f"{module.name}:{node.lineno}"
+        for module in modules("tests/core/")
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and _called(node) == "sleep"
+    ]
+    assert not problems, _show(problems)
+
+
+def _imported(node: ast.AST) -> set[str]:
+    if isinstance(node, ast.Import):
+        return {alias.name.partition(".")[0] for alias in node.names}
+    if isinstance(node, ast.ImportFrom) and node.level == 0:
+        return {(node.module or "").partition(".")[0]}
+    return set()
+
+
+def _called(node: ast.AST) -> str:
+    """The last word of what is called: `sleep` for `asyncio.sleep(…)`."""
+    if not isinstance(node, ast.Call):
+        return ""
+    match node.func:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(attr="sleep", value=ast.Name()):
+            return "sleep"
+        case _:
+            return ""
+
+
+def test_no_tracked_file_names_a_path_of_one_machine() -> None:
+    # Put together from parts, so that this file does not find itself.
+    path = re.compile(r"(^|[^\w.-])/" + "(work|farm|root)/", re.MULTILINE)
+    problems: list[str] = []
+    for name in tree.files():
+        text = (ROOT / name).read_bytes().decode(errors="replace")
+        found = path.search(text)
+        if found:
+            line = text.count("\n", 0, found.end()) + 1
+            problems.append(f"{name}:{line}: {text[found.start() : found.end()]!r}")
+    assert not problems, _show(problems)
+
+
+# --- tests and pages ------------------------------------------------------------------
+
+
+def test_names_of_tests_are_sentences() -> None:
+    short = [
+        f"{module.name}: {name}"
+        for module in modules("tests/")
+        if module.name.rpartition("/")[2].startswith("test_")
+        for name, _ in functions(module)
+        if name.startswith("test_")
+        and len(name.removeprefix("test_").split("_")) < NAME_WORDS_MIN
+    ]
+    assert not short, _show(short)

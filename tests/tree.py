@@ -1,0 +1,80 @@
+"""The project's own files, parsed once, for tests that read code instead of running it.
+
+What counts as a file of the project is what git tracks, and what it would track; a tree
+without git (a source distribution) is walked.
+"""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Module:
+    """One Python file."""
+
+    name: str
+    """Its path from the root: `sayiir_es/core/errors.py`."""
+    text: str
+    tree: ast.Module
+
+
+@cache
+def files() -> tuple[str, ...]:
+    """Paths from the root of every file that is, or is about to be, in the project."""
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        found = (p.relative_to(ROOT) for p in ROOT.rglob("*") if p.is_file())
+        hidden = (".venv", "__pycache__", "_cache")
+        return tuple(
+            sorted(
+                str(p)
+                for p in found
+                if not any(part.endswith(hidden) for part in p.parts)
+            )
+        )
+    command = [git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(  # noqa: S603 - our own command
+        command, cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    return tuple(
+        sorted(n for n in set(listed.stdout.split("\0")) if n and (ROOT / n).is_file())
+    )
+
+
+@cache
+def modules(*folders: str) -> tuple[Module, ...]:
+    """The Python files below these folders."""
+    found: list[Module] = []
+    for name in files():
+        if name.endswith(".py") and name.startswith(folders):
+            text = (ROOT / name).read_text(encoding="utf-8")
+            found.append(Module(name=name, text=text, tree=ast.parse(text, name)))
+    return tuple(found)
+
+
+def functions(
+    module: Module,
+) -> tuple[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef], ...]:
+    """Each function of a module with its dotted name: `Owner.run`."""
+    found: list[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]] = []
+
+    def look(node: ast.AST, within: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.ClassDef):
+                look(child, f"{within}{child.name}.")
+            elif isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                found.append((f"{within}{child.name}", child))
+                look(child, f"{within}{child.name}.")
+            else:
+                look(child, within)
+
+    look(module.tree, "")
+    return tuple(found)
