@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from sayiir_es.client.loop_thread import LoopThread
-from sayiir_es.engine.memory_store import MemoryStore
-from sayiir_es.engine.rocks_store import RocksStore
-from sayiir_es.engine.state_dir import StateSlot, default_state_dir
-from sayiir_es.engine.store import SnapshotStore, StoreIdentity
+from sayiir_es.client.stores import FolderStores, MemoryStores, SlotStores, Stores
+from sayiir_es.engine.state_dir import default_state_dir
+from sayiir_es.engine.store import StoreIdentity
 from sayiir_es.log.embedded import EmbeddedLog
 from sayiir_es.log.memory import MemoryLog
 from sayiir_es.log.solo import SoloMembership
@@ -57,12 +56,12 @@ class Backend(ABC):
         """A membership for one worker."""
 
     @abstractmethod
-    async def open_store(self, identity: StoreIdentity) -> SnapshotStore:
-        """The store of a partition that this process owns."""
+    def stores(self) -> Stores:
+        """Where one worker keeps the partitions that it owns."""
 
-    async def open_view(self, identity: StoreIdentity) -> SnapshotStore:
-        """The store of a partition that this process only reads."""
-        return MemoryStore()
+    def views(self) -> Stores:
+        """Where one client keeps the partitions that it only reads."""
+        return MemoryStores()
 
     @property
     def thread(self) -> LoopThread:
@@ -107,7 +106,7 @@ class InMemoryBackend(Backend):
     def __init__(self) -> None:
         super().__init__()
         self._log = MemoryLog()
-        self._stores: dict[int, MemoryStore] = {}
+        self._stores = MemoryStores()
 
     @property
     def url(self) -> str:
@@ -123,11 +122,9 @@ class InMemoryBackend(Backend):
         del log
         return SoloMembership.for_memory(self._log)
 
-    async def open_store(self, identity: StoreIdentity) -> SnapshotStore:
-        """The store of the partition, kept from one owner to the next."""
-        if identity.partition not in self._stores:
-            self._stores[identity.partition] = MemoryStore()
-        return self._stores[identity.partition]
+    def stores(self) -> Stores:
+        """The stores of this backend, kept from one owner to the next."""
+        return self._stores
 
 
 class EmbeddedBackend(Backend):
@@ -154,10 +151,9 @@ class EmbeddedBackend(Backend):
         del log
         return SoloMembership.for_file(self.path)
 
-    async def open_store(self, identity: StoreIdentity) -> SnapshotStore:
+    def stores(self) -> Stores:
         """RocksDB beside the file; only the holder of the owner lock opens it."""
-        folder = self.path.with_name(self.path.name + ".state")
-        return RocksStore.open(folder / str(identity.partition), identity)
+        return FolderStores(self.path.with_name(self.path.name + ".state"))
 
 
 class KafkaBackend(Backend):
@@ -186,7 +182,6 @@ class KafkaBackend(Backend):
         self._session_timeout_ms = session_timeout_ms
         self._heartbeat_interval_ms = heartbeat_interval_ms
         self._client = client
-        self._slot: StateSlot | None = None
 
     @property
     def url(self) -> str:
@@ -213,22 +208,13 @@ class KafkaBackend(Backend):
         assert isinstance(log, KafkaLog)
         return KafkaMembership(log)
 
-    async def open_store(self, identity: StoreIdentity) -> SnapshotStore:
-        """RocksDB in this process's slot of the state folder."""
-        if self._slot is None:
-            self._slot = StateSlot.take(self._state_dir, self.app)
-        return RocksStore.open(self._slot.partition_path(identity.partition), identity)
+    def stores(self) -> Stores:
+        """RocksDB in a slot of the state folder, which no other process shares."""
+        return SlotStores(self._state_dir, self.app)
 
-    async def open_view(self, identity: StoreIdentity) -> SnapshotStore:
-        """As for a partition that is owned: the slot is this process's alone."""
-        return await self.open_store(identity)
-
-    def close(self) -> None:
-        """Close the session, and let the slot go."""
-        super().close()
-        if self._slot is not None:
-            self._slot.release()
-            self._slot = None
+    def views(self) -> Stores:
+        """As for partitions that are owned, in a slot of its own."""
+        return self.stores()
 
 
 def backend_from_url(url: str) -> Backend:

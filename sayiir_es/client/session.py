@@ -62,6 +62,7 @@ class Session:
         self.definitions = DefinitionFeed(self.log, self.registry)
         self._identity: LogIdentity | None = None
         self._readers: dict[int, AnswerReader] = {}
+        self._stores, self._views = backend.stores(), backend.views()
         self._projection = Projection(self.log, self._open_view)
         self._opening = asyncio.Lock()
         self._kept: WorkerEngine | None = None
@@ -80,6 +81,8 @@ class Session:
         for reader in self._readers.values():
             await reader.close()
         await self._projection.close()
+        self._stores.close()
+        self._views.close()
         await self.definitions.close()
         await self.log.close()
 
@@ -295,11 +298,11 @@ class Session:
 
     async def _open_store(self, partition: int) -> SnapshotStore:
         assert self._identity is not None
-        return await self.backend.open_store(store_identity(self._identity, partition))
+        return self._stores.open(store_identity(self._identity, partition))
 
     async def _open_view(self, partition: int) -> SnapshotStore:
         assert self._identity is not None
-        return await self.backend.open_view(store_identity(self._identity, partition))
+        return self._views.open(store_identity(self._identity, partition))
 
 
 def build_name() -> str:

@@ -46,7 +46,7 @@ class RunningWorker:
         self._aging_interval_ms = aging_interval_ms
         self._drain_s = drain_s
         self._log: Log | None = None
-        self._stores: list[SnapshotStore] = []
+        self._stores = backend.stores()
         self.engine: WorkerEngine | None = None
 
     async def start(self, workflows: Sequence[Workflow]) -> None:
@@ -54,10 +54,10 @@ class RunningWorker:
         log = self._log = self._backend.open_log()
         identity = await log.open(create=True)
         clock = SystemClock()
-        backend = self._backend
+        stores = self._stores
 
         async def open_store(partition: int) -> SnapshotStore:
-            return await backend.open_store(store_identity(identity, partition))
+            return stores.open(store_identity(identity, partition))
 
         self.engine = WorkerEngine(
             ports=Ports(
@@ -71,7 +71,7 @@ class RunningWorker:
                 ),
                 registry=Registry(),
             ),
-            membership=backend.membership(log),
+            membership=self._backend.membership(log),
             open_store=open_store,
             settings=WorkerSettings(
                 worker_id=self._worker_id,
@@ -86,6 +86,7 @@ class RunningWorker:
         """Drain, hand over and let go."""
         if self.engine is not None:
             await self.engine.stop()
+        self._stores.close()
         if self._log is not None:
             await self._log.close()
 

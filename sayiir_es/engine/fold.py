@@ -81,6 +81,7 @@ class Fold:
             self._store.advance(skipped(position, record.offset + 1))
             return
         event = decode_record(record, headers, self._partition)
+        behind = advanced(position, event)
         if event.sequence:
             rows = self._store.rows(event.instance_id)
             known = header(rows)
@@ -98,7 +99,7 @@ class Fold:
                     f"{error} at {self._partition}@{record.offset}"
                 ) from error
             self._store.apply(event.instance_id, changes)
-        self._store.advance(advanced(position, event))
+        self._store.advance(behind)
         if self._on_event is not None:
             self._on_event(record.offset, event)
 

@@ -44,6 +44,11 @@ class SnapshotStore(Protocol):
         """How far the rows that readers see are folded."""
         ...
 
+    @property
+    def dirty_bytes(self) -> int:
+        """About how much was applied and not yet flushed, in bytes."""
+        ...
+
     def rows(self, instance_id: str) -> Rows:
         """The rows of an instance; empty where it has left no trace."""
         ...

@@ -1,0 +1,91 @@
+"""Where snapshot stores live: in memory, in a folder, or in a slot of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from sayiir_es.engine.memory_store import MemoryStore
+from sayiir_es.engine.rocks_store import RocksStore
+from sayiir_es.engine.state_dir import StateSlot
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sayiir_es.engine.store import SnapshotStore, StoreIdentity
+
+logger = structlog.get_logger()
+
+
+class Stores(Protocol):
+    """Opens the store of one partition after the other, for one worker or client."""
+
+    def open(self, identity: StoreIdentity) -> SnapshotStore:
+        """The store of a partition; one that cannot be used gives way to an empty one.
+
+        Raises:
+            StoreError: if another process holds it.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the place; the stores were closed before."""
+        ...
+
+
+class MemoryStores:
+    """One store a partition, gone with this object."""
+
+    def __init__(self) -> None:
+        self._stores: dict[int, MemoryStore] = {}
+
+    def open(self, identity: StoreIdentity) -> SnapshotStore:
+        """The store of a partition, the same at every call."""
+        return self._stores.setdefault(identity.partition, MemoryStore())
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class FolderStores:
+    """RocksDB in a folder that only one process uses at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def open(self, identity: StoreIdentity) -> SnapshotStore:
+        """The store in the subfolder of the partition's number."""
+        return opened(self._folder / str(identity.partition), identity)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class SlotStores:
+    """RocksDB in the first free slot of a state folder, taken at first use."""
+
+    def __init__(self, state_dir: Path, app: str) -> None:
+        self._state_dir = state_dir
+        self._app = app
+        self._slot: StateSlot | None = None
+
+    def open(self, identity: StoreIdentity) -> SnapshotStore:
+        """The store in this slot's subfolder of the partition's number."""
+        if self._slot is None:
+            self._slot = StateSlot.take(self._state_dir, self._app)
+        return opened(self._slot.partition_path(identity.partition), identity)
+
+    def close(self) -> None:
+        """Give the slot back; its stores stay, and warm the next process."""
+        if self._slot is not None:
+            self._slot.close()
+            self._slot = None
+
+
+def opened(path: Path, identity: StoreIdentity) -> RocksStore:
+    """A store in RocksDB; what was found there is told to the operator."""
+    store = RocksStore.open(path, identity)
+    for note in store.notes:
+        logger.warning("store.replaced", partition=identity.partition, reason=note)
+    return store
