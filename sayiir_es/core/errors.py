@@ -58,6 +58,24 @@ class DeserializationError(WorkflowError):
     code: ClassVar[str] = "deserialization"
 
 
+class UsageError(WorkflowError):
+    """What was typed on the command line makes no sense.
+
+    Operator action: read the message; `--help` of each command ends with an example.
+    """
+
+    code: ClassVar[str] = "usage"
+
+
+class NotFoundError(WorkflowError):
+    """There is no instance of that id, or no result of it yet.
+
+    Operator action: check the id and the backend; see `sayiir-es instance list`.
+    """
+
+    code: ClassVar[str] = "not_found"
+
+
 class SettingsError(WorkflowError):
     """The environment sets something to a value that cannot be used.
 
