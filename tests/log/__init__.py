@@ -1,0 +1,1 @@
+"""Tests of the log port and its adapters."""
