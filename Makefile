@@ -7,7 +7,7 @@ UV := UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never $(BIN)/uv
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench long
+.PHONY: help demo test check format lint mypy pyright layers bench long
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
@@ -18,11 +18,21 @@ demo: .venv/.runtime ## a worker is killed in the middle of an order, and finish
 test: .venv/.dev ## the whole default suite; ARGS="-k name" and the like go to pytest
 	@$(BIN)/pytest $(ARGS)
 
-check: .venv/.dev ## format, lint, types, layers
+check: format lint mypy pyright layers ## format, lint, types, layers
+
+format: .venv/.dev
 	$(BIN)/ruff format --check .
+
+lint: .venv/.dev
 	$(BIN)/ruff check .
+
+mypy: .venv/.dev
 	$(BIN)/mypy
+
+pyright: .venv/.dev
 	$(BIN)/pyright
+
+layers: .venv/.dev
 	$(BIN)/lint-imports
 
 bench: .venv/.dev ## every program in benchmarks/, one after the other
