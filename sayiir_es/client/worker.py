@@ -17,7 +17,7 @@ from sayiir_es.engine.registry import Registry
 from sayiir_es.engine.worker import WorkerEngine, WorkerSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import timedelta
     from types import TracebackType
 
@@ -39,9 +39,11 @@ class RunningWorker:
         slots: int = DEFAULT_SLOTS,
         aging_interval_ms: int = 300_000,
         drain_s: float = 10.0,
+        tags: Collection[str] | None = None,
     ) -> None:
         self._backend = backend
-        self._worker_id = worker_id
+        self.worker_id = worker_id
+        self._tags = None if tags is None else frozenset(tags)
         self._slots = slots
         self._aging_interval_ms = aging_interval_ms
         self._drain_s = drain_s
@@ -66,15 +68,15 @@ class RunningWorker:
                 executor=LocalExecutor(
                     self._slots,
                     clock=clock,
-                    worker_id=self._worker_id,
+                    worker_id=self.worker_id,
                     aging_interval_ms=self._aging_interval_ms,
                 ),
-                registry=Registry(),
+                registry=Registry(tags=self._tags),
             ),
             membership=self._backend.membership(log),
             open_store=open_store,
             settings=WorkerSettings(
-                worker_id=self._worker_id,
+                worker_id=self.worker_id,
                 incarnation=secrets.token_hex(8),
                 build=build_name(),
                 drain_s=self._drain_s,
@@ -146,10 +148,11 @@ class Worker:
         claim_ttl: Accepted for compatibility; ownership lapses with the group's
             session.
         max_concurrent_tasks: Attempts that run at a time in this process.
+        tags: Only tasks whose tags are all among these run here; None: all do.
         aging_interval: How long an attempt waits to gain one step of priority.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - Sayiir's signature and ours
         self,
         worker_id: str,
         backend: Backend | str,
@@ -157,6 +160,7 @@ class Worker:
         poll_interval: float = 5.0,
         claim_ttl: float = 300.0,
         max_concurrent_tasks: int | None = None,
+        tags: Collection[str] | None = None,
         aging_interval: float | str | timedelta = "5m",
     ) -> None:
         del poll_interval, claim_ttl
@@ -170,6 +174,7 @@ class Worker:
             as_backend(backend),
             slots=max_concurrent_tasks or DEFAULT_SLOTS,
             aging_interval_ms=duration_ms(aging_interval),
+            tags=tags,
         )
 
     def start(self, workflows: Sequence[Workflow]) -> WorkerHandle:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.graph import TaskNode
 from sayiir_es.core.graph_json import graph_from_json
 from sayiir_es.core.paths import template
 
@@ -22,8 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Registry:
-    """Graphs by name and digest, functions by digest and path."""
+    """Graphs by name and digest, functions by digest and path.
 
+    With `tags` this process runs only tasks whose tags are all among them; without it
+    runs all.
+    """
+
+    tags: frozenset[str] | None = None
     _graphs: dict[str, Graph] = field(default_factory=dict[str, "Graph"])
     _latest: dict[str, Graph] = field(default_factory=dict[str, "Graph"])
     _own: dict[str, Graph] = field(default_factory=dict[str, "Graph"])
@@ -77,12 +83,18 @@ class Registry:
         return None
 
     def function(self, graph_digest: str, path: str) -> Callable[..., object] | None:
-        """The function at a path, if this process has the code."""
+        """The function at a path, if this process has the code and the tags."""
         workflow = self._workflows.get(graph_digest)
-        if workflow is None:
+        if workflow is None or not self._has_tags(workflow.graph, path):
             return None
         found = workflow.functions.get(path)
         return found if found is not None else workflow.functions.get(template(path))
+
+    def _has_tags(self, graph: Graph, path: str) -> bool:
+        place = graph.place(path)
+        if self.tags is None or place is None or not isinstance(place.node, TaskNode):
+            return True
+        return self.tags.issuperset(place.node.tags)
 
     def workflow(self, graph_digest: str) -> Workflow | None:
         """The registered workflow of a graph."""
