@@ -1,0 +1,1 @@
+"""Examples that run from the checkout: `sayiir-es worker run examples.orders`."""

@@ -1,0 +1,69 @@
+"""Start and signal workflows without this library: a plain producer of JSON records.
+
+    python examples/produce_json.py localhost:9092 10
+
+It needs `pip install confluent-kafka` and a worker that runs `examples.orders`:
+
+    sayiir-es worker run examples.orders --backend kafka://localhost:9092/sayiir
+
+Any client in any language may do the same. librdkafka partitions keys by another hash
+than Java's clients do: a command on the wrong partition is forwarded once, so nothing
+has to be configured.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from confluent_kafka import KafkaError, Message, Producer
+
+TOPIC = "sayiir.commands"
+
+
+def on_delivery(error: KafkaError | None, record: Message) -> None:
+    """Say where the log keeps a command: `P@O` is the cause of its events."""
+    if error is not None:
+        sys.stderr.write(f"not delivered: {error}\n")
+        return
+    sys.stdout.write(f"command:{record.partition()}@{record.offset()}\n")
+
+
+def main(bootstrap: str, count: int) -> None:
+    """Start `count` orders, and approve each."""
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            # A command that was acknowledged must be there after any one broker died.
+            "acks": "all",
+            # A retry of this producer is no second command.
+            "enable.idempotence": True,
+        }
+    )
+    for number in range(count):
+        key = f"order-{number}"
+        start = {
+            "command": "StartWorkflow",
+            "instance_id": key,  # may be left out: then the record's key is the id
+            "workflow": "orders",
+            "input": {"item": "teapot", "amount": 5},
+        }
+        # A signal may come before its instance: it is buffered. Its id makes a second
+        # one of the same id known, whoever sends it.
+        approve = {
+            "command": "SendSignal",
+            "instance_id": key,
+            "signal": "approval",
+            "payload": {"ok": True},
+            "signal_id": f"mail-{number}",
+        }
+        for command in (start, approve):
+            producer.produce(
+                TOPIC, key=key, value=json.dumps(command), on_delivery=on_delivery
+            )
+        producer.poll(0)
+    producer.flush(30)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,300 @@
+"""The public functions as coroutines, for code that already runs an event loop.
+
+Theory of operation. A session belongs to the event loop that opened it, so there is one
+a backend object and loop, opened at first use and kept until `aclose`. A backend that a
+function is given as a URL lives for that call only: keep an object, or a
+`WorkflowClient`, where calls are many.
+
+    async with WorkflowClient("file:orders.db") as client:
+        await client.submit("orders", "order-7", {"amount": 5})
+        await client.wait("order-7", timeout="30s")
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Self
+from weakref import WeakKeyDictionary
+
+from sayiir_es.client import requests
+from sayiir_es.client.backends import Backend, as_backend
+from sayiir_es.client.session import Session
+from sayiir_es.client.workflow_status import WorkflowStatus, workflow_status
+from sayiir_es.core.duration import duration_ms
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import timedelta
+    from types import TracebackType
+
+    from sayiir_es.core.flow import Workflow
+
+__all__ = [
+    "WorkflowClient",
+    "aclose",
+    "cancel_workflow",
+    "pause_workflow",
+    "resume_workflow",
+    "run_durable_workflow",
+    "send_signal",
+    "unpause_workflow",
+]
+
+_sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Backend, Session]] = (
+    WeakKeyDictionary()
+)
+
+
+async def run_durable_workflow(
+    workflow: Workflow,
+    instance_id: str,
+    value: object,
+    backend: Backend | str | None = None,
+    conflict_policy: str | None = None,
+) -> WorkflowStatus:
+    """Start an instance and run it until it has ended or is parked.
+
+    Without a backend it runs in memory and is gone afterwards. A failed task does not
+    raise: the status says so.
+
+    Raises:
+        InstanceAlreadyExistsError: if it exists and the policy is `fail`.
+        WorkflowError: if the id or the definition does not do.
+        BackendError: if the log does not answer.
+    """
+    policy = requests.conflict_policy(conflict_policy)
+    async with _session("memory:" if backend is None else backend) as on:
+        return await requests.run_durable(on, workflow, instance_id, value, policy)
+
+
+async def resume_workflow(
+    workflow: Workflow, instance_id: str, backend: Backend | str
+) -> WorkflowStatus:
+    """Run an instance on until it has ended or is parked; safe at any time.
+
+    Raises:
+        BackendError: if there is no instance of that id.
+        WorkflowError: if it was started with another definition.
+    """
+    async with _session(backend) as session:
+        return await requests.resume(session, workflow, instance_id)
+
+
+async def cancel_workflow(
+    instance_id: str,
+    backend: Backend | str,
+    reason: str | None = None,
+    cancelled_by: str | None = None,
+) -> None:
+    """Cancel an instance.
+
+    Raises:
+        BackendError: if there is none, or it has completed or failed.
+    """
+    async with _session(backend) as session:
+        await requests.cancel(session, instance_id, reason, cancelled_by)
+
+
+async def pause_workflow(
+    instance_id: str,
+    backend: Backend | str,
+    reason: str | None = None,
+    paused_by: str | None = None,
+) -> None:
+    """Pause an instance.
+
+    Raises:
+        BackendError: if there is none, or it has ended.
+    """
+    async with _session(backend) as session:
+        await requests.pause(session, instance_id, reason, paused_by)
+
+
+async def unpause_workflow(instance_id: str, backend: Backend | str) -> None:
+    """Let a paused instance go on; `resume_workflow` then runs it.
+
+    Raises:
+        BackendError: if there is none, or it is not paused.
+    """
+    async with _session(backend) as session:
+        await requests.unpause(session, instance_id)
+
+
+async def send_signal(
+    instance_id: str, signal_name: str, payload: object, backend: Backend | str
+) -> None:
+    """Send a signal, buffered until a wait takes it; silent for an ended instance."""
+    async with _session(backend) as session:
+        await requests.send_signal(
+            session, instance_id, signal_name, payload, loud=False
+        )
+
+
+async def aclose(backend: Backend | None = None) -> None:
+    """Close this loop's session on a backend, or on all; the backends stay usable."""
+    kept = _sessions.get(asyncio.get_running_loop(), {})
+    for one in [backend] if backend is not None else list(kept):
+        session = kept.pop(one, None)
+        if session is not None:
+            await session.close()
+
+
+@asynccontextmanager
+async def _session(backend: Backend | str) -> AsyncIterator[Session]:
+    """This loop's session on a backend; one for the call where only a URL is given."""
+    used = as_backend(backend)
+    if isinstance(backend, Backend):
+        kept = _sessions.setdefault(asyncio.get_running_loop(), {})
+        if used not in kept:
+            kept[used] = Session(used)
+        yield kept[used]
+        return
+    session = Session(used)
+    try:
+        yield session
+    finally:
+        await session.close()
+        used.close()
+
+
+class WorkflowClient:
+    """A client of a backend, or of the backend that a URL names, on one event loop.
+
+    As `sayiir_es.WorkflowClient`, but its methods are coroutines. It has a session of
+    its own from the first call to `aclose`; an asynchronous context manager.
+    """
+
+    def __init__(
+        self, backend: Backend | str, *, conflict_policy: str | None = None
+    ) -> None:
+        self._backend = as_backend(backend)
+        self._made_backend = isinstance(backend, str)
+        self._policy = requests.conflict_policy(conflict_policy)
+        self._opened: Session | None = None
+
+    async def submit(
+        self, workflow: Workflow | str, instance_id: str, value: object = None
+    ) -> WorkflowStatus:
+        """Start an instance of a workflow, or of a published one by its name.
+
+        Returns when the log has acknowledged the owner's decision.
+
+        Raises:
+            InstanceAlreadyExistsError: if it exists and the policy is `fail`.
+            WorkflowError: if the id or the definition does not do.
+            BackendError: if no worker answered in 30 s.
+        """
+        return await requests.submit(
+            self._session, workflow, instance_id, value, self._policy
+        )
+
+    async def status(self, instance_id: str) -> WorkflowStatus:
+        """The status of an instance; reads its own writes.
+
+        Raises:
+            BackendError: if there is no instance of that id.
+        """
+        return workflow_status(await self._session.status(instance_id))
+
+    async def wait(
+        self,
+        instance_id: str,
+        timeout: float | str | timedelta | None = None,  # noqa: ASYNC109 - Sayiir's name
+    ) -> WorkflowStatus:
+        """Wait until an instance has ended; `timeout` in seconds, or as "30s".
+
+        Raises:
+            TimeoutError: if it did not end in time.
+            BackendError: if there is no instance of that id.
+        """
+        timeout_s = None if timeout is None else duration_ms(timeout) / 1000
+        return workflow_status(
+            await self._session.wait(instance_id, timeout_s=timeout_s)
+        )
+
+    async def send_signal(
+        self,
+        instance_id: str,
+        signal_name: str,
+        payload: object = None,
+        *,
+        signal_id: str | None = None,
+    ) -> None:
+        """Send a signal; `signal_id` makes it idempotent.
+
+        Raises:
+            BackendError: if the instance has ended.
+        """
+        await requests.send_signal(
+            self._session, instance_id, signal_name, payload, signal_id=signal_id
+        )
+
+    async def cancel(
+        self,
+        instance_id: str,
+        *,
+        reason: str | None = None,
+        cancelled_by: str | None = None,
+    ) -> None:
+        """Cancel an instance; it ends when nothing runs any more.
+
+        Raises:
+            BackendError: if there is none, or it has completed or failed.
+        """
+        await requests.cancel(self._session, instance_id, reason, cancelled_by)
+
+    async def pause(
+        self,
+        instance_id: str,
+        *,
+        reason: str | None = None,
+        paused_by: str | None = None,
+    ) -> None:
+        """Pause an instance; what runs may end first.
+
+        Raises:
+            BackendError: if there is none, or it has ended.
+        """
+        await requests.pause(self._session, instance_id, reason, paused_by)
+
+    async def unpause(self, instance_id: str) -> None:
+        """Let a paused instance go on.
+
+        Raises:
+            BackendError: if there is none, or it is not paused.
+        """
+        await requests.unpause(self._session, instance_id)
+
+    async def get_task_result(self, instance_id: str, task_id: str) -> object:
+        """The result of a task, or None where it has none (yet).
+
+        Raises:
+            BackendError: if there is no instance of that id.
+        """
+        return await requests.task_result(self._session, instance_id, task_id)
+
+    async def aclose(self) -> None:
+        """Close the session; the next call opens another."""
+        session, self._opened = self._opened, None
+        if session is not None:
+            await session.close()
+        if self._made_backend:
+            self._backend.close()
+
+    @property
+    def _session(self) -> Session:
+        if self._opened is None:
+            self._opened = Session(self._backend)
+        return self._opened
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,311 @@
+"""`sayiir-es instance`: start, look at and steer instances."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sayiir_es.cli.connection import (
+    DEFAULT_BACKEND,
+    BackendOption,
+    checked_id,
+    in_session,
+)
+from sayiir_es.cli.failures import FAILED, not_found, refusal
+from sayiir_es.cli.instance_history import history
+from sayiir_es.cli.instance_view import COLUMNS, instance_view, newest
+from sayiir_es.cli.output import (
+    Format,
+    OutputOption,
+    payload_value,
+    print_object,
+    print_rows,
+    say,
+    to_json,
+    write_line,
+)
+from sayiir_es.cli.store_reading import stored_status, stored_statuses
+from sayiir_es.cli.typed_json import read_json
+from sayiir_es.client.requests import new_command_id, start_command
+from sayiir_es.core.commands import (
+    CancelWorkflow,
+    Command,
+    ConflictPolicy,
+    PauseWorkflow,
+    SendSignal,
+    UnpauseWorkflow,
+)
+from sayiir_es.core.errors import NotFoundError, WorkflowError
+from sayiir_es.core.events import CommandAcknowledged, CommandRejected, Event
+from sayiir_es.core.status import ENDED, Status, StatusName, status_of
+from sayiir_es.wire.event_json import event_to_json
+from sayiir_es.wire.payload import encode_payload
+
+if TYPE_CHECKING:
+    from sayiir_es.client.session import Session
+
+LISTED = 50
+
+app = typer.Typer(
+    help="Start, look at and steer instances.",
+    epilog="Example: sayiir-es instance list",
+    no_args_is_help=True,
+)
+app.command(epilog="Example: sayiir-es instance history order-7")(history)
+
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The instance id.")]
+ReasonOption = Annotated[
+    str | None, typer.Option("--reason", help="Recorded in the event.")
+]
+StateDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state-dir",
+        metavar="DIR",
+        help="Answer from the stores that a projector or worker keeps there; asks no "
+        "log.",
+    ),
+]
+
+
+@app.command(
+    epilog="Example: sayiir-es instance start orders --id order-7 "
+    '--input \'{"item":"teapot","amount":5}\''
+)
+def start(  # noqa: PLR0913 (one parameter an option)
+    workflow: Annotated[
+        str, typer.Argument(metavar="NAME", help="A published workflow.")
+    ],
+    *,
+    instance_id: Annotated[
+        str | None, typer.Option("--id", help="Its id; made up when left out.")
+    ] = None,
+    value: Annotated[
+        str,
+        typer.Option(
+            "--input", metavar="JSON|@FILE", help="Its input; @- reads stdin."
+        ),
+    ] = "null",
+    policy: Annotated[
+        ConflictPolicy,
+        typer.Option("--conflict-policy", help="What an existing instance means."),
+    ] = "fail",
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until it has ended; a worker runs it.")
+    ] = False,
+    backend: BackendOption = DEFAULT_BACKEND,
+    output: OutputOption = Format.TABLE,
+) -> int:
+    """Start an instance of a workflow, by its name."""
+    chosen = instance_id
+    if chosen is None:
+        chosen = f"{workflow[:100]}-{secrets.token_hex(4)}"
+    command = start_command(
+        workflow, checked_id(chosen), read_json(value, "--input"), policy=policy
+    )
+
+    async def work(session: Session) -> Status:
+        await _answer(session, command)
+        if wait:
+            say(f"waiting for {chosen}", "dim")
+            return await session.wait(chosen)
+        return await session.status(chosen)
+
+    found = in_session(backend, work)
+    print_object(instance_view(found), output)
+    return FAILED if wait and found.status != "completed" else 0
+
+
+@app.command(
+    "list", epilog="Example: sayiir-es instance list --status completed -o jsonl"
+)
+def list_instances(
+    *,
+    status: Annotated[
+        StatusName | None, typer.Option("--status", help="Only those.")
+    ] = None,
+    workflow: Annotated[
+        str | None, typer.Option("--workflow", help="Only of that workflow.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help="The last started so many.")
+    ] = LISTED,
+    state_dir: StateDirOption = None,
+    backend: BackendOption = DEFAULT_BACKEND,
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """List instances, the last started first."""
+
+    async def work(session: Session) -> list[Status]:
+        found: list[Status] = []
+        async for store in session.stores():
+            for instance_id in store.instances():
+                one = status_of(store.rows(instance_id), instance_id, None)
+                if one is not None:
+                    found.append(one)
+        chosen = newest(found, status=status, workflow=workflow, limit=limit)
+        return [await session.status(one.instance_id) for one in chosen]
+
+    if state_dir is None:
+        chosen = in_session(backend, work)
+    else:
+        chosen = newest(
+            stored_statuses(state_dir), status=status, workflow=workflow, limit=limit
+        )
+    print_rows([instance_view(one) for one in chosen], COLUMNS, output)
+
+
+@app.command(epilog="Example: sayiir-es instance show order-7 -o json")
+def show(
+    instance_id: IdArgument,
+    *,
+    state_dir: StateDirOption = None,
+    backend: BackendOption = DEFAULT_BACKEND,
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """Show an instance: its status, and what it waits for."""
+    checked_id(instance_id)
+    if state_dir is None:
+        found = in_session(backend, lambda session: session.status_or_none(instance_id))
+    else:
+        found = stored_status(state_dir, instance_id)
+    if found is None:
+        raise not_found(instance_id)
+    print_object(instance_view(found), output)
+
+
+@app.command(epilog="Example: sayiir-es instance result order-7")
+def result(
+    instance_id: IdArgument,
+    *,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until it has ended.")
+    ] = False,
+    backend: BackendOption = DEFAULT_BACKEND,
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """Print the output of a completed instance, as JSON."""
+    checked_id(instance_id)
+
+    async def work(session: Session) -> Status:
+        found = await session.status_or_none(instance_id)
+        if found is None:
+            raise not_found(instance_id)
+        return await session.wait(instance_id) if wait else found
+
+    found = in_session(backend, work)
+    if found.status != "completed":
+        why = found.error or found.reason or f"it waits for {found.waiting_for}"
+        failure = WorkflowError if found.status in ENDED else NotFoundError
+        raise failure(
+            f"expected {instance_id!r} to have completed, but it is {found.status}: "
+            f"{why}"
+        )
+    value = payload_value(found.output or b"null")
+    write_line(to_json(value, indent=None if output is Format.JSONL else 2))
+
+
+@app.command(
+    epilog="Example: sayiir-es instance signal order-7 approval --payload "
+    "'{\"ok\":true}'"
+)
+def signal(
+    instance_id: IdArgument,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The signal's name.")],
+    *,
+    payload: Annotated[
+        str,
+        typer.Option("--payload", metavar="JSON|@FILE", help="What it carries."),
+    ] = "null",
+    signal_id: Annotated[
+        str | None,
+        typer.Option("--signal-id", help="Makes it idempotent: the second is known."),
+    ] = None,
+    backend: BackendOption = DEFAULT_BACKEND,
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """Send a signal; it is buffered until a wait takes it."""
+    command = SendSignal(
+        instance_id=checked_id(instance_id),
+        command_id=new_command_id(),
+        signal=checked_id(name),
+        payload=encode_payload(read_json(payload, "--payload")),
+        signal_id=signal_id,
+    )
+    _steer(command, backend, output)
+
+
+@app.command(epilog="Example: sayiir-es instance pause order-7 --reason audit")
+def pause(
+    instance_id: IdArgument,
+    *,
+    reason: ReasonOption = None,
+    backend: BackendOption = DEFAULT_BACKEND,
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """Begin nothing new in an instance; what runs may end first."""
+    command = PauseWorkflow(
+        instance_id=checked_id(instance_id), command_id=new_command_id(), reason=reason
+    )
+    _steer(command, backend, output)
+
+
+@app.command(epilog="Example: sayiir-es instance unpause order-7")
+def unpause(
+    instance_id: IdArgument,
+    *,
+    reason: ReasonOption = None,
+    backend: BackendOption = DEFAULT_BACKEND,
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """Let a paused instance go on."""
+    command = UnpauseWorkflow(
+        instance_id=checked_id(instance_id), command_id=new_command_id(), reason=reason
+    )
+    _steer(command, backend, output)
+
+
+@app.command(epilog="Example: sayiir-es instance cancel order-7 --reason withdrawn")
+def cancel(
+    instance_id: IdArgument,
+    *,
+    reason: ReasonOption = None,
+    backend: BackendOption = DEFAULT_BACKEND,
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """Cancel an instance; it ends when nothing runs any more."""
+    command = CancelWorkflow(
+        instance_id=checked_id(instance_id), command_id=new_command_id(), reason=reason
+    )
+    _steer(command, backend, output)
+
+
+def _steer(command: Command, backend: str, output: Format) -> None:
+    """Send a command and print the event that answers it."""
+    answer = in_session(backend, lambda session: _answer(session, command))
+    shown = event_to_json(answer)
+    if output is not Format.TABLE:
+        print_object(shown, output)
+        return
+    known = ""
+    if isinstance(answer.body, CommandAcknowledged):
+        known = f" {answer.body.code}"
+    write_line(f"{answer.kind}{known} sequence={answer.sequence}")
+
+
+async def _answer(session: Session, command: Command) -> Event:
+    """The owner's answer; on a local log this process owns it if nobody does.
+
+    Raises:
+        WorkflowError: what a refusal means.
+    """
+    await session.open()
+    await session.definitions.refresh()
+    async with session.owning():
+        answer = await session.ask(command)
+    if isinstance(answer.body, CommandRejected):
+        raise refusal(answer.body, command.instance_id)
+    return answer

@@ -1,0 +1,58 @@
+"""An instance as commands show it: the same object from the log and from a store."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+from sayiir_es.cli.output import payload_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sayiir_es.core.status import Status
+
+COLUMNS = ("instance_id", "workflow", "status", "waiting_for", "updated_at")
+"""What a table of instances shows."""
+
+
+def instance_view(found: Status) -> dict[str, object]:
+    """One flat object. Times are epoch milliseconds, as in events."""
+    return {
+        "instance_id": found.instance_id,
+        "workflow": found.workflow,
+        "status": found.status,
+        "waiting_for": found.waiting_for,
+        "output": None if found.output is None else payload_value(found.output),
+        "error": found.error,
+        "error_type": found.error_type,
+        "reason": found.reason,
+        "requested_by": found.requested_by,
+        "wake_at": found.wake_at,
+        "signal": found.signal,
+        "attempts": dict(found.attempts),
+        "attributes": dict(found.attributes),
+        "run": found.run,
+        "sequence": found.sequence,
+        "started_at": found.started_at,
+        "updated_at": found.updated_at,
+        "definition_hash": found.definition_hash,
+    }
+
+
+def newest(
+    found: Iterable[Status],
+    *,
+    status: str | None,
+    workflow: str | None,
+    limit: int,
+) -> list[Status]:
+    """The instances that were started last, of those asked for."""
+    wanted = (
+        one
+        for one in found
+        if status in (None, one.status) and workflow in (None, one.workflow)
+    )
+    return heapq.nlargest(
+        limit, wanted, key=lambda one: (one.started_at, one.instance_id)
+    )

@@ -1,0 +1,117 @@
+"""`sayiir-es projector run`: folds partitions into RocksDB, and owns nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path  # noqa: TC003 - typer reads it at run time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, open_backend
+from sayiir_es.cli.failures import FAILED
+from sayiir_es.cli.output import say
+from sayiir_es.cli.serving import first_of, stop_signal
+from sayiir_es.client.backends import KafkaBackend, store_identity
+from sayiir_es.core.errors import UsageError
+from sayiir_es.engine.projector import Projector
+from sayiir_es.engine.rocks_store import RocksStore
+from sayiir_es.engine.state_dir import StateSlot, default_state_dir
+
+if TYPE_CHECKING:
+    from sayiir_es.client.backends import Backend
+    from sayiir_es.engine.store import SnapshotStore
+
+app = typer.Typer(
+    help="Run standalone projectors.",
+    epilog="Example: sayiir-es projector run",
+    no_args_is_help=True,
+)
+
+_RANGE = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
+
+
+@app.callback()
+def group() -> None:
+    """Run standalone projectors."""
+
+
+@app.command(epilog="Example: sayiir-es projector run --partitions 0 --state-dir views")
+def run(
+    *,
+    partitions: Annotated[
+        str | None,
+        typer.Option("--partitions", metavar="0,2-3", help="Which; all when left out."),
+    ] = None,
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--state-dir",
+            metavar="DIR",
+            envvar="SAYIIR_STATE_DIR",
+            help="Where its stores go; the user's folder for state when left out.",
+        ),
+    ] = None,
+    backend: BackendOption = DEFAULT_BACKEND,
+) -> int:
+    """Fold events into RocksDB until SIGTERM; `instance show --state-dir` reads it."""
+    used = open_backend(backend)
+    app_name = used.app if isinstance(used, KafkaBackend) else "local"
+    slot = StateSlot.take(state_dir or default_state_dir() / "projector", app_name)
+    try:
+        return asyncio.run(_run(used, slot, partitions))
+    finally:
+        slot.close()
+        used.close()
+
+
+async def _run(backend: Backend, slot: StateSlot, partitions: str | None) -> int:
+    stop = stop_signal()
+    log = backend.open_log()
+    identity = await log.open(create=True)
+    chosen = chosen_partitions(partitions, identity.partitions)
+
+    async def open_store(partition: int) -> SnapshotStore:
+        return RocksStore.open(
+            slot.partition_path(partition), store_identity(identity, partition)
+        )
+
+    projector = Projector(log, open_store)
+    try:
+        projector.start(chosen)
+        say(f"projector folds partitions {chosen} of {backend.url} into {slot.path}")
+        telling = asyncio.create_task(_tell(projector))
+        await first_of(
+            asyncio.create_task(stop.wait()), asyncio.create_task(projector.ended())
+        )
+        telling.cancel()
+    finally:
+        await projector.stop()
+        await log.close()
+    return FAILED if projector.stopped else 0
+
+
+async def _tell(projector: Projector) -> None:
+    await projector.caught_up()
+    say("projector has caught up and follows", "bold green")
+
+
+def chosen_partitions(text: str | None, count: int) -> list[int]:
+    """The partitions that `0,2-3` means, of `count`; all for None.
+
+    Raises:
+        UsageError: if it means none, or one that the log does not have.
+    """
+    if text is None:
+        return list(range(count))
+    chosen: set[int] = set()
+    for part in text.split(","):
+        found = _RANGE.fullmatch(part.strip())
+        if found is None:
+            raise UsageError(f"expected partitions like 0,2-3, but {text!r}")
+        first = int(found[1])
+        chosen.update(range(first, int(found[2] or first) + 1))
+    if not chosen or max(chosen) >= count:
+        raise UsageError(f"expected partitions of 0 to {count - 1}, but {text!r}")
+    return sorted(chosen)

@@ -1,0 +1,57 @@
+"""Instances as the stores of a state directory know them, without asking a log.
+
+Several slots may hold a store of the same partition; what is folded furthest counts.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from sayiir_es.cli.output import moment, say
+from sayiir_es.core.status import Status, status_of
+from sayiir_es.engine.store_view import StoreView, stores_under
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def stored_statuses(state_dir: Path) -> Iterator[Status]:
+    """Every instance of the stores in a directory."""
+    with ExitStack() as stack:
+        for view in _furthest(state_dir, stack):
+            for instance_id, rows in view.instances():
+                found = status_of(rows, instance_id, None)
+                if found is not None:
+                    yield found
+
+
+def stored_status(state_dir: Path, instance_id: str) -> Status | None:
+    """An instance of the stores in a directory, or None."""
+    with ExitStack() as stack:
+        for view in _furthest(state_dir, stack):
+            found = status_of(view.rows(instance_id), instance_id, None)
+            if found is not None:
+                return found
+    return None
+
+
+def _furthest(state_dir: Path, stack: ExitStack) -> list[StoreView]:
+    """One view a partition of each log; says as of when on stderr."""
+    chosen: dict[tuple[str, int], StoreView] = {}
+    for path in stores_under(state_dir):
+        view = stack.enter_context(StoreView(path))
+        place = (view.identity.events_topic_id, view.identity.partition)
+        known = chosen.get(place)
+        if known is None or known.position.offset < view.position.offset:
+            chosen[place] = view
+    views = sorted(chosen.values(), key=lambda one: one.identity.partition)
+    for view in views:
+        if view.position.offset:
+            say(
+                f"partition {view.identity.partition} as of offset "
+                f"{view.position.offset}, {moment(view.position.at)}",
+                "dim",
+            )
+    return views

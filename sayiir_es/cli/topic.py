@@ -1,0 +1,105 @@
+"""`sayiir-es topic`: make the topics of an app, or check them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, open_backend
+from sayiir_es.cli.output import Format, OutputOption, print_rows, say
+from sayiir_es.client.backends import KafkaBackend
+from sayiir_es.core.errors import UnsafeLogError
+from sayiir_es.log.port import Topic
+
+if TYPE_CHECKING:
+    from sayiir_es.log.kafka.log import KafkaLog
+    from sayiir_es.log.port import LogIdentity
+
+app = typer.Typer(
+    help="Make and check the topics of an app.",
+    epilog="Example: sayiir-es topic check",
+    no_args_is_help=True,
+)
+
+_COLUMNS = ("topic", "partitions", "id")
+
+
+@app.command(
+    epilog="Example: sayiir-es topic create --partitions 8 "
+    "--backend kafka://localhost:9092/sayiir"
+)
+def create(
+    *,
+    partitions: Annotated[
+        int | None,
+        typer.Option("--partitions", min=1, help="Of commands and events; for ever."),
+    ] = None,
+    replication: Annotated[
+        int | None,
+        typer.Option("--replication", min=1, help="Copies; three, or all brokers."),
+    ] = None,
+    backend: BackendOption = DEFAULT_BACKEND,
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """Make the topics of an app, with settings that keep history."""
+    used = open_backend(backend)
+    if not isinstance(used, KafkaBackend):
+        say(f"nothing to do: {used.url} has no topics to make")
+        return
+    from sayiir_es.log.kafka.log import (  # noqa: PLC0415 (slow to import)
+        DEFAULT_PARTITIONS,
+        KafkaLog,
+    )
+
+    log = KafkaLog(
+        used.bootstrap_servers,
+        app=used.app,
+        partitions=partitions or DEFAULT_PARTITIONS,
+        replication=replication,
+    )
+    identity = asyncio.run(_open(log, create=True))
+    _print(log, identity, output)
+    if partitions not in (None, identity.partitions):
+        raise UnsafeLogError(
+            f"expected {partitions} partitions, but the app has {identity.partitions}; "
+            "the count can never be changed in place"
+        )
+
+
+@app.command(
+    epilog="Example: sayiir-es topic check --backend kafka://localhost:9092/sayiir"
+)
+def check(
+    *, backend: BackendOption = DEFAULT_BACKEND, output: OutputOption = Format.TABLE
+) -> None:
+    """Check that no setting of the topics could lose history."""
+    used = open_backend(backend)
+    if not isinstance(used, KafkaBackend):
+        say(f"nothing to do: {used.url} has no topics to check")
+        return
+    from sayiir_es.log.kafka.log import KafkaLog  # noqa: PLC0415 (slow to import)
+
+    log = KafkaLog(used.bootstrap_servers, app=used.app)
+    identity = asyncio.run(_open(log, create=False))
+    _print(log, identity, output)
+
+
+async def _open(log: KafkaLog, *, create: bool) -> LogIdentity:
+    try:
+        return await log.open(create=create)
+    finally:
+        await log.close()
+
+
+def _print(log: KafkaLog, identity: LogIdentity, output: Format) -> None:
+    rows = [
+        {
+            "topic": log.name(topic),
+            "partitions": (1 if topic is Topic.DEFINITIONS else identity.partitions),
+            "id": identity.topics[topic.value],
+        }
+        for topic in Topic
+    ]
+    print_rows(rows, _COLUMNS, output)

@@ -1,0 +1,36 @@
+"""JSON as typed on a command line: the text itself, `@FILE`, or `@-` for stdin."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from sayiir_es.core.errors import DecodeError, UsageError
+from sayiir_es.core.limits import DEFAULT_LIMITS
+from sayiir_es.wire.payload import decode_payload
+
+
+def read_json(text: str, option: str) -> object:
+    """The value that an option names.
+
+    Raises:
+        UsageError: if it is no JSON, too large, or the file cannot be read.
+    """
+    try:
+        if text == "@-":
+            data = sys.stdin.buffer.read()
+        elif text.startswith("@"):
+            data = Path(text[1:]).read_bytes()
+        else:
+            data = text.encode("utf-8", "surrogateescape")
+        value = decode_payload(data)
+    except OSError as error:
+        raise UsageError(f"expected a file for {option}, but {error}") from error
+    except DecodeError as error:
+        raise UsageError(f"for {option}: {error}") from error
+    if len(data) > DEFAULT_LIMITS.payload_bytes:
+        raise UsageError(
+            f"expected at most {DEFAULT_LIMITS.payload_bytes} bytes for {option}, but "
+            f"{len(data)}"
+        )
+    return value

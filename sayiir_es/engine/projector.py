@@ -1,0 +1,150 @@
+"""A standalone projector: folds partitions into stores, and owns nothing.
+
+Theory of operation. It reads events like any consumer and folds by the claim rule, so
+it may run beside any number of owners and other projectors. Stores are written behind
+the log in groups; a group is made durable once a second, so that whoever reads the
+files sees it. A partition that cannot be folded stops, with an error that names why;
+the others go on. A log that does not answer is asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from sayiir_es.core.errors import (
+    HistoryError,
+    LogUnavailableError,
+    OffsetGoneError,
+    StoreError,
+)
+from sayiir_es.engine.fold import Fold
+from sayiir_es.log.port import Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.log.port import Log, Reader
+
+logger = structlog.get_logger()
+
+FLUSH_S = 1.0
+"""How often what was folded is made durable: how old what others read may be."""
+
+WRITE_EVERY_CHUNKS = 8
+"""Chunks folded before their rows are written, so that batches stay small."""
+
+BACKOFF_FIRST_S = 0.1
+BACKOFF_MOST_S = 5.0
+
+
+class StoreOpener(Protocol):
+    """Opens the projector's store of a partition."""
+
+    async def __call__(self, partition: int) -> SnapshotStore:
+        """Open it; a store that cannot be used gives way to an empty one."""
+        ...
+
+
+class Projector:
+    """Folds the given partitions of a log until it is stopped."""
+
+    def __init__(self, log: Log, open_store: StoreOpener) -> None:
+        self.stopped: dict[int, str] = {}
+        """Partitions that cannot go on here, with the reason."""
+        self._log = log
+        self._open_store = open_store
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._caught_up: dict[int, asyncio.Event] = {}
+
+    def start(self, partitions: Iterable[int]) -> None:
+        """Begin to follow partitions."""
+        for partition in partitions:
+            self._caught_up[partition] = asyncio.Event()
+            self._tasks[partition] = asyncio.create_task(
+                self._supervise(partition), name=f"projector-{partition}"
+            )
+
+    async def caught_up(self) -> None:
+        """Wait until each partition was folded to where it ended at its start.
+
+        A partition that stopped counts too: see `stopped`.
+        """
+        for event in self._caught_up.values():
+            await event.wait()
+
+    async def ended(self) -> None:
+        """Wait until every partition has stopped by an error."""
+        await asyncio.gather(*self._tasks.values())
+
+    async def stop(self) -> None:
+        """Write what is folded and give back stores and readers."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        self._tasks.clear()
+
+    async def _supervise(self, partition: int) -> None:
+        try:
+            store = await self._open_store(partition)
+            try:
+                await self._follow(partition, store)
+            finally:
+                await store.close()
+        except (HistoryError, OffsetGoneError, StoreError) as error:
+            self.stopped[partition] = str(error)
+            logger.error(  # noqa: TRY400 (the message says where; a stack would not)
+                "partition.stopped",
+                partition=partition,
+                error_code=error.code,
+                reason=str(error),
+            )
+        finally:
+            self._caught_up[partition].set()
+
+    async def _follow(self, partition: int, store: SnapshotStore) -> None:
+        """Fold for ever; open the reader again where the log went away."""
+        backoff_s = BACKOFF_FIRST_S
+        while True:
+            try:
+                reader = await self._log.reader(
+                    Topic.EVENTS, partition, store.position.offset
+                )
+                try:
+                    await self._fold(partition, store, reader)
+                finally:
+                    await reader.close()
+            except LogUnavailableError as error:
+                logger.warning(
+                    "projector.log_unavailable",
+                    partition=partition,
+                    error_code=error.code,
+                    reason=str(error),
+                )
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(backoff_s * 2, BACKOFF_MOST_S)
+
+    async def _fold(self, partition: int, store: SnapshotStore, reader: Reader) -> None:
+        fold = Fold(store, partition)
+        end = await self._log.end_offset(Topic.EVENTS, partition)
+        now_s = asyncio.get_running_loop().time
+        flushed_s, flushed, chunks = now_s(), store.position.offset, 0
+        while True:
+            if store.position.offset >= end:
+                if not self._caught_up[partition].is_set():
+                    await store.flush(durable=True)
+                    flushed = store.position.offset
+                self._caught_up[partition].set()
+            chunk = await reader.read(max_wait_s=FLUSH_S)
+            if chunk is not None:
+                fold.apply(chunk)
+                chunks += 1
+            if chunks % WRITE_EVERY_CHUNKS == 0:
+                await store.flush()
+            due = now_s() - flushed_s >= FLUSH_S
+            if due and store.position.offset != flushed:
+                await store.flush(durable=True)
+                flushed_s, flushed = now_s(), store.position.offset

@@ -1,0 +1,122 @@
+"""The stores of a state directory, read as they stand on disk while others write them.
+
+Theory of operation. RocksDB gives one process the right to write; others may read what
+it has brought to files. A reader sees the store as of its last durable flush, whole:
+the position stands in the same batch as the rows that it describes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from rocksdict import AccessType, Options, Rdict, ReadOptions
+
+from sayiir_es.core.errors import StoreError
+from sayiir_es.core.rows import DictRows
+from sayiir_es.engine import store_keys
+from sayiir_es.engine.row_codec import decode_position, decode_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from sayiir_es.core.position import Position
+    from sayiir_es.engine.store import StoreIdentity
+
+_MARK = "CURRENT"
+"""A file that every RocksDB has."""
+
+
+class StoreView:
+    """One partition's store, opened to be read; a context manager."""
+
+    identity: StoreIdentity
+    position: Position
+
+    def __init__(self, path: Path) -> None:
+        """Open it.
+
+        Raises:
+            StoreError: if it is no store of this build.
+        """
+        self._path = path
+        try:
+            self._rdict = Rdict(
+                str(path), Options(raw_mode=True), access_type=AccessType.read_only()
+            )
+            stamp = self._rdict.get(store_keys.POSITION)
+        except Exception as error:
+            # Nothing narrower exists: everything RocksDB says is a plain `Exception`.
+            if type(error) is not Exception:
+                raise
+            raise StoreError(
+                f"expected a readable store at {str(path)!r}, but {error}"
+            ) from error
+        self.identity, self.position = decode_position(stamp or b"")
+
+    def rows(self, instance_id: str) -> DictRows:
+        """The rows of an instance; empty where it has left no trace."""
+        start = store_keys.ROW + store_keys.of_instance(instance_id)
+        found = DictRows()
+        for key, data in self._items(start):
+            found.rows[key[len(start) :].decode()] = decode_row(data)
+        return found
+
+    def instances(self) -> Iterator[tuple[str, DictRows]]:
+        """Every instance with its rows, in the order of ids."""
+        last, rows = "", DictRows()
+        for key, data in self._items(store_keys.ROW):
+            instance_id, row_key = store_keys.split(key)
+            if instance_id != last and rows.rows:
+                yield last, rows
+                rows = DictRows()
+            last = instance_id
+            rows.rows[row_key] = decode_row(data)
+        if rows.rows:
+            yield last, rows
+
+    def _items(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        options = ReadOptions()
+        options.set_iterate_upper_bound(store_keys.upper_bound(start))
+        cursor = self._rdict.iter(options)
+        cursor.seek(start)
+        while cursor.valid():
+            yield cursor.key(), cursor.value()
+            cursor.next()
+        cursor.status()
+
+    def close(self) -> None:
+        """Give back files."""
+        self._rdict.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def stores_under(state_dir: Path) -> list[Path]:
+    """Where stores stand in a state directory: of every app, slot and partition.
+
+    Raises:
+        StoreError: if there is none.
+    """
+    found = sorted(
+        mark.parent
+        for pattern in ("*", "*/*", "*/*/*")
+        for mark in state_dir.glob(f"{pattern}/{_MARK}")
+        if mark.parent.name.isdecimal()
+    )
+    if not found:
+        raise StoreError(
+            f"expected stores in {str(state_dir)!r}, but there is none; "
+            "`sayiir-es projector run` makes them"
+        )
+    return found
