@@ -1,10 +1,6 @@
 # A worker: the package with the versions of the lock, and the examples.
 # docker build -t sayiir-es . && docker run sayiir-es worker run examples.orders
-FROM python:3.11-slim
-
-ENV PYTHONUNBUFFERED=1 \
-    PYTHONPATH=/app \
-    SAYIIR_STATE_DIR=/var/lib/sayiir-es
+FROM python:3.11-slim AS build
 
 WORKDIR /app
 RUN pip install --no-cache-dir 'uv>=0.9'
@@ -16,6 +12,16 @@ RUN uv sync --frozen --no-cache --no-dev --no-install-project
 COPY schemas schemas
 COPY sayiir_es sayiir_es
 RUN uv sync --frozen --no-cache --no-dev --no-editable
+
+FROM python:3.11-slim
+
+# Modules named on the command line are found here; the package is the installed one.
+ENV PYTHONPATH=/app \
+    PYTHONUNBUFFERED=1 \
+    SAYIIR_STATE_DIR=/var/lib/sayiir-es
+
+WORKDIR /app
+COPY --from=build /app/.venv .venv
 COPY examples examples
 
 # A new named volume takes the owner of the folder that it covers.

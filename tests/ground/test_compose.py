@@ -82,7 +82,7 @@ def test_the_dockerfile_copies_what_is_there_and_may_be_sent() -> None:
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     sources = [
         source
-        for line in re.findall(r"^COPY (.+)$", text, re.MULTILINE)
+        for line in re.findall(r"^COPY (?!--)(.+)$", text, re.MULTILINE)
         for source in line.split()[:-1]
     ]
     sent = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
