@@ -1,0 +1,49 @@
+"""What a loop's body returns: go on with a value, or be done with one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+
+class OnMax(Enum):
+    """What happens when a loop has run its last iteration without being done."""
+
+    FAIL = "fail"
+    EXIT_WITH_LAST = "exit_with_last"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class LoopResult:
+    """Made by `LoopResult.again(value)` and `LoopResult.done(value)`."""
+
+    tag: Literal["again", "done"]
+    value: object
+
+    @classmethod
+    def again(cls, value: object) -> LoopResult:
+        """Run the body once more, with `value` as its input."""
+        return cls(tag="again", value=value)
+
+    @classmethod
+    def done(cls, value: object) -> LoopResult:
+        """Leave the loop with `value` as its result."""
+        return cls(tag="done", value=value)
+
+    @property
+    def is_again(self) -> bool:
+        """Whether the body runs once more."""
+        return self.tag == "again"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the loop ends."""
+        return self.tag == "done"
+
+    def to_dict(self) -> dict[str, object]:
+        """The envelope `{"_loop": tag, "value": value}`."""
+        return {"_loop": self.tag, "value": self.value}
+
+    def __repr__(self) -> str:
+        return f"LoopResult.{self.tag}({self.value!r})"
