@@ -147,10 +147,15 @@ class WorkerEngine:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
-        await self._membership.leave()
+        exclusive = self._membership.exclusive
+        if not exclusive:
+            await self._membership.leave()
+        serve_on = drain and not exclusive
         await asyncio.gather(
-            *(self._hand_over(partition, drain=drain) for partition in self._tasks)
+            *(self._hand_over(partition, drain=serve_on) for partition in self._tasks)
         )
+        if exclusive:
+            await self._membership.leave()
         await self._executor.close()
         if self._settings.announced:
             with contextlib.suppress(LogError):
@@ -163,7 +168,9 @@ class WorkerEngine:
         for owner in self.owners.values():
             owner.drain()
         end = self._clock.monotonic_s() + self._settings.drain_s
-        while self._executor.running() and self._clock.monotonic_s() < end:
+        while (  # noqa: ASYNC110 (jobs end by themselves, and nothing tells)
+            self._executor.running() and self._clock.monotonic_s() < end
+        ):
             await asyncio.sleep(LEAVE_LOOK_S)
 
     # --- membership -------------------------------------------------------------------

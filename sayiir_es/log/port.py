@@ -193,7 +193,14 @@ class Assignment:
 
 
 class Membership(Protocol):
-    """Who may try to own what (liveness only: the claim decides)."""
+    """Who may try to own what (liveness only: the claim decides).
+
+    `exclusive` says that nobody else can even try while this process is a member: then
+    it lets go of its partitions before it leaves. Where it is false it leaves first,
+    and serves on until the next owner's claim.
+    """
+
+    exclusive: bool
 
     async def join(self) -> None:
         """Ask to be given partitions."""

@@ -44,6 +44,8 @@ class Lock(Protocol):
 class SoloMembership:
     """One worker as the owner of all; see `log.port.Membership`."""
 
+    exclusive = True
+
     def __init__(
         self, lock: Lock, acquire: Callable[[], Awaitable[None]], *, partitions: int
     ) -> None:

@@ -47,6 +47,8 @@ _POLL_S_MAX = 0.25
 class KafkaMembership:
     """This process as a member of the app's group; see `log.port.Membership`."""
 
+    exclusive = False
+
     def __init__(self, log: KafkaLog) -> None:
         """Join nothing yet; `log` is open and gives names, count and settings."""
         self._log = log

@@ -1,0 +1,302 @@
+"""Runs attempts in this process: async tasks on the loop, sync ones on threads.
+
+Theory of operation. Everything that can go wrong with an attempt goes wrong in here and
+becomes its outcome: an input that does not decode, an exception, a result that does not
+encode or is too large. Each started job delivers exactly once, unless it was abandoned.
+A deadline is the owner's to judge; it abandons the attempt, and what a sync one still
+returns is delivered late, to be rejected by the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import json
+from typing import TYPE_CHECKING
+
+import structlog
+
+from sayiir_es.core.errors import DecodeError, EncodeError
+from sayiir_es.core.limits import DEFAULT_LIMITS, Limits, clip
+from sayiir_es.core.outcomes import Outcome
+from sayiir_es.engine.slots import Slots
+from sayiir_es.engine.task_context import CONTEXT, TaskExecutionContext
+from sayiir_es.engine.task_threads import Call, TaskThreads
+from sayiir_es.wire.payload import decode_payload, encode_payload
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sayiir_es.engine.clock import Clock
+    from sayiir_es.engine.execution import Job
+
+logger = structlog.get_logger()
+
+Token = tuple[str, int, str, int]
+
+AGING_INTERVAL_MS = 300_000
+"""How long an attempt waits to gain one step of priority."""
+
+
+class _Running:
+    """A job with its slot, and how to reach what runs it."""
+
+    __slots__ = ("abandoned", "call", "cancels", "context", "job", "quiet", "task")
+
+    def __init__(self, job: Job, context: TaskExecutionContext) -> None:
+        self.job = job
+        self.context = context
+        self.task: asyncio.Task[None] | None = None
+        self.call: Call | None = None
+        self.cancels = False
+        self.abandoned = False
+        self.quiet = False
+
+
+class LocalExecutor:
+    """The executor of a worker's own process; see `execution.Executor`.
+
+    With `propagate_interrupts`, a `KeyboardInterrupt` or `SystemExit` of a task is kept
+    in `interrupted` for the caller, and the attempt is withdrawn.
+    """
+
+    def __init__(
+        self,
+        max_concurrent_tasks: int,
+        *,
+        clock: Clock,
+        worker_id: str,
+        limits: Limits = DEFAULT_LIMITS,
+        aging_interval_ms: int = AGING_INTERVAL_MS,
+        propagate_interrupts: bool = False,
+    ) -> None:
+        self.interrupted: BaseException | None = None
+        self._clock = clock
+        self._worker_id = worker_id
+        self._limits = limits
+        self._propagate = propagate_interrupts
+        self._slots = Slots(max_concurrent_tasks, aging_interval_ms=aging_interval_ms)
+        self._running: dict[Token, _Running] = {}
+        self._threads: TaskThreads | None = None
+        self._closed = False
+
+    # --- the port ---------------------------------------------------------------------
+
+    def reserve(self) -> bool:
+        """Take a slot for a job at once, if one is free and nothing queues."""
+        return self._slots.reserve()
+
+    def release(self) -> None:
+        """Give back a reserved slot whose job will not start."""
+        self._slots.release()
+        self._grant()
+
+    def enqueue(self, job: Job) -> None:
+        """Queue for a slot; `job.granted` follows, the slot then being reserved."""
+        self._slots.enqueue(job)
+        asyncio.get_running_loop().call_soon(self._grant)
+
+    def start(self, job: Job) -> None:
+        """Run a job in the slot that was reserved for it."""
+        metadata = job.workflow_metadata
+        context = TaskExecutionContext(
+            workflow_id=job.workflow,
+            instance_id=job.instance_id,
+            task_id=job.node.id,
+            metadata=job.node,
+            workflow_metadata=None if metadata is None else json.loads(metadata),
+            attempt=job.attempt,
+            deadline_at=job.deadline_at_ms,
+            idempotency_key=f"{job.instance_id}/{job.run}/{job.path}",
+        )
+        running = self._running[job.token] = _Running(job, context)
+        own = contextvars.Context()
+        own.run(CONTEXT.set, context)
+        if inspect.iscoroutinefunction(job.function):
+            running.task = asyncio.get_running_loop().create_task(
+                self._run_async(running), context=own
+            )
+            return
+        if self._threads is None:
+            self._threads = TaskThreads(asyncio.get_running_loop())
+
+        def call() -> object:
+            return job.function(decode_payload(job.input))
+
+        running.call = Call(call, own, lambda ended: self._sync_ended(running, ended))
+        self._threads.submit(running.call)
+
+    def withdraw(self, job: Job) -> bool:
+        """Take a queued job back; True if it had no slot yet and now never gets one."""
+        return self._slots.withdraw(job)
+
+    def request_cancel(self, job: Job, grace_s: float) -> None:
+        """Tell a running job; async ones end after the grace, and are withdrawn."""
+        running = self._running.get(job.token)
+        if running is None or running.context.cancelled:
+            return
+        running.context.cancelled = True
+        if running.task is not None:
+            asyncio.get_running_loop().call_later(grace_s, self._cancel, running)
+
+    def abandon(self, job: Job, *, deliver: bool) -> None:
+        """Stop caring: async ones are cancelled, a sync one's thread is replaced."""
+        running = self._running.pop(job.token, None)
+        if running is None:
+            return
+        running.abandoned = True
+        running.quiet = not deliver
+        if running.task is not None:
+            running.quiet = True
+            running.task.cancel()
+        elif running.call is not None and self._threads is not None:
+            self._threads.abandon(running.call)
+            logger.warning(
+                "executor.thread_abandoned",
+                task_id=job.node.id,
+                instance_id=job.instance_id,
+                attempt=job.attempt,
+                abandoned=self._threads.abandoned,
+            )
+        self.release()
+
+    def running(self) -> Mapping[Token, Job]:
+        """The jobs that hold a slot now, by token."""
+        return {token: found.job for token, found in self._running.items()}
+
+    async def close(self) -> None:
+        """Cancel what runs and end the threads that are idle; waits for nobody."""
+        self._closed = True
+        for running in list(self._running.values()):
+            self.abandon(running.job, deliver=False)
+        if self._threads is not None:
+            self._threads.close()
+
+    # --- inside -----------------------------------------------------------------------
+
+    def _grant(self) -> None:
+        while not self._closed:
+            job = self._slots.grant()
+            if job is None:
+                return
+            job.granted(job)
+
+    def _cancel(self, running: _Running) -> None:
+        if running.task is not None and not running.task.done():
+            running.cancels = True
+            running.task.cancel()
+
+    async def _run_async(self, running: _Running) -> None:
+        job = running.job
+        result: object = None
+        failed: BaseException | None = None
+        try:
+            awaited = job.function(decode_payload(job.input))
+            result = await awaited if inspect.isawaitable(awaited) else awaited
+        except BaseException as error:  # noqa: BLE001 (becomes the attempt's outcome)
+            failed = error
+        self._end(running, result, failed)
+
+    def _sync_ended(self, running: _Running, call: Call) -> None:
+        if call.error is None and inspect.isawaitable(call.result):
+            # A sync function that returns an awaitable: it is awaited on the loop.
+            awaited = call.result
+            running.call = None
+
+            async def finish() -> None:
+                result: object = None
+                failed: BaseException | None = None
+                try:
+                    result = await awaited
+                except BaseException as error:  # noqa: BLE001 (as above)
+                    failed = error
+                self._end(running, result, failed)
+
+            running.task = asyncio.get_running_loop().create_task(
+                finish(), context=call.context
+            )
+            return
+        self._end(running, call.result, call.error)
+
+    def _end(
+        self, running: _Running, result: object, failed: BaseException | None
+    ) -> None:
+        job = running.job
+        if not running.abandoned:
+            self._running.pop(job.token, None)
+            self._slots.release()
+        if not running.quiet and not self._closed:
+            job.deliver(job, self._outcome(running, result, failed))
+        if not running.abandoned:
+            self._grant()
+
+    def _outcome(
+        self, running: _Running, result: object, failed: BaseException | None
+    ) -> Outcome:
+        if failed is None:
+            return self._completed(running.job, result)
+        if isinstance(failed, asyncio.CancelledError) and running.cancels:
+            return self._withdrawn(running.job)
+        if self._propagate and isinstance(failed, KeyboardInterrupt | SystemExit):
+            self.interrupted = failed
+            return self._withdrawn(running.job)
+        if isinstance(failed, DecodeError):
+            return self._failed(running.job, "decode", str(failed), retriable=False)
+        return self._failed(running.job, type(failed).__name__, said(failed))
+
+    def _completed(self, job: Job, result: object) -> Outcome:
+        try:
+            output = encode_payload(result)
+        except EncodeError as error:
+            return self._failed(job, "encode", str(error), retriable=False)
+        if len(output) > self._limits.payload_bytes:
+            text = (
+                f"expected an output of at most {self._limits.payload_bytes} bytes, "
+                f"but {len(output)} bytes"
+            )
+            return self._failed(job, "too_large", text, retriable=False)
+        return Outcome(
+            instance_id=job.instance_id,
+            run=job.run,
+            path=job.path,
+            attempt=job.attempt,
+            result="completed",
+            output=output,
+            worker=self._worker_id,
+        )
+
+    def _withdrawn(self, job: Job) -> Outcome:
+        return Outcome(
+            instance_id=job.instance_id,
+            run=job.run,
+            path=job.path,
+            attempt=job.attempt,
+            result="withdrawn",
+            worker=self._worker_id,
+        )
+
+    def _failed(
+        self, job: Job, error_type: str, error: str, *, retriable: bool = True
+    ) -> Outcome:
+        return Outcome(
+            instance_id=job.instance_id,
+            run=job.run,
+            path=job.path,
+            attempt=job.attempt,
+            result="failed",
+            error_type=error_type,
+            error=clip(error, self._limits.error_bytes),
+            retriable=retriable,
+            worker=self._worker_id,
+        )
+
+
+def said(error: BaseException) -> str:
+    """`ExcType: message`, also where the message cannot be made."""
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except Exception as broken:  # noqa: BLE001 (a user's __str__ may do anything)
+        text = f"its message could not be made: {type(broken).__name__}"
+    return f"{name}: {text}" if text else name

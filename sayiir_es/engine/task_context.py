@@ -1,0 +1,50 @@
+"""`get_task_context`: what a running task may know about itself."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sayiir_es.core.graph import TaskNode
+
+
+@dataclass(slots=True, kw_only=True)
+class TaskExecutionContext:
+    """Of one attempt.
+
+    Attributes:
+        workflow_id: The workflow's name.
+        instance_id: The instance.
+        task_id: The task's id.
+        metadata: The task's options as the graph holds them.
+        workflow_metadata: The mapping given to `Flow(metadata=…)`, or None.
+        attempt: Starts at 1.
+        deadline_at: When the attempt is timed out, in epoch milliseconds, or None.
+        idempotency_key: The same for all attempts of this execution: hand it to other
+            systems, so that a repeated effect is recognised.
+        cancelled: Whether the workflow was asked to be cancelled meanwhile.
+    """
+
+    workflow_id: str
+    instance_id: str
+    task_id: str
+    metadata: TaskNode
+    workflow_metadata: Mapping[str, object] | None
+    attempt: int
+    deadline_at: int | None
+    idempotency_key: str
+    cancelled: bool = field(default=False)
+
+
+CONTEXT: ContextVar[TaskExecutionContext | None] = ContextVar(
+    "sayiir_task_context", default=None
+)
+
+
+def get_task_context() -> TaskExecutionContext | None:
+    """The context of the attempt that calls this; None outside of one."""
+    return CONTEXT.get()
