@@ -48,6 +48,8 @@ CLAIMS: Final = "claims"
 """How many claims one owner made within a minute."""
 SETTING: Final = "setting"
 """A sentence that says what to set on the broker."""
+ABANDONED: Final = "abandoned"
+"""How many threads still run the code of attempts that were timed out."""
 TAKEN_OVER: Final = "taken_over"
 """Whether the claim displaced another process's."""
 
@@ -55,7 +57,7 @@ KEYS: Final = frozenset(
     {
         *(INSTANCE_ID, WORKFLOW, TASK_ID, ATTEMPT, TOPIC, PARTITION, OFFSET),
         *(DURATION_MS, ERROR_CODE, REASON),
-        *(APP, WORKER, CLAIMS, SETTING, TAKEN_OVER),
+        *(APP, WORKER, CLAIMS, SETTING, TAKEN_OVER, ABANDONED),
     }
 )
 """Every key under which a log line of ours may carry data."""
@@ -93,6 +95,12 @@ def _to_json(
 ) -> str:
     text = json.dumps(line, default=default)
     return text.replace("\x7f", "\\u007f")  # the one that JSON leaves as it is
+
+
+def configure_logging_if_nobody_did() -> None:
+    """As a library: warnings and worse to stderr, unless the program chose already."""
+    if not structlog.is_configured():
+        configure_logging(level="warning")
 
 
 def configure_logging(

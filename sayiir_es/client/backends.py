@@ -192,12 +192,12 @@ class KafkaBackend(Backend):
         """A log on the cluster."""
         from sayiir_es.log.kafka.log import KafkaLog  # noqa: PLC0415 (slow to import)
 
-        return KafkaLog(
+        return KafkaLog.for_backend(
             self.bootstrap_servers,
             app=self.app,
             session_timeout_ms=self._session_timeout_ms,
             heartbeat_interval_ms=self._heartbeat_interval_ms,
-            **self._client,
+            client=self._client,
         )
 
     def membership(self, log: Log) -> Membership:

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, TypeVar
 
 from sayiir_es.core.errors import BackendError
+from sayiir_es.telemetry import configure_logging_if_nobody_did
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -21,6 +22,7 @@ class LoopThread:
     """
 
     def __init__(self, name: str) -> None:
+        configure_logging_if_nobody_did()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()

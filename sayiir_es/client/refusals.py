@@ -16,14 +16,19 @@ if TYPE_CHECKING:
     from sayiir_es.core.events import CommandRejected
 
 
-def raise_refusal(refused: CommandRejected, instance_id: str) -> NoReturn:
+def raise_refusal(
+    refused: CommandRejected, instance_id: str, status: str | None
+) -> NoReturn:
     """Raise what Sayiir raises for the same situation.
+
+    `status` is the instance's status behind the refusal, for the text.
 
     Raises:
         InstanceAlreadyExistsError: for `already_exists`.
         WorkflowError: for `definition_mismatch` and `bad_request`.
         BackendError: for the rest; its text names the state or the id.
     """
+    state = "".join(part.capitalize() for part in (status or "unknown").split("_"))
     match refused.code:
         case "already_exists":
             raise InstanceAlreadyExistsError(
@@ -35,14 +40,17 @@ def raise_refusal(refused: CommandRejected, instance_id: str) -> NoReturn:
             raise WorkflowError(refused.message)
         case "not_found":
             raise BackendError(f"Snapshot not found: {instance_id}")
-        case "terminal" | "not_paused":
-            verb = {
-                "CancelWorkflow": "cancel",
-                "SendSignal": "signal",
-            }.get(refused.command, "pause")
+        case "not_paused":
             raise CommandRefusedError(
-                f"Cannot {verb} workflow in state: {refused.message}",
+                "Cannot pause workflow in state: Workflow is not paused (current "
+                f'state: "{state}")',
                 rejection=refused.code,
+            )
+        case "terminal":
+            verbs = {"CancelWorkflow": "cancel", "PauseWorkflow": "pause"}
+            verb = verbs.get(refused.command, "signal")
+            raise CommandRefusedError(
+                f"Cannot {verb} workflow in state: {state}", rejection=refused.code
             )
         case _:
             raise CommandRefusedError(refused.message, rejection=refused.code)

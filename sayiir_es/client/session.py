@@ -97,7 +97,12 @@ class Session:
         """
         event = await self.ask(command)
         if isinstance(event.body, CommandRejected):
-            raise_refusal(event.body, command.instance_id)
+            found = None
+            if command.instance_id and event.body.code in ("terminal", "not_paused"):
+                found = await self.status_or_none(command.instance_id)
+            raise_refusal(
+                event.body, command.instance_id, found.status if found else None
+            )
         return event
 
     async def ask(self, command: Command) -> Event:

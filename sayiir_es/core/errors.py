@@ -202,8 +202,10 @@ class DecodeError(WorkflowError):
     code: ClassVar[str] = "decode"
 
 
-class EncodeError(WorkflowError):
+class EncodeError(WorkflowError, TypeError):
     """A value cannot be written as a payload; the message names its type.
+
+    Also a `TypeError`, as `json.dumps` raises.
 
     Operator action: return JSON-able values from tasks.
     """

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 class Task(Protocol):
     """What a task does with its input on an attempt: output, or an error text."""
 
-    def __call__(self, data: bytes, attempt: int) -> bytes | str: ...
+    def __call__(self, data: bytes, attempt: int) -> bytes | str:
+        """Run it."""
+        ...
 
 
 @dataclass
@@ -46,6 +48,7 @@ class Known:
     graph: Graph
 
     def by_name(self, workflow: str, definition_hash: str | None) -> Graph | None:
+        """The graph, if it is meant."""
         if workflow != self.graph.name:
             return None
         if definition_hash not in (None, self.graph.definition_hash):
@@ -53,6 +56,7 @@ class Known:
         return self.graph
 
     def by_digest(self, graph_digest: str) -> Graph | None:
+        """The graph, if it is meant."""
         return self.graph if graph_digest == self.graph.digest else None
 
 

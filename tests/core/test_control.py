@@ -229,7 +229,7 @@ def test_a_paused_instance_is_cancelled_at_once() -> None:
     game.start()
     game.command(PAUSE)
     game.decide(withdrawn("a"))
-    assert game.header.phase == "paused"
+    assert game.kinds()[-1] == "WorkflowPaused"
     game.command(CANCEL)
     assert game.header.phase == "cancelled"
     assert game.kinds()[-1] == "WorkflowCancelled"

@@ -8,6 +8,7 @@ from sayiir_es.core.definition import Graph
 from sayiir_es.core.events import (
     CommandAcknowledged,
     CommandRejected,
+    Event,
     PositionUpdated,
     WorkflowStarted,
 )
@@ -21,8 +22,8 @@ def play(*chain: TaskNode) -> Play:
     return Play(Graph(name="w", chain=chain or CHAIN))
 
 
-def code(events: list[object]) -> str:
-    body = events[0].body  # type: ignore[attr-defined]
+def code(events: list[Event]) -> str:
+    body = events[0].body
     assert isinstance(body, CommandRejected | CommandAcknowledged)
     return body.code
 
@@ -136,7 +137,7 @@ def test_a_repeated_forward_is_a_duplicate() -> None:
 )
 def test_ids_out_of_bounds_are_bad_requests(field: str, text: str) -> None:
     game = play()
-    events = game.start(**{field: text})
+    events = game.start(b"1", **{field: text})
     assert code(events) == "bad_request"
     assert events[0].sequence == 0
     assert events[0].instance_id == ("" if field == "instance_id" else "i")

@@ -28,7 +28,7 @@ def play(node: TaskNode) -> Play:
     return Play(Graph(name="w", chain=(node,)))
 
 
-def outcome(game: Play, **fields: object) -> Outcome:
+def outcome(**fields: object) -> Outcome:
     known: dict[str, object] = {
         "instance_id": "i",
         "run": 1,
@@ -75,7 +75,7 @@ def test_no_retry_means_one_attempt() -> None:
 def test_an_outcome_that_cannot_be_retried_fails_at_once() -> None:
     game = play(TaskNode(id="a", retry=RETRY))
     game.start()
-    game.decide(outcome(game, result="failed", error_type="encode", retriable=False))
+    game.decide(outcome(result="failed", error_type="encode", retriable=False))
     assert game.header.phase == "failed"
 
 
@@ -102,7 +102,7 @@ def test_a_timed_out_attempt_fails_or_is_retried() -> None:
     assert body.timed_out
     assert body.error == "Task 'a' timed out after 2s"
     assert events[0].cause == f"timer:a@{due_at}"
-    late = game.decide(outcome(game))
+    late = game.decide(outcome())
     assert late[0].body == OutcomeRejected(path="a", attempt=1, reason="late")
 
 
@@ -158,7 +158,7 @@ def test_an_outcome_that_is_not_due_is_rejected(
 ) -> None:
     game = play(TaskNode(id="a"))
     game.start()
-    events = game.decide(outcome(game, **fields))
+    events = game.decide(outcome(**fields))
     body = events[0].body
     assert isinstance(body, OutcomeRejected)
     assert body.reason == reason
@@ -169,9 +169,9 @@ def test_an_outcome_that_is_not_due_is_rejected(
 def test_a_second_outcome_changes_nothing() -> None:
     game = Play(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
     game.start()
-    game.decide(outcome(game))
+    game.decide(outcome())
     before = dict(game.rows.rows)
-    game.decide(outcome(game, output=b"666"))
+    game.decide(outcome(output=b"666"))
     after = dict(game.rows.rows)
     before.pop("h")
     after.pop("h")
@@ -182,7 +182,7 @@ def test_an_outcome_of_an_earlier_run_is_rejected() -> None:
     game = play(TaskNode(id="a"))
     game.start()
     game.start(conflict_policy="terminate_existing")
-    events = game.decide(outcome(game, run=1))
+    events = game.decide(outcome(run=1))
     assert isinstance(events[0].body, OutcomeRejected)
     assert events[0].run == 1
     assert game.header.run == 2

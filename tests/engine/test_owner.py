@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,8 +16,11 @@ from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.events import event_headers
 from tests.engine.world import World, decoded
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
-def add(name: str):  # noqa: ANN201 (a task)
+
+def add(name: str) -> Callable[[str], Awaitable[str]]:
     async def run(value: str) -> str:
         return f"{value}+{name}"
 

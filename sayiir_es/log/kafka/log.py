@@ -84,6 +84,25 @@ class KafkaLog:
         self._message_bytes: Mapping[Topic, int] = {}
         self._producers: dict[tuple[Topic, int], RecordProducer] = {}
 
+    @classmethod
+    def for_backend(
+        cls,
+        bootstrap_servers: str,
+        *,
+        app: str,
+        session_timeout_ms: int,
+        heartbeat_interval_ms: int,
+        client: Mapping[str, Any],
+    ) -> KafkaLog:
+        """A log with what a backend knows; `client` as aiokafka's client names it."""
+        return cls(
+            bootstrap_servers,
+            app=app,
+            session_timeout_ms=session_timeout_ms,
+            heartbeat_interval_ms=heartbeat_interval_ms,
+            **client,
+        )
+
     @property
     def partitions(self) -> int:
         """How many partitions `commands` and `events` have."""
