@@ -1,1 +1,130 @@
-"""Durable Python workflows whose only truth is a log of Avro events on Kafka."""
+"""Durable Python workflows whose only truth is a log of Avro events.
+
+Names are imported at their first use, so that a producer of commands does not pay for
+an engine, nor a worker for what it does not use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sayiir_es.client.backends import (
+        EmbeddedBackend,
+        InMemoryBackend,
+        KafkaBackend,
+        backend_from_url,
+    )
+    from sayiir_es.client.calls import (
+        cancel_workflow,
+        pause_workflow,
+        resume_workflow,
+        run_durable_workflow,
+        send_signal,
+        unpause_workflow,
+    )
+    from sayiir_es.client.worker import Worker, WorkerHandle
+    from sayiir_es.client.workflow_client import WorkflowClient
+    from sayiir_es.client.workflow_status import WorkflowStatus
+    from sayiir_es.core.duration import parse_duration
+    from sayiir_es.core.errors import (
+        BackendError,
+        DeserializationError,
+        InstanceAlreadyExistsError,
+        TaskError,
+        WorkflowError,
+    )
+    from sayiir_es.core.flow import Flow
+    from sayiir_es.core.forks import ForkBuilder
+    from sayiir_es.core.forks import RouteBuilder as BranchBuilder
+    from sayiir_es.core.loop_result import LoopResult, OnMax
+    from sayiir_es.core.tasks import RetryPolicy, TaskMetadata, task
+    from sayiir_es.core.workflow import NodeInfo, Workflow
+    from sayiir_es.engine.task_context import TaskExecutionContext, get_task_context
+
+_PLACES = {
+    "client.backends": (
+        "EmbeddedBackend",
+        "InMemoryBackend",
+        "KafkaBackend",
+        "backend_from_url",
+    ),
+    "client.calls": (
+        "cancel_workflow",
+        "pause_workflow",
+        "resume_workflow",
+        "run_durable_workflow",
+        "send_signal",
+        "unpause_workflow",
+    ),
+    "client.worker": ("Worker", "WorkerHandle"),
+    "client.workflow_client": ("WorkflowClient",),
+    "client.workflow_status": ("WorkflowStatus",),
+    "core.duration": ("parse_duration",),
+    "core.errors": (
+        "BackendError",
+        "DeserializationError",
+        "InstanceAlreadyExistsError",
+        "TaskError",
+        "WorkflowError",
+    ),
+    "core.flow": ("Flow",),
+    "core.forks": ("ForkBuilder", "RouteBuilder"),
+    "core.loop_result": ("LoopResult", "OnMax"),
+    "core.tasks": ("RetryPolicy", "TaskMetadata", "task"),
+    "core.workflow": ("NodeInfo", "Workflow"),
+    "engine.task_context": ("TaskExecutionContext", "get_task_context"),
+}
+_MODULES = {name: module for module, names in _PLACES.items() for name in names}
+_OTHER_NAMES = {"BranchBuilder": "RouteBuilder"}
+"""Sayiir's name of what is called otherwise inside."""
+
+__all__ = [
+    "BackendError",
+    "BranchBuilder",
+    "DeserializationError",
+    "EmbeddedBackend",
+    "Flow",
+    "ForkBuilder",
+    "InMemoryBackend",
+    "InstanceAlreadyExistsError",
+    "KafkaBackend",
+    "LoopResult",
+    "NodeInfo",
+    "OnMax",
+    "RetryPolicy",
+    "TaskError",
+    "TaskExecutionContext",
+    "TaskMetadata",
+    "Worker",
+    "WorkerHandle",
+    "Workflow",
+    "WorkflowClient",
+    "WorkflowError",
+    "WorkflowStatus",
+    "backend_from_url",
+    "cancel_workflow",
+    "get_task_context",
+    "parse_duration",
+    "pause_workflow",
+    "resume_workflow",
+    "run_durable_workflow",
+    "send_signal",
+    "task",
+    "unpause_workflow",
+]
+
+
+def __getattr__(name: str) -> object:
+    inner = _OTHER_NAMES.get(name, name)
+    module = _MODULES.get(inner)
+    if module is None or name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{module}"), inner)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

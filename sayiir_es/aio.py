@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from types import TracebackType
 
-    from sayiir_es.core.flow import Workflow
+    from sayiir_es.core.workflow import Workflow
 
 __all__ = [
     "WorkflowClient",

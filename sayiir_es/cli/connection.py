@@ -29,6 +29,7 @@ BackendOption = Annotated[
     ),
 ]
 DEFAULT_BACKEND = DEFAULT_URL
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The instance id.")]
 
 
 def open_backend(url: str) -> Backend:

@@ -57,7 +57,7 @@ async def _play(directory: Path, *, kept: bool) -> None:
         _tell(history, broken)
         if kept:
             say(
-                f"\nlook again:  sayiir-es instance show {INSTANCE_ID} "
+                f"look again:  sayiir-es instance show {INSTANCE_ID} "
                 f"--backend {stage.backend.url}",
                 "dim",
             )
@@ -70,35 +70,38 @@ async def _play(directory: Path, *, kept: bool) -> None:
 
 
 async def _act(stage: Stage) -> None:
-    say("\n1  a worker starts, on one SQLite file", "bold")
+    _chapter("1  a worker starts, on one SQLite file")
     first = await stage.hire("first")
-    say("\n2  an order comes in; the shelf is empty at the first look", "bold")
+    _chapter("2  an order comes in; the shelf is empty at the first look")
     await stage.start_order()
     await stage.until("SignalAwaited", path="approval")
-    say("\n3  it waits for a signal, holding nothing; somebody approves", "bold")
+    _chapter("3  it waits for a signal, holding nothing; somebody approves")
     await stage.approve()
     await stage.until("DeadlineSet", path="charge")
     await stage.until_ran("charge", 1)
-    say("\n4  kill -9, in the middle of the charge", "bold red")
+    _chapter("4  kill -9, in the middle of the charge", "bold red")
     await stage.kill(first)
-    say("\n5  another worker starts: it knows what the log knows", "bold")
+    _chapter("5  another worker starts: it knows what the log knows")
     await stage.hire("second")
     await stage.until("DelayStarted", path="cool_off")
-    say("\n6  a durable delay, then the parcel", "bold")
+    _chapter("6  a durable delay, then the parcel")
     await stage.until("WorkflowCompleted")
 
 
+def _chapter(title: str, style: str = "bold") -> None:
+    say("")
+    say(title, style)
+
+
 def _tell(history: list[FoundEvent], broken: list[str]) -> None:
-    say(
-        f"\nThe history of {INSTANCE_ID}: all there is, and all that is needed\n",
-        "bold",
-    )
+    _chapter(f"The history of {INSTANCE_ID}: all there is, and all that is needed")
+    say("")
     data().print(history_table(history))
     if broken:
         raise WorkflowError("; ".join(broken))
+    say("")
+    say("✓ completed; what the first worker had done stayed done", "bold green")
     say(
-        "\n✓ completed. The charge began twice, under one idempotency key, and counts "
-        "once.\n✓ The retry, the deadline, the signal and the delay outlived the "
-        "worker.",
+        "✓ the charge began twice, under one idempotency key, and counts once",
         "bold green",
     )

@@ -180,6 +180,6 @@ class Stage:
             while True:
                 for found in await events.read(max_wait_s=1.0):
                     self._events.append(found)
-                    talk().print("   ", line(found), soft_wrap=True)
+                    talk().print("  ", line(found), no_wrap=True, overflow="ellipsis")
         finally:
             await events.close()

@@ -65,9 +65,11 @@ def place_of(fields: Mapping[str, object]) -> str:
 def details_of(fields: Mapping[str, object]) -> str:
     """The kind's own fields, short."""
     parts: list[str] = []
+    # An error's text begins with its type, as Python shows it.
+    told = str(fields.get("error") or "").startswith(f"{fields.get('error_type')}:")
     for name, value in fields.items():
         nothing = value is None or value in ("", "none", False, [], {})
-        if name in _COMMON or nothing:
+        if name in _COMMON or nothing or (name == "error_type" and told):
             continue
         if isinstance(value, int) and is_time(name):
             text = moment(value).partition(" ")[2]

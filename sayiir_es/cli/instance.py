@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sayiir_es.cli import steering
 from sayiir_es.cli.connection import (
     DEFAULT_BACKEND,
     BackendOption,
+    IdArgument,
     checked_id,
     in_session,
 )
-from sayiir_es.cli.failures import FAILED, not_found, refusal
+from sayiir_es.cli.failures import FAILED, not_found
 from sayiir_es.cli.instance_history import history
 from sayiir_es.cli.instance_view import COLUMNS, instance_view, newest
 from sayiir_es.cli.output import (
@@ -29,20 +31,10 @@ from sayiir_es.cli.output import (
 )
 from sayiir_es.cli.store_reading import stored_status, stored_statuses
 from sayiir_es.cli.typed_json import read_json
-from sayiir_es.client.requests import new_command_id, start_command
-from sayiir_es.core.commands import (
-    CancelWorkflow,
-    Command,
-    ConflictPolicy,
-    PauseWorkflow,
-    SendSignal,
-    UnpauseWorkflow,
-)
+from sayiir_es.client.requests import start_command
+from sayiir_es.core.commands import ConflictPolicy  # noqa: TC001 - typer reads it at run time
 from sayiir_es.core.errors import NotFoundError, WorkflowError
-from sayiir_es.core.events import CommandAcknowledged, CommandRejected, Event
 from sayiir_es.core.status import ENDED, Status, StatusName, status_of
-from sayiir_es.wire.event_json import event_to_json
-from sayiir_es.wire.payload import encode_payload
 
 if TYPE_CHECKING:
     from sayiir_es.client.session import Session
@@ -54,12 +46,6 @@ app = typer.Typer(
     epilog="Example: sayiir-es instance list",
     no_args_is_help=True,
 )
-app.command(epilog="Example: sayiir-es instance history order-7")(history)
-
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The instance id.")]
-ReasonOption = Annotated[
-    str | None, typer.Option("--reason", help="Recorded in the event.")
-]
 StateDirOption = Annotated[
     Path | None,
     typer.Option(
@@ -108,7 +94,7 @@ def start(  # noqa: PLR0913 (one parameter an option)
     )
 
     async def work(session: Session) -> Status:
-        await _answer(session, command)
+        await steering.answer_of(session, command)
         if wait:
             say(f"waiting for {chosen}", "dim")
             return await session.wait(chosen)
@@ -155,6 +141,8 @@ def list_instances(
         chosen = newest(
             stored_statuses(state_dir), status=status, workflow=workflow, limit=limit
         )
+    if not chosen:
+        say("no instances", "dim")
     print_rows([instance_view(one) for one in chosen], COLUMNS, output)
 
 
@@ -208,104 +196,11 @@ def result(
     write_line(to_json(value, indent=None if output is Format.JSONL else 2))
 
 
-@app.command(
-    epilog="Example: sayiir-es instance signal order-7 approval --payload "
-    "'{\"ok\":true}'"
-)
-def signal(
-    instance_id: IdArgument,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The signal's name.")],
-    *,
-    payload: Annotated[
-        str,
-        typer.Option("--payload", metavar="JSON|@FILE", help="What it carries."),
-    ] = "null",
-    signal_id: Annotated[
-        str | None,
-        typer.Option("--signal-id", help="Makes it idempotent: the second is known."),
-    ] = None,
-    backend: BackendOption = DEFAULT_BACKEND,
-    output: OutputOption = Format.TABLE,
-) -> None:
-    """Send a signal; it is buffered until a wait takes it."""
-    command = SendSignal(
-        instance_id=checked_id(instance_id),
-        command_id=new_command_id(),
-        signal=checked_id(name),
-        payload=encode_payload(read_json(payload, "--payload")),
-        signal_id=signal_id,
-    )
-    _steer(command, backend, output)
-
-
-@app.command(epilog="Example: sayiir-es instance pause order-7 --reason audit")
-def pause(
-    instance_id: IdArgument,
-    *,
-    reason: ReasonOption = None,
-    backend: BackendOption = DEFAULT_BACKEND,
-    output: OutputOption = Format.TABLE,
-) -> None:
-    """Begin nothing new in an instance; what runs may end first."""
-    command = PauseWorkflow(
-        instance_id=checked_id(instance_id), command_id=new_command_id(), reason=reason
-    )
-    _steer(command, backend, output)
-
-
-@app.command(epilog="Example: sayiir-es instance unpause order-7")
-def unpause(
-    instance_id: IdArgument,
-    *,
-    reason: ReasonOption = None,
-    backend: BackendOption = DEFAULT_BACKEND,
-    output: OutputOption = Format.TABLE,
-) -> None:
-    """Let a paused instance go on."""
-    command = UnpauseWorkflow(
-        instance_id=checked_id(instance_id), command_id=new_command_id(), reason=reason
-    )
-    _steer(command, backend, output)
-
-
-@app.command(epilog="Example: sayiir-es instance cancel order-7 --reason withdrawn")
-def cancel(
-    instance_id: IdArgument,
-    *,
-    reason: ReasonOption = None,
-    backend: BackendOption = DEFAULT_BACKEND,
-    output: OutputOption = Format.TABLE,
-) -> None:
-    """Cancel an instance; it ends when nothing runs any more."""
-    command = CancelWorkflow(
-        instance_id=checked_id(instance_id), command_id=new_command_id(), reason=reason
-    )
-    _steer(command, backend, output)
-
-
-def _steer(command: Command, backend: str, output: Format) -> None:
-    """Send a command and print the event that answers it."""
-    answer = in_session(backend, lambda session: _answer(session, command))
-    shown = event_to_json(answer)
-    if output is not Format.TABLE:
-        print_object(shown, output)
-        return
-    known = ""
-    if isinstance(answer.body, CommandAcknowledged):
-        known = f" {answer.body.code}"
-    write_line(f"{answer.kind}{known} sequence={answer.sequence}")
-
-
-async def _answer(session: Session, command: Command) -> Event:
-    """The owner's answer; on a local log this process owns it if nobody does.
-
-    Raises:
-        WorkflowError: what a refusal means.
-    """
-    await session.open()
-    await session.definitions.refresh()
-    async with session.owning():
-        answer = await session.ask(command)
-    if isinstance(answer.body, CommandRejected):
-        raise refusal(answer.body, command.instance_id)
-    return answer
+for _verb, _example in (
+    (history, "history order-7"),
+    (steering.signal, "signal order-7 approval --payload '{\"ok\":true}'"),
+    (steering.pause, "pause order-7 --reason audit"),
+    (steering.unpause, "unpause order-7"),
+    (steering.cancel, "cancel order-7 --reason withdrawn"),
+):
+    app.command(epilog=f"Example: sayiir-es instance {_example}")(_verb)

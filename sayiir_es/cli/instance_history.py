@@ -9,6 +9,7 @@ import typer
 from sayiir_es.cli.connection import (
     DEFAULT_BACKEND,
     BackendOption,
+    IdArgument,
     checked_id,
     in_session,
 )
@@ -28,7 +29,7 @@ _LAST = frozenset(("WorkflowCompleted", "WorkflowFailed", "WorkflowCancelled"))
 
 
 def history(
-    instance_id: Annotated[str, typer.Argument(metavar="ID", help="The instance id.")],
+    instance_id: IdArgument,
     *,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until it has ended.")

@@ -155,8 +155,6 @@ def print_rows(
         count += 1
     if count:
         data().print(table)
-    else:
-        say("nothing found")
 
 
 STYLES = {

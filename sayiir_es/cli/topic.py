@@ -47,6 +47,7 @@ def create(
     used = open_backend(backend)
     if not isinstance(used, KafkaBackend):
         say(f"nothing to do: {used.url} has no topics to make")
+        print_rows([], _COLUMNS, output)
         return
     from sayiir_es.log.kafka.log import (  # noqa: PLC0415 (slow to import)
         DEFAULT_PARTITIONS,
@@ -78,6 +79,7 @@ def check(
     used = open_backend(backend)
     if not isinstance(used, KafkaBackend):
         say(f"nothing to do: {used.url} has no topics to check")
+        print_rows([], _COLUMNS, output)
         return
     from sayiir_es.log.kafka.log import KafkaLog  # noqa: PLC0415 (slow to import)
 

@@ -17,7 +17,7 @@ from sayiir_es.cli.output import say
 from sayiir_es.cli.serving import stop_signal
 from sayiir_es.client.worker import DEFAULT_SLOTS, RunningWorker
 from sayiir_es.core.errors import UsageError
-from sayiir_es.core.flow import Workflow
+from sayiir_es.core.workflow import Workflow
 
 if TYPE_CHECKING:
     from sayiir_es.client.backends import Backend

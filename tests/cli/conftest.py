@@ -1,0 +1,75 @@
+"""A terminal for tests: runs commands in this process, in an empty directory."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+import structlog
+
+from sayiir_es.cli.app import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Printed:
+    """How a command ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> dict[str, object]:
+        """The object on stdout."""
+        value: object = json.loads(self.out)
+        assert isinstance(value, dict)
+        return {str(key): found for key, found in value.items()}
+
+    def rows(self) -> list[dict[str, object]]:
+        """The objects on stdout, one a line."""
+        return [
+            Printed(code=0, out=line, err="").json() for line in self.out.splitlines()
+        ]
+
+
+class Terminal:
+    """Runs commands as typed, without the program's name."""
+
+    def __init__(self, capture: pytest.CaptureFixture[str], cwd: Path) -> None:
+        self._capture = capture
+        self.cwd = cwd
+        self.backend = f"file:{cwd / 'log.db'}"
+
+    def __call__(self, typed: str, *more: str) -> Printed:
+        """Run what was typed; `more` are arguments as they are."""
+        self._capture.readouterr()
+        code = run([*shlex.split(typed), *more])
+        printed = self._capture.readouterr()
+        return Printed(code=code, out=printed.out, err=printed.err)
+
+
+@pytest.fixture
+def terminal(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Terminal]:
+    """A terminal in an empty directory, whose backend is a file there."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("SAYIIR_STATE_DIR", "SAYIIR_LOG_LEVEL", "SAYIIR_LOG_FORMAT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("NO_COLOR", "1")
+    found = Terminal(capsys, tmp_path)
+    monkeypatch.setenv("SAYIIR_BACKEND", found.backend)
+    yield found
+    # Commands send log lines to this test's stderr, which ends here.
+    structlog.reset_defaults()
+    logging.basicConfig(force=True)
