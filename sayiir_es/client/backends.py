@@ -239,7 +239,7 @@ def backend_from_url(url: str) -> Backend:
     )
 
 
-def as_backend(backend: Backend | str) -> Backend:
+def as_backend(backend: object) -> Backend:
     """A backend, from one or from its URL.
 
     Raises:

@@ -32,7 +32,7 @@ from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.commands import encode_command_avro
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from sayiir_es.client.backends import Backend
     from sayiir_es.core.commands import Command, StartWorkflow
@@ -214,7 +214,7 @@ class Session:
         path = graph.find(task_id) if graph is not None else None
         return value(rows, f"result:{path}") if path is not None else None
 
-    async def stores(self) -> AsyncIterator[SnapshotStore]:
+    async def stores(self) -> AsyncGenerator[SnapshotStore]:
         """The store of every partition, as of its end now."""
         await self.open()
         await self.definitions.refresh()
@@ -242,7 +242,7 @@ class Session:
     # --- owning for a call ------------------------------------------------------------
 
     @asynccontextmanager
-    async def owning(self, workflows: Sequence[Workflow] = ()) -> AsyncIterator[None]:
+    async def owning(self, workflows: Sequence[Workflow] = ()) -> AsyncGenerator[None]:
         """Own the log while inside, if the backend allows it and nobody else does.
 
         On Kafka a worker is kept for the workflows that this process runs by helpers,

@@ -12,6 +12,7 @@ from sayiir_es.core.duration import duration_ms
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from sayiir_es.core.commands import ConflictPolicy
     from sayiir_es.core.flow import Workflow
 
 
@@ -27,7 +28,7 @@ class WorkflowClient:
         self, backend: Backend | str, *, conflict_policy: str | None = None
     ) -> None:
         self._backend = as_backend(backend)
-        self._policy = requests.conflict_policy(conflict_policy)
+        self._policy: ConflictPolicy = requests.conflict_policy(conflict_policy)
 
     def submit(
         self, workflow: Workflow | str, instance_id: str, value: object = None

@@ -6,7 +6,7 @@ Every option of every node is there, so that whoever reads it decides the same.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, TypeGuard, assert_never
 
 from sayiir_es.core.definition import Graph
 from sayiir_es.core.errors import DecodeError
@@ -104,8 +104,8 @@ class Fields:
     def items(self, name: str) -> list[object]:
         """A list."""
         found = self.data.get(name)
-        if isinstance(found, list):
-            return list(found)
+        if is_list(found):
+            return found
         raise self.wrong(name, "a list", found)
 
     def texts(self, name: str) -> tuple[str, ...]:
@@ -120,6 +120,11 @@ class Fields:
         return DecodeError(
             f"expected {expected} at {self.where}.{name}, but {_sort(found)}"
         )
+
+
+def is_list(found: object) -> TypeGuard[list[object]]:
+    """Whether it is a list; of what, nobody knows yet."""
+    return isinstance(found, list)
 
 
 def _sort(found: object) -> str:

@@ -60,9 +60,8 @@ class TaskThreads:
         """Run a call on an idle thread, or on a new one."""
         with self._lock:
             grow = self._idle <= self._calls.qsize()
-            if grow:
-                self._started += 1
-                name = f"sayiir-task-{self._started}"
+            self._started += grow
+            name = f"sayiir-task-{self._started}"
         self._calls.put(call)
         if grow:
             threading.Thread(target=self._run, name=name, daemon=True).start()

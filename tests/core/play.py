@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from sayiir_es.core.commands import Command, StartWorkflow
+from sayiir_es.core.commands import Command, ConflictPolicy, StartWorkflow
 from sayiir_es.core.decide import Input, World, decide
 from sayiir_es.core.evolve import evolve
 from sayiir_es.core.graph import TaskNode
@@ -25,7 +25,15 @@ from sayiir_es.core.outcomes import (
 from sayiir_es.core.owed import OwedAttempt, owed_attempt, owed_timer
 from sayiir_es.core.position import CommandPosition
 from sayiir_es.core.references import resolve
-from sayiir_es.core.rows import DictRows, Header, StagedRows, cursors, header, value
+from sayiir_es.core.rows import (
+    DictRows,
+    Header,
+    Row,
+    StagedRows,
+    cursors,
+    header,
+    value,
+)
 from sayiir_es.core.settle import is_held, is_request_owed, owed_moves
 
 if TYPE_CHECKING:
@@ -36,7 +44,7 @@ if TYPE_CHECKING:
 class Task(Protocol):
     """What a task does with its input on an attempt: output, or an error text."""
 
-    def __call__(self, data: bytes, attempt: int) -> bytes | str:
+    def __call__(self, data: bytes, attempt: int, /) -> bytes | str:
         """Run it."""
         ...
 
@@ -124,10 +132,25 @@ class Play:
             attributes={},
         )
 
-    def start(self, data: bytes = b"1", **fields: object) -> list[Event]:
+    def start(
+        self,
+        data: bytes = b"1",
+        *,
+        workflow: str | None = None,
+        instance_id: str = "i",
+        command_id: str = "",
+        conflict_policy: ConflictPolicy = "fail",
+    ) -> list[Event]:
         """Start instance `i`."""
-        start = self.start_command(self.graph.name, data)
-        return self.command(replace(start, **fields))  # type: ignore[arg-type]
+        start = self.start_command(workflow or self.graph.name, data)
+        return self.command(
+            replace(
+                start,
+                instance_id=instance_id,
+                command_id=command_id,
+                conflict_policy=conflict_policy,
+            )
+        )
 
     # --- running ----------------------------------------------------------------------
 
@@ -193,7 +216,7 @@ class Play:
     def fire(self) -> bool:
         """Move time to the next timer and fire it; False if there is none."""
         known = header(self.rows)
-        timers = []
+        timers: list[tuple[int, str]] = []
         for chain, standing in cursors(self.rows):
             timer = owed_timer(known, chain, standing) if known is not None else None
             if timer is not None:
@@ -268,9 +291,9 @@ class Play:
         return place.node
 
 
-def fold(events: list[Event]) -> dict[str, object]:
+def fold(events: list[Event]) -> dict[str, Row]:
     """The rows of a history, from nothing."""
     rows = DictRows()
     for event in events:
         rows.apply(evolve(rows, event))
-    return rows.rows  # type: ignore[return-value]
+    return rows.rows

@@ -18,7 +18,7 @@ from sayiir_es.core.commands import Command, SendSignal, StartWorkflow
 from sayiir_es.core.definition import Graph
 from sayiir_es.core.graph import DelayNode, Node, Retry, SignalNode, TaskNode
 from sayiir_es.core.position import parse_command_cause
-from tests.core.play import Play
+from tests.core.play import Play, Task
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ def model(program: Program) -> bytes | None:
     return data
 
 
-def task(name: str, failures: int):  # noqa: ANN201 (a closure for Play)
-    def run(data: bytes, attempt: int) -> bytes | str:
+def task(name: str, failures: int) -> Task:
+    def run(data: bytes, attempt: int, /) -> bytes | str:
         if attempt <= failures:
             return "not yet"
         return data[:-1] + b"+" + name.encode() + b'"'

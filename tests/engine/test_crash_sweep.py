@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sayiir_es.core.flow import Flow
+from sayiir_es.core.flow import Flow, Workflow
 from sayiir_es.core.tasks import RetryPolicy, task
 from tests.engine.world import World, decoded
 
@@ -37,9 +37,9 @@ LATE = Flow("late").wait_for_signal("never", timeout=0.03).then(last).build()
 
 
 @pytest.mark.parametrize(
-    "flow", [RETRIES, DELAY, SIGNAL, LATE], ids=lambda w: w.graph.name
+    "flow", [RETRIES, DELAY, SIGNAL, LATE], ids=["retries", "delay", "signal", "late"]
 )
-async def test_a_crash_after_any_event_gives_the_same_output(flow) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+async def test_a_crash_after_any_event_gives_the_same_output(flow: Workflow) -> None:
     world = World()
     async with world.worker(flow):
         await world.command("StartWorkflow", workflow=flow.graph.name, input="x")

@@ -26,7 +26,7 @@ from sayiir_es.log.solo import SoloMembership
 from sayiir_es.wire.events import decode_event
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from sayiir_es.core.events import Event
     from sayiir_es.core.flow import Workflow
@@ -47,7 +47,7 @@ class World:
     @asynccontextmanager
     async def worker(
         self, *workflows: Workflow, slots: int = 8
-    ) -> AsyncIterator[WorkerEngine]:
+    ) -> AsyncGenerator[WorkerEngine]:
         """A worker that has these workflows; stopped, not drained, at the end."""
         engine = await self.started(*workflows, slots=slots)
         try:
