@@ -30,7 +30,7 @@ mypy: .venv/.dev
 	$(BIN)/mypy
 
 pyright: .venv/.dev
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 layers: .venv/.dev
 	$(BIN)/lint-imports
