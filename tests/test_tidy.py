@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tests import tree
-from tests.tree import ROOT, functions, modules
+from tests.tree import ROOT, functions, modules, own_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +30,14 @@ LONGER_MODULES = {
     "sayiir_es/core/events.py": "the closed union of events: a list, not logic",
 }
 MORE_PARAMETERS = {
+    # Signatures that users of `sayiir` know.
+    "sayiir_es/client/worker.py: Worker.__init__": "sayiir's, and ours beside it",
+    "sayiir_es/core/tasks.py: task": "sayiir's",
     "sayiir_es/log/kafka/log.py: KafkaLog.__init__": "what a cluster is opened with",
 }
 NOT_FROZEN = {
+    "sayiir_es/core/tasks.py: RetryPolicy": "frozen; sayiir takes positions",
+    "sayiir_es/core/flow.py: Names": "a counter while a flow is built",
     "sayiir_es/core/definition.py: Graph": "frozen; its hashes are kept in its dict",
     "sayiir_es/core/rows.py: DictRows": "the rows themselves, in a test or a cache",
     "sayiir_es/core/rows.py: StagedRows": "collects what one decision changes",
@@ -41,6 +46,13 @@ BROAD_EXCEPTS = {
     "sayiir_es/engine/worker.py: WorkerEngine._supervise": (
         "the supervisor of a partition: logs, and stops that partition"
     ),
+    # What a user's function raises, whatever it is, becomes its attempt's outcome.
+    "sayiir_es/engine/local_executor.py: LocalExecutor._run_async": "user's code",
+    "sayiir_es/engine/local_executor.py: LocalExecutor._sync_ended.finish": (
+        "user's code"
+    ),
+    "sayiir_es/engine/local_executor.py: said": "a user's `__str__`",
+    "sayiir_es/engine/task_threads.py: TaskThreads._run": "user's code",
     # RocksDB says everything by a plain `Exception`; subclasses are raised again.
     "sayiir_es/engine/rocks_database.py: RocksDatabase._guarded": "RocksDB",
     "sayiir_es/engine/store_view.py: StoreView.__init__": "RocksDB",
@@ -75,7 +87,13 @@ def test_no_function_is_longer_than_sixty_lines() -> None:
     problems: list[str] = []
     for module in modules("sayiir_es/", "tests/"):
         for name, function in functions(module):
-            lines = (function.end_lineno or 0) - function.lineno + 1
+            first = function.body[0]
+            is_doc = isinstance(first, ast.Expr) and isinstance(
+                first.value, ast.Constant
+            )
+            # Of what is documented at length nobody should have to shorten the text.
+            text = (first.end_lineno or 0) - first.lineno + 1 if is_doc else 0
+            lines = (function.end_lineno or 0) - function.lineno + 1 - text
             if lines > FUNCTION_LINES_MAX:
                 problems.append(f"{module.name}: {name} has {lines} lines")
     assert not problems, _show(problems)
@@ -165,7 +183,7 @@ def test_everything_is_caught_only_where_it_is_raised_again_or_supervised() -> N
     problems: dict[str, str] = {}
     for module in modules("sayiir_es/"):
         for name, function in functions(module):
-            for node in ast.walk(function):
+            for node in own_nodes(function):
                 if isinstance(node, ast.ExceptHandler) and _swallows_all(node):
                     key = f"{module.name}: {name}"
                     problems[key] = f"{key} line {node.lineno} catches everything"
