@@ -16,10 +16,7 @@ from sayiir_es.core.nodes import task
 from sayiir_es.core.outcomes import Outcome, SlotTaken
 from sayiir_es.core.rows import (
     TERMINAL,
-    Awaiting,
-    Broken,
     Cursor,
-    Ended,
     Header,
     Rows,
     chain_of,
@@ -27,6 +24,7 @@ from sayiir_es.core.rows import (
     cursors,
 )
 from sayiir_es.core.settle import is_held, order, settle
+from sayiir_es.core.waits import Awaiting, Broken, Ended
 
 if TYPE_CHECKING:
     from sayiir_es.core.definition import Graph

@@ -26,8 +26,9 @@ from sayiir_es.core.outcomes import (
     TakenOver,
     TimerDue,
 )
-from sayiir_es.core.rows import TERMINAL, Awaiting, Cursor, Listening, Sleeping, cursor
+from sayiir_es.core.rows import TERMINAL, Cursor, cursor
 from sayiir_es.core.settle import is_held, owed_moves, settle
+from sayiir_es.core.waits import Awaiting, Listening, Sleeping
 
 if TYPE_CHECKING:
     from sayiir_es.core.limits import Limits

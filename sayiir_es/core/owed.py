@@ -11,19 +11,12 @@ from typing import TYPE_CHECKING, assert_never
 
 from sayiir_es.core.graph import TaskNode
 from sayiir_es.core.nodes import task
-from sayiir_es.core.rows import (
-    Awaiting,
-    Broken,
-    Cursor,
-    Ended,
-    Header,
-    Listening,
-    Sleeping,
-)
 from sayiir_es.core.settle import is_held
+from sayiir_es.core.waits import Awaiting, Broken, Ended, Listening, Sleeping
 
 if TYPE_CHECKING:
     from sayiir_es.core.definition import Graph
+    from sayiir_es.core.rows import Cursor, Header
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

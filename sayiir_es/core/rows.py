@@ -15,7 +15,8 @@ Theory of operation. A snapshot is never one object. It is a handful of small ro
 outcome costs the same whether an instance has 5 results or 10,000. The live state, the
 store in RocksDB and a test's dict are the same thing behind `Rows`.
 
-What a cursor waits for is one of the small records below. Times are epoch milliseconds.
+What a cursor waits for is one of the small records of `waits`. Times are epoch
+milliseconds.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from sayiir_es.core.waits import Wait
 
 Phase: TypeAlias = Literal[
     "unstarted",
@@ -78,73 +81,6 @@ class Run:
     graph_digest: str
     attributes: Mapping[str, str]
     started_at: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """How an attempt failed."""
-
-    error_type: str
-    error: str
-    timed_out: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Awaiting:
-    """The outcome of an attempt.
-
-    `due` is the sequence of the event that made the attempt due, `not_before` the end
-    of a backoff (0: none), `withdrawn` the sequence of its `AttemptWithdrawn` (0: not),
-    `failure` how the attempt before it ended.
-    """
-
-    attempt: int
-    due: int
-    not_before: int = 0
-    deadline_at: int | None = None
-    timeout_ms: int | None = None
-    withdrawn: int = 0
-    restarts: int = 0
-    failure: Failure | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sleeping:
-    """The end of a delay."""
-
-    due_at: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listening:
-    """A signal of that name, until `until_at` if there is a time-out.
-
-    `since` is the sequence of its `SignalAwaited`: of several waits for one name the
-    oldest gets the signal.
-    """
-
-    signal: str
-    until_at: int | None
-    since: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """Nothing: the node has ended with `result`, a reference; moving on is owed."""
-
-    result: str
-    loop: Literal["none", "again", "done"] = "none"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Broken:
-    """Nothing: the node has failed for good; the end of the run is owed."""
-
-    failure: Failure
-
-
-Wait: TypeAlias = Awaiting | Sleeping | Listening | Ended | Broken
-"""Closed: `match` over it ends in `assert_never`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

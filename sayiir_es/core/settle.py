@@ -34,20 +34,16 @@ from sayiir_es.core.nodes import delay, signal, task
 from sayiir_es.core.references import resolve
 from sayiir_es.core.rows import (
     TERMINAL,
-    Awaiting,
-    Broken,
     Cursor,
-    Ended,
     Header,
-    Listening,
     Rows,
-    Sleeping,
     buffered,
     chain_of,
     cursor,
     cursors,
     header,
 )
+from sayiir_es.core.waits import Awaiting, Broken, Ended, Listening, Sleeping
 
 if TYPE_CHECKING:
     from sayiir_es.core.definition import Graph

@@ -13,12 +13,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sayiir_es.core.graph import TaskNode
 from sayiir_es.core.rows import (
-    Awaiting,
     Cursor,
     Header,
-    Listening,
     Rows,
-    Sleeping,
     cursors,
     ending,
     header,
@@ -26,6 +23,7 @@ from sayiir_es.core.rows import (
     value,
 )
 from sayiir_es.core.settle import order
+from sayiir_es.core.waits import Awaiting, Listening, Sleeping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,8 +18,9 @@ from sayiir_es.core.graph import TaskNode
 from sayiir_es.core.nodes import task
 from sayiir_es.core.outcomes import Outcome
 from sayiir_es.core.references import resolve
-from sayiir_es.core.rows import Awaiting, Rows, cursors, header, run
+from sayiir_es.core.rows import Rows, cursors, header, run
 from sayiir_es.core.settle import is_held
+from sayiir_es.core.waits import Awaiting
 from sayiir_es.engine.execution import Job
 from sayiir_es.engine.offers import Offer, is_awaited, is_wanted, slot_taken
 

@@ -19,20 +19,8 @@ import msgpack
 
 from sayiir_es.core.errors import StoreError
 from sayiir_es.core.position import Position
-from sayiir_es.core.rows import (
-    Awaiting,
-    Broken,
-    Cursor,
-    Ended,
-    Ending,
-    Failure,
-    Header,
-    Listening,
-    Request,
-    Row,
-    Run,
-    Sleeping,
-)
+from sayiir_es.core.rows import Cursor, Ending, Header, Request, Row, Run
+from sayiir_es.core.waits import Awaiting, Broken, Ended, Failure, Listening, Sleeping
 from sayiir_es.engine.store import StoreIdentity
 
 if TYPE_CHECKING:

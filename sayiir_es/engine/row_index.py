@@ -8,19 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from sayiir_es.core.rows import (
-    TERMINAL,
-    Awaiting,
-    Broken,
-    Cursor,
-    Ended,
-    Header,
-    Listening,
-    Sleeping,
-)
+from sayiir_es.core.rows import TERMINAL, Cursor, Header
+from sayiir_es.core.waits import Awaiting, Broken, Ended, Listening, Sleeping
 
 if TYPE_CHECKING:
-    from sayiir_es.core.rows import Row, Wait
+    from sayiir_es.core.rows import Row
+    from sayiir_es.core.waits import Wait
 
 HEADER = "h"
 CURSOR_PREFIX = "c"

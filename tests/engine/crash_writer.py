@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.position import Position
-from sayiir_es.core.rows import Awaiting, Cursor, Ended, Header, Sleeping
+from sayiir_es.core.rows import Cursor, Header
+from sayiir_es.core.waits import Awaiting, Ended, Sleeping
 from sayiir_es.engine.instance_cache import CacheLimits
 from sayiir_es.engine.rocks_store import RocksStore
 from sayiir_es.engine.store import StoreIdentity
 
 if TYPE_CHECKING:
-    from sayiir_es.core.rows import Changes, Wait
+    from sayiir_es.core.rows import Changes
+    from sayiir_es.core.waits import Wait
     from tests.engine.store_contract import Store
 
 IDENTITY = StoreIdentity(cluster_id="c", events_topic_id="t", partition=0, partitions=1)

@@ -16,20 +16,15 @@ from hypothesis import strategies as st
 from sayiir_es.core.position import Position
 from sayiir_es.core.rows import (
     TERMINAL,
-    Awaiting,
-    Broken,
     Cursor,
-    Ended,
     Ending,
-    Failure,
     Header,
-    Listening,
     Phase,
     Request,
     Row,
     Run,
-    Sleeping,
 )
+from sayiir_es.core.waits import Awaiting, Broken, Ended, Failure, Listening, Sleeping
 from sayiir_es.engine.store import SnapshotStore
 
 if TYPE_CHECKING:

@@ -9,15 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.events import DelayElapsed, DelayStarted
-from sayiir_es.core.rows import (
-    Changes,
-    Cursor,
-    Ended,
-    Rows,
-    Sleeping,
-    chain_of,
-    cursor,
-)
+from sayiir_es.core.rows import Changes, Cursor, Rows, chain_of, cursor
+from sayiir_es.core.waits import Ended, Sleeping
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Draft

@@ -23,15 +23,14 @@ from sayiir_es.core.lifecycle import moved, remember, remember_command
 from sayiir_es.core.rows import (
     Changes,
     Cursor,
-    Ended,
     Header,
-    Listening,
     Rows,
     buffered,
     chain_of,
     cursor,
     cursors,
 )
+from sayiir_es.core.waits import Ended, Listening
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Draft

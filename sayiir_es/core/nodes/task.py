@@ -27,18 +27,8 @@ from sayiir_es.core.events import (
     TaskFailed,
 )
 from sayiir_es.core.limits import clip
-from sayiir_es.core.rows import (
-    Awaiting,
-    Broken,
-    Changes,
-    Cursor,
-    Ended,
-    Failure,
-    Header,
-    Rows,
-    chain_of,
-    cursor,
-)
+from sayiir_es.core.rows import Changes, Cursor, Header, Rows, chain_of, cursor
+from sayiir_es.core.waits import Awaiting, Broken, Ended, Failure
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Draft

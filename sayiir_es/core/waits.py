@@ -1,0 +1,76 @@
+"""What a cursor waits for: the outcome of an attempt, a time, a signal, inner chains.
+
+Times are epoch milliseconds; sequences are those of events of the instance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """How an attempt failed."""
+
+    error_type: str
+    error: str
+    timed_out: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Awaiting:
+    """The outcome of an attempt.
+
+    `due` is the sequence of the event that made the attempt due, `not_before` the end
+    of a backoff (0: none), `withdrawn` the sequence of its `AttemptWithdrawn` (0: not),
+    `failure` how the attempt before it ended.
+    """
+
+    attempt: int
+    due: int
+    not_before: int = 0
+    deadline_at: int | None = None
+    timeout_ms: int | None = None
+    withdrawn: int = 0
+    restarts: int = 0
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sleeping:
+    """The end of a delay."""
+
+    due_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """A signal of that name, until `until_at` if there is a time-out.
+
+    `since` is the sequence of its `SignalAwaited`: of several waits for one name the
+    oldest gets the signal.
+    """
+
+    signal: str
+    until_at: int | None
+    since: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """Nothing: the node has ended with `result`, a reference; moving on is owed."""
+
+    result: str
+    loop: Literal["none", "again", "done"] = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """Nothing: the node has failed for good; the end of the run is owed."""
+
+    failure: Failure
+
+
+Wait: TypeAlias = Awaiting | Sleeping | Listening | Ended | Broken
+"""Closed: `match` over it ends in `assert_never`."""
