@@ -1,0 +1,91 @@
+"""Workers that come, go and fall asleep under load: who may decide changes in order."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kafka.course import finish, read_for
+from tests.kafka.load import Load, now_ms
+from tests.kafka.pauses import changes, longest_pause, stayed
+from tests.kafka.worker_process import SESSION_MS
+
+if TYPE_CHECKING:
+    from tests.kafka.reader import EventReader
+    from tests.kafka.stage import Stage
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+
+PER_SECOND = 100.0
+SETTLE_S = 2.0
+
+
+def gaps(reader: EventReader, since_ms: int, until_ms: int) -> tuple[int, int]:
+    """The longest pause of what changed its owner, and of what kept it."""
+    moved = changes(reader, since_ms, until_ms)
+    kept = {
+        p: longest_pause(reader.partitions[p], since_ms, until_ms)
+        for p in stayed(reader, since_ms, until_ms)
+    }
+    assert len(moved) == len(reader.partitions) // 2
+    print(  # noqa: T201 - the numbers are what is asked for
+        f"\nhand-over of {sorted(moved.values())} ms; stayed: {sorted(kept.values())}"
+    )
+    return max(moved.values()), max(kept.values(), default=0)
+
+
+def test_a_worker_that_is_asked_to_end_hands_over_without_a_pause(
+    stage: Stage,
+) -> None:
+    _, leaving = stage.two_workers()
+    reader = stage.reader()
+    with Load(stage.producer(), "chain", per_second=PER_SECOND) as load:
+        read_for(reader, SETTLE_S)
+        asked = leaving.terminate()
+        read_for(reader, SETTLE_S)
+        until = now_ms()
+        finish(reader, load)
+    moved, kept = gaps(reader, asked, until - 500)
+    assert moved <= 1_000
+    assert kept <= 1_000
+
+
+def test_a_worker_that_joins_is_given_its_share_without_a_pause(stage: Stage) -> None:
+    stage.lone_worker()
+    reader = stage.reader()
+    with Load(stage.producer(), "chain", per_second=PER_SECOND) as load:
+        read_for(reader, SETTLE_S)
+        began = now_ms()
+        stage.worker("w2").until_logged("partition.claimed", count=4)
+        read_for(reader, SETTLE_S)
+        until = now_ms()
+        finish(reader, load)
+    moved, kept = gaps(reader, began, until - 500)
+    assert moved <= 1_000
+    assert kept <= 1_000
+
+
+def test_a_worker_that_slept_three_sessions_disturbs_nothing_when_it_wakes(
+    stage: Stage,
+) -> None:
+    awake, sleeper = stage.two_workers()
+    reader = stage.reader()
+    with Load(stage.producer(), "chain", per_second=PER_SECOND) as load:
+        read_for(reader, SETTLE_S)
+        sleeper.freeze()
+        read_for(reader, 3 * SESSION_MS / 1000)
+        sleeper.thaw()
+        sleeper.until_logged("partition.claimed", count=5)
+        read_for(reader, SETTLE_S)
+        finish(reader, load)
+    late = sum(len(seen.ignored) for seen in reader.partitions.values())
+    print(f"\nlate records that were ignored: {late}")  # noqa: T201 - asked for
+    # An owner that a late batch had fenced would have claimed again behind itself.
+    for seen in reader.partitions.values():
+        owners = [claim.text("owner") for claim in seen.claims]
+        assert all(a != b for a, b in pairwise(owners)), owners
+    for worker in (awake, sleeper):
+        assert worker.logged("partition.stopped") == []
+        assert worker.logged("partition.crashed") == []

@@ -1,0 +1,165 @@
+"""What must hold of a topic whoever wrote it; every sentence that does not is returned.
+
+The rules are those of the event contract: sequences without a gap or a repeat, one
+decision for each command, in order, no instance completed twice in a run, no result of
+a task twice, time that does not run back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from tests.kafka.reader import CLAIM, TERMINAL, command_offsets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.kafka.reader import EventReader, PartitionSeen, Seen
+
+_PARTITION_KINDS = frozenset({CLAIM, "CommandForwarded", "CommandDeadLettered"})
+
+
+def violations(reader: EventReader) -> list[str]:
+    """Everything that is wrong, in words; reads to the end first."""
+    reader.read_to_end()
+    commands = command_offsets(reader.bootstrap, reader.app, len(reader.partitions))
+    found: list[str] = []
+    homes: dict[str, int] = {}
+    for partition, seen in reader.partitions.items():
+        found += seen.problems
+        found += _of_time(seen)
+        found += _of_keys(seen, homes)
+        found += _of_sequences(seen)
+        found += _of_runs(seen)
+        found += _of_answers(seen, partition, commands[partition])
+    found += _of_forwards(reader)
+    return found
+
+
+def _of_time(seen: PartitionSeen) -> Iterator[str]:
+    last = 0
+    for event in seen.valid:
+        if event.kind == CLAIM:
+            continue
+        if event.at < last:
+            yield f"{event.where} says {event.at}, but {last} came before"
+        last = max(last, event.at)
+
+
+def _of_keys(seen: PartitionSeen, homes: dict[str, int]) -> Iterator[str]:
+    for event in seen.valid:
+        expected = event.instance_id.encode() or None
+        if event.key != expected:
+            yield f"{event.where} of {event.instance_id!r} has the key {event.key!r}"
+        if event.kind in _PARTITION_KINDS:
+            if event.instance_id or event.body["sequence"]:
+                yield f"{event.where} names {event.instance_id!r}"
+        elif event.body["sequence"]:
+            home = homes.setdefault(event.instance_id, event.partition)
+            if home != event.partition:
+                yield f"{event.where}: {event.instance_id!r} also stands on {home}"
+
+
+def _of_sequences(seen: PartitionSeen) -> Iterator[str]:
+    last: Counter[str] = Counter()
+    for event in seen.valid:
+        sequence = event.body["sequence"]
+        if not sequence:
+            continue
+        if sequence != last[event.instance_id] + 1:
+            yield (
+                f"{event.where}: {event.instance_id!r} has sequence {sequence} behind "
+                f"{last[event.instance_id]}"
+            )
+        last[event.instance_id] = sequence
+
+
+def _of_runs(seen: PartitionSeen) -> Iterator[str]:
+    ends: Counter[tuple[str, int]] = Counter()
+    results: Counter[tuple[str, int, str]] = Counter()
+    for event in seen.valid:
+        name = (event.instance_id, int(event.body["run"]))
+        if event.kind in TERMINAL:
+            ends[name] += 1
+        elif event.kind == "TaskCompleted":
+            results[*name, event.text("path")] += 1
+    yield from (f"{name} ended {n} times" for name, n in ends.items() if n > 1)
+    yield from (f"{name} completed {n} times" for name, n in results.items() if n > 1)
+
+
+def decisions(seen: PartitionSeen) -> Iterator[list[Seen]]:
+    """Adjacent valid events with one instance and one cause."""
+    groups = groupby(seen.valid, key=lambda event: (event.instance_id, event.cause))
+    for _, events in groups:
+        yield list(events)
+
+
+def _of_answers(
+    seen: PartitionSeen, partition: int, commands: set[int]
+) -> Iterator[str]:
+    highest = -1
+    answered: set[int] = set()
+    for decision in decisions(seen):
+        first = decision[0]
+        if not first.cause.startswith("command:"):
+            continue
+        here, _, _ = first.cause.removeprefix("command:").partition("<")
+        where, offset = (int(part) for part in here.split("@"))
+        if where != partition:
+            yield f"{first.where} answers a command of partition {where}"
+        if offset <= highest:
+            yield f"{first.where} answers {here} behind {highest}: twice, or late"
+        if len(decision) > 1 and not all(e.body["sequence"] for e in decision):
+            yield f"{first.where} answers {here} more than once"
+        if len({event.claim for event in decision}) > 1:
+            yield f"{first.where} begins a decision under two claims"
+        highest = max(highest, offset)
+        answered.add(offset)
+    yield from (
+        f"command {partition}@{offset} is passed over without an answer"
+        for offset in sorted(commands)
+        if offset <= highest and offset not in answered
+    )
+    yield from (
+        f"command {partition}@{offset} is answered, but there is none"
+        for offset in sorted(answered - commands)
+    )
+
+
+def _of_forwards(reader: EventReader) -> Iterator[str]:
+    """A forwarded command counts once, however often it was forwarded."""
+    counted: Counter[str] = Counter()
+    answers: set[str] = set()
+    for seen in reader.partitions.values():
+        for decision in decisions(seen):
+            first = decision[0]
+            here, _, origin = first.cause.removeprefix("command:").partition("<")
+            if not origin:
+                continue
+            answers.add(f"{here}<{origin}")
+            counted[origin] += not (
+                first.kind == "CommandAcknowledged"
+                and first.text("code") == "duplicate"
+            )
+    yield from (f"command {o} counted {n} times" for o, n in counted.items() if n > 1)
+    for event in reader.valid():
+        if event.kind == "CommandForwarded":
+            origin = event.cause.removeprefix("command:").rpartition("<")[2]
+            there = f"{event.body['to_partition']}@{event.body['to_offset']}"
+            if f"{there}<{origin}" not in answers:
+                yield f"{event.where} forwarded to {there}, which has no answer"
+
+
+def open_commands(reader: EventReader) -> int:
+    """How many commands stand behind the highest one answered."""
+    commands = command_offsets(reader.bootstrap, reader.app, len(reader.partitions))
+    left = 0
+    for partition, seen in reader.partitions.items():
+        causes = [e.cause for e in seen.valid if e.cause.startswith("command:")]
+        last = (
+            causes[-1].removeprefix("command:").partition("<")[0] if causes else "@-1"
+        )
+        left += sum(1 for o in commands[partition] if o > int(last.split("@")[1]))
+    return left
