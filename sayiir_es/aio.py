@@ -24,10 +24,11 @@ from sayiir_es.client.workflow_status import WorkflowStatus, workflow_status
 from sayiir_es.core.duration import duration_ms
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
     from datetime import timedelta
     from types import TracebackType
 
+    from sayiir_es.core.commands import ConflictPolicy
     from sayiir_es.core.workflow import Workflow
 
 __all__ = [
@@ -141,7 +142,7 @@ async def aclose(backend: Backend | None = None) -> None:
 
 
 @asynccontextmanager
-async def _session(backend: Backend | str) -> AsyncIterator[Session]:
+async def _session(backend: Backend | str) -> AsyncGenerator[Session]:
     """This loop's session on a backend; one for the call where only a URL is given."""
     used = as_backend(backend)
     if isinstance(backend, Backend):
@@ -170,7 +171,7 @@ class WorkflowClient:
     ) -> None:
         self._backend = as_backend(backend)
         self._made_backend = isinstance(backend, str)
-        self._policy = requests.conflict_policy(conflict_policy)
+        self._policy: ConflictPolicy = requests.conflict_policy(conflict_policy)
         self._opened: Session | None = None
 
     async def submit(

@@ -28,9 +28,9 @@ class Printed:
 
     def json(self) -> dict[str, object]:
         """The object on stdout."""
-        value: object = json.loads(self.out)
+        value: dict[str, object] = json.loads(self.out)
         assert isinstance(value, dict)
-        return {str(key): found for key, found in value.items()}
+        return value
 
     def rows(self) -> list[dict[str, object]]:
         """The objects on stdout, one a line."""

@@ -22,7 +22,5 @@ def render(number: int) -> int:
 
 doubling = Flow("doubling").then(double).build()
 failing = Flow("failing").then(fail).build()
-approving = (
-    Flow("approving").then(double).wait_for_signal("go", timeout="1h").build()
-)
+approving = Flow("approving").then(double).wait_for_signal("go", timeout="1h").build()
 rendering = Flow("rendering").then(render).build()

@@ -90,7 +90,7 @@ def test_a_reader_that_left_ends_it_quietly(
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as pipe:
-        ended = subprocess.run(
+        ended = subprocess.run(  # noqa: S603 - ours
             [sys.executable, "-m", "sayiir_es.cli", *typed.split(), "-o", output],
             cwd=shop.cwd,
             stdout=pipe,

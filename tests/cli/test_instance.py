@@ -230,14 +230,14 @@ def test_following_a_history_ends_with_the_instance(shop: Terminal) -> None:
 
 
 def test_control_characters_of_an_id_are_shown_escaped(shop: Terminal) -> None:
-    evil = "x\x1b[2J\n‮y"
+    evil = "x\x1b[2J\n\u202ey"
     assert shop("instance start doubling --input 1 --id", evil).code == 0
     for output in ("table", "json", "jsonl"):
         for typed in ("instance list", "event tail"):
             answer = shop(f"{typed} -o {output}")
             assert answer.code == 0
             assert "\x1b" not in answer.out
-            assert "‮" not in answer.out
+            assert "\u202e" not in answer.out
     assert shop("instance show -o json", evil).json()["instance_id"] == evil
     again = shop("instance start doubling --id", evil)
     assert again.code == 4

@@ -8,7 +8,7 @@ import pytest
 
 from sayiir_es.cli.output import payload_value, to_json, visible
 
-EVIL = "a\x1b[2J\n\r\x00\x7f\x9b31m‮z\ud800"
+EVIL = "a\x1b[2J\n\r\x00\x7f\x9b31m\u202ez\ud800"
 
 
 def test_control_characters_become_visible() -> None:

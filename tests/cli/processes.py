@@ -1,0 +1,65 @@
+"""Real processes of the command line, which tests start, watch and end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT_S = 20.0
+
+
+class Process:
+    """A running command and what it wrote so far."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], words: Path) -> None:
+        self._popen = popen
+        self._words = words
+
+    def words(self) -> str:
+        """What it wrote to stdout and stderr."""
+        return self._words.read_text(errors="replace")
+
+    def until(self, text: str) -> None:
+        """Wait until it has written that."""
+        end_s = time.monotonic() + LIMIT_S
+        while text not in self.words():
+            assert self._popen.poll() is None, self.words()
+            assert time.monotonic() < end_s, self.words()
+            time.sleep(0.02)
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and return the exit code."""
+        self._popen.send_signal(number)
+        return self._popen.wait(LIMIT_S)
+
+
+@contextmanager
+def running(
+    words: Path, *typed: str, cwd: Path = ROOT, **environment: str
+) -> Generator[Process]:
+    """Run a command for as long as the block lasts."""
+    with words.open("wb") as file:
+        popen = subprocess.Popen(  # noqa: S603 - ours
+            [sys.executable, "-m", "sayiir_es.cli", *typed],
+            cwd=cwd,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+        )
+    try:
+        yield Process(popen, words)
+    finally:
+        if popen.poll() is None:
+            popen.kill()
+        popen.wait()

@@ -1,0 +1,72 @@
+"""`sayiir-es doctor` and `topic` on a log in one file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Terminal
+
+
+def test_nothing_is_made_where_nothing_is(terminal: Terminal) -> None:
+    answer = terminal("doctor -o json")
+    assert answer.code == 0
+    assert list(terminal.cwd.iterdir()) == []
+
+
+def test_a_sound_log_passes_every_check(terminal: Terminal) -> None:
+    terminal("instance list")
+    rows = terminal("doctor -o jsonl").rows()
+    assert {row["check"] for row in rows} >= {
+        *("log", "topics", "retention", "partitions", "clock", "locks"),
+    }
+    assert all(row["ok"] for row in rows)
+
+
+def test_a_file_that_is_no_log_is_found_out(terminal: Terminal) -> None:
+    (terminal.cwd / "log.db").write_bytes(b"no database" * 100)
+    answer = terminal("doctor")
+    assert answer.code == 1
+    assert "✗" in answer.out
+    listing = terminal("instance list")
+    assert listing.code in (1, 5)
+    assert "docs/errors/" in listing.err
+
+
+def test_a_database_of_somebody_else_is_found_out(terminal: Terminal) -> None:
+    with sqlite3.connect(terminal.cwd / "log.db") as other:
+        other.execute("create table theirs (x)")
+    assert terminal("doctor").code == 1
+
+
+def test_a_log_that_does_not_answer_exits_with_five(terminal: Terminal) -> None:
+    (terminal.cwd / "log.db").mkdir()
+    answer = terminal("instance list")
+    assert answer.code == 5, answer.err
+    assert "error log_unavailable" in answer.err
+
+
+def test_a_broker_that_does_not_answer_exits_with_five(terminal: Terminal) -> None:
+    answer = terminal("instance list --backend kafka://127.0.0.1:1/none")
+    assert answer.code == 5
+    assert "error log_unavailable" in answer.err
+
+
+def test_there_are_no_topics_to_make_in_a_file(terminal: Terminal) -> None:
+    for verb in ("create", "check"):
+        answer = terminal(f"topic {verb} -o json")
+        assert (answer.code, answer.out) == (0, "[]\n")
+        assert "nothing to do" in answer.err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_directory_that_cannot_be_written_is_found_out(terminal: Terminal) -> None:
+    terminal.cwd.chmod(0o500)
+    try:
+        assert terminal("doctor").code == 1
+    finally:
+        terminal.cwd.chmod(0o700)

@@ -1,0 +1,99 @@
+"""Each `--help` ends with an example, and each example runs."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sayiir_es import run_durable_workflow
+from sayiir_es.client.backends import EmbeddedBackend
+from tests.cli.processes import running
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Terminal
+
+COMMANDS = [
+    *("", "demo", "doctor", "worker", "worker run", "projector", "projector run"),
+    *("topic", "topic create", "topic check", "event", "event tail", "instance"),
+    *("instance start", "instance list", "instance show", "instance result"),
+    *("instance signal", "instance pause", "instance unpause", "instance cancel"),
+    "instance history",
+]
+IN_TESTS_OF_THEIR_OWN = {"demo", "projector run", "worker run"}
+NEED_KAFKA = {"topic create", "topic check"}
+
+
+def example_of(help_text: str) -> str:
+    """What stands behind `Example: sayiir-es` at the end of a help text."""
+    found = re.search(r"Example:\s+sayiir-es\s+(.*)\Z", help_text.strip(), re.DOTALL)
+    assert found, help_text
+    return " ".join(found[1].split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_ends_with_an_example_and_fits_a_hundred_columns(
+    terminal: Terminal, command: str
+) -> None:
+    shown = terminal(f"{command} --help")
+    assert shown.code == 0
+    assert max(map(len, shown.out.splitlines())) <= 100
+    example = example_of(shown.out)
+    assert example.startswith(command)
+
+
+def test_every_command_is_known_here(terminal: Terminal) -> None:
+    groups = {name for name in COMMANDS if " " not in name}
+    for name in COMMANDS:
+        parent, _, verb = name.rpartition(" ")
+        assert verb in terminal(f"{parent} --help").out
+    listed = re.findall(r"^│ (\w+) ", terminal("--help").out, re.MULTILINE)
+    assert set(listed) <= groups | {""}
+    nouns = re.findall(r"^│ (\w+) ", terminal("instance --help").out, re.MULTILINE)
+    assert {f"instance {verb}" for verb in nouns} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [c for c in COMMANDS if " " in c and c not in IN_TESTS_OF_THEIR_OWN | NEED_KAFKA]
+    + ["doctor"],
+)
+def test_the_example_runs(terminal: Terminal, command: str) -> None:
+    from examples.orders import orders  # noqa: PLC0415 (after the directory is set)
+
+    value = {"item": "teapot", "amount": 5}
+    with EmbeddedBackend(terminal.cwd / "log.db") as backend:
+        seeded = "order-8" if command == "instance start" else "order-7"
+        run_durable_workflow(orders, seeded, value, backend=backend)
+    if command == "instance result":
+        terminal("instance signal order-7 approval --payload", '{"ok":true}')
+        with running(terminal.cwd / "words", "worker", "run", "examples.orders"):
+            assert terminal("instance result order-7 --wait").code == 0
+    if command == "instance unpause":
+        terminal("instance pause order-7")
+    answer = terminal(example_of(terminal(f"{command} --help").out))
+    assert answer.code == 0, answer.err
+
+
+@pytest.mark.parametrize("group", ["", "instance", "worker", "topic", "event"])
+def test_nothing_typed_shows_the_help(terminal: Terminal, group: str) -> None:
+    shown = terminal(group)
+    assert shown.code == 2
+    assert "Example:" in shown.out + shown.err
+
+
+def test_the_version_is_said(terminal: Terminal) -> None:
+    assert re.fullmatch(r"sayiir-es \d+\.\d+\.\d+\n", terminal("--version").out)
+
+
+def test_bad_settings_are_named_all_at_once(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAYIIR_LOG_LEVEL", "loud")
+    monkeypatch.setenv("SAYIIR_LOG_FORMAT", "pretty")
+    told = terminal("instance list")
+    assert told.code == 2
+    assert "error settings" in told.err
+    assert "SAYIIR_LOG_LEVEL" in told.err
+    assert "SAYIIR_LOG_FORMAT" in told.err

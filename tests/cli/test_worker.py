@@ -1,0 +1,142 @@
+"""`sayiir-es worker run` and `projector run`, as real processes on one file."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.processes import ROOT, running
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Terminal
+
+ORDER = '{"item":"teapot","amount":5}'
+
+
+def test_a_worker_runs_what_clients_start_and_drains_on_sigterm(
+    terminal: Terminal,
+) -> None:
+    words = terminal.cwd / "words"
+    with running(words, "worker", "run", "examples.orders") as worker:
+        worker.until("serves orders")
+        started = terminal("instance start orders --id o --input", ORDER)
+        assert started.code == 0, started.err
+        terminal("instance signal o approval --payload", '{"ok":true}')
+        assert terminal("instance history o --follow").code == 0
+        result = terminal("instance result o --wait").out
+        assert '"shipped": true' in result
+        rows = terminal("instance history o -o jsonl").rows()
+        assert [row["sequence"] for row in rows] == list(range(1, len(rows) + 1))
+        assert "process owns the log" in terminal("doctor").out
+        assert worker.end() == 0
+        assert worker.words().count("serves orders") == 1
+    assert "it is free" in terminal("doctor").out
+
+
+def test_a_second_worker_waits_and_takes_over(terminal: Terminal) -> None:
+    first_words, second_words = terminal.cwd / "first", terminal.cwd / "second"
+    command = ("worker", "run", "tests.cli.shop", "--worker-id")
+    with running(first_words, *command, "first") as first:
+        first.until("serves")
+        with running(second_words, *command, "second") as second:
+            second.until("waits to be given")
+            assert first.end(signal.SIGINT) == 0
+            second.until("serves")
+            terminal("instance start doubling --id d --input 4")
+            assert terminal("instance result d --wait").out == "8\n"
+            assert second.end(signal.SIGTERM) == 0
+
+
+def test_a_worker_runs_only_tasks_whose_tags_it_has(terminal: Terminal) -> None:
+    command = ("worker", "run", "tests.cli.shop", "--tags")
+    with running(terminal.cwd / "cpu", *command, "cpu, disk") as worker:
+        worker.until("serves")
+        terminal("instance start rendering --id r --input 1")
+        terminal("instance start doubling --id d --input 1")
+        assert terminal("instance result d --wait").code == 0
+        assert terminal("instance result r").code == 3
+        assert worker.end() == 0
+    with running(terminal.cwd / "gpu", *command, "gpu") as worker:
+        assert terminal("instance result r --wait").out == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("worker run no.such.module", "no.such.module"),
+        ("worker run tests.cli.conftest", "no"),
+        ("worker run json", "there is none"),
+        ("worker run", "MODULE"),
+        ("worker run examples.orders --backend memory:", "memory:"),
+        ("projector run --partitions 7", "0 to 0"),
+        ("projector run --partitions a-b", "0,2-3"),
+    ],
+)
+def test_what_cannot_run_exits_with_two(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, typed: str, told: str
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
+    answer = terminal(typed)
+    assert answer.code == 2
+    assert told in answer.err
+
+
+def test_a_module_whose_import_fails_is_not_said_to_be_missing(
+    terminal: Terminal,
+) -> None:
+    (terminal.cwd / "wants_more.py").write_text("import no_such_thing\n")
+    with pytest.raises(ModuleNotFoundError, match="no_such_thing"):
+        terminal("worker run wants_more")
+
+
+def test_a_projector_folds_beside_a_worker_and_answers_from_its_stores(
+    terminal: Terminal,
+) -> None:
+    command = ("worker", "run", "tests.cli.shop")
+    views = terminal.cwd / "views"
+    project = ("projector", "run", "--partitions", "0", "--state-dir", str(views))
+    with running(terminal.cwd / "w", *command) as worker:
+        worker.until("serves")
+        terminal("instance start doubling --id d --input 4")
+        terminal("instance start approving --id a --input 4")
+        assert terminal("instance result d --wait").out == "8\n"
+        with running(terminal.cwd / "p", *project) as projector:
+            projector.until("caught up")
+            stored = terminal(f"instance show d -o json --state-dir {views}")
+            assert stored.json() == terminal("instance show d -o json").json()
+            listed = terminal(f"instance list -o jsonl --state-dir {views}").rows()
+            assert {row["instance_id"] for row in listed} == {"a", "d"}
+            only = terminal(
+                f"instance list --status completed -o jsonl --state-dir {views}"
+            ).rows()
+            assert [row["instance_id"] for row in only] == ["d"]
+            unknown = terminal(f"instance show nobody --state-dir {views}")
+            assert unknown.code == 3
+            assert projector.end() == 0
+        assert worker.end() == 0
+    claims = terminal("event tail --kind PartitionClaimed -o jsonl").rows()
+    assert len(claims) == 1, "a projector owns nothing"
+
+
+def test_a_projector_goes_on_where_it_stopped(terminal: Terminal) -> None:
+    views = terminal.cwd / "views"
+    project = ("projector", "run", "--state-dir", str(views))
+    with running(terminal.cwd / "w", "worker", "run", "tests.cli.shop") as worker:
+        worker.until("serves")
+        for instance_id in ("a", "b"):
+            terminal(f"instance start doubling --id {instance_id} --input 1")
+            terminal(f"instance result {instance_id} --wait")
+            with running(terminal.cwd / "p", *project) as projector:
+                projector.until("caught up")
+                assert projector.end() == 0
+            shown = terminal(f"instance show {instance_id} --state-dir {views}")
+            assert shown.code == 0
+
+
+def test_a_directory_without_stores_is_said_to_be_one(terminal: Terminal) -> None:
+    answer = terminal(f"instance list --state-dir {terminal.cwd}")
+    assert answer.code == 5
+    assert "there is none" in answer.err
