@@ -7,6 +7,7 @@ without git (a source distribution) is walked.
 from __future__ import annotations
 
 import ast
+import gc
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -60,8 +61,20 @@ def modules(*folders: str) -> tuple[Module, ...]:
     for name in files():
         if name.endswith(".py") and name.startswith(folders):
             text = (ROOT / name).read_text(encoding="utf-8")
-            found.append(Module(name=name, text=text, tree=ast.parse(text, name)))
+            found.append(Module(name=name, text=text, tree=_parsed(text, name)))
     return tuple(found)
+
+
+def _parsed(text: str, name: str) -> ast.Module:
+    # What the collector finalises may format a traceback, which parses too; Python 3.11
+    # takes one parse within another for corruption and raises SystemError.
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return ast.parse(text, name)
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def functions(
