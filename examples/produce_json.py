@@ -29,7 +29,7 @@ def on_delivery(error: KafkaError | None, record: Message) -> None:
     sys.stdout.write(f"command:{record.partition()}@{record.offset()}\n")
 
 
-def main(bootstrap: str, count: int) -> None:
+def main(bootstrap: str, count: int, topic: str = TOPIC) -> None:
     """Start `count` orders, and approve each."""
     producer = Producer(
         {
@@ -59,7 +59,7 @@ def main(bootstrap: str, count: int) -> None:
         }
         for command in (start, approve):
             producer.produce(
-                TOPIC, key=key, value=json.dumps(command), on_delivery=on_delivery
+                topic, key=key, value=json.dumps(command), on_delivery=on_delivery
             )
         producer.poll(0)
     producer.flush(30)

@@ -6,6 +6,7 @@ page to read. What ends quietly is a reader that left (`| head`) and Ctrl-C.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from importlib.metadata import version
@@ -21,8 +22,11 @@ from sayiir_es.settings import load_settings
 from sayiir_es.telemetry import configure_logging
 
 PROGRAM = "sayiir-es"
+CHATTY = ("aiokafka",)
+"""Libraries that tell by `info` what only their authors want to know."""
+
 SERVERS = ("worker", "projector")
-"""Commands that run on and log what they do; the others log warnings only."""
+"""Commands that run on and log what they do; the others log errors only."""
 
 app = typer.Typer(
     name=PROGRAM,
@@ -63,8 +67,11 @@ def settle(
     settings = load_settings()
     chosen = serves or "log_level" in settings.model_fields_set
     configure_logging(
-        level=settings.log_level if chosen else "warning", format=settings.log_format
+        level=settings.log_level if chosen else "error", format=settings.log_format
     )
+    if settings.log_level != "debug":
+        for name in CHATTY:
+            logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def main() -> None:
