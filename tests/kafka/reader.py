@@ -262,6 +262,7 @@ def _consumer(bootstrap: str, topic: str) -> Any:
     return _kafka.Consumer(
         {
             "bootstrap.servers": bootstrap,
+            "log_level": 0,
             "group.id": f"{topic}-reader",
             "enable.auto.commit": False,
             "isolation.level": "read_committed",

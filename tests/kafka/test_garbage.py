@@ -1,0 +1,170 @@
+"""What strangers write: garbage among commands, and events that nobody knows."""
+
+from __future__ import annotations
+
+import json
+import struct
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sayiir_es.core.commands import StartWorkflow
+from sayiir_es.core.partitions import partition_of
+from sayiir_es.wire.commands import encode_command_avro
+from tests.kafka.course import LIMIT_S
+from tests.kafka.reader import records
+from tests.kafka.stage import PARTITIONS
+from tests.kafka.verdict import violations
+
+if TYPE_CHECKING:
+    from tests.kafka.stage import Stage
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+
+_kafka = import_module("confluent_kafka")  # by name: its type hints are partial
+
+PARTITION = 3
+MEMORY_MB = 300.0
+
+_START = encode_command_avro(
+    StartWorkflow(
+        instance_id="x",
+        command_id="y",
+        workflow="greeting",
+        input=b"1",
+        conflict_policy="fail",
+        attributes={},
+    )
+)
+_GIB = b"\x80\x80\x80\x80\x08"  # Avro's variable-length form of the length 2³⁰
+
+GARBAGE: dict[str, bytes | None] = {
+    "empty": b"",
+    "null": None,
+    "one byte": b"\xc3",
+    "bad magic": b"\xc3\x02" + _START[2:],
+    "unknown fingerprint": b"\xc3\x01" + b"\x5a" * 8 + _START[10:],
+    "truncated": _START[:-3],
+    "no object": b"[1, 2]",
+    "unknown command": b'{"command": "Frobnicate", "instance_id": "x"}',
+    "a length of 1 GiB": _START[:10] + _GIB + b"x",
+    "a wrong type": b'{"command": "StartWorkflow", "workflow": 7}',
+}
+
+
+def ids_at(partition: int) -> str:
+    """An instance id whose home is a partition."""
+    names = (f"good-{n}" for n in range(1_000))
+    return next(n for n in names if partition_of(n.encode(), PARTITIONS) == partition)
+
+
+def start(instance_id: str) -> bytes:
+    """A start record as any client writes it."""
+    fields = {"command": "StartWorkflow", "workflow": "greeting", "input": "you"}
+    return json.dumps({**fields, "instance_id": instance_id}).encode()
+
+
+def test_garbage_between_two_good_starts_is_put_aside_and_named(stage: Stage) -> None:
+    worker = stage.lone_worker()
+    reader, producer = stage.reader(), stage.producer()
+    before, after = ids_at(PARTITION), f"{ids_at(PARTITION)}-again"
+    idle_mb = worker.peak_memory_mb()
+    producer.send(None, start(before), PARTITION)
+    for value in GARBAGE.values():
+        producer.send(b"k", value, PARTITION)
+    producer.send(None, start(after), PARTITION)
+    offsets = [offset for _, offset in producer.flush()]
+    reader.until(lambda: reader.ended.keys() >= {before, after}, LIMIT_S)
+    assert violations(reader) == []
+
+    letters = records(stage.bootstrap, f"{stage.app}.dead-letters", PARTITIONS)
+    told = {
+        event.cause: event
+        for event in reader.valid()
+        if event.kind == "CommandDeadLettered"
+    }
+    assert len(told) == sum(map(len, letters.values())) == len(GARBAGE)
+    for (name, value), offset in zip(GARBAGE.items(), offsets[1:-1], strict=True):
+        event = told[f"command:{PARTITION}@{offset}"]
+        partition, _, at = event.text("dead_letter").partition("@")
+        letter = letters[int(partition)][int(at)]
+        assert letter.value() == value, name
+        assert letter.key() == f"{PARTITION}@{offset}".encode()
+        assert event.text("reason"), name
+    peak_mb = worker.peak_memory_mb()
+    print(f"\npeak {peak_mb:.0f} MB, {idle_mb:.0f} before")  # noqa: T201 - asked for
+    assert peak_mb < MEMORY_MB
+
+
+def test_a_command_on_a_wrong_partition_is_forwarded_once(stage: Stage) -> None:
+    stage.lone_worker()
+    reader, producer = stage.reader(), stage.producer()
+    home = partition_of(b"stray", PARTITIONS)
+    wrong = (home + 1) % PARTITIONS
+    producer.send(b"stray", start("stray"), wrong)
+    ((_, offset),) = producer.flush()
+    reader.until(lambda: "stray" in reader.ended, LIMIT_S)
+    forwards = [e for e in reader.valid() if e.kind == "CommandForwarded"]
+    assert [(e.partition, e.cause) for e in forwards] == [
+        (wrong, f"command:{wrong}@{offset}")
+    ]
+    assert forwards[0].body["to_partition"] == home
+    commands = records(stage.bootstrap, f"{stage.app}.commands", PARTITIONS)
+    assert {p: len(found) for p, found in commands.items() if found} == {
+        wrong: 1,
+        home: 1,
+    }
+    started = reader.of("stray")[0]
+    assert started.cause == f"command:{home}@0<{wrong}@{offset}"
+    assert violations(reader) == []
+
+
+def forge(stage: Stage, partition: int, claim: int) -> int:
+    """Append an event of a kind that nobody knows under a claim; its offset."""
+    body = struct.pack("<2s8s", b"\xc3\x01", b"\x5a" * 8) + b"\x00" * 8
+    landed: list[int] = []
+
+    def note(error: Any, message: Any) -> None:
+        assert error is None, error
+        landed.append(message.offset())
+
+    producer = _kafka.Producer({"bootstrap.servers": stage.bootstrap, "log_level": 0})
+    producer.produce(
+        f"{stage.app}.events",
+        body,
+        b"someone",
+        partition=partition,
+        headers=[("kind", b"Unheard"), ("claim", str(claim).encode())],
+        on_delivery=note,
+    )
+    assert producer.flush(LIMIT_S) == 0
+    return landed[0]
+
+
+def test_an_event_of_an_unknown_kind_stops_its_partition_and_no_other(
+    stage: Stage,
+) -> None:
+    worker = stage.lone_worker()
+    reader, producer = stage.reader(), stage.producer()
+    reader.read_to_end()
+    offset = forge(stage, PARTITION, reader.partitions[PARTITION].claim)
+    for partition in range(PARTITIONS):
+        producer.send(None, start(ids_at(partition)), partition)
+    producer.flush()
+    (line,) = worker.until_logged("partition.stopped")
+    assert line["partition"] == PARTITION
+    assert "'Unheard'" in str(line["reason"])
+    assert f"{PARTITION}@{offset}" in str(line["reason"])
+    others = {ids_at(p) for p in range(PARTITIONS) if p != PARTITION}
+    reader.until(lambda: reader.ended.keys() >= others, LIMIT_S)
+
+    worker.terminate()
+    worker.start()
+    (line,) = worker.until_logged("partition.stopped")
+    assert line["partition"] == PARTITION
+    assert "'Unheard'" in str(line["reason"])
+    assert f"{PARTITION}@{offset}" in str(line["reason"])
+    producer.send(None, start(f"{ids_at(0)}-again"), 0)
+    reader.until(lambda: f"{ids_at(0)}-again" in reader.ended, LIMIT_S)
+    assert ids_at(PARTITION) not in reader.ended

@@ -1,0 +1,155 @@
+"""Retries, time-outs and delays keep their times over the death of their worker."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kafka.load import now_ms
+from tests.kafka.pauses import owner_at
+from tests.kafka.reader import CLAIM
+from tests.kafka.verdict import violations
+from tests.kafka.worker_process import SESSION_MS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.kafka.reader import EventReader, Seen
+    from tests.kafka.stage import Stage
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+
+LIMIT_S = 60.0
+TIMEOUT_MS = 2_000
+AFTER_TAKE_OVER_MS = 500
+AFTER_DUE_MS = 2_000
+
+
+def executions(paper: Path) -> list[float]:
+    """When a task ran, in seconds of the machine's steady clock."""
+    return [float(line) for line in paper.read_text().split()] if paper.exists() else []
+
+
+def wait_for(reader: EventReader, instance_id: str, kind: str) -> Seen:
+    """The first event of a kind of an instance, once it is there."""
+    reader.until(lambda: kind in reader.kinds(instance_id), LIMIT_S)
+    return next(event for event in reader.of(instance_id) if event.kind == kind)
+
+
+def last_claim_before(reader: EventReader, event: Seen) -> Seen:
+    """The claim under which an event was written."""
+    claims = reader.partitions[event.partition].claims
+    return next(claim for claim in claims if claim.offset == event.claim)
+
+
+def wait_until_ms(at_ms: int) -> None:
+    """Let the wall clock come to a moment."""
+    time.sleep(max(0, at_ms - now_ms()) / 1000)
+
+
+def test_a_retried_task_runs_three_times_though_its_worker_dies_in_between(
+    stage: Stage,
+) -> None:
+    worker = stage.lone_worker()
+    reader, producer = stage.reader(), stage.producer()
+    paper = stage.folder / "flaky"
+    producer.start("retrying", "retry-1", str(paper))
+    recorded = wait_for(reader, "retry-1", "RetryRecorded")
+    worker.kill()
+    assert len(executions(paper)) == 1
+    worker.start()
+    wait_for(reader, "retry-1", "WorkflowFailed")
+    ran = executions(paper)
+    assert len(ran) == 3
+    first, second = (b - a for a, b in pairwise(ran))
+    assert first >= 0.5
+    assert second >= 1.0
+    assert recorded.body["next_retry_at"] >= recorded.at + 500
+    assert reader.kinds("retry-1").count("RetryRecorded") == 2
+    assert violations(reader) == []
+
+
+def test_a_time_out_fails_a_task_when_it_is_due(stage: Stage) -> None:
+    stage.lone_worker()
+    reader = stage.reader()
+    stage.producer().start("stuck", "stuck-1", str(stage.folder / "stuck"))
+    begun = wait_for(reader, "stuck-1", "DeadlineSet")
+    failed = wait_for(reader, "stuck-1", "TaskFailed")
+    assert begun.body["deadline_at"] - begun.at == TIMEOUT_MS
+    assert TIMEOUT_MS <= failed.at - begun.at <= TIMEOUT_MS + 300
+    assert failed.body["timed_out"]
+    assert failed.text("error_type") == "timeout"
+    assert reader.kinds("stuck-1")[-1] == "WorkflowFailed"
+
+
+@pytest.mark.parametrize("killed_after_ms", [200, 1_000, 1_990])
+def test_a_time_out_is_kept_though_its_worker_dies(
+    stage: Stage, killed_after_ms: int
+) -> None:
+    workers = {worker.name: worker for worker in stage.two_workers()}
+    reader = stage.reader()
+    stage.producer().start("stuck", "stuck-1", str(stage.folder / "stuck"))
+    begun = wait_for(reader, "stuck-1", "DeadlineSet")
+    owner = owner_at(reader.partitions[begun.partition], begun.at)
+    wait_until_ms(begun.at + killed_after_ms)
+    killed = workers[owner].kill()
+    failed = wait_for(reader, "stuck-1", "TaskFailed")
+    claim = last_claim_before(reader, failed)
+    latest = max(begun.at + TIMEOUT_MS, claim.at + AFTER_TAKE_OVER_MS)
+    print(  # noqa: T201 - the numbers are what is asked for
+        f"\nkilled after {killed - begun.at} ms, taken over after "
+        f"{claim.at - killed} ms, failed {failed.at - begun.at} ms after it began"
+    )
+    assert begun.at + TIMEOUT_MS <= failed.at <= latest + 200
+    assert failed.body["timed_out"]
+    assert claim.at - killed <= SESSION_MS + 1_500
+    assert violations(reader) == []
+
+
+@pytest.mark.parametrize(
+    ("workflow", "down_ms"),
+    [
+        pytest.param("delayed", 0, id="started again before it is due"),
+        pytest.param("delayed", 4_000, id="started again after it was due"),
+        pytest.param(
+            "long-delayed",
+            20_000,
+            marks=[pytest.mark.long],
+            id="of 30 s, started again before it is due",
+        ),
+        pytest.param(
+            "long-delayed",
+            33_000,
+            marks=[pytest.mark.long],
+            id="of 30 s, started again after it was due",
+        ),
+    ],
+)
+def test_a_delay_fires_when_it_is_due_though_everything_was_stopped(
+    stage: Stage, workflow: str, down_ms: int
+) -> None:
+    workers = stage.two_workers()
+    reader = stage.reader()
+    stage.producer().start(workflow, "nap-1", str(stage.folder / "nap"))
+    began = wait_for(reader, "nap-1", "DelayStarted")
+    for worker in workers:
+        worker.kill()
+    wait_until_ms(began.at + down_ms)
+    for worker in workers:
+        worker.start()
+    elapsed = wait_for(reader, "nap-1", "DelayElapsed")
+    wait_for(reader, "nap-1", "WorkflowCompleted")
+    claims = reader.partitions[began.partition].claims
+    claim = next(one for one in claims if one.at > began.at)
+    due = int(began.body["due_at"])
+    print(  # noqa: T201 - the numbers are what is asked for
+        f"\nfired {elapsed.at - due} ms after it was due, {elapsed.at - claim.at} ms "
+        "after the claim"
+    )
+    assert due <= elapsed.at <= max(due, claim.at) + AFTER_DUE_MS
+    assert claim.kind == CLAIM
+    assert len(executions(stage.folder / "nap")) == 1
+    assert violations(reader) == []
