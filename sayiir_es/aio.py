@@ -209,10 +209,9 @@ class WorkflowClient:
             TimeoutError: if it did not end in time.
             BackendError: if there is no instance of that id.
         """
-        timeout_s = None if timeout is None else duration_ms(timeout) / 1000
-        return workflow_status(
-            await self._session.wait(instance_id, timeout_s=timeout_s)
-        )
+        limit_s = None if timeout is None else duration_ms(timeout) / 1000
+        found = await self._session.wait(instance_id, timeout_s=limit_s)
+        return workflow_status(found)
 
     async def send_signal(
         self,
