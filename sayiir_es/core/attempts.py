@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.definitions import Definitions, graph_of
 from sayiir_es.core.events import OutcomeRejected
-from sayiir_es.core.graph import TaskNode
-from sayiir_es.core.nodes import task
+from sayiir_es.core.graph import RouteNode, TaskNode
+from sayiir_es.core.nodes import route, task
 from sayiir_es.core.outcomes import Outcome, SlotTaken
 from sayiir_es.core.rows import (
     TERMINAL,
@@ -22,9 +22,10 @@ from sayiir_es.core.rows import (
     chain_of,
     cursor,
     cursors,
+    value,
 )
 from sayiir_es.core.settle import is_held, order, settle
-from sayiir_es.core.waits import Awaiting, Broken, Ended
+from sayiir_es.core.waits import Awaiting, Broken, Ended, Routing
 
 if TYPE_CHECKING:
     from sayiir_es.core.definition import Graph
@@ -44,8 +45,12 @@ def answer_outcome(draft: Draft, outcome: Outcome, definitions: Definitions) -> 
                 run=outcome.run,
             )
         return
-    draft.graph = graph_of(draft.rows, definitions)
-    task.record(draft, task_at(draft.graph, outcome.path), outcome)
+    graph = draft.graph = graph_of(draft.rows, definitions)
+    place = graph.place(outcome.path)
+    if place is not None and isinstance(place.node, RouteNode):
+        route.record(draft, place.node, outcome)
+    else:
+        task.record(draft, task_at(graph, outcome.path), outcome)
     settle(draft)
 
 
@@ -59,11 +64,12 @@ def why_not_due(
         return "late"
     standing = cursor(rows, chain_of(outcome.path))
     if standing is None:
-        return "foreign"
+        ended = value(rows, "result:" + outcome.path) is not None
+        return "second" if ended else "foreign"
     wait = standing.wait
     if standing.path != outcome.path:
         return "late"
-    if isinstance(wait, Ended | Broken):
+    if isinstance(wait, Ended | Broken | Routing):
         return "second"
     if not isinstance(wait, Awaiting) or outcome.attempt > wait.attempt:
         return "foreign"

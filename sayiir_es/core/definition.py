@@ -40,7 +40,8 @@ class Place:
     """Where a node stands. Paths are templates; `order` is graph order, from 0.
 
     `container` is the node around its chain, if any; `successor` what follows it in
-    its chain; `joined` the fork whose branches it joins.
+    its chain; `joined` the fork whose branches it joins. `ends_loop` says that what it
+    returns ends a loop's body, delays behind it left out.
     """
 
     node: Node
@@ -49,6 +50,21 @@ class Place:
     container: str | None
     successor: str | None
     joined: str | None
+    ends_loop: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """A node with chains inside, as seen from one of them.
+
+    `branch` is the segment of the branch of a fork or route, `iteration` that of a
+    loop, from 0.
+    """
+
+    path: str
+    node: ForkNode | RouteNode | LoopNode | ChildNode
+    branch: str
+    iteration: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +89,7 @@ class Graph:
     def places(self) -> Mapping[str, Place]:
         """Every node's place by its path template, in graph order."""
         found: dict[str, Place] = {}
-        _index_chain(self.chain, "", None, found)
+        _index_chain(self.chain, ("", None, False), found)
         return found
 
     @cached_property
@@ -100,6 +116,24 @@ class Graph:
             return None
         chain, _, _ = path.rpartition("/")
         return join(chain, place.joined.rpartition("/")[2])
+
+    def container(self, chain: str) -> Container | None:
+        """What a chain is inside of, by the chain's path prefix; None for the root."""
+        if not chain:
+            return None
+        place = self.place(chain)
+        if place is not None and isinstance(place.node, LoopNode):
+            path, _, iteration = chain.rpartition("@")
+            return Container(
+                path=path, node=place.node, branch="", iteration=int(iteration)
+            )
+        if place is not None and isinstance(place.node, ChildNode):
+            return Container(path=chain, node=place.node, branch="", iteration=0)
+        path, _, branch = chain.rpartition("/")
+        place = self.place(path)
+        if place is None or not isinstance(place.node, ForkNode | RouteNode):
+            return None
+        return Container(path=path, node=place.node, branch=branch, iteration=0)
 
     def find(self, task_id: str) -> str | None:
         """The first path in graph order whose last segment is that id."""
@@ -169,12 +203,15 @@ def inner_chains(node: Node) -> Iterator[tuple[str, tuple[Node, ...]]]:
 
 def _index_chain(
     chain: tuple[Node, ...],
-    prefix: str,
-    container: str | None,
+    around: tuple[str, str | None, bool],
     found: dict[str, Place],
 ) -> None:
-    names = segments(chain)
-    paths = [join(prefix, name) for name in names]
+    """Index a chain; `around`: its prefix, its container, whether it ends a loop."""
+    prefix, container, ends = around
+    paths = [join(prefix, name) for name in segments(chain)]
+    last = len(chain) - 1
+    while last > 0 and isinstance(chain[last], DelayNode):
+        last -= 1
     for number, node in enumerate(chain):
         before = chain[number - 1] if number else None
         found[paths[number]] = Place(
@@ -184,6 +221,11 @@ def _index_chain(
             container=container,
             successor=paths[number + 1] if number + 1 < len(chain) else None,
             joined=paths[number - 1] if isinstance(before, ForkNode) else None,
+            ends_loop=ends and number == last,
+        )
+        inner_ends = isinstance(node, LoopNode) or (
+            isinstance(node, ChildNode) and ends and number == last
         )
         for segment, inner in inner_chains(node):
-            _index_chain(inner, join(paths[number], segment), paths[number], found)
+            inside = (join(paths[number], segment), paths[number], inner_ends)
+            _index_chain(inner, inside, found)

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.definition import inner_chains
 from sayiir_es.core.events import (
     CommandAcknowledged,
     CommandRejected,
     Event,
+    LoopIterated,
     SignalReceived,
     TaskCompleted,
     WorkflowCompleted,
@@ -28,6 +30,7 @@ from sayiir_es.core.rows import Header, StagedRows, header
 if TYPE_CHECKING:
     from sayiir_es.core.definition import Graph
     from sayiir_es.core.events import Body
+    from sayiir_es.core.graph import ForkNode, Node
 
 EVENT_OVERHEAD_BYTES = 256
 """What an event without payload takes in a batch, roughly, headers included."""
@@ -56,7 +59,10 @@ class Draft:
         self.graph: Graph | None = None
         self.touched: list[str] = []
         """Chains whose cursor this decision changed, the next to look at last."""
+        self.opened: dict[str, int] = {}
+        """How many branches of a fork were looked at for opening, by its path."""
         self.cut = False
+        self._branches: dict[str, list[tuple[str, tuple[Node, ...]]]] = {}
         self._bytes = 0
         self._bytes_max = min(room, limits.decision_bytes)
 
@@ -80,6 +86,15 @@ class Draft:
         self.rows.changes.update(evolve(self.rows, event))
         self._append(event)
         return event
+
+    def branches_of(
+        self, path: str, node: ForkNode
+    ) -> list[tuple[str, tuple[Node, ...]]]:
+        """The branches of a fork with their path segments, made once a decision."""
+        found = self._branches.get(path)
+        if found is None:
+            found = self._branches[path] = list(inner_chains(node))
+        return found
 
     def answer(self, body: CommandRejected | CommandAcknowledged) -> None:
         """Answer a command; without a trace where the instance does not exist."""
@@ -123,5 +138,7 @@ def payload_bytes(body: Body) -> int:
             return len(body.input)
         case SignalReceived():
             return len(body.payload)
+        case LoopIterated():
+            return len(body.value)
         case _:
             return 0

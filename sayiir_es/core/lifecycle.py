@@ -96,7 +96,7 @@ def fold_started(
     """A new run: rows of the run before it go, but for the ids remembered."""
     changes: Changes = {}
     if known.run > 0:
-        for prefix in ("c", "v", "b", "e"):
+        for prefix in ("c", "v", "b", "e", "l", "x", "y", "q"):
             for key in rows.keys(prefix):
                 changes[key] = None
     attributes: Mapping[str, str] = dict(body.attributes)

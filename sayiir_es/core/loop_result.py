@@ -47,3 +47,15 @@ class LoopResult:
 
     def __repr__(self) -> str:
         return f"LoopResult.{self.tag}({self.value!r})"
+
+
+def loop_result_of(value: object) -> LoopResult | None:
+    """A `LoopResult`, or the one that a hand-made envelope means; else None."""
+    if isinstance(value, LoopResult):
+        return value
+    if isinstance(value, dict) and set(value) == {"_loop", "value"}:
+        if value["_loop"] == "again":
+            return LoopResult.again(value["value"])
+        if value["_loop"] == "done":
+            return LoopResult.done(value["value"])
+    return None

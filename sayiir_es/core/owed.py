@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, assert_never
 from sayiir_es.core.graph import TaskNode
 from sayiir_es.core.nodes import task
 from sayiir_es.core.settle import is_held
-from sayiir_es.core.waits import Awaiting, Broken, Ended, Listening, Sleeping
+from sayiir_es.core.waits import (
+    Awaiting,
+    Branching,
+    Broken,
+    Ended,
+    Inside,
+    Listening,
+    Looping,
+    Routing,
+    Sleeping,
+)
 
 if TYPE_CHECKING:
     from sayiir_es.core.definition import Graph
@@ -113,7 +123,7 @@ def owed_timer(known: Header, chain: str, standing: Cursor) -> OwedTimer | None:
             if held or wait.until_at is None:
                 return None
             return OwedTimer(chain=chain, due_at=wait.until_at, signal=True)
-        case Ended() | Broken():
+        case Ended() | Broken() | Branching() | Routing() | Looping() | Inside():
             return None
         case _:
             assert_never(standing.wait)

@@ -1,23 +1,31 @@
 """Values are stored once; an input is a reference, and this resolves it to bytes.
 
-`start` (the run's input) · `result:PATH` · `signal:SEQUENCE` · `null`. The bytes are
-the user's codec's; they are passed on, never decoded.
+`start` (the run's input) · `result:PATH` · `signal:SEQUENCE` · `null` · `value:LOOP@K`
+· `joined:FORK` (`{"name": result, …}` in declared order) · `routed:ROUTE`
+(`{"branch": key, "result": …}`). The bytes are the user's codec's; they are passed on
+and spliced, never decoded.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.definition import inner_chains
 from sayiir_es.core.errors import HistoryError
-from sayiir_es.core.rows import value
+from sayiir_es.core.graph import ForkNode
+from sayiir_es.core.paths import decode_segment, join
+from sayiir_es.core.rows import text, value
 
 if TYPE_CHECKING:
+    from sayiir_es.core.definition import Graph
     from sayiir_es.core.rows import Rows
 
 NULL = b"null"
+JOINED, ROUTED = "joined:", "routed:"
 
 
-def resolve(rows: Rows, reference: str) -> bytes:
+def resolve(rows: Rows, graph: Graph, reference: str) -> bytes:
     """The bytes that a reference names.
 
     Raises:
@@ -25,9 +33,53 @@ def resolve(rows: Rows, reference: str) -> bytes:
     """
     if reference == "null":
         return NULL
+    if reference.startswith(JOINED):
+        return _joined(rows, graph, reference[len(JOINED) :])
+    if reference.startswith(ROUTED):
+        return _routed(rows, graph, reference[len(ROUTED) :])
     found = value(rows, reference)
     if found is None:
         raise HistoryError(
             f"expected a recorded value under {reference!r}, but there is none"
         )
     return found
+
+
+def mark_of(rows: Rows, reference: str) -> str:
+    """What a loop's body said with a value: `again`, `done`, or `none`."""
+    return text(rows, "l" + reference) or "none"
+
+
+def _joined(rows: Rows, graph: Graph, path: str) -> bytes:
+    place = graph.place(path)
+    if place is None or not isinstance(place.node, ForkNode):
+        raise HistoryError(f"expected a fork at {path!r}, but there is none")
+    parts: list[bytes] = []
+    for segment, _ in inner_chains(place.node):
+        name, mark, number = segment.rpartition("#")
+        key = decode_segment(name if mark else segment) + mark + number * bool(mark)
+        result = _recorded(rows, join(path, segment))
+        parts.append(_quoted(key) + b":" + resolve(rows, graph, result))
+    return b"{" + b",".join(parts) + b"}"
+
+
+def _routed(rows: Rows, graph: Graph, path: str) -> bytes:
+    key = text(rows, "y" + path)
+    result = text(rows, "x" + path)
+    if key is None or result is None:
+        raise HistoryError(f"expected a chosen branch of {path!r}, but there is none")
+    data = resolve(rows, graph, result)
+    return b'{"branch":' + _quoted(key) + b',"result":' + data + b"}"
+
+
+def _recorded(rows: Rows, chain: str) -> str:
+    result = text(rows, "x" + chain)
+    if result is None:
+        raise HistoryError(
+            f"expected the result of branch {chain!r}, but there is none"
+        )
+    return result
+
+
+def _quoted(key: str) -> bytes:
+    return json.dumps(key, ensure_ascii=False).encode()

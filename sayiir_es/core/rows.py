@@ -7,6 +7,10 @@ Theory of operation. A snapshot is never one object. It is a handful of small ro
     c<chain>    Cursor: where that chain stands and what it waits for
     v<ref>      bytes: a value under its reference (`start`, `result:PATH`, …)
     b<name>     tuple[int, …]: sequences of the buffered signals of that name
+    l<ref>      str: the mark of a loop's body on a value: `again` or `done`
+    x<chain>    str: the reference of the result of an ended branch
+    y<path>     str: the key that a route chose
+    q<path>     int: the signal that a wait inside a loop consumed
     e           Ending: how the run ended
     m<id>, k<n> int, str: command ids remembered, and the ring that forgets them
     s<id>, g<n> int, str: the same for signal ids
@@ -207,6 +211,13 @@ def value(rows: Rows, reference: str) -> bytes | None:
     """The bytes that stand under a reference."""
     row = rows.get("v" + reference)
     assert row is None or isinstance(row, bytes), row
+    return row
+
+
+def text(rows: Rows, key: str) -> str | None:
+    """A row that is a plain text: a mark, a branch's result, a route's key."""
+    row = rows.get(key)
+    assert row is None or isinstance(row, str), row
     return row
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
+from sayiir_es.core.definition import segments
 from sayiir_es.core.errors import HistoryError
 from sayiir_es.core.events import (
     WorkflowCancelled,
@@ -30,7 +31,8 @@ from sayiir_es.core.graph import (
     SignalNode,
     TaskNode,
 )
-from sayiir_es.core.nodes import delay, signal, task
+from sayiir_es.core.nodes import child, delay, fork, loop, route, signal, task
+from sayiir_es.core.paths import join
 from sayiir_es.core.references import resolve
 from sayiir_es.core.rows import (
     TERMINAL,
@@ -43,7 +45,17 @@ from sayiir_es.core.rows import (
     cursors,
     header,
 )
-from sayiir_es.core.waits import Awaiting, Broken, Ended, Listening, Sleeping
+from sayiir_es.core.waits import (
+    Awaiting,
+    Branching,
+    Broken,
+    Ended,
+    Inside,
+    Listening,
+    Looping,
+    Routing,
+    Sleeping,
+)
 
 if TYPE_CHECKING:
     from sayiir_es.core.definition import Graph
@@ -97,23 +109,16 @@ def open_node(draft: Draft, path: str, reference: str) -> None:
         case SignalNode():
             signal.open_signal(draft, node, path)
             draft.touched.append(chain_of(path))
-        case ForkNode() | RouteNode() | LoopNode() | ChildNode():
-            raise HistoryError(f"expected a start of {node.id!r} to be refused")
+        case ForkNode():
+            fork.open_fork(draft, node, path, reference)
+        case RouteNode():
+            route.open_route(draft, path, reference)
+        case LoopNode():
+            loop.open_loop(draft, path, reference)
+        case ChildNode():
+            child.open_child(draft, path, reference)
         case _:
             assert_never(node)
-
-
-def unsupported(chain: tuple[Node, ...]) -> Node | None:
-    """The first node of a kind that this build cannot run; None if it runs all."""
-    for node in chain:
-        match node:
-            case TaskNode() | DelayNode() | SignalNode():
-                continue
-            case ForkNode() | RouteNode() | LoopNode() | ChildNode():
-                return node
-            case _:
-                assert_never(node)
-    return None
 
 
 # --- what is owed ---------------------------------------------------------------------
@@ -125,22 +130,39 @@ def is_held(known: Header) -> bool:
 
 
 def is_move(rows: Rows, known: Header, standing: Cursor) -> bool:
-    """Whether this cursor's next move is owed now."""
-    match standing.wait:
-        case Ended():
-            return not is_held(known)
-        case Listening() as wait:
+    """Whether this cursor's next move is owed now.
+
+    Of a fork it says so while a branch may be unopened; the move itself finds out.
+    """
+    wait = standing.wait
+    if isinstance(wait, Broken):
+        return known.cancel is None
+    if is_held(known):
+        return False
+    match wait:
+        case Ended() | Branching():
+            return True
+        case Listening():
             return (
-                not is_held(known)
-                and bool(buffered(rows, wait.signal))
+                bool(buffered(rows, wait.signal))
                 and signal.oldest_wait(rows, wait.signal) == standing.path
             )
-        case Broken():
-            return known.cancel is None
         case Awaiting() | Sleeping():
             return False
+        case Routing() | Looping() | Inside():
+            return cursor(rows, inner_chain(standing)) is None
         case _:
-            assert_never(standing.wait)
+            assert_never(wait)
+
+
+def inner_chain(standing: Cursor) -> str:
+    """The chain that a cursor at a route, loop or child waits for."""
+    wait = standing.wait
+    if isinstance(wait, Routing):
+        return join(standing.path, wait.branch)
+    if isinstance(wait, Looping):
+        return loop.body_of(standing.path, wait.iteration)
+    return standing.path
 
 
 def owed_moves(rows: Rows, graph: Graph) -> list[str]:
@@ -186,22 +208,81 @@ def order(graph: Graph, path: str) -> int:
 
 def _move(draft: Draft, standing: Cursor) -> bool:
     """Make the cursor's move; False if the decision has no room for it."""
-    match standing.wait:
-        case Ended() as wait:
-            successor = _graph(draft).successor(standing.path)
-            if successor is not None:
-                open_node(draft, successor, wait.result)
-                return True
-            output = resolve(draft.rows, wait.result)
-            if draft.full(len(output)):
-                return False
-            draft.emit(WorkflowCompleted(output=output))
-        case Listening() as wait:
-            signal.consume(draft, standing.path, wait)
+    wait, path = standing.wait, standing.path
+    match wait:
+        case Ended():
+            successor = _graph(draft).successor(path)
+            if successor is None:
+                return _end_chain(draft, chain_of(path), wait.result)
+            open_node(draft, successor, wait.result)
+        case Listening():
+            signal.consume(draft, path, wait)
+        case Branching():
+            _open_branch(draft, standing)
+        case Routing() | Looping() | Inside():
+            reference = standing.input
+            if isinstance(wait, Looping):
+                reference = loop.input_of(standing, wait)
+            first = segments(_inner_nodes(draft, standing))[0]
+            open_node(draft, join(inner_chain(standing), first), reference)
         case Awaiting() | Sleeping() | Broken():
             pass
         case _:
-            assert_never(standing.wait)
+            assert_never(wait)
+    return True
+
+
+def _open_branch(draft: Draft, standing: Cursor) -> None:
+    """Open the next branch; what follows from it comes before the one behind it."""
+    place = _graph(draft).place(standing.path)
+    assert place is not None
+    assert isinstance(place.node, ForkNode)
+    first = fork.next_branch(draft, place.node, standing.path)
+    if first is not None:
+        draft.touched.append(chain_of(standing.path))
+        open_node(draft, first, standing.input)
+
+
+def _inner_nodes(draft: Draft, standing: Cursor) -> tuple[Node, ...]:
+    place = _graph(draft).place(standing.path)
+    assert place is not None
+    match place.node:
+        case RouteNode():
+            assert isinstance(standing.wait, Routing)
+            return route.chain_for(place.node, standing.wait.branch)
+        case LoopNode():
+            return place.node.body
+        case ChildNode():
+            return place.node.chain
+        case TaskNode() | DelayNode() | SignalNode() | ForkNode():
+            raise HistoryError(f"expected a container at {standing.path!r}")
+        case _:
+            assert_never(place.node)
+
+
+def _end_chain(draft: Draft, chain: str, result: str) -> bool:
+    """A chain has ended with `result`: what is around it goes on, or the run ends."""
+    graph = _graph(draft)
+    inside = graph.container(chain)
+    if inside is None:
+        output = resolve(draft.rows, graph, result)
+        if draft.full(len(output)):
+            return False
+        draft.emit(WorkflowCompleted(output=output))
+        return True
+    match inside.node:
+        case ForkNode():
+            fork.complete_branch(draft, inside.path, inside.branch, result)
+        case RouteNode():
+            route.complete_branch(draft, inside.path, inside.branch, result)
+        case LoopNode():
+            if draft.full(len(resolve(draft.rows, graph, result))):
+                return False
+            loop.iterate(draft, graph, inside, inside.node, result)
+        case ChildNode():
+            child.complete(draft, inside.path, result)
+        case _:
+            assert_never(inside.node)
     return True
 
 
@@ -233,7 +314,7 @@ def _interrupted(draft: Draft) -> tuple[str, ...]:
     paths = [
         standing.path
         for _, standing in cursors(draft.rows)
-        if not isinstance(standing.wait, Ended | Broken)
+        if isinstance(standing.wait, Awaiting | Sleeping | Listening)
     ]
     paths.sort(key=lambda path: order(graph, path))
     return tuple(paths[: draft.limits.interrupted_paths])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sayiir_es.core.events import WorkflowStarted, WorkflowTerminated
 from sayiir_es.core.refusals import acknowledge, reject
 from sayiir_es.core.rows import TERMINAL, Header, run
-from sayiir_es.core.settle import open_node, settle, unsupported
+from sayiir_es.core.settle import open_node, settle
 
 if TYPE_CHECKING:
     from sayiir_es.core.commands import StartWorkflow
@@ -62,16 +62,6 @@ def start(draft: Draft, command: StartWorkflow, definitions: Definitions) -> Non
 def _run(
     draft: Draft, command: StartWorkflow, graph: Graph, known: Header | None
 ) -> None:
-    odd = unsupported(graph.chain)
-    if odd is not None:
-        reject(
-            draft,
-            command,
-            "bad_request",
-            "expected a chain of tasks, delays and signals, but "
-            f"{odd.id!r} is a {type(odd).__name__}",
-        )
-        return
     draft.graph = graph
     if known is not None and known.run > 0 and known.phase not in TERMINAL:
         draft.emit(

@@ -6,7 +6,7 @@ Times are epoch milliseconds; sequences are those of events of the instance.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,6 @@ class Ended:
     """Nothing: the node has ended with `result`, a reference; moving on is owed."""
 
     result: str
-    loop: Literal["none", "again", "done"] = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,5 +71,42 @@ class Broken:
     failure: Failure
 
 
-Wait: TypeAlias = Awaiting | Sleeping | Listening | Ended | Broken
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branching:
+    """The branches of a fork, `left` of which have not ended."""
+
+    left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routing:
+    """The branch of a route that the key took; `branch` is its path segment."""
+
+    key: str
+    branch: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looping:
+    """An iteration of a loop's body; they count from 0."""
+
+    iteration: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """The chain of a child."""
+
+
+Wait: TypeAlias = (
+    Awaiting
+    | Sleeping
+    | Listening
+    | Ended
+    | Broken
+    | Branching
+    | Routing
+    | Looping
+    | Inside
+)
 """Closed: `match` over it ends in `assert_never`."""

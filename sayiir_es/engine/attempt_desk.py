@@ -14,18 +14,18 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.graph import TaskNode
+from sayiir_es.core.graph import RouteNode, TaskNode
 from sayiir_es.core.nodes import task
 from sayiir_es.core.outcomes import Outcome
 from sayiir_es.core.references import resolve
-from sayiir_es.core.rows import Rows, cursors, header, run
+from sayiir_es.core.rows import Rows, chain_of, cursors, header, run
 from sayiir_es.core.settle import is_held
 from sayiir_es.core.waits import Awaiting
 from sayiir_es.engine.execution import Job
 from sayiir_es.engine.offers import Offer, is_awaited, is_wanted, slot_taken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from sayiir_es.core.owed import OwedAttempt
     from sayiir_es.engine.batch import Batch
@@ -55,6 +55,9 @@ class AttemptDesk:
         self._cancel_grace_s = cancel_grace_s
         self._wake = wake
         self._jobs: dict[str, dict[tuple[int, str, int], Job]] = {}
+        self._by_chain: dict[tuple[str, str], Job] = {}
+        self._displaced: list[Job] = []
+        """Jobs whose chain awaits another attempt already."""
         self._restarts: set[tuple[str, int, str, int]] = set()
         self._queued: set[tuple[str, int, str, int]] = set()
 
@@ -90,6 +93,10 @@ class AttemptDesk:
         )
         reserved = self._executor.reserve()
         self._jobs.setdefault(instance_id, {})[token] = job
+        key = (instance_id, chain_of(job.path))
+        if key in self._by_chain:
+            self._displaced.append(self._by_chain[key])
+        self._by_chain[key] = job
         if reserved and begins:
             batch.decide(slot_taken(job, restart=restart))
         return Offer(job=job, reserved=reserved, begins=begins, restart=restart)
@@ -153,10 +160,23 @@ class AttemptDesk:
             elif known.cancel is not None:
                 self._executor.request_cancel(job, self._cancel_grace_s)
 
-    def drop_unwanted(self, instance_id: str, rows: Rows) -> None:
-        """Stop what the rows no longer await: timed out, terminated, failed beside."""
-        for job in list(self._jobs.get(instance_id, {}).values()):
-            if is_awaited(rows, job):
+    def drop_unwanted(
+        self, instance_id: str, rows: Rows, chains: Iterable[str] | None
+    ) -> None:
+        """Stop what the rows no longer await: timed out, terminated, failed beside.
+
+        Only in the chains that changed, so that a branch among thousands costs the
+        same as one alone; None looks at all.
+        """
+        found = self._displaced
+        self._displaced = []
+        if chains is None:
+            found += self._jobs.get(instance_id, {}).values()
+        else:
+            keys = [(instance_id, chain) for chain in chains]
+            found += [self._by_chain[key] for key in keys if key in self._by_chain]
+        for job in found:
+            if job.instance_id == instance_id and is_awaited(rows, job):
                 continue
             self._forget(job)
             if not self._executor.withdraw(job):
@@ -169,6 +189,8 @@ class AttemptDesk:
                 if not self._executor.withdraw(job):
                     self._executor.abandon(job, deliver=False)
         self._jobs.clear()
+        self._by_chain.clear()
+        self._displaced.clear()
         self._restarts.clear()
         self._queued.clear()
         self.outcomes.clear()
@@ -208,11 +230,13 @@ class AttemptDesk:
         if (
             graph is None
             or place is None
-            or not isinstance(place.node, TaskNode)
+            or not isinstance(place.node, TaskNode | RouteNode)
             or function is None
         ):
             return None  # it waits for an owner that has the code
         node = place.node
+        if isinstance(node, RouteNode):
+            node = TaskNode(id=f"{node.id}::key_fn")
         return Job(
             instance_id=instance_id,
             run=owed.run,
@@ -220,7 +244,8 @@ class AttemptDesk:
             attempt=owed.attempt,
             node=node,
             function=function,
-            input=resolve(rows, owed.input),
+            input=resolve(rows, graph, owed.input),
+            ends_loop=place.ends_loop,
             workflow=started.workflow,
             workflow_metadata=graph.metadata,
             worker=self._worker,
@@ -236,6 +261,7 @@ class AttemptDesk:
         if wait is None or wait.deadline_at == job.deadline_at_ms:
             return job
         job = replace(job, deadline_at_ms=wait.deadline_at)
+        self._by_chain[job.instance_id, chain_of(job.path)] = job
         self._jobs[job.instance_id][job.run, job.path, job.attempt] = job
         return job
 
@@ -269,6 +295,10 @@ class AttemptDesk:
         )
 
     def _forget(self, job: Job) -> None:
+        key = (job.instance_id, chain_of(job.path))
+        of_chain = self._by_chain.get(key)
+        if of_chain is not None and of_chain.token == job.token:
+            del self._by_chain[key]
         jobs = self._jobs.get(job.instance_id)
         if jobs is None:
             return

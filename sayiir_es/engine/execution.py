@@ -27,7 +27,8 @@ class Job:
     `granted` is called once when a queued job gets its slot; `deliver` once with the
     outcome (also after `withdraw`). Both on the event loop. `remaining_ms` is what is
     left of its deadline, None without time-out. `priority` runs from 1 (first) to 5.
-    `queued_at_ms` is when it became due, for aging.
+    `queued_at_ms` is when it became due, for aging. `ends_loop` says that its result is
+    a `LoopResult`.
     """
 
     instance_id: str
@@ -39,6 +40,7 @@ class Job:
     input: bytes
     workflow: str
     workflow_metadata: str | None
+    ends_loop: bool
     worker: str
     deadline_at_ms: int | None
     priority: int

@@ -243,23 +243,27 @@ class Intake:
 
     def act(self, batch: Batch, offers: list[Offer]) -> None:
         """The batch is live: arm timers, start what is due, stop what is unwanted."""
-        changed = [name for name, staged in batch.staged.items() if staged.changes]
-        for instance_id in changed:
+        changed = [
+            (name, staged, [key[1:] for key in staged.changes if key[0] == "c"])
+            for name, staged in batch.staged.items()
+            if staged.changes
+        ]
+        for instance_id, _, chains in changed:
             rows = self._store.rows(instance_id)
             if instance_id in self._unpaused:
                 self._unpaused.discard(instance_id)
-                chains = [chain for chain, _ in cursors(rows)]
-            else:
-                touched = batch.staged[instance_id].changes
-                chains = [key[1:] for key in touched if key[0] == "c"]
+                chains = [chain for chain, _ in cursors(rows)]  # noqa: PLW2901
             for chain in chains:
                 self._arm(instance_id, chain, rows)
         for offer in offers:
             self._desk.act(self._store.rows(offer.job.instance_id), offer)
-        for instance_id in changed:
+        for instance_id, staged, chains in changed:
             rows = self._store.rows(instance_id)
             known = header(rows)
-            self._desk.drop_unwanted(instance_id, rows)
+            runs_on = known is not None and known.phase == "running"
+            begins = "r" in staged.changes  # a new run: what ran belongs to the old one
+            everywhere = begins or not runs_on
+            self._desk.drop_unwanted(instance_id, rows, None if everywhere else chains)
             if known is not None and is_held(known):
                 self._desk.hold(instance_id, rows, batch.world.now_ms)
 

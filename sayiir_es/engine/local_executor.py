@@ -19,6 +19,7 @@ import structlog
 
 from sayiir_es.core.errors import DecodeError, EncodeError
 from sayiir_es.core.limits import DEFAULT_LIMITS, Limits, clip
+from sayiir_es.core.loop_result import loop_result_of
 from sayiir_es.core.outcomes import Outcome
 from sayiir_es.engine.slots import Slots
 from sayiir_es.engine.task_context import CONTEXT, TaskExecutionContext
@@ -28,6 +29,7 @@ from sayiir_es.wire.payload import decode_payload, encode_payload
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sayiir_es.core.events import LoopMark
     from sayiir_es.engine.clock import Clock
     from sayiir_es.engine.execution import Job
 
@@ -246,6 +248,16 @@ class LocalExecutor:
         return self._failed(running.job, type(failed).__name__, said(failed))
 
     def _completed(self, job: Job, result: object) -> Outcome:
+        loop: LoopMark = "none"
+        if job.ends_loop:
+            said_loop = loop_result_of(result)
+            if said_loop is None:
+                text = (
+                    f"expected a loop's body to end with a LoopResult, but "
+                    f"{type(result).__name__}"
+                )
+                return self._failed(job, "bad_loop_result", text, retriable=False)
+            loop, result = said_loop.tag, said_loop.value
         try:
             output = encode_payload(result)
         except EncodeError as error:
@@ -263,6 +275,7 @@ class LocalExecutor:
             attempt=job.attempt,
             result="completed",
             output=output,
+            loop=loop,
             worker=self._worker_id,
         )
 

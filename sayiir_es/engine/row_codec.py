@@ -20,7 +20,18 @@ import msgpack
 from sayiir_es.core.errors import StoreError
 from sayiir_es.core.position import Position
 from sayiir_es.core.rows import Cursor, Ending, Header, Request, Row, Run
-from sayiir_es.core.waits import Awaiting, Broken, Ended, Failure, Listening, Sleeping
+from sayiir_es.core.waits import (
+    Awaiting,
+    Branching,
+    Broken,
+    Ended,
+    Failure,
+    Inside,
+    Listening,
+    Looping,
+    Routing,
+    Sleeping,
+)
 from sayiir_es.engine.store import StoreIdentity
 
 if TYPE_CHECKING:
@@ -43,6 +54,10 @@ _TAGS: Mapping[int, type[DataclassInstance]] = {
     11: Broken,
     12: Position,
     13: StoreIdentity,
+    14: Branching,
+    15: Routing,
+    16: Looping,
+    17: Inside,
 }
 """A tag is never given to another record within a fold version."""
 
@@ -107,6 +122,8 @@ def _getter(record: type[DataclassInstance]) -> Callable[[object], tuple[object,
         for index, field in enumerate(fields(record))
         if str(field.type).startswith("Mapping")
     ]
+    if not names:
+        return lambda _: ()
     if len(names) == 1:
         single = attrgetter(names[0])
         return lambda value: (single(value),)

@@ -9,7 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from sayiir_es.core.rows import TERMINAL, Cursor, Header
-from sayiir_es.core.waits import Awaiting, Broken, Ended, Listening, Sleeping
+from sayiir_es.core.waits import (
+    Awaiting,
+    Branching,
+    Broken,
+    Ended,
+    Inside,
+    Listening,
+    Looping,
+    Routing,
+    Sleeping,
+)
 
 if TYPE_CHECKING:
     from sayiir_es.core.rows import Row
@@ -44,6 +54,8 @@ def _may_owe(wait: Wait) -> bool:
     match wait:
         case Awaiting() | Ended() | Broken():
             return True
+        case Branching() | Routing() | Looping() | Inside():
+            return True  # a decision may have been cut before the inner chain opened
         case Sleeping() | Listening():
             return False
         case _:
@@ -67,7 +79,7 @@ def wakes_at(row: Row | None) -> int | None:
             return wait.due_at
         case Listening():
             return wait.until_at
-        case Ended() | Broken():
+        case Ended() | Broken() | Branching() | Routing() | Looping() | Inside():
             return None
         case _:
             assert_never(wait)

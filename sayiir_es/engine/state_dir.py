@@ -24,7 +24,10 @@ _PRIVATE = 0o700
 
 
 def default_state_dir() -> Path:
-    """The user's folder for state (XDG)."""
+    """What SAYIIR_STATE_DIR names, else the user's folder for state (XDG)."""
+    named = os.environ.get("SAYIIR_STATE_DIR", "")
+    if named:
+        return Path(named)
     given = os.environ.get("XDG_STATE_HOME", "")
     # What is not absolute is to be ignored, says the XDG specification.
     home = Path(given) if given.startswith("/") else Path.home() / ".local" / "state"

@@ -195,7 +195,7 @@ class Play:
     def finish(self, attempt: OwedAttempt) -> list[Event]:
         """The function runs and its outcome is decided."""
         self.executions.append((attempt.path, attempt.attempt))
-        data = resolve(self.rows, attempt.input)
+        data = resolve(self.rows, self.graph, attempt.input)
         task = self.tasks.get(attempt.path)
         result = task(data, attempt.attempt) if task is not None else data
         done = isinstance(result, bytes)

@@ -12,7 +12,7 @@ from sayiir_es.core.events import (
     PositionUpdated,
     WorkflowStarted,
 )
-from sayiir_es.core.graph import Branch, ForkNode, LoopNode, TaskNode
+from sayiir_es.core.graph import TaskNode
 from tests.core.play import Play
 
 CHAIN = (TaskNode(id="a"), TaskNode(id="b"))
@@ -152,25 +152,3 @@ def test_a_payload_beyond_the_limit_is_refused() -> None:
     assert game.start(b'"' + b"x" * (768 * 1024 - 2) + b'"')[0].kind == (
         "WorkflowStarted"
     )
-
-
-@pytest.mark.parametrize(
-    "odd",
-    [
-        ForkNode(
-            id="x||y",
-            branches=(
-                Branch(name="x", chain=(TaskNode(id="x"),)),
-                Branch(name="y", chain=(TaskNode(id="y"),)),
-            ),
-        ),
-        LoopNode(id="loop_0", body=(TaskNode(id="x"),)),
-    ],
-)
-def test_a_graph_with_another_construct_is_refused_whole(
-    odd: ForkNode | LoopNode,
-) -> None:
-    game = Play(Graph(name="w", chain=(TaskNode(id="a"), odd, TaskNode(id="z"))))
-    events = game.start()
-    assert code(events) == "bad_request"
-    assert game.rows.rows == {}

@@ -24,7 +24,18 @@ from sayiir_es.core.rows import (
     Row,
     Run,
 )
-from sayiir_es.core.waits import Awaiting, Broken, Ended, Failure, Listening, Sleeping
+from sayiir_es.core.waits import (
+    Awaiting,
+    Branching,
+    Broken,
+    Ended,
+    Failure,
+    Inside,
+    Listening,
+    Looping,
+    Routing,
+    Sleeping,
+)
 from sayiir_es.engine.store import SnapshotStore
 
 if TYPE_CHECKING:
@@ -82,8 +93,12 @@ waits = st.one_of(
     ),
     st.builds(Sleeping, due_at=times),
     st.builds(Listening, signal=st.just("s"), until_at=st.none() | times, since=times),
-    st.builds(Ended, result=st.just("result:a"), loop=st.just("again")),
+    st.builds(Ended, result=st.just("result:a")),
     st.builds(Broken, failure=st.just(FAILURE)),
+    st.builds(Branching, left=st.integers(1, 9)),
+    st.builds(Routing, key=st.just("k"), branch=st.just("b")),
+    st.builds(Looping, iteration=st.integers(0, 9)),
+    st.just(Inside()),
 )
 cursors = st.builds(Cursor, path=st.just("a/b"), input=st.just("start"), wait=waits)
 endings = st.builds(Ending, path=st.just("a"), interrupted_at=st.just(("a", "b")))
@@ -156,7 +171,7 @@ class Model:
                 (isinstance(row, Header) and row.buffered)
                 or (
                     isinstance(row, Cursor)
-                    and isinstance(row.wait, Awaiting | Ended | Broken)
+                    and not isinstance(row.wait, Sleeping | Listening)
                 )
                 for row in rows.values()
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sayiir_es.core.flow import Flow, Workflow
+from sayiir_es.core.loop_result import LoopResult
 from sayiir_es.core.tasks import RetryPolicy, task
 from tests.engine.world import World, decoded
 
@@ -36,9 +37,46 @@ SIGNAL = (
 LATE = Flow("late").wait_for_signal("never", timeout=0.03).then(last).build()
 
 
-@pytest.mark.parametrize(
-    "flow", [RETRIES, DELAY, SIGNAL, LATE], ids=["retries", "delay", "signal", "late"]
+def key(value: object) -> str:
+    return "long" if "timed" in str(value) else "short"
+
+
+def count(value: object) -> LoopResult:
+    number = value if isinstance(value, int) else 0
+    return LoopResult.done("end") if number == 2 else LoopResult.again(number + 1)
+
+
+def both(results: dict[str, object]) -> str:
+    return "|".join(f"{name}={value}" for name, value in results.items())
+
+
+FORK = (
+    Flow("fork")
+    .fork()
+    .branch(Flow().delay("nap", 0.02).then(last), name="slow")
+    .branch(Flow().wait_for_signal("ok").then(timed), name="told")
+    .branch(last, timed, name="twice")
+    .join(both)
+    .build()
 )
+ROUTE = (
+    Flow("route")
+    .then(timed)
+    .route(key, keys=["long", "short"])
+    .branch("long", last)
+    .branch("short", timed)
+    .done()
+    .then(last, name="after")
+    .build()
+)
+LOOP = Flow("loop").loop(count).then(last).build()
+CHILD = Flow("child").then_flow(DELAY).then_flow(DELAY).then(last, name="after").build()
+
+
+FLOWS = (RETRIES, DELAY, SIGNAL, LATE, FORK, ROUTE, LOOP, CHILD)
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=[flow.workflow_id for flow in FLOWS])
 async def test_a_crash_after_any_event_gives_the_same_output(flow: Workflow) -> None:
     world = World()
     async with world.worker(flow):

@@ -130,7 +130,10 @@ def fold_consumed(
         for sequence in buffered(rows, name)
         if sequence != body.signal_sequence
     )
-    return {
+    changes: Changes = {}
+    if "@" in body.path:
+        changes["q" + body.path] = body.signal_sequence  # leaves with its iteration
+    return changes | {
         "b" + name: left or None,
         "c" + chain: Cursor(
             path=body.path,

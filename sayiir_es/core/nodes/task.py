@@ -217,8 +217,10 @@ def fold_completed(rows: Rows, body: TaskCompleted) -> Changes:
         changes["c" + chain] = Cursor(
             path=body.path,
             input=found.input,
-            wait=Ended(result=reference, loop=body.loop),
+            wait=Ended(result=reference),
         )
+    if body.loop != "none":
+        changes["l" + reference] = body.loop
     return changes
 
 

@@ -1,0 +1,133 @@
+"""A loop: its body runs until it says done, each iteration under paths of its own.
+
+What ends the body marks its value `again` or `done`; nodes that pass a value on pass
+the mark on. `LoopIterated` carries the iteration, the value and what follows: `again`
+opens the next body with the value, `done` and `last` end the loop with it, `exceeded`
+fails the run. The rows of an ended iteration leave the snapshot (they stay in the log),
+so a loop of any length takes the room of one iteration.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.events import LoopIterated, LoopStarted, WorkflowFailed
+from sayiir_es.core.references import mark_of, resolve
+from sayiir_es.core.rows import Changes, Cursor, Rows, chain_of, cursor
+from sayiir_es.core.waits import Broken, Ended, Failure, Looping
+
+if TYPE_CHECKING:
+    from sayiir_es.core.definition import Container, Graph
+    from sayiir_es.core.draft import Draft
+    from sayiir_es.core.events import LoopOutcome
+    from sayiir_es.core.graph import LoopNode
+
+
+# --- decide ---------------------------------------------------------------------------
+
+
+def open_loop(draft: Draft, path: str, reference: str) -> None:
+    """The cursor arrives; the body is for `settle` to open."""
+    draft.emit(LoopStarted(path=path, input=reference))
+    draft.touched.append(chain_of(path))
+
+
+def body_of(path: str, iteration: int) -> str:
+    """The chain of an iteration's body."""
+    return f"{path}@{iteration}"
+
+
+def input_of(standing: Cursor, wait: Looping) -> str:
+    """The reference of what flows into an iteration."""
+    if wait.iteration == 0:
+        return standing.input
+    return f"value:{standing.path}@{wait.iteration - 1}"
+
+
+def iterate(
+    draft: Draft, graph: Graph, container: Container, node: LoopNode, result: str
+) -> None:
+    """An iteration's body has ended with `result`."""
+    mark = mark_of(draft.rows, result)
+    if mark == "none":
+        error = f"Loop {node.id!r}: expected its body to end with a LoopResult"
+        draft.emit(
+            WorkflowFailed(
+                path=container.path, error_type="bad_loop_result", error=error
+            )
+        )
+        return
+    outcome = outcome_of(node, container.iteration, mark)
+    draft.emit(
+        LoopIterated(
+            path=container.path,
+            iteration=container.iteration,
+            value=resolve(draft.rows, graph, result),
+            outcome=outcome,
+        )
+    )
+    draft.touched.append(chain_of(container.path))
+
+
+def outcome_of(node: LoopNode, iteration: int, mark: str) -> LoopOutcome:
+    """What follows the end of an iteration (from 0)."""
+    if mark == "done":
+        return "done"
+    if iteration + 1 < node.max_iterations:
+        return "again"
+    return "last" if node.on_max == "exit_with_last" else "exceeded"
+
+
+# --- evolve ---------------------------------------------------------------------------
+
+
+def fold_started(body: LoopStarted) -> Changes:
+    """The chain's cursor waits for the first iteration."""
+    return {
+        "c" + chain_of(body.path): Cursor(
+            path=body.path, input=body.input, wait=Looping(iteration=0)
+        )
+    }
+
+
+def fold_iterated(rows: Rows, body: LoopIterated) -> Changes:
+    """The iteration's rows go; its value stays until the next one's."""
+    chain = chain_of(body.path)
+    standing = cursor(rows, chain)
+    if standing is None or standing.path != body.path:
+        return {}
+    changes: Changes = {}
+    ended = body_of(body.path, body.iteration)
+    changes["c" + ended] = None
+    for prefix in ("c", "vresult:", "vvalue:", "lresult:", "x", "y"):
+        for key in rows.keys(f"{prefix}{ended}/"):
+            changes[key] = None
+    for key in rows.keys(f"q{ended}/"):
+        sequence = rows.get(key)
+        assert isinstance(sequence, int)
+        changes[key] = None
+        changes[f"vsignal:{sequence}"] = None
+    if body.iteration:
+        changes[f"vvalue:{body.path}@{body.iteration - 1}"] = None
+    reference = f"value:{body.path}@{body.iteration}"
+    changes["v" + reference] = body.value
+    changes["c" + chain] = Cursor(
+        path=body.path, input=standing.input, wait=_wait_after(body, reference)
+    )
+    return changes
+
+
+def _wait_after(body: LoopIterated, reference: str) -> Looping | Ended | Broken:
+    match body.outcome:
+        case "again":
+            return Looping(iteration=body.iteration + 1)
+        case "done" | "last":
+            return Ended(result=reference)
+        case "exceeded":
+            count = body.iteration + 1
+            error = f"Loop {body.path!r} exceeded max iterations ({count})"
+            return Broken(
+                failure=Failure(
+                    error_type="max_iterations", error=error, timed_out=False
+                )
+            )
