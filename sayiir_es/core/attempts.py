@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sayiir_es.core.definitions import Definitions, graph_of
 from sayiir_es.core.events import OutcomeRejected
 from sayiir_es.core.graph import RouteNode, TaskNode
+from sayiir_es.core.moves import is_held, order
 from sayiir_es.core.nodes import route, task
 from sayiir_es.core.outcomes import Outcome, SlotTaken
 from sayiir_es.core.rows import (
@@ -24,7 +25,7 @@ from sayiir_es.core.rows import (
     cursors,
     value,
 )
-from sayiir_es.core.settle import is_held, order, settle
+from sayiir_es.core.settle import settle
 from sayiir_es.core.waits import Awaiting, Broken, Ended, Routing
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.events import CancelRequested, PauseRequested, WorkflowUnpaused
+from sayiir_es.core.moves import owed_moves
 from sayiir_es.core.refusals import (
     acknowledge,
     existing,
@@ -13,7 +14,7 @@ from sayiir_es.core.refusals import (
     reject,
 )
 from sayiir_es.core.rows import TERMINAL
-from sayiir_es.core.settle import owed_moves, settle
+from sayiir_es.core.settle import settle
 
 if TYPE_CHECKING:
     from sayiir_es.core.commands import CancelWorkflow, PauseWorkflow, UnpauseWorkflow

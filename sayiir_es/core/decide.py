@@ -17,6 +17,7 @@ from sayiir_es.core.definitions import Definitions, graph_of
 from sayiir_es.core.draft import Draft
 from sayiir_es.core.events import WorkflowFailed
 from sayiir_es.core.graph import SignalNode
+from sayiir_es.core.moves import is_held, owed_moves
 from sayiir_es.core.nodes import delay, signal
 from sayiir_es.core.outcomes import (
     Commanded,
@@ -27,7 +28,7 @@ from sayiir_es.core.outcomes import (
     TimerDue,
 )
 from sayiir_es.core.rows import TERMINAL, Cursor, cursor
-from sayiir_es.core.settle import is_held, owed_moves, settle
+from sayiir_es.core.settle import settle
 from sayiir_es.core.waits import Awaiting, Listening, Sleeping
 
 if TYPE_CHECKING:

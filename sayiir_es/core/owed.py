@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from sayiir_es.core.graph import TaskNode
+from sayiir_es.core.moves import is_held
 from sayiir_es.core.nodes import task
-from sayiir_es.core.settle import is_held
 from sayiir_es.core.waits import (
     Awaiting,
     Branching,

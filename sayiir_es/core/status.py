@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sayiir_es.core.graph import TaskNode
+from sayiir_es.core.moves import order
 from sayiir_es.core.rows import (
     Cursor,
     Header,
@@ -22,7 +23,6 @@ from sayiir_es.core.rows import (
     run,
     value,
 )
-from sayiir_es.core.settle import order
 from sayiir_es.core.waits import Awaiting, Listening, Sleeping
 
 if TYPE_CHECKING:

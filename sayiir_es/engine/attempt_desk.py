@@ -15,11 +15,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.graph import RouteNode, TaskNode
+from sayiir_es.core.moves import is_held
 from sayiir_es.core.nodes import task
 from sayiir_es.core.outcomes import Outcome
 from sayiir_es.core.references import resolve
 from sayiir_es.core.rows import Rows, chain_of, cursors, header, run
-from sayiir_es.core.settle import is_held
 from sayiir_es.core.waits import Awaiting
 from sayiir_es.engine.execution import Job
 from sayiir_es.engine.offers import Offer, is_awaited, is_wanted, slot_taken

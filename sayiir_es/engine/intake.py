@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.definitions import graph_of
 from sayiir_es.core.events import Event
+from sayiir_es.core.moves import is_held, is_request_owed, owed_moves
 from sayiir_es.core.outcomes import Commanded, Rest, TakenOver, TimerDue
 from sayiir_es.core.owed import owed_timer
 from sayiir_es.core.rows import TERMINAL, Rows, cursor, cursors, header
-from sayiir_es.core.settle import is_held, is_request_owed, owed_moves
 from sayiir_es.core.waits import Awaiting, Listening
 from sayiir_es.engine.offers import owed_of
 from sayiir_es.engine.timers import Timers

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.moves import is_held
 from sayiir_es.core.nodes import task
 from sayiir_es.core.outcomes import SlotTaken
 from sayiir_es.core.owed import OwedAttempt, owed_attempt
 from sayiir_es.core.rows import Header, Rows, cursor, header, run
-from sayiir_es.core.settle import is_held
 
 if TYPE_CHECKING:
     from sayiir_es.engine.execution import Job

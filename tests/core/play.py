@@ -14,6 +14,7 @@ from sayiir_es.core.decide import Input, World, decide
 from sayiir_es.core.evolve import evolve
 from sayiir_es.core.graph import TaskNode
 from sayiir_es.core.limits import DEFAULT_LIMITS, Limits
+from sayiir_es.core.moves import is_held, is_request_owed, owed_moves
 from sayiir_es.core.outcomes import (
     Commanded,
     Outcome,
@@ -34,7 +35,6 @@ from sayiir_es.core.rows import (
     header,
     value,
 )
-from sayiir_es.core.settle import is_held, is_request_owed, owed_moves
 
 if TYPE_CHECKING:
     from sayiir_es.core.definition import Graph

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sayiir_es.core.backoff import retry_delay_ms
 from sayiir_es.core.definition import Graph
 from sayiir_es.core.events import (
     AttemptRestarted,
@@ -17,7 +18,6 @@ from sayiir_es.core.events import (
 )
 from sayiir_es.core.graph import Retry, TaskNode
 from sayiir_es.core.limits import clip
-from sayiir_es.core.nodes.task import retry_delay_ms
 from sayiir_es.core.outcomes import Outcome, TimerDue
 from tests.core.play import Play
 
