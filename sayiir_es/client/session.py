@@ -9,25 +9,21 @@ attempts only for the workflows that it was given.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sayiir_es.client.answers import AnswerReader
 from sayiir_es.client.backends import store_identity
+from sayiir_es.client.helper_worker import helper_worker
 from sayiir_es.client.projection import Projection, home_of
 from sayiir_es.client.refusals import check_instance_id, raise_refusal
 from sayiir_es.core.errors import BackendError
 from sayiir_es.core.events import CommandRejected
 from sayiir_es.core.rows import run, value
 from sayiir_es.core.status import Status, status_of
-from sayiir_es.engine.clock import SystemClock
 from sayiir_es.engine.definition_feed import DefinitionFeed
-from sayiir_es.engine.local_executor import LocalExecutor
-from sayiir_es.engine.ports import Ports
 from sayiir_es.engine.registry import Registry
-from sayiir_es.engine.worker import WorkerEngine, WorkerSettings
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.commands import encode_command_avro
 
@@ -39,7 +35,9 @@ if TYPE_CHECKING:
     from sayiir_es.core.events import Event
     from sayiir_es.core.flow import Workflow
     from sayiir_es.core.rows import Rows
+    from sayiir_es.engine.local_executor import LocalExecutor
     from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.engine.worker import WorkerEngine
     from sayiir_es.log.port import LogIdentity
 
 ANSWER_LIMIT_S = 30.0
@@ -47,9 +45,6 @@ ANSWER_LIMIT_S = 30.0
 
 LOOK_S = 0.5
 """How long one wait for news of an instance lasts at most."""
-
-HELPER_SLOTS = 64
-"""Attempts that a helper's own worker runs at a time."""
 
 
 class Session:
@@ -254,7 +249,7 @@ class Session:
                 await self._keep(workflows)
             yield
             return
-        engine, executor = self._engine(runs_attempts=bool(workflows))
+        engine, executor = self._worker(runs_attempts=bool(workflows))
         await engine.start(workflows)
         try:
             await engine.settled()
@@ -266,7 +261,7 @@ class Session:
 
     async def _keep(self, workflows: Sequence[Workflow]) -> None:
         if self._kept is None:
-            self._kept, _ = self._engine(runs_attempts=True)
+            self._kept, _ = self._worker(runs_attempts=True)
             await self._kept.start(workflows)
             return
         for workflow in workflows:
@@ -279,27 +274,15 @@ class Session:
                 f"expected partition {partition} to be served, but it stopped: {reason}"
             )
 
-    def _engine(self, *, runs_attempts: bool) -> tuple[WorkerEngine, LocalExecutor]:
-        clock = SystemClock()
-        worker_id = f"helper-{secrets.token_hex(3)}"
-        executor = LocalExecutor(
-            HELPER_SLOTS, clock=clock, worker_id=worker_id, propagate_interrupts=True
+    def _worker(self, *, runs_attempts: bool) -> tuple[WorkerEngine, LocalExecutor]:
+        return helper_worker(
+            self.log,
+            self.registry,
+            self.backend.membership(self.log),
+            self._open_store,
+            runs_attempts=runs_attempts,
+            announced=not self.backend.owns_on_call,
         )
-        engine = WorkerEngine(
-            ports=Ports(
-                log=self.log, clock=clock, executor=executor, registry=self.registry
-            ),
-            membership=self.backend.membership(self.log),
-            open_store=self._open_store,
-            settings=WorkerSettings(
-                worker_id=worker_id,
-                incarnation=secrets.token_hex(8),
-                build=build_name(),
-                runs_attempts=runs_attempts,
-                announced=not self.backend.owns_on_call,
-            ),
-        )
-        return engine, executor
 
     async def _open_store(self, partition: int) -> SnapshotStore:
         assert self._identity is not None
@@ -308,10 +291,3 @@ class Session:
     async def _open_view(self, partition: int) -> SnapshotStore:
         assert self._identity is not None
         return self._views.open(store_identity(self._identity, partition))
-
-
-def build_name() -> str:
-    """The version of this package, as claims name it."""
-    from importlib.metadata import version  # noqa: PLC0415 (read once a session)
-
-    return version("sayiir-es")

@@ -7,14 +7,15 @@ import secrets
 from typing import TYPE_CHECKING, Self
 
 from sayiir_es.client.backends import Backend, as_backend, store_identity
+from sayiir_es.client.helper_worker import build_name
 from sayiir_es.client.loop_thread import LoopThread
-from sayiir_es.client.session import build_name
 from sayiir_es.core.duration import duration_ms
 from sayiir_es.engine.clock import SystemClock
 from sayiir_es.engine.local_executor import LocalExecutor
 from sayiir_es.engine.ports import Ports
 from sayiir_es.engine.registry import Registry
-from sayiir_es.engine.worker import WorkerEngine, WorkerSettings
+from sayiir_es.engine.worker import WorkerEngine
+from sayiir_es.engine.worker_settings import WorkerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

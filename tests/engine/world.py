@@ -19,7 +19,8 @@ from sayiir_es.engine.local_executor import LocalExecutor
 from sayiir_es.engine.memory_store import MemoryStore
 from sayiir_es.engine.ports import Ports
 from sayiir_es.engine.registry import Registry
-from sayiir_es.engine.worker import WorkerEngine, WorkerSettings
+from sayiir_es.engine.worker import WorkerEngine
+from sayiir_es.engine.worker_settings import WorkerSettings
 from sayiir_es.log.memory import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.log.solo import SoloMembership
