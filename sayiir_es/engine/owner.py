@@ -30,6 +30,7 @@ from sayiir_es.engine.claiming import Claimed, Claimer
 from sayiir_es.engine.command_feed import CommandFeed
 from sayiir_es.engine.intake import Found, Intake
 from sayiir_es.engine.tenure import Tenure, to_record
+from sayiir_es.engine.write_behind import WriteBehind
 from sayiir_es.log.port import Topic
 
 if TYPE_CHECKING:
@@ -41,14 +42,8 @@ if TYPE_CHECKING:
 
 logger = structlog.get_logger()
 
-FLUSH_EVERY_S = 1.0
-"""How old an applied change may be before it is written to the store."""
-
-FLUSH_BYTES = 1 << 20
-"""How much may be applied before it is written: RocksDB's batches stay small."""
-
-DURABLE_EVERY_S = 5.0
-"""What `kill -9` may cost: so much is folded again. A thread does it, in 10-30 ms."""
+SLEEP_MOST_S = 1.0
+"""How long an owner with nothing to do sleeps before it looks around."""
 
 CONTROL_RENEWAL_S = 60.0
 """A reader that passed foreign control records renews the claim at most this often."""
@@ -104,9 +99,7 @@ class Owner:
         self._tenure: Tenure | None = None
         self._intake: Intake | None = None
         self._lapses_seen = 0
-        self._flushed_at_s = 0.0
-        self._durable_at_s = 0.0
-        self._durable: asyncio.Task[None] | None = None
+        self._writing = WriteBehind(store, ports.clock)
         self._renewed_at_s = 0.0
 
     # --- from outside -----------------------------------------------------------------
@@ -149,7 +142,7 @@ class Owner:
                 self.store,
                 self.partition,
                 event=lambda: self._claimed(None),
-                folded=self._flush_if_due,
+                folded=self._writing.write_if_due,
             )
             claimed = await claimer.claim(self._settings.owner_id)
             self._tenure = claimed.tenure
@@ -164,9 +157,7 @@ class Owner:
     async def close(self) -> None:
         """Drop attempts and close the store."""
         self.desk.drop_all()
-        if self._durable is not None:
-            await asyncio.gather(self._durable, return_exceptions=True)
-        await self.store.close()
+        await self._writing.close()
 
     async def _end_tenure(self) -> None:
         if self._intake is not None:
@@ -264,7 +255,7 @@ class Owner:
                     raise
                 batch.commit(base)
             intake.act(batch, offers)
-            await self._flush_if_due()
+            await self._writing.write_if_due()
             if not batch.records and not self._wake.is_set():
                 self.quiet.set()
                 await self._sleep(intake)
@@ -276,7 +267,7 @@ class Owner:
             raise failure
         wait_s = (intake.timers.next_at() - self._clock.now_ms()) / 1000
         alarm = asyncio.get_running_loop().call_later(
-            min(max(wait_s, 0.0), FLUSH_EVERY_S), self._wake.set
+            min(max(wait_s, 0.0), SLEEP_MOST_S), self._wake.set
         )
         try:
             await self._wake.wait()
@@ -298,19 +289,6 @@ class Owner:
         base = await tenure.append([to_record(claimed)])
         self.store.advance(advanced(skipped(self.store.position, base), claimed))
         tenure.claim, tenure.records = base, 0
-
-    async def _flush_if_due(self) -> None:
-        """Write behind the log: often enough that a group stays small."""
-        now_s = self._clock.monotonic_s()
-        due = now_s - self._flushed_at_s >= FLUSH_EVERY_S
-        if due or self.store.dirty_bytes >= FLUSH_BYTES:
-            self._flushed_at_s = now_s
-            await self.store.flush()
-        if now_s - self._durable_at_s < DURABLE_EVERY_S:
-            return
-        if self._durable is None or self._durable.done():
-            self._durable_at_s = now_s
-            self._durable = asyncio.create_task(self.store.flush(durable=True))
 
     def _now(self) -> int:
         return max(self._clock.now_ms(), self.store.position.at)
