@@ -19,9 +19,10 @@ from sayiir_es.core.moves import is_held
 from sayiir_es.core.nodes import task
 from sayiir_es.core.outcomes import Outcome
 from sayiir_es.core.references import resolve
-from sayiir_es.core.rows import Rows, chain_of, cursors, header, run
+from sayiir_es.core.rows import Rows, cursors, header, run
 from sayiir_es.core.waits import Awaiting
 from sayiir_es.engine.execution import Job
+from sayiir_es.engine.job_book import JobBook
 from sayiir_es.engine.offers import Offer, is_awaited, is_wanted, slot_taken
 
 if TYPE_CHECKING:
@@ -54,25 +55,21 @@ class AttemptDesk:
         self._worker = worker
         self._cancel_grace_s = cancel_grace_s
         self._wake = wake
-        self._jobs: dict[str, dict[tuple[int, str, int], Job]] = {}
-        self._by_chain: dict[tuple[str, str], Job] = {}
-        self._displaced: list[Job] = []
-        """Jobs whose chain awaits another attempt already."""
+        self._book = JobBook()
         self._restarts: set[tuple[str, int, str, int]] = set()
         self._queued: set[tuple[str, int, str, int]] = set()
 
     @property
     def busy(self) -> bool:
         """Whether an attempt is queued or running, or an outcome is to be decided."""
-        return bool(self._jobs or self.outcomes or self.slots)
+        return bool(self._book or self.outcomes or self.slots)
 
     def drain(self) -> None:
         """Begin nothing further; what queues stays owed, by whoever owns next."""
         self.accepting = False
-        for jobs in list(self._jobs.values()):
-            for job in list(jobs.values()):
-                if job.token in self._queued and self._executor.withdraw(job):
-                    self._forget(job)
+        for job in self._book:
+            if job.token in self._queued and self._executor.withdraw(job):
+                self._forget(job)
 
     # --- while a batch is made --------------------------------------------------------
 
@@ -83,7 +80,7 @@ class AttemptDesk:
         if not self.accepting:
             return None
         token = (owed.run, owed.path, owed.attempt)
-        if token in self._jobs.get(instance_id, ()):
+        if self._book.get(instance_id, token) is not None:
             return None
         job = self._job(batch.view(instance_id), instance_id, owed)
         if job is None:
@@ -92,11 +89,7 @@ class AttemptDesk:
             job.node.timeout_ms is not None and owed.deadline_at is None
         )
         reserved = self._executor.reserve()
-        self._jobs.setdefault(instance_id, {})[token] = job
-        key = (instance_id, chain_of(job.path))
-        if key in self._by_chain:
-            self._displaced.append(self._by_chain[key])
-        self._by_chain[key] = job
+        self._book.put(job)
         if reserved and begins:
             batch.decide(slot_taken(job, restart=restart))
         return Offer(job=job, reserved=reserved, begins=begins, restart=restart)
@@ -143,14 +136,14 @@ class AttemptDesk:
         known = header(rows)
         if known is None or known.phase != "running":
             return
-        jobs = self._jobs.get(instance_id, {})
         for _, standing in cursors(rows):
             wait = standing.wait
             if not isinstance(wait, Awaiting) or not task.is_running(
                 known, wait, now_ms
             ):
                 continue
-            job = jobs.get((known.run, standing.path, wait.attempt))
+            key = (known.run, standing.path, wait.attempt)
+            job = self._book.get(instance_id, key)
             if job is None:
                 if not self._is_coming(instance_id, known.run, standing.path):
                     self._withdrawn(instance_id, known.run, standing.path, wait.attempt)
@@ -168,14 +161,7 @@ class AttemptDesk:
         Only in the chains that changed, so that a branch among thousands costs the
         same as one alone; None looks at all.
         """
-        found = self._displaced
-        self._displaced = []
-        if chains is None:
-            found += self._jobs.get(instance_id, {}).values()
-        else:
-            keys = [(instance_id, chain) for chain in chains]
-            found += [self._by_chain[key] for key in keys if key in self._by_chain]
-        for job in found:
+        for job in self._book.touched(instance_id, chains):
             if job.instance_id == instance_id and is_awaited(rows, job):
                 continue
             self._forget(job)
@@ -184,13 +170,10 @@ class AttemptDesk:
 
     def drop_all(self) -> None:
         """The tenure is over for good: cancel what runs, drop every outcome."""
-        for jobs in list(self._jobs.values()):
-            for job in list(jobs.values()):
-                if not self._executor.withdraw(job):
-                    self._executor.abandon(job, deliver=False)
-        self._jobs.clear()
-        self._by_chain.clear()
-        self._displaced.clear()
+        for job in self._book:
+            if not self._executor.withdraw(job):
+                self._executor.abandon(job, deliver=False)
+        self._book.clear()
         self._restarts.clear()
         self._queued.clear()
         self.outcomes.clear()
@@ -201,8 +184,8 @@ class AttemptDesk:
     # --- called by the executor -------------------------------------------------------
 
     def _granted(self, job: Job) -> None:
-        known = self._jobs.get(job.instance_id, {})
-        if (job.run, job.path, job.attempt) not in known:
+        key = (job.run, job.path, job.attempt)
+        if self._book.get(job.instance_id, key) is None:
             self._executor.release()
             return
         begins = job.node.timeout_ms is not None and job.deadline_at_ms is None
@@ -261,8 +244,7 @@ class AttemptDesk:
         if wait is None or wait.deadline_at == job.deadline_at_ms:
             return job
         job = replace(job, deadline_at_ms=wait.deadline_at)
-        self._by_chain[job.instance_id, chain_of(job.path)] = job
-        self._jobs[job.instance_id][job.run, job.path, job.attempt] = job
+        self._book.put(job)
         return job
 
     def _give_back(self, rows: Rows, job: Job) -> None:
@@ -295,15 +277,6 @@ class AttemptDesk:
         )
 
     def _forget(self, job: Job) -> None:
-        key = (job.instance_id, chain_of(job.path))
-        of_chain = self._by_chain.get(key)
-        if of_chain is not None and of_chain.token == job.token:
-            del self._by_chain[key]
-        jobs = self._jobs.get(job.instance_id)
-        if jobs is None:
-            return
-        jobs.pop((job.run, job.path, job.attempt), None)
+        self._book.remove(job)
         self._restarts.discard(job.token)
         self._queued.discard(job.token)
-        if not jobs:
-            del self._jobs[job.instance_id]
