@@ -58,7 +58,9 @@ class Draft:
         self.events: list[Event] = []
         self.graph: Graph | None = None
         self.touched: list[str] = []
-        """Chains whose cursor this decision changed, the next to look at last."""
+        """Chains whose next move is to be looked at, the next one last."""
+        self.moved: list[str] = []
+        """Chains whose cursor this decision changed, for whoever acts on it."""
         self.opened: dict[str, int] = {}
         """How many branches of a fork were looked at for opening, by its path."""
         self.cut = False
@@ -83,7 +85,9 @@ class Draft:
             cause=self.cause,
             body=body,
         )
-        self.rows.changes.update(evolve(self.rows, event))
+        changes = evolve(self.rows, event)
+        self.rows.changes.update(changes)
+        self.moved += [key[1:] for key in changes if key[0] == "c"]
         self._append(event)
         return event
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.definitions import graph_of
-from sayiir_es.core.events import Event
+from sayiir_es.core.events import Event, WorkflowUnpaused
 from sayiir_es.core.moves import is_held, is_request_owed, owed_moves
 from sayiir_es.core.outcomes import Commanded, Rest, TakenOver, TimerDue
 from sayiir_es.core.owed import owed_timer
@@ -24,6 +24,7 @@ from sayiir_es.engine.timers import Timers
 
 if TYPE_CHECKING:
     from sayiir_es.core.decide import Input
+    from sayiir_es.core.draft import Draft
     from sayiir_es.engine.attempt_desk import AttemptDesk
     from sayiir_es.engine.batch import Batch
     from sayiir_es.engine.command_feed import CommandFeed, FedCommand
@@ -104,7 +105,7 @@ class Intake:
         if draft.cut:
             self._cut = draft.instance_id
         self._finish_cut(batch, offers)
-        self._offer_changed(batch, draft.instance_id, offers)
+        self._offer_changed(batch, draft, offers)
 
     def _finish_cut(self, batch: Batch, offers: list[Offer]) -> None:
         while self._cut and not batch.full():
@@ -124,7 +125,7 @@ class Intake:
         self._offer_all(batch, instance_id, offers, recovering=True)
 
     def _collect_timers(self, batch: Batch, offers: list[Offer]) -> None:
-        if self._deferred and batch.next_command >= self._found.commands_at_claim:
+        if self._deferred and not self._waits_for_commands():
             deferred, self._deferred = self._deferred, []
             for due_at, instance_id, chain in deferred:
                 self.timers.arm(due_at, instance_id, chain)
@@ -137,11 +138,7 @@ class Intake:
             standing, known = cursor(rows, chain), header(rows)
             if standing is None or known is None:
                 continue
-            if (
-                isinstance(standing.wait, Listening)
-                and batch.next_command < self._found.commands_at_claim
-                and self._waits_for_commands()
-            ):
+            if isinstance(standing.wait, Listening) and self._waits_for_commands():
                 self._deferred.append(timer)
                 continue
             due = TimerDue(instance_id=instance_id, chain=chain, due_at=due_at)
@@ -192,23 +189,18 @@ class Intake:
 
     # --- offering ---------------------------------------------------------------------
 
-    def _offer_changed(
-        self, batch: Batch, instance_id: str, offers: list[Offer]
-    ) -> None:
-        """Offer what the decisions on this instance made due so far."""
-        staged = batch.staged.get(instance_id)
-        if staged is None or "h" not in staged.changes:
+    def _offer_changed(self, batch: Batch, draft: Draft, offers: list[Offer]) -> None:
+        """Offer what this decision made due: the cursors that it moved, no others."""
+        instance_id = draft.instance_id
+        known = header(batch.view(instance_id))
+        if known is None or is_held(known) or known.phase != "running":
             return
-        before, after = header(staged.base), header(staged)
-        if after is None or is_held(after) or after.phase != "running":
-            return
-        if before is not None and before.unpaused != after.unpaused:
+        if any(isinstance(event.body, WorkflowUnpaused) for event in draft.events):
             self._unpaused.add(instance_id)
             self._offer_all(batch, instance_id, offers, recovering=False)
             return
-        for key in list(staged.changes):
-            if key[0] == "c":
-                self._offer(batch, instance_id, key[1:], offers, recovering=False)
+        for chain in draft.moved:
+            self._offer(batch, instance_id, chain, offers, recovering=False)
 
     def _offer_all(
         self, batch: Batch, instance_id: str, offers: list[Offer], *, recovering: bool
