@@ -150,7 +150,11 @@ class Intake:
             self._offer(batch, instance_id, chain, offers, recovering=False)
 
     def _waits_for_commands(self) -> bool:
-        return bool(self.feed.items) or self.feed.passed < self._found.commands_at_claim
+        """Whether a command that stood there at the claim is still to be decided."""
+        upto, items = self._found.commands_at_claim, self.feed.items
+        return self.feed.passed < upto or (
+            bool(items) and items[0].position.offset < upto
+        )
 
     def _collect_commands(self, batch: Batch, offers: list[Offer]) -> None:
         feed = self.feed

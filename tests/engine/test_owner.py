@@ -12,6 +12,7 @@ import pytest
 from sayiir_es.core.flow import Flow
 from sayiir_es.core.rows import value
 from sayiir_es.core.tasks import RetryPolicy, task
+from sayiir_es.engine.clock import SystemClock
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.events import event_headers
 from tests.engine.world import World, decoded
@@ -270,3 +271,17 @@ async def test_payloads_up_to_the_limit_pass_and_beyond_fail_for_good(
     else:
         assert events[-2].body.error_type == "too_large"  # type: ignore[union-attr]
         assert events[-1].kind == "WorkflowFailed"
+
+
+async def test_a_signal_sent_while_nobody_looked_beats_a_time_out_that_passed() -> None:
+    world = World()
+    flow = Flow("late").wait_for_signal("ok", timeout=0.05).build()
+    async with world.worker(flow):
+        await world.command("StartWorkflow", workflow="late", input="x")
+        events = await world.until_kind("SignalAwaited")
+    due_at = events[-1].body.until_at  # type: ignore[union-attr]
+    await world.command("SendSignal", signal="ok", payload="in time")
+    while SystemClock().now_ms() <= due_at:
+        await asyncio.sleep(0)
+    async with world.worker(flow):
+        assert await world.output() == "in time"
