@@ -53,6 +53,7 @@ class Projection:
                 chunk = await reader.read(max_wait_s=READ_WAIT_S)
                 if chunk is not None:
                     fold.apply(chunk)
+                    await asyncio.sleep(0)  # who else is on this loop needs a turn
             await store.flush()
             return store
 

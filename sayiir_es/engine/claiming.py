@@ -117,6 +117,9 @@ class Claimer:
             if chunk is not None:
                 fold.apply(chunk)
                 await self._folded()
+                # What was read ahead comes without a wait: partitions that are served,
+                # and heartbeats, need a turn between two chunks.
+                await asyncio.sleep(0)
 
     def _saw(self, _offset: int, event: Event) -> None:
         if isinstance(event.body, PartitionClaimed):

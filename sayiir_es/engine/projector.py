@@ -142,6 +142,7 @@ class Projector:
             if chunk is not None:
                 fold.apply(chunk)
                 chunks += 1
+                await asyncio.sleep(0)  # the other partitions need a turn
             if chunks % WRITE_EVERY_CHUNKS == 0:
                 await store.flush()
             due = now_s() - flushed_s >= FLUSH_S
