@@ -15,6 +15,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.errors import BatchTooLargeError
 from sayiir_es.core.events import CommandDeadLettered, CommandForwarded
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.core.position import CommandPosition
@@ -41,6 +42,9 @@ READ_WAIT_S = 1.0
 
 REASON_BYTES_MAX = 1_000
 """Longest reason on a dead letter."""
+
+CUT_LETTER_BYTES = 256 * 1024
+"""How much of a record is kept where the whole does not fit the dead-letter topic."""
 
 Redirect = CommandForwarded | CommandDeadLettered
 
@@ -148,8 +152,8 @@ class CommandFeed:
             )
         except UnreadableError as error:
             reason = f"{error.reason}: {error}"
-            letter = self._dead_letter(record, position, reason)
-            return self._redirected(position, letter)
+            buried = asyncio.create_task(self._bury(record, position, reason))
+            return self._redirected(position, buried)
         key = command.instance_id.encode()
         home = partition_of(key, self._log.partitions) if key else self._partition
         if home == self._partition:
@@ -159,7 +163,8 @@ class CommandFeed:
                 redirect=None,
                 payload=len(record.value or b""),
             )
-        return self._redirected(position, self._forward(command, position, home))
+        act = self._forward(record, command, position, home)
+        return self._redirected(position, act)
 
     def _redirected(
         self, position: CommandPosition, act: asyncio.Task[Redirect]
@@ -168,17 +173,21 @@ class CommandFeed:
         return FedCommand(position=position, command=None, redirect=act, payload=0)
 
     def _forward(
-        self, command: Command, position: CommandPosition, home: int
+        self, record: Record, command: Command, position: CommandPosition, home: int
     ) -> asyncio.Task[Redirect]:
         origin = position.origin or (position.partition, position.offset)
-        record = NewRecord(
+        forwarded = NewRecord(
             key=command.instance_id.encode(),
             value=encode_command_avro(command),
             headers=write_origin(origin),
         )
 
         async def forward() -> Redirect:
-            offset = await self._log.produce(Topic.COMMANDS, home, record)
+            try:
+                offset = await self._log.produce(Topic.COMMANDS, home, forwarded)
+            except BatchTooLargeError as error:
+                # It fitted where it stands, but not with what is added on the way.
+                return await self._bury(record, position, f"too_large: {error}")
             return CommandForwarded(
                 forwarded_instance_id=command.instance_id,
                 to_partition=home,
@@ -187,9 +196,10 @@ class CommandFeed:
 
         return asyncio.create_task(forward())
 
-    def _dead_letter(
+    async def _bury(
         self, record: Record, position: CommandPosition, reason: str
-    ) -> asyncio.Task[Redirect]:
+    ) -> Redirect:
+        """Write a record to the dead letters: whole, or what fits of it."""
         where = f"{position.partition}@{position.offset}"
         text = reason[:REASON_BYTES_MAX]
         letter = NewRecord(
@@ -202,13 +212,30 @@ class CommandFeed:
                 *record.headers,
             ),
         )
-
-        async def bury() -> Redirect:
+        try:
             offset = await self._log.produce(
                 Topic.DEAD_LETTERS, self._partition, letter
             )
-            return CommandDeadLettered(
-                reason=text, dead_letter=f"{self._partition}@{offset}"
+        except BatchTooLargeError:
+            offset = await self._log.produce(
+                Topic.DEAD_LETTERS, self._partition, _cut(letter)
             )
+        return CommandDeadLettered(
+            reason=text, dead_letter=f"{self._partition}@{offset}"
+        )
 
-        return asyncio.create_task(bury())
+
+def _cut(letter: NewRecord) -> NewRecord:
+    """What is left of a letter that is too large; a header tells the value's size."""
+    size = len(letter.value or b"")
+    reason, position, (name, key), *_ = letter.headers
+    return NewRecord(
+        key=letter.key,
+        value=(letter.value or b"")[:CUT_LETTER_BYTES],
+        headers=(
+            reason,
+            position,
+            (name, key[:REASON_BYTES_MAX]),
+            ("cut-from-bytes", str(size).encode()),
+        ),
+    )

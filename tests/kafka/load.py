@@ -31,7 +31,11 @@ class PlainProducer:
     def __init__(self, bootstrap: str, app: str) -> None:
         self._topic = f"{app}.commands"
         self._producer: Any = _kafka.Producer(
-            {"bootstrap.servers": bootstrap, "log_level": 0}
+            {
+                "bootstrap.servers": bootstrap,
+                "log_level": 0,
+                "message.max.bytes": 2_000_000,
+            }
         )
         self.landed: list[tuple[int, int]] = []
         """Partition and offset of each acknowledged record."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import struct
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 _kafka = import_module("confluent_kafka")  # by name: its type hints are partial
 
 PARTITION = 3
+LARGEST = 1_048_588 - 61 - 24
+"""A value that fits Kafka's default `max.message.bytes` with its frame, but no more."""
 MEMORY_MB = 300.0
 
 _START = encode_command_avro(
@@ -117,6 +120,28 @@ def test_a_command_on_a_wrong_partition_is_forwarded_once(stage: Stage) -> None:
     }
     started = reader.of("stray")[0]
     assert started.cause == f"command:{home}@0<{wrong}@{offset}"
+    assert violations(reader) == []
+
+
+def test_records_as_large_as_the_topic_takes_are_answered_too(stage: Stage) -> None:
+    """A dead letter and a forwarded command are larger than what they came from."""
+    worker = stage.lone_worker()
+    reader, producer = stage.reader(), stage.producer()
+    after, home = ids_at(PARTITION), partition_of(b"vast", PARTITIONS)
+    wrong = (home + 1) % PARTITIONS
+    noise = secrets.token_bytes(LARGEST)
+    vast = b'{"command":"StartWorkflow","instance_id":"vast","workflow":"greeting",'
+    vast += b'"input":"%s"}' % (b"x" * (LARGEST - len(vast) - 20))
+    producer.send(b"k", noise, PARTITION)
+    producer.send(None, start(after), PARTITION)
+    producer.send(None, vast, wrong)
+    producer.send(None, start(ids_at(wrong)), wrong)
+    producer.flush()
+    reader.until(lambda: reader.ended.keys() >= {after, ids_at(wrong)}, LIMIT_S)
+    letters = records(stage.bootstrap, f"{stage.app}.dead-letters", PARTITIONS)
+    kept = {one.key(): one.value() for found in letters.values() for one in found}
+    assert kept == {b"%d@0" % PARTITION: noise, b"%d@0" % wrong: vast}
+    assert worker.logged("partition.tenure_ended") == []
     assert violations(reader) == []
 
 

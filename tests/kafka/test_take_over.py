@@ -68,6 +68,7 @@ def measure(
         kept += [
             longest_pause(reader.partitions[p], killed, until)
             for p in stayed(reader, killed, until)
+            if p not in owned
         ]
     print(  # noqa: T201 - the numbers are what a long run is for
         f"\ntake-over of {len(moved)}: median {median(moved):.0f}, max {max(moved)} ms"

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 APP_KEY = b"app"
 DAY_MS = 24 * 60 * 60 * 1000
+# A quarter more than Kafka's default for the commands: a letter holds the whole record
+# and why it lies here, and an eighth of a batch is kept for frames.
+DEAD_LETTER_BYTES = 1_048_588 * 5 // 4
 _FOREVER = "-1"
 
 
@@ -69,6 +72,8 @@ def new_topic(app: str, topic: Topic, *, partitions: int, replicas: int) -> NewT
             }
         case Topic.DEAD_LETTERS | Topic.ATTEMPTS:
             settings |= {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}
+            if topic is Topic.DEAD_LETTERS:
+                settings["max.message.bytes"] = str(DEAD_LETTER_BYTES)
         case Topic.DEFINITIONS:
             settings |= {"cleanup.policy": "compact"}
             count = 1
