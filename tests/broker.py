@@ -155,6 +155,10 @@ class LocalBroker:
         self._processes[node].kill()
         self._processes[node].wait()
 
+    def pids(self) -> list[int]:
+        """The process ids of the nodes that run."""
+        return [process.pid for process in self._processes.values()]
+
     def pause(self, node: int) -> None:
         """Stop a node's process; clients keep their connections and hear nothing."""
         self._processes[node].send_signal(signal.SIGSTOP)

@@ -1,0 +1,1 @@
+"""What the engine does a second, what it costs, and how long one step takes."""

@@ -1,0 +1,29 @@
+"""A worker in a process of its own, as in production; ends with its standard input."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from benchmarks.engine import flows
+from sayiir_es.client.backends import backend_from_url
+from sayiir_es.client.worker import RunningWorker
+from sayiir_es.telemetry import configure_logging
+
+
+async def main(url: str) -> None:
+    """Serve until standard input ends."""
+    backend = backend_from_url(url)
+    worker = RunningWorker("bench", backend, slots=2_000)
+    await worker.start([flows.ASYNC, flows.SYNC])
+    assert worker.engine is not None
+    await worker.engine.settled()
+    sys.stdout.write("serves\n")
+    sys.stdout.flush()
+    await asyncio.to_thread(sys.stdin.read)
+    await worker.stop()
+
+
+if __name__ == "__main__":
+    configure_logging(level="warning")
+    asyncio.run(main(sys.argv[1]))
