@@ -2,7 +2,7 @@
 
 Run `make bench`, or `python -m benchmarks.run --help`. A worker runs as its own
 process; a load process (this one) starts instances of a workflow of five steps that do
-nothing, and counts an instance when its `WorkflowCompleted` is seen on the events topic.
+nothing, and counts one when its `WorkflowCompleted` is seen on the events topic.
 Everything is durable as the backend promises: the file is synced before each ack, the
 broker acknowledges with `acks=all`.
 """

@@ -51,7 +51,7 @@ BROAD_EXCEPTS = {
     "sayiir_es/engine/local_executor.py: LocalExecutor._sync_ended.finish": (
         "user's code"
     ),
-    "sayiir_es/engine/local_executor.py: said": "a user's `__str__`",
+    "sayiir_es/engine/outcome_maker.py: said": "a user's `__str__`",
     "sayiir_es/engine/task_threads.py: TaskThreads._run": "user's code",
     # RocksDB says everything by a plain `Exception`; subclasses are raised again.
     "sayiir_es/engine/rocks_database.py: RocksDatabase._guarded": "RocksDB",

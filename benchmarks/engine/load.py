@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.log.port import NewRecord, Topic
@@ -32,7 +32,7 @@ class Load:
         self._readers: list[asyncio.Task[None]] = []
         self.failed = 0
 
-    async def __aenter__(self) -> Load:
+    async def __aenter__(self) -> Self:
         for partition in range(self._log.partitions):
             end = await self._log.end_offset(Topic.EVENTS, partition)
             self._readers.append(asyncio.create_task(self._read(partition, end)))

@@ -47,7 +47,7 @@ def cpu_seconds(pid: int) -> float:
 def worker_process(url: str, folder: str) -> Generator[int]:
     """A worker on a backend, until the block ends."""
     environment = {**os.environ, "SAYIIR_STATE_DIR": f"{folder}/state"}
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603 (our own module)
         [sys.executable, "-m", "benchmarks.engine.worker", url],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -8,6 +8,7 @@ import sys
 from benchmarks.engine import flows
 from sayiir_es.client.backends import backend_from_url
 from sayiir_es.client.worker import RunningWorker
+from sayiir_es.engine.collector import calm_collector
 from sayiir_es.telemetry import configure_logging
 
 
@@ -18,6 +19,7 @@ async def main(url: str) -> None:
     await worker.start([flows.ASYNC, flows.SYNC])
     assert worker.engine is not None
     await worker.engine.settled()
+    calm_collector()
     sys.stdout.write("serves\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.read)

@@ -18,6 +18,7 @@ from sayiir_es.cli.serving import stop_signal
 from sayiir_es.client.worker import DEFAULT_SLOTS, RunningWorker
 from sayiir_es.core.errors import UsageError
 from sayiir_es.core.workflow import Workflow
+from sayiir_es.engine.collector import calm_collector
 
 if TYPE_CHECKING:
     from sayiir_es.client.backends import Backend
@@ -128,6 +129,7 @@ async def _serve(
     names = ", ".join(sorted({one.graph.name for one in workflows}))
     try:
         await worker.start(workflows)
+        calm_collector()
         assert worker.engine is not None
         telling = asyncio.create_task(
             _tell(worker.engine, f"{names} on {backend.url}", worker.worker_id)

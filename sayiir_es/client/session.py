@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.client.answers import AnswerReader
 from sayiir_es.client.backends import store_identity
-from sayiir_es.client.helper_worker import helper_worker
+from sayiir_es.client.brought_worker import brought_worker
 from sayiir_es.client.projection import Projection, home_of
 from sayiir_es.client.refusals import check_instance_id, raise_refusal
 from sayiir_es.core.errors import BackendError
@@ -275,7 +275,7 @@ class Session:
             )
 
     def _worker(self, *, runs_attempts: bool) -> tuple[WorkerEngine, LocalExecutor]:
-        return helper_worker(
+        return brought_worker(
             self.log,
             self.registry,
             self.backend.membership(self.log),

@@ -7,7 +7,7 @@ import secrets
 from typing import TYPE_CHECKING, Self
 
 from sayiir_es.client.backends import Backend, as_backend, store_identity
-from sayiir_es.client.helper_worker import build_name
+from sayiir_es.client.brought_worker import build_name
 from sayiir_es.client.loop_thread import LoopThread
 from sayiir_es.core.duration import duration_ms
 from sayiir_es.engine.clock import SystemClock
@@ -68,7 +68,6 @@ class RunningWorker:
                 clock=clock,
                 executor=LocalExecutor(
                     self._slots,
-                    clock=clock,
                     worker_id=self.worker_id,
                     aging_interval_ms=self._aging_interval_ms,
                 ),

@@ -17,20 +17,18 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from sayiir_es.core.errors import DecodeError, EncodeError
-from sayiir_es.core.limits import DEFAULT_LIMITS, Limits, clip
-from sayiir_es.core.loop_result import loop_result_of
-from sayiir_es.core.outcomes import Outcome
+from sayiir_es.core.errors import DecodeError
+from sayiir_es.core.limits import DEFAULT_LIMITS, Limits
+from sayiir_es.engine.outcome_maker import OutcomeMaker, said
 from sayiir_es.engine.slots import Slots
 from sayiir_es.engine.task_context import CONTEXT, TaskExecutionContext
 from sayiir_es.engine.task_threads import Call, TaskThreads
-from sayiir_es.wire.payload import decode_payload, encode_payload
+from sayiir_es.wire.payload import decode_payload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sayiir_es.core.events import LoopMark
-    from sayiir_es.engine.clock import Clock
+    from sayiir_es.core.outcomes import Outcome
     from sayiir_es.engine.execution import Job
 
 logger = structlog.get_logger()
@@ -67,16 +65,13 @@ class LocalExecutor:
         self,
         max_concurrent_tasks: int,
         *,
-        clock: Clock,
         worker_id: str,
         limits: Limits = DEFAULT_LIMITS,
         aging_interval_ms: int = AGING_INTERVAL_MS,
         propagate_interrupts: bool = False,
     ) -> None:
         self.interrupted: BaseException | None = None
-        self._clock = clock
-        self._worker_id = worker_id
-        self._limits = limits
+        self._outcomes = OutcomeMaker(worker_id, limits)
         self._propagate = propagate_interrupts
         self._slots = Slots(max_concurrent_tasks, aging_interval_ms=aging_interval_ms)
         self._running: dict[Token, _Running] = {}
@@ -237,79 +232,15 @@ class LocalExecutor:
         self, running: _Running, result: object, failed: BaseException | None
     ) -> Outcome:
         if failed is None:
-            return self._completed(running.job, result)
+            return self._outcomes.completed(running.job, result)
         if isinstance(failed, asyncio.CancelledError) and running.cancels:
-            return self._withdrawn(running.job)
+            return self._outcomes.withdrawn(running.job)
         if self._propagate and isinstance(failed, KeyboardInterrupt | SystemExit):
             self.interrupted = failed
-            return self._withdrawn(running.job)
+            return self._outcomes.withdrawn(running.job)
         if isinstance(failed, DecodeError):
-            return self._failed(running.job, "decode", str(failed), retriable=False)
-        return self._failed(running.job, type(failed).__name__, said(failed))
-
-    def _completed(self, job: Job, result: object) -> Outcome:
-        loop: LoopMark = "none"
-        if job.ends_loop:
-            said_loop = loop_result_of(result)
-            if said_loop is None:
-                text = (
-                    f"expected a loop's body to end with a LoopResult, but "
-                    f"{type(result).__name__}"
-                )
-                return self._failed(job, "bad_loop_result", text, retriable=False)
-            loop, result = said_loop.tag, said_loop.value
-        try:
-            output = encode_payload(result)
-        except EncodeError as error:
-            return self._failed(job, "encode", str(error), retriable=False)
-        if len(output) > self._limits.payload_bytes:
-            text = (
-                f"expected an output of at most {self._limits.payload_bytes} bytes, "
-                f"but {len(output)} bytes"
+            return self._outcomes.failed(
+                running.job, "decode", str(failed), retriable=False
             )
-            return self._failed(job, "too_large", text, retriable=False)
-        return Outcome(
-            instance_id=job.instance_id,
-            run=job.run,
-            path=job.path,
-            attempt=job.attempt,
-            result="completed",
-            output=output,
-            loop=loop,
-            worker=self._worker_id,
-        )
-
-    def _withdrawn(self, job: Job) -> Outcome:
-        return Outcome(
-            instance_id=job.instance_id,
-            run=job.run,
-            path=job.path,
-            attempt=job.attempt,
-            result="withdrawn",
-            worker=self._worker_id,
-        )
-
-    def _failed(
-        self, job: Job, error_type: str, error: str, *, retriable: bool = True
-    ) -> Outcome:
-        return Outcome(
-            instance_id=job.instance_id,
-            run=job.run,
-            path=job.path,
-            attempt=job.attempt,
-            result="failed",
-            error_type=error_type,
-            error=clip(error, self._limits.error_bytes),
-            retriable=retriable,
-            worker=self._worker_id,
-        )
-
-
-def said(error: BaseException) -> str:
-    """`ExcType: message`, also where the message cannot be made."""
-    name = type(error).__name__
-    try:
-        text = str(error)
-    except Exception as broken:  # noqa: BLE001 (a user's __str__ may do anything)
-        text = f"its message could not be made: {type(broken).__name__}"
-    return f"{name}: {text}" if text else name
+        name = type(failed).__name__
+        return self._outcomes.failed(running.job, name, said(failed))

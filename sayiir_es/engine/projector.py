@@ -119,7 +119,7 @@ class Projector:
                     await reader.close()
             except LogUnavailableError as error:
                 logger.warning(
-                    "projector.log_unavailable",
+                    "projector.log_missed",
                     partition=partition,
                     error_code=error.code,
                     reason=str(error),

@@ -64,7 +64,7 @@ class World:
         self.workers += 1
         name = f"w{self.workers}"
         clock = SystemClock()
-        executor = LocalExecutor(slots, clock=clock, worker_id=name)
+        executor = LocalExecutor(slots, worker_id=name)
         self.executors.append(executor)
         store = MemoryStore()
 

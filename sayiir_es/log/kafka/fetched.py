@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.errors import UnsupportedCodecError
 from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
 from aiokafka.record.memory_records import MemoryRecords
+from cramjam import DecompressionError
 
 from sayiir_es.core.errors import LogUnavailableError, OffsetGoneError
 from sayiir_es.log.kafka import foreign
@@ -125,10 +126,11 @@ class Fetched:
         except UnicodeDecodeError:
             # From its start again: those that were yielded are below what is expected.
             yield from foreign.records(self._data, batch.base_offset)
-        except UnsupportedCodecError as error:
+        except (UnsupportedCodecError, DecompressionError) as error:
             raise LogUnavailableError(
                 f"expected to unpack the batch at {batch.base_offset}, but {error}: "
-                "install cramjam, and set compression.type=uncompressed on the topic"
+                "set compression.type=uncompressed on the topic, so that the broker "
+                "refuses what it cannot unpack"
             ) from error
 
     def _hidden(self, batch: Any) -> bool:

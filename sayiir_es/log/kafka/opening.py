@@ -70,7 +70,8 @@ class Opening:
                     "the first worker makes them"
                 )
             await self._create(found, partitions, replication)
-        found, recorded = await self._settled(create=create)
+        anew = not found.topics
+        found, recorded = await self._settled(create=create, anew=anew)
         identity = self._identity(found)
         if recorded is not None:
             rules.check_identity(recorded, identity)
@@ -136,9 +137,13 @@ class Opening:
         return made
 
     async def _settled(
-        self, *, create: bool
+        self, *, create: bool, anew: bool
     ) -> tuple[ClusterDescription, bytes | None]:
-        """Wait for all topics, and for the app record unless we may write it."""
+        """Wait for all topics, and for the app record unless we may write it.
+
+        `anew` says that there was no topic a moment ago: what was just made may not be
+        known to every broker yet.
+        """
         end_s = asyncio.get_running_loop().time() + self._limit_s
         while True:
             found = await describe(self._cluster, self._names)
@@ -150,7 +155,8 @@ class Opening:
             if not missing and (recorded is not None or create):
                 return found, recorded
             # Without a record yet, the process that made the first topic is at work.
-            begun = self._name(Topic.DEFINITIONS) not in missing and recorded is None
+            known = self._name(Topic.DEFINITIONS) not in missing
+            begun = recorded is None and (known or anew)
             if not begun or asyncio.get_running_loop().time() > end_s:
                 what = f"topics {missing}" if missing else "the app record"
                 raise UnsafeLogError(

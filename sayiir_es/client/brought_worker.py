@@ -25,7 +25,7 @@ HELPER_SLOTS = 64
 """Attempts that a helper's own worker runs at a time."""
 
 
-def helper_worker(
+def brought_worker(
     log: Log,
     registry: Registry,
     membership: Membership,
@@ -38,7 +38,7 @@ def helper_worker(
     clock = SystemClock()
     worker_id = f"helper-{secrets.token_hex(3)}"
     executor = LocalExecutor(
-        HELPER_SLOTS, clock=clock, worker_id=worker_id, propagate_interrupts=True
+        HELPER_SLOTS, worker_id=worker_id, propagate_interrupts=True
     )
     engine = WorkerEngine(
         ports=Ports(log=log, clock=clock, executor=executor, registry=registry),
