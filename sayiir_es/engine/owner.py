@@ -99,6 +99,7 @@ class Owner:
         self._tenure: Tenure | None = None
         self._intake: Intake | None = None
         self._lapses_seen = 0
+        self._decided_at_s = float("-inf")
         self._writing = WriteBehind(store, ports.clock)
         self._renewed_at_s = 0.0
 
@@ -117,6 +118,10 @@ class Owner:
     def idle(self) -> bool:
         """Whether nothing is queued, running or waiting to be decided."""
         return not self.desk.busy and (self._intake is None or self._intake.idle)
+
+    def rested_s(self) -> float:
+        """How many seconds ago it decided on anything."""
+        return self._clock.monotonic_s() - self._decided_at_s
 
     def look(self) -> None:
         """Compare the log's end with what is expected, before the next append.
@@ -254,6 +259,7 @@ class Owner:
                     self.desk.drop_offers(offers)
                     raise
                 batch.commit(base)
+                self._decided_at_s = self._clock.monotonic_s()
             intake.act(batch, offers)
             await self._writing.write_if_due()
             if not batch.records and not self._wake.is_set():

@@ -44,6 +44,11 @@ BACKOFF_MOST_S = 5.0
 LEAVE_LOOK_S = 0.05
 """How often a partition that was given away looks for its new owner's claim."""
 
+REST_S = 1.0
+"""A partition that was given away is idle when nothing was decided for so long: longer
+than the heartbeat that tells its next owner, for under load it rests between two
+commands too, and nobody would serve it until then."""
+
 SETTLE_LOOK_S = 0.001
 """How often a call that owns a local log looks whether its owner is ready."""
 
@@ -145,15 +150,30 @@ class WorkerEngine:
         assigned = self._membership.current()
         while True:
             for partition in sorted(assigned.partitions):
-                task = self._tasks.get(partition)
-                if task is None or (task.done() and partition not in self.stopped):
-                    self._tasks[partition] = asyncio.create_task(
-                        self._supervise(partition), name=f"partition-{partition}"
-                    )
+                self._begin(partition)
             for partition in [p for p in self._tasks if p not in assigned.partitions]:
                 task = asyncio.create_task(self._hand_over(partition, drain=True))
                 task.add_done_callback(lambda _: None)
             assigned = await self._membership.changed(assigned.epoch)
+
+    def _begin(self, partition: int) -> None:
+        """Supervise a partition, unless it is under way or cannot go on here."""
+        known = self._tasks.get(partition)
+        if partition in self.stopped or (known is not None and not known.done()):
+            return
+        task = asyncio.create_task(
+            self._supervise(partition), name=f"partition-{partition}"
+        )
+        self._tasks[partition] = task
+        task.add_done_callback(lambda ended: self._ended(partition, ended))
+
+    def _ended(self, partition: int, task: asyncio.Task[None]) -> None:
+        """Begin again where a partition came back while it was being let go."""
+        if self._tasks.get(partition) is not task:
+            return
+        del self._tasks[partition]
+        if not self._stopping and self._is_assigned(partition):
+            self._begin(partition)
 
     async def _hand_over(self, partition: int, *, drain: bool) -> None:
         """Serve until fenced; drop the partition when it is idle or time is up."""
@@ -166,7 +186,7 @@ class WorkerEngine:
             and not task.done()
             and owner is not None
             and owner.serving
-            and not owner.idle
+            and not (owner.idle and owner.rested_s() > REST_S)
             and self._clock.monotonic_s() < end
         ):
             owner.look()
@@ -174,14 +194,14 @@ class WorkerEngine:
             if partition in self._membership.current().partitions:
                 return  # it came back, and keeps its claim if nobody claimed meanwhile
         if task is not None:
-            if owner is not None:
+            # Who still folds must not claim any more: it would fence the next owner.
+            if owner is not None and owner.serving:
                 owner.stop()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.handover_s):
-                    await asyncio.wait((task,))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._settings.handover_s):
+                        await asyncio.wait((task,))
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            self._tasks.pop(partition, None)
 
     # --- a partition ------------------------------------------------------------------
 

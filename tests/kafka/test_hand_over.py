@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
-PER_SECOND = 100.0
+PER_SECOND = 250.0
 SETTLE_S = 2.0
 
 

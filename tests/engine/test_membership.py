@@ -1,0 +1,162 @@
+"""Partitions that the group gives and takes while a worker is busy with them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.flow import Flow
+from sayiir_es.engine.clock import SystemClock
+from sayiir_es.engine.local_executor import LocalExecutor
+from sayiir_es.engine.memory_store import MemoryStore
+from sayiir_es.engine.ports import Ports
+from sayiir_es.engine.registry import Registry
+from sayiir_es.engine.worker import WorkerEngine
+from sayiir_es.engine.worker_settings import WorkerSettings
+from sayiir_es.log.memory import MemoryLog, MemoryReader
+from sayiir_es.log.port import Assignment, Topic
+from tests.engine.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+LIMIT_S = 10.0
+
+
+async def step(value: str) -> str:
+    return value
+
+
+FLOW = Flow("short").then(step).build()
+
+
+@dataclass
+class Given:
+    """A membership whose partitions are given and taken by the test."""
+
+    exclusive: bool = False
+    partitions: frozenset[int] = frozenset()
+    epoch: int = 0
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def give(self, *partitions: int) -> None:
+        """From now on these are assigned."""
+        self.partitions = frozenset(partitions)
+        self.epoch += 1
+        self.news.set()
+        self.news = asyncio.Event()
+
+    async def join(self) -> None:
+        """Nothing is assigned by it."""
+
+    async def leave(self) -> None:
+        """Give all back."""
+        self.give()
+
+    def current(self) -> Assignment:
+        """What was given last."""
+        now_s = asyncio.get_running_loop().time()
+        return Assignment(
+            partitions=self.partitions, epoch=self.epoch, fresh_at_s=now_s, lapses=0
+        )
+
+    async def changed(self, since_epoch: int) -> Assignment:
+        """Wait for the next gift."""
+        if self.epoch <= since_epoch:
+            await self.news.wait()
+        return self.current()
+
+
+class SlowStore(MemoryStore):
+    """A store that takes its time to close."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closing = asyncio.Event()
+        self.may_close = asyncio.Event()
+
+    async def close(self) -> None:
+        """Close when the test says so."""
+        self.closing.set()
+        await self.may_close.wait()
+        await super().close()
+
+
+class SlowLog(MemoryLog):
+    """A log whose events are read from the beginning when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.may_read = asyncio.Event()
+
+    async def end_offset(self, topic: Topic, partition: int) -> int:
+        """Where the partition ends, as soon as the test says so."""
+        if topic is Topic.EVENTS:
+            self.asked.set()
+            await self.may_read.wait()
+        return await super().end_offset(topic, partition)
+
+
+@asynccontextmanager
+async def worker(
+    log: MemoryLog, given: Given, store: MemoryStore
+) -> AsyncGenerator[WorkerEngine]:
+    """A worker of one partition, stopped at the end."""
+
+    async def open_store(partition: int) -> MemoryStore:
+        assert partition == 0
+        return store
+
+    clock = SystemClock()
+    engine = WorkerEngine(
+        ports=Ports(
+            log=log,
+            clock=clock,
+            executor=LocalExecutor(8, worker_id="w"),
+            registry=Registry(),
+        ),
+        membership=given,
+        open_store=open_store,
+        settings=WorkerSettings(worker_id="w", incarnation="1", build="test"),
+    )
+    await log.open(create=True)
+    await engine.start([FLOW])
+    try:
+        yield engine
+    finally:
+        await engine.stop(drain=False)
+
+
+async def test_a_partition_that_comes_back_while_it_is_let_go_is_served_again() -> None:
+    given, store, world = Given(), SlowStore(), World()
+    async with asyncio.timeout(LIMIT_S), worker(world.log, given, store) as engine:
+        given.give(0)
+        await world.command("StartWorkflow", "before", workflow="short", input="x")
+        assert await world.output("before") == "x"
+        given.give()
+        await store.closing.wait()
+        given.give(0)
+        store.may_close.set()
+        await world.command("StartWorkflow", "after", workflow="short", input="y")
+        assert await world.output("after") == "y"
+        assert engine.stopped == {}
+
+
+async def test_a_partition_that_is_taken_while_it_is_folded_is_not_claimed() -> None:
+    given, log = Given(), SlowLog()
+    async with asyncio.timeout(LIMIT_S), worker(log, given, MemoryStore()) as engine:
+        given.give(0)
+        await log.asked.wait()
+        given.give()
+        for _ in range(50):  # turns of the loop, in which the worker hears of it
+            await asyncio.sleep(0)
+        log.may_read.set()
+        given.give(0)
+        await engine.settled()
+        reader: MemoryReader = await log.reader(Topic.EVENTS, 0, 0)
+        chunk = await reader.read(max_wait_s=1)
+    assert chunk is not None
+    assert len(chunk.records) == 1
