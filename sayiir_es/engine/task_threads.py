@@ -51,6 +51,7 @@ class TaskThreads:
         self._ended: deque[Call] = deque()
         self._lock = threading.Lock()
         self._woken = False
+        self._closed = False
         self._idle = 0
         self._started = 0
         self.abandoned = 0
@@ -75,6 +76,7 @@ class TaskThreads:
     def close(self) -> None:
         """End the threads that are idle; the others end with their calls."""
         with self._lock:
+            self._closed = True
             idle = self._idle
         for _ in range(idle):
             self._calls.put(None)
@@ -82,6 +84,8 @@ class TaskThreads:
     def _run(self) -> None:
         while True:
             with self._lock:
+                if self._closed and self._calls.empty():
+                    return
                 self._idle += 1
             call = self._calls.get()
             with self._lock:

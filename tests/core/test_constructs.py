@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, given, settings
 
 from sayiir_es.core.definition import Graph
+from sayiir_es.core.events import TaskCompleted
 from sayiir_es.core.graph import LoopNode, RouteNode, TaskNode
 from sayiir_es.core.limits import Limits
 from sayiir_es.core.outcomes import Outcome
@@ -93,7 +94,8 @@ def test_a_crash_behind_any_decision_changes_nothing(program: Program) -> None:
         game.crash()
         go_on(game, program)
         assert game.output == whole.output, f"crash behind event {end}"
-        done = [e.body.path for e in game.events if e.kind == "TaskCompleted"]  # type: ignore[union-attr]
+        bodies = [event.body for event in game.events]
+        done = [body.path for body in bodies if isinstance(body, TaskCompleted)]
         assert len(done) == len(set(done))
 
 
