@@ -75,6 +75,7 @@ class Desk:
     async def outcome(
         self, function: Callable[..., object], data: bytes = b'"in"'
     ) -> Outcome:
+        """Run a function and wait for its outcome."""
         job = self.start(function, data)
         return await self.of(job)
 
@@ -95,6 +96,28 @@ class Desk:
 
 async def double(value: str) -> str:
     return value * 2
+
+
+def twice(value: str) -> str:
+    return value * 2
+
+
+def one(_: object) -> int:
+    return 1
+
+
+def waiter(hold: threading.Event) -> Callable[[object], bool]:
+    def waits(_: object) -> bool:
+        return hold.wait(LIMIT_S)
+
+    return waits
+
+
+def giver(result: object) -> Callable[[object], object]:
+    def gives(_: object) -> object:
+        return result
+
+    return gives
 
 
 def fails(_: object) -> None:
@@ -179,8 +202,7 @@ async def test_async_sync_and_awaitable_results_are_the_same_to_it() -> None:
         return double(value)
 
     outputs = [
-        (await desk.outcome(function)).output
-        for function in (double, lambda value: value * 2, lazy)
+        (await desk.outcome(function)).output for function in (double, twice, lazy)
     ]
     assert outputs == [b'"inin"'] * 3
     await desk.executor.close()
@@ -190,12 +212,9 @@ async def test_blocked_threads_stop_nothing_else() -> None:
     desk = Desk(slots=65)
     hold = threading.Event()
 
-    def waits(_: object) -> bool:
-        return hold.wait(LIMIT_S)
-
-    blocked = [desk.start(waits) for _ in range(64)]
+    blocked = [desk.start(waiter(hold)) for _ in range(64)]
     assert (await desk.outcome(double)).result == "completed"
-    assert (await desk.outcome(lambda _: 1)).output == b"1"
+    assert (await desk.outcome(one)).output == b"1"
     hold.set()
     for job in blocked:
         assert (await desk.of(job)).output == b"true"
@@ -205,10 +224,10 @@ async def test_blocked_threads_stop_nothing_else() -> None:
 async def test_an_abandoned_thread_gives_its_slot_back_and_answers_late() -> None:
     desk = Desk(slots=1)
     hold = threading.Event()
-    stuck = desk.start(lambda _: hold.wait(LIMIT_S))
+    stuck = desk.start(waiter(hold))
     await asyncio.sleep(0)
     desk.executor.abandon(stuck, deliver=True)
-    assert (await desk.outcome(lambda _: 2)).output == b"2"
+    assert (await desk.outcome(one)).output == b"1"
     hold.set()
     assert (await desk.of(stuck)).output == b"true"
     await desk.executor.close()
@@ -339,7 +358,7 @@ async def test_what_ends_a_loops_body_says_how_it_goes_on(
     result: object, loop: str, output: bytes
 ) -> None:
     desk = Desk()
-    job = desk.job(lambda _: result, ends_loop=True)
+    job = desk.job(giver(result), ends_loop=True)
     desk.executor.enqueue(job)
     outcome = await desk.of(job)
     assert (outcome.loop, outcome.output) == (loop, output)
@@ -348,7 +367,7 @@ async def test_what_ends_a_loops_body_says_how_it_goes_on(
 
 async def test_anything_else_at_the_end_of_a_loops_body_fails_for_good() -> None:
     desk = Desk()
-    job = desk.job(lambda _: 5, ends_loop=True)
+    job = desk.job(giver(5), ends_loop=True)
     desk.executor.enqueue(job)
     outcome = await desk.of(job)
     assert (outcome.error_type, outcome.retriable) == ("bad_loop_result", False)
