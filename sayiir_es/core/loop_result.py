@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
+from typing import Literal, TypeGuard
 
 
 class OnMax(Enum):
@@ -53,9 +53,15 @@ def loop_result_of(value: object) -> LoopResult | None:
     """A `LoopResult`, or the one that a hand-made envelope means; else None."""
     if isinstance(value, LoopResult):
         return value
-    if isinstance(value, dict) and set(value) == {"_loop", "value"}:
-        if value["_loop"] == "again":
-            return LoopResult.again(value["value"])
-        if value["_loop"] == "done":
-            return LoopResult.done(value["value"])
+    if not is_envelope(value) or set(value) != {"_loop", "value"}:
+        return None
+    if value["_loop"] == "again":
+        return LoopResult.again(value["value"])
+    if value["_loop"] == "done":
+        return LoopResult.done(value["value"])
     return None
+
+
+def is_envelope(value: object) -> TypeGuard[dict[object, object]]:
+    """Whether it is a dict, which a body may have made by hand."""
+    return isinstance(value, dict)

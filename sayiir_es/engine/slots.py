@@ -37,6 +37,11 @@ class Slots:
         """How many jobs wait."""
         return len(self._waiting)
 
+    @property
+    def held(self) -> int:
+        """How many jobs are in memory: those that wait, and tombstones."""
+        return len(self._heap)
+
     def reserve(self) -> bool:
         """Take a slot at once, if one is free and nobody waits."""
         if self._free <= 0 or self._waiting:
