@@ -1,0 +1,110 @@
+"""Faults of every kind at random times, and one judgement at the end."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kafka.course import finish, read_for
+from tests.kafka.load import Load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.broker import LocalBroker
+    from tests.kafka.stage import Stage
+    from tests.kafka.worker_process import WorkerProcess
+
+pytestmark = [pytest.mark.kafka, pytest.mark.long, pytest.mark.timeout(900)]
+
+SECONDS = float(os.environ.get("SAYIIR_TEST_SOAK_S", "120"))
+PER_SECOND = 100.0
+PAUSE_S = (0.3, 4.0)
+NAP_S = (0.2, 3.5)
+
+
+class Faults:
+    """What may go wrong, each of it mended before the next."""
+
+    def __init__(
+        self, dice: random.Random, broker: LocalBroker, workers: list[WorkerProcess]
+    ) -> None:
+        self._dice = dice
+        self._broker = broker
+        self._workers = workers
+
+    def next(self) -> str:
+        """Let one happen; its name."""
+        faults: list[Callable[[], None]] = [
+            *[self.kill_a_worker] * 4,
+            *[self.freeze_a_worker] * 4,
+            *[self.end_a_worker] * 2,
+            self.freeze_the_broker,
+            self.kill_the_broker,
+        ]
+        fault = self._dice.choice(faults)
+        fault()
+        return fault.__name__
+
+    def kill_a_worker(self) -> None:
+        """SIGKILL, and a new process at once or after a while."""
+        worker = self._dice.choice(self._workers)
+        worker.kill()
+        if self._dice.random() < 0.5:
+            self._nap()
+        worker.start()
+
+    def freeze_a_worker(self) -> None:
+        """SIGSTOP for less or more than a session."""
+        worker = self._dice.choice(self._workers)
+        worker.freeze()
+        self._nap()
+        worker.thaw()
+
+    def end_a_worker(self) -> None:
+        """SIGTERM, and a new process."""
+        worker = self._dice.choice(self._workers)
+        if worker.logged("partition.claimed"):
+            worker.terminate()
+            worker.start()
+
+    def freeze_the_broker(self) -> None:
+        """SIGSTOP of the broker."""
+        self._broker.pause(1)
+        self._nap()
+        self._broker.resume(1)
+
+    def kill_the_broker(self) -> None:
+        """SIGKILL of the broker, and a new process."""
+        self._broker.kill(1)
+        self._broker.start(1)
+
+    def _nap(self) -> None:
+        time.sleep(self._dice.uniform(*NAP_S))
+
+
+def test_nothing_is_lost_or_done_twice_whatever_happens(
+    own_stage: Stage, local_broker: LocalBroker
+) -> None:
+    seed = int(os.environ.get("SAYIIR_TEST_SEED", secrets.randbelow(10**6)))
+    print(f"\nseed {seed}")  # noqa: T201 - to run it again
+    dice = random.Random(seed)  # noqa: S311 - a schedule, no secret
+    workers = [*own_stage.two_workers(), own_stage.worker("w3")]
+    faults = Faults(dice, local_broker, workers)
+    reader = own_stage.reader()
+    end_s = time.monotonic() + SECONDS
+    with Load(own_stage.producer(), "chain", per_second=PER_SECOND) as load:
+        while time.monotonic() < end_s:
+            read_for(reader, dice.uniform(*PAUSE_S))
+            name = faults.next()
+            print(f"{len(load.started)} started: {name}")  # noqa: T201 - progress
+        finish(reader, load)
+    ignored = sum(len(seen.ignored) for seen in reader.partitions.values())
+    print(f"{ignored} late records were ignored")  # noqa: T201 - asked for
+    for worker in workers:
+        assert worker.logged("partition.stopped") == []
