@@ -21,9 +21,11 @@ if TYPE_CHECKING:
         pause_workflow,
         resume_workflow,
         run_durable_workflow,
+        run_workflow,
         send_signal,
         unpause_workflow,
     )
+    from sayiir_es.client.engines import DurableEngine, WorkflowEngine
     from sayiir_es.client.worker import Worker, WorkerHandle
     from sayiir_es.client.workflow_client import WorkflowClient
     from sayiir_es.client.workflow_status import WorkflowStatus
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
         TaskError,
         WorkflowError,
     )
-    from sayiir_es.core.flow import Flow
+    from sayiir_es.core.flow import Flow, FlowBuilder
     from sayiir_es.core.forks import ForkBuilder
     from sayiir_es.core.forks import RouteBuilder as BranchBuilder
     from sayiir_es.core.loop_result import LoopResult, OnMax
@@ -55,9 +57,11 @@ _PLACES = {
         "pause_workflow",
         "resume_workflow",
         "run_durable_workflow",
+        "run_workflow",
         "send_signal",
         "unpause_workflow",
     ),
+    "client.engines": ("DurableEngine", "WorkflowEngine"),
     "client.worker": ("Worker", "WorkerHandle"),
     "client.workflow_client": ("WorkflowClient",),
     "client.workflow_status": ("WorkflowStatus",),
@@ -69,7 +73,7 @@ _PLACES = {
         "TaskError",
         "WorkflowError",
     ),
-    "core.flow": ("Flow",),
+    "core.flow": ("Flow", "FlowBuilder"),
     "core.forks": ("ForkBuilder", "RouteBuilder"),
     "core.loop_result": ("LoopResult", "OnMax"),
     "core.tasks": ("RetryPolicy", "TaskMetadata", "task"),
@@ -84,8 +88,10 @@ __all__ = [
     "BackendError",
     "BranchBuilder",
     "DeserializationError",
+    "DurableEngine",
     "EmbeddedBackend",
     "Flow",
+    "FlowBuilder",
     "ForkBuilder",
     "InMemoryBackend",
     "InstanceAlreadyExistsError",
@@ -101,6 +107,7 @@ __all__ = [
     "WorkerHandle",
     "Workflow",
     "WorkflowClient",
+    "WorkflowEngine",
     "WorkflowError",
     "WorkflowStatus",
     "backend_from_url",
@@ -110,6 +117,7 @@ __all__ = [
     "pause_workflow",
     "resume_workflow",
     "run_durable_workflow",
+    "run_workflow",
     "send_signal",
     "task",
     "unpause_workflow",

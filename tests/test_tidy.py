@@ -51,6 +51,7 @@ BROAD_EXCEPTS = {
     "sayiir_es/engine/local_executor.py: LocalExecutor._sync_ended.finish": (
         "user's code"
     ),
+    "sayiir_es/client/simple_engine.py: SimpleRun._task": "user's code",
     "sayiir_es/engine/outcome_maker.py: said": "a user's `__str__`",
     "sayiir_es/engine/task_threads.py: TaskThreads._run": "user's code",
     # RocksDB says everything by a plain `Exception`; subclasses are raised again.

@@ -9,10 +9,43 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.client import requests
 from sayiir_es.client.backends import Backend, InMemoryBackend, as_backend
+from sayiir_es.client.simple_engine import run_simply
+from sayiir_es.core.errors import WorkflowError
 
 if TYPE_CHECKING:
     from sayiir_es.client.workflow_status import WorkflowStatus
     from sayiir_es.core.flow import Workflow
+
+
+def run_workflow(
+    workflow: Workflow,
+    value: object,
+    *,
+    instance_id: str | None = None,
+    backend: Backend | str | None = None,
+    conflict_policy: str | None = None,
+) -> object:
+    """Run a workflow and return its output.
+
+    Without an `instance_id` it runs in this process, without persistence. With one it
+    is durable.
+
+    Raises:
+        TaskError: without persistence, if a task failed.
+        WorkflowError: with an instance id, if it did not complete.
+    """
+    if instance_id is None:
+        return run_simply(workflow, value)
+    status = run_durable_workflow(
+        workflow, instance_id, value, backend, conflict_policy
+    )
+    if not status.is_completed():
+        because = f" {status.error}" if status.error else ""
+        raise WorkflowError(
+            f"Workflow did not complete (status={status.status}).{because} Use "
+            "run_durable_workflow() to inspect the full status."
+        )
+    return status.output
 
 
 def run_durable_workflow(

@@ -99,13 +99,18 @@ class Graph:
 
     def place(self, path: str) -> Place | None:
         """The place of the node at a path, iterations forgotten; None if none."""
-        return self.places.get(template(path))
+        place = self.places.get(path)
+        if place is None and "@" in path:
+            return self.places.get(template(path))
+        return place
 
     def successor(self, path: str) -> str | None:
         """The path of the next node of the same chain, in the same iterations."""
         place = self.place(path)
         if place is None or place.successor is None:
             return None
+        if place.path == path:  # in no iteration: the template is the path
+            return place.successor
         chain, _, _ = path.rpartition("/")
         return join(chain, place.successor.rpartition("/")[2])
 

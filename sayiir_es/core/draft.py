@@ -50,6 +50,8 @@ class Draft:
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.rows = rows
+        self.header: Header | None = header(rows)
+        """The instance's header as staged so far."""
         self.instance_id = instance_id
         self.claim = claim
         self.now_ms = now_ms
@@ -59,8 +61,9 @@ class Draft:
         self.graph: Graph | None = None
         self.touched: list[str] = []
         """Chains whose next move is to be looked at, the next one last."""
-        self.moved: list[str] = []
-        """Chains whose cursor this decision changed, for whoever acts on it."""
+        self.moved: dict[str, None] = {}
+        """Chains whose cursor this decision changed, for whoever acts on it; each one
+        once, in the order in which they first moved."""
         self.opened: dict[str, int] = {}
         """How many branches of a fork were looked at for opening, by its path."""
         self.cut = False
@@ -68,14 +71,9 @@ class Draft:
         self._bytes = 0
         self._bytes_max = min(room, limits.decision_bytes)
 
-    @property
-    def header(self) -> Header | None:
-        """The instance's header as staged so far."""
-        return header(self.rows)
-
     def emit(self, body: Body, *, run: int | None = None) -> Event:
         """Decide one event: stamp it and fold it into the staged rows."""
-        known = header(self.rows)
+        known = self.header
         event = Event(
             claim=self.claim,
             instance_id=self.instance_id,
@@ -87,7 +85,10 @@ class Draft:
         )
         changes = evolve(self.rows, event)
         self.rows.changes.update(changes)
-        self.moved += [key[1:] for key in changes if key[0] == "c"]
+        self.header = header(self.rows)
+        for key in changes:
+            if key[0] == "c":
+                self.moved[key[1:]] = None
         self._append(event)
         return event
 
@@ -102,7 +103,7 @@ class Draft:
 
     def answer(self, body: CommandRejected | CommandAcknowledged) -> None:
         """Answer a command; without a trace where the instance does not exist."""
-        if header(self.rows) is not None:
+        if self.header is not None:
             self.emit(body)
             return
         self._append(

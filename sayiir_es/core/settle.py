@@ -31,7 +31,13 @@ from sayiir_es.core.graph import (
     SignalNode,
     TaskNode,
 )
-from sayiir_es.core.moves import inner_chain, is_move, is_request_owed, order
+from sayiir_es.core.moves import (
+    inner_chain,
+    is_held,
+    is_move,
+    is_request_owed,
+    order,
+)
 from sayiir_es.core.nodes import child, delay, fork, loop, route, signal, task
 from sayiir_es.core.paths import join
 from sayiir_es.core.references import resolve
@@ -62,12 +68,13 @@ if TYPE_CHECKING:
 
 def settle(draft: Draft) -> None:
     """Make the moves that are owed, as far as the decision has room."""
-    while draft.touched and not _is_terminal(draft):
-        chain = draft.touched.pop()
-        standing = cursor(draft.rows, chain)
+    while draft.touched:
+        known = _known(draft)
+        if known.phase in TERMINAL:
+            break
+        standing = cursor(draft.rows, draft.touched.pop())
         if standing is None:
             continue
-        known = _known(draft)
         if isinstance(standing.wait, Broken) and known.cancel is None:
             # Never cut: a failure and the end of its run are one decision.
             fail(draft, standing.path, standing.wait)
@@ -203,12 +210,12 @@ def _end_chain(draft: Draft, chain: str, result: str) -> bool:
 
 
 def _apply_requests(draft: Draft) -> None:
-    if not is_request_owed(draft.rows, draft.now_ms):
+    known = _known(draft)
+    if not is_held(known) or not is_request_owed(draft.rows, draft.now_ms):
         return
     if draft.full():
         draft.cut = True
         return
-    known = _known(draft)
     if known.cancel is not None:
         draft.emit(
             WorkflowCancelled(
@@ -245,7 +252,3 @@ def _known(draft: Draft) -> Header:
 def _graph(draft: Draft) -> Graph:
     assert draft.graph is not None
     return draft.graph
-
-
-def _is_terminal(draft: Draft) -> bool:
-    return _known(draft).phase in TERMINAL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sayiir_es.core.definition import segments
 from sayiir_es.core.paths import join
@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.graph import Node
 
-Function: TypeAlias = Callable[..., object]
-"""A user's function: one argument, a result, sync or async."""
+Function: TypeAlias = Callable[[Any], object]
+"""A user's function: one argument, a result, sync or async.
+
+Of any type: a user's own annotations say which, and a lambda has none.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

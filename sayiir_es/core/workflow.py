@@ -88,6 +88,11 @@ class Workflow:
             found.setdefault(place.node.id + key_fn, function)
         return found
 
+    @property
+    def _inner(self) -> Workflow:
+        """Itself: Sayiir's engines take a native object under this name."""
+        return self
+
     def __repr__(self) -> str:
         return f"Workflow({self.workflow_id!r}, {self.definition_hash[:12]})"
 

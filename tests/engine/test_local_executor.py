@@ -8,90 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sayiir_es.core.graph import TaskNode
-from sayiir_es.core.limits import Limits
-from sayiir_es.core.loop_result import LoopResult
-from sayiir_es.engine.execution import Job
-from sayiir_es.engine.local_executor import LocalExecutor
 from sayiir_es.engine.task_context import get_task_context
+from tests.engine.desk import LIMIT_S, Desk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-
-    from sayiir_es.core.outcomes import Outcome
-
-LIMIT_S = 10.0
-
-
-class Desk:
-    """Runs functions on an executor and collects what comes back."""
-
-    def __init__(self, slots: int = 4, *, propagate: bool = False) -> None:
-        self.executor = LocalExecutor(
-            slots,
-            worker_id="w1",
-            limits=Limits(payload_bytes=1000, error_bytes=300),
-            propagate_interrupts=propagate,
-        )
-        self.outcomes: list[tuple[str, Outcome]] = []
-        self._news = asyncio.Event()
-        self._number = 0
-
-    def job(
-        self,
-        function: Callable[..., object],
-        data: bytes = b'"in"',
-        *,
-        ends_loop: bool = False,
-        metadata: str | None = None,
-    ) -> Job:
-        """A job that runs a function."""
-        self._number += 1
-        return Job(
-            instance_id=f"i{self._number}",
-            run=1,
-            path="a",
-            attempt=2,
-            node=TaskNode(id="a"),
-            function=function,
-            input=data,
-            workflow="w",
-            workflow_metadata=metadata,
-            ends_loop=ends_loop,
-            worker="w1",
-            deadline_at_ms=77,
-            priority=3,
-            queued_at_ms=0,
-            granted=self.executor.start,
-            deliver=self._deliver,
-        )
-
-    def start(self, function: Callable[..., object], data: bytes = b'"in"') -> Job:
-        """Queue a job that starts when it has its slot."""
-        job = self.job(function, data)
-        self.executor.enqueue(job)
-        return job
-
-    async def outcome(
-        self, function: Callable[..., object], data: bytes = b'"in"'
-    ) -> Outcome:
-        """Run a function and wait for its outcome."""
-        job = self.start(function, data)
-        return await self.of(job)
-
-    async def of(self, job: Job) -> Outcome:
-        """Wait for the outcome of a job."""
-        async with asyncio.timeout(LIMIT_S):
-            while True:
-                for name, outcome in self.outcomes:
-                    if name == job.instance_id:
-                        return outcome
-                self._news.clear()
-                await self._news.wait()
-
-    def _deliver(self, job: Job, outcome: Outcome) -> None:
-        self.outcomes.append((job.instance_id, outcome))
-        self._news.set()
 
 
 async def double(value: str) -> str:
@@ -111,13 +32,6 @@ def waiter(hold: threading.Event) -> Callable[[object], bool]:
         return hold.wait(LIMIT_S)
 
     return waits
-
-
-def giver(result: object) -> Callable[[object], object]:
-    def gives(_: object) -> object:
-        return result
-
-    return gives
 
 
 def fails(_: object) -> None:
@@ -310,67 +224,6 @@ async def test_a_helper_gets_the_interrupt_and_the_attempt_is_withdrawn(
     desk = Desk(propagate=True)
     assert (await desk.outcome(function)).result == "withdrawn"
     assert isinstance(desk.executor.interrupted, SystemExit | KeyboardInterrupt)
-    await desk.executor.close()
-
-
-async def test_contexts_do_not_leak_between_a_thousand_attempts() -> None:
-    desk = Desk(slots=50)
-
-    def key() -> str:
-        context = get_task_context()
-        assert context is not None
-        assert context.attempt == 2
-        assert context.deadline_at == 77
-        assert context.workflow_metadata == {"tier": 1}
-        return context.idempotency_key
-
-    async def asynchronous(_: object) -> str:
-        before = key()
-        await asyncio.sleep(0)
-        assert key() == before
-        return before
-
-    def synchronous(_: object) -> str:
-        return key()
-
-    jobs = [
-        desk.job(asynchronous if number % 2 else synchronous, metadata='{"tier":1}')
-        for number in range(1000)
-    ]
-    for job in jobs:
-        desk.executor.enqueue(job)
-    for job in jobs:
-        expected = f'"{job.instance_id}/1/a"'.encode()
-        assert (await desk.of(job)).output == expected
-    assert get_task_context() is None
-    await desk.executor.close()
-
-
-@pytest.mark.parametrize(
-    ("result", "loop", "output"),
-    [
-        (LoopResult.again(0), "again", b"0"),
-        (LoopResult.done(None), "done", b"null"),
-        ({"_loop": "done", "value": []}, "done", b"[]"),
-    ],
-)
-async def test_what_ends_a_loops_body_says_how_it_goes_on(
-    result: object, loop: str, output: bytes
-) -> None:
-    desk = Desk()
-    job = desk.job(giver(result), ends_loop=True)
-    desk.executor.enqueue(job)
-    outcome = await desk.of(job)
-    assert (outcome.loop, outcome.output) == (loop, output)
-    await desk.executor.close()
-
-
-async def test_anything_else_at_the_end_of_a_loops_body_fails_for_good() -> None:
-    desk = Desk()
-    job = desk.job(giver(5), ends_loop=True)
-    desk.executor.enqueue(job)
-    outcome = await desk.of(job)
-    assert (outcome.error_type, outcome.retriable) == ("bad_loop_result", False)
     await desk.executor.close()
 
 

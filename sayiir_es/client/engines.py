@@ -1,0 +1,103 @@
+"""`WorkflowEngine` and `DurableEngine`: the engines of `sayiir`, by their names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sayiir_es.client import calls
+from sayiir_es.client.backends import Backend, as_backend
+from sayiir_es.client.requests import conflict_policy
+from sayiir_es.client.simple_engine import run_simply
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sayiir_es.client.workflow_status import WorkflowStatus
+    from sayiir_es.core.steps import Function
+    from sayiir_es.core.workflow import Workflow
+
+
+class WorkflowEngine:
+    """Runs workflows in this process, without persistence."""
+
+    def run(
+        self,
+        workflow: Workflow,
+        value: object,
+        registry: Mapping[str, Function] | None = None,
+    ) -> object:
+        """Run a workflow and return its output.
+
+        `registry` is accepted for compatibility: a workflow brings its functions.
+
+        Raises:
+            TaskError: if a task failed, or it waits for a signal.
+            DeserializationError: if a construct got what it does not take.
+        """
+        del registry
+        return run_simply(workflow, value)
+
+
+class DurableEngine:
+    """Runs workflows on a backend."""
+
+    def __init__(
+        self, backend: Backend | str, conflict_policy: str | None = None
+    ) -> None:
+        self._backend = as_backend(backend)
+        self._policy = checked_policy(conflict_policy)
+
+    def run(
+        self,
+        workflow: Workflow,
+        instance_id: str,
+        value: object,
+        registry: Mapping[str, Function] | None = None,
+    ) -> WorkflowStatus:
+        """Start an instance and run it until it has ended or is parked."""
+        del registry
+        return calls.run_durable_workflow(
+            workflow, instance_id, value, self._backend, self._policy
+        )
+
+    def resume(
+        self,
+        workflow: Workflow,
+        instance_id: str,
+        registry: Mapping[str, Function] | None = None,
+    ) -> WorkflowStatus:
+        """Run an instance on until it has ended or is parked."""
+        del registry
+        return calls.resume_workflow(workflow, instance_id, self._backend)
+
+    def cancel(
+        self,
+        instance_id: str,
+        reason: str | None = None,
+        cancelled_by: str | None = None,
+    ) -> None:
+        """Cancel an instance."""
+        calls.cancel_workflow(instance_id, self._backend, reason, cancelled_by)
+
+    def pause(
+        self,
+        instance_id: str,
+        reason: str | None = None,
+        paused_by: str | None = None,
+    ) -> None:
+        """Pause an instance."""
+        calls.pause_workflow(instance_id, self._backend, reason, paused_by)
+
+    def unpause(self, instance_id: str) -> None:
+        """Let a paused instance go on."""
+        calls.unpause_workflow(instance_id, self._backend)
+
+    def send_signal(self, instance_id: str, signal_name: str, payload: object) -> None:
+        """Send a signal."""
+        calls.send_signal(instance_id, signal_name, payload, self._backend)
+
+
+def checked_policy(name: str | None) -> str | None:
+    """The name of a conflict policy, refused here rather than at the first run."""
+    conflict_policy(name)
+    return name

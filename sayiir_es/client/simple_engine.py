@@ -1,0 +1,231 @@
+"""The simple engine: a workflow run in this process, with no log and no state.
+
+Theory of operation. It walks the graph with plain recursion. Values pass through the
+payload codec between tasks as they do in the durable engine, so that none passes here
+and fails there. Retries and time-outs hold; a delay sleeps; a wait for a signal
+is an error, because nobody could send one. Branches run one after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import json
+import traceback
+from typing import TYPE_CHECKING, assert_never
+
+from sayiir_es.client.loop_thread import LoopThread
+from sayiir_es.core.backoff import retry_delay_ms
+from sayiir_es.core.definition import inner_chains, segments
+from sayiir_es.core.errors import DecodeError, DeserializationError, TaskError
+from sayiir_es.core.graph import (
+    ChildNode,
+    DelayNode,
+    ForkNode,
+    LoopNode,
+    Node,
+    RouteNode,
+    SignalNode,
+    TaskNode,
+)
+from sayiir_es.core.loop_result import LoopResult, loop_result_of
+from sayiir_es.core.nodes.route import branch_for, chain_for
+from sayiir_es.core.nodes.task import timeout_text
+from sayiir_es.core.paths import decode_segment, join
+from sayiir_es.core.status import hidden_id
+from sayiir_es.engine.outcome_maker import said
+from sayiir_es.engine.task_context import CONTEXT, TaskExecutionContext
+from sayiir_es.engine.task_threads import Call, TaskThreads
+from sayiir_es.wire.payload import decode_payload, encode_payload
+
+if TYPE_CHECKING:
+    from sayiir_es.core.steps import Function
+    from sayiir_es.core.workflow import Workflow
+
+
+def run_simply(workflow: Workflow, value: object) -> object:
+    """Run a workflow here and now, and return its output.
+
+    Raises:
+        TaskError: if a task failed, no branch matched, a loop ran too often, or there
+            is a wait for a signal.
+        DeserializationError: if a loop's body or a route's key function returned what
+            its construct does not take.
+    """
+    thread = LoopThread("sayiir-simple")
+    try:
+        return thread.call(SimpleRun(workflow).run(value))
+    finally:
+        thread.close()
+
+
+class SimpleRun:
+    """One run of one workflow."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        self._workflow = workflow
+        self._graph = workflow.graph
+        self._threads: TaskThreads | None = None
+
+    async def run(self, value: object) -> object:
+        """The output of the whole."""
+        self._threads = TaskThreads(asyncio.get_running_loop())
+        try:
+            data = encode_payload(value)
+            return plain(await self._chain(self._graph.chain, "", data))
+        finally:
+            self._threads.close()
+
+    async def _chain(
+        self, chain: tuple[Node, ...], prefix: str, data: bytes | LoopResult
+    ) -> bytes | LoopResult:
+        for node, segment in zip(chain, segments(chain), strict=True):
+            path = join(prefix, segment)
+            given = (
+                encode_payload(plain(data)) if isinstance(data, LoopResult) else data
+            )
+            match node:
+                case TaskNode():
+                    data = await self._task(node, path, given)
+                case DelayNode():
+                    await asyncio.sleep(node.duration_ms / 1000)
+                case SignalNode():
+                    raise TaskError(
+                        f"Cannot resume workflow: AwaitSignal '{node.id}' not "
+                        "supported in sync executor"
+                    )
+                case ForkNode():
+                    data = await self._fork(node, path, given)
+                case RouteNode():
+                    data = await self._route(node, path, given)
+                case LoopNode():
+                    data = await self._loop(node, path, given)
+                case ChildNode():
+                    data = await self._chain(node.chain, path, given)
+                case _:
+                    assert_never(node)
+        return data
+
+    # --- containers -------------------------------------------------------------------
+
+    async def _fork(self, node: ForkNode, path: str, data: bytes) -> bytes:
+        results: dict[str, object] = {}
+        for segment, chain in inner_chains(node):
+            name, mark, number = segment.rpartition("#")
+            key = decode_segment(name if mark else segment) + mark + number * bool(mark)
+            results[key] = plain(await self._chain(chain, join(path, segment), data))
+        return encode_payload(results)
+
+    async def _route(self, node: RouteNode, path: str, data: bytes) -> bytes:
+        key_fn = TaskNode(id=f"{node.id}::key_fn")
+        key = plain(await self._task(key_fn, path, data))
+        if not isinstance(key, str):
+            raise DeserializationError(
+                f"Failed to decode input for task '{hidden_id(node.id)}' (expected "
+                f"String (branch key)): {type(key).__name__}"
+            )
+        branch = branch_for(node, key)
+        if branch is None:
+            raise TaskError(f"Branch node {node.id!r}: no branch matches key {key!r}")
+        chain = chain_for(node, branch)
+        result = plain(await self._chain(chain, join(path, branch), data))
+        return encode_payload({"branch": key, "result": result})
+
+    async def _loop(self, node: LoopNode, path: str, data: bytes) -> bytes:
+        for _ in range(node.max_iterations):
+            result = await self._chain(node.body, path, data)
+            if not isinstance(result, LoopResult):
+                raise DeserializationError(
+                    f"Failed to decode input for task '{hidden_id(node.id)}' (expected "
+                    f"LoopEnvelope): {result[:80]!r}"
+                )
+            data = encode_payload(result.value)
+            if result.is_done:
+                return data
+        if node.on_max == "exit_with_last":
+            return data
+        raise TaskError(
+            f"Loop '{hidden_id(node.id)}' exceeded max iterations "
+            f"({node.max_iterations})"
+        )
+
+    # --- tasks ------------------------------------------------------------------------
+
+    async def _task(self, node: TaskNode, path: str, data: bytes) -> bytes | LoopResult:
+        function = self._workflow.functions[path]
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                limit = None if node.timeout_ms is None else node.timeout_ms / 1000
+                async with asyncio.timeout(limit):
+                    result = await self._call(function, node, data, attempt)
+                return self._encoded(path, result)
+            except TimeoutError as error:
+                failed: BaseException = error
+                text = timeout_text(node.id, node.timeout_ms or 0)
+            except DecodeError:
+                raise
+            except Exception as error:  # noqa: BLE001 (becomes the TaskError)
+                failed = error
+                trace = "".join(traceback.format_exception(error))
+                text = f"{said(error)}\n\n{trace}"
+            if node.retry is None or attempt > node.retry.max_retries:
+                raise TaskError(text) from failed
+            await asyncio.sleep(retry_delay_ms(node.retry, attempt, path) / 1000)
+
+    def _encoded(self, path: str, result: object) -> bytes | LoopResult:
+        place = self._graph.place(path)
+        if place is not None and place.ends_loop:
+            found = loop_result_of(result)
+            if found is not None:
+                return found
+        return encode_payload(result)
+
+    async def _call(
+        self, function: Function, node: TaskNode, data: bytes, attempt: int
+    ) -> object:
+        metadata = self._graph.metadata
+        own = contextvars.Context()
+        own.run(
+            CONTEXT.set,
+            TaskExecutionContext(
+                workflow_id=self._graph.name,
+                instance_id=self._graph.name,
+                task_id=node.id,
+                metadata=node,
+                workflow_metadata=None if metadata is None else json.loads(metadata),
+                attempt=attempt,
+                deadline_at=None,
+                idempotency_key=f"{self._graph.name}/{node.id}",
+            ),
+        )
+        value = decode_payload(data)
+        loop = asyncio.get_running_loop()
+        if inspect.iscoroutinefunction(function):
+            return await loop.create_task(awaited(function(value)), context=own)
+        ended: asyncio.Future[Call] = loop.create_future()
+
+        def done(call: Call) -> None:
+            if not ended.done():
+                ended.set_result(call)
+
+        assert self._threads is not None
+        self._threads.submit(Call(lambda: function(value), own, done))
+        call = await ended
+        if call.error is not None:
+            raise call.error
+        if inspect.isawaitable(call.result):
+            return await loop.create_task(awaited(call.result), context=own)
+        return call.result
+
+
+async def awaited(value: object) -> object:
+    """What an awaitable gives, or the value itself."""
+    return await value if inspect.isawaitable(value) else value
+
+
+def plain(data: bytes | LoopResult) -> object:
+    """The value that flows: a loop's mark means nothing outside of it."""
+    return data.value if isinstance(data, LoopResult) else decode_payload(data)
