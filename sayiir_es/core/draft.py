@@ -85,7 +85,9 @@ class Draft:
         )
         changes = evolve(self.rows, event)
         self.rows.changes.update(changes)
-        self.header = header(self.rows)
+        behind = changes["h"]
+        assert isinstance(behind, Header), behind
+        self.header = behind
         for key in changes:
             if key[0] == "c":
                 self.moved[key[1:]] = None
