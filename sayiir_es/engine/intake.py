@@ -25,6 +25,7 @@ from sayiir_es.engine.timers import Timers
 if TYPE_CHECKING:
     from sayiir_es.core.decide import Input
     from sayiir_es.core.draft import Draft
+    from sayiir_es.core.rows import Changes, Header
     from sayiir_es.engine.attempt_desk import AttemptDesk
     from sayiir_es.engine.batch import Batch
     from sayiir_es.engine.command_feed import CommandFeed, FedCommand
@@ -195,11 +196,13 @@ class Intake:
 
     def _offer_changed(self, batch: Batch, draft: Draft, offers: list[Offer]) -> None:
         """Offer what this decision made due: the cursors that it moved, no others."""
+        if not draft.events:
+            return
         instance_id = draft.instance_id
         known = header(batch.view(instance_id))
         if known is None or is_held(known) or known.phase != "running":
             return
-        if any(isinstance(event.body, WorkflowUnpaused) for event in draft.events):
+        if isinstance(draft.events[0].body, WorkflowUnpaused):
             self._unpaused.add(instance_id)
             self._offer_all(batch, instance_id, offers, recovering=False)
             return
@@ -239,33 +242,33 @@ class Intake:
 
     def act(self, batch: Batch, offers: list[Offer]) -> None:
         """The batch is live: arm timers, start what is due, stop what is unwanted."""
-        changed = [
-            (name, staged, [key[1:] for key in staged.changes if key[0] == "c"])
-            for name, staged in batch.staged.items()
-            if staged.changes
-        ]
-        for instance_id, _, chains in changed:
-            rows = self._store.rows(instance_id)
-            if instance_id in self._unpaused:
-                self._unpaused.discard(instance_id)
-                chains = [chain for chain, _ in cursors(rows)]  # noqa: PLW2901
-            for chain in chains:
-                self._arm(instance_id, chain, rows)
         for offer in offers:
             self._desk.act(self._store.rows(offer.job.instance_id), offer)
-        for instance_id, staged, chains in changed:
-            rows = self._store.rows(instance_id)
-            known = header(rows)
-            runs_on = known is not None and known.phase == "running"
-            begins = "r" in staged.changes  # a new run: what ran belongs to the old one
-            everywhere = begins or not runs_on
-            self._desk.drop_unwanted(instance_id, rows, None if everywhere else chains)
-            if known is not None and is_held(known):
-                self._desk.hold(instance_id, rows, batch.world.now_ms)
+        for instance_id, staged in batch.staged.items():
+            if staged.changes:
+                self._follow(instance_id, staged.changes, batch.world.now_ms)
 
-    def _arm(self, instance_id: str, chain: str, rows: Rows) -> None:
-        standing, known = cursor(rows, chain), header(rows)
-        if standing is None or known is None:
+    def _follow(self, instance_id: str, changes: Changes, now_ms: int) -> None:
+        """Arm, stop and hold back what one instance's live rows say by now."""
+        rows = self._store.rows(instance_id)
+        known = header(rows)
+        if known is None:
+            return
+        chains = [key[1:] for key in changes if key[0] == "c"]
+        begins = "r" in changes  # a new run: what ran belongs to the old one
+        everywhere = begins or known.phase != "running"
+        self._desk.drop_unwanted(instance_id, rows, None if everywhere else chains)
+        if instance_id in self._unpaused:
+            self._unpaused.discard(instance_id)
+            chains = [chain for chain, _ in cursors(rows)]
+        for chain in chains:
+            self._arm(instance_id, chain, rows, known)
+        if is_held(known):
+            self._desk.hold(instance_id, rows, now_ms)
+
+    def _arm(self, instance_id: str, chain: str, rows: Rows, known: Header) -> None:
+        standing = cursor(rows, chain)
+        if standing is None:
             return
         timer = owed_timer(known, chain, standing)
         if timer is not None:

@@ -12,6 +12,7 @@ from sayiir_es.core.owed import OwedAttempt, owed_attempt
 from sayiir_es.core.rows import Header, Rows, cursor, header, run
 
 if TYPE_CHECKING:
+    from sayiir_es.core.waits import Awaiting
     from sayiir_es.engine.execution import Job
     from sayiir_es.engine.registry import Registry
 
@@ -48,30 +49,27 @@ def slot_taken(job: Job, *, restart: bool) -> SlotTaken:
     )
 
 
-def is_owed(rows: Rows, job: Job) -> bool:
-    """Whether the cursor awaits this very attempt, withdrawn or not."""
-    known, wait = header(rows), task.awaiting(rows, job.path)
-    return (
-        known is not None
-        and wait is not None
-        and known.phase == "running"
-        and known.run == job.run
-        and wait.attempt == job.attempt
-    )
-
-
 def is_awaited(rows: Rows, job: Job) -> bool:
     """Whether the outcome of this attempt would count."""
-    known, wait = header(rows), task.awaiting(rows, job.path)
-    return (
-        is_owed(rows, job)
-        and known is not None
-        and wait is not None
-        and not task.is_withdrawn(known, wait)
-    )
+    owed = _owed(rows, job)
+    return owed is not None and not task.is_withdrawn(*owed)
 
 
 def is_wanted(rows: Rows, job: Job) -> bool:
     """Whether the attempt is to begin: owed, and no request holds it back."""
-    known = header(rows)
-    return known is not None and not is_held(known) and is_owed(rows, job)
+    owed = _owed(rows, job)
+    return owed is not None and not is_held(owed[0])
+
+
+def _owed(rows: Rows, job: Job) -> tuple[Header, Awaiting] | None:
+    """What awaits this very attempt, withdrawn or not; None if nothing does."""
+    known, wait = header(rows), task.awaiting(rows, job.path)
+    if (
+        known is None
+        or wait is None
+        or known.phase != "running"
+        or known.run != job.run
+        or wait.attempt != job.attempt
+    ):
+        return None
+    return known, wait

@@ -91,8 +91,10 @@ class Registry:
         return found if found is not None else workflow.functions.get(template(path))
 
     def _has_tags(self, graph: Graph, path: str) -> bool:
+        if self.tags is None:
+            return True
         place = graph.place(path)
-        if self.tags is None or place is None or not isinstance(place.node, TaskNode):
+        if place is None or not isinstance(place.node, TaskNode):
             return True
         return self.tags.issuperset(place.node.tags)
 

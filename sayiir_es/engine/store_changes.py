@@ -19,7 +19,6 @@ from sayiir_es.engine.row_index import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sayiir_es.core.rows import Row
     from sayiir_es.engine.instance_cache import CachedRows
 
 
@@ -47,26 +46,19 @@ def collect_index(cached: CachedRows, added: set[bytes], removed: set[bytes]) ->
         changed.add(HEADER)
         changed.update(cached.keys(CURSOR_PREFIX))
     for key in changed:
-        old: set[bytes] = set()
-        new: set[bytes] = set()
-        if not ended_before:
-            old = _entries(cached.instance, key, cached.stored(key))
-        if not ended:
-            new = _entries(cached.instance, key, cached.get(key))
-        added |= new - old
-        removed |= old - new
-
-
-def _entries(instance: bytes, key: str, row: Row | None) -> set[bytes]:
-    """The index keys that a row has, while its instance has not ended."""
-    entries: set[bytes] = set()
-    if may_owe(row):
-        entries.add(store_keys.OWING + instance + key.encode())
-    due_at = wakes_at(row)
-    if due_at is not None:
-        chain = key.removeprefix(CURSOR_PREFIX)
-        entries.add(store_keys.timer(due_at, instance, chain))
-    return entries
+        old = None if ended_before else cached.stored(key)
+        new = None if ended else cached.get(key)
+        owes = may_owe(new)
+        if owes != may_owe(old):
+            index = store_keys.OWING + cached.instance + key.encode()
+            (added if owes else removed).add(index)
+        due_before, due_at = wakes_at(old), wakes_at(new)
+        if due_at != due_before:
+            chain = key.removeprefix(CURSOR_PREFIX)
+            if due_before is not None:
+                removed.add(store_keys.timer(due_before, cached.instance, chain))
+            if due_at is not None:
+                added.add(store_keys.timer(due_at, cached.instance, chain))
 
 
 def merged(
