@@ -67,6 +67,10 @@ def terminal(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("NO_COLOR", "1")
+    # Read at typer's import: a CI that colours its log would colour the help as well.
+    monkeypatch.setattr("typer.rich_utils.FORCE_TERMINAL", None)
+    for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
+        monkeypatch.delenv(name, raising=False)
     found = Terminal(capsys, tmp_path)
     monkeypatch.setenv("SAYIIR_BACKEND", found.backend)
     yield found
