@@ -14,7 +14,6 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.graph import RouteNode, TaskNode
 from sayiir_es.core.moves import is_held
 from sayiir_es.core.nodes import task
 from sayiir_es.core.outcomes import Outcome
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.owed import OwedAttempt
     from sayiir_es.engine.batch import Batch
+    from sayiir_es.engine.execution import Token
     from sayiir_es.engine.ports import Ports
 
 DEFAULT_PRIORITY = 3
@@ -56,8 +56,8 @@ class AttemptDesk:
         self._cancel_grace_s = cancel_grace_s
         self._wake = wake
         self._book = JobBook()
-        self._restarts: set[tuple[str, int, str, int]] = set()
-        self._queued: set[tuple[str, int, str, int]] = set()
+        self._restarts: set[Token] = set()
+        self._queued: set[Token] = set()
 
     @property
     def busy(self) -> bool:
@@ -79,8 +79,7 @@ class AttemptDesk:
         """Make an offer for an owed attempt, unless it is here already."""
         if not self.accepting:
             return None
-        token = (owed.run, owed.path, owed.attempt)
-        if self._book.get(instance_id, token) is not None:
+        if self._book.get((instance_id, owed.run, owed.path, owed.attempt)) is not None:
             return None
         job = self._job(batch.view(instance_id), instance_id, owed)
         if job is None:
@@ -142,8 +141,7 @@ class AttemptDesk:
                 known, wait, now_ms
             ):
                 continue
-            key = (known.run, standing.path, wait.attempt)
-            job = self._book.get(instance_id, key)
+            job = self._book.get((instance_id, known.run, standing.path, wait.attempt))
             if job is None:
                 if not self._is_coming(instance_id, known.run, standing.path):
                     self._withdrawn(instance_id, known.run, standing.path, wait.attempt)
@@ -184,8 +182,7 @@ class AttemptDesk:
     # --- called by the executor -------------------------------------------------------
 
     def _granted(self, job: Job) -> None:
-        key = (job.run, job.path, job.attempt)
-        if self._book.get(job.instance_id, key) is None:
+        if self._book.get(job.token) is None:
             self._executor.release()
             return
         begins = job.node.timeout_ms is not None and job.deadline_at_ms is None
@@ -207,28 +204,19 @@ class AttemptDesk:
         started = run(rows)
         if started is None:
             return None
-        graph = self._registry.by_digest(started.graph_digest)
-        place = graph.place(owed.path) if graph is not None else None
-        function = self._registry.function(started.graph_digest, owed.path)
-        if (
-            graph is None
-            or place is None
-            or not isinstance(place.node, TaskNode | RouteNode)
-            or function is None
-        ):
+        runnable = self._registry.runnable(started.graph_digest, owed.path)
+        if runnable is None:
             return None  # it waits for an owner that has the code
-        node = place.node
-        if isinstance(node, RouteNode):
-            node = TaskNode(id=f"{node.id}::key_fn")
+        graph, node = runnable.graph, runnable.node
         return Job(
             instance_id=instance_id,
             run=owed.run,
             path=owed.path,
             attempt=owed.attempt,
             node=node,
-            function=function,
+            function=runnable.function,
             input=resolve(rows, graph, owed.input),
-            ends_loop=place.ends_loop,
+            ends_loop=runnable.ends_loop,
             workflow=started.workflow,
             workflow_metadata=graph.metadata,
             worker=self._worker,

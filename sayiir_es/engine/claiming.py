@@ -41,6 +41,13 @@ class Claimed:
     taken_over: bool
 
 
+def claim_event(body: PartitionClaimed, at_ms: int) -> Event:
+    """A claim as an event: of the partition, under no claim, answering nothing."""
+    return Event(
+        claim=-1, instance_id="", run=0, sequence=0, at=at_ms, cause="", body=body
+    )
+
+
 class Claimer:
     """Claims one partition for one process; `folded` is called between chunks."""
 

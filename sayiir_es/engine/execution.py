@@ -10,8 +10,10 @@ that the owner handles bytes only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from sayiir_es.core.rows import chain_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,9 +22,16 @@ if TYPE_CHECKING:
     from sayiir_es.core.outcomes import Outcome
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+Token: TypeAlias = tuple[str, int, str, int]
+"""(instance id, run, path, attempt)."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
 class Job:
     """One attempt to run: its token, its input, its function, and where to report.
+
+    Nobody changes it. It is not frozen, because one is made for each attempt, and that
+    would take three times as long.
 
     `granted` is called once when a queued job gets its slot; `deliver` once with the
     outcome (also after `withdraw`). Both on the event loop. `remaining_ms` is what is
@@ -47,11 +56,12 @@ class Job:
     queued_at_ms: int
     granted: Callable[[Job], None]
     deliver: Callable[[Job, Outcome], None]
+    token: Token = field(init=False)
+    chain: str = field(init=False)
 
-    @property
-    def token(self) -> tuple[str, int, str, int]:
-        """(instance id, run, path, attempt)."""
-        return (self.instance_id, self.run, self.path, self.attempt)
+    def __post_init__(self) -> None:
+        self.token = (self.instance_id, self.run, self.path, self.attempt)
+        self.chain = chain_of(self.path)
 
 
 class Executor(Protocol):
@@ -91,7 +101,7 @@ class Executor(Protocol):
         """
         ...
 
-    def running(self) -> Mapping[tuple[str, int, str, int], Job]:
+    def running(self) -> Mapping[Token, Job]:
         """The jobs that hold a slot now, by token."""
         ...
 

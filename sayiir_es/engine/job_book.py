@@ -8,22 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.rows import chain_of
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from sayiir_es.engine.execution import Job
-
-    Key = tuple[int, str, int]
-    """(run, path, attempt) within an instance."""
+    from sayiir_es.engine.execution import Job, Token
 
 
 class JobBook:
     """Jobs that are offered, queued or running here."""
 
     def __init__(self) -> None:
-        self._jobs: dict[str, dict[Key, Job]] = {}
+        self._jobs: dict[str, dict[Token, Job]] = {}
         self._by_chain: dict[tuple[str, str], Job] = {}
         self._displaced: list[Job] = []
 
@@ -34,15 +29,18 @@ class JobBook:
         for jobs in list(self._jobs.values()):
             yield from list(jobs.values())
 
-    def get(self, instance_id: str, key: Key) -> Job | None:
+    def get(self, token: Token) -> Job | None:
         """The job of an attempt."""
-        return self._jobs.get(instance_id, {}).get(key)
+        jobs = self._jobs.get(token[0])
+        return None if jobs is None else jobs.get(token)
 
     def put(self, job: Job) -> None:
         """Take a job in; one of the chain's earlier attempts is displaced."""
-        jobs = self._jobs.setdefault(job.instance_id, {})
-        jobs[job.run, job.path, job.attempt] = job
-        key = (job.instance_id, chain_of(job.path))
+        jobs = self._jobs.get(job.instance_id)
+        if jobs is None:
+            jobs = self._jobs[job.instance_id] = {}
+        jobs[job.token] = job
+        key = (job.instance_id, job.chain)
         before = self._by_chain.get(key)
         if before is not None and before.token != job.token:
             self._displaced.append(before)
@@ -50,13 +48,13 @@ class JobBook:
 
     def remove(self, job: Job) -> None:
         """Forget a job."""
-        key = (job.instance_id, chain_of(job.path))
+        key = (job.instance_id, job.chain)
         of_chain = self._by_chain.get(key)
         if of_chain is not None and of_chain.token == job.token:
             del self._by_chain[key]
         jobs = self._jobs.get(job.instance_id)
         if jobs is not None:
-            jobs.pop((job.run, job.path, job.attempt), None)
+            jobs.pop(job.token, None)
             if not jobs:
                 del self._jobs[job.instance_id]
 
@@ -65,8 +63,11 @@ class JobBook:
         found, self._displaced = self._displaced, []
         if chains is None:
             return found + list(self._jobs.get(instance_id, {}).values())
-        keys = [(instance_id, chain) for chain in chains]
-        return found + [self._by_chain[key] for key in keys if key in self._by_chain]
+        for chain in chains:
+            job = self._by_chain.get((instance_id, chain))
+            if job is not None:
+                found.append(job)
+        return found
 
     def clear(self) -> None:
         """Forget all."""

@@ -29,11 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sayiir_es.core.outcomes import Outcome
-    from sayiir_es.engine.execution import Job
+    from sayiir_es.engine.execution import Job, Token
 
 logger = structlog.get_logger()
-
-Token = tuple[str, int, str, int]
 
 AGING_INTERVAL_MS = 300_000
 """How long an attempt waits to gain one step of priority."""

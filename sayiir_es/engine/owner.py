@@ -14,6 +14,7 @@ what ran is dropped, and what may have begun elsewhere is handed out again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,12 +22,13 @@ import structlog
 
 from sayiir_es.core.commands import StartWorkflow
 from sayiir_es.core.decide import World
+from sayiir_es.core.errors import LogUnavailableError
 from sayiir_es.core.events import Event, PartitionClaimed
 from sayiir_es.core.limits import DEFAULT_LIMITS, Limits
 from sayiir_es.core.position import advanced, skipped
 from sayiir_es.engine.attempt_desk import AttemptDesk
 from sayiir_es.engine.batch import Batch
-from sayiir_es.engine.claiming import Claimed, Claimer
+from sayiir_es.engine.claiming import Claimed, Claimer, claim_event
 from sayiir_es.engine.command_feed import CommandFeed
 from sayiir_es.engine.intake import Found, Intake
 from sayiir_es.engine.tenure import Tenure, to_record
@@ -47,10 +49,6 @@ SLEEP_MOST_S = 1.0
 
 CONTROL_RENEWAL_S = 60.0
 """A reader that passed foreign control records renews the claim at most this often."""
-
-
-LOOK = -1
-"""Stands for a count of lapses that was never seen: look before the next append."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +97,7 @@ class Owner:
         self._tenure: Tenure | None = None
         self._intake: Intake | None = None
         self._lapses_seen = 0
+        self._look_asked = False
         self._decided_at_s = float("-inf")
         self._writing = WriteBehind(store, ports.clock)
         self._renewed_at_s = 0.0
@@ -128,7 +127,7 @@ class Owner:
 
         The tenure ends with `FencedError` if another claim stands there.
         """
-        self._lapses_seen = LOOK
+        self._look_asked = True
         self._wake.set()
 
     # --- a tenure ---------------------------------------------------------------------
@@ -177,19 +176,12 @@ class Owner:
     def _claimed(self, next_command: int | None) -> Event:
         if next_command is None:
             next_command = self.store.position.next_command
-        return Event(
-            claim=-1,
-            instance_id="",
-            run=0,
-            sequence=0,
-            at=self._now(),
-            cause="",
-            body=PartitionClaimed(
-                owner=self._settings.owner_id,
-                build=self._settings.build,
-                next_command=next_command,
-            ),
+        body = PartitionClaimed(
+            owner=self._settings.owner_id,
+            build=self._settings.build,
+            next_command=next_command,
         )
+        return claim_event(body, self._now())
 
     async def _recover(self, claimed: Claimed) -> Intake:
         position = self.store.position
@@ -239,10 +231,7 @@ class Owner:
     async def _serve(self, tenure: Tenure, intake: Intake) -> None:
         while not self._stopping:
             self._wake.clear()
-            lapses = self._lapses()
-            if lapses != self._lapses_seen:
-                self._lapses_seen = lapses
-                await tenure.look_at_end()
+            await self._look_if_due(tenure)
             await self._renew_if_due(tenure, intake)
             world = World(
                 claim=tenure.claim,
@@ -267,13 +256,24 @@ class Owner:
                 await self._sleep(intake)
                 self.quiet.clear()
 
+    async def _look_if_due(self, tenure: Tenure) -> None:
+        """Rule 7 after a lapse; and now and then, so that an idle owner notices too."""
+        lapses, asked = self._lapses(), self._look_asked
+        self._look_asked = False
+        if lapses != self._lapses_seen:
+            self._lapses_seen = lapses
+            await tenure.look_at_end()
+        elif asked:
+            with contextlib.suppress(LogUnavailableError):
+                await tenure.look_at_end()
+
     async def _sleep(self, intake: Intake) -> None:
         failure = intake.feed.failure()
         if failure is not None:
             raise failure
         wait_s = (intake.timers.next_at() - self._clock.now_ms()) / 1000
         alarm = asyncio.get_running_loop().call_later(
-            min(max(wait_s, 0.0), SLEEP_MOST_S), self._wake.set
+            min(max(wait_s, 0.0), SLEEP_MOST_S), self.look
         )
         try:
             await self._wake.wait()

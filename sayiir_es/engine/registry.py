@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.graph import TaskNode
+from sayiir_es.core.graph import RouteNode, TaskNode
 from sayiir_es.core.graph_json import graph_from_json
 from sayiir_es.core.paths import template
 
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.definition import Graph
     from sayiir_es.core.flow import Workflow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runnable:
+    """What it takes to run the node at a path; `node` says how a key is computed."""
+
+    graph: Graph
+    node: TaskNode
+    function: Callable[..., object]
+    ends_loop: bool
 
 
 @dataclass(slots=True)
@@ -34,6 +44,9 @@ class Registry:
     _latest: dict[str, Graph] = field(default_factory=dict[str, "Graph"])
     _own: dict[str, Graph] = field(default_factory=dict[str, "Graph"])
     _workflows: dict[str, Workflow] = field(default_factory=dict[str, "Workflow"])
+    _runnable: dict[tuple[str, str], Runnable | None] = field(
+        default_factory=dict[tuple[str, str], "Runnable | None"]
+    )
     _workers: dict[str, frozenset[str]] = field(
         default_factory=dict[str, frozenset[str]]
     )
@@ -44,6 +57,7 @@ class Registry:
         self._graphs[graph.digest] = graph
         self._own[graph.name] = graph
         self._workflows[graph.digest] = workflow
+        self._runnable.clear()
 
     def publish(self, graph_json: bytes) -> Graph:
         """Take over a graph as it stands on the definitions topic.
@@ -82,21 +96,35 @@ class Registry:
                 return graph
         return None
 
-    def function(self, graph_digest: str, path: str) -> Callable[..., object] | None:
-        """The function at a path, if this process has the code and the tags."""
-        workflow = self._workflows.get(graph_digest)
-        if workflow is None or not self._has_tags(workflow.graph, path):
-            return None
-        found = workflow.functions.get(path)
-        return found if found is not None else workflow.functions.get(template(path))
+    def runnable(self, graph_digest: str, path: str) -> Runnable | None:
+        """How to run the node at a path; None without its code here, or its tags."""
+        key = (graph_digest, template(path))
+        try:
+            return self._runnable[key]
+        except KeyError:
+            found = self._runnable[key] = self._look_up(*key)
+            return found
 
-    def _has_tags(self, graph: Graph, path: str) -> bool:
-        if self.tags is None:
-            return True
-        place = graph.place(path)
-        if place is None or not isinstance(place.node, TaskNode):
-            return True
-        return self.tags.issuperset(place.node.tags)
+    def _look_up(self, graph_digest: str, path: str) -> Runnable | None:
+        workflow = self._workflows.get(graph_digest)
+        if workflow is None:
+            return None
+        place, function = workflow.graph.place(path), workflow.functions.get(path)
+        if place is None or function is None:
+            return None
+        node = place.node
+        if isinstance(node, RouteNode):
+            node = TaskNode(id=f"{node.id}::key_fn")
+        elif not isinstance(node, TaskNode) or (
+            self.tags is not None and not self.tags.issuperset(node.tags)
+        ):
+            return None
+        return Runnable(
+            graph=workflow.graph,
+            node=node,
+            function=function,
+            ends_loop=place.ends_loop,
+        )
 
     def workflow(self, graph_digest: str) -> Workflow | None:
         """The registered workflow of a graph."""

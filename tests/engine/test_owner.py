@@ -288,3 +288,20 @@ async def test_a_signal_sent_while_nobody_looked_beats_a_time_out_that_passed() 
         await asyncio.sleep(0.01)
     async with world.worker(flow):
         assert await world.output() == "in time"
+
+
+async def test_an_idle_owner_notices_a_record_that_nobody_may_have_written() -> None:
+    world = World()
+    async with world.worker(CHAIN) as engine:
+        await world.command("StartWorkflow", workflow="chain", input="x")
+        await world.output()
+        claim = (await world.events())[0].claim
+        appender = await world.log.appender(0)
+        forged = NewRecord(
+            key=b"i", value=b"\xc3\x01" + b"\0" * 9, headers=event_headers("Odd", claim)
+        )
+        offset = await appender.append([forged])
+        async with asyncio.timeout(5):
+            while 0 not in engine.stopped:  # noqa: ASYNC110 (nothing tells)
+                await asyncio.sleep(0.01)
+        assert f"'Odd' at 0@{offset}" in engine.stopped[0]
