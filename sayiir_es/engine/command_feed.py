@@ -4,8 +4,9 @@ Theory of operation. Reading, decoding and the two acts that come before their e
 (forwarding a command that stands on the wrong partition, dead-lettering one that nobody
 can read) run ahead of the owner; deciding stays in offset order. Both acts may be
 repeated after a crash: a forward is recognised by its origin, a dead letter by its key.
-Forwards of one process land in offset order because one idempotent producer sends them;
-so the highest origin offset that was answered tells whether an earlier one was.
+Forwards of one process land in offset order: one idempotent producer sends them, and
+none goes out while an earlier one may have failed. So the highest origin offset that
+was answered tells whether an earlier one was; a hole would be taken for answered.
 """
 
 from __future__ import annotations
@@ -123,13 +124,18 @@ class CommandFeed:
                 chunk = await reader.read(max_wait_s=READ_WAIT_S)
                 if chunk is None:
                     continue
-                for record in chunk.records:
-                    item = self._fed(record)
+                # Handed to the log in one go: what fails, fails together, and nothing
+                # of the next chunk goes before all of this one has arrived.
+                fed = [self._fed(record) for record in chunk.records]
+                for item in fed:
                     if item.command is not None:
                         await self._prepare(item.command)
                     self.items.append(item)
                 self.passed = chunk.end
                 self._wake()
+                redirects = [item.redirect for item in fed if item.redirect is not None]
+                if not await _all_arrived(redirects):
+                    return  # the owner meets the failure, and claims again
                 if len(self.items) >= ITEMS_MAX:
                     self._room.clear()
                     await self._room.wait()
@@ -223,6 +229,13 @@ class CommandFeed:
         return CommandDeadLettered(
             reason=text, dead_letter=f"{self._partition}@{offset}"
         )
+
+
+async def _all_arrived(redirects: list[asyncio.Task[Redirect]]) -> bool:
+    """Whether every redirect was acknowledged; waits for all."""
+    if redirects:
+        await asyncio.wait(redirects)
+    return not any(act.cancelled() or act.exception() for act in redirects)
 
 
 def _cut(letter: NewRecord) -> NewRecord:
