@@ -153,10 +153,14 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _check_kind(connection: sqlite3.Connection, path: Path) -> None:
-    application = _value(connection, "PRAGMA application_id")
-    if application == APPLICATION_ID:
-        return
-    if application or _value(connection, "SELECT count(*) FROM sqlite_master"):
+    # In one transaction: between two, another process may make the log's tables.
+    connection.execute("BEGIN")
+    try:
+        application = _value(connection, "PRAGMA application_id")
+        tables = _value(connection, "SELECT count(*) FROM sqlite_master")
+    finally:
+        connection.execute("ROLLBACK")
+    if application != APPLICATION_ID and (application or tables):
         raise UnsafeLogError(
             f"expected a log in {str(path)!r}, but it is the SQLite file of another "
             "program"
