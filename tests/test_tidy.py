@@ -42,6 +42,9 @@ NOT_FROZEN = {
     "sayiir_es/core/rows.py: DictRows": "the rows themselves, in a test or a cache",
     "sayiir_es/core/rows.py: StagedRows": "collects what one decision changes",
 }
+MADE_CODE = {
+    "sayiir_es/core/making.py": "of names of fields at import, as `dataclasses` does",
+}
 BROAD_EXCEPTS = {
     "sayiir_es/engine/worker.py: WorkerEngine._supervise": (
         "the supervisor of a partition: logs, and stops that partition"
@@ -208,13 +211,13 @@ def _swallows_all(handler: ast.ExceptHandler) -> bool:
 
 def test_nothing_off_a_topic_can_become_code() -> None:
     banned = {"pickle", "dill", "cloudpickle", "shelve", "marshal"}
-    problems = [
-        f"{module.name}:{getattr(node, 'lineno', 0)}"
+    problems = {
+        module.name: f"{module.name}:{getattr(node, 'lineno', 0)}"
         for module in modules("sayiir_es/")
         for node in ast.walk(module.tree)
         if _imported(node) & banned or _called(node) in {"eval", "exec"}
-    ]
-    assert not problems, _show(problems)
+    }
+    _hold(problems, MADE_CODE)
 
 
 def test_tests_use_no_mocks() -> None:

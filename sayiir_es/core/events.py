@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from sayiir_es.core.making import quickly_made
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -23,6 +25,7 @@ LoopOutcome: TypeAlias = Literal["again", "done", "last", "exceeded"]
 # --- of the partition -----------------------------------------------------------------
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionClaimed:
     """From here on `owner` decides for the partition; its offset is the claim."""
@@ -32,6 +35,7 @@ class PartitionClaimed:
     next_command: int
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandForwarded:
     """The command stood on the wrong partition and now stands on the right one."""
@@ -41,6 +45,7 @@ class CommandForwarded:
     to_offset: int
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandDeadLettered:
     """The command could not be read; `dead_letter` (`P@O`) holds its bytes."""
@@ -52,6 +57,7 @@ class CommandDeadLettered:
 # --- answers to commands --------------------------------------------------------------
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandRejected:
     """The command was read and refused; `code` is stable, `message` is for people."""
@@ -62,6 +68,7 @@ class CommandRejected:
     message: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandAcknowledged:
     """The command changes nothing: a `duplicate`, or the state is what it wishes."""
@@ -75,6 +82,7 @@ class CommandAcknowledged:
 # --- a run ----------------------------------------------------------------------------
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowStarted:
     """A new run; its first node opens in the same decision."""
@@ -88,6 +96,7 @@ class WorkflowStarted:
     attributes: Mapping[str, str]
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelRequested:
     """A cancel was accepted; it applies when nothing runs."""
@@ -97,6 +106,7 @@ class CancelRequested:
     requested_by: str | None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PauseRequested:
     """A pause was accepted; it applies when nothing runs."""
@@ -106,6 +116,7 @@ class PauseRequested:
     requested_by: str | None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowUnpaused:
     """The run goes on; a pause that was only requested is revoked."""
@@ -115,6 +126,7 @@ class WorkflowUnpaused:
     requested_by: str | None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowTerminated:
     """The run was ended by `terminate_existing`. Terminal."""
@@ -123,6 +135,7 @@ class WorkflowTerminated:
     reason: str | None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowPaused:
     """Nothing runs any more and nothing begins until `WorkflowUnpaused`."""
@@ -131,6 +144,7 @@ class WorkflowPaused:
     requested_by: str | None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowCompleted:
     """The run ended with `output`, the bytes themselves. Terminal."""
@@ -138,6 +152,7 @@ class WorkflowCompleted:
     output: bytes
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowFailed:
     """The run failed at `path`. Terminal."""
@@ -147,6 +162,7 @@ class WorkflowFailed:
     error: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowCancelled:
     """The run was cancelled at the paths `interrupted_at`. Terminal."""
@@ -156,6 +172,7 @@ class WorkflowCancelled:
     interrupted_at: tuple[str, ...]
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowRetried:
     """A failed run goes on as run + 1 on the kept rows."""
@@ -166,6 +183,7 @@ class WorkflowRetried:
 # --- a cursor moves -------------------------------------------------------------------
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PositionUpdated:
     """The cursor waits for the outcome of `attempt` at `path`; starts at 1."""
@@ -175,6 +193,7 @@ class PositionUpdated:
     input: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DelayStarted:
     """The cursor waits until `due_at`."""
@@ -184,6 +203,7 @@ class DelayStarted:
     input: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalAwaited:
     """The cursor waits for the oldest buffered signal of that name."""
@@ -193,6 +213,7 @@ class SignalAwaited:
     until_at: int | None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForkStarted:
     """The cursor waits for its branches, whose names are `branches`."""
@@ -202,6 +223,7 @@ class ForkStarted:
     input: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopStarted:
     """The cursor waits for the loop's body."""
@@ -210,6 +232,7 @@ class LoopStarted:
     input: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildStarted:
     """The cursor waits for the child's chain."""
@@ -221,6 +244,7 @@ class ChildStarted:
 # --- something ended ------------------------------------------------------------------
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskCompleted:
     """The result of `path`; ends its retry state and its deadline."""
@@ -232,6 +256,7 @@ class TaskCompleted:
     worker: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryRecorded:
     """The attempt failed; the next one is due at `next_retry_at`, not before."""
@@ -245,6 +270,7 @@ class RetryRecorded:
     worker: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFailed:
     """The attempt failed and no further one follows."""
@@ -257,6 +283,7 @@ class TaskFailed:
     worker: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadlineSet:
     """The attempt has its slot and begins; it is timed out at `deadline_at`."""
@@ -267,6 +294,7 @@ class DeadlineSet:
     timeout_ms: int
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadlineCleared:
     """An attempt that had a deadline was withdrawn."""
@@ -275,6 +303,7 @@ class DeadlineCleared:
     attempt: int
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptWithdrawn:
     """The attempt came back without an outcome; it may be handed out again."""
@@ -283,6 +312,7 @@ class AttemptWithdrawn:
     attempt: int
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRestarted:
     """The attempt takes a slot again, after it may have begun under another owner."""
@@ -292,6 +322,7 @@ class AttemptRestarted:
     restarts: int
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeRejected:
     """The outcome was not due: late, second or foreign."""
@@ -301,6 +332,7 @@ class OutcomeRejected:
     reason: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DelayElapsed:
     """The delay is over; its input passes through."""
@@ -308,6 +340,7 @@ class DelayElapsed:
     path: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalReceived:
     """A signal was buffered; its own sequence is its name from here on."""
@@ -318,6 +351,7 @@ class SignalReceived:
     payload: bytes
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalConsumed:
     """The result of the wait at `path` is the signal of `signal_sequence`."""
@@ -326,6 +360,7 @@ class SignalConsumed:
     signal_sequence: int
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalTimedOut:
     """No signal came in time; the wait's result is `null`."""
@@ -333,6 +368,7 @@ class SignalTimedOut:
     path: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteChosen:
     """The key function said `key`, which takes `branch`; never asked again."""
@@ -342,6 +378,7 @@ class RouteChosen:
     branch: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BranchCompleted:
     """A branch of a fork or route ended with `result`, a reference."""
@@ -351,6 +388,7 @@ class BranchCompleted:
     result: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopIterated:
     """An iteration (from 0) ended with `value`; `outcome` says what follows."""
@@ -361,6 +399,7 @@ class LoopIterated:
     outcome: LoopOutcome
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildCompleted:
     """The child's chain ended with `result`, a reference."""
@@ -411,6 +450,7 @@ Body: TypeAlias = (
 """A kind's own fields. Closed: `match` over it ends in `assert_never`."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One fact: the common fields and the kind's own in `body`.

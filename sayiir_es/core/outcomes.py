@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from sayiir_es.core.making import quickly_made
+
 if TYPE_CHECKING:
     from sayiir_es.core.commands import Command
     from sayiir_es.core.position import CommandPosition
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 OutcomeResult: TypeAlias = Literal["completed", "failed", "withdrawn"]
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commanded:
     """A command with its place in the log; `known_origin` if a forward is repeated."""
@@ -21,6 +24,7 @@ class Commanded:
     known_origin: bool = False
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What the attempt with the token (run, path, attempt) ended with.

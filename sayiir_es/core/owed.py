@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from sayiir_es.core.graph import TaskNode
+from sayiir_es.core.making import quickly_made
 from sayiir_es.core.moves import is_held
 from sayiir_es.core.nodes import task
 from sayiir_es.core.waits import (
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.rows import Cursor, Header
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwedAttempt:
     """An attempt to hand out, not before `not_before` (epoch ms; 0: at once).

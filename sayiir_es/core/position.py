@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.errors import ForgedEventError, HoleInHistoryError
 from sayiir_es.core.events import Event, PartitionClaimed
+from sayiir_es.core.making import quickly_made
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +43,7 @@ class Position:
     origins: Mapping[int, int] = field(default_factory=dict[int, int])
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandPosition:
     """Where a command stands, and where it first stood if it was forwarded."""

@@ -28,6 +28,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
+from sayiir_es.core.making import quickly_made
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -55,6 +57,7 @@ class Request:
     requested_by: str | None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
     """What every decision about an instance needs to know.
@@ -87,6 +90,7 @@ class Run:
     started_at: int
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
     """Where a chain stands: the node at `path`, the reference of its input, a wait."""

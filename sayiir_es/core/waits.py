@@ -8,7 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sayiir_es.core.making import quickly_made
 
+
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """How an attempt failed."""
@@ -18,6 +21,7 @@ class Failure:
     timed_out: bool
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Awaiting:
     """The outcome of an attempt.
@@ -37,6 +41,7 @@ class Awaiting:
     failure: Failure | None = None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sleeping:
     """The end of a delay."""
@@ -44,6 +49,7 @@ class Sleeping:
     due_at: int
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listening:
     """A signal of that name, until `until_at` if there is a time-out.
@@ -57,6 +63,7 @@ class Listening:
     since: int
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """Nothing: the node has ended with `result`, a reference; moving on is owed."""
@@ -64,6 +71,7 @@ class Ended:
     result: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broken:
     """Nothing: the node has failed for good; the end of the run is owed."""
@@ -71,6 +79,7 @@ class Broken:
     failure: Failure
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Branching:
     """The branches of a fork, `left` of which have not ended."""
@@ -78,6 +87,7 @@ class Branching:
     left: int
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routing:
     """The branch of a route that the key took; `branch` is its path segment."""
@@ -86,6 +96,7 @@ class Routing:
     branch: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looping:
     """An iteration of a loop's body; they count from 0."""

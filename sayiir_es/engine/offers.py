@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.making import quickly_made
 from sayiir_es.core.moves import is_held
 from sayiir_es.core.nodes import task
 from sayiir_es.core.outcomes import SlotTaken
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from sayiir_es.engine.registry import Registry
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """An attempt that a batch made due; `reserved` if it holds a slot already."""

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from sayiir_es.core.making import quickly_made
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -36,6 +38,7 @@ class Topic(Enum):
     ATTEMPTS = "attempts"
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRecord:
     """A record to be written. Headers are pairs, in order; names may repeat."""
