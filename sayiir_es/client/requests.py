@@ -17,6 +17,7 @@ from sayiir_es.core.commands import (
     UnpauseWorkflow,
 )
 from sayiir_es.core.errors import BackendError, CommandRefusedError, WorkflowError
+from sayiir_es.wire.models import dumped
 from sayiir_es.wire.payload import decode_payload, encode_payload
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def start_command(
         instance_id=instance_id,
         command_id=new_command_id(),
         workflow=workflow,
-        input=encode_payload(value),
+        input=encode_payload(dumped(value)),
         conflict_policy=policy,
         attributes=dict(attributes or {}),
     )
@@ -182,7 +183,7 @@ async def send_signal(
         instance_id=instance_id,
         command_id=new_command_id(),
         signal=signal,
-        payload=encode_payload(payload),
+        payload=encode_payload(dumped(payload)),
         signal_id=signal_id,
     )
     async with session.owning():

@@ -37,6 +37,7 @@ from sayiir_es.core.status import hidden_id
 from sayiir_es.engine.outcome_maker import said
 from sayiir_es.engine.task_context import CONTEXT, TaskExecutionContext
 from sayiir_es.engine.task_threads import Call, TaskThreads
+from sayiir_es.wire.models import dumped, validated
 from sayiir_es.wire.payload import decode_payload, encode_payload
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class SimpleRun:
         """The output of the whole."""
         self._threads = TaskThreads(asyncio.get_running_loop())
         try:
-            data = encode_payload(value)
+            data = encode_payload(dumped(value))
             return plain(await self._chain(self._graph.chain, "", data))
         finally:
             self._threads.close()
@@ -161,7 +162,7 @@ class SimpleRun:
                 limit = None if node.timeout_ms is None else node.timeout_ms / 1000
                 async with asyncio.timeout(limit):
                     result = await self._call(function, node, data, attempt)
-                return self._encoded(path, result)
+                return self._encoded(path, dumped(result))
             except TimeoutError as error:
                 failed: BaseException = error
                 text = timeout_text(node.id, node.timeout_ms or 0)
@@ -201,7 +202,7 @@ class SimpleRun:
                 idempotency_key=f"{self._graph.name}/{node.id}",
             ),
         )
-        value = decode_payload(data)
+        value = validated(function, decode_payload(data))
         loop = asyncio.get_running_loop()
         if inspect.iscoroutinefunction(function):
             return await loop.create_task(awaited(function(value)), context=own)

@@ -23,6 +23,7 @@ from sayiir_es.engine.outcome_maker import OutcomeMaker, said
 from sayiir_es.engine.slots import Slots
 from sayiir_es.engine.task_context import CONTEXT, TaskExecutionContext
 from sayiir_es.engine.task_threads import Call, TaskThreads
+from sayiir_es.wire.models import validated
 from sayiir_es.wire.payload import decode_payload
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class LocalExecutor:
             self._threads = TaskThreads(asyncio.get_running_loop())
 
         def call() -> object:
-            return job.function(decode_payload(job.input))
+            return job.function(validated(job.function, decode_payload(job.input)))
 
         running.call = Call(call, own, lambda ended: self._sync_ended(running, ended))
         self._threads.submit(running.call)
@@ -187,7 +188,8 @@ class LocalExecutor:
         result: object = None
         failed: BaseException | None = None
         try:
-            awaited = job.function(decode_payload(job.input))
+            given = validated(job.function, decode_payload(job.input))
+            awaited = job.function(given)
             result = await awaited if inspect.isawaitable(awaited) else awaited
         except BaseException as error:  # noqa: BLE001 (becomes the attempt's outcome)
             failed = error

@@ -8,6 +8,7 @@ from sayiir_es.core.errors import EncodeError
 from sayiir_es.core.limits import clip
 from sayiir_es.core.loop_result import loop_result_of
 from sayiir_es.core.outcomes import Outcome
+from sayiir_es.wire.models import dumped
 from sayiir_es.wire.payload import encode_payload
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class OutcomeMaker:
                 return self.failed(job, "bad_loop_result", text, retriable=False)
             loop, result = said_loop.tag, said_loop.value
         try:
-            output = encode_payload(result)
+            output = encode_payload(dumped(result))
         except EncodeError as error:
             return self.failed(job, "encode", str(error), retriable=False)
         if len(output) > self._limits.payload_bytes:
