@@ -146,24 +146,36 @@ class Opening:
         """
         end_s = asyncio.get_running_loop().time() + self._limit_s
         while True:
-            found = await describe(self._cluster, self._names)
-            await self._cluster.track(list(found.topics))
-            missing = rules.missing(self._app, found)
-            recorded: bytes | None = None
-            if self._name(Topic.DEFINITIONS) not in missing:
-                recorded = await self._recorded()
+            late = asyncio.get_running_loop().time() > end_s
+            try:
+                found = await self._seen()
+            except LogUnavailableError:
+                # A broker that has not heard of a new topic yet says so.
+                if late or not anew:
+                    raise
+                await asyncio.sleep(_POLL_S)
+                continue
+            missing, recorded = rules.missing(self._app, found[0]), found[1]
             if not missing and (recorded is not None or create):
-                return found, recorded
+                return found
             # Without a record yet, the process that made the first topic is at work.
             known = self._name(Topic.DEFINITIONS) not in missing
             begun = recorded is None and (known or anew)
-            if not begun or asyncio.get_running_loop().time() > end_s:
+            if not begun or late:
                 what = f"topics {missing}" if missing else "the app record"
                 raise UnsafeLogError(
                     f"expected all topics of app {self._app!r}, but {what} is missing: "
                     "restore it, or delete the others to begin anew"
                 )
             await asyncio.sleep(_POLL_S)
+
+    async def _seen(self) -> tuple[ClusterDescription, bytes | None]:
+        """The topics as they are known now, and the app record if there is one."""
+        found = await describe(self._cluster, self._names)
+        await self._cluster.track(list(found.topics))
+        if self._name(Topic.DEFINITIONS) in rules.missing(self._app, found):
+            return found, None
+        return found, await self._recorded()
 
     async def _recorded(self) -> bytes | None:
         where = TopicPartition(self._name(Topic.DEFINITIONS), 0)
