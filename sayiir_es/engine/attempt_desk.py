@@ -22,7 +22,13 @@ from sayiir_es.core.rows import Rows, cursors, header, run
 from sayiir_es.core.waits import Awaiting
 from sayiir_es.engine.execution import Job
 from sayiir_es.engine.job_book import JobBook
-from sayiir_es.engine.offers import Offer, is_awaited, is_wanted, slot_taken
+from sayiir_es.engine.offers import (
+    Offer,
+    awaited,
+    is_awaited,
+    is_wanted,
+    slot_taken,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -51,7 +57,6 @@ class AttemptDesk:
         self.accepting = True
         self._executor = ports.executor
         self._registry = ports.registry
-        self._clock = ports.clock
         self._worker = worker
         self._cancel_grace_s = cancel_grace_s
         self._wake = wake
@@ -81,7 +86,7 @@ class AttemptDesk:
             return None
         if self._book.get((instance_id, owed.run, owed.path, owed.attempt)) is not None:
             return None
-        job = self._job(batch.view(instance_id), instance_id, owed)
+        job = self._job(batch, instance_id, owed)
         if job is None:
             return None
         begins = restart or (
@@ -109,14 +114,15 @@ class AttemptDesk:
     def act(self, rows: Rows, offer: Offer) -> None:
         """Start or queue what a batch offered, if the live rows still want it."""
         job = offer.job
-        if not is_wanted(rows, job):
+        owed = awaited(rows, job)
+        if owed is None or is_held(owed[0]):
             if offer.reserved:
                 self._executor.release()
             self._give_back(rows, job)
             return
         if offer.reserved:
             self._restarts.discard(job.token)
-            self._executor.start(self._with_deadline(rows, job))
+            self._executor.start(self._with_deadline(job, owed[1].deadline_at))
             return
         if offer.restart:
             self._restarts.add(job.token)
@@ -200,7 +206,8 @@ class AttemptDesk:
 
     # --- inside -----------------------------------------------------------------------
 
-    def _job(self, rows: Rows, instance_id: str, owed: OwedAttempt) -> Job | None:
+    def _job(self, batch: Batch, instance_id: str, owed: OwedAttempt) -> Job | None:
+        rows = batch.view(instance_id)
         started = run(rows)
         if started is None:
             return None
@@ -222,16 +229,15 @@ class AttemptDesk:
             worker=self._worker,
             deadline_at_ms=owed.deadline_at,
             priority=node.priority or DEFAULT_PRIORITY,
-            queued_at_ms=self._clock.now_ms(),
+            queued_at_ms=batch.world.now_ms,
             granted=self._granted,
             deliver=self._deliver,
         )
 
-    def _with_deadline(self, rows: Rows, job: Job) -> Job:
-        wait = task.awaiting(rows, job.path)
-        if wait is None or wait.deadline_at == job.deadline_at_ms:
+    def _with_deadline(self, job: Job, deadline_at_ms: int | None) -> Job:
+        if deadline_at_ms == job.deadline_at_ms:
             return job
-        job = replace(job, deadline_at_ms=wait.deadline_at)
+        job = replace(job, deadline_at_ms=deadline_at_ms)
         self._book.put(job)
         return job
 

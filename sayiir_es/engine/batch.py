@@ -74,6 +74,11 @@ class Batch:
         staged = self.staged.get(instance_id)
         return staged if staged is not None else self.store.rows(instance_id)
 
+    def live(self, instance_id: str) -> Rows:
+        """The rows of an instance without what is staged: behind `commit`, with it."""
+        staged = self.staged.get(instance_id)
+        return staged.base if staged is not None else self.store.rows(instance_id)
+
     def decide(self, asked: Input) -> Draft:
         """Make one decision; its caller looks whether it was cut."""
         instance_id = (

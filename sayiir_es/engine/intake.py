@@ -25,7 +25,7 @@ from sayiir_es.engine.timers import Timers
 if TYPE_CHECKING:
     from sayiir_es.core.decide import Input
     from sayiir_es.core.draft import Draft
-    from sayiir_es.core.rows import Changes, Header
+    from sayiir_es.core.rows import Header, StagedRows
     from sayiir_es.engine.attempt_desk import AttemptDesk
     from sayiir_es.engine.batch import Batch
     from sayiir_es.engine.command_feed import CommandFeed, FedCommand
@@ -243,14 +243,14 @@ class Intake:
     def act(self, batch: Batch, offers: list[Offer]) -> None:
         """The batch is live: arm timers, start what is due, stop what is unwanted."""
         for offer in offers:
-            self._desk.act(self._store.rows(offer.job.instance_id), offer)
+            self._desk.act(batch.live(offer.job.instance_id), offer)
         for instance_id, staged in batch.staged.items():
             if staged.changes:
-                self._follow(instance_id, staged.changes, batch.world.now_ms)
+                self._follow(instance_id, staged, batch.world.now_ms)
 
-    def _follow(self, instance_id: str, changes: Changes, now_ms: int) -> None:
+    def _follow(self, instance_id: str, staged: StagedRows, now_ms: int) -> None:
         """Arm, stop and hold back what one instance's live rows say by now."""
-        rows = self._store.rows(instance_id)
+        rows, changes = staged.base, staged.changes
         known = header(rows)
         if known is None:
             return

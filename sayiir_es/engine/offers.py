@@ -11,9 +11,9 @@ from sayiir_es.core.nodes import task
 from sayiir_es.core.outcomes import SlotTaken
 from sayiir_es.core.owed import OwedAttempt, owed_attempt
 from sayiir_es.core.rows import Header, Rows, cursor, header, run
+from sayiir_es.core.waits import Awaiting
 
 if TYPE_CHECKING:
-    from sayiir_es.core.waits import Awaiting
     from sayiir_es.engine.execution import Job
     from sayiir_es.engine.registry import Registry
 
@@ -53,25 +53,28 @@ def slot_taken(job: Job, *, restart: bool) -> SlotTaken:
 
 def is_awaited(rows: Rows, job: Job) -> bool:
     """Whether the outcome of this attempt would count."""
-    owed = _owed(rows, job)
+    owed = awaited(rows, job)
     return owed is not None and not task.is_withdrawn(*owed)
 
 
 def is_wanted(rows: Rows, job: Job) -> bool:
     """Whether the attempt is to begin: owed, and no request holds it back."""
-    owed = _owed(rows, job)
+    owed = awaited(rows, job)
     return owed is not None and not is_held(owed[0])
 
 
-def _owed(rows: Rows, job: Job) -> tuple[Header, Awaiting] | None:
+def awaited(rows: Rows, job: Job) -> tuple[Header, Awaiting] | None:
     """What awaits this very attempt, withdrawn or not; None if nothing does."""
-    known, wait = header(rows), task.awaiting(rows, job.path)
+    known, standing = header(rows), cursor(rows, job.chain)
     if (
         known is None
-        or wait is None
+        or standing is None
         or known.phase != "running"
         or known.run != job.run
-        or wait.attempt != job.attempt
+        or standing.path != job.path
     ):
+        return None
+    wait = standing.wait
+    if not isinstance(wait, Awaiting) or wait.attempt != job.attempt:
         return None
     return known, wait

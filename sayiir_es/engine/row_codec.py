@@ -10,6 +10,7 @@ raises `FOLD_VERSION`, and old stores go.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import fields
 from operator import attrgetter
@@ -182,14 +183,25 @@ def _tagged(array: list[object]) -> object:
 
 # --- msgpack --------------------------------------------------------------------------
 
-# Not one shared `Packer`: stores live in several threads. It costs nothing to make one.
-_pack: Callable[..., bytes] = msgpack.packb  # pyright: ignore[reportAssignmentType,reportUnknownMemberType,reportUnknownVariableType]  # ships no hints
+
+class _Packing(threading.local):
+    """A packer a thread: stores live in several, and making one costs more than a row.
+
+    After an error it begins anew by itself.
+    """
+
+    def __init__(self) -> None:
+        packer = msgpack.Packer(default=_untagged, strict_types=True)
+        self.pack: Callable[[object], bytes] = packer.pack  # pyright: ignore[reportUnknownMemberType]  # ships no hints
+
+
+_packing = _Packing()
 _unpack: Callable[..., object] = msgpack.unpackb  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]  # ships no hints
 
 
 def _encode(value: object) -> bytes:
     try:
-        return _pack(value, default=_untagged, strict_types=True)
+        return _packing.pack(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise StoreError(f"expected what a store can hold, but {error}") from error
 

@@ -28,10 +28,8 @@ if TYPE_CHECKING:
 HEADER = "h"
 CURSOR_PREFIX = "c"
 
-
-def is_indexed(key: str) -> bool:
-    """Whether the row under that key can stand in an index."""
-    return key.startswith((HEADER, CURSOR_PREFIX))
+INDEXED = (HEADER, CURSOR_PREFIX)
+"""How the keys of rows begin that can stand in an index."""
 
 
 def has_ended(header: Row | None) -> bool:

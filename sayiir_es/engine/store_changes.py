@@ -10,8 +10,8 @@ from sayiir_es.engine.row_codec import encode_row
 from sayiir_es.engine.row_index import (
     CURSOR_PREFIX,
     HEADER,
+    INDEXED,
     has_ended,
-    is_indexed,
     may_owe,
     wakes_at,
 )
@@ -41,7 +41,7 @@ def collect_index(cached: CachedRows, added: set[bytes], removed: set[bytes]) ->
     """How the indexes change by what is not yet written of one instance."""
     ended_before = has_ended(cached.stored(HEADER))
     ended = has_ended(cached.get(HEADER))
-    changed = {key for key in cached.before if is_indexed(key)}
+    changed = {key for key in cached.before if key.startswith(INDEXED)}
     if ended != ended_before:
         changed.add(HEADER)
         changed.update(cached.keys(CURSOR_PREFIX))
