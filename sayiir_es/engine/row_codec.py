@@ -191,8 +191,8 @@ class _Packing(threading.local):
     """
 
     def __init__(self) -> None:
-        packer = msgpack.Packer(default=_untagged, strict_types=True)
-        self.pack: Callable[[object], bytes] = packer.pack  # pyright: ignore[reportUnknownMemberType]  # ships no hints
+        packer = msgpack.Packer(default=_untagged, strict_types=True)  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]  # ships no hints
+        self.pack: Callable[[object], bytes] = packer.pack  # pyright: ignore[reportUnknownMemberType]  # as above
 
 
 _packing = _Packing()
