@@ -1,9 +1,16 @@
-"""The load: starts instances, and learns their ends from the events topic alone."""
+"""The load: starts instances, and learns their ends from the events topic alone.
+
+It is a closed loop: so many lanes each keep one instance in flight. Ended is what the
+events say is completed; at the end of a load all steps of all of its instances must
+stand on the topic.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
 from sayiir_es.core.partitions import partition_of
@@ -11,26 +18,33 @@ from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.events import KIND_HEADER
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from sayiir_es.core.flow import Workflow
     from sayiir_es.log.port import Log, Record
 
 READ_WAIT_S = 1.0
-ENDS = (b"WorkflowCompleted", b"WorkflowFailed")
+END_LIMIT_S = 60.0
+"""How long what is in flight at the end may take before the run is given up."""
 
 
 class Load:
-    """Keeps instances in flight on one log."""
+    """Keeps instances of one workflow in flight on one log."""
 
-    def __init__(self, log: Log, workflow: str, prefix: str) -> None:
+    def __init__(self, log: Log, workflow: Workflow, prefix: str) -> None:
+        self.latencies: list[float] = []
+        """Seconds from start to the sight of the end, of those that ended so far."""
         self._log = log
+        self._steps = len(workflow.graph.places)
         self._value = (
             b'{"command":"StartWorkflow","workflow":"%s","input":"x"}'
-            % workflow.encode()
+            % workflow.graph.name.encode()
         )
         self._prefix = prefix
-        self._number = 0
+        self._started = 0
+        self._seen: Counter[bytes] = Counter()
         self._waiting: dict[bytes, asyncio.Future[float]] = {}
         self._readers: list[asyncio.Task[None]] = []
-        self.failed = 0
 
     async def __aenter__(self) -> Self:
         for partition in range(self._log.partitions):
@@ -43,10 +57,42 @@ class Load:
             reader.cancel()
         await asyncio.gather(*self._readers, return_exceptions=True)
 
-    async def one(self) -> float:
-        """Run one instance; seconds from its start to the sight of its end."""
-        self._number += 1
-        key = f"{self._prefix}-{self._number}".encode()
+    @asynccontextmanager
+    async def in_flight(self, count: int) -> AsyncGenerator[None]:
+        """Keep so many in flight; behind the block all have ended, with all events.
+
+        Raises:
+            RuntimeError: if an instance failed, or an event of one is missing.
+            TimeoutError: if instances do not end.
+        """
+        going = asyncio.Event()
+
+        async def lane() -> None:
+            while not going.is_set():
+                latency = await self._run_one()
+                self.latencies.append(latency)
+
+        lanes = [asyncio.create_task(lane()) for _ in range(count)]
+        try:
+            yield
+            going.set()
+            async with asyncio.timeout(END_LIMIT_S):
+                await asyncio.gather(*lanes)
+        finally:
+            for task in lanes:
+                task.cancel()
+        expected = {
+            b"WorkflowStarted": self._started,
+            b"TaskCompleted": self._started * self._steps,
+            b"WorkflowCompleted": self._started,
+        }
+        seen = {kind: self._seen[kind] for kind in expected}
+        if seen != expected:
+            raise RuntimeError(f"expected the events {expected}, but {seen}")
+
+    async def _run_one(self) -> float:
+        self._started += 1
+        key = f"{self._prefix}-{self._started}".encode()
         ended = asyncio.get_running_loop().create_future()
         self._waiting[key] = ended
         began = time.perf_counter()
@@ -56,24 +102,6 @@ class Load:
             NewRecord(key=key, value=self._value),
         )
         return await ended - began
-
-    async def many(self, in_flight: int, seconds: float) -> tuple[list[float], float]:
-        """Keep so many in flight for so long; latencies of those that ended, and time.
-
-        Only what ended within the time counts; the rest is waited for, uncounted.
-        """
-        latencies: list[float] = []
-        began = time.perf_counter()
-        end = began + seconds
-
-        async def lane() -> None:
-            while time.perf_counter() < end:
-                latency = await self.one()
-                if time.perf_counter() <= end:
-                    latencies.append(latency)
-
-        await asyncio.gather(*(lane() for _ in range(in_flight)))
-        return latencies, seconds
 
     async def _read(self, partition: int, offset: int) -> None:
         reader = await self._log.reader(Topic.EVENTS, partition, offset)
@@ -89,10 +117,11 @@ class Load:
             await reader.close()
 
     def _take(self, record: Record, now: float) -> None:
-        kind = record.headers[0][1] if record.headers else b""
-        if kind not in ENDS or record.headers[0][0] != KIND_HEADER:
-            return
-        self.failed += kind == ENDS[1]
-        ended = self._waiting.pop(record.key or b"", None)
-        if ended is not None and not ended.done():
-            ended.set_result(now)
+        name, kind = record.headers[0]
+        assert name == KIND_HEADER, record
+        self._seen[kind] += 1
+        if kind == b"WorkflowCompleted":
+            self._waiting.pop(record.key or b"").set_result(now)
+        elif kind == b"WorkflowFailed":
+            failed = RuntimeError(f"expected no failed workflow, but {record.key!r}")
+            self._waiting.pop(record.key or b"").set_exception(failed)

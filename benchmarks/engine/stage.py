@@ -1,58 +1,90 @@
-"""What is measured: a backend with its worker process, and where its CPU goes."""
+"""What is measured: a backend with its worker processes, and where their CPU goes."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aiokafka import AIOKafkaProducer
+
 from sayiir_es.client.backends import EmbeddedBackend, KafkaBackend
+from sayiir_es.log.kafka.log import KafkaLog
+from sayiir_es.log.kafka.topics import topic_name
+from sayiir_es.log.port import Topic
 from tests.broker import LocalBroker
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
     from sayiir_es.log.port import Log
 
 ROOT = Path(__file__).parents[2]
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+END_LIMIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """A served log; processes are named by who they are."""
+    """A served log, and the processes behind it by their ids.
 
-    name: str
+    `broker` is empty where there is none, or where it is not ours to look into;
+    `foreign` is where another client may produce: servers and a topic.
+    """
+
     log: Log
-    worker: int
-    broker: tuple[int, ...]
+    workers: tuple[int, ...]
+    broker: tuple[int, ...] = ()
+    foreign: tuple[str, str] | None = None
 
-    def cpu_s(self, *pids: int) -> float:
-        """User and system time of processes so far, in seconds."""
-        return sum(cpu_seconds(pid) for pid in pids)
+    @asynccontextmanager
+    async def foreign_producer(
+        self,
+    ) -> AsyncGenerator[Callable[[], Awaitable[object]] | None]:
+        """One acknowledged, idempotent produce by aiokafka alone, where there is one.
+
+        Its topic is one that only a benchmark and dead letters write to.
+        """
+        if self.foreign is None:
+            yield None
+            return
+        servers, topic = self.foreign
+        producer = AIOKafkaProducer(
+            bootstrap_servers=servers, acks="all", enable_idempotence=True
+        )
+        await producer.start()
+        try:
+            yield lambda: producer.send_and_wait(
+                topic, key=b"yardstick", value=b"{}", partition=0
+            )
+        finally:
+            await producer.stop()
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time of one process, in seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+def cpu_seconds(*pids: int) -> float:
+    """User and system time of processes so far, in seconds."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / TICKS_PER_S
 
 
 @contextmanager
 def worker_process(url: str, folder: str) -> Generator[int]:
     """A worker on a backend, until the block ends."""
-    environment = {**os.environ, "SAYIIR_STATE_DIR": f"{folder}/state"}
     process = subprocess.Popen(  # noqa: S603 (our own module)
         [sys.executable, "-m", "benchmarks.engine.worker", url],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=ROOT,
-        env=environment,
+        env={**os.environ, "SAYIIR_STATE_DIR": f"{folder}/state"},
     )
     assert process.stdout is not None
     assert process.stdin is not None
@@ -63,48 +95,48 @@ def worker_process(url: str, folder: str) -> Generator[int]:
         yield process.pid
     finally:
         process.stdin.close()
-        process.wait(30)
+        try:
+            process.wait(END_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
 
 
 @contextmanager
 def embedded() -> Generator[Stage]:
-    """One SQLite file on this machine's disk."""
+    """One SQLite file on this machine's disk, and the one worker it can have."""
     with tempfile.TemporaryDirectory(prefix="sayiir-bench-") as folder:
         backend = EmbeddedBackend(f"{folder}/log.db")
         with worker_process(backend.url, folder) as pid:
-            yield Stage(name="embedded", log=backend.open_log(), worker=pid, broker=())
+            yield Stage(log=backend.open_log(), workers=(pid,))
 
 
 @contextmanager
-def kafka(partitions: int) -> Generator[Stage]:
+def kafka(partitions: int, workers: int) -> Generator[Stage]:
     """One real broker, started here, or the one that SAYIIR_TEST_KAFKA names."""
-    with tempfile.TemporaryDirectory(prefix="sayiir-bench-") as folder:
-        given = os.environ.get("SAYIIR_TEST_KAFKA")
-        if given:
-            with _on(given, partitions, folder, ()) as stage:
-                yield stage
-            return
-        with LocalBroker() as broker:
-            pids = tuple(broker.pids())
-            with _on(broker.bootstrap, partitions, folder, pids) as stage:
-                yield stage
+    with ExitStack() as held:
+        servers = os.environ.get("SAYIIR_TEST_KAFKA")
+        pids: tuple[int, ...] = ()
+        if not servers:
+            broker = held.enter_context(LocalBroker())
+            servers, pids = broker.bootstrap, tuple(broker.pids())
+        app = f"bench-{os.getpid()}"
+        asyncio.run(_create(servers, app, partitions))
+        backend = KafkaBackend(servers, app=app)
+        folder = held.enter_context(tempfile.TemporaryDirectory(prefix="sayiir-bench-"))
+        yield Stage(
+            log=backend.open_log(),
+            workers=tuple(
+                held.enter_context(worker_process(backend.url, folder))
+                for _ in range(workers)
+            ),
+            broker=pids,
+            foreign=(servers, topic_name(app, Topic.DEAD_LETTERS)),
+        )
 
 
-@contextmanager
-def _on(
-    bootstrap: str, partitions: int, folder: str, pids: tuple[int, ...]
-) -> Generator[Stage]:
-    app = f"bench-{os.getpid()}"
-    from sayiir_es.log.kafka.log import KafkaLog  # noqa: PLC0415 (slow to import)
-
-    log = KafkaLog(bootstrap, app=app, partitions=partitions)
-    import asyncio  # noqa: PLC0415
-
-    async def create() -> None:
-        await log.open(create=True)
-        await log.close()
-
-    asyncio.run(create())
-    backend = KafkaBackend(bootstrap, app=app)
-    with worker_process(backend.url, folder) as pid:
-        yield Stage(name="kafka", log=backend.open_log(), worker=pid, broker=pids)
+async def _create(servers: str, app: str, partitions: int) -> None:
+    log = KafkaLog(servers, app=app, partitions=partitions)
+    await log.open(create=True)
+    await log.close()

@@ -16,7 +16,7 @@ async def main(url: str) -> None:
     """Serve until standard input ends."""
     backend = backend_from_url(url)
     worker = RunningWorker("bench", backend, slots=2_000)
-    await worker.start([flows.ASYNC, flows.SYNC])
+    await worker.start(flows.ALL)
     assert worker.engine is not None
     await worker.engine.settled()
     calm_collector()
