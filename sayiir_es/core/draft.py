@@ -39,6 +39,25 @@ EVENT_OVERHEAD_BYTES = 256
 class Draft:
     """Collects the events of one decision about one instance."""
 
+    __slots__ = (
+        "_branches",
+        "_bytes",
+        "_bytes_max",
+        "cause",
+        "claim",
+        "cut",
+        "events",
+        "graph",
+        "header",
+        "instance_id",
+        "limits",
+        "moved",
+        "now_ms",
+        "opened",
+        "rows",
+        "touched",
+    )
+
     def __init__(
         self,
         rows: StagedRows,

@@ -138,9 +138,8 @@ class StagedRows:
 
     def get(self, key: str) -> Row | None:
         """The row as this decision and those before it in the batch left it."""
-        if key in self.changes:
-            return self.changes[key]
-        return self.base.get(key)
+        changes = self.changes
+        return changes[key] if key in changes else self.base.get(key)
 
     def keys(self, prefix: str) -> Iterator[str]:
         """The keys that begin with `prefix`, in no promised order."""

@@ -56,11 +56,8 @@ class Batch:
             return False
         if payload is None:
             payload = self.world.limits.payload_bytes
-        return len(self.records) >= RECORDS_MAX or self._room < payload + SLACK_BYTES
-
-    @property
-    def _room(self) -> int:
-        return self._max_bytes - self._size
+        room = self._max_bytes - self._size - SLACK_BYTES
+        return len(self.records) >= RECORDS_MAX or room < payload
 
     def rows(self, instance_id: str) -> StagedRows:
         """The rows of an instance as staged so far."""
@@ -86,7 +83,7 @@ class Batch:
             if isinstance(asked, Commanded)
             else asked.instance_id
         )
-        room = self._room - SLACK_BYTES
+        room = self._max_bytes - self._size - SLACK_BYTES
         draft = decide(asked, self.rows(instance_id), self.world, room)
         self.add(draft.events)
         if isinstance(asked, Commanded):
@@ -98,8 +95,8 @@ class Batch:
         for event in events:
             record = to_record(event)
             self.records.append(record)
-            self._size += RECORD_OVERHEAD_BYTES + len(record.value or b"")
-            self._size += len(record.key or b"")
+            size = len(record.key or b"") + len(record.value or b"")
+            self._size += RECORD_OVERHEAD_BYTES + size
 
     def answered(self, position: CommandPosition) -> None:
         """A command has its decision in this batch."""

@@ -251,6 +251,9 @@ class Owner:
                 self._decided_at_s = self._clock.monotonic_s()
             intake.act(batch, offers)
             await self._writing.write_if_due()
+            if offers:
+                # An attempt that ends at once is in the next batch, not the one after.
+                await asyncio.sleep(0)
             if not batch.records and not self._wake.is_set():
                 self.quiet.set()
                 await self._sleep(intake)

@@ -73,6 +73,10 @@ def write_string(value: str) -> bytes:
     return (_SMALL[size] if size < _SMALL_MAX else _spell_long(size)) + encoded
 
 
+write_recurring_string = lru_cache(maxsize=1024)(write_string)
+"""For the few paths, references and workers that neighbouring events name."""
+
+
 def write_bytes(value: bytes) -> bytes:
     """Encode bytes."""
     size = len(value)

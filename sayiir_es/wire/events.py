@@ -26,6 +26,7 @@ from sayiir_es.wire.binary import (
     write_int,
     write_long,
     write_recurring_long,
+    write_recurring_string,
     write_string,
 )
 from sayiir_es.wire.record import UNWRITABLE, check_head, read_record, write_record
@@ -50,6 +51,7 @@ KIND_HEADER = "kind"
 CLAIM_HEADER = "claim"
 
 _KIND_CHARACTERS_MAX = 128
+_RECURRING = ("path", "input", "loop", "worker", "workflow")
 _CLAIM = re.compile(rb"-1|0|[1-9][0-9]{0,18}")
 
 
@@ -123,7 +125,10 @@ def _encoding_of(body: type[Body]) -> _Encoding:
         schema=schema,
         head=schema.head,
         writers=tuple(
-            WRITERS[field.shape] for field in schema.fields[len(COMMON_FIELDS) :]
+            write_recurring_string
+            if field.shape == "string" and field.name in _RECURRING
+            else WRITERS[field.shape]
+            for field in schema.fields[len(COMMON_FIELDS) :]
         ),
         values=_values_of(body),
     )
@@ -161,7 +166,7 @@ def encode_event(event: Event) -> bytes:
                 write_int(event.run),
                 write_long(event.sequence),
                 write_recurring_long(event.at),
-                write_string(event.cause),
+                write_recurring_string(event.cause),
                 *map(_call, encoding.writers, encoding.values(body)),
             )
         )
