@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
@@ -24,7 +23,6 @@ from sayiir_es.core.commands import StartWorkflow
 from sayiir_es.core.decide import World
 from sayiir_es.core.errors import LogUnavailableError
 from sayiir_es.core.events import Event, PartitionClaimed
-from sayiir_es.core.limits import DEFAULT_LIMITS, Limits
 from sayiir_es.core.position import advanced, skipped
 from sayiir_es.engine.attempt_desk import AttemptDesk
 from sayiir_es.engine.batch import Batch
@@ -41,6 +39,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.commands import Command
     from sayiir_es.engine.ports import Ports
     from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.engine.worker_settings import OwnerSettings
 
 logger = structlog.get_logger()
 
@@ -49,17 +48,6 @@ SLEEP_MOST_S = 1.0
 
 CONTROL_RENEWAL_S = 60.0
 """A reader that passed foreign control records renews the claim at most this often."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnerSettings:
-    """What an owner is called and how patient it is. Times in seconds."""
-
-    owner_id: str
-    worker_id: str
-    build: str
-    cancel_grace_s: float = 10.0
-    limits: Limits = DEFAULT_LIMITS
 
 
 class Owner:

@@ -25,7 +25,8 @@ from sayiir_es.core.errors import (
     WorkflowError,
 )
 from sayiir_es.engine.definition_feed import DefinitionFeed
-from sayiir_es.engine.owner import Owner, OwnerSettings
+from sayiir_es.engine.owner import Owner
+from sayiir_es.engine.worker_settings import OwnerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

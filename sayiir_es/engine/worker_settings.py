@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from sayiir_es.core.limits import DEFAULT_LIMITS, Limits
+
 if TYPE_CHECKING:
     from sayiir_es.engine.store import SnapshotStore
 
@@ -40,3 +42,14 @@ class WorkerSettings:
     cancel_grace_s: float = 10.0
     runs_attempts: bool = True
     announced: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnerSettings:
+    """What an owner is called and how patient it is. Times in seconds."""
+
+    owner_id: str
+    worker_id: str
+    build: str
+    cancel_grace_s: float = 10.0
+    limits: Limits = DEFAULT_LIMITS
