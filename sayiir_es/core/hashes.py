@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import TYPE_CHECKING, assert_never
 
 from sayiir_es.core.graph import (
@@ -27,6 +28,9 @@ from sayiir_es.core.graph import (
 
 if TYPE_CHECKING:
     from sayiir_es.core.definition import Graph
+
+FLOAT32_DIGITS_MAX = 9
+"""So many decimal digits tell any two 32-bit floats apart."""
 
 
 def definition_hash(chain: tuple[Node, ...]) -> str:
@@ -95,29 +99,20 @@ def _task(node: TaskNode) -> str:
 
 
 def float32_text(value: float) -> str:
-    """A number as Rust prints a 32-bit float: the shortest digits that read back."""
-    (single,) = struct.unpack("<f", struct.pack("<f", value))
-    for digits in range(1, 10):
-        text = f"{single:.{digits}g}"
-        if struct.pack("<f", float(text)) == struct.pack("<f", single):
-            break
-    else:
-        text = repr(single)
-    plain = f"{float(text):f}" if "e" not in text else _unscientific(text)
-    if "e" not in text:
-        plain = text
-    return plain
+    """A number as Rust prints a 32-bit float: the shortest digits that read back.
 
-
-def _unscientific(text: str) -> str:
-    mantissa, _, exponent = text.partition("e")
-    sign, mantissa = ("-", mantissa[1:]) if mantissa[:1] == "-" else ("", mantissa)
-    whole, _, fraction = mantissa.partition(".")
-    shift = int(exponent)
-    if shift >= 0:
-        digits = (whole + fraction).ljust(1 + shift, "0")
-        head, tail = digits[: 1 + shift], digits[1 + shift :]
-    else:
-        head, tail = "0", "0" * (-shift - 1) + whole + fraction
-    tail = tail.rstrip("0")
-    return sign + head + (f".{tail}" if tail else "")
+    Rust rounds a tie away from zero, where Python's own formatting goes to the even
+    digit.
+    """
+    try:
+        packed = struct.pack("<f", value)
+    except OverflowError:
+        return "inf"
+    (single,) = struct.unpack("<f", packed)
+    exact = Decimal(single)
+    candidates = (
+        Context(prec=digits, rounding=ROUND_HALF_UP).create_decimal(exact)
+        for digits in range(1, FLOAT32_DIGITS_MAX + 1)
+    )
+    found = (one for one in candidates if struct.pack("<f", one) == packed)
+    return f"{next(found, exact):f}"
