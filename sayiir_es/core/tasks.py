@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from sayiir_es.core.duration import duration_ms, parse_duration
@@ -54,6 +54,18 @@ class RetryPolicy:
         if self.jitter > 1:
             raise ValueError(f"expected jitter of 0 to 1, but {self.jitter!r}")
 
+    @classmethod
+    def of(cls, retry: Retry) -> RetryPolicy:
+        """The policy of what a graph holds."""
+        most = retry.max_delay_ms
+        return cls(
+            max_retries=retry.max_retries,
+            initial_delay_secs=retry.initial_delay_ms / 1000,
+            backoff_multiplier=retry.backoff_multiplier,
+            max_delay_secs=None if most is None else most / 1000,
+            jitter=retry.jitter,
+        )
+
     def to_retry(self) -> Retry:
         """The policy as the graph holds it."""
         most = self.max_delay_secs
@@ -66,7 +78,7 @@ class RetryPolicy:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class TaskMetadata:
     """What `@task` says about a function.
 
@@ -75,7 +87,7 @@ class TaskMetadata:
         description: A sentence for people.
         timeout_secs: How long one attempt may take, in seconds; None: for ever.
         retries: When a failed attempt is tried again; None: never.
-        tags: What a worker must have to run it.
+        tags: What a worker must have to run it, a list as Sayiir has it, or None.
         version: Part of the definition hash when given.
         priority: 1 (first) to 5 (last); None is 3.
     """
@@ -84,26 +96,30 @@ class TaskMetadata:
     description: str | None = None
     timeout_secs: float | None = None
     retries: RetryPolicy | None = None
-    tags: tuple[str, ...] = ()
+    tags: list[str] | None = None
     version: str | None = None
     priority: int | None = None
 
     def __post_init__(self) -> None:
         if self.timeout_secs is not None:
             duration_ms(self.timeout_secs, what="timeout")
-        if len(self.tags) > TAGS_MAX:
-            raise ValueError(f"expected at most {TAGS_MAX} tags, but {len(self.tags)}")
-        for tag in self.tags:
-            if not 0 < len(tag) <= TAG_LENGTH_MAX:
-                raise ValueError(
-                    f"expected a tag of 1 to {TAG_LENGTH_MAX} characters, but {tag!r}"
-                )
+        _check_tags(self.tags or [])
         first, last = PRIORITY_FIRST, PRIORITY_LAST
         if self.priority is not None and not first <= self.priority <= last:
             raise ValueError(
-                f"expected a priority of {first} (critical) to {last} (minimal), but "
-                f"{self.priority!r}"
+                f"priority must be between {first} and {last}, got {self.priority}"
             )
+
+    @classmethod
+    def of(cls, node: TaskNode) -> TaskMetadata:
+        """What a graph holds of it: neither display name nor description."""
+        return cls(
+            timeout_secs=None if node.timeout_ms is None else node.timeout_ms / 1000,
+            retries=None if node.retry is None else RetryPolicy.of(node.retry),
+            tags=list(node.tags) or None,
+            version=node.version,
+            priority=node.priority,
+        )
 
     def to_node(self, task_id: str) -> TaskNode:
         """The task as the graph holds it."""
@@ -117,16 +133,15 @@ class TaskMetadata:
             retry=None if self.retries is None else self.retries.to_retry(),
             version=self.version,
             priority=self.priority,
-            tags=self.tags,
+            tags=tuple(self.tags or ()),
         )
 
 
 @overload
-def task(function: F, /) -> F: ...
+def task(func: F) -> F: ...
 @overload
 def task(
-    function: str | None = None,
-    /,
+    func: str | None = None,
     *,
     name: str | None = None,
     timeout: str | float | None = None,
@@ -138,8 +153,7 @@ def task(
     version: str | None = None,
 ) -> Callable[[F], F]: ...
 def task(  # noqa: PLR0913 (Sayiir's signature)
-    function: F | str | None = None,
-    /,
+    func: F | str | None = None,
     *,
     name: str | None = None,
     timeout: str | float | None = None,
@@ -157,7 +171,7 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
     `async`.
 
     Args:
-        function: The function, or the task's id.
+        func: The function, or the task's id.
         name: The task's id.
         timeout: How long one attempt may take: seconds, or a text such as "30s".
         timeout_secs: The same in seconds; `timeout` wins.
@@ -178,17 +192,18 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
         retries=(
             RetryPolicy(max_retries=retries) if isinstance(retries, int) else retries
         ),
-        tags=tuple(tags or ()),
+        tags=None if tags is None else list(tags),
         version=version,
         priority=priority,
     )
-    task_id = function if isinstance(function, str) else name
+    given = func if isinstance(func, str) else name
 
     def mark(marked: F) -> F:
         hints = _hints(marked)
+        task_id = given or getattr(marked, "__name__", None)
         said = {
-            "_task_id": task_id or getattr(marked, "__name__", None),
-            "_metadata": metadata,
+            "_task_id": task_id,
+            "_metadata": replace(metadata, display_name=task_id),
             "_input_type": _first_hint(marked, hints),
             "_output_type": hints.get("return"),
         }
@@ -196,9 +211,22 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
             setattr(marked, attribute, what)
         return marked
 
-    if function is None or isinstance(function, str):
+    if func is None or isinstance(func, str):
         return mark
-    return mark(function)
+    return mark(func)
+
+
+def _check_tags(tags: Sequence[str]) -> None:
+    """Refuse, in Sayiir's words, tags that it refuses."""
+    if len(tags) > TAGS_MAX:
+        raise ValueError(f"too many tags: {len(tags)} (max {TAGS_MAX})")
+    for tag in tags:
+        if not tag:
+            raise ValueError("tags must not contain empty strings")
+        if len(tag) > TAG_LENGTH_MAX:
+            raise ValueError(
+                f"tag too long: '{tag}' ({len(tag)} chars, max {TAG_LENGTH_MAX})"
+            )
 
 
 def metadata_of(function: Callable[..., object]) -> TaskMetadata:

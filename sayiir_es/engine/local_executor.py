@@ -5,6 +5,9 @@ becomes its outcome: an input that does not decode, an exception, a result that 
 encode or is too large. Each started job delivers exactly once, unless it was abandoned.
 A deadline is the owner's to judge; it abandons the attempt, and what a sync one still
 returns is delivered late, to be rejected by the log.
+
+Encoding a result runs users' code too (a model's serializer, a `__str__`), so it stands
+under the same `except` as the task itself. `stage` tells whose fault an exception is.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import asyncio
 import contextvars
 import inspect
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 
@@ -23,11 +26,13 @@ from sayiir_es.engine.outcome_maker import OutcomeMaker, said
 from sayiir_es.engine.slots import Slots
 from sayiir_es.engine.task_context import CONTEXT, TaskExecutionContext
 from sayiir_es.engine.task_threads import Call, TaskThreads
+from sayiir_es.engine.tracing import attempt_span
 from sayiir_es.wire.models import validated
 from sayiir_es.wire.payload import decode_payload
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Coroutine, Mapping
+    from contextvars import Context
 
     from sayiir_es.core.outcomes import Outcome
     from sayiir_es.engine.execution import Job, Token
@@ -41,13 +46,20 @@ AGING_INTERVAL_MS = 300_000
 class _Running:
     """A job with its slot, and how to reach what runs it."""
 
-    __slots__ = ("abandoned", "call", "cancels", "context", "job", "quiet", "task")
+    __slots__ = (
+        *("abandoned", "awaited", "call", "cancel_due", "cancels", "context"),
+        *("job", "outcome", "quiet", "stage", "task"),
+    )
 
     def __init__(self, job: Job, context: TaskExecutionContext) -> None:
         self.job = job
         self.context = context
         self.task: asyncio.Task[None] | None = None
         self.call: Call | None = None
+        self.awaited: Awaitable[object] | None = None
+        self.outcome: Outcome | None = None
+        self.stage: Literal["decoding", "running", "encoding"] = "decoding"
+        self.cancel_due = False
         self.cancels = False
         self.abandoned = False
         self.quiet = False
@@ -75,6 +87,8 @@ class LocalExecutor:
         self._slots = Slots(max_concurrent_tasks, aging_interval_ms=aging_interval_ms)
         self._running: dict[Token, _Running] = {}
         self._threads: TaskThreads | None = None
+        self._granting = False
+        self._grant_due = False
         self._closed = False
 
     # --- the port ---------------------------------------------------------------------
@@ -91,7 +105,9 @@ class LocalExecutor:
     def enqueue(self, job: Job) -> None:
         """Queue for a slot; `job.granted` follows, the slot then being reserved."""
         self._slots.enqueue(job)
-        asyncio.get_running_loop().call_soon(self._grant)
+        if self._slots.has_free and not self._grant_due:
+            self._grant_due = True
+            asyncio.get_running_loop().call_soon(self._grant)
 
     def start(self, job: Job) -> None:
         """Run a job in the slot that was reserved for it."""
@@ -100,7 +116,7 @@ class LocalExecutor:
             workflow_id=job.workflow,
             instance_id=job.instance_id,
             task_id=job.node.id,
-            metadata=job.node,
+            node=job.node,
             workflow_metadata=None if metadata is None else json.loads(metadata),
             attempt=job.attempt,
             deadline_at=job.deadline_at_ms,
@@ -110,15 +126,20 @@ class LocalExecutor:
         own = contextvars.Context()
         own.run(CONTEXT.set, context)
         if inspect.iscoroutinefunction(job.function):
-            running.task = asyncio.get_running_loop().create_task(
-                self._run_async(running), context=own
-            )
+            self._spawn(running, self._run_async(running), own)
             return
         if self._threads is None:
             self._threads = TaskThreads(asyncio.get_running_loop())
 
-        def call() -> object:
-            return job.function(validated(job.function, decode_payload(job.input)))
+        def call() -> None:
+            with attempt_span(context):
+                given = validated(job.function, decode_payload(job.input))
+                running.stage = "running"
+                result = job.function(given)
+            if inspect.isawaitable(result):
+                running.awaited = result
+            else:
+                self._complete(running, result)
 
         running.call = Call(call, own, lambda ended: self._sync_ended(running, ended))
         self._threads.submit(running.call)
@@ -133,8 +154,7 @@ class LocalExecutor:
         if running is None or running.context.cancelled:
             return
         running.context.cancelled = True
-        if running.task is not None:
-            asyncio.get_running_loop().call_later(grace_s, self._cancel, running)
+        asyncio.get_running_loop().call_later(grace_s, self._cancel, running)
 
     def abandon(self, job: Job, *, deliver: bool) -> None:
         """Stop caring: async ones are cancelled, a sync one's thread is replaced."""
@@ -146,8 +166,11 @@ class LocalExecutor:
         if running.task is not None:
             running.quiet = True
             running.task.cancel()
-        elif running.call is not None and self._threads is not None:
-            self._threads.abandon(running.call)
+        elif (
+            running.call is not None
+            and self._threads is not None
+            and self._threads.abandon(running.call)
+        ):
             logger.warning(
                 "executor.thread_abandoned",
                 task_id=job.node.id,
@@ -172,75 +195,102 @@ class LocalExecutor:
     # --- inside -----------------------------------------------------------------------
 
     def _grant(self) -> None:
-        while not self._closed:
-            job = self._slots.grant()
-            if job is None:
-                return
-            job.granted(job)
+        self._grant_due = False
+        if self._granting:
+            return  # a granted job gave its slot back: the loop below goes on with it
+        self._granting = True
+        try:
+            while not self._closed and (job := self._slots.grant()) is not None:
+                job.granted(job)
+        finally:
+            self._granting = False
 
     def _cancel(self, running: _Running) -> None:
+        running.cancel_due = True
         if running.task is not None and not running.task.done():
             running.cancels = True
             running.task.cancel()
 
     async def _run_async(self, running: _Running) -> None:
         job = running.job
-        result: object = None
         failed: BaseException | None = None
         try:
-            given = validated(job.function, decode_payload(job.input))
-            awaited = job.function(given)
-            result = await awaited if inspect.isawaitable(awaited) else awaited
+            with attempt_span(running.context):
+                given = validated(job.function, decode_payload(job.input))
+                running.stage = "running"
+                awaited = job.function(given)
+                result = await awaited if inspect.isawaitable(awaited) else awaited
+            self._complete(running, result)
         except BaseException as error:  # noqa: BLE001 (becomes the attempt's outcome)
             failed = error
-        self._end(running, result, failed)
+        self._end(running, failed)
 
     def _sync_ended(self, running: _Running, call: Call) -> None:
-        if call.error is None and inspect.isawaitable(call.result):
-            # A sync function that returns an awaitable: it is awaited on the loop.
-            awaited = call.result
-            running.call = None
-
-            async def finish() -> None:
-                result: object = None
-                failed: BaseException | None = None
-                try:
-                    result = await awaited
-                except BaseException as error:  # noqa: BLE001 (as above)
-                    failed = error
-                self._end(running, result, failed)
-
-            running.task = asyncio.get_running_loop().create_task(
-                finish(), context=call.context
-            )
+        awaited = running.awaited
+        if awaited is None:
+            self._end(running, call.error)
             return
-        self._end(running, call.result, call.error)
+        if running.abandoned or running.cancel_due:
+            running.cancels = True
+            self._end(running, asyncio.CancelledError())
+            return
+        # A sync function that returns an awaitable: it is awaited on the loop.
+        running.call = None
 
-    def _end(
-        self, running: _Running, result: object, failed: BaseException | None
+        async def finish() -> None:
+            failed: BaseException | None = None
+            try:
+                self._complete(running, await awaited)
+            except BaseException as error:  # noqa: BLE001 (as above)
+                failed = error
+            self._end(running, failed)
+
+        self._spawn(running, finish(), call.context)
+
+    def _spawn(
+        self, running: _Running, work: Coroutine[None, None, None], context: Context
     ) -> None:
+        def ended(task: asyncio.Task[None]) -> None:
+            if task.cancelled():  # before its first step: nothing of it has run
+                self._end(running, asyncio.CancelledError())
+
+        running.task = asyncio.get_running_loop().create_task(work, context=context)
+        running.task.add_done_callback(ended)
+
+    def _complete(self, running: _Running, result: object) -> None:
+        running.stage = "encoding"
+        running.outcome = self._outcomes.completed(running.job, result)
+
+    def _end(self, running: _Running, failed: BaseException | None) -> None:
         job = running.job
+        outcome = running.outcome
+        if inspect.iscoroutine(running.awaited):
+            running.awaited.close()  # nothing happens where it has ended
+        if failed is not None or outcome is None:
+            outcome = self._failure(running, failed or asyncio.CancelledError())
         if not running.abandoned:
             self._running.pop(job.token, None)
             self._slots.release()
-        if not running.quiet and not self._closed:
-            job.deliver(job, self._outcome(running, result, failed))
-        if not running.abandoned:
-            self._grant()
+        try:
+            if not running.quiet and not self._closed:
+                job.deliver(job, outcome)
+        finally:
+            if not running.abandoned:
+                self._grant()
 
-    def _outcome(
-        self, running: _Running, result: object, failed: BaseException | None
-    ) -> Outcome:
-        if failed is None:
-            return self._outcomes.completed(running.job, result)
-        if isinstance(failed, asyncio.CancelledError) and running.cancels:
-            return self._outcomes.withdrawn(running.job)
+    def _failure(self, running: _Running, failed: BaseException) -> Outcome:
+        job = running.job
+        dropped = running.call is not None and running.call.phase == "dropped"
+        if dropped or (running.cancels and isinstance(failed, asyncio.CancelledError)):
+            return self._outcomes.withdrawn(job)
         if self._propagate and isinstance(failed, KeyboardInterrupt | SystemExit):
             self.interrupted = failed
-            return self._outcomes.withdrawn(running.job)
-        if isinstance(failed, DecodeError):
-            return self._outcomes.failed(
-                running.job, "decode", str(failed), retriable=False
-            )
+            return self._outcomes.withdrawn(job)
+        if running.stage == "decoding" and isinstance(failed, DecodeError):
+            return self._outcomes.failed(job, "decode", str(failed), retriable=False)
         name = type(failed).__name__
-        return self._outcomes.failed(running.job, name, said(failed))
+        if running.stage == "encoding" and isinstance(failed, Exception):
+            if isinstance(failed, MemoryError):
+                return self._outcomes.failed(job, name, said(failed))
+            return self._outcomes.failed(job, "encode", said(failed), retriable=False)
+        return self._outcomes.failed(job, name, said(failed))

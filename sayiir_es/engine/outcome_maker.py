@@ -71,14 +71,14 @@ class OutcomeMaker:
     def failed(
         self, job: Job, error_type: str, error: str, *, retriable: bool = True
     ) -> Outcome:
-        """A failure; its text keeps head and tail."""
+        """A failure; its type and text keep head and tail."""
         return Outcome(
             instance_id=job.instance_id,
             run=job.run,
             path=job.path,
             attempt=job.attempt,
             result="failed",
-            error_type=error_type,
+            error_type=clip(error_type, self._limits.id_bytes),
             error=clip(error, self._limits.error_bytes),
             retriable=retriable,
             worker=self._worker_id,
@@ -89,7 +89,7 @@ def said(error: BaseException) -> str:
     """`ExcType: message`, also where the message cannot be made."""
     name = type(error).__name__
     try:
-        text = str(error)
-    except Exception as broken:  # noqa: BLE001 (a user's __str__ may do anything)
-        text = f"its message could not be made: {type(broken).__name__}"
-    return f"{name}: {text}" if text else name
+        text = f"{name}: {error!s}"
+    except BaseException as broken:  # noqa: BLE001 (a user's __str__ may even exit)
+        return f"{name}: its message could not be made: {type(broken).__name__}"
+    return name if len(text) == len(name) + 2 else text

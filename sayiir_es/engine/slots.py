@@ -38,6 +38,11 @@ class Slots:
         return len(self._waiting)
 
     @property
+    def has_free(self) -> bool:
+        """Whether a job could have a slot now."""
+        return self._free > 0
+
+    @property
     def held(self) -> int:
         """How many jobs are in memory: those that wait, and tombstones."""
         return len(self._heap)

@@ -6,13 +6,15 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.tasks import TaskMetadata
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sayiir_es.core.graph import TaskNode
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class TaskExecutionContext:
     """Of one attempt.
 
@@ -20,7 +22,7 @@ class TaskExecutionContext:
         workflow_id: The workflow's name.
         instance_id: The instance.
         task_id: The task's id.
-        metadata: The task's options as the graph holds them.
+        node: The task as the graph holds it.
         workflow_metadata: The mapping given to `Flow(metadata=…)`, or None.
         attempt: Starts at 1.
         deadline_at: When the attempt is timed out, in epoch milliseconds, or None.
@@ -32,12 +34,23 @@ class TaskExecutionContext:
     workflow_id: str
     instance_id: str
     task_id: str
-    metadata: TaskNode
+    node: TaskNode
     workflow_metadata: Mapping[str, object] | None
     attempt: int
     deadline_at: int | None
     idempotency_key: str
     cancelled: bool = field(default=False)
+
+    @property
+    def metadata(self) -> TaskMetadata:
+        """The task's options; display name and description stand in no graph."""
+        return TaskMetadata.of(self.node)
+
+    def __repr__(self) -> str:
+        return (
+            f"TaskExecutionContext(workflow_id={self.workflow_id!r}, "
+            f"instance_id={self.instance_id!r}, task_id={self.task_id!r})"
+        )
 
 
 CONTEXT: ContextVar[TaskExecutionContext | None] = ContextVar(

@@ -85,7 +85,7 @@ def opens(_: object) -> object:
         (big, "too_large", False, "1000 bytes"),
         (unsayable, "OddError", True, "could not be made"),
         (shouts, "ValueError", True, "head"),
-        (opens, "encode", False, "lock at $.a[0]"),
+        (opens, "encode", False, "lock (not JSON serializable) at $.a[0]"),
     ],
 )
 async def test_each_failure_is_told(
@@ -137,9 +137,15 @@ async def test_blocked_threads_stop_nothing_else() -> None:
 
 async def test_an_abandoned_thread_gives_its_slot_back_and_answers_late() -> None:
     desk = Desk(slots=1)
-    hold = threading.Event()
-    stuck = desk.start(waiter(hold))
+    begun, hold = threading.Event(), threading.Event()
+
+    def waits(_: object) -> bool:
+        begun.set()
+        return hold.wait(LIMIT_S)
+
+    stuck = desk.start(waits)
     await asyncio.sleep(0)
+    assert begun.wait(LIMIT_S)
     desk.executor.abandon(stuck, deliver=True)
     assert (await desk.outcome(one)).output == b"1"
     hold.set()
