@@ -37,13 +37,14 @@ if TYPE_CHECKING:
         TaskError,
         WorkflowError,
     )
-    from sayiir_es.core.flow import Flow, FlowBuilder
-    from sayiir_es.core.forks import ForkBuilder
-    from sayiir_es.core.forks import RouteBuilder as BranchBuilder
+    from sayiir_es.core.flow import Flow
+    from sayiir_es.core.flow_builder import FlowBuilder
+    from sayiir_es.core.forks import BranchBuilder, ForkBuilder
     from sayiir_es.core.loop_result import LoopResult, OnMax
     from sayiir_es.core.tasks import RetryPolicy, TaskMetadata, task
     from sayiir_es.core.workflow import NodeInfo, Workflow
     from sayiir_es.engine.task_context import TaskExecutionContext, get_task_context
+    from sayiir_es.engine.tracing import init_tracing, shutdown_tracing
 
 _PLACES = {
     "client.backends": (
@@ -73,16 +74,16 @@ _PLACES = {
         "TaskError",
         "WorkflowError",
     ),
-    "core.flow": ("Flow", "FlowBuilder"),
-    "core.forks": ("ForkBuilder", "RouteBuilder"),
+    "core.flow": ("Flow",),
+    "core.flow_builder": ("FlowBuilder",),
+    "core.forks": ("BranchBuilder", "ForkBuilder"),
     "core.loop_result": ("LoopResult", "OnMax"),
     "core.tasks": ("RetryPolicy", "TaskMetadata", "task"),
     "core.workflow": ("NodeInfo", "Workflow"),
     "engine.task_context": ("TaskExecutionContext", "get_task_context"),
+    "engine.tracing": ("init_tracing", "shutdown_tracing"),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
-_OTHER_NAMES = {"BranchBuilder": "RouteBuilder"}
-"""Sayiir's name of what is called otherwise inside."""
 
 __all__ = [
     "BackendError",
@@ -113,23 +114,24 @@ __all__ = [
     "backend_from_url",
     "cancel_workflow",
     "get_task_context",
+    "init_tracing",
     "parse_duration",
     "pause_workflow",
     "resume_workflow",
     "run_durable_workflow",
     "run_workflow",
     "send_signal",
+    "shutdown_tracing",
     "task",
     "unpause_workflow",
 ]
 
 
 def __getattr__(name: str) -> object:
-    inner = _OTHER_NAMES.get(name, name)
-    module = _MODULES.get(inner)
-    if module is None or name not in __all__:
+    module = _MODULES.get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{module}"), inner)
+    value: object = getattr(import_module(f"{__name__}.{module}"), name)
     globals()[name] = value
     return value
 

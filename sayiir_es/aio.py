@@ -50,7 +50,7 @@ _sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Backend, Session]] 
 async def run_durable_workflow(
     workflow: Workflow,
     instance_id: str,
-    value: object,
+    input_data: object,
     backend: Backend | str | None = None,
     conflict_policy: str | None = None,
 ) -> WorkflowStatus:
@@ -66,7 +66,7 @@ async def run_durable_workflow(
     """
     policy = requests.conflict_policy(conflict_policy)
     async with _session("memory:" if backend is None else backend) as on:
-        return await requests.run_durable(on, workflow, instance_id, value, policy)
+        return await requests.run_durable(on, workflow, instance_id, input_data, policy)
 
 
 async def resume_workflow(
@@ -175,7 +175,10 @@ class WorkflowClient:
         self._opened: Session | None = None
 
     async def submit(
-        self, workflow: Workflow | str, instance_id: str, value: object = None
+        self,
+        workflow: Workflow | str,
+        instance_id: str,
+        input: object = None,  # noqa: A002 - Sayiir's name
     ) -> WorkflowStatus:
         """Start an instance of a workflow, or of a published one by its name.
 
@@ -187,7 +190,7 @@ class WorkflowClient:
             BackendError: if no worker answered in 30 s.
         """
         return await requests.submit(
-            self._session, workflow, instance_id, value, self._policy
+            self._session, workflow, instance_id, input, self._policy
         )
 
     async def status(self, instance_id: str) -> WorkflowStatus:
@@ -267,11 +270,7 @@ class WorkflowClient:
         await requests.unpause(self._session, instance_id)
 
     async def get_task_result(self, instance_id: str, task_id: str) -> object:
-        """The result of a task, or None where it has none (yet).
-
-        Raises:
-            BackendError: if there is no instance of that id.
-        """
+        """The result of a task, or None where it has none (yet); raises as `status`."""
         return await requests.task_result(self._session, instance_id, task_id)
 
     async def aclose(self) -> None:

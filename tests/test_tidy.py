@@ -37,6 +37,8 @@ MORE_PARAMETERS = {
 }
 NOT_FROZEN = {
     "sayiir_es/core/tasks.py: RetryPolicy": "frozen; sayiir takes positions",
+    "sayiir_es/core/tasks.py: TaskMetadata": "frozen; sayiir takes positions",
+    "sayiir_es/core/loop_result.py: LoopResult": "frozen; sayiir takes positions",
     "sayiir_es/core/flow.py: Names": "a counter while a flow is built",
     "sayiir_es/core/definition.py: Graph": "frozen; its hashes are kept in its dict",
     "sayiir_es/core/rows.py: DictRows": "the rows themselves, in a test or a cache",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def run_workflow(
     workflow: Workflow,
-    value: object,
+    input_data: object,
     *,
     instance_id: str | None = None,
     backend: Backend | str | None = None,
@@ -35,9 +35,9 @@ def run_workflow(
         WorkflowError: with an instance id, if it did not complete.
     """
     if instance_id is None:
-        return run_simply(workflow, value)
+        return run_simply(workflow, input_data)
     status = run_durable_workflow(
-        workflow, instance_id, value, backend, conflict_policy
+        workflow, instance_id, input_data, backend, conflict_policy
     )
     if not status.is_completed():
         because = f" {status.error}" if status.error else ""
@@ -51,7 +51,7 @@ def run_workflow(
 def run_durable_workflow(
     workflow: Workflow,
     instance_id: str,
-    value: object,
+    input_data: object,
     backend: Backend | str | None = None,
     conflict_policy: str | None = None,
 ) -> WorkflowStatus:
@@ -70,12 +70,12 @@ def run_durable_workflow(
         with InMemoryBackend() as fresh:
             return fresh.thread.call(
                 requests.run_durable(
-                    fresh.session, workflow, instance_id, value, policy
+                    fresh.session, workflow, instance_id, input_data, policy
                 )
             )
     used = as_backend(backend)
     return used.thread.call(
-        requests.run_durable(used.session, workflow, instance_id, value, policy)
+        requests.run_durable(used.session, workflow, instance_id, input_data, policy)
     )
 
 

@@ -23,19 +23,22 @@ class WorkflowEngine:
     def run(
         self,
         workflow: Workflow,
-        value: object,
-        registry: Mapping[str, Function] | None = None,
+        input: object,  # noqa: A002 - Sayiir's name
+        task_registry: Mapping[str, Function] | None = None,
     ) -> object:
         """Run a workflow and return its output.
 
-        `registry` is accepted for compatibility: a workflow brings its functions.
+        A workflow brings its functions; what `task_registry` has otherwise under a
+        task's id is used instead.
 
         Raises:
             TaskError: if a task failed, or it waits for a signal.
             DeserializationError: if a construct got what it does not take.
         """
-        del registry
-        return run_simply(workflow, value)
+        return run_simply(workflow.with_functions(task_registry), input)
+
+    def __repr__(self) -> str:
+        return "WorkflowEngine()"
 
 
 class DurableEngine:
@@ -51,24 +54,24 @@ class DurableEngine:
         self,
         workflow: Workflow,
         instance_id: str,
-        value: object,
-        registry: Mapping[str, Function] | None = None,
+        input: object,  # noqa: A002 - Sayiir's name
+        task_registry: Mapping[str, Function] | None = None,
     ) -> WorkflowStatus:
         """Start an instance and run it until it has ended or is parked."""
-        del registry
+        bound = workflow.with_functions(task_registry)
         return calls.run_durable_workflow(
-            workflow, instance_id, value, self._backend, self._policy
+            bound, instance_id, input, self._backend, self._policy
         )
 
     def resume(
         self,
         workflow: Workflow,
         instance_id: str,
-        registry: Mapping[str, Function] | None = None,
+        task_registry: Mapping[str, Function] | None = None,
     ) -> WorkflowStatus:
         """Run an instance on until it has ended or is parked."""
-        del registry
-        return calls.resume_workflow(workflow, instance_id, self._backend)
+        bound = workflow.with_functions(task_registry)
+        return calls.resume_workflow(bound, instance_id, self._backend)
 
     def cancel(
         self,
@@ -95,6 +98,9 @@ class DurableEngine:
     def send_signal(self, instance_id: str, signal_name: str, payload: object) -> None:
         """Send a signal."""
         calls.send_signal(instance_id, signal_name, payload, self._backend)
+
+    def __repr__(self) -> str:
+        return f"DurableEngine({self._backend.url!r})"
 
 
 def checked_policy(name: str | None) -> str | None:

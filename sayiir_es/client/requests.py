@@ -44,8 +44,8 @@ def conflict_policy(name: str | None) -> ConflictPolicy:
     policy = POLICY_NAMES.get(name)
     if policy is None:
         raise ValueError(
-            f"expected a conflict_policy of {', '.join(CONFLICT_POLICIES)}, but "
-            f"{name!r}"
+            f'invalid conflict_policy: "{name}" (expected "fail", "use_existing", or '
+            '"terminate_existing")'
         )
     return policy
 
@@ -121,7 +121,7 @@ async def resume(
     if found.definition_hash != workflow.definition_hash:
         raise WorkflowError(
             "Workflow definition mismatch: expected hash "
-            f"'{found.definition_hash}', found '{workflow.definition_hash}'"
+            f"'{workflow.definition_hash}', found '{found.definition_hash}'"
         )
     async with session.owning([workflow]):
         return workflow_status(await session.wait(instance_id, parked=True))

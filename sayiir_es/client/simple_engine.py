@@ -13,12 +13,18 @@ import contextvars
 import inspect
 import json
 import traceback
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, assert_never
 
 from sayiir_es.client.loop_thread import LoopThread
 from sayiir_es.core.backoff import retry_delay_ms
 from sayiir_es.core.definition import inner_chains, segments
-from sayiir_es.core.errors import DecodeError, DeserializationError, TaskError
+from sayiir_es.core.errors import (
+    DecodeError,
+    DeserializationError,
+    EncodeError,
+    TaskError,
+)
 from sayiir_es.core.graph import (
     ChildNode,
     DelayNode,
@@ -37,10 +43,13 @@ from sayiir_es.core.status import hidden_id
 from sayiir_es.engine.outcome_maker import said
 from sayiir_es.engine.task_context import CONTEXT, TaskExecutionContext
 from sayiir_es.engine.task_threads import Call, TaskThreads
+from sayiir_es.engine.tracing import attempt_span
 from sayiir_es.wire.models import dumped, validated
 from sayiir_es.wire.payload import decode_payload, encode_payload
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Generator
+
     from sayiir_es.core.steps import Function
     from sayiir_es.core.workflow import Workflow
 
@@ -57,8 +66,18 @@ def run_simply(workflow: Workflow, value: object) -> object:
     thread = LoopThread("sayiir-simple")
     try:
         return thread.call(SimpleRun(workflow).run(value))
+    except Interruption as interrupted:
+        raise interrupted.error from None
     finally:
         thread.close()
+
+
+class Interruption(Exception):  # noqa: N818 (no error: it carries one)
+    """Carries a `KeyboardInterrupt` or `SystemExit` past the event loop, unharmed."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 class SimpleRun:
@@ -79,13 +98,11 @@ class SimpleRun:
             self._threads.close()
 
     async def _chain(
-        self, chain: tuple[Node, ...], prefix: str, data: bytes | LoopResult
-    ) -> bytes | LoopResult:
+        self, chain: tuple[Node, ...], prefix: str, data: bytes | LoopResult[object]
+    ) -> bytes | LoopResult[object]:
         for node, segment in zip(chain, segments(chain), strict=True):
             path = join(prefix, segment)
-            given = (
-                encode_payload(plain(data)) if isinstance(data, LoopResult) else data
-            )
+            given = encode_payload(data.value) if isinstance(data, LoopResult) else data
             match node:
                 case TaskNode():
                     data = await self._task(node, path, given)
@@ -153,30 +170,35 @@ class SimpleRun:
 
     # --- tasks ------------------------------------------------------------------------
 
-    async def _task(self, node: TaskNode, path: str, data: bytes) -> bytes | LoopResult:
+    async def _task(
+        self, node: TaskNode, path: str, data: bytes
+    ) -> bytes | LoopResult[object]:
         function = self._workflow.functions[path]
         attempt = 0
         while True:
             attempt += 1
+            limit = asyncio.timeout(
+                None if node.timeout_ms is None else node.timeout_ms / 1000
+            )
             try:
-                limit = None if node.timeout_ms is None else node.timeout_ms / 1000
-                async with asyncio.timeout(limit):
+                async with limit:
                     result = await self._call(function, node, data, attempt)
                 return self._encoded(path, dumped(result))
-            except TimeoutError as error:
-                failed: BaseException = error
-                text = timeout_text(node.id, node.timeout_ms or 0)
-            except DecodeError:
+            except (DecodeError, Interruption):
                 raise
             except Exception as error:  # noqa: BLE001 (becomes the TaskError)
                 failed = error
-                trace = "".join(traceback.format_exception(error))
-                text = f"{said(error)}\n\n{trace}"
-            if node.retry is None or attempt > node.retry.max_retries:
+            retry = None if isinstance(failed, EncodeError) else node.retry
+            if retry is None or attempt > retry.max_retries:
+                if limit.expired():
+                    text = timeout_text(node.id, node.timeout_ms or 0)
+                else:
+                    trace = "".join(traceback.format_exception(failed))
+                    text = f"{said(failed)}\n\n{trace}"
                 raise TaskError(text) from failed
-            await asyncio.sleep(retry_delay_ms(node.retry, attempt, path) / 1000)
+            await asyncio.sleep(retry_delay_ms(retry, attempt, path) / 1000)
 
-    def _encoded(self, path: str, result: object) -> bytes | LoopResult:
+    def _encoded(self, path: str, result: object) -> bytes | LoopResult[object]:
         place = self._graph.place(path)
         if place is not None and place.ends_loop:
             found = loop_result_of(result)
@@ -188,32 +210,39 @@ class SimpleRun:
         self, function: Function, node: TaskNode, data: bytes, attempt: int
     ) -> object:
         metadata = self._graph.metadata
-        own = contextvars.Context()
-        own.run(
-            CONTEXT.set,
-            TaskExecutionContext(
-                workflow_id=self._graph.name,
-                instance_id=self._graph.name,
-                task_id=node.id,
-                metadata=node,
-                workflow_metadata=None if metadata is None else json.loads(metadata),
-                attempt=attempt,
-                deadline_at=None,
-                idempotency_key=f"{self._graph.name}/{node.id}",
-            ),
+        context = TaskExecutionContext(
+            workflow_id=self._graph.name,
+            instance_id=self._graph.name,
+            task_id=node.id,
+            node=node,
+            workflow_metadata=None if metadata is None else json.loads(metadata),
+            attempt=attempt,
+            deadline_at=None,
+            idempotency_key=f"{self._graph.name}/{node.id}",
         )
+        own = contextvars.Context()
+        own.run(CONTEXT.set, context)
         value = validated(function, decode_payload(data))
         loop = asyncio.get_running_loop()
         if inspect.iscoroutinefunction(function):
-            return await loop.create_task(awaited(function(value)), context=own)
+
+            async def asynchronous() -> object:
+                with interruptions(), attempt_span(context):
+                    return await function(value)
+
+            return await loop.create_task(asynchronous(), context=own)
         ended: asyncio.Future[Call] = loop.create_future()
+
+        def synchronous() -> object:
+            with interruptions(), attempt_span(context):
+                return function(value)
 
         def done(call: Call) -> None:
             if not ended.done():
                 ended.set_result(call)
 
         assert self._threads is not None
-        self._threads.submit(Call(lambda: function(value), own, done))
+        self._threads.submit(Call(synchronous, own, done))
         call = await ended
         if call.error is not None:
             raise call.error
@@ -222,11 +251,21 @@ class SimpleRun:
         return call.result
 
 
-async def awaited(value: object) -> object:
-    """What an awaitable gives, or the value itself."""
-    return await value if inspect.isawaitable(value) else value
+@contextmanager
+def interruptions() -> Generator[None]:
+    """Turn what would end the event loop into an `Interruption`."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        raise Interruption(error) from error
 
 
-def plain(data: bytes | LoopResult) -> object:
+async def awaited(value: Awaitable[object]) -> object:
+    """What an awaitable gives, as a coroutine."""
+    with interruptions():
+        return await value
+
+
+def plain(data: bytes | LoopResult[object]) -> object:
     """The value that flows: a loop's mark means nothing outside of it."""
     return data.value if isinstance(data, LoopResult) else decode_payload(data)

@@ -31,7 +31,10 @@ class WorkflowClient:
         self._policy: ConflictPolicy = requests.conflict_policy(conflict_policy)
 
     def submit(
-        self, workflow: Workflow | str, instance_id: str, value: object = None
+        self,
+        workflow: Workflow | str,
+        instance_id: str,
+        input: object = None,  # noqa: A002 - Sayiir's name
     ) -> WorkflowStatus:
         """Start an instance of a workflow, or of a published one by its name.
 
@@ -44,7 +47,7 @@ class WorkflowClient:
         """
         backend = self._backend
         return backend.thread.call(
-            requests.submit(backend.session, workflow, instance_id, value, self._policy)
+            requests.submit(backend.session, workflow, instance_id, input, self._policy)
         )
 
     def status(self, instance_id: str) -> WorkflowStatus:

@@ -76,7 +76,16 @@ class WorkflowStatus:
 
     def __repr__(self) -> str:
         name = "".join(part.capitalize() for part in self.status.split("_"))
-        return f"WorkflowStatus::{name}"
+        details = {
+            "failed": self.error,
+            "cancelled": f"reason={self.reason!r}, by={self.cancelled_by!r}",
+            "paused": f"reason={self.reason!r}, by={self.paused_by!r}",
+            "waiting": f"delay_id={self.delay_id!r}, wake_at={self.wake_at!r}",
+            "awaiting_signal": f"signal_name={self.signal_name!r}, "
+            f"signal_id={self.signal_id!r}, wake_at={self.wake_at!r}",
+        }
+        inside = details.get(self.status)
+        return f"WorkflowStatus::{name}" + (f"({inside})" if inside else "")
 
 
 def workflow_status(found: Status) -> WorkflowStatus:

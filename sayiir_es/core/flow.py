@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.definition import Graph, inner_chains
 from sayiir_es.core.duration import Duration, duration_ms
-from sayiir_es.core.forks import ForkBuilder, RouteBuilder
+from sayiir_es.core.forks import BranchBuilder, ForkBuilder
 from sayiir_es.core.graph import (
     ChildNode,
     DelayNode,
@@ -73,11 +73,11 @@ class Flow:
         self.name = name
         self.names = Names()
         self.steps: list[Step] = []
-        self._metadata = None if metadata is None else dict(metadata)
-        self._metadata_json = (
-            None if metadata is None else json.dumps(self._metadata, allow_nan=False)
-        )
+        self._metadata: dict[str, object] | None = None
+        self._metadata_json: str | None = None
         self._wrong: list[str] = []
+        if metadata is not None:
+            self.set_metadata(metadata)
 
     def then(self, task_func: Function, *, name: str | None = None) -> Flow:
         """Run a function on what flows in; its result flows on."""
@@ -126,12 +126,12 @@ class Flow:
         return self
 
     def fork(self) -> ForkBuilder:
-        """Run branches side by side; end it with `.join(fn)`."""
+        """Run branches side by side; end it with `.join(task_func)`."""
         return ForkBuilder(self)
 
-    def route(self, key_fn: Function, *, keys: Sequence[str]) -> RouteBuilder:
+    def route(self, key_fn: Function, *, keys: Sequence[str]) -> BranchBuilder:
         """Run the one branch whose key `key_fn` returns; end it with `.done()`."""
-        return RouteBuilder(self, key_fn, list(keys))
+        return BranchBuilder(self, key_fn, keys=list(keys))
 
     def loop(
         self,
@@ -195,6 +195,11 @@ class Flow:
 
     # --- for the builders of branches -------------------------------------------------
 
+    def set_metadata(self, metadata: Mapping[str, object]) -> None:
+        """What tasks can read of the workflow in their context."""
+        self._metadata = dict(metadata)
+        self._metadata_json = json.dumps(self._metadata, allow_nan=False)
+
     def task_step(self, function: Function, name: str | None) -> Step:
         """A step that runs a function.
 
@@ -249,6 +254,3 @@ def _wrong_nodes(chain: tuple[Node, ...]) -> list[str]:
         for _, inner in inner_chains(node):
             wrong += _wrong_nodes(inner)
     return wrong
-
-
-FlowBuilder = Flow

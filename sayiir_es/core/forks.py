@@ -25,7 +25,9 @@ class ForkBuilder:
         self._functions: dict[str, Function] = {}
         self._seen: dict[str, int] = {}
 
-    def branch(self, *fns: Function | Flow, name: str | None = None) -> ForkBuilder:
+    def branch(
+        self, *task_funcs: Function | Flow, name: str | None = None
+    ) -> ForkBuilder:
         """Add a branch of one or more functions, or of a flow's nodes.
 
         `name` is the branch's key in what the join gets; the first node's id when left
@@ -34,7 +36,7 @@ class ForkBuilder:
         Raises:
             ValueError: if there is nothing in it.
         """
-        steps = self._flow.inner_steps(fns, name)
+        steps = self._flow.inner_steps(task_funcs, name)
         if not steps:
             raise ValueError(EMPTY_BRANCH)
         chain = chain_of_steps(steps)
@@ -47,7 +49,7 @@ class ForkBuilder:
         self._branches.append(Branch(name=key, chain=chain))
         return self
 
-    def join(self, fn: Function, *, name: str | None = None) -> Flow:
+    def join(self, task_func: Function, *, name: str | None = None) -> Flow:
         """Give the branches' results to a function, as a dict by branch name.
 
         Raises:
@@ -58,14 +60,14 @@ class ForkBuilder:
         firsts = [first_id(branch.chain) for branch in self._branches]
         node = ForkNode(id="||".join(firsts), branches=tuple(self._branches))
         self._flow.steps.append(Step(node=node, functions=dict(self._functions)))
-        self._flow.steps.append(self._flow.task_step(fn, name))
+        self._flow.steps.append(self._flow.task_step(task_func, name))
         return self._flow
 
 
-class RouteBuilder:
+class BranchBuilder:
     """Branches of which one runs; `done` gives the flow back."""
 
-    def __init__(self, flow: Flow, key_fn: Function, keys: list[str]) -> None:
+    def __init__(self, flow: Flow, key_fn: Function, *, keys: list[str]) -> None:
         self._flow = flow
         self._keys = keys
         self._id = flow.names.next("branch")
@@ -74,8 +76,8 @@ class RouteBuilder:
         self._default: list[Step] | None = None
 
     def branch(
-        self, key: str, *fns: Function | Flow, name: str | None = None
-    ) -> RouteBuilder:
+        self, key: str, *task_funcs: Function | Flow, name: str | None = None
+    ) -> BranchBuilder:
         """The branch for a key: one or more functions, or a flow's nodes.
 
         Raises:
@@ -85,18 +87,18 @@ class RouteBuilder:
             raise ValueError(
                 f"Branch key {key!r} is not in the declared keys: {self._keys!r}"
             )
-        self._branches[key] = self._inner(fns, name)
+        self._branches[key] = self._inner(task_funcs, name)
         return self
 
     def default_branch(
-        self, *fns: Function | Flow, name: str | None = None
-    ) -> RouteBuilder:
+        self, *task_funcs: Function | Flow, name: str | None = None
+    ) -> BranchBuilder:
         """The branch for every key that has none.
 
         Raises:
             ValueError: if there is nothing in it.
         """
-        self._default = self._inner(fns, name)
+        self._default = self._inner(task_funcs, name)
         return self
 
     def done(self) -> Flow:

@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
-from typing import Literal, TypeGuard
+from enum import StrEnum
+from typing import Generic, Literal, TypeGuard, TypeVar
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
-class OnMax(Enum):
+class OnMax(StrEnum):
     """What happens when a loop has run its last iteration without being done."""
 
     FAIL = "fail"
     EXIT_WITH_LAST = "exit_with_last"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class LoopResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class LoopResult(Generic[T_co]):
     """Made by `LoopResult.again(value)` and `LoopResult.done(value)`."""
 
     tag: Literal["again", "done"]
-    value: object
+    value: T_co
 
-    @classmethod
-    def again(cls, value: object) -> LoopResult:
+    @staticmethod
+    def again(value: T) -> LoopResult[T]:
         """Run the body once more, with `value` as its input."""
-        return cls(tag="again", value=value)
+        return LoopResult("again", value)
 
-    @classmethod
-    def done(cls, value: object) -> LoopResult:
+    @staticmethod
+    def done(value: T) -> LoopResult[T]:
         """Leave the loop with `value` as its result."""
-        return cls(tag="done", value=value)
+        return LoopResult("done", value)
 
     @property
     def is_again(self) -> bool:
@@ -49,9 +52,9 @@ class LoopResult:
         return f"LoopResult.{self.tag}({self.value!r})"
 
 
-def loop_result_of(value: object) -> LoopResult | None:
+def loop_result_of(value: object) -> LoopResult[object] | None:
     """A `LoopResult`, or the one that a hand-made envelope means; else None."""
-    if isinstance(value, LoopResult):
+    if is_loop_result(value):
         return value
     if not is_envelope(value) or set(value) != {"_loop", "value"}:
         return None
@@ -60,6 +63,11 @@ def loop_result_of(value: object) -> LoopResult | None:
     if value["_loop"] == "done":
         return LoopResult.done(value["value"])
     return None
+
+
+def is_loop_result(value: object) -> TypeGuard[LoopResult[object]]:
+    """Whether it is one, of whatever value."""
+    return isinstance(value, LoopResult)
 
 
 def is_envelope(value: object) -> TypeGuard[dict[object, object]]:

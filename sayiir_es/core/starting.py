@@ -36,13 +36,13 @@ def start(draft: Draft, command: StartWorkflow, definitions: Definitions) -> Non
     known, started = draft.header, run(draft.rows)
     policy = command.conflict_policy
     if known is not None and started is not None:
-        found_hash = graph.definition_hash
-        if policy != "terminate_existing" and started.definition_hash != found_hash:
+        given_hash = graph.definition_hash
+        if policy != "terminate_existing" and started.definition_hash != given_hash:
             reject(
                 draft,
                 command,
                 "definition_mismatch",
-                f"expected hash '{started.definition_hash}', found '{found_hash}'",
+                f"expected hash '{given_hash}', found '{started.definition_hash}'",
             )
             return
         if policy == "fail":

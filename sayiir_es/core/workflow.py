@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, NoReturn, assert_never
 
 from sayiir_es.core.definition import inner_chains
 from sayiir_es.core.graph import (
@@ -12,16 +12,17 @@ from sayiir_es.core.graph import (
     ForkNode,
     LoopNode,
     Node,
-    Retry,
     RouteNode,
     SignalNode,
     TaskNode,
 )
+from sayiir_es.core.tasks import RetryPolicy, TaskMetadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sayiir_es.core.definition import Graph
+    from sayiir_es.core.flow_builder import FlowBuilder
     from sayiir_es.core.steps import Function
 
 
@@ -43,8 +44,25 @@ class NodeInfo:
     kind: str
     predecessor_id: str | None = None
     timeout_secs: float | None = None
-    retry_policy: Retry | None = None
+    retry_policy: RetryPolicy | None = None
     priority: int | None = None
+
+
+class UnboundTask:
+    """Stands where a function is to come from a registry; fails when it did not."""
+
+    def __init__(self, task_id: str, metadata: TaskMetadata | None = None) -> None:
+        self._task_id = task_id
+        self._metadata = metadata or TaskMetadata()
+
+    def __call__(self, value: object) -> NoReturn:
+        """Say which function is missing.
+
+        Raises:
+            KeyError: always.
+        """
+        del value
+        raise KeyError(f"Task '{self._task_id}' not found")
 
 
 class Workflow:
@@ -76,22 +94,47 @@ class Workflow:
         """Every node, a container before what is in it."""
         return list(_infos(self.graph.chain, None))
 
+    def with_functions(self, registry: Mapping[str, Function] | None) -> Workflow:
+        """The same graph with the functions of a registry by id.
+
+        A workflow brings its functions: what the registry has otherwise replaces the
+        one that `_task_registry` shows under that id, and what has none yet is bound.
+        """
+        own = self._task_registry
+        if registry is None or registry == own:
+            return self
+        functions = dict(self.functions)
+        for path, function in self.functions.items():
+            task_id = self._id_at(path)
+            if isinstance(function, UnboundTask) and task_id not in registry:
+                functions[path] = UnboundTask(task_id)
+            elif function is own[task_id] or isinstance(function, UnboundTask):
+                functions[path] = registry.get(task_id, function)
+        return Workflow(graph=self.graph, functions=functions, metadata=self.metadata)
+
     @property
     def _task_registry(self) -> dict[str, Function]:
         """Id → function, as Sayiir keeps it; of equal ids the first."""
         found: dict[str, Function] = {}
         for path, function in self.functions.items():
-            place = self.graph.place(path)
-            if place is None:
-                continue
-            key_fn = "::key_fn" if isinstance(place.node, RouteNode) else ""
-            found.setdefault(place.node.id + key_fn, function)
+            found.setdefault(self._id_at(path), function)
         return found
+
+    def _id_at(self, path: str) -> str:
+        node = self.graph.places[path].node
+        return f"{node.id}::key_fn" if isinstance(node, RouteNode) else node.id
 
     @property
     def _inner(self) -> Workflow:
         """Itself: Sayiir's engines take a native object under this name."""
         return self
+
+    @property
+    def _builder(self) -> FlowBuilder:
+        """A builder that holds its nodes, for `FlowBuilder.add_child_workflow`."""
+        from sayiir_es.core.flow_builder import FlowBuilder  # noqa: PLC0415 (a cycle)
+
+        return FlowBuilder.of(self)
 
     def __repr__(self) -> str:
         return f"Workflow({self.workflow_id!r}, {self.definition_hash[:12]})"
@@ -113,7 +156,7 @@ def _info(node: Node, before: str | None) -> NodeInfo:
                 kind="task",
                 predecessor_id=before,
                 timeout_secs=_seconds(node.timeout_ms),
-                retry_policy=node.retry,
+                retry_policy=None if node.retry is None else RetryPolicy.of(node.retry),
                 priority=node.priority,
             )
         case DelayNode():

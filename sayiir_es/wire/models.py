@@ -13,7 +13,7 @@ import typing
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from sayiir_es.core.loop_result import LoopResult
+from sayiir_es.core.loop_result import LoopResult, is_loop_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,8 +41,8 @@ def dumped(value: object) -> object:
     if "pydantic" not in sys.modules:
         return value
     model = _model()
-    if isinstance(value, LoopResult):
-        return LoopResult(tag=value.tag, value=_dumped(value.value, model))
+    if is_loop_result(value):
+        return LoopResult(value.tag, _dumped(value.value, model))
     return _dumped(value, model)
 
 

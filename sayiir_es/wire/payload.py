@@ -132,7 +132,7 @@ def _wrong_with(value: object) -> str | None:
         case int():
             return None if _has_digits(value) else "an int of too many digits"
         case _:
-            return f"a {type(value).__name__}"
+            return f"a {type(value).__name__} (not JSON serializable)"
 
 
 def is_unicode(text: str) -> bool:

@@ -89,7 +89,7 @@ def test_optional_models_are_validated(
 
 @both
 def test_a_loop_may_carry_models(run: Callable[[Workflow, object], object]) -> None:
-    def until_three(order: Order) -> LoopResult:
+    def until_three(order: Order) -> LoopResult[Order]:
         done = order.amount >= 3
         return LoopResult.done(order) if done else LoopResult.again(raised(order))
 

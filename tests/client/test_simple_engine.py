@@ -35,7 +35,7 @@ def boom(_: object) -> object:
     raise ValueError("no way")
 
 
-def count(value: int) -> LoopResult:
+def count(value: int) -> LoopResult[int]:
     return LoopResult.done(value) if value >= 3 else LoopResult.again(value + 1)
 
 

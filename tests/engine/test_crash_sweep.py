@@ -41,7 +41,7 @@ def key(value: object) -> str:
     return "long" if "timed" in str(value) else "short"
 
 
-def count(value: object) -> LoopResult:
+def count(value: object) -> LoopResult[object]:
     number = value if isinstance(value, int) else 0
     return LoopResult.done("end") if number == 2 else LoopResult.again(number + 1)
 

@@ -79,21 +79,21 @@ class Colour(enum.Enum):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (object(), "a object at $"),
-        ({"a": [b"x"]}, "a bytes at $.a[0]"),
-        ({"a": ({1, 2},)}, "a set at $.a[0]"),
-        ([1, Colour.RED], "a Colour at $[1]"),
+        (object(), "a object (not JSON serializable) at $"),
+        ({"a": [b"x"]}, "a bytes (not JSON serializable) at $.a[0]"),
+        ({"a": ({1, 2},)}, "a set (not JSON serializable) at $.a[0]"),
+        ([1, Colour.RED], "a Colour (not JSON serializable) at $[1]"),
         (math.nan, "nan at $"),
         ({"x": {"y": math.inf}}, "inf at $.x.y"),
         ([-math.inf], "-inf at $[0]"),
         ({math.nan: 1}, "a key that is nan at $"),
-        ({(1, 2): 1}, "a key that is a tuple at $"),
-        ({"a": {b"k": 1}}, "a key that is a bytes at $.a"),
+        ({(1, 2): 1}, "a key that is a tuple (not JSON serializable) at $"),
+        ({"a": {b"k": 1}}, "a key that is a bytes (not JSON serializable) at $.a"),
         (["\ud800"], "text with a lone surrogate at $[0]"),
         ({"\udfff": 1}, "a key that is text with a lone surrogate at $"),
         ([10**5000], "an int of too many digits at $[0]"),
         (loop(), "a list that holds itself at $[0].again"),
-        (1j, "a complex at $"),
+        (1j, "a complex (not JSON serializable) at $"),
     ],
 )
 def test_what_json_cannot_carry_is_refused_with_type_and_path(
@@ -107,7 +107,7 @@ def test_what_json_cannot_carry_is_refused_with_type_and_path(
 def test_a_socket_in_a_result_is_named() -> None:
     with (
         socket.socket() as plug,
-        pytest.raises(EncodeError, match=r"but a socket at \$\.a\[0\]$"),
+        pytest.raises(EncodeError, match=r"but a socket \(not JSON.*\) at \$\.a\[0\]$"),
     ):
         encode_payload({"a": [plug]})
 
