@@ -21,7 +21,7 @@ from sayiir_es.client.refusals import check_instance_id, raise_refusal
 from sayiir_es.core.errors import BackendError
 from sayiir_es.core.events import CommandRejected
 from sayiir_es.core.rows import run, value
-from sayiir_es.core.status import Status, status_of
+from sayiir_es.core.status import ENDED, Status, is_resting, status_of
 from sayiir_es.engine.definition_feed import DefinitionFeed
 from sayiir_es.engine.registry import Registry
 from sayiir_es.log.port import NewRecord, Topic
@@ -227,10 +227,13 @@ class Session:
         """
         async with asyncio.timeout(timeout_s):
             while True:
-                found = await self.status(instance_id)
-                ended = found.status in ("completed", "failed", "cancelled")
-                if ended or (parked and found.status != "in_progress"):
-                    return found
+                rows = await self.rows(instance_id)
+                if is_resting(rows, parked=parked):
+                    found = await self.status(instance_id)
+                    if found.status in ENDED or (
+                        parked and found.status != "in_progress"
+                    ):
+                        return found
                 self._check_kept()
                 await self._projection.news(instance_id, max_wait_s=LOOK_S)
 

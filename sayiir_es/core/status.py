@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from sayiir_es.core.graph import TaskNode
 from sayiir_es.core.moves import order
 from sayiir_es.core.rows import (
+    TERMINAL,
     Cursor,
     Header,
     Rows,
@@ -39,6 +40,10 @@ StatusName: TypeAlias = Literal[
     "waiting",
     "awaiting_signal",
 ]
+
+
+PARTS_MAX = 20
+"""Cursors that the sentence names; what else waits it counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +118,19 @@ def status_of(rows: Rows, instance_id: str, graph: Graph | None) -> Status | Non
     )
 
 
+def is_resting(rows: Rows, *, parked: bool) -> bool:
+    """Whether the run has ended, or with `parked` awaits no outcome.
+
+    It costs less than a status, which names every cursor. True where there is no run.
+    """
+    known = header(rows)
+    if known is None or known.phase in TERMINAL:
+        return True
+    if not parked or known.phase == "paused":
+        return parked
+    return not any(isinstance(found.wait, Awaiting) for _, found in cursors(rows))
+
+
 ENDED: frozenset[str] = frozenset(("completed", "failed", "cancelled"))
 
 
@@ -161,8 +179,10 @@ def _sentence(known: Header, standing: list[Cursor], graph: Graph | None) -> str
         return "nothing: it has ended"
     if known.phase == "paused":
         return "an unpause"
-    parts = [_part(found, graph) for found in standing]
-    text = "; ".join(part for part in parts if part) or "its next move"
+    parts = [part for part in (_part(found, graph) for found in standing) if part]
+    if len(parts) > PARTS_MAX:
+        parts[PARTS_MAX:] = [f"{len(parts) - PARTS_MAX} more"]
+    text = "; ".join(parts) or "its next move"
     if known.cancel is not None:
         text = f"the end of what runs, to be cancelled: {text}"
     elif known.pause is not None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from sayiir_es.core.errors import DecodeError
-from sayiir_es.core.hashes import canonical_graph
+from sayiir_es.core.graph_record import record_of_graph
 from sayiir_es.log.port import NewRecord, Topic
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class DefinitionFeed:
         if key in self._published:
             return
         await self._log.produce(
-            Topic.DEFINITIONS, 0, NewRecord(key=key, value=canonical_graph(graph))
+            Topic.DEFINITIONS, 0, NewRecord(key=key, value=record_of_graph(graph))
         )
         await self.refresh()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.graph import RouteNode, TaskNode
-from sayiir_es.core.graph_json import graph_from_json
+from sayiir_es.core.graph_record import graph_of_record
 from sayiir_es.core.paths import template
 
 if TYPE_CHECKING:
@@ -59,13 +59,13 @@ class Registry:
         self._workflows[graph.digest] = workflow
         self._runnable.clear()
 
-    def publish(self, graph_json: bytes) -> Graph:
-        """Take over a graph as it stands on the definitions topic.
+    def publish(self, value: bytes) -> Graph:
+        """Take over the graph of a record of the definitions topic.
 
         Raises:
-            DecodeError: if it is not the canonical JSON of a graph.
+            DecodeError: if there is no graph in it.
         """
-        graph = graph_from_json(graph_json)
+        graph = graph_of_record(value)
         known = self._graphs.setdefault(graph.digest, graph)
         self._latest[known.name] = known
         return known

@@ -7,7 +7,7 @@ forgets everything but the events, as `kill -9` does, and a new owner takes over
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from sayiir_es.core.commands import Command, ConflictPolicy, StartWorkflow
 from sayiir_es.core.decide import Input, World, decide
@@ -83,6 +83,8 @@ class Play:
     executions: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     commands: int = 0
     last_at: int = 0
+    checked: ClassVar[bool] = True
+    """Whether each decision is compared with the fold of all events."""
 
     # --- inputs -----------------------------------------------------------------------
 
@@ -98,7 +100,7 @@ class Play:
         draft = decide(asked, staged, world, room=1 << 20)
         self.rows.apply(staged.changes)
         self.events += draft.events
-        assert fold(self.events) == self.rows.rows
+        assert not self.checked or fold(self.events) == self.rows.rows
         events = list(draft.events)
         if draft.cut:
             events += self.decide(Rest(instance_id="i"))
@@ -215,8 +217,7 @@ class Play:
 
     def fire(self) -> bool:
         """Move time to the next timer and fire it; False if there is none."""
-        known = header(self.rows)
-        timers: list[tuple[int, str]] = []
+        known, timers = header(self.rows), list[tuple[int, str]]()
         for chain, standing in cursors(self.rows):
             timer = owed_timer(known, chain, standing) if known is not None else None
             if timer is not None:
