@@ -26,6 +26,9 @@ _COMMON = frozenset(
 VALUE_CHARACTERS = 48
 """How much of one field a line shows; JSON shows all."""
 
+_PAYLOADS = frozenset(("input", "output", "value", "payload"))
+"""Values of users: 0, false, "" and null are values, and say what flowed on."""
+
 _STYLES = (
     ("WorkflowCompleted", "bold green"),
     ("TaskCompleted", "green"),
@@ -67,12 +70,20 @@ def details_of(fields: Mapping[str, object]) -> str:
     parts: list[str] = []
     # An error's text begins with its type, as Python shows it.
     told = str(fields.get("error") or "").startswith(f"{fields.get('error_type')}:")
+    today = _day(fields.get("at"))
     for name, value in fields.items():
-        nothing = value is None or value in ("", "none", False, [], {})
-        if name in _COMMON or nothing or (name == "error_type" and told):
+        # Not `0 in (False,)`: the first iteration, and partition 0, are numbers.
+        nothing = value is False or value in (None, "", "none", [], {})
+        if nothing and name not in _PAYLOADS:
+            continue
+        if name in _COMMON or (name == "error_type" and told):
             continue
         if isinstance(value, int) and is_time(name):
-            text = moment(value).partition(" ")[2]
+            text = moment(value)
+            if _day(value) == today:
+                text = text.partition(" ")[2]
+        elif value == "":
+            text = '""'
         else:
             text = value if isinstance(value, str) else to_json(value)
         if name.endswith("_hash"):
@@ -83,6 +94,10 @@ def details_of(fields: Mapping[str, object]) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= VALUE_CHARACTERS else text[: VALUE_CHARACTERS - 1] + "…"
+
+
+def _day(at: object) -> str:
+    return moment(at).partition(" ")[0] if isinstance(at, int) else ""
 
 
 def _clock(at: object) -> str:
