@@ -1,0 +1,222 @@
+"""Read an app's events with confluent-kafka and fastavro alone, without this library.
+
+    python -m examples.consume_confluent localhost:9092 sayiir
+    python -m examples.consume_confluent localhost:9092 sayiir 3:1042
+
+The first prints each instance with its workflow and status; the second the events of
+one partition from an offset on. It needs `pip install confluent-kafka fastavro` and the
+folder `schemas/`. docs/guides/consuming-events.md tells the rules that it applies.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from fastavro import parse_schema, schemaless_reader
+from fastavro.schema import fingerprint, to_parsing_canonical_form
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SCHEMAS = Path(__file__).resolve().parents[1] / "schemas"
+HEAD_BYTES = 10  # C3 01 and the fingerprint of the schema that wrote the record
+LIMIT_S = 30.0
+
+
+class ClaimRule:
+    """Tells the events of one partition from what displaced owners wrote."""
+
+    def __init__(self, claim: int | None = None) -> None:
+        self.claim = claim
+
+    def takes(self, record: Message) -> bool:
+        """Whether the record counts; it must be asked about every record, in order."""
+        headers = dict(record.headers() or ())
+        if headers["kind"] == b"PartitionClaimed":
+            self.claim = record.offset()
+            return True
+        return int(headers["claim"]) == self.claim
+
+
+class Decoder:
+    """Decodes events by the fingerprint that each begins with."""
+
+    def __init__(self, folder: Path = SCHEMAS) -> None:
+        self._schemas: dict[bytes, tuple[str, Any]] = {}
+        for file in folder.rglob("io.sayiir.event.v1.*.avsc"):  # frozen ones too
+            schema = json.loads(file.read_text(encoding="utf-8"))
+            crc = fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO")
+            head = b"\xc3\x01" + bytes.fromhex(crc)
+            self._schemas[head] = (schema["name"], parse_schema(schema))
+
+    def decode(self, value: bytes) -> dict[str, Any]:
+        """The fields of an event, and its kind; an unknown schema is a KeyError."""
+        kind, schema = self._schemas[value[:HEAD_BYTES]]
+        fields: Any = schemaless_reader(io.BytesIO(value[HEAD_BYTES:]), schema, None)
+        return {"kind": kind, **fields}
+
+
+def open_consumer(bootstrap: str) -> Consumer:
+    """A consumer that belongs to no group and is told where partitions end."""
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "unused",  # librdkafka wants one; nothing is committed
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",  # a hole in a history is no place to go on
+        }
+    )
+
+
+def until_end(consumer: Consumer, places: list[TopicPartition]) -> Iterator[Message]:
+    """Every record from these places on, until each partition has been read."""
+    consumer.assign(places)
+    open_ends = {place.partition for place in places}
+    while open_ends:
+        record = consumer.poll(LIMIT_S)
+        if record is None:
+            raise TimeoutError(f"expected records or an end within {LIMIT_S} s")
+        error = record.error()
+        if error is None:
+            yield record
+        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public name)
+            open_ends.discard(record.partition())
+        else:
+            raise KafkaException(error)
+
+
+def claim_before(consumer: Consumer, topic: str, record: Message) -> int:
+    """The claim in force just before a record that is no claim itself.
+
+    Its own `claim` header says how far back to look: the last claim from there on.
+    """
+    oldest = max(int(dict(record.headers() or ())["claim"]), 0)
+    claim = oldest
+    places = [TopicPartition(topic, record.partition(), oldest)]
+    for earlier in until_end(consumer, places):
+        if earlier.offset() >= record.offset():
+            break
+        if dict(earlier.headers() or ())["kind"] == b"PartitionClaimed":
+            claim = earlier.offset()
+    return claim
+
+
+def events_from(
+    bootstrap: str, topic: str, partition: int, offset: int
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Offset and fields of the valid events of a partition, from any offset on."""
+    consumer, looker = open_consumer(bootstrap), open_consumer(bootstrap)
+    decoder, rule = Decoder(), None
+    try:
+        for record in until_end(consumer, [TopicPartition(topic, partition, offset)]):
+            if rule is None:
+                claims = dict(record.headers() or ())["kind"] == b"PartitionClaimed"
+                rule = ClaimRule(
+                    None if claims else claim_before(looker, topic, record)
+                )
+            if rule.takes(record):
+                yield record.offset(), decoder.decode(record.value() or b"")
+    finally:
+        consumer.close()
+        looker.close()
+
+
+ENDS = {
+    "WorkflowCompleted": "completed",
+    "WorkflowFailed": "failed",
+    "WorkflowCancelled": "cancelled",
+    "WorkflowTerminated": "cancelled",
+    "WorkflowPaused": "paused",
+}
+OPENS = {
+    "PositionUpdated": "in_progress",
+    "DelayStarted": "waiting",
+    "SignalAwaited": "awaiting_signal",
+}
+CLOSES = {
+    "TaskCompleted",
+    "TaskFailed",
+    "RouteChosen",
+    "DelayElapsed",
+    "SignalConsumed",
+    "SignalTimedOut",
+}
+
+
+class Instance:
+    """What one instance's events say of its status."""
+
+    def __init__(self) -> None:
+        self.workflow: str | None = None  # None: only signals or refusals so far
+        self.phase = ""
+        self.waits: dict[str, str] = {}
+
+    def fold(self, event: dict[str, Any]) -> None:
+        """Take the next valid event."""
+        kind = event["kind"]
+        if kind == "WorkflowStarted":
+            self.workflow, self.phase, self.waits = event["workflow"], "", {}
+        elif kind in ENDS:
+            self.phase = ENDS[kind]
+        elif kind in {"WorkflowUnpaused", "WorkflowRetried"}:
+            self.phase = ""
+        elif kind in OPENS:
+            self.waits[event["path"]] = OPENS[kind]
+        elif kind in CLOSES:
+            self.waits.pop(event["path"], None)
+
+    def status(self) -> str:
+        """As `sayiir-es instance list` says it."""
+        for status in ("in_progress", "waiting", "awaiting_signal"):
+            if not self.phase and status in self.waits.values():
+                return status
+        return self.phase or "in_progress"
+
+
+def instances(bootstrap: str, topic: str) -> dict[str, Instance]:
+    """Every instance of the app, as of now."""
+    consumer, decoder = open_consumer(bootstrap), Decoder()
+    try:
+        count = len(consumer.list_topics(topic, LIMIT_S).topics[topic].partitions)
+        places = [TopicPartition(topic, p, OFFSET_BEGINNING) for p in range(count)]
+        rules = [ClaimRule() for _ in places]
+        found: dict[str, Instance] = {}
+        for record in until_end(consumer, places):
+            if rules[record.partition() or 0].takes(record):
+                event = decoder.decode(record.value() or b"")
+                if event["sequence"]:  # 0 leaves no trace in an instance
+                    found.setdefault(event["instance_id"], Instance()).fold(event)
+    finally:
+        consumer.close()
+    return found
+
+
+def main(bootstrap: str, app: str, place: str = "") -> None:
+    """Print statuses, or what stands behind a place, `PARTITION:OFFSET`."""
+    topic = f"{app}.events"
+    if place:
+        partition, offset = (int(part) for part in place.split(":"))
+        for at, event in events_from(bootstrap, topic, partition, offset):
+            name = f"{partition}@{at}\t{event['kind']}\t{event['instance_id']}"
+            sys.stdout.write(f"{name}\n")
+        return
+    for instance_id, one in sorted(instances(bootstrap, topic).items()):
+        if one.workflow is not None:
+            sys.stdout.write(f"{instance_id}\t{one.workflow}\t{one.status()}\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,1 @@
+"""The stream as a product: consumers, processors and producers that are not ours."""
