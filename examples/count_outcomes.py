@@ -59,7 +59,9 @@ class ValidEvents:
         return claim_before(self._looker, self._topic, record)
 
 
-def outcome_of(event: dict[str, Any], instance: State[str, Any]) -> dict[str, str] | None:
+def outcome_of(
+    event: dict[str, Any], instance: State[str, Any]
+) -> dict[str, str] | None:
     """What a run ended with, if this event ends one; its start named the workflow."""
     if event["kind"] == "WorkflowStarted":
         instance.set("workflow", event["workflow"])

@@ -1,0 +1,1 @@
+"""Views of one's own: exactly once, whatever is killed, on any store."""

@@ -1,0 +1,136 @@
+"""A view in Postgres: the same promise on a server of a test's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sayiir_es.core.errors import FencedError
+from sayiir_es.projection import Move, Place, SqlView, project
+from tests.projection.history import STAGES, VALID, append_to
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sayiir_es.projection import Cursor, FoundEvent
+
+LIMIT_S = 30.0
+INSTALLED = Path("/usr/lib/postgresql")  # where Debian puts its versions
+
+
+def _server() -> Path | None:
+    """The folder with `initdb` and `postgres`."""
+    found = shutil.which("initdb")
+    folders = sorted(INSTALLED.glob("*/bin")) if INSTALLED.is_dir() else []
+    return Path(found).resolve().parent if found else folders[-1] if folders else None
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an empty database, without durability: it lives for a test."""
+    folder = _server()
+    if folder is None:
+        pytest.skip("no Postgres: install the package `postgresql` for its server")
+    data = tmp_path_factory.mktemp("postgres")
+    user: str | None = None
+    if os.geteuid() == 0:  # a server refuses to run as root
+        user = "nobody"
+        shutil.chown(data, user)
+        for parent in data.parents[:2]:
+            parent.chmod(0o755)
+    made = (str(folder / "initdb"), "-D", str(data), "-U", "view", "-A", "trust", "-N")
+    subprocess.run(made, check=True, capture_output=True, cwd=data, user=user)  # noqa: S603 - ours
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    served = [str(folder / "postgres"), "-D", str(data), "-p", port, "-k", str(data)]
+    served += ["-c", "fsync=off", "-h", "127.0.0.1"]
+    with (data / "words").open("wb") as words:
+        popen = subprocess.Popen(  # noqa: S603 - our own command
+            served, stdout=words, stderr=words, cwd=data, user=user
+        )
+    address = f"host=127.0.0.1 port={port} user=view dbname=postgres"
+    try:
+        _until_it_answers(address, popen)
+        yield address
+    finally:
+        popen.kill()
+        popen.wait()
+
+
+def _until_it_answers(address: str, popen: subprocess.Popen[bytes]) -> None:
+    psycopg: Any = import_module("psycopg")
+    end_s = time.monotonic() + LIMIT_S
+    while True:
+        try:
+            psycopg.connect(address).close()
+        except psycopg.OperationalError:
+            assert popen.poll() is None
+            assert time.monotonic() < end_s
+            time.sleep(0.05)
+        else:
+            return
+
+
+def keep(cursor: Cursor, found: FoundEvent) -> None:
+    """Keep the event's offset."""
+    cursor.execute("insert into kept values (%s)", (found.offset,))
+
+
+def test_a_view_in_postgres_has_each_effect_once(postgres: str, tmp_path: Path) -> None:
+    psycopg: Any = import_module("psycopg")
+    connection: Any = psycopg.connect(postgres)
+    connection.execute("create table kept (place integer)")
+    connection.commit()
+    log = f"file:{tmp_path / 'log'}"
+
+    def refuse_late(cursor: Cursor, found: FoundEvent) -> None:
+        keep(cursor, found)
+        if found.offset in {3, 7, 20}:
+            raise LookupError(found.offset)
+
+    for stage in range(len(STAGES)):
+        append_to(tmp_path / "log", stage)
+        with pytest.raises(LookupError):
+            project(log, SqlView(connection, "kept"), refuse_late, follow=False)
+        connection.close()
+        connection = psycopg.connect(postgres)
+        project(log, SqlView(connection, "kept"), keep, follow=False)
+    rows = connection.execute("select place from kept order by ctid").fetchall()
+    assert [row[0] for row in rows] == VALID
+    connection.close()
+
+
+def test_two_processes_on_one_view_in_postgres_cannot_both_move_it(
+    postgres: str,
+) -> None:
+    psycopg: Any = import_module("psycopg")
+    with psycopg.connect(postgres) as one, psycopg.connect(postgres) as other:
+        views = [SqlView[Any](connection, "shared") for connection in (one, other)]
+        for view in views:
+            view.places("log")
+        place = Place(offset=5, claim=0)
+        first = Move(partition=0, before=Place(), after=place)
+        second = Move(partition=0, before=place, after=Place(offset=9, claim=0))
+        for move in (first, second):
+            views[0].write(move, lambda _: None)
+            with pytest.raises(FencedError):
+                views[1].write(move, lambda _: None)
+
+
+def test_a_connection_to_postgres_that_commits_by_itself_is_refused(
+    postgres: str,
+) -> None:
+    psycopg: Any = import_module("psycopg")
+    with (
+        psycopg.connect(postgres, autocommit=True) as connection,
+        pytest.raises(ValueError, match="commits each statement by itself"),
+    ):
+        SqlView(connection, "kept")
