@@ -123,8 +123,7 @@ def take_slot(draft: Draft, slot: SlotTaken, definitions: Definitions) -> None:
     draft.cause = f"owed:{task.due_since(known, wait)}"
     draft.graph = graph_of(draft.rows, definitions)
     node = task_at(draft.graph, slot.path)
-    if node is not None:
-        task.begin(draft, node, slot.path, restart=slot.restart)
+    task.begin(draft, node, slot.path, restart=slot.restart)
 
 
 def take_over(draft: Draft, definitions: Definitions) -> None:

@@ -46,6 +46,11 @@ class Outcome:
     timed_out: bool = False
     worker: str = ""
 
+    @property
+    def token(self) -> tuple[str, int, str, int]:
+        """What names the attempt: instance, run, path, number."""
+        return (self.instance_id, self.run, self.path, self.attempt)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimerDue:

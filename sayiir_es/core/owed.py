@@ -56,14 +56,8 @@ class OwedTimer:
     signal: bool
 
 
-def owed_attempt(
-    known: Header, standing: Cursor, graph: Graph, at_ms: int
-) -> OwedAttempt | None:
-    """The attempt that the cursor awaits, if it is to be handed out.
-
-    `at_ms` is the last `at` of the partition that an earlier owner wrote: what was
-    backing off then cannot have begun.
-    """
+def owed_attempt(known: Header, standing: Cursor, graph: Graph) -> OwedAttempt | None:
+    """The attempt that the cursor awaits, if it is to be handed out."""
     wait = standing.wait
     if not isinstance(wait, Awaiting) or known.phase != "running" or is_held(known):
         return None
@@ -74,23 +68,22 @@ def owed_attempt(
         input=standing.input,
         not_before=wait.not_before,
         deadline_at=wait.deadline_at,
-        begun=may_have_begun(known, standing, graph, at_ms),
+        begun=may_have_begun(known, standing, graph),
     )
 
 
-def may_have_begun(known: Header, standing: Cursor, graph: Graph, at_ms: int) -> bool:
+def may_have_begun(known: Header, standing: Cursor, graph: Graph) -> bool:
     """Whether an earlier owner may have begun the awaited attempt.
 
     With a time-out its `DeadlineSet` tells. Without one, it may have as soon as it was
-    due. An attempt that was withdrawn in the middle, and is wanted again, has.
+    due, or its backoff was over by that owner's clock, which nobody knows any more. An
+    attempt that was withdrawn in the middle, and is wanted again, has.
     """
     wait = standing.wait
     if not isinstance(wait, Awaiting):
         return False
     if task.is_withdrawn(known, wait):
         return True
-    if not task.is_running(known, wait, at_ms):
-        return False
     place = graph.place(standing.path)
     timed = (
         place is not None

@@ -29,6 +29,7 @@ from sayiir_es.engine.offers import (
     is_wanted,
     slot_taken,
 )
+from sayiir_es.engine.outcome_queue import OutcomeQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -52,9 +53,11 @@ class AttemptDesk:
         cancel_grace_s: float,
         wake: Callable[[], None],
     ) -> None:
-        self.outcomes: deque[Outcome] = deque()
+        self.outcomes = OutcomeQueue()
         self.slots: deque[Job] = deque()
         self.accepting = True
+        self.serving = False
+        """Whether a claim is in force: without one nothing is started."""
         self._executor = ports.executor
         self._registry = ports.registry
         self._worker = worker
@@ -78,17 +81,23 @@ class AttemptDesk:
 
     # --- while a batch is made --------------------------------------------------------
 
+    def will_restart(self, token: Token) -> None:
+        """It may have begun elsewhere: so it is restarted, once it takes a slot."""
+        self._restarts.add(token)
+
     def offer(
         self, batch: Batch, instance_id: str, owed: OwedAttempt, *, restart: bool
     ) -> Offer | None:
         """Make an offer for an owed attempt, unless it is here already."""
         if not self.accepting:
             return None
-        if self._book.get((instance_id, owed.run, owed.path, owed.attempt)) is not None:
+        token = (instance_id, owed.run, owed.path, owed.attempt)
+        if self._book.get(token) is not None or self.outcomes.is_told(token):
             return None
         job = self._job(batch, instance_id, owed)
         if job is None:
             return None
+        restart = restart or token in self._restarts
         begins = restart or (
             job.node.timeout_ms is not None and owed.deadline_at is None
         )
@@ -129,10 +138,13 @@ class AttemptDesk:
         self._queued.add(job.token)
         self._executor.enqueue(job)
 
-    def drop_offers(self, offers: list[Offer]) -> None:
-        """The batch never became live: give back what it reserved."""
+    def undo(self, offers: list[Offer]) -> None:
+        """The batch never became live: give back its slots, keep its outcomes."""
+        self.outcomes.undo()
         for offer in offers:
             self._forget(offer.job)
+            if offer.restart:
+                self._restarts.add(offer.job.token)
             if offer.reserved:
                 self._executor.release()
 
@@ -149,7 +161,7 @@ class AttemptDesk:
                 continue
             job = self._book.get((instance_id, known.run, standing.path, wait.attempt))
             if job is None:
-                if not self._is_coming(instance_id, known.run, standing.path):
+                if not self.outcomes.is_coming(instance_id, known.run, standing.path):
                     self._withdrawn(instance_id, known.run, standing.path, wait.attempt)
             elif self._executor.withdraw(job):
                 self._forget(job)
@@ -192,7 +204,7 @@ class AttemptDesk:
             self._executor.release()
             return
         begins = job.node.timeout_ms is not None and job.deadline_at_ms is None
-        if begins or job.token in self._restarts:
+        if begins or job.token in self._restarts or not self.serving:
             self.slots.append(job)
             self._wake()
         else:
@@ -201,7 +213,7 @@ class AttemptDesk:
 
     def _deliver(self, job: Job, outcome: Outcome) -> None:
         self._forget(job)
-        self.outcomes.append(outcome)
+        self.outcomes.put_told(outcome)
         self._wake()
 
     # --- inside -----------------------------------------------------------------------
@@ -250,7 +262,7 @@ class AttemptDesk:
     def _withdrawn(
         self, instance_id: str, of_run: int, path: str, attempt: int
     ) -> None:
-        self.outcomes.append(
+        self.outcomes.put(
             Outcome(
                 instance_id=instance_id,
                 run=of_run,
@@ -261,14 +273,6 @@ class AttemptDesk:
             )
         )
         self._wake()
-
-    def _is_coming(self, instance_id: str, of_run: int, path: str) -> bool:
-        """Whether an outcome for that path waits to be decided."""
-        return any(
-            (outcome.instance_id, outcome.run, outcome.path)
-            == (instance_id, of_run, path)
-            for outcome in self.outcomes
-        )
 
     def _forget(self, job: Job) -> None:
         self._book.remove(job)

@@ -30,14 +30,13 @@ FOLD_WAIT_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """A tenure, the last `at` before its claim, and whether others decided between.
+    """A tenure, and whether others decided before it.
 
     `taken_over` is false only where this process made the claim before as well, with no
     other's claim between: then the attempts that it runs go on.
     """
 
     tenure: Tenure
-    begun_before: int
     taken_over: bool
 
 
@@ -86,7 +85,6 @@ class Claimer:
         reader = await self._log.reader(Topic.EVENTS, self._partition, position.offset)
         try:
             await self._fold(reader, end)
-            begun_before = self._store.position.at
             appender = await warm
             claim = await appender.append([to_record(self._event())])
             await self._fold(reader, claim + 1)
@@ -112,7 +110,6 @@ class Claimer:
         others = any(owner != owner_id for owner in self._owners_seen)
         return Claimed(
             tenure=tenure,
-            begun_before=begun_before,
             taken_over=others or not mine_before,
         )
 

@@ -38,14 +38,13 @@ if TYPE_CHECKING:
 class Found:
     """What a new tenure found.
 
-    `taken_over` says that another process decided meanwhile, or that this one is new;
-    `begun_before` is the last `at` before the claim; `commands_at_claim` the end of the
-    commands then: a signal's time-out waits until they are decided, because one of them
+    `taken_over` says that another process decided meanwhile, that this one is new, or
+    that its take-over was not finished; `commands_at_claim` is the end of the commands
+    at the claim: a signal's time-out waits until they are decided, because one of them
     may be the signal.
     """
 
     taken_over: bool
-    begun_before: int
     commands_at_claim: int
 
 
@@ -78,6 +77,11 @@ class Intake:
         """Whether nothing waits to be decided."""
         return not (self._recovery or self.feed.items)
 
+    @property
+    def recovered(self) -> bool:
+        """Whether all that a take-over finds was decided."""
+        return not self._recovery
+
     def collect(self, batch: Batch) -> list[Offer]:
         """Decide on what came in, in order of urgency, until the batch is full."""
         offers: list[Offer] = []
@@ -87,8 +91,8 @@ class Intake:
             self._recover(batch, self._recovery.popleft(), offers)
         self._collect_timers(batch, offers)
         outcomes = self._desk.outcomes
-        while outcomes and self._open(batch, len(outcomes[0].output or b"")):
-            self._decide(batch, outcomes.popleft(), offers)
+        while outcomes and self._open(batch, outcomes.next_bytes):
+            self._decide(batch, outcomes.take(), offers)
         while self._desk.slots and self._open(batch, 0):
             offer = self._desk.begin(batch, self._desk.slots.popleft())
             if offer is not None:
@@ -228,12 +232,17 @@ class Intake:
         known = header(rows)
         if known is None:
             return
-        owed = owed_of(known, rows, chain, self._registry, self._found.begun_before)
-        if owed is None or owed.not_before > now:
+        owed = owed_of(known, rows, chain, self._registry)
+        if owed is None:
             return
         if owed.deadline_at is not None and owed.deadline_at <= now:
             return
         restart = owed.begun and recovering and self._found.taken_over
+        if owed.not_before > now:
+            if restart:  # by the clock of the earlier owner it may have begun
+                token = (instance_id, owed.run, owed.path, owed.attempt)
+                self._desk.will_restart(token)
+            return
         offer = self._desk.offer(batch, instance_id, owed, restart=restart)
         if offer is not None:
             offers.append(offer)
@@ -242,6 +251,7 @@ class Intake:
 
     def act(self, batch: Batch, offers: list[Offer]) -> None:
         """The batch is live: arm timers, start what is due, stop what is unwanted."""
+        self._desk.outcomes.acknowledged()
         for offer in offers:
             self._desk.act(batch.live(offer.job.instance_id), offer)
         for instance_id, staged in batch.staged.items():

@@ -31,7 +31,7 @@ from sayiir_es.wire.models import validated
 from sayiir_es.wire.payload import decode_payload
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
     from contextvars import Context
 
     from sayiir_es.core.outcomes import Outcome
@@ -126,7 +126,7 @@ class LocalExecutor:
         own = contextvars.Context()
         own.run(CONTEXT.set, context)
         if inspect.iscoroutinefunction(job.function):
-            self._spawn(running, self._run_async(running), own)
+            self._spawn(running, self._run_async, own)
             return
         if self._threads is None:
             self._threads = TaskThreads(asyncio.get_running_loop())
@@ -237,7 +237,7 @@ class LocalExecutor:
         # A sync function that returns an awaitable: it is awaited on the loop.
         running.call = None
 
-        async def finish() -> None:
+        async def finish(running: _Running) -> None:
             failed: BaseException | None = None
             try:
                 self._complete(running, await awaited)
@@ -245,16 +245,20 @@ class LocalExecutor:
                 failed = error
             self._end(running, failed)
 
-        self._spawn(running, finish(), call.context)
+        self._spawn(running, finish, call.context)
 
     def _spawn(
-        self, running: _Running, work: Coroutine[None, None, None], context: Context
+        self,
+        running: _Running,
+        work: Callable[[_Running], Coroutine[None, None, None]],
+        context: Context,
     ) -> None:
         def ended(task: asyncio.Task[None]) -> None:
             if task.cancelled():  # before its first step: nothing of it has run
                 self._end(running, asyncio.CancelledError())
 
-        running.task = asyncio.get_running_loop().create_task(work, context=context)
+        loop = asyncio.get_running_loop()
+        running.task = loop.create_task(work(running), context=context)
         running.task.add_done_callback(ended)
 
     def _complete(self, running: _Running, result: object) -> None:

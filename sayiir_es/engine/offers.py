@@ -30,14 +30,14 @@ class Offer:
 
 
 def owed_of(
-    known: Header, rows: Rows, chain: str, registry: Registry, at_ms: int
+    known: Header, rows: Rows, chain: str, registry: Registry
 ) -> OwedAttempt | None:
     """The attempt that the cursor of `chain` owes, by the graph of its run."""
     standing, started = cursor(rows, chain), run(rows)
     if standing is None or started is None:
         return None
     graph = registry.by_digest(started.graph_digest)
-    return None if graph is None else owed_attempt(known, standing, graph, at_ms)
+    return None if graph is None else owed_attempt(known, standing, graph)
 
 
 def slot_taken(job: Job, *, restart: bool) -> SlotTaken:

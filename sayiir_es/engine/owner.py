@@ -86,9 +86,13 @@ class Owner:
         self._intake: Intake | None = None
         self._lapses_seen = 0
         self._look_asked = False
+        self._unrecovered = True
+        """A take-over is not finished; the next tenure goes on with it. True at first,
+        for what ran before, here too, was dropped."""
         self._decided_at_s = float("-inf")
         self._writing = WriteBehind(store, ports.clock)
         self._renewed_at_s = 0.0
+        self._now_ms = 0
 
     # --- from outside -----------------------------------------------------------------
 
@@ -139,10 +143,10 @@ class Owner:
             claimed = await claimer.claim(self._settings.owner_id)
             self._tenure = claimed.tenure
             intake = await self._recover(claimed)
-            self.serving = True
+            self.serving = self.desk.serving = True
             await self._serve(claimed.tenure, intake)
         finally:
-            self.serving = False
+            self.serving = self.desk.serving = False
             self.quiet.clear()
             await self._end_tenure()
 
@@ -175,6 +179,7 @@ class Owner:
         position = self.store.position
         if claimed.taken_over:
             self.desk.drop_all()
+            self._unrecovered = True
         self._lapses_seen = self._lapses()
         await self._refresh_definitions()
         feed = CommandFeed(
@@ -190,8 +195,7 @@ class Owner:
             registry=self._registry,
             feed=feed,
             found=Found(
-                taken_over=claimed.taken_over,
-                begun_before=claimed.begun_before,
+                taken_over=self._unrecovered,
                 commands_at_claim=await self._log.end_offset(
                     Topic.COMMANDS, self.partition
                 ),
@@ -233,11 +237,13 @@ class Owner:
                 try:
                     base = await tenure.append(batch.records)
                 except BaseException:
-                    self.desk.drop_offers(offers)
+                    self.desk.undo(offers)
                     raise
                 batch.commit(base)
                 self._decided_at_s = self._clock.monotonic_s()
             intake.act(batch, offers)
+            if intake.recovered:
+                self._unrecovered = False
             await self._writing.write_if_due()
             if offers:
                 # An attempt that ends at once is in the next batch, not the one after.
@@ -288,4 +294,7 @@ class Owner:
         tenure.claim, tenure.records = base, 0
 
     def _now(self) -> int:
-        return max(self._clock.now_ms(), self.store.position.at)
+        """Wall time that never runs back: what was due once stays due."""
+        position = self.store.position
+        self._now_ms = max(self._now_ms, self._clock.now_ms(), position.at)
+        return self._now_ms

@@ -249,7 +249,6 @@ class WorkerEngine:
                 await owner.run()
             except FencedError as error:
                 logger.info("partition.fenced", partition=partition, reason=str(error))
-                owner.desk.drop_all()
                 await self._confirmed_after(partition, self._clock.monotonic_s())
             except OffsetGoneError:
                 raise

@@ -82,7 +82,6 @@ class Play:
     handed: set[tuple[int, str, int]] = field(default_factory=set[tuple[int, str, int]])
     executions: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     commands: int = 0
-    last_at: int = 0
     checked: ClassVar[bool] = True
     """Whether each decision is compared with the fold of all events."""
 
@@ -163,7 +162,7 @@ class Play:
             return []
         found: list[OwedAttempt] = []
         for _, standing in cursors(self.rows):
-            attempt = owed_attempt(known, standing, self.graph, self.last_at)
+            attempt = owed_attempt(known, standing, self.graph)
             if attempt is None or attempt.not_before > self.now:
                 continue
             if attempt.deadline_at is None or attempt.deadline_at > self.now:
@@ -253,7 +252,6 @@ class Play:
         self.handed.clear()
         self.claim += 1
         known = header(self.rows)
-        self.last_at = known.at if known is not None else 0
         if known is None or known.run == 0:
             return
         if known.phase in ("running", "paused") and (

@@ -43,11 +43,11 @@ def open_task(draft: Draft, path: str, reference: str) -> None:
     draft.emit(PositionUpdated(path=path, attempt=1, input=reference))
 
 
-def begin(draft: Draft, node: TaskNode, path: str, *, restart: bool) -> None:
+def begin(draft: Draft, node: TaskNode | None, path: str, *, restart: bool) -> None:
     """The attempt takes its slot; what must be known before the function runs.
 
-    Emits nothing for a task without time-out that did not begin before: then the slot
-    leaves no trace.
+    `node` is None for the key function of a route, which has no time-out. Emits
+    nothing for what has none and did not begin before: then the slot leaves no trace.
     """
     wait = awaiting(draft.rows, path)
     if wait is None:
@@ -58,7 +58,7 @@ def begin(draft: Draft, node: TaskNode, path: str, *, restart: bool) -> None:
                 path=path, attempt=wait.attempt, restarts=wait.restarts + 1
             )
         )
-    if node.timeout_ms is not None and wait.deadline_at is None:
+    if node is not None and node.timeout_ms is not None and wait.deadline_at is None:
         draft.emit(
             DeadlineSet(
                 path=path,
