@@ -170,7 +170,8 @@ class Log(Protocol):
     async def produce(self, topic: Topic, partition: int, record: NewRecord) -> int:
         """Write one record outside the claim rule and return its offset.
 
-        For commands, dead letters, definitions and attempts; never for events.
+        For commands, dead letters, definitions and attempts; never for events. What
+        one process writes to a partition lands in the order of the calls.
 
         Raises:
             LogUnavailableError: it was not acknowledged; it may still land.

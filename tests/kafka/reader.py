@@ -73,6 +73,17 @@ class Seen:
         return str(self.body[name])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stood:
+    """A record as it stands in a partition."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: dict[str, bytes]
+
+
 @dataclass(slots=True, kw_only=True)
 class PartitionSeen:
     """What was read of one partition so far."""
@@ -88,6 +99,41 @@ class PartitionSeen:
     def claims(self) -> list[Seen]:
         """Every claim, in order."""
         return [event for event in self.valid if event.kind == CLAIM]
+
+    def take(self, stood: Stood) -> Seen | None:
+        """Take in the next record; the event if it counts."""
+        offset, where = stood.offset, f"{stood.partition}@{stood.offset}"
+        if offset != self.next_offset:
+            self.problems.append(f"records {self.next_offset} to {where} are missing")
+        self.next_offset = offset + 1
+        try:
+            header_kind = stood.headers["kind"].decode()
+            claim = int(stood.headers["claim"])
+        except (KeyError, ValueError) as error:
+            self.problems.append(f"no headers at {where}: {error!r}")
+            return None
+        if header_kind != CLAIM and claim != self.claim:
+            self.ignored.append(offset)
+            return None
+        try:
+            kind, body = decode(stood.value or b"")
+        except ValueError as error:
+            self.problems.append(f"{error} at {where}")
+            return None
+        if kind != header_kind or body["claim"] != claim:
+            self.problems.append(f"{kind} at {where} is not what its headers say")
+        event = Seen(
+            partition=stood.partition,
+            offset=offset,
+            kind=kind,
+            claim=claim,
+            key=stood.key,
+            body=body,
+        )
+        self.valid.append(event)
+        if kind == CLAIM:
+            self.claim = offset
+        return event
 
 
 @cache
@@ -187,41 +233,17 @@ class EventReader:
         )
 
     def _take(self, message: Any) -> None:
-        seen = self.partitions[message.partition()]
-        offset: int = message.offset()
-        where = f"{message.partition()}@{offset}"
-        if offset != seen.next_offset:
-            seen.problems.append(f"records {seen.next_offset} to {where} are missing")
-        seen.next_offset = offset + 1
-        headers: dict[str, bytes] = dict(message.headers() or ())
-        try:
-            header_kind, claim = headers["kind"].decode(), int(headers["claim"])
-        except (KeyError, ValueError) as error:
-            seen.problems.append(f"no headers at {where}: {error!r}")
-            return
-        if header_kind != CLAIM and claim != seen.claim:
-            seen.ignored.append(offset)
-            return
-        try:
-            kind, body = decode(message.value() or b"")
-        except ValueError as error:
-            seen.problems.append(f"{error} at {where}")
-            return
-        if kind != header_kind or body["claim"] != claim:
-            seen.problems.append(f"{kind} at {where} is not what its headers say")
-        event = Seen(
-            partition=message.partition(),
-            offset=offset,
-            kind=kind,
-            claim=claim,
-            key=message.key(),
-            body=body,
+        event = self.partitions[message.partition()].take(
+            Stood(
+                partition=message.partition(),
+                offset=message.offset(),
+                key=message.key(),
+                value=message.value(),
+                headers=dict(message.headers() or ()),
+            )
         )
-        seen.valid.append(event)
-        if kind == CLAIM:
-            seen.claim = offset
-        elif kind in TERMINAL:
-            self.ended[event.instance_id] = kind
+        if event is not None and event.kind in TERMINAL:
+            self.ended[event.instance_id] = event.kind
 
 
 def command_offsets(bootstrap: str, app: str, partitions: int) -> dict[int, set[int]]:

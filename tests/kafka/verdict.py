@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tests.kafka.reader import CLAIM, TERMINAL, command_offsets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tests.kafka.reader import EventReader, PartitionSeen, Seen
 
@@ -25,16 +25,23 @@ def violations(reader: EventReader) -> list[str]:
     """Everything that is wrong, in words; reads to the end first."""
     reader.read_to_end()
     commands = command_offsets(reader.bootstrap, reader.app, len(reader.partitions))
+    return judged(reader.partitions, commands)
+
+
+def judged(
+    partitions: Mapping[int, PartitionSeen], commands: Mapping[int, set[int]]
+) -> list[str]:
+    """Everything that is wrong with what was read, in words."""
     found: list[str] = []
     homes: dict[str, int] = {}
-    for partition, seen in reader.partitions.items():
+    for partition, seen in partitions.items():
         found += seen.problems
         found += _of_time(seen)
         found += _of_keys(seen, homes)
         found += _of_sequences(seen)
         found += _of_runs(seen)
         found += _of_answers(seen, partition, commands[partition])
-    found += _of_forwards(reader)
+    found += _of_forwards(partitions)
     return found
 
 
@@ -128,11 +135,11 @@ def _of_answers(
     )
 
 
-def _of_forwards(reader: EventReader) -> Iterator[str]:
+def _of_forwards(partitions: Mapping[int, PartitionSeen]) -> Iterator[str]:
     """A forwarded command counts once, however often it was forwarded."""
     counted: Counter[str] = Counter()
     answers: set[str] = set()
-    for seen in reader.partitions.values():
+    for seen in partitions.values():
         for decision in decisions(seen):
             first = decision[0]
             here, _, origin = first.cause.removeprefix("command:").partition("<")
@@ -144,7 +151,7 @@ def _of_forwards(reader: EventReader) -> Iterator[str]:
                 and first.text("code") == "duplicate"
             )
     yield from (f"command {o} counted {n} times" for o, n in counted.items() if n > 1)
-    for event in reader.valid():
+    for event in (event for seen in partitions.values() for event in seen.valid):
         if event.kind == "CommandForwarded":
             origin = event.cause.removeprefix("command:").rpartition("<")[2]
             there = f"{event.body['to_partition']}@{event.body['to_offset']}"

@@ -1,0 +1,143 @@
+"""A simulated group: partitions change hands before the members learn of it.
+
+Members send heartbeats that take their time; who was not heard of for a session's
+length is out, and finds out at its next heartbeat. Partitions go to the members that
+are left, each staying where it is if that is fair.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from sayiir_es.log.port import Assignment
+
+if TYPE_CHECKING:
+    from tests.simulation.chance import Chance
+
+SESSION_S = 3.0
+HEARTBEAT_S = 0.4
+LOOK_S = 0.25
+
+
+class Group:
+    """The coordinator."""
+
+    def __init__(self, partitions: int) -> None:
+        self._partitions = partitions
+        self._heard: dict[str, float] = {}
+        self._owners: dict[int, str] = {}
+
+    def heartbeat(self, member: str) -> frozenset[int]:
+        """A member says that it lives; it is told what it owns."""
+        new = member not in self._heard
+        self._heard[member] = asyncio.get_running_loop().time()
+        if new:
+            self._share()
+        return frozenset(p for p, owner in self._owners.items() if owner == member)
+
+    def leave(self, member: str) -> None:
+        """A member goes."""
+        if self._heard.pop(member, None) is not None:
+            self._share()
+
+    async def watch(self) -> None:
+        """Put out who is silent, for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(LOOK_S)
+            for member, at_s in list(self._heard.items()):
+                if loop.time() - at_s > SESSION_S:
+                    self.leave(member)
+
+    def _share(self) -> None:
+        members = sorted(self._heard)
+        if not members:
+            self._owners.clear()
+            return
+        most = -(-self._partitions // len(members))
+        kept: dict[str, int] = dict.fromkeys(members, 0)
+        for partition in range(self._partitions):
+            owner = self._owners.get(partition)
+            if owner in kept and kept[owner] < most:
+                kept[owner] += 1
+                continue
+            self._owners.pop(partition, None)
+        for partition in range(self._partitions):
+            if partition not in self._owners:
+                owner = min(members, key=lambda name: (kept[name], name))
+                self._owners[partition] = owner
+                kept[owner] += 1
+
+
+class SimMembership:
+    """One member's view; see `log.port.Membership`."""
+
+    exclusive = False
+
+    def __init__(self, group: Group, member: str, chance: Chance) -> None:
+        self._group = group
+        self._member = member
+        self._chance = chance
+        self._held: frozenset[int] = frozenset()
+        self._epoch = 0
+        self._lapses = 0
+        self._sent_s = float("-inf")
+        self._confirmed_s = float("-inf")
+        self._change = asyncio.Event()
+        self._beating: asyncio.Task[None] | None = None
+
+    async def join(self) -> None:
+        """Begin to send heartbeats."""
+        self._beating = asyncio.create_task(self._beat())
+
+    async def leave(self) -> None:
+        """Tell the group, and send none any more."""
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.gather(self._beating, return_exceptions=True)
+        await asyncio.sleep(self._latency())
+        self._group.leave(self._member)
+        self._become(frozenset())
+
+    def current(self) -> Assignment:
+        """The assignment as the last heartbeat told it."""
+        now_s = asyncio.get_running_loop().time()
+        if self._confirmed_s != float("-inf") and now_s - self._confirmed_s > SESSION_S:
+            self._lapses += 1
+            self._confirmed_s = now_s
+        return Assignment(
+            partitions=self._held,
+            epoch=self._epoch,
+            fresh_at_s=self._sent_s,
+            lapses=self._lapses,
+        )
+
+    async def changed(self, since_epoch: int) -> Assignment:
+        """Wait until it differs."""
+        while self._epoch == since_epoch:
+            await self._change.wait()
+        return self.current()
+
+    async def _beat(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            sent_s = loop.time()
+            await asyncio.sleep(self._latency())
+            if not self._chance.fault("heartbeat lost", self._member, 0.02):
+                held = self._group.heartbeat(self._member)
+                await asyncio.sleep(self._latency())
+                self.current()  # counts a lapse before it is confirmed again
+                self._sent_s, self._confirmed_s = sent_s, loop.time()
+                if held != self._held:
+                    self._become(held)
+            await asyncio.sleep(HEARTBEAT_S)
+
+    def _latency(self) -> float:
+        return self._chance.between(f"heartbeat {self._member}", 0.001, 0.02)
+
+    def _become(self, held: frozenset[int]) -> None:
+        self._held = held
+        self._epoch += 1
+        self._change.set()
+        self._change = asyncio.Event()

@@ -1,0 +1,168 @@
+"""What must hold at the end of a simulated world; every violation is a sentence.
+
+The topic is judged by a reader that shares no code with the engine; the executions by
+what the topic says was due; the outputs by a model that knows no events; the live
+stores by a fold of the topic.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sayiir_es.engine.fold import Fold
+from sayiir_es.engine.memory_store import MemoryStore
+from sayiir_es.log.port import Chunk, Topic
+from tests.kafka.reader import TERMINAL, PartitionSeen, Stood
+from tests.kafka.verdict import judged
+from tests.simulation import rules
+from tests.simulation.log import records_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sayiir_es.core.definition import Graph
+    from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.log.memory import MemoryLog
+    from tests.kafka.reader import Seen
+    from tests.simulation.world import Execution
+
+DUE = frozenset({"PositionUpdated", "RetryRecorded"})
+AGAIN = frozenset({"AttemptRestarted", "AttemptWithdrawn"})
+
+
+Token = tuple[str, int, str, int]
+
+
+def read(log: MemoryLog) -> dict[int, PartitionSeen]:
+    """Every partition of the topic, by an independent reader."""
+    found: dict[int, PartitionSeen] = {}
+    for partition in range(log.partitions):
+        seen = found[partition] = PartitionSeen()
+        for record in records_of(log, Topic.EVENTS, partition):
+            seen.take(
+                Stood(
+                    partition=partition,
+                    offset=record.offset,
+                    key=record.key,
+                    value=record.value,
+                    headers=dict(record.headers),
+                )
+            )
+    return found
+
+
+def of_topic(
+    log: MemoryLog,
+    partitions: Mapping[int, PartitionSeen],
+    graphs: Mapping[str, Graph],
+) -> list[str]:
+    """What is wrong with the topic by itself."""
+    commands = {
+        partition: {r.offset for r in records_of(log, Topic.COMMANDS, partition)}
+        for partition in partitions
+    }
+    return [*judged(partitions, commands), *rules.of_instances(partitions, graphs)] + [
+        f"command {partition}@{offset} was never answered"
+        for partition, seen in partitions.items()
+        for offset in sorted(commands[partition] - _answered(seen))
+    ]
+
+
+def _answered(seen: PartitionSeen) -> set[int]:
+    return {
+        int(event.cause.partition("<")[0].rpartition("@")[2])
+        for event in seen.valid
+        if event.cause.startswith("command:")
+    }
+
+
+def of_outputs(
+    partitions: Mapping[int, PartitionSeen],
+    expected: Mapping[str, object],
+    may_be_cancelled: frozenset[str],
+) -> Iterator[str]:
+    """Every instance has ended, as the model says."""
+    ends: dict[str, Seen] = {}
+    for seen in partitions.values():
+        for event in seen.valid:
+            if event.kind in TERMINAL:
+                ends[event.instance_id] = event
+    for instance_id, output in expected.items():
+        end = ends.get(instance_id)
+        if end is None:
+            yield f"{instance_id} has not ended"
+        elif end.kind == "WorkflowCancelled" and instance_id in may_be_cancelled:
+            pass
+        elif end.kind != "WorkflowCompleted":
+            yield f"{instance_id} ended with {end.kind}: {end.body}"
+        elif json.loads(end.body["output"]) != output:
+            yield f"{instance_id} gave {end.body['output']!r}, expected {output!r}"
+
+
+def of_executions(
+    partitions: Mapping[int, PartitionSeen], executions: list[Execution]
+) -> Iterator[str]:
+    """Every execution was due before it began; one repeats only what was restarted."""
+    due: dict[Token, int] = {}
+    deadlines: dict[Token, int] = {}
+    again: Counter[Token] = Counter()
+    times = Counter(execution.token for execution in executions)
+    for event in (event for seen in partitions.values() for event in seen.valid):
+        if event.kind in DUE:
+            # A `RetryRecorded` names the attempt that failed.
+            token = token_of(event, event.kind == "RetryRecorded")
+            due.setdefault(token, event.offset)
+        elif event.kind == "DeadlineSet":
+            deadlines.setdefault(token_of(event), event.offset)
+        elif event.kind in AGAIN:
+            again[token_of(event)] += 1
+        elif event.kind == "TaskCompleted" and not times[token_of(event)]:
+            yield f"{event.where}: {token_of(event)} completed, but never ran"
+    for token, count in times.items():
+        if count > 1 + again[token]:
+            yield f"{token} ran {count} times, but was restarted {again[token]} times"
+    for execution in executions:
+        offset = (deadlines if execution.timed else due).get(execution.token)
+        if offset is None or offset >= execution.log_end:
+            yield f"{execution.token} ran, but was due only at {offset}"
+
+
+def token_of(event: Seen, later: int = 0) -> Token:
+    """What names the attempt of an event, or one that many later."""
+    body = event.body
+    return (
+        event.instance_id,
+        int(body["run"]),
+        event.text("path"),
+        int(body["attempt"]) + later,
+    )
+
+
+def of_store(log: MemoryLog, partition: int, live: SnapshotStore) -> Iterator[str]:
+    """The store of the partition's owner equals the fold of the topic.
+
+    One that was displaced, and has not noticed yet, stands where it stands.
+    """
+    store = MemoryStore()
+    fold = Fold(store, partition)
+    records = records_of(log, Topic.EVENTS, partition)
+    fold.apply(Chunk(start=0, end=len(records), records=records))
+    if store.position.claim != live.position.claim:
+        return
+    # What was ignored behind its last batch it need not have passed yet.
+    passed = replace(live.position, offset=store.position.offset)
+    if store.position != passed or store.position.offset < live.position.offset:
+        expected = store.position
+        yield f"the store of {partition} stands at {live.position}, not {expected}"
+        return
+    names = sorted(store.instances())
+    if names != sorted(live.instances()):
+        yield f"the store of {partition} holds {sorted(live.instances())}, not {names}"
+    for name in names:
+        mine, theirs = store.rows(name), live.rows(name)
+        for key in sorted({*mine.keys(""), *theirs.keys("")}):
+            if mine.get(key) != theirs.get(key):
+                yield f"{name} {key}: {theirs.get(key)!r}, but fold {mine.get(key)!r}"

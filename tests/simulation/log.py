@@ -1,0 +1,158 @@
+"""The memory log as a process sees it over a network that is slow, and loses things."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.errors import LogUnavailableError
+from sayiir_es.log.memory import Fault, MemoryLog
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sayiir_es.log.port import (
+        Appender,
+        Chunk,
+        LogIdentity,
+        NewRecord,
+        Reader,
+        Record,
+        Topic,
+    )
+    from tests.simulation.chance import Chance
+
+GIVES_UP_S = 2.0
+"""How long an append waits for its answer."""
+
+LATE_MOST_S = 15.0
+"""How long after that a batch may still land."""
+
+
+class AppendFaults:
+    """What befalls appends; also hears what was sent."""
+
+    def __init__(self, chance: Chance) -> None:
+        self._chance = chance
+
+    def next(self, partition: int, batch: Sequence[NewRecord]) -> Fault:
+        """Lost, late, or its answer lost; mostly none of these."""
+        entity = f"append {partition}"
+        latency = self._chance.between(entity, 0.0005, 0.01)
+        state = "claiming" if is_claim(batch) else "deciding"
+        if self._chance.fault("request lost", entity, 0.01, state=state):
+            return Fault(lands_after_s=None, limit_s=GIVES_UP_S)
+        if self._chance.fault("request late", entity, 0.02, state=state):
+            late_s = self._chance.between(entity, 0.5, LATE_MOST_S)
+            return Fault(lands_after_s=late_s, limit_s=min(GIVES_UP_S, late_s / 2))
+        if self._chance.fault("answer lost", entity, 0.015, state=state):
+            return Fault(
+                lands_after_s=latency, answered_after_s=None, limit_s=GIVES_UP_S
+            )
+        if self._chance.fault("partition slow", entity, 0.01, state=state):
+            latency = self._chance.between(entity, 0.1, 1.9)
+        return Fault(lands_after_s=latency, answered_after_s=latency / 2)
+
+
+def is_claim(batch: Sequence[NewRecord]) -> bool:
+    """Whether the batch is a claim: alone among all it has no key."""
+    return len(batch) == 1 and batch[0].key is None
+
+
+class SimLog:
+    """See `log.port.Log`; one a process."""
+
+    def __init__(self, log: MemoryLog, chance: Chance, process: str) -> None:
+        self._log = log
+        self._chance = chance
+        self._process = process
+        self._producing = asyncio.Lock()
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions `commands` and `events` have."""
+        return self._log.partitions
+
+    @property
+    def max_batch_bytes(self) -> int:
+        """The largest batch that `append` takes."""
+        return self._log.max_batch_bytes
+
+    async def open(self, *, create: bool) -> LogIdentity:
+        """Return who it is."""
+        return await self._log.open(create=create)
+
+    async def close(self) -> None:
+        """Nothing."""
+
+    async def appender(self, partition: int) -> Appender:
+        """A fresh appender, at times unavailable."""
+        await self._travel("appender")
+        return await self._log.appender(partition)
+
+    async def reader(self, topic: Topic, partition: int, offset: int) -> Reader:
+        """A reader whose answers take their time."""
+        await self._travel("reader")
+        inner = await self._log.reader(topic, partition, offset)
+        return _SlowReader(self, inner)
+
+    async def start_offset(self, topic: Topic, partition: int) -> int:
+        """The first kept offset."""
+        await self._travel("start_offset")
+        return await self._log.start_offset(topic, partition)
+
+    async def end_offset(self, topic: Topic, partition: int) -> int:
+        """One above the last record."""
+        await self._travel("end_offset")
+        found = await self._log.end_offset(topic, partition)
+        await self.latency()
+        return found
+
+    async def produce(self, topic: Topic, partition: int, record: NewRecord) -> int:
+        """Write one record, in the order of the calls; its answer may be lost."""
+        async with self._producing:
+            await self._travel("produce")
+            offset = await self._log.produce(topic, partition, record)
+        if self._chance.fault("produce unanswered", self._process, 0.02):
+            await asyncio.sleep(GIVES_UP_S)
+            raise LogUnavailableError("expected an acknowledgement, but there was none")
+        await self.latency()
+        return offset
+
+    async def latency(self) -> None:
+        """The way of an answer."""
+        await asyncio.sleep(self._chance.between(f"net {self._process}", 0.0005, 0.005))
+
+    async def _travel(self, what: str) -> None:
+        await self.latency()
+        if self._chance.fault("unavailable", self._process, 0.01, state=what):
+            await asyncio.sleep(GIVES_UP_S)
+            raise LogUnavailableError(
+                f"expected an answer to {what}, but there is none"
+            )
+
+
+class _SlowReader:
+    def __init__(self, log: SimLog, inner: Reader) -> None:
+        self._log = log
+        self._inner = inner
+
+    async def read(self, *, max_wait_s: float) -> Chunk | None:
+        """Return what follows, after its way through the network."""
+        chunk = await self._inner.read(max_wait_s=max_wait_s)
+        await self._log.latency()
+        return chunk
+
+    async def close(self) -> None:
+        """Stop reading."""
+        await self._inner.close()
+
+
+def records_of(log: MemoryLog, topic: Topic, partition: int) -> list[Record]:
+    """All that stands there, without a loop."""
+    topics = log._topics  # pyright: ignore[reportPrivateUsage]  # what really happened
+    start, end = topics.bounds(topic, partition)
+    found: list[Record] = []
+    while start + len(found) < end:
+        found += topics.take(topic, partition, start + len(found))
+    return found

@@ -1,0 +1,199 @@
+"""An event loop of virtual time, whose order a seed decides.
+
+Theory of operation. Time is a number that the loop moves itself: with nothing ready it
+jumps to the earliest timer. Of several processes that are ready, a seeded generator
+picks the next; within one, callbacks run in their order, as asyncio promises. A
+callback belongs to the process in whose context it was made; those of a dead process
+are dropped, so that no `finally` and no flush of it ever runs, as after `kill -9`;
+those of a paused one wait until it wakes. There is no selector: real I/O fails loudly.
+Nothing ready and nothing scheduled is a deadlock, and fails.
+"""
+
+# pyright: reportPrivateUsage=false
+# It overrides the one method of asyncio's loop that runs callbacks.
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import inspect
+from contextvars import Context, ContextVar
+from typing import TYPE_CHECKING, TypeVar, cast
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable, Coroutine
+    from random import Random
+
+T = TypeVar("T")
+
+
+class Handle(asyncio.Handle):
+    """What type checkers do not know of a handle."""
+
+    _context: Context
+
+
+class Timer(asyncio.TimerHandle, Handle):
+    """What type checkers do not know of a timer."""
+
+    _when: float
+    _scheduled: bool
+
+
+class Process:
+    """What can be killed and paused as a whole."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.dead = False
+        self.paused = False
+        self.held: list[Handle] = []
+
+    def __repr__(self) -> str:
+        return f"Process({self.name!r})"
+
+
+PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
+
+
+class DeadlockError(Exception):
+    """Nothing is ready and nothing is scheduled."""
+
+
+class SimLoop(asyncio.BaseEventLoop):
+    """An event loop without I/O; see the module."""
+
+    _ready: deque[Handle]
+    _scheduled: list[Timer]
+
+    def __init__(self, chance: Random) -> None:
+        super().__init__()
+        self._chance = chance
+        self._now = 0.0
+        self._tasks_made: list[asyncio.Task[object]] = []
+        self.steps = 0
+        """Callbacks run so far: where a crash sweep kills."""
+        self.on_step: Callable[[int, Process], None] | None = None
+        """Told of each step, and whose it is, before it runs."""
+        self.failures: list[str] = []
+        """Exceptions that nobody retrieved."""
+        self.set_exception_handler(self._failed)
+
+    def time(self) -> float:
+        """Virtual seconds since the start."""
+        return self._now
+
+    def spawn(
+        self, work: Coroutine[object, object, T], process: Process | None
+    ) -> asyncio.Task[T]:
+        """Run a coroutine as part of a process."""
+        context = Context()
+        context.run(PROCESS.set, process)
+        return self.create_task(work, context=context)
+
+    def kill(self, process: Process) -> None:
+        """Nothing of it runs any more: not even what would clean up."""
+        process.dead = True
+        process.held.clear()
+
+    def pause(self, process: Process) -> None:
+        """Nothing of it runs until `wake`; its timers come due meanwhile."""
+        process.paused = True
+
+    def wake(self, process: Process) -> None:
+        """It goes on where it stood."""
+        process.paused = False
+        self._ready.extend(process.held)
+        process.held.clear()
+
+    def bury(self) -> None:
+        """Let go of the tasks of the dead, whose clean-up must not be heard."""
+        for task in self._tasks_made:
+            if not task.done():
+                setattr(task, "_log_destroy_pending", False)  # noqa: B010 (no type knows)
+                coroutine = task.get_coro()
+                assert inspect.iscoroutine(coroutine)
+                with contextlib.suppress(BaseException):
+                    coroutine.close()
+        self._tasks_made.clear()
+
+    # --- what BaseEventLoop asks for --------------------------------------------------
+
+    def create_task(  # type: ignore[override]
+        self,
+        coro: Coroutine[object, object, T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+    ) -> asyncio.Task[T]:
+        """A task of the process that makes it, whatever context it brings.
+
+        A context that is empty stays so: it is the log's own, which no process's death
+        concerns.
+        """
+        if context is not None and len(context) and PROCESS not in context:
+            context.run(PROCESS.set, PROCESS.get())
+        task = asyncio.Task(coro, loop=self, name=name, context=context)
+        self._tasks_made.append(cast("asyncio.Task[object]", task))
+        return task
+
+    def _run_once(self) -> None:
+        ready, scheduled = self._ready, self._scheduled
+        while scheduled and scheduled[0]._cancelled:
+            heapq.heappop(scheduled)._scheduled = False
+        if not ready:
+            if not scheduled:
+                raise DeadlockError("expected something to happen, but nothing will")
+            self._now = max(self._now, scheduled[0]._when)
+        while scheduled and scheduled[0]._when <= self._now:
+            timer = heapq.heappop(scheduled)
+            timer._scheduled = False
+            if not timer._cancelled:
+                ready.append(timer)
+        if ready:
+            self._run_one()
+
+    def _run_one(self) -> None:
+        handle = self._pick()
+        if handle._cancelled:
+            return
+        process = handle._context.get(PROCESS)
+        if process is not None and not process.dead:
+            if process.paused:
+                process.held.append(handle)
+                return
+            self.steps += 1
+            if self.on_step is not None:
+                self.on_step(self.steps, process)
+        if process is None or not process.dead:
+            handle._run()
+
+    def _pick(self) -> Handle:
+        """The first callback of a process that the seed decides."""
+        ready = self._ready
+        if len(ready) == 1:
+            return ready.popleft()
+        chosen = ready[self._chance.randrange(len(ready))]._context.get(PROCESS)
+        for index, handle in enumerate(ready):
+            if handle._context.get(PROCESS) is chosen:
+                del ready[index]
+                return handle
+        raise AssertionError(chosen)  # it is one of them
+
+    def _write_to_self(self) -> None:
+        """Nothing to wake: there is no selector, and no other thread."""
+
+    def _process_events(self, event_list: object) -> None:
+        raise NotImplementedError
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Cancelled timers leave when their time comes."""
+
+    def _failed(
+        self, loop: asyncio.AbstractEventLoop, context: dict[str, object]
+    ) -> None:
+        del loop
+        error = context.get("exception")
+        self.failures.append(f"{context.get('message')}: {error!r}")

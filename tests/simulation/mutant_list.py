@@ -1,0 +1,246 @@
+"""The planted bugs, by the part of the engine that they break."""
+
+from __future__ import annotations
+
+from tests.simulation.mutants import Mutant
+
+
+def _mutant(name: str, module: str, old: str, new: str) -> Mutant:
+    return Mutant(name=name, module=f"sayiir_es.{module}", old=old, new=new)
+
+
+OWNERSHIP = (
+    _mutant(
+        "live before the ack",
+        "engine.owner",
+        "            if batch.records:\n",
+        "            if batch.records:\n"
+        "                batch.commit(tenure.expected)\n"
+        "                intake.act(batch, offers)\n",
+    ),
+    _mutant(
+        "the fold ignores the claim rule",
+        "core.position",
+        'kind == "PartitionClaimed" or claim == position.claim',
+        "claim <= position.claim or True",
+    ),
+    _mutant(
+        "no look at what stands before a batch",
+        "engine.tenure",
+        "        await self.look(base)\n",
+        "",
+    ),
+    _mutant(
+        "a claim that was overtaken is served",
+        "engine.claiming",
+        "if position.claim != claim:",
+        "if False:",
+    ),
+    _mutant(
+        "an uncertain append is taken for a failed one",
+        "engine.tenure",
+        "        base = await self.appender.append(batch)\n",
+        "        try:\n"
+        "            base = await self.appender.append(batch)\n"
+        "        except Exception:\n"
+        "            self.appender = await self.log.appender(self.partition)\n"
+        "            base = await self.appender.append(batch)\n",
+    ),
+    _mutant(
+        "a take-over that was cut short is forgotten",
+        "engine.owner",
+        "                taken_over=self._unrecovered,",
+        "                taken_over=claimed.taken_over,",
+    ),
+    _mutant(
+        "a partition that comes back is not taken over",
+        "engine.owner",
+        '        self._unrecovered = True\n        """A take-over',
+        '        self._unrecovered = False\n        """A take-over',
+    ),
+    _mutant(
+        "timers are not found again",
+        "engine.intake",
+        "        self.timers.extend(self._store, batch.world.now_ms)\n",
+        "",
+    ),
+    _mutant(
+        "what is owed is not found again",
+        "engine.intake",
+        "deque(store.owing())",
+        "deque()",
+    ),
+    _mutant(
+        "time runs back with the clock",
+        "engine.owner",
+        "max(self._now_ms, self._clock.now_ms(), position.at)",
+        "max(self._clock.now_ms(), position.at)",
+    ),
+    _mutant(
+        "events are stamped with the bare clock",
+        "engine.owner",
+        "max(self._now_ms, self._clock.now_ms(), position.at)",
+        "self._clock.now_ms()",
+    ),
+)
+
+ATTEMPTS = (
+    _mutant(
+        "outcomes of a failed batch are lost",
+        "engine.attempt_desk",
+        "        self.outcomes.undo()\n",
+        "        self.outcomes.acknowledged()\n",
+    ),
+    _mutant(
+        "a restart is forgotten with its batch",
+        "engine.attempt_desk",
+        "                self._restarts.add(offer.job.token)\n",
+        "                pass\n",
+    ),
+    _mutant(
+        "an attempt that ran is handed out while its outcome waits",
+        "engine.attempt_desk",
+        " or self.outcomes.is_told(token)",
+        "",
+    ),
+    _mutant(
+        "the outcome of an earlier attempt counts",
+        "core.attempts",
+        '    if outcome.attempt < wait.attempt:\n        return "late"\n',
+        "",
+    ),
+    _mutant(
+        "an outcome counts wherever the chain stands",
+        "core.attempts",
+        '    if standing.path != outcome.path:\n        return "late"\n',
+        "",
+    ),
+    _mutant(
+        "the attempt's number stays after a failure",
+        "core.nodes.task",
+        "        attempt=body.attempt + 1,",
+        "        attempt=body.attempt,",
+    ),
+    _mutant(
+        "a timed attempt begins before its deadline stands",
+        "engine.attempt_desk",
+        "        if reserved and begins:",
+        "        if False:",
+    ),
+    _mutant(
+        "what may have begun is not restarted",
+        "core.owed",
+        "    return wait.deadline_at is not None or not timed",
+        "    return False",
+    ),
+    _mutant(
+        "a key function that may have begun is not restarted",
+        "core.attempts",
+        "    task.begin(draft, node, slot.path, restart=slot.restart)",
+        "    if node: task.begin(draft, node, slot.path, restart=slot.restart)",
+    ),
+    _mutant(
+        "its own late claim makes an owner drop what runs",
+        "engine.worker",
+        '                logger.info("partition.fenced"',
+        "                owner.desk.drop_all()\n"
+        '                logger.info("partition.fenced"',
+    ),
+)
+
+COMMANDS = (
+    _mutant(
+        "a command said twice counts twice",
+        "core.answers",
+        "    answered = remembered_command(draft.rows, command.command_id)",
+        "    answered = None",
+    ),
+    _mutant(
+        "a repeated forward counts again",
+        "engine.batch",
+        "        return offset <= self.origins.get(source, -1)",
+        "        return False",
+    ),
+    _mutant(
+        "the place in the commands is not taken from the log",
+        "core.position",
+        "            next_command = max(next_command, command.offset + 1)",
+        "            pass",
+    ),
+    _mutant(
+        "a command sent astray is decided where it stands",
+        "engine.command_feed",
+        "        if home == self._partition:",
+        "        if True:",
+    ),
+    _mutant(
+        "a signal that nobody awaits is dropped",
+        "core.answers",
+        "    draft.emit(\n        SignalReceived(",
+        "    if signal.oldest_wait(draft.rows, command.signal) is None: return\n"
+        "    draft.emit(\n        SignalReceived(",
+    ),
+    _mutant(
+        "a consumed signal stays buffered",
+        "core.nodes.signal",
+        '        "b" + name: left or None,\n',
+        "",
+    ),
+    _mutant(
+        "moves go on while a pause is asked for",
+        "core.moves",
+        "    if is_held(known):\n        return False\n    match wait:",
+        "    match wait:",
+    ),
+)
+
+CONSTRUCTS = (
+    _mutant(
+        "a fork joins before its last branch",
+        "core.nodes.fork",
+        "Branching(left=left) if left else",
+        "Branching(left=left) if left > 1 else",
+    ),
+    _mutant(
+        "a branch's result goes by the name of another",
+        "core.nodes.fork",
+        'changes["x" + join(body.path, body.branch)] = body.result',
+        'changes["x" + join(body.path, body.branch)] = standing.input',
+    ),
+    _mutant(
+        "an iteration starts from the loop's input",
+        "core.nodes.loop",
+        "    if wait.iteration == 0:",
+        "    if True:",
+    ),
+    _mutant(
+        "a delay ends at its start",
+        "core.nodes.delay",
+        "due_at=draft.now_ms + node.duration_ms",
+        "due_at=draft.now_ms",
+    ),
+    _mutant(
+        "timers fire early",
+        "engine.intake",
+        "self.timers.take_due(batch.world.now_ms)",
+        "self.timers.take_due(batch.world.now_ms + 200)",
+    ),
+)
+
+STORES = (
+    _mutant(
+        "a store's position is ahead of its rows",
+        "engine.fold",
+        "            self._store.apply(event.instance_id, changes)\n",
+        '            changes.pop("h", None)\n'
+        "            self._store.apply(event.instance_id, changes)\n",
+    ),
+    _mutant(
+        "a fold passes over the last record of a chunk",
+        "engine.fold",
+        "        for record in chunk.records:",
+        "        for record in chunk.records[:-1] or chunk.records:",
+    ),
+)
+
+MUTANTS = (*OWNERSHIP, *ATTEMPTS, *COMMANDS, *CONSTRUCTS, *STORES)

@@ -1,0 +1,113 @@
+"""Rules of the event contract that the topic alone can show, instance by instance.
+
+Beside what `tests.kafka.verdict` holds of every topic: timers are never early, requests
+hold moves back, a command counts once, an end is an end, attempts count up from 1.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.graph import DelayNode
+from tests.kafka.reader import TERMINAL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sayiir_es.core.definition import Graph
+    from tests.kafka.reader import PartitionSeen, Seen
+
+MOVES = frozenset({"PositionUpdated", "DeadlineSet", "AttemptRestarted"})
+AFTER_THE_END = frozenset({"CommandRejected", "CommandAcknowledged", "OutcomeRejected"})
+ENDS_AN_ATTEMPT = frozenset({"TaskCompleted", "TaskFailed", "RetryRecorded"})
+
+
+def of_instances(
+    partitions: Mapping[int, PartitionSeen], graphs: Mapping[str, Graph]
+) -> Iterator[str]:
+    """What is wrong with the events of any instance; `graphs` by instance."""
+    histories: dict[str, list[Seen]] = {}
+    for seen in partitions.values():
+        for event in seen.valid:
+            if event.instance_id:
+                histories.setdefault(event.instance_id, []).append(event)
+    for instance_id, history in histories.items():
+        yield from _of_timers(history)
+        yield from _of_lengths(history, graphs[instance_id])
+        yield from _of_requests(history)
+        yield from _of_commands(history)
+        yield from _of_attempts(history)
+
+
+def _of_timers(history: list[Seen]) -> Iterator[str]:
+    due: dict[str, int | None] = {}
+    for event in history:
+        match event.kind:
+            case "DelayStarted":
+                due[event.text("path")] = event.body["due_at"]
+            case "SignalAwaited":
+                due[event.text("path")] = event.body["until_at"]
+            case "DelayElapsed" | "SignalTimedOut":
+                at_ms = due.pop(event.text("path"), None)
+                if at_ms is None or event.at < at_ms:
+                    yield f"{event.where} fired at {event.at}, but was due at {at_ms}"
+            case _:
+                pass
+
+
+def _of_lengths(history: list[Seen], graph: Graph) -> Iterator[str]:
+    for event in history:
+        if event.kind == "DelayStarted":
+            place = graph.place(event.text("path"))
+            node = None if place is None else place.node
+            length_ms = int(event.body["due_at"]) - event.at
+            if not isinstance(node, DelayNode) or length_ms != node.duration_ms:
+                yield f"{event.where} sleeps {length_ms} ms at {node}"
+
+
+def _of_requests(history: list[Seen]) -> Iterator[str]:
+    held, ended = "", ""
+    for event in history:
+        if ended and event.kind not in AFTER_THE_END | {"SignalReceived"}:
+            if event.kind != "WorkflowStarted":
+                yield f"{event.where} stands behind {ended}"
+            held, ended = "", ""
+        if held and event.kind in MOVES:
+            yield f"{event.where} moves on behind {held}"
+        if event.kind in ("PauseRequested", "CancelRequested"):
+            held = event.where
+        elif event.kind == "WorkflowUnpaused" and held.startswith("Pause"):
+            held = ""
+        elif event.kind in TERMINAL:
+            ended = event.where
+
+
+def _of_commands(history: list[Seen]) -> Iterator[str]:
+    times = Counter(
+        (event.kind, event.text("command_id"))
+        for event in history
+        if event.kind in ("WorkflowStarted", "SignalReceived")
+    )
+    yield from (f"{name} counted {n} times" for name, n in times.items() if n > 1)
+    received = Counter[int]()
+    for event in history:
+        if event.kind == "SignalConsumed":
+            received[int(event.body["signal_sequence"])] += 1
+    yield from (f"signal {n} consumed {x} times" for n, x in received.items() if x > 1)
+
+
+def _of_attempts(history: list[Seen]) -> Iterator[str]:
+    awaited: dict[tuple[int, str], int] = {}
+    for event in history:
+        key = (int(event.body["run"]), str(event.body.get("path")))
+        if event.kind == "PositionUpdated":
+            if int(event.body["attempt"]) != 1:
+                yield f"{event.where} begins with attempt {event.body['attempt']}"
+            awaited[key] = 1
+        elif event.kind in ENDS_AN_ATTEMPT:
+            if awaited.get(key) != int(event.body["attempt"]):
+                yield f"{event.where} ends an attempt that nobody awaits: {event.body}"
+            awaited.pop(key, None)
+            if event.kind == "RetryRecorded":
+                awaited[key] = int(event.body["attempt"]) + 1

@@ -1,0 +1,157 @@
+"""One seed: `python -m tests.simulation.run SEED [--only FAULTS]` replays a line."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING
+
+import structlog
+
+from sayiir_es.core.errors import WorkflowError
+from tests.simulation.chance import Chance
+from tests.simulation.loop import DeadlockError, Process, SimLoop
+from tests.simulation.world import Plan, World
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SHRINK_RUNS_MAX = 60
+
+
+@dataclass(kw_only=True)
+class Report:
+    """What came of a seed."""
+
+    seed: int
+    problems: list[str]
+    digest: str
+    fired: list[str]
+    counted: Counter[str] = field(default_factory=Counter[str])
+    steps: int = 0
+    events: int = 0
+
+    def __str__(self) -> str:
+        lines = "\n  ".join(self.problems[:10])
+        return (
+            f"seed {self.seed}, notes {self.digest[:12]}, {len(self.fired)} faults:\n"
+            f"  {lines}\nreplay: {self.replay}"
+        )
+
+    @property
+    def replay(self) -> str:
+        """The line that runs it again."""
+        return f"python -m tests.simulation.run {self.seed} --only '{self._only}'"
+
+    @property
+    def _only(self) -> str:
+        return "|".join(self.fired)
+
+
+def plan_of(seed: int) -> Plan:
+    """How large a world the seed draws."""
+    chance = Random(seed * 7919 + 1)  # noqa: S311 (a simulation's)
+    return Plan(
+        workers=chance.choice([1, 2, 2, 3]),
+        partitions=chance.choice([1, 2, 3]),
+        instances=chance.randint(1, 5),
+        nodes=chance.choice([4, 8, 12, 20]),
+    )
+
+
+def simulate(
+    seed: int,
+    plan: Plan | None = None,
+    *,
+    only: frozenset[str] | None = None,
+    kill_at: int = 0,
+) -> Report:
+    """Live one world to its end; whoever would make step `kill_at` dies before it."""
+    configured = structlog.get_config()
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
+    )
+    chance = Chance(seed, only)
+    if plan is not None and not plan.chaos:
+        chance.intensity = 0.0
+    loop = SimLoop(Random(seed))  # noqa: S311 (a simulation's)
+    asyncio.set_event_loop(loop)
+    world = World(plan or plan_of(seed), chance, loop)
+
+    def strike(step: int, process: Process) -> None:
+        if step == kill_at:
+            world.fleet.crash_process(process)
+
+    loop.on_step = strike
+    try:
+        problems = loop.run_until_complete(world.live())
+    except (DeadlockError, WorkflowError) as error:
+        problems = [f"{type(error).__name__}: {error}"]
+    finally:
+        loop.bury()
+        asyncio.set_event_loop(None)
+        loop.close()
+        structlog.configure(**configured)
+    return Report(
+        seed=seed,
+        problems=problems,
+        digest=world.notes.hexdigest(),
+        fired=list(chance.fired),
+        counted=chance.counted,
+        steps=loop.steps,
+        events=world.event_count(),
+    )
+
+
+def shrunk(report: Report, plan: Plan | None = None) -> Report:
+    """The failing run with as many of its faults left out as it still fails without."""
+    runs, part = 0, max(1, len(report.fired) // 2)
+    while report.fired and runs < SHRINK_RUNS_MAX:
+        smaller = None
+        for first in range(0, len(report.fired), part):
+            left_out = report.fired[first : first + part]
+            runs += 1
+            tried = simulate(
+                report.seed, plan, only=frozenset(report.fired) - frozenset(left_out)
+            )
+            if tried.problems:
+                smaller = tried
+                break
+        if smaller is not None:
+            report = smaller
+            part = max(1, min(part, len(report.fired) // 2))
+        elif part == 1:
+            break
+        else:
+            part //= 2
+    return report
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Replay one seed, or look for a failing one from it on."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("seed", type=int)
+    parser.add_argument("--only", help="faults that may fire, between bars")
+    parser.add_argument("--count", type=int, default=1)
+    asked = parser.parse_args(arguments)
+    counted: Counter[str] = Counter()
+    for seed in range(asked.seed, asked.seed + asked.count):
+        only = None if asked.only is None else frozenset(asked.only.split("|"))
+        report = simulate(seed, only=only)
+        counted += report.counted
+        if report.problems:
+            print(shrunk(report))  # noqa: T201 (a command)
+            return 1
+    print(f"{asked.count} seeds from {asked.seed} on: no violation")  # noqa: T201 (a command)
+    for name, count in sorted(counted.items()):
+        print(f"{count:8} {name}")  # noqa: T201 (a command)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

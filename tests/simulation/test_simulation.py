@@ -1,0 +1,123 @@
+"""Fresh seeds and kept ones find nothing; each fault fires; equal seeds live equally."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.run import Report, shrunk, simulate
+
+ROOT = Path(__file__).resolve().parents[2]
+
+KEPT = {
+    2: "a batch of outcomes was lost on its way, and its attempts ran again unrecorded",
+    5: "a take-over whose batch was lost was not gone on with by the next tenure",
+    12: "the key function of a route ran again without a trace",
+    28: "a restart was forgotten together with the batch that should have held it",
+    35: "a pause that was sent astray came behind its unpause",
+    103: "its own claim landed late, and the owner dropped what it ran",
+    479: "forwards that overtook each other: the port promises their order",
+    825: "the clock went back, and the outcome of a retried attempt did not count",
+    1517: "a partition came back to a worker that had dropped its attempts",
+}
+"""Seeds that found something, and what; the mutants of each are in `mutant_list`."""
+
+FAULTS = {
+    *("answer lost", "clock jumps", "clock skewed", "crash", "disk full", "drain"),
+    *("heartbeat lost", "partition slow", "pause", "produce unanswered"),
+    *("request late", "request lost", "said twice", "sent astray", "store torn"),
+    *("task slow", "unavailable", "pause asked", "cancel asked"),
+}
+STATES = {
+    *("crash while starting", "crash while claiming", "crash while serving"),
+    *("crash while running attempts", "pause while running attempts"),
+    *("drain while running attempts", "request late while claiming"),
+    *("request late while deciding", "request lost while claiming"),
+    *("request lost while deciding", "answer lost while claiming"),
+    *("answer lost while deciding",),
+}
+
+
+def fail(report: Report) -> None:
+    pytest.fail(str(shrunk(report)), pytrace=False)
+
+
+@pytest.mark.parametrize("seed", sorted(KEPT))
+def test_a_kept_seed_finds_nothing_any_more(seed: int) -> None:
+    report = simulate(seed)
+    if report.problems:
+        fail(report)
+
+
+def live_many(first: int, count: int) -> tuple[list[Report], Counter[str]]:
+    """The failed ones of so many seeds, and what befell them all."""
+    counted: Counter[str] = Counter()
+    for seed in range(first, first + count):
+        report = simulate(seed)
+        counted += report.counted
+        if report.problems:
+            return [report], counted
+    return [], counted
+
+
+def live_on_all_cores(count: int) -> None:
+    """Fresh seeds, from a random one on unless `SAYIIR_ES_TEST_SEED` names it."""
+    named = os.environ.get("SAYIIR_ES_TEST_SEED")
+    first = int(named) if named else secrets.randbelow(1 << 40)
+    print(f"seeds from {first} on; again: SAYIIR_ES_TEST_SEED={first}")  # noqa: T201
+    cores = os.cpu_count() or 1
+    part = -(-count // cores)
+    counted: Counter[str] = Counter()
+    with ProcessPoolExecutor(cores) as pool:
+        starts = [first + part * core for core in range(cores)]
+        for failed, befell in pool.map(live_many, starts, [part] * cores):
+            counted += befell
+            if failed:
+                fail(failed[0])
+    kinds = {name.partition(" while ")[0] for name in counted}
+    assert kinds >= FAULTS, f"never fired: {sorted(FAULTS - kinds)}"
+    missed = STATES - set(counted)
+    assert not missed, f"never fired in that state: {sorted(missed)}"
+
+
+@pytest.mark.timeout(600)
+def test_a_thousand_fresh_seeds_find_nothing_and_every_fault_fires() -> None:
+    live_on_all_cores(1_000)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_ten_thousand_fresh_seeds_find_nothing() -> None:
+    live_on_all_cores(10_000)
+
+
+NOTES = """
+import hashlib
+from tests.simulation.run import simulate
+digests = [simulate(seed).digest for seed in range(7000, 7100)]
+print(hashlib.sha256("".join(digests).encode()).hexdigest())
+"""
+
+
+@pytest.mark.timeout(300)
+def test_equal_seeds_live_equally_whatever_the_hash_seed() -> None:
+    running = [
+        subprocess.Popen(  # noqa: S603 (ourselves)
+            [sys.executable, "-c", NOTES],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for hash_seed in ("0", "1", "31337")
+    ]
+    said = [process.communicate()[0].strip() for process in running]
+    assert len(said[0]) == 64
+    assert len(set(said)) == 1

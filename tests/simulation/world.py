@@ -1,0 +1,231 @@
+"""A world of workers on a simulated log, with users who start and signal workflows.
+
+Two phases: faults for a while, then none; after a bounded time everything that was
+asked for must have come to its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.partitions import partition_of
+from sayiir_es.log.memory import MemoryLog
+from sayiir_es.log.port import NewRecord, Topic
+from tests import random_programs as programs
+from tests.simulation import judge
+from tests.simulation.fleet import LOOK_S, Fleet, SimClock
+from tests.simulation.log import AppendFaults, records_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sayiir_es.core.definition import Graph
+    from sayiir_es.core.workflow import Workflow
+    from sayiir_es.engine.task_context import TaskExecutionContext
+    from tests.simulation.chance import Chance
+    from tests.simulation.loop import SimLoop
+
+Said = dict[str, object]
+"""A command as JSON."""
+
+FAULTS_S = 60.0
+LIMIT_S = 300.0
+"""Virtual seconds behind the faults within which everything must have ended."""
+
+TAKES_MOST_S = 9.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is to be simulated."""
+
+    workers: int = 2
+    partitions: int = 2
+    instances: int = 4
+    nodes: int = 12
+    graphs: Sequence[Graph] | None = None
+    chaos: bool = True
+    """Crashes, pauses, drains and clock jumps; without it only the log's faults."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """A task function began; `log_end` is where its partition's events ended then."""
+
+    token: tuple[str, int, str, int]
+    log_end: int
+    timed: bool
+
+
+class World:
+    """One seed's world; `live` is its whole life."""
+
+    def __init__(self, plan: Plan, chance: Chance, loop: SimLoop) -> None:
+        self.plan = plan
+        self.chance = chance
+        self.loop = loop
+        self.log = MemoryLog(
+            plan.partitions,
+            faults=AppendFaults(chance),
+            now_ms=SimClock(loop).now_ms,
+            log_id="sim",
+        )
+        self.executions: list[Execution] = []
+        self.expected: dict[str, object] = {}
+        self.cancelled: set[str] = set()
+        self.notes = hashlib.sha256()
+        self._paused: list[str] = []
+        self._graphs: dict[str, Graph] = {}
+        self._failed: dict[tuple[str, str], int] = {}
+        self._workflows = self._draw_workflows()
+        self.fleet = Fleet(self.log, chance, loop, workers=plan.workers, note=self.note)
+        self.fleet.workflows = self._workflows
+
+    # --- the witness of executions ----------------------------------------------------
+
+    def begins(self, context: TaskExecutionContext) -> float:
+        """A task function begins; returns how long it takes."""
+        instance, run, path = context.idempotency_key.split("/", 2)
+        token = (instance, int(run), path, context.attempt)
+        partition = partition_of(instance.encode(), self.plan.partitions)
+        end = len(records_of(self.log, Topic.EVENTS, partition))
+        self.executions.append(
+            Execution(token, end, context.node.timeout_ms is not None)
+        )
+        self.note("runs", *token)
+        entity = f"task {instance}/{path}/{context.attempt}"
+        if self.chance.fault("task slow", entity, 0.1):
+            return self.chance.between(entity, 0.0, TAKES_MOST_S)
+        return self.chance.between(entity, 0.0, 0.02)
+
+    def fails(self, context: TaskExecutionContext) -> bool:
+        """Whether this execution fails: never more often than its retries allow."""
+        instance, _, path = context.idempotency_key.split("/", 2)
+        failed = self._failed.get((instance, path), 0)
+        entity = f"{instance}/{path}"
+        if failed >= programs.RETRIES or self.chance.number(f"fails {entity}") > 0.5:
+            return False
+        self._failed[instance, path] = failed + 1
+        return True
+
+    def note(self, *what: object) -> None:
+        """Remember that it happened, and when: equal seeds give equal notes."""
+        self.notes.update(repr((round(self.loop.time(), 9), *what)).encode())
+
+    def event_count(self) -> int:
+        """How many valid events stand in the log."""
+        return sum(len(seen.valid) for seen in judge.read(self.log).values())
+
+    # --- life -------------------------------------------------------------------------
+
+    async def live(self) -> list[str]:
+        """Faults, then none, then judgement: what is wrong, in sentences."""
+        await self.log.open(create=True)
+        self.fleet.start(chaos=self.plan.chaos)
+        users = [
+            self.loop.spawn(self._use(workflow, instance_id), None)
+            for instance_id, workflow in self._instances()
+        ]
+        await asyncio.sleep(FAULTS_S if self.plan.chaos else 0.0)
+        await asyncio.gather(*users)
+        self.chance.quiet = True
+        end_s = self.loop.time() + LIMIT_S
+        while self._is_open() and self.loop.time() < end_s:
+            # A pause that went astray may have come behind its unpause.
+            for instance_id in self._paused:
+                again: Said = {"command": "UnpauseWorkflow", "instance_id": instance_id}
+                await self._produce(instance_id, again)
+            await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(2 * LOOK_S)
+        return self._judge()
+
+    def _is_open(self) -> bool:
+        partitions = judge.read(self.log)
+        return bool(
+            [*judge.of_outputs(partitions, self.expected, frozenset(self.cancelled))]
+            or judge.of_topic(self.log, partitions, self._graphs)
+        )
+
+    def _judge(self) -> list[str]:
+        partitions = judge.read(self.log)
+        for seen in partitions.values():
+            for event in seen.valid:
+                self.note(event.offset, event.kind, event.at)
+        found = [*self.fleet.problems, *self.loop.failures]
+        found += judge.of_topic(self.log, partitions, self._graphs)
+        found += judge.of_outputs(partitions, self.expected, frozenset(self.cancelled))
+        found += judge.of_executions(partitions, self.executions)
+        for engine in [m.engine for m in self.fleet.machines if m.engine]:
+            for partition, owner in engine.owners.items():
+                if owner.serving and partition not in engine.stopped:
+                    found += judge.of_store(self.log, partition, owner.store)
+        return found
+
+    # --- users ------------------------------------------------------------------------
+
+    def _draw_workflows(self) -> list[Workflow]:
+        chance = Random(self.chance.seed)  # noqa: S311 (a simulation's)
+        graphs = self.plan.graphs or [
+            programs.random_graph(chance, f"p{number}", self.plan.nodes)
+            for number in range(self.plan.instances)
+        ]
+        return [programs.workflow_of(graph, self) for graph in graphs]
+
+    def _instances(self) -> list[tuple[str, Workflow]]:
+        found = [(f"i{n}", workflow) for n, workflow in enumerate(self._workflows)]
+        for instance_id, workflow in found:
+            value = f"in {instance_id}"
+            self._graphs[instance_id] = workflow.graph
+            self.expected[instance_id] = programs.output_of(workflow.graph, value)
+        return found
+
+    async def _use(self, workflow: Workflow, instance_id: str) -> None:
+        """A user: starts, signals, at times pauses, cancels, and says it twice."""
+        start: Said = {
+            "command": "StartWorkflow",
+            "workflow": workflow.graph.name,
+            "definition_hash": workflow.definition_hash,
+            "input": f"in {instance_id}",
+        }
+        signals: list[Said] = [
+            {
+                "command": "SendSignal",
+                "signal": name,
+                "payload": programs.payload_of(name),
+            }
+            for name in programs.signals_of(workflow.graph)
+        ]
+        entity = f"user {instance_id}"
+        commands: list[Said] = [start, *signals]
+        if self.chance.number(entity) < 0.3:
+            commands = [*signals, start]
+        if self.chance.fault("pause asked", instance_id, 0.1):
+            commands.append({"command": "PauseWorkflow"})
+            commands.append({"command": "UnpauseWorkflow"})
+            self._paused.append(instance_id)
+        if self.chance.fault("cancel asked", instance_id, 0.06):
+            commands.append({"command": "CancelWorkflow"})
+            self.cancelled.add(instance_id)
+        for number, command in enumerate(commands):
+            if self.plan.chaos:
+                await asyncio.sleep(self.chance.between(entity, 0.0, 3.0))
+            body = {
+                **command,
+                "instance_id": instance_id,
+                "command_id": f"{instance_id}-{number}",
+            }
+            await self._produce(instance_id, body)
+            if self.chance.fault("said twice", instance_id, 0.1):
+                await self._produce(instance_id, body)
+
+    async def _produce(self, instance_id: str, body: Said) -> None:
+        record = NewRecord(key=instance_id.encode(), value=json.dumps(body).encode())
+        home = partition_of(instance_id.encode(), self.plan.partitions)
+        if self.chance.fault("sent astray", instance_id, 0.05):
+            home = (home + 1) % self.plan.partitions
+        await self.log.produce(Topic.COMMANDS, home, record)
