@@ -1,6 +1,6 @@
 """Start and signal workflows without this library: a plain producer of JSON records.
 
-    python examples/produce_json.py localhost:9092 10
+    python examples/produce_json.py localhost:9092 10 sayiir.commands
 
 It needs `pip install confluent-kafka` and a worker that runs `examples.orders`:
 
@@ -66,4 +66,4 @@ def main(bootstrap: str, count: int, topic: str = TOPIC) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import secrets
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,10 +25,10 @@ from tests.tree import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 PARTITIONS = 2
 LIMIT_S = 60.0
+GO = "/usr/local/go/bin"  # where its own installer puts it, and no shell looks
 FIRST_CLAIM = 0  # on every partition: nothing stands before it
 
 
@@ -57,6 +60,30 @@ def command_line(shop_: Shop, *typed: str) -> str:
     """What a command of ours prints."""
     line = (sys.executable, "-m", "sayiir_es.cli", *typed, "--backend", shop_.url)
     return program(*line)
+
+
+def console(shop_: Shop, guide: Path, word: str) -> list[str]:
+    """Run the commands of a guide that hold a word; what each printed."""
+    blocks = re.findall(r"```console\n(.*?)```", guide.read_text(), re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if word in line]
+    assert lines, f"expected a command with {word!r} in {guide.name}"
+    path = [Path(sys.executable).parent, os.environ.get("PATH", ""), GO]
+    printed: list[str] = []
+    for line in lines:
+        typed = re.sub(r"shop\b", shop_.app, line)
+        typed = typed.replace("localhost:9092", shop_.bootstrap)
+        done = subprocess.run(  # noqa: S603 - a command of our guide
+            ("/bin/bash", "-o", "pipefail", "-c", typed),
+            cwd=ROOT,
+            env={**os.environ, "PATH": os.pathsep.join(map(str, path))},
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        printed.append(done.stdout)
+    return printed
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.streams.conftest import PARTITIONS, command_line, program
+from tests.streams.conftest import GO, PARTITIONS, command_line, console, program
 from tests.tree import ROOT
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.kafka
 
+GUIDE = ROOT / "docs" / "guides" / "consuming-events.md"
 GO_CONSUMER = ROOT / "examples" / "go-consumer"
 
 
@@ -32,7 +33,7 @@ def python_consumer(shop: Shop, *more: str) -> str:
 @pytest.fixture(scope="module")
 def go_consumer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Go example, built."""
-    go = shutil.which("go", path=f"{os.environ.get('PATH', '')}:/usr/local/go/bin")
+    go = shutil.which("go", path=f"{os.environ.get('PATH', '')}:{GO}")
     if go is None:
         pytest.skip("no Go: install Go 1.26 or newer to test the consumer in Go")
     built = tmp_path_factory.mktemp("go") / "consumer"
@@ -52,15 +53,17 @@ def listed(shop: Shop) -> str:
 def test_a_consumer_in_python_prints_the_statuses_of_instance_list(
     settled: Shop,
 ) -> None:
-    assert python_consumer(settled) == listed(settled)
+    printed, _ = console(settled, GUIDE, "consume_confluent")
+    assert printed == listed(settled)
 
 
 def test_a_consumer_in_go_prints_the_statuses_of_instance_list(
     settled: Shop, go_consumer: Path
 ) -> None:
-    line = (str(go_consumer), "-brokers", settled.bootstrap, "-app", settled.app)
-    printed = program(*line, "-schemas", str(ROOT / "schemas"))
+    assert go_consumer.exists()
+    printed, behind = console(settled, GUIDE, "go-consumer")
     assert printed == listed(settled)
+    assert behind == python_consumer(settled, "0:3")
 
 
 def test_consumers_that_start_in_the_middle_see_the_same_events(

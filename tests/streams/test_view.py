@@ -1,0 +1,51 @@
+"""A view of one's own over the events of a real Kafka."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sayiir_es.core.events import (
+    WorkflowCancelled,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowStarted,
+)
+from sayiir_es.projection import SqlView, project
+
+if TYPE_CHECKING:
+    from sayiir_es.projection import Cursor, FoundEvent
+    from tests.streams.conftest import Shop
+
+pytestmark = pytest.mark.kafka
+
+
+def fold(cursor: Cursor, found: FoundEvent) -> None:
+    """Keep what each run ended with."""
+    event = found.event
+    match event.body:
+        case WorkflowStarted(workflow=workflow):
+            row = (event.instance_id, workflow)
+            cursor.execute("insert into runs values (?, ?, 'open')", row)
+        case WorkflowCompleted() | WorkflowFailed() | WorkflowCancelled():
+            outcome = event.kind.removeprefix("Workflow").lower()
+            row = (outcome, event.instance_id)
+            cursor.execute("update runs set outcome = ? where id = ?", row)
+        case _:
+            pass
+
+
+def test_a_view_over_kafka_holds_what_each_instance_came_to(settled: Shop) -> None:
+    connection = sqlite3.connect(":memory:")
+    connection.execute("create table runs (id primary key, workflow, outcome)")
+    ends = ("completed", "failed", "cancelled")
+    view = SqlView(connection, "runs")
+    assert project(settled.url, view, fold, follow=False) > len(settled.statuses)
+    assert project(settled.url, view, fold, follow=False) == 0
+    rows = connection.execute("select id, outcome from runs").fetchall()
+    assert dict(rows) == {
+        name: status if status in ends else "open"
+        for name, status in settled.statuses.items()
+    }
