@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sayiir_es.engine.fold import Fold
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from sayiir_es.core.definition import Graph
     from sayiir_es.engine.store import SnapshotStore
     from sayiir_es.log.memory import MemoryLog
+    from sayiir_es.log.port import Record
     from tests.kafka.reader import Seen
-    from tests.simulation.world import Execution
 
 DUE = frozenset({"PositionUpdated", "RetryRecorded"})
 AGAIN = frozenset({"AttemptRestarted", "AttemptWithdrawn"})
@@ -36,34 +36,52 @@ AGAIN = frozenset({"AttemptRestarted", "AttemptWithdrawn"})
 Token = tuple[str, int, str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """A task function began; `log_end` is where its partition's events ended then."""
+
+    token: Token
+    log_end: int
+    timed: bool
+
+
 def read(log: MemoryLog) -> dict[int, PartitionSeen]:
     """Every partition of the topic, by an independent reader."""
     found: dict[int, PartitionSeen] = {}
     for partition in range(log.partitions):
         seen = found[partition] = PartitionSeen()
         for record in records_of(log, Topic.EVENTS, partition):
-            seen.take(
-                Stood(
-                    partition=partition,
-                    offset=record.offset,
-                    key=record.key,
-                    value=record.value,
-                    headers=dict(record.headers),
-                )
-            )
+            take(seen, partition, record)
     return found
 
 
+def take(seen: PartitionSeen, partition: int, record: Record) -> None:
+    """Give the reader its next record."""
+    seen.take(
+        Stood(
+            partition=partition,
+            offset=record.offset,
+            key=record.key,
+            value=record.value,
+            headers=dict(record.headers),
+        )
+    )
+
+
+def commands_of(log: MemoryLog) -> dict[int, set[int]]:
+    """The offsets of all commands, by partition."""
+    return {
+        partition: {r.offset for r in records_of(log, Topic.COMMANDS, partition)}
+        for partition in range(log.partitions)
+    }
+
+
 def of_topic(
-    log: MemoryLog,
+    commands: Mapping[int, set[int]],
     partitions: Mapping[int, PartitionSeen],
     graphs: Mapping[str, Graph],
 ) -> list[str]:
     """What is wrong with the topic by itself."""
-    commands = {
-        partition: {r.offset for r in records_of(log, Topic.COMMANDS, partition)}
-        for partition in partitions
-    }
     return [*judged(partitions, commands), *rules.of_instances(partitions, graphs)] + [
         f"command {partition}@{offset} was never answered"
         for partition, seen in partitions.items()

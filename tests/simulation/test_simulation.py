@@ -1,4 +1,4 @@
-"""Fresh seeds and kept ones find nothing; each fault fires; equal seeds live equally."""
+"""Fresh seeds and kept ones find nothing; every fault fires; equal seeds are equal."""
 
 from __future__ import annotations
 

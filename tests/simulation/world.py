@@ -53,15 +53,6 @@ class Plan:
     """Crashes, pauses, drains and clock jumps; without it only the log's faults."""
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """A task function began; `log_end` is where its partition's events ended then."""
-
-    token: tuple[str, int, str, int]
-    log_end: int
-    timed: bool
-
-
 class World:
     """One seed's world; `live` is its whole life."""
 
@@ -75,7 +66,7 @@ class World:
             now_ms=SimClock(loop).now_ms,
             log_id="sim",
         )
-        self.executions: list[Execution] = []
+        self.executions: list[judge.Execution] = []
         self.expected: dict[str, object] = {}
         self.cancelled: set[str] = set()
         self.notes = hashlib.sha256()
@@ -95,7 +86,7 @@ class World:
         partition = partition_of(instance.encode(), self.plan.partitions)
         end = len(records_of(self.log, Topic.EVENTS, partition))
         self.executions.append(
-            Execution(token, end, context.node.timeout_ms is not None)
+            judge.Execution(token, end, context.node.timeout_ms is not None)
         )
         self.note("runs", *token)
         entity = f"task {instance}/{path}/{context.attempt}"
@@ -148,7 +139,7 @@ class World:
         partitions = judge.read(self.log)
         return bool(
             [*judge.of_outputs(partitions, self.expected, frozenset(self.cancelled))]
-            or judge.of_topic(self.log, partitions, self._graphs)
+            or judge.of_topic(judge.commands_of(self.log), partitions, self._graphs)
         )
 
     def _judge(self) -> list[str]:
@@ -157,7 +148,7 @@ class World:
             for event in seen.valid:
                 self.note(event.offset, event.kind, event.at)
         found = [*self.fleet.problems, *self.loop.failures]
-        found += judge.of_topic(self.log, partitions, self._graphs)
+        found += judge.of_topic(judge.commands_of(self.log), partitions, self._graphs)
         found += judge.of_outputs(partitions, self.expected, frozenset(self.cancelled))
         found += judge.of_executions(partitions, self.executions)
         for engine in [m.engine for m in self.fleet.machines if m.engine]:

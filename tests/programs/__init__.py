@@ -1,0 +1,1 @@
+"""Random programs on every log, under owners that are dropped again and again."""

@@ -1,0 +1,121 @@
+"""A log that falls silent for good after so many batches: its process was killed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sayiir_es.log.port import (
+        Appender,
+        Chunk,
+        Log,
+        LogIdentity,
+        NewRecord,
+        Reader,
+        Topic,
+    )
+
+
+class SeveredLog:
+    """Another log until `appends` batches were acknowledged; see `log.port.Log`.
+
+    The last batch still stands in the log; nobody hears of it, nor of anything else
+    ever after.
+    """
+
+    def __init__(self, log: Log, appends: int, severed: Callable[[], None]) -> None:
+        self._log = log
+        self._left = appends
+        self._severed = severed
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions `commands` and `events` have."""
+        return self._log.partitions
+
+    @property
+    def max_batch_bytes(self) -> int:
+        """The largest batch that `append` takes."""
+        return self._log.max_batch_bytes
+
+    async def open(self, *, create: bool) -> LogIdentity:
+        """As the log."""
+        return await self._log.open(create=create)
+
+    async def close(self) -> None:
+        """As the log."""
+        await self._log.close()
+
+    async def appender(self, partition: int) -> Appender:
+        """An appender that counts."""
+        await self.alive()
+        return _SeveredAppender(self, await self._log.appender(partition))
+
+    async def reader(self, topic: Topic, partition: int, offset: int) -> Reader:
+        """A reader that stops."""
+        await self.alive()
+        return _SeveredReader(self, await self._log.reader(topic, partition, offset))
+
+    async def start_offset(self, topic: Topic, partition: int) -> int:
+        """As the log."""
+        await self.alive()
+        return await self._log.start_offset(topic, partition)
+
+    async def end_offset(self, topic: Topic, partition: int) -> int:
+        """As the log."""
+        await self.alive()
+        return await self._log.end_offset(topic, partition)
+
+    async def produce(self, topic: Topic, partition: int, record: NewRecord) -> int:
+        """As the log."""
+        await self.alive()
+        return await self._log.produce(topic, partition, record)
+
+    async def alive(self) -> None:
+        """Return, or never."""
+        if self._left <= 0:
+            await asyncio.get_running_loop().create_future()
+
+    async def appended(self) -> None:
+        """One batch more stands in the log."""
+        self._left -= 1
+        if self._left == 0:
+            self._severed()
+        await self.alive()
+
+
+class _SeveredAppender:
+    def __init__(self, log: SeveredLog, inner: Appender) -> None:
+        self._log = log
+        self._inner = inner
+
+    async def append(self, batch: Sequence[NewRecord]) -> int:
+        """As the log; the last batch is not heard of."""
+        await self._log.alive()
+        base = await self._inner.append(batch)
+        await self._log.appended()
+        return base
+
+    async def close(self) -> None:
+        """As the log."""
+        await self._inner.close()
+
+
+class _SeveredReader:
+    def __init__(self, log: SeveredLog, inner: Reader) -> None:
+        self._log = log
+        self._inner = inner
+
+    async def read(self, *, max_wait_s: float) -> Chunk | None:
+        """As the log."""
+        await self._log.alive()
+        chunk = await self._inner.read(max_wait_s=max_wait_s)
+        await self._log.alive()
+        return chunk
+
+    async def close(self) -> None:
+        """As the log."""
+        await self._inner.close()

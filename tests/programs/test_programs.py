@@ -1,0 +1,69 @@
+"""Random programs give what the model says, on every log, whoever dies meanwhile."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.log.conformance import EmbeddedSubject, KafkaSubject, MemorySubject
+from tests.programs.theatre import Theatre
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.log.conformance import Subject
+
+PARTITIONS = 3
+
+
+async def play(subject: Subject, programs: int, kills: int) -> None:
+    """Play on a fresh app; a seed is drawn unless `SAYIIR_ES_TEST_SEED` names it."""
+    named = os.environ.get("SAYIIR_ES_TEST_SEED")
+    seed = int(named) if named else secrets.randbelow(1 << 40)
+    print(f"seed {seed}; again: SAYIIR_ES_TEST_SEED={seed}")  # noqa: T201
+    log = subject.log(partitions=PARTITIONS)
+    await log.open(create=True)
+    theatre = Theatre(log, Random(seed), programs)  # noqa: S311 (a test's)
+    assert await theatre.play(kills) == [], f"seed {seed}"
+
+
+async def test_programs_in_memory_survive_the_death_of_any_owner() -> None:
+    await play(MemorySubject(), programs=20, kills=20)
+
+
+async def test_programs_in_a_file_survive_the_death_of_any_owner(
+    tmp_path: Path,
+) -> None:
+    subject = EmbeddedSubject(tmp_path / "log.db")
+    try:
+        await play(subject, programs=20, kills=20)
+    finally:
+        await subject.close()
+
+
+@pytest.mark.kafka
+async def test_programs_on_kafka_survive_the_death_of_any_owner(
+    kafka_bootstrap: str,
+) -> None:
+    subject = KafkaSubject(kafka_bootstrap)
+    try:
+        await play(subject, programs=20, kills=20)
+    finally:
+        await subject.close()
+
+
+@pytest.mark.long
+@pytest.mark.kafka
+@pytest.mark.timeout(3600)
+async def test_many_programs_on_kafka_survive_the_death_of_any_owner(
+    kafka_bootstrap: str,
+) -> None:
+    subject = KafkaSubject(kafka_bootstrap)
+    try:
+        await play(subject, programs=500, kills=300)
+    finally:
+        await subject.close()
