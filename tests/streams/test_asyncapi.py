@@ -1,0 +1,109 @@
+"""asyncapi.yaml says of each topic what the code does: messages, headers, settings."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, get_args
+
+import pytest
+import yaml
+
+from sayiir_es import InMemoryBackend, Worker
+from sayiir_es.core.commands import Command
+from sayiir_es.core.events import Body
+from sayiir_es.log.kafka.topics import new_topic
+from sayiir_es.log.port import NewRecord, Topic
+from sayiir_es.wire.commands import write_origin
+from sayiir_es.wire.events import event_headers, read_headers
+from tests.tree import ROOT
+
+TEXT = (ROOT / "asyncapi.yaml").read_text()
+API: dict[str, Any] = yaml.safe_load(TEXT)
+MESSAGES: dict[str, Any] = API["components"]["messages"]
+TRAITS: dict[str, Any] = API["components"]["messageTraits"]
+KINDS = {body.__name__ for body in get_args(Body)}
+COMMANDS = {command.__name__ for command in get_args(Command)}
+
+
+def test_every_reference_leads_somewhere() -> None:
+    found: list[str] = re.findall(r'\$ref: "([^"]+)"', TEXT)
+    assert len(found) > 2 * len(MESSAGES)
+    for reference in found:
+        if reference.startswith("#/"):
+            node: Any = API
+            for part in reference[2:].split("/"):
+                node = node[part]
+        else:
+            assert (ROOT / reference).is_file(), reference
+
+
+def test_the_channels_are_the_topics_with_their_settings() -> None:
+    assert set(API["channels"]) == {topic.value for topic in Topic}
+    for topic in Topic:
+        channel = API["channels"][topic.value]
+        assert channel["address"] == f"{{app}}.{topic.value}"
+        made = new_topic("app", topic, partitions=8, replicas=1)
+        bindings = channel["bindings"]["kafka"]
+        said = bindings["topicConfiguration"]
+        assert said["cleanup.policy"] == [made.settings["cleanup.policy"]]
+        assert str(said.get("retention.ms")) == made.settings.get(
+            "retention.ms", "None"
+        )
+        assert bindings.get("partitions", 8) == made.partitions
+
+
+@pytest.mark.parametrize(
+    ("channel", "names", "trait"),
+    [("commands", COMMANDS, "command"), ("events", KINDS, "event")],
+)
+def test_each_message_refers_to_its_schema(
+    channel: str, names: set[str], trait: str
+) -> None:
+    messages = API["channels"][channel]["messages"]
+    assert set(messages) == names
+    for name, place in messages.items():
+        assert place == {"$ref": f"#/components/messages/{name}"}
+        message = MESSAGES[name]
+        assert message["traits"] == [{"$ref": f"#/components/messageTraits/{trait}"}]
+        assert message["payload"]["schemaFormat"].startswith(
+            "application/vnd.apache.avr"
+        )
+        reference = message["payload"]["schema"]["$ref"]
+        schema = json.loads((ROOT / reference).read_text())
+        assert message["name"] == f"{schema['namespace']}.{schema['name']}"
+        assert schema["name"] == name
+        assert message["summary"] == schema["doc"]
+
+
+def test_the_headers_are_those_that_are_written() -> None:
+    event = TRAITS["event"]["headers"]
+    written = dict(event_headers("TaskCompleted", 1001))
+    assert set(event["properties"]) >= set(written)
+    assert set(event["required"]) == set(written)
+    pattern = event["properties"]["claim"]["pattern"]
+    for claim in ("-1", "0", "1001", "01", "-2", "", "1e3"):
+        headers = (("kind", b"TaskCompleted"), ("claim", claim.encode()))
+        readable = read_headers(headers) is not None
+        assert (re.fullmatch(pattern, claim) is not None) == readable
+    ((name, value),) = write_origin((3, 1042))
+    origin = TRAITS["command"]["headers"]["properties"]
+    assert set(origin) == {name}
+    assert re.fullmatch(origin[name]["pattern"], value.decode())
+
+
+async def test_the_headers_of_a_dead_letter_are_those_that_are_written() -> None:
+    backend = InMemoryBackend()
+    log = backend.open_log()
+    await log.open(create=True)
+    garbage = NewRecord(key=b"i", value=b"{", headers=(("mine", b"1"),))
+    await log.produce(Topic.COMMANDS, 0, garbage)
+    reader = await log.reader(Topic.DEAD_LETTERS, 0, 0)
+    with Worker("w", backend).start([]):
+        chunk = await reader.read(max_wait_s=10)
+    assert chunk is not None
+    headers = MESSAGES["DeadLetter"]["headers"]
+    assert [name for name, _ in chunk.records[0].headers] == [
+        *headers["required"],
+        "mine",
+    ]
