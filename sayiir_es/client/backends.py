@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
+from sayiir_es.client.clothes import dressed, undressed
 from sayiir_es.client.loop_thread import LoopThread
 from sayiir_es.client.stores import FolderStores, MemoryStores, SlotStores, Stores
 from sayiir_es.engine.state_dir import default_state_dir
@@ -88,6 +89,9 @@ class Backend(ABC):
                 thread.call(session.close())
             thread.close()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
     def __enter__(self) -> Self:
         return self
 
@@ -112,6 +116,9 @@ class InMemoryBackend(Backend):
     def url(self) -> str:
         """The URL that names this backend."""
         return "memory:"
+
+    def __repr__(self) -> str:
+        return "InMemoryBackend()"
 
     def open_log(self) -> Log:
         """The one log of this backend: it serves every event loop of the process."""
@@ -192,21 +199,23 @@ class KafkaBackend(Backend):
         """A log on the cluster."""
         from sayiir_es.log.kafka.log import KafkaLog  # noqa: PLC0415 (slow to import)
 
-        return KafkaLog.for_backend(
+        log = KafkaLog.for_backend(
             self.bootstrap_servers,
             app=self.app,
             session_timeout_ms=self._session_timeout_ms,
             heartbeat_interval_ms=self._heartbeat_interval_ms,
             client=self._client,
         )
+        return dressed(log, self.app)
 
     def membership(self, log: Log) -> Membership:
         """What the consumer group assigns."""
         from sayiir_es.log.kafka.log import KafkaLog  # noqa: PLC0415 (slow to import)
         from sayiir_es.log.kafka.membership import KafkaMembership  # noqa: PLC0415
 
-        assert isinstance(log, KafkaLog)
-        return KafkaMembership(log)
+        bare = undressed(log)
+        assert isinstance(bare, KafkaLog)
+        return KafkaMembership(bare)
 
     def stores(self) -> Stores:
         """RocksDB in a slot of the state folder, which no other process shares."""

@@ -28,8 +28,7 @@ class WorkflowEngine:
     ) -> object:
         """Run a workflow and return its output.
 
-        A workflow brings its functions; what `task_registry` has otherwise under a
-        task's id is used instead.
+        A workflow brings its functions; a `task_registry` takes their place, by id.
 
         Raises:
             TaskError: if a task failed, or it waits for a signal.

@@ -28,6 +28,8 @@ def raise_refusal(
         WorkflowError: for `definition_mismatch` and `bad_request`.
         BackendError: for the rest; its text names the state or the id.
     """
+    if status in ("waiting", "awaiting_signal"):
+        status = "in_progress"  # a parked instance is one in progress
     state = "".join(part.capitalize() for part in (status or "unknown").split("_"))
     match refused.code:
         case "already_exists":

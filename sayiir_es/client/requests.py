@@ -16,7 +16,12 @@ from sayiir_es.core.commands import (
     StartWorkflow,
     UnpauseWorkflow,
 )
-from sayiir_es.core.errors import BackendError, CommandRefusedError, WorkflowError
+from sayiir_es.core.errors import (
+    BackendError,
+    CommandRefusedError,
+    InstanceAlreadyExistsError,
+    WorkflowError,
+)
 from sayiir_es.wire.models import dumped
 from sayiir_es.wire.payload import decode_payload, encode_payload
 
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.client.session import Session
     from sayiir_es.core.flow import Workflow
+    from sayiir_es.core.status import Status
 
 POLICY_NAMES: dict[str, ConflictPolicy] = {
     **{policy: policy for policy in CONFLICT_POLICIES},
@@ -86,10 +92,52 @@ async def submit(
     policy: ConflictPolicy,
 ) -> WorkflowStatus:
     """Start an instance; nobody runs it unless a worker does."""
+    check_instance_id(instance_id)
     name = workflow if isinstance(workflow, str) else workflow.graph.name
-    start = start_command(name, instance_id, value, policy=policy)
+    try:
+        start = start_command(name, instance_id, value, policy=policy)
+    except (TypeError, ValueError):
+        # That it exists is told first: who submits twice need not encode twice.
+        found = await existing(session, workflow, instance_id, policy)
+        if found is None:
+            raise
+        return workflow_status(found)
     async with session.owning():
         return workflow_status(await session.submit(workflow, start))
+
+
+async def existing(
+    session: Session,
+    workflow: Workflow | str,
+    instance_id: str,
+    policy: ConflictPolicy,
+) -> Status | None:
+    """What a start with this policy would find instead of starting, if anything.
+
+    Raises:
+        InstanceAlreadyExistsError: under the policy `fail`.
+        WorkflowError: if it was started with another definition.
+    """
+    if policy == "terminate_existing":
+        return None
+    found = await session.status_or_none(instance_id)
+    if found is None:
+        return None
+    if not isinstance(workflow, str):
+        _check_definition(workflow, found)
+    if policy == "fail":
+        raise InstanceAlreadyExistsError(
+            f"Workflow instance already exists: {instance_id}"
+        )
+    return found
+
+
+def _check_definition(workflow: Workflow, found: Status) -> None:
+    if found.definition_hash != workflow.definition_hash:
+        raise WorkflowError(
+            "Workflow definition mismatch: expected hash "
+            f"'{workflow.definition_hash}', found '{found.definition_hash}'"
+        )
 
 
 async def run_durable(
@@ -101,6 +149,10 @@ async def run_durable(
 ) -> WorkflowStatus:
     """Start an instance and run it until it has ended or is parked."""
     check_instance_id(instance_id)
+    # Asked before owning, which would run what the existing instance owes.
+    found = await existing(session, workflow, instance_id, policy)
+    if found is not None:
+        return workflow_status(found)
     start = start_command(workflow.graph.name, instance_id, value, policy=policy)
     async with session.owning([workflow]):
         await session.submit(workflow, start)
@@ -117,12 +169,7 @@ async def resume(
         WorkflowError: if it was started with another definition.
     """
     check_instance_id(instance_id)
-    found = await session.status(instance_id)
-    if found.definition_hash != workflow.definition_hash:
-        raise WorkflowError(
-            "Workflow definition mismatch: expected hash "
-            f"'{workflow.definition_hash}', found '{found.definition_hash}'"
-        )
+    _check_definition(workflow, await session.status(instance_id))
     async with session.owning([workflow]):
         return workflow_status(await session.wait(instance_id, parked=True))
 

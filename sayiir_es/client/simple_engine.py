@@ -39,7 +39,6 @@ from sayiir_es.core.loop_result import LoopResult, loop_result_of
 from sayiir_es.core.nodes.route import branch_for, chain_for
 from sayiir_es.core.nodes.task import timeout_text
 from sayiir_es.core.paths import decode_segment, join
-from sayiir_es.core.status import hidden_id
 from sayiir_es.engine.outcome_maker import said
 from sayiir_es.engine.task_context import CONTEXT, TaskExecutionContext
 from sayiir_es.engine.task_threads import Call, TaskThreads
@@ -140,8 +139,8 @@ class SimpleRun:
         key = plain(await self._task(key_fn, path, data))
         if not isinstance(key, str):
             raise DeserializationError(
-                f"Failed to decode input for task '{hidden_id(node.id)}' (expected "
-                f"String (branch key)): {type(key).__name__}"
+                f"Failed to decode input for task {node.id!r} (expected String "
+                f"(branch key)): {type(key).__name__}"
             )
         branch = branch_for(node, key)
         if branch is None:
@@ -155,7 +154,7 @@ class SimpleRun:
             result = await self._chain(node.body, path, data)
             if not isinstance(result, LoopResult):
                 raise DeserializationError(
-                    f"Failed to decode input for task '{hidden_id(node.id)}' (expected "
+                    f"Failed to decode input for task {node.id!r} (expected "
                     f"LoopEnvelope): {result[:80]!r}"
                 )
             data = encode_payload(result.value)
@@ -164,8 +163,7 @@ class SimpleRun:
         if node.on_max == "exit_with_last":
             return data
         raise TaskError(
-            f"Loop '{hidden_id(node.id)}' exceeded max iterations "
-            f"({node.max_iterations})"
+            f"Loop {node.id!r} exceeded max iterations ({node.max_iterations})"
         )
 
     # --- tasks ------------------------------------------------------------------------

@@ -75,6 +75,8 @@ class WorkflowStatus:
         return self.status == "awaiting_signal"
 
     def __repr__(self) -> str:
+        if self.status == "in_progress":
+            return "WorkflowStatus::in_progress"  # as Sayiir writes this one
         name = "".join(part.capitalize() for part in self.status.split("_"))
         details = {
             "failed": self.error,

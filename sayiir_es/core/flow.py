@@ -144,7 +144,8 @@ class Flow:
         """Run a body until it returns `LoopResult.done(value)`.
 
         Raises:
-            ValueError: if `on_max` is neither `fail` nor `exit_with_last`.
+            ValueError: if `on_max` is neither `fail` nor `exit_with_last`, or there is
+                no iteration.
         """
         policy = on_max.value if isinstance(on_max, OnMax) else on_max
         if policy not in ("fail", "exit_with_last"):
@@ -155,7 +156,7 @@ class Flow:
         body = self.inner_steps([task_func], name)
         loop_id = self.names.next("loop")
         if max_iterations < 1:
-            self._wrong.append(f"Loop '{loop_id}': max_iterations must be at least 1")
+            raise ValueError(f"Loop '{loop_id}': max_iterations must be at least 1")
         node = LoopNode(
             id=loop_id,
             body=chain_of_steps(body),
@@ -196,9 +197,9 @@ class Flow:
     # --- for the builders of branches -------------------------------------------------
 
     def set_metadata(self, metadata: Mapping[str, object]) -> None:
-        """What tasks can read of the workflow in their context."""
-        self._metadata = dict(metadata)
-        self._metadata_json = json.dumps(self._metadata, allow_nan=False)
+        """What tasks can read of the workflow in their context, as JSON has it."""
+        text = json.dumps(dict(metadata), allow_nan=False)
+        self._metadata, self._metadata_json = json.loads(text), text
 
     def task_step(self, function: Function, name: str | None) -> Step:
         """A step that runs a function.

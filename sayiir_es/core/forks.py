@@ -83,6 +83,8 @@ class BranchBuilder:
         Raises:
             ValueError: if the key was not declared, or there is nothing in it.
         """
+        if not task_funcs:
+            raise ValueError(EMPTY_BRANCH)
         if key not in self._keys:
             raise ValueError(
                 f"Branch key {key!r} is not in the declared keys: {self._keys!r}"
@@ -98,6 +100,8 @@ class BranchBuilder:
         Raises:
             ValueError: if there is nothing in it.
         """
+        if not task_funcs:
+            raise ValueError(f"default_{EMPTY_BRANCH}")
         self._default = self._inner(task_funcs, name)
         return self
 
@@ -107,7 +111,7 @@ class BranchBuilder:
         Raises:
             ValueError: if a declared key has no branch, and there is no default.
         """
-        missing = [key for key in self._keys if key not in self._branches]
+        missing = sorted(set(self._keys) - self._branches.keys())
         if missing and self._default is None:
             raise ValueError(f"Route: missing branches for keys: {', '.join(missing)}")
         if not self._branches:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.steps import Function
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class NodeInfo:
     """A node of a workflow, for people and tools.
 
@@ -46,6 +46,9 @@ class NodeInfo:
     timeout_secs: float | None = None
     retry_policy: RetryPolicy | None = None
     priority: int | None = None
+
+    def __repr__(self) -> str:
+        return f"NodeInfo(id={self.id!r}, kind={self.kind!r})"
 
 
 class UnboundTask:
@@ -97,8 +100,8 @@ class Workflow:
     def with_functions(self, registry: Mapping[str, Function] | None) -> Workflow:
         """The same graph with the functions of a registry by id.
 
-        A workflow brings its functions: what the registry has otherwise replaces the
-        one that `_task_registry` shows under that id, and what has none yet is bound.
+        What the registry has otherwise than `_task_registry` replaces it, and a task
+        that the registry lacks fails. None leaves the workflow its own functions.
         """
         own = self._task_registry
         if registry is None or registry == own:
@@ -106,10 +109,10 @@ class Workflow:
         functions = dict(self.functions)
         for path, function in self.functions.items():
             task_id = self._id_at(path)
-            if isinstance(function, UnboundTask) and task_id not in registry:
+            if task_id not in registry:
                 functions[path] = UnboundTask(task_id)
             elif function is own[task_id] or isinstance(function, UnboundTask):
-                functions[path] = registry.get(task_id, function)
+                functions[path] = registry[task_id]
         return Workflow(graph=self.graph, functions=functions, metadata=self.metadata)
 
     @property

@@ -8,6 +8,7 @@ from sayiir_es.core.errors import EncodeError
 from sayiir_es.core.limits import clip
 from sayiir_es.core.loop_result import loop_result_of
 from sayiir_es.core.outcomes import Outcome
+from sayiir_es.core.paths import decode_segment
 from sayiir_es.wire.models import dumped
 from sayiir_es.wire.payload import encode_payload
 
@@ -31,15 +32,15 @@ class OutcomeMaker:
             said_loop = loop_result_of(result)
             if said_loop is None:
                 text = (
-                    f"expected a loop's body to end with a LoopResult, but "
-                    f"{type(result).__name__}"
+                    f"Failed to decode input for task {loop_at(job.path)!r} (expected "
+                    f"LoopEnvelope): {type(result).__name__}"
                 )
                 return self.failed(job, "bad_loop_result", text, retriable=False)
             loop, result = said_loop.tag, said_loop.value
         try:
             output = encode_payload(dumped(result))
         except EncodeError as error:
-            return self.failed(job, "encode", str(error), retriable=False)
+            return self.failed(job, "encode", said(error), retriable=False)
         if len(output) > self._limits.payload_bytes:
             text = (
                 f"expected an output of at most {self._limits.payload_bytes} bytes, "
@@ -85,9 +86,15 @@ class OutcomeMaker:
         )
 
 
+def loop_at(path: str) -> str:
+    """The id of the loop whose body holds a path."""
+    return decode_segment(path.rpartition("@")[0].rpartition("/")[2])
+
+
 def said(error: BaseException) -> str:
     """`ExcType: message`, also where the message cannot be made."""
-    name = type(error).__name__
+    # What `json.dumps` raises, and what users of `sayiir` look for.
+    name = "TypeError" if isinstance(error, EncodeError) else type(error).__name__
     try:
         text = f"{name}: {error!s}"
     except BaseException as broken:  # noqa: BLE001 (a user's __str__ may even exit)

@@ -115,8 +115,8 @@ def test_what_sayiir_refuses_is_refused_in_the_same_words(name: str) -> None:
 
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:
-    flow = Flow().loop(f, max_iterations=0).then(f, name="x" * 300)
-    with pytest.raises(ValueError, match="max_iterations") as caught:
+    flow = Flow().route(f, keys=[]).default_branch(f).done().then(f, name="x" * 300)
+    with pytest.raises(ValueError, match="Branch must have at least one") as caught:
         flow.build()
     assert "expected a node id of 1 to 256 bytes" in str(caught.value)
 

@@ -50,7 +50,10 @@ def iterate(
     """An iteration's body has ended with `result`."""
     mark = mark_of(draft.rows, result)
     if mark == "none":
-        error = f"Loop {node.id!r}: expected its body to end with a LoopResult"
+        error = (
+            f"Failed to decode input for task {node.id!r} (expected LoopEnvelope): the "
+            "body did not end with a LoopResult"
+        )
         draft.emit(
             WorkflowFailed(
                 path=container.path, error_type="bad_loop_result", error=error

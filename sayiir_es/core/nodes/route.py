@@ -40,7 +40,10 @@ def record(draft: Draft, node: RouteNode, outcome: Outcome) -> None:
         return
     key = key_of(outcome.output or b"")
     if key is None:
-        wrong = f"Route {node.id!r}: expected the key function to return a string"
+        wrong = (
+            f"Failed to decode input for task {node.id!r} (expected String (branch "
+            f"key)): {(outcome.output or b'')[:80]!r}"
+        )
         _fail(draft, outcome, "decode", wrong)
         return
     branch = branch_for(node, key)
