@@ -43,6 +43,13 @@ class Settings(BaseSettings):
     log_format: LogFormat | None = Field(
         default=None, description="by default `console` in a terminal, `json` elsewhere"
     )
+    schema_registry_url: str | None = Field(
+        default=None,
+        description="http(s)://[USER:PASSWORD@]HOST[:PORT]; by default no registry",
+    )
+    cloud_events: bool = Field(
+        default=False, description="whether events on Kafka have CloudEvents' headers"
+    )
 
     @field_validator("backend")
     @classmethod

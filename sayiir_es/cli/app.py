@@ -14,7 +14,16 @@ from typing import Annotated
 
 import typer
 
-from sayiir_es.cli import demo, doctor, event, instance, projector, topic, worker
+from sayiir_es.cli import (
+    demo,
+    doctor,
+    event,
+    instance,
+    projector,
+    schema_register,
+    topic,
+    worker,
+)
 from sayiir_es.cli.failures import INTERRUPTED, exit_code_of, report
 from sayiir_es.cli.output import ReaderGoneError
 from sayiir_es.core.errors import LogUnavailableError, UsageError, WorkflowError
@@ -43,6 +52,7 @@ app.add_typer(projector.app, name="projector")
 app.add_typer(topic.app, name="topic")
 app.add_typer(instance.app, name="instance")
 app.add_typer(event.app, name="event")
+app.add_typer(schema_register.app, name="schema")
 
 
 def _print_version(asked: bool) -> None:  # noqa: FBT001 (typer's callback)

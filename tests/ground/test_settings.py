@@ -37,7 +37,11 @@ def test_each_variable_of_the_environment_is_read(
     monkeypatch.setenv("SAYIIR_STATE_DIR", str(tmp_path / "new"))
     monkeypatch.setenv("SAYIIR_LOG_LEVEL", "Warning")
     monkeypatch.setenv("SAYIIR_LOG_FORMAT", "JSON")
+    monkeypatch.setenv("SAYIIR_SCHEMA_REGISTRY_URL", "http://registry:8081")
+    monkeypatch.setenv("SAYIIR_CLOUD_EVENTS", "true")
     settings = load_settings()
+    assert settings.schema_registry_url == "http://registry:8081"
+    assert settings.cloud_events
     assert settings.backend == "kafka://a:9092,b:9092/orders"
     assert settings.state_dir == tmp_path / "new"
     assert (settings.log_level, settings.log_format) == ("warning", "json")
