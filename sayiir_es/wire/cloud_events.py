@@ -10,8 +10,6 @@ from sayiir_es.wire.events import KIND_HEADER
 from sayiir_es.wire.schema import EVENT_NAMESPACE, HEAD_BYTES
 
 AVRO = b"application/avro"
-HEADERS_BYTES_MAX = 1_024
-"""What the headers of one event take at most, names included: two ids, two names."""
 
 
 def cloud_event_headers(
@@ -21,7 +19,8 @@ def cloud_event_headers(
 
     `ce_id` is INSTANCE/SEQUENCE/CLAIM. The claim stands in it because a displaced owner
     may write the same sequence again: whoever drops known ids must not drop the one
-    that counts. An event without a sequence is named by its cause, a claim by its time.
+    that counts. An event without a sequence is named by its cause, a claim by its owner
+    and time.
     """
     claim, place = read_long(value, HEAD_BYTES)
     instance_id, place = read_string(value, place)
@@ -29,7 +28,13 @@ def cloud_event_headers(
     sequence, place = read_long(value, place)
     at, place = read_long(value, place)
     cause, place = read_string(value, place)
-    name = f"{instance_id}/{sequence}" if sequence else f"{cause or at}"
+    if sequence:
+        name = f"{instance_id}/{sequence}"
+    elif cause:
+        name = cause
+    else:
+        owner, _ = read_string(value, place)  # only a claim has no cause
+        name = f"{owner}/{at}"
     subject = (("ce_subject", instance_id.encode()),) if instance_id else ()
     return (
         ("ce_specversion", b"1.0"),

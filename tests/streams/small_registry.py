@@ -1,0 +1,75 @@
+"""A schema registry in a thread: two requests of Confluent's REST API, and outages."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+class SmallRegistry:
+    """What is registered, and how many answers it owes before it works again."""
+
+    def __init__(self) -> None:
+        self.schemas: dict[int, str] = {}
+        self.outages = 0
+        self.asked: list[str] = []
+        self.url = ""
+
+    def add(self, schema: str) -> int:
+        """The id of a schema; a new one where it is not known."""
+        for number, known in self.schemas.items():
+            if known == schema:
+                return number
+        number = 100 + len(self.schemas)
+        self.schemas[number] = schema
+        return number
+
+    def answer(self, path: str, body: bytes) -> tuple[int, object]:
+        """Status and body."""
+        self.asked.append(path)
+        if self.outages:
+            self.outages -= 1
+            return 503, {"message": "expected to work, but an outage"}
+        if body:
+            return 200, {"id": self.add(json.loads(body)["schema"])}
+        schema = self.schemas.get(int(path.rpartition("/")[2]))
+        return (404, {}) if schema is None else (200, {"schema": schema})
+
+
+@contextmanager
+def served() -> Generator[SmallRegistry]:
+    """A registry at a free port."""
+    registry = SmallRegistry()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer(b"")
+
+        def do_POST(self) -> None:
+            self._answer(self.rfile.read(int(self.headers["Content-Length"])))
+
+        def log_message(self, format: str, *_: object) -> None:  # noqa: A002 - its name
+            del format  # a test prints nothing
+
+        def _answer(self, body: bytes) -> None:
+            status, answer = registry.answer(self.path, body)
+            data = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        serve = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        serve.start()
+        registry.url = f"http://127.0.0.1:{server.server_port}"
+        try:
+            yield registry
+        finally:
+            server.shutdown()
