@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import subprocess
@@ -136,3 +137,23 @@ async def test_a_kind_that_this_build_does_not_know_stops_the_projection() -> No
     stopped = Projection(log, view, keep, kinds=["WorkflowCompleted"])
     with pytest.RaisesGroup(UnknownEventError):
         await stopped.run(follow=False)
+
+
+async def test_a_projection_that_follows_takes_what_is_appended_later() -> None:
+    log = InMemoryBackend().open_log()
+    await log.open(create=True)
+    connection = sqlite3.connect(":memory:")
+    connection.execute(TABLE)
+    following = Projection(log, SqlView(connection, "kept"), keep)
+    task = asyncio.create_task(following.run(follow=True))
+    for stage in STAGES:
+        await append(log, stage)
+        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        while following.events < len(VALID):  # noqa: ASYNC110 - a count, no event of ours
+            await asyncio.sleep(0.005)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    rows = connection.execute("select place, running from kept order by rowid")
+    assert rows.fetchall() == ALL
