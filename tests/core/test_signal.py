@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sayiir_es.core.commands import SendSignal
+from sayiir_es.core.commands import PauseWorkflow, SendSignal, UnpauseWorkflow
 from sayiir_es.core.definition import Graph
 from sayiir_es.core.events import (
     CommandAcknowledged,
@@ -10,7 +10,14 @@ from sayiir_es.core.events import (
     SignalConsumed,
     WorkflowFailed,
 )
-from sayiir_es.core.graph import DelayNode, Node, SignalNode, TaskNode
+from sayiir_es.core.graph import (
+    Branch,
+    DelayNode,
+    ForkNode,
+    Node,
+    SignalNode,
+    TaskNode,
+)
 from sayiir_es.core.limits import Limits
 from tests.core.play import Play
 
@@ -155,3 +162,20 @@ def test_a_decision_that_grows_too_long_is_cut_and_goes_on() -> None:
     for cause in set(causes):
         first = next(e for e in game.events if e.cause == cause)
         assert cause == f"owed:{first.sequence - 1}"
+
+
+def test_an_unpause_gives_every_wait_of_a_name_its_signal() -> None:
+    branches = tuple(
+        Branch(name=name, chain=(SignalNode(id=f"s{name}", signal="ok"),))
+        for name in "ab"
+    )
+    game = play(ForkNode(id="f", branches=branches), TaskNode(id="j"))
+    game.start()
+    game.command(PauseWorkflow(instance_id="i", command_id=""))
+    game.command(signal(b"1"))
+    game.command(signal(b"2"))
+    game.command(UnpauseWorkflow(instance_id="i", command_id=""))
+    consumed = [e.body for e in game.events if isinstance(e.body, SignalConsumed)]
+    assert [body.path for body in consumed] == ["f/a/sa", "f/b/sb"]
+    game.run()
+    assert game.output == b'{"a":1,"b":2}'

@@ -52,6 +52,10 @@ def consume(draft: Draft, path: str, wait: Listening) -> bool:
     if not waiting or oldest_wait(draft.rows, wait.signal) != path:
         return False
     draft.emit(SignalConsumed(path=path, signal_sequence=waiting[0]))
+    # Under a pause as many may have been buffered as there are waits for the name.
+    following = oldest_wait(draft.rows, wait.signal) if len(waiting) > 1 else None
+    if following is not None:
+        draft.touched.append(chain_of(following))
     draft.touched.append(chain_of(path))
     return True
 
