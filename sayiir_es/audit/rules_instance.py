@@ -1,0 +1,266 @@
+"""I1 and the order of rules for one instance: which of them an event has to keep.
+
+Theory of operation. Whatever breaks a rule makes the run *doubtful*: what follows from
+it would be told again with each event, so nothing more is told of that run than where
+its sequence breaks again. A new run under the id is checked from its start. What has
+ended is forgotten, but for its run and its sequence.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from sayiir_es.audit import (
+    rules_attempts,
+    rules_containers,
+    rules_openings,
+    rules_requests,
+    rules_runs,
+    rules_signals,
+    rules_timers,
+)
+from sayiir_es.audit.run_model import RunModel
+from sayiir_es.audit.violation import BreachError
+from sayiir_es.core import events as kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sayiir_es.audit.rules_runs import Blueprints
+    from sayiir_es.core.events import Body, Event
+
+Rule: TypeAlias = "Callable[[RunModel, Event], None]"
+
+
+def _recorded(_model: RunModel, _event: Event) -> None:
+    """An answer that changes nothing in the run."""
+
+
+RULES: dict[type[Body], Rule] = {
+    kinds.CommandRejected: _recorded,
+    kinds.CommandAcknowledged: _recorded,
+    kinds.OutcomeRejected: rules_attempts.rejected,
+    kinds.SignalReceived: rules_signals.received,
+    kinds.SignalConsumed: rules_signals.consumed,
+    kinds.SignalTimedOut: rules_timers.signal_timed_out,
+    kinds.DelayElapsed: rules_timers.elapsed,
+    kinds.PositionUpdated: rules_openings.position,
+    kinds.DelayStarted: rules_openings.delay,
+    kinds.SignalAwaited: rules_openings.wait,
+    kinds.ForkStarted: rules_openings.fork,
+    kinds.LoopStarted: rules_openings.loop,
+    kinds.ChildStarted: rules_openings.child,
+    kinds.TaskCompleted: rules_attempts.completed,
+    kinds.RetryRecorded: rules_attempts.retried,
+    kinds.TaskFailed: rules_attempts.failed,
+    kinds.DeadlineSet: rules_attempts.deadline_set,
+    kinds.DeadlineCleared: rules_attempts.deadline_cleared,
+    kinds.AttemptWithdrawn: rules_attempts.withdrawn,
+    kinds.AttemptRestarted: rules_attempts.restarted,
+    kinds.RouteChosen: rules_containers.route_chosen,
+    kinds.BranchCompleted: rules_containers.branch_completed,
+    kinds.LoopIterated: rules_containers.loop_iterated,
+    kinds.ChildCompleted: rules_containers.child_completed,
+    kinds.CancelRequested: rules_requests.cancel_requested,
+    kinds.PauseRequested: rules_requests.pause_requested,
+    kinds.WorkflowUnpaused: rules_requests.unpaused,
+    kinds.WorkflowPaused: rules_requests.paused,
+    kinds.WorkflowCancelled: rules_requests.cancelled,
+    kinds.WorkflowTerminated: rules_runs.terminated,
+    kinds.WorkflowCompleted: rules_runs.completed,
+    kinds.WorkflowFailed: rules_runs.failed,
+}
+"""What each kind has to keep; `WorkflowStarted` and `WorkflowRetried` begin runs."""
+
+ANSWERS = frozenset({kinds.CommandRejected, kinds.CommandAcknowledged})
+BEFORE_START = ANSWERS | {kinds.SignalReceived}
+AFTER_END = ANSWERS | {kinds.OutcomeRejected}
+ENDS = frozenset(
+    {
+        kinds.WorkflowCompleted,
+        kinds.WorkflowFailed,
+        kinds.WorkflowCancelled,
+        kinds.WorkflowTerminated,
+    }
+)
+BEGINNINGS = frozenset({kinds.DeadlineSet, kinds.AttemptRestarted})
+
+
+class InstanceRules:
+    """Every instance of one partition: the live ones whole, of the others a number."""
+
+    def __init__(self, blueprints: Blueprints) -> None:
+        self.live: dict[str, RunModel] = {}
+        self._blueprints = blueprints
+        self._ended: dict[str, tuple[int, int]] = {}
+
+    def known(self, instance_id: str) -> bool:
+        """Whether the instance has left a trace."""
+        return instance_id in self.live or instance_id in self._ended
+
+    def check(self, event: Event, *, begins: bool) -> None:
+        """Check an event; `begins` says that it is the first of its decision.
+
+        Raises:
+            BreachError: if it breaks an invariant.
+        """
+        if event.sequence == 0:
+            self._check_without_trace(event)
+            return
+        model = self.live.get(event.instance_id)
+        if model is None:
+            model = self._met(event)
+            if model is None:
+                return
+        try:
+            self._check_sequence(event, model.sequence)
+            if not model.doubtful or isinstance(event.body, kinds.WorkflowStarted):
+                self._check_run(model, event, begins=begins)
+        except BreachError:
+            model.doubtful = True
+            raise
+        finally:
+            model.sequence = event.sequence
+            if type(event.body) in ENDS:
+                self._end(model)
+
+    def _met(self, event: Event) -> RunModel | None:
+        """An instance that is not live: a new one, or one whose run has ended."""
+        past = self._ended.get(event.instance_id)
+        kind = type(event.body)
+        if past is None:
+            if kind not in {kinds.WorkflowStarted, kinds.SignalReceived}:
+                self._doubt(event)
+                raise BreachError(
+                    "I1",
+                    f"WorkflowStarted or SignalReceived first of {event.instance_id!r}",
+                    f"{event.kind} with sequence {event.sequence}",
+                )
+            model = RunModel(event.instance_id, 0, 0)
+        elif kind in {kinds.WorkflowStarted, kinds.WorkflowRetried}:
+            model = RunModel(event.instance_id, *past)
+            del self._ended[event.instance_id]
+        else:
+            self._check_ended(event, past)
+            return None
+        self.live[event.instance_id] = model
+        return model
+
+    def _check_ended(self, event: Event, past: tuple[int, int]) -> None:
+        run, sequence = past
+        self._ended[event.instance_id] = (run, event.sequence)
+        try:
+            self._check_sequence(event, sequence)
+            _check_answer(event, run)
+        except BreachError:
+            self._doubt(event)
+            raise
+
+    def _doubt(self, event: Event) -> None:
+        """What follows in this run is not worth telling."""
+        self._ended.pop(event.instance_id, None)
+        if type(event.body) in ENDS:
+            self._ended[event.instance_id] = (event.run, event.sequence)
+            return
+        model = RunModel(event.instance_id, event.run, event.sequence)
+        model.doubtful = True
+        self.live[event.instance_id] = model
+
+    def _check_without_trace(self, event: Event) -> None:
+        if type(event.body) not in ANSWERS:
+            raise BreachError("I1", f"a sequence of {event.kind} from 1", "0")
+        if self.known(event.instance_id):
+            raise BreachError("I1", "a sequence, as the instance exists", "0")
+
+    @staticmethod
+    def _check_sequence(event: Event, before: int) -> None:
+        if event.sequence != before + 1:
+            raise BreachError(
+                "I1", f"sequence {before + 1}", f"{event.kind} with {event.sequence}"
+            )
+
+    def _check_run(self, model: RunModel, event: Event, *, begins: bool) -> None:
+        kind = type(event.body)
+        if model.must is not None:
+            _check_must(model, event, begins=begins)
+        elif begins:
+            _check_begins(model, event)
+        if isinstance(event.body, kinds.WorkflowStarted):
+            if model.doubtful:
+                model.blueprint, model.run = None, event.run - 1
+            rules_runs.started(model, event, self._blueprints)
+            return
+        if isinstance(event.body, kinds.WorkflowRetried):
+            model.doubtful, model.run = True, event.run
+            return
+        if model.blueprint is None and kind not in BEFORE_START:
+            raise BreachError("I1", "WorkflowStarted before", event.kind)
+        _check_run_number(event, model.run)
+        if model.cancel or model.pause:
+            rules_requests.check_held(model, event)
+        rule = RULES.get(kind)
+        if rule is None:
+            raise BreachError("I5", "an event of an instance", event.kind)
+        rule(model, event)
+
+    def _end(self, model: RunModel) -> None:
+        if model.must is not None and model.must.kind == "WorkflowStarted":
+            model.blueprint = None  # its successor comes in the same decision
+            return
+        self.live.pop(model.instance_id, None)
+        self._ended[model.instance_id] = (model.run, model.sequence)
+
+
+def _check_answer(event: Event, run: int) -> None:
+    """Behind the end of a run stand only answers."""
+    if type(event.body) not in AFTER_END:
+        raise BreachError(
+            "I7", f"nothing but answers behind the end of run {run}", event.kind
+        )
+    _check_run_number(event, run)
+
+
+def _check_run_number(event: Event, run: int) -> None:
+    # That of a rejected outcome is its token's, which may be of any run.
+    if event.run != run and not isinstance(event.body, kinds.OutcomeRejected):
+        raise BreachError("I7", f"run {run}", f"{event.kind} of run {event.run}")
+
+
+def _check_must(model: RunModel, event: Event, *, begins: bool) -> None:
+    """What had to follow in the same decision does."""
+    must, model.must = model.must, None
+    assert must is not None
+    path: object = getattr(event.body, "path", None)
+    of_kind = must.kind in ("the opening", event.kind)
+    if begins or not of_kind or must.path not in (None, path):
+        where = "" if path is None else f" of {path!r}"
+        again = " in another decision" if begins else ""
+        raise BreachError(must.invariant, f"{must} next", f"{event.kind}{where}{again}")
+
+
+def _check_begins(model: RunModel, event: Event) -> None:
+    """What begins a decision is what its cause says, and nothing is left undone."""
+    cause = event.cause
+    if cause.startswith("outcome:"):
+        rules_attempts.check_cause(event)
+    elif cause.startswith("timer:"):
+        rules_timers.check_cause(model, event)
+    if model.blueprint is None or model.held:
+        return
+    if cause.startswith("owed:") and type(event.body) not in BEGINNINGS:
+        return
+    if model.may_open:
+        path = next(iter(model.may_open))
+        invariant = "I13" if model.blueprint.is_join(path) else "I11"
+        raise BreachError(invariant, f"{path!r} to open first", event.kind)
+    if model.may_close:
+        chain = next(iter(model.may_close))
+        raise BreachError(
+            "I11", f"chain {chain!r}, which has ended, to close first", event.kind
+        )
+    for name in model.buffered:
+        if name in model.waits:
+            path = next(iter(model.waits[name]))
+            raise BreachError(
+                "I15", f"{path!r} to consume signal {name!r} first", event.kind
+            )
