@@ -15,6 +15,22 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Interruption(Exception):  # noqa: N818 (no error: it carries one)
+    """Carries a `KeyboardInterrupt` or `SystemExit` past the event loop, unharmed."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+async def carried(work: Coroutine[object, object, T]) -> T:
+    """What a coroutine returns; what would end the event loop as an `Interruption`."""
+    try:
+        return await work
+    except (KeyboardInterrupt, SystemExit) as error:
+        raise Interruption(error) from error
+
+
 class LoopThread:
     """Runs coroutines for callers in other threads, until closed.
 
@@ -39,9 +55,11 @@ class LoopThread:
                 "expected this call outside of an async task, but the task's own event "
                 "loop would wait for itself; use `sayiir_es.aio` or a sync task"
             )
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future = asyncio.run_coroutine_threadsafe(carried(work), self._loop)
         try:
             return future.result()
+        except Interruption as interrupted:
+            raise interrupted.error from None
         except KeyboardInterrupt:
             future.cancel()
             raise

@@ -154,9 +154,11 @@ async def run_durable(
     if found is not None:
         return workflow_status(found)
     start = start_command(workflow.graph.name, instance_id, value, policy=policy)
-    async with session.owning([workflow]):
+    async with session.owning([workflow]) as executor:
         await session.submit(workflow, start)
-        return workflow_status(await session.wait(instance_id, parked=True))
+        return workflow_status(
+            await session.wait(instance_id, parked=True, executor=executor)
+        )
 
 
 async def resume(
@@ -170,8 +172,10 @@ async def resume(
     """
     check_instance_id(instance_id)
     _check_definition(workflow, await session.status(instance_id))
-    async with session.owning([workflow]):
-        return workflow_status(await session.wait(instance_id, parked=True))
+    async with session.owning([workflow]) as executor:
+        return workflow_status(
+            await session.wait(instance_id, parked=True, executor=executor)
+        )
 
 
 async def cancel(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.client.answers import AnswerReader
 from sayiir_es.client.backends import store_identity
-from sayiir_es.client.brought_worker import brought_worker
+from sayiir_es.client.ownership import Ownership, check_interrupted
 from sayiir_es.client.projection import Projection, home_of
 from sayiir_es.client.refusals import check_instance_id, raise_refusal
 from sayiir_es.core.errors import BackendError
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from sayiir_es.core.rows import Rows
     from sayiir_es.engine.local_executor import LocalExecutor
     from sayiir_es.engine.store import SnapshotStore
-    from sayiir_es.engine.worker import WorkerEngine
     from sayiir_es.log.port import LogIdentity
 
 ANSWER_LIMIT_S = 30.0
@@ -60,7 +59,7 @@ class Session:
         self._stores, self._views = backend.stores(), backend.views()
         self._projection = Projection(self.log, self._open_view)
         self._opening = asyncio.Lock()
-        self._kept: WorkerEngine | None = None
+        self._ownership = Ownership(backend, self.log, self.registry, self._open_store)
 
     async def open(self) -> None:
         """Connect, once; creates the log when there is none."""
@@ -70,9 +69,7 @@ class Session:
 
     async def close(self) -> None:
         """Give back everything."""
-        if self._kept is not None:
-            await self._kept.stop()
-            self._kept = None
+        await self._ownership.close()
         for reader in self._readers.values():
             await reader.close()
         await self._projection.close()
@@ -217,9 +214,16 @@ class Session:
             yield await self._projection.store(partition)
 
     async def wait(
-        self, instance_id: str, *, parked: bool = False, timeout_s: float | None = None
+        self,
+        instance_id: str,
+        *,
+        parked: bool = False,
+        timeout_s: float | None = None,
+        executor: LocalExecutor | None = None,
     ) -> Status:
         """Wait until an instance has ended, or with `parked` until nothing runs.
+
+        What ends a process from inside a task of `executor` is raised.
 
         Raises:
             TimeoutError: if it did not within `timeout_s` seconds.
@@ -234,58 +238,20 @@ class Session:
                         parked and found.status != "in_progress"
                     ):
                         return found
-                self._check_kept()
+                check_interrupted(executor)
+                self._ownership.check()
                 await self._projection.news(instance_id, max_wait_s=LOOK_S)
 
-    # --- owning for a call ------------------------------------------------------------
+    # --- owning -----------------------------------------------------------------------
 
     @asynccontextmanager
-    async def owning(self, workflows: Sequence[Workflow] = ()) -> AsyncGenerator[None]:
-        """Own the log while inside, if the backend allows it and nobody else does.
-
-        On Kafka a worker is kept for the workflows that this process runs by helpers,
-        from the first use to the end of the session.
-        """
+    async def owning(
+        self, workflows: Sequence[Workflow] = ()
+    ) -> AsyncGenerator[LocalExecutor | None]:
+        """Own the log while inside, if the backend allows it and nobody else does."""
         await self.open()
-        if not self.backend.owns_on_call:
-            if workflows:
-                await self._keep(workflows)
-            yield
-            return
-        engine, executor = self._worker(runs_attempts=bool(workflows))
-        await engine.start(workflows)
-        try:
-            await engine.settled()
-            yield
-            if executor.interrupted is not None:
-                raise executor.interrupted
-        finally:
-            await engine.stop(drain=False)
-
-    async def _keep(self, workflows: Sequence[Workflow]) -> None:
-        if self._kept is None:
-            self._kept, _ = self._worker(runs_attempts=True)
-            await self._kept.start(workflows)
-            return
-        for workflow in workflows:
-            await self._kept.definitions.publish(workflow)
-
-    def _check_kept(self) -> None:
-        if self._kept is not None and self._kept.stopped:
-            partition, reason = next(iter(self._kept.stopped.items()))
-            raise BackendError(
-                f"expected partition {partition} to be served, but it stopped: {reason}"
-            )
-
-    def _worker(self, *, runs_attempts: bool) -> tuple[WorkerEngine, LocalExecutor]:
-        return brought_worker(
-            self.log,
-            self.registry,
-            self.backend.membership(self.log),
-            self._open_store,
-            runs_attempts=runs_attempts,
-            announced=not self.backend.owns_on_call,
-        )
+        async with self._ownership.hold(workflows) as executor:
+            yield executor
 
     async def _open_store(self, partition: int) -> SnapshotStore:
         assert self._identity is not None

@@ -16,7 +16,7 @@ import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, assert_never
 
-from sayiir_es.client.loop_thread import LoopThread
+from sayiir_es.client.loop_thread import Interruption, LoopThread
 from sayiir_es.core.backoff import retry_delay_ms
 from sayiir_es.core.definition import inner_chains, segments
 from sayiir_es.core.errors import (
@@ -65,18 +65,8 @@ def run_simply(workflow: Workflow, value: object) -> object:
     thread = LoopThread("sayiir-simple")
     try:
         return thread.call(SimpleRun(workflow).run(value))
-    except Interruption as interrupted:
-        raise interrupted.error from None
     finally:
         thread.close()
-
-
-class Interruption(Exception):  # noqa: N818 (no error: it carries one)
-    """Carries a `KeyboardInterrupt` or `SystemExit` past the event loop, unharmed."""
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__(error)
-        self.error = error
 
 
 class SimpleRun:

@@ -7,8 +7,8 @@ import secrets
 from typing import TYPE_CHECKING, Self
 
 from sayiir_es.client.backends import Backend, as_backend, store_identity
-from sayiir_es.client.brought_worker import build_name
 from sayiir_es.client.loop_thread import LoopThread
+from sayiir_es.client.ownership import build_name
 from sayiir_es.core.duration import duration_ms
 from sayiir_es.engine.clock import SystemClock
 from sayiir_es.engine.local_executor import LocalExecutor

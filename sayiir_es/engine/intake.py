@@ -18,7 +18,7 @@ from sayiir_es.core.moves import is_held, is_request_owed, owed_moves
 from sayiir_es.core.outcomes import Commanded, Rest, TakenOver, TimerDue
 from sayiir_es.core.owed import owed_timer
 from sayiir_es.core.rows import TERMINAL, Rows, cursor, cursors, header
-from sayiir_es.core.waits import Awaiting, Listening
+from sayiir_es.core.waits import Awaiting, Listening, Sleeping
 from sayiir_es.engine.offers import owed_of
 from sayiir_es.engine.timers import Timers
 
@@ -41,11 +41,12 @@ class Found:
     `taken_over` says that another process decided meanwhile, that this one is new, or
     that its take-over was not finished; `commands_at_claim` is the end of the commands
     at the claim: a signal's time-out waits until they are decided, because one of them
-    may be the signal.
+    may be the signal. Delays and waits that are due from `wakes_before` on are left.
     """
 
     taken_over: bool
     commands_at_claim: int
+    wakes_before: int
 
 
 class Intake:
@@ -142,6 +143,10 @@ class Intake:
             rows = batch.view(instance_id)
             standing, known = cursor(rows, chain), header(rows)
             if standing is None or known is None:
+                continue
+            if self._found.wakes_before <= due_at and isinstance(
+                standing.wait, Sleeping | Listening
+            ):
                 continue
             if isinstance(standing.wait, Listening) and self._waits_for_commands():
                 self._deferred.append(timer)

@@ -189,6 +189,7 @@ class Owner:
             prepare=self._prepare,
             wake=self._wake.set,
         )
+        commands_end = await self._log.end_offset(Topic.COMMANDS, self.partition)
         self._intake = Intake(
             store=self.store,
             desk=self.desk,
@@ -196,9 +197,8 @@ class Owner:
             feed=feed,
             found=Found(
                 taken_over=self._unrecovered,
-                commands_at_claim=await self._log.end_offset(
-                    Topic.COMMANDS, self.partition
-                ),
+                commands_at_claim=commands_end,
+                wakes_before=self._settings.wakes_before(self._clock.now_ms()),
             ),
         )
         feed.start()

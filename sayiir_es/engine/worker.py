@@ -219,6 +219,7 @@ class WorkerEngine:
                     worker_id=self._settings.worker_id,
                     build=self._settings.build,
                     cancel_grace_s=self._settings.cancel_grace_s,
+                    wakes=self._settings.wakes,
                 ),
                 refresh_definitions=self.definitions.refresh,
                 lapses=lambda: self._membership.current().lapses,

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from sayiir_es.core.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from sayiir_es.engine.store import SnapshotStore
+
+
+Wakes: TypeAlias = Literal["all", "due_at_claim", "nobody"]
+"""Whose time an owner sees coming, of delays and of waits for a signal."""
+
+ALWAYS_MS = 2**63
 
 
 class StoreOpener(Protocol):
@@ -32,6 +38,7 @@ class WorkerSettings:
         cancel_grace_s: How long a running attempt may go on after a cancel.
         runs_attempts: Whether it runs attempts, or only decides.
         announced: Whether clients can learn which code it has.
+        wakes: Whose time it sees coming; what it leaves is for the next owner.
     """
 
     worker_id: str
@@ -42,6 +49,7 @@ class WorkerSettings:
     cancel_grace_s: float = 10.0
     runs_attempts: bool = True
     announced: bool = True
+    wakes: Wakes = "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,3 +61,8 @@ class OwnerSettings:
     build: str
     cancel_grace_s: float = 10.0
     limits: Limits = DEFAULT_LIMITS
+    wakes: Wakes = "all"
+
+    def wakes_before(self, claimed_at: int) -> int:
+        """Up to which time, exclusive, delays and waits end under a claim."""
+        return {"all": ALWAYS_MS, "due_at_claim": claimed_at, "nobody": 0}[self.wakes]
