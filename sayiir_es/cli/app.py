@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from sayiir_es.cli import (
+    audit,
     demo,
     doctor,
     event,
@@ -52,6 +53,7 @@ app.add_typer(projector.app, name="projector")
 app.add_typer(topic.app, name="topic")
 app.add_typer(instance.app, name="instance")
 app.add_typer(event.app, name="event")
+app.add_typer(audit.app, name="audit")
 app.add_typer(schema_register.app, name="schema")
 
 
