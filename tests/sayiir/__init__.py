@@ -1,0 +1,1 @@
+"""What users of `sayiir` rely on: names, and each decision of the behaviour."""

@@ -1,0 +1,23 @@
+"""Each test has a backend in memory, and a client of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sayiir_es import InMemoryBackend, WorkflowClient
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def backend() -> Iterator[InMemoryBackend]:
+    with InMemoryBackend() as opened:
+        yield opened
+
+
+@pytest.fixture
+def client(backend: InMemoryBackend) -> WorkflowClient:
+    return WorkflowClient(backend)
