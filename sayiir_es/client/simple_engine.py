@@ -191,6 +191,7 @@ class SimpleRun:
         if place is not None and place.ends_loop:
             found = loop_result_of(result)
             if found is not None:
+                encode_payload(found.value)  # what JSON lacks is this task's failure
                 return found
         return encode_payload(result)
 

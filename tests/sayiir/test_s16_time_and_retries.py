@@ -171,7 +171,7 @@ def test_s27_each_wait_is_the_one_before_times_the_multiplier(
     backend: InMemoryBackend,
 ) -> None:
     policy = RetryPolicy(4, 0.004, 1.5, max_delay_secs=0.008)
-    flow = Flow().then(task(retries=policy)(boom)).build()
+    flow = Flow().then(task("b", retries=policy)(Counted(boom))).build()
     run_durable_workflow(flow, "waits", 1, backend)
     waits = [
         event.body.next_retry_at - event.at
@@ -246,7 +246,7 @@ def test_s31_the_retries_of_a_body_are_of_each_iteration() -> None:
 
 
 def test_s32_a_retry_says_whose_attempt_failed(backend: InMemoryBackend) -> None:
-    flow = Flow().then(task(retries=QUICK)(boom)).build()
+    flow = Flow().then(task("b", retries=QUICK)(Counted(boom))).build()
     run_durable_workflow(flow, "who", 1, backend)
     bodies = [event.body for event in history(backend, "who")]
     assert all(body.worker for body in bodies if isinstance(body, RetryRecorded))
@@ -257,7 +257,7 @@ def test_s33_a_backoff_ends_at_once(
     what: str, backend: InMemoryBackend, client: WorkflowClient
 ) -> None:
     policy = RetryPolicy(max_retries=1, initial_delay_secs=600)
-    flow = Flow().then(task("boom", retries=policy)(boom)).then(double).build()
+    flow = Flow().then(task("b", retries=policy)(Counted(boom))).then(double).build()
     with Worker("w1", backend).start([flow]):
         client.submit(flow, "backoff", 1)
         until(lambda: "RetryRecorded" in kinds(backend, "backoff"))
