@@ -1,0 +1,1 @@
+"""Audits: histories that verify clean, and every lie that does not."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import pytest
-
 from sayiir_es import Flow, RetryPolicy, task
 from sayiir_es.audit import Checker
 from sayiir_es.audit.verify_log import LogVerification
@@ -19,6 +17,8 @@ from tests.core.play import Play
 from tests.engine.world import World
 
 if TYPE_CHECKING:
+    import pytest
+
     from sayiir_es.audit import Violation
     from sayiir_es.log.port import Log
 
