@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sayiir_es import Workflow
     from sayiir_es.client.backends import Backend
     from sayiir_es.core.events import Event
+    from sayiir_es.core.steps import Function
 
 LIMIT_S = 10.0
 
@@ -60,7 +61,7 @@ class Crash:
 class Counted:
     """A function that remembers what it was called with."""
 
-    def __init__(self, function: Callable[..., object]) -> None:
+    def __init__(self, function: Function) -> None:
         self._function = function
         self.given: list[object] = []
 

@@ -37,7 +37,7 @@ from tests.sayiir.shop import (
 )
 
 if TYPE_CHECKING:
-    from sayiir_es import Workflow
+    from sayiir_es import Workflow, WorkflowStatus
 
 
 def result_of(flow: Workflow, value: object) -> object:
@@ -135,14 +135,13 @@ def test_s08_branches_of_a_root_get_what_the_workflow_got(
     crashing: str, backend: InMemoryBackend
 ) -> None:
     crash, other = Crash(), Counted(double)
-    order = (crash, other) if crashing == "first" else (other, crash)
-    fork = Flow().fork()
-    for branch, name in zip(order, ("one", "two"), strict=True):
-        fork.branch(branch, name=name)
+    one, two = (crash, other) if crashing == "first" else (other, crash)
+    fork = Flow().fork().branch(one, name="one").branch(two, name="two")
     flow = fork.join(same).build()
     run_crashing(flow, "fork", 7, backend)
     output = resume_workflow(flow, "fork", backend).output
-    assert sorted(output.values()) == [7, 14] if isinstance(output, dict) else False
+    expected = [7, 14] if crashing == "first" else [14, 7]
+    assert output == dict(zip(("one", "two"), expected, strict=True))
     assert set(other.given) == {7}
 
 
@@ -202,9 +201,12 @@ def test_s13_two_resumes_at_once_execute_once(backend: InMemoryBackend) -> None:
     counted = Counted(double)
     flow = Flow().delay("nap", 0.02).then(counted, name="counted").build()
     run_durable_workflow(flow, "nap", 4, backend)
+
+    def resumed(_: int) -> WorkflowStatus:
+        return resume_until_ended(flow, "nap", backend)
+
     with ThreadPoolExecutor(4) as threads:
-        given = ((flow, "nap", backend),) * 4
-        found = list(threads.map(lambda each: resume_until_ended(*each), given))
+        found = list(threads.map(resumed, range(4)))
     assert [status.output for status in found] == [8] * 4
     assert counted.given == [4]
 

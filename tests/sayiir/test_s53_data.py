@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -85,13 +86,7 @@ def test_s57_a_join_gets_names_in_declared_order() -> None:
     fork.branch(lambda value: value).branch(add_one, double).branch(double, name="z")
     flow = fork.branch(lambda value: value, name="a").join(same).build()
     for output in (run_durable_workflow(flow, "fork", 1).output, run_workflow(flow, 1)):
-        assert isinstance(output, dict)
-        assert list(output.items()) == [
-            ("lambda_1", 1),
-            ("add_one", 4),
-            ("z", 2),
-            ("a", 1),
-        ]
+        assert json.dumps(output) == '{"lambda_1": 1, "add_one": 4, "z": 2, "a": 1}'
 
 
 def test_s58_the_same_function_in_two_branches_runs_in_both() -> None:
