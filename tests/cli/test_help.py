@@ -19,7 +19,7 @@ COMMANDS = [
     *("topic", "topic create", "topic check", "event", "event tail", "instance"),
     *("instance start", "instance list", "instance show", "instance result"),
     *("instance signal", "instance pause", "instance unpause", "instance cancel"),
-    *("instance history", "schema", "schema register"),
+    *("instance history", "schema", "schema register", "audit", "audit verify"),
 ]
 IN_TESTS_OF_THEIR_OWN = {"demo", "projector run", "worker run"}
 NEED_KAFKA = {"topic create", "topic check"}

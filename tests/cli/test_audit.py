@@ -1,0 +1,84 @@
+"""`sayiir-es audit verify`: 0 where all holds, else 1 and where it does not."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sayiir_es import run_durable_workflow
+from sayiir_es.client.backends import EmbeddedBackend
+from sayiir_es.core.events import WorkflowCompleted
+from sayiir_es.wire.events import decode_event, encode_event
+from tests.cli.shop import approving, doubling
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Terminal
+
+
+@pytest.fixture
+def shop(terminal: Terminal) -> Terminal:
+    """A log with an instance that ended and one that waits."""
+    with EmbeddedBackend(terminal.cwd / "log.db") as backend:
+        run_durable_workflow(doubling, "a", 1, backend=backend)
+        run_durable_workflow(approving, "b", 2, backend=backend)
+    return terminal
+
+
+def change_output(log: Path) -> int:
+    """Let the output of instance `a` be another number; returns where it stands."""
+    file = sqlite3.connect(log)
+    with file:
+        rows: list[tuple[int, bytes]] = file.execute(
+            "select offset, value from records where topic = 'events' and key = ?",
+            (b"a",),
+        ).fetchall()
+        for offset, value in rows:
+            event = decode_event(value)
+            if isinstance(event.body, WorkflowCompleted):
+                lie = replace(event, body=WorkflowCompleted(output=b"3"))
+                file.execute(
+                    "update records set value = ? where topic = 'events' "
+                    "and offset = ?",
+                    (encode_event(lie), offset),
+                )
+                return offset
+    raise AssertionError(f"expected a WorkflowCompleted, but {len(rows)} other events")
+
+
+def test_a_log_that_holds_is_said_to_hold(shop: Terminal) -> None:
+    shown = shop("audit verify")
+    assert shown.code == 0, shown
+    assert shown.out == ""
+    assert "every invariant holds" in shown.err
+    assert json.loads(shop("audit verify -o json").out) == []
+    assert shop("audit verify --instance b").code == 0
+    assert shop("audit verify --state-dir", str(shop.cwd)).code == 0
+
+
+def test_a_changed_event_is_named_with_its_place(shop: Terminal) -> None:
+    offset = change_output(shop.cwd / "log.db")
+    shown = shop("audit verify -o jsonl")
+    assert shown.code == 1, shown
+    found = shown.rows()
+    assert found[0] == {
+        "invariant": "I19",
+        "partition": 0,
+        "offset": offset,
+        "instance": "a",
+        "expected": "the output to be 2, as 'result:double' says",
+        "seen": "it is 3",
+    }
+    assert "1 violation" in shown.err
+    table = shop("audit verify")
+    assert table.code == 1
+    assert "I19" in table.out
+
+
+def test_without_a_log_nothing_is_verified(terminal: Terminal) -> None:
+    assert terminal("audit verify --backend file:nowhere/log.db").code != 0
