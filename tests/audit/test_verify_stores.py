@@ -1,4 +1,4 @@
-"""I20, I21: a store that holds what the log does not say is found; a whole one is not.
+"""I20, I21: a store that holds what the log does not say is found."""
 
 from __future__ import annotations
 
