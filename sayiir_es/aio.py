@@ -14,21 +14,19 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from sayiir_es.client import requests
+from sayiir_es.client.async_client import WorkflowClient
 from sayiir_es.client.backends import Backend, as_backend
 from sayiir_es.client.session import Session
-from sayiir_es.client.workflow_status import WorkflowStatus, workflow_status
-from sayiir_es.core.duration import duration_ms
+from sayiir_es.client.simple_engine import run_on_this_loop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
-    from datetime import timedelta
-    from types import TracebackType
 
-    from sayiir_es.core.commands import ConflictPolicy
+    from sayiir_es.client.workflow_status import WorkflowStatus
     from sayiir_es.core.workflow import Workflow
 
 __all__ = [
@@ -38,6 +36,7 @@ __all__ = [
     "pause_workflow",
     "resume_workflow",
     "run_durable_workflow",
+    "run_workflow",
     "send_signal",
     "unpause_workflow",
 ]
@@ -45,6 +44,32 @@ __all__ = [
 _sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Backend, Session]] = (
     WeakKeyDictionary()
 )
+
+
+async def run_workflow(
+    workflow: Workflow,
+    input_data: object,
+    *,
+    instance_id: str | None = None,
+    backend: Backend | str | None = None,
+    conflict_policy: str | None = None,
+) -> object:
+    """Run a workflow and return its output.
+
+    Without an `instance_id` it runs on this event loop, without persistence. With one
+    it is durable.
+
+    Raises:
+        TaskError: without persistence, if a task failed.
+        WorkflowError: with an instance id, if it did not complete.
+    """
+    if instance_id is None:
+        return await run_on_this_loop(workflow, input_data)
+    return requests.output_of(
+        await run_durable_workflow(
+            workflow, instance_id, input_data, backend, conflict_policy
+        )
+    )
 
 
 async def run_durable_workflow(
@@ -157,143 +182,3 @@ async def _session(backend: Backend | str) -> AsyncGenerator[Session]:
     finally:
         await session.close()
         used.close()
-
-
-class WorkflowClient:
-    """A client of a backend, or of the backend that a URL names, on one event loop.
-
-    As `sayiir_es.WorkflowClient`, but its methods are coroutines. It has a session of
-    its own from the first call to `aclose`; an asynchronous context manager.
-    """
-
-    def __init__(
-        self, backend: Backend | str, *, conflict_policy: str | None = None
-    ) -> None:
-        self._backend = as_backend(backend)
-        self._made_backend = isinstance(backend, str)
-        self._policy: ConflictPolicy = requests.conflict_policy(conflict_policy)
-        self._opened: Session | None = None
-
-    async def submit(
-        self,
-        workflow: Workflow | str,
-        instance_id: str,
-        input: object = None,  # noqa: A002 - Sayiir's name
-    ) -> WorkflowStatus:
-        """Start an instance of a workflow, or of a published one by its name.
-
-        Returns when the log has acknowledged the owner's decision.
-
-        Raises:
-            InstanceAlreadyExistsError: if it exists and the policy is `fail`.
-            WorkflowError: if the id or the definition does not do.
-            BackendError: if no worker answered in 30 s.
-        """
-        return await requests.submit(
-            self._session, workflow, instance_id, input, self._policy
-        )
-
-    async def status(self, instance_id: str) -> WorkflowStatus:
-        """The status of an instance; reads its own writes.
-
-        Raises:
-            BackendError: if there is no instance of that id.
-        """
-        return workflow_status(await self._session.status(instance_id))
-
-    async def wait(
-        self,
-        instance_id: str,
-        timeout: float | str | timedelta | None = None,  # noqa: ASYNC109 - Sayiir's name
-    ) -> WorkflowStatus:
-        """Wait until an instance has ended; `timeout` in seconds, or as "30s".
-
-        Raises:
-            TimeoutError: if it did not end in time.
-            BackendError: if there is no instance of that id.
-        """
-        limit_s = None if timeout is None else duration_ms(timeout) / 1000
-        found = await self._session.wait(instance_id, timeout_s=limit_s)
-        return workflow_status(found)
-
-    async def send_signal(
-        self,
-        instance_id: str,
-        signal_name: str,
-        payload: object = None,
-        *,
-        signal_id: str | None = None,
-    ) -> None:
-        """Send a signal; `signal_id` makes it idempotent.
-
-        Raises:
-            BackendError: if the instance has ended.
-        """
-        await requests.send_signal(
-            self._session, instance_id, signal_name, payload, signal_id=signal_id
-        )
-
-    async def cancel(
-        self,
-        instance_id: str,
-        *,
-        reason: str | None = None,
-        cancelled_by: str | None = None,
-    ) -> None:
-        """Cancel an instance; it ends when nothing runs any more.
-
-        Raises:
-            BackendError: if there is none, or it has completed or failed.
-        """
-        await requests.cancel(self._session, instance_id, reason, cancelled_by)
-
-    async def pause(
-        self,
-        instance_id: str,
-        *,
-        reason: str | None = None,
-        paused_by: str | None = None,
-    ) -> None:
-        """Pause an instance; what runs may end first.
-
-        Raises:
-            BackendError: if there is none, or it has ended.
-        """
-        await requests.pause(self._session, instance_id, reason, paused_by)
-
-    async def unpause(self, instance_id: str) -> None:
-        """Let a paused instance go on.
-
-        Raises:
-            BackendError: if there is none, or it is not paused.
-        """
-        await requests.unpause(self._session, instance_id)
-
-    async def get_task_result(self, instance_id: str, task_id: str) -> object:
-        """The result of a task, or None where it has none (yet); raises as `status`."""
-        return await requests.task_result(self._session, instance_id, task_id)
-
-    async def aclose(self) -> None:
-        """Close the session; the next call opens another."""
-        session, self._opened = self._opened, None
-        if session is not None:
-            await session.close()
-        if self._made_backend:
-            self._backend.close()
-
-    @property
-    def _session(self) -> Session:
-        if self._opened is None:
-            self._opened = Session(self._backend)
-        return self._opened
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.aclose()

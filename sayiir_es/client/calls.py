@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from sayiir_es.client import requests
 from sayiir_es.client.backends import Backend, InMemoryBackend, as_backend
 from sayiir_es.client.simple_engine import run_simply
-from sayiir_es.core.errors import WorkflowError
 
 if TYPE_CHECKING:
     from sayiir_es.client.workflow_status import WorkflowStatus
@@ -39,13 +38,7 @@ def run_workflow(
     status = run_durable_workflow(
         workflow, instance_id, input_data, backend, conflict_policy
     )
-    if not status.is_completed():
-        because = f" {status.error}" if status.error else ""
-        raise WorkflowError(
-            f"Workflow did not complete (status={status.status}).{because} Use "
-            "run_durable_workflow() to inspect the full status."
-        )
-    return status.output
+    return requests.output_of(status)
 
 
 def run_durable_workflow(

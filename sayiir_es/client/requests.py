@@ -178,6 +178,21 @@ async def resume(
         )
 
 
+def output_of(status: WorkflowStatus) -> object:
+    """The output of an instance that was run.
+
+    Raises:
+        WorkflowError: if it did not complete.
+    """
+    if not status.is_completed():
+        because = f" {status.error}" if status.error else ""
+        raise WorkflowError(
+            f"Workflow did not complete (status={status.status}).{because} Use "
+            "run_durable_workflow() to inspect the full status."
+        )
+    return status.output
+
+
 async def cancel(
     session: Session, instance_id: str, reason: str | None, by: str | None
 ) -> None:

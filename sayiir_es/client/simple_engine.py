@@ -64,9 +64,17 @@ def run_simply(workflow: Workflow, value: object) -> object:
     """
     thread = LoopThread("sayiir-simple")
     try:
-        return thread.call(SimpleRun(workflow).run(value))
+        return thread.call(run_on_this_loop(workflow, value))
     finally:
         thread.close()
+
+
+async def run_on_this_loop(workflow: Workflow, value: object) -> object:
+    """As `run_simply`, as a coroutine."""
+    try:
+        return await SimpleRun(workflow).run(value)
+    except Interruption as interrupted:
+        raise interrupted.error from None
 
 
 class SimpleRun:
