@@ -15,7 +15,7 @@ from sayiir_es.engine.rocks_store import RocksStore
 from sayiir_es.engine.store_view import StoreView, stores_under
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from pathlib import Path
 
 
@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[RocksStore]:
+def opened(folder: Path) -> Generator[RocksStore]:
     """The store, to be tampered with."""
     path = stores_under(folder)[0]
     with StoreView(path) as view:
