@@ -11,6 +11,8 @@ from sayiir_es import InMemoryBackend, WorkflowClient
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sayiir_es.client.backends import Backend
+
 
 @pytest.fixture
 def backend() -> Iterator[InMemoryBackend]:
@@ -19,5 +21,5 @@ def backend() -> Iterator[InMemoryBackend]:
 
 
 @pytest.fixture
-def client(backend: InMemoryBackend) -> WorkflowClient:
+def client(backend: Backend) -> WorkflowClient:
     return WorkflowClient(backend)

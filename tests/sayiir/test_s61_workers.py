@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sayiir_es import (
     BackendError,
+    EmbeddedBackend,
     Flow,
     InMemoryBackend,
     LoopResult,
@@ -18,6 +20,20 @@ from sayiir_es import (
     task,
 )
 from tests.sayiir.shop import Counted, add_one, boom, double, same, until, waits_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sayiir_es.client.backends import Backend
+
+
+@pytest.fixture(params=["memory", "file"])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
+    """Workers run alike wherever the log is; on Kafka too, see `tests/kafka`."""
+    in_memory = request.param == "memory"
+    with InMemoryBackend() if in_memory else EmbeddedBackend(tmp_path / "l.db") as made:
+        yield made
 
 
 def once(value: int) -> LoopResult[int]:
@@ -36,7 +52,7 @@ FIRSTS = {
 
 @pytest.mark.parametrize("first", FIRSTS)
 def test_s61_a_worker_runs_whatever_comes_first(
-    first: str, backend: InMemoryBackend, client: WorkflowClient
+    first: str, backend: Backend, client: WorkflowClient
 ) -> None:
     flow = FIRSTS[first].build()
     with Worker("w1", backend).start([flow]):
@@ -49,7 +65,7 @@ def test_s61_a_worker_runs_whatever_comes_first(
 
 
 def test_s62_behind_a_fork_each_task_gets_its_own_input(
-    backend: InMemoryBackend, client: WorkflowClient
+    backend: Backend, client: WorkflowClient
 ) -> None:
     fork = Flow().fork().branch(add_one, double).branch(double, add_one)
     flow = fork.join(same).then(same).build()
@@ -60,7 +76,7 @@ def test_s62_behind_a_fork_each_task_gets_its_own_input(
 
 
 def test_s63_priorities_order_what_waits_for_a_slot(
-    backend: InMemoryBackend, client: WorkflowClient
+    backend: Backend, client: WorkflowClient
 ) -> None:
     ran: list[str] = []
     release = threading.Event()
@@ -84,7 +100,7 @@ def test_s63_priorities_order_what_waits_for_a_slot(
 
 
 def test_s64_tags_hold_back_only_what_a_tagged_worker_lacks(
-    backend: InMemoryBackend, client: WorkflowClient
+    backend: Backend, client: WorkflowClient
 ) -> None:
     tagged = Flow("tagged").then(task("gpu", tags=["gpu"])(Counted(same))).build()
     plain = Flow("plain").then(same).build()
@@ -98,7 +114,7 @@ def test_s64_tags_hold_back_only_what_a_tagged_worker_lacks(
 
 
 def test_s65_no_aging_interval_is_no_accident(
-    backend: InMemoryBackend, client: WorkflowClient
+    backend: Backend, client: WorkflowClient
 ) -> None:
     flow = Flow().then(same).build()
     with Worker("w1", backend, aging_interval=0).start([flow]):
@@ -107,7 +123,7 @@ def test_s65_no_aging_interval_is_no_accident(
 
 
 def test_s67_what_a_worker_left_behind_the_next_one_runs(
-    backend: InMemoryBackend, client: WorkflowClient
+    backend: Backend, client: WorkflowClient
 ) -> None:
     flow = Flow().then(add_one).delay("nap", 0.02).then(double).build()
     with Worker("w1", backend).start([flow]):
@@ -118,7 +134,7 @@ def test_s67_what_a_worker_left_behind_the_next_one_runs(
 
 
 def test_s68_a_worker_without_workflows_ends_when_it_is_told(
-    backend: InMemoryBackend,
+    backend: Backend,
 ) -> None:
     handle = Worker("w1", backend).start([])
     handle.shutdown()
@@ -126,7 +142,7 @@ def test_s68_a_worker_without_workflows_ends_when_it_is_told(
 
 
 def test_s69_resuming_beside_a_worker_is_safe(
-    backend: InMemoryBackend, client: WorkflowClient
+    backend: Backend, client: WorkflowClient
 ) -> None:
     counted = Counted(add_one)
     flow = Flow().then(counted, name="counted").wait_for_signal("go").then(same)
@@ -141,7 +157,7 @@ def test_s69_resuming_beside_a_worker_is_safe(
 
 
 def test_s70_nothing_brings_back_what_has_ended(
-    backend: InMemoryBackend, client: WorkflowClient
+    backend: Backend, client: WorkflowClient
 ) -> None:
     counted = Counted(add_one)
     flow = Flow().then(counted, name="counted").build()
@@ -160,7 +176,7 @@ def test_s70_nothing_brings_back_what_has_ended(
 
 
 def test_s71_a_signal_during_the_task_before_its_wait_is_not_lost(
-    backend: InMemoryBackend, client: WorkflowClient
+    backend: Backend, client: WorkflowClient
 ) -> None:
     release = threading.Event()
 
@@ -180,7 +196,7 @@ def test_s71_a_signal_during_the_task_before_its_wait_is_not_lost(
 
 
 def test_s72_a_failure_in_a_worker_fails_the_instance(
-    backend: InMemoryBackend, client: WorkflowClient
+    backend: Backend, client: WorkflowClient
 ) -> None:
     counted = Counted(boom)
     flow = Flow().then(task("counted", retries=0)(counted)).build()
