@@ -72,7 +72,7 @@ def retried(model: RunModel, event: Event) -> None:
         raise BreachError(
             "I9", f"at most {most} retries of {body.path!r}", f"retry {body.attempt}"
         )
-    if model.cancel:
+    if model.cancel is not None:
         raise BreachError("I17", "TaskFailed under a cancel", "RetryRecorded")
     _timed_out(event, found, timed_out=body.timed_out)
     least, most = _delay_bounds(retry, body.attempt)
@@ -83,7 +83,7 @@ def retried(model: RunModel, event: Event) -> None:
             f"a next_retry_at of {body.path!r} {least} to {most} ms after `at`",
             f"{waits} ms",
         )
-    found.next_attempt(body.attempt + 1, body.next_retry_at)
+    found.next_attempt(body.attempt + 1, body.next_retry_at, event.sequence)
 
 
 def failed(model: RunModel, event: Event) -> None:
@@ -93,8 +93,8 @@ def failed(model: RunModel, event: Event) -> None:
     found = due(model, event, body.path, body.attempt, "I9")
     _timed_out(event, found, timed_out=body.timed_out)
     del model.standing[body.path]
-    if not model.cancel:
-        model.may_fail[body.path] = "its attempt failed"
+    if model.cancel is None:
+        model.may_fail[body.path] = (body.error_type, body.error)
         model.must = Must("I7", "WorkflowFailed", body.path)
 
 
@@ -103,6 +103,7 @@ def deadline_set(model: RunModel, event: Event) -> None:
     body = event.body
     assert isinstance(body, DeadlineSet)
     found = _standing(model, event, body.path, body.attempt, "I10")
+    _check_due_since(model, event, found)
     assert model.blueprint is not None
     timeout = model.blueprint.timeout_of(body.path)
     if found.deadline_at is not None:
@@ -151,6 +152,7 @@ def restarted(model: RunModel, event: Event) -> None:
     body = event.body
     assert isinstance(body, AttemptRestarted)
     found = _standing(model, event, body.path, body.attempt, "I9")
+    _check_due_since(model, event, found)
     if body.restarts != found.restarts + 1 or body.restarts > RESTARTS_MAX:
         expected = f"restart {found.restarts + 1} of {body.path!r}"
         raise BreachError("I9", f"{expected}, at most 10", f"restart {body.restarts}")
@@ -227,6 +229,13 @@ def _standing(
             f"{event.kind} of attempt {attempt}",
         )
     return found
+
+
+def _check_due_since(model: RunModel, event: Event, found: Standing) -> None:
+    """What begins an attempt names the event that made it due."""
+    since = {f"owed:{found.sequence}", f"owed:{model.unpaused}"}
+    if event.cause not in since:
+        raise BreachError("I9", f"the cause owed:{found.sequence}", repr(event.cause))
 
 
 def _timed_out(event: Event, found: Standing, *, timed_out: bool) -> None:

@@ -101,7 +101,7 @@ def loop_iterated(model: RunModel, event: Event) -> None:
         found.iteration += 1
         model.may_open[f"{body.path}@{found.iteration}/{first}"] = reference
     elif body.outcome == "exceeded":
-        model.may_fail[body.path] = "it exceeded its iterations"
+        model.may_fail[body.path] = None
         model.must = Must("I14", "WorkflowFailed", body.path)
     else:
         model.ended(body.path, reference)

@@ -171,6 +171,7 @@ class InstanceRules:
             raise BreachError("I1", f"a sequence of {event.kind} from 1", "0")
         if self.known(event.instance_id):
             raise BreachError("I1", "a sequence, as the instance exists", "0")
+        _check_run_number(event, 0)
 
     @staticmethod
     def _check_sequence(event: Event, before: int) -> None:
@@ -196,7 +197,7 @@ class InstanceRules:
         if model.blueprint is None and kind not in BEFORE_START:
             raise BreachError("I1", "WorkflowStarted before", event.kind)
         _check_run_number(event, model.run)
-        if model.cancel or model.pause:
+        if model.held:
             rules_requests.check_held(model, event)
         rule = RULES.get(kind)
         if rule is None:
@@ -245,10 +246,21 @@ def _check_begins(model: RunModel, event: Event) -> None:
         rules_attempts.check_cause(event)
     elif cause.startswith("timer:"):
         rules_timers.check_cause(model, event)
-    if model.blueprint is None or model.held:
+    if model.blueprint is None:
         return
     if cause.startswith("owed:") and type(event.body) not in BEGINNINGS:
+        if cause != f"owed:{event.sequence - 1}":
+            raise BreachError("I11", f"owed:{event.sequence - 1} as the cause", cause)
         return
+    if model.held:
+        rules_requests.check_applied(model, event)
+        return
+    _check_nothing_owed(model, event)
+
+
+def _check_nothing_owed(model: RunModel, event: Event) -> None:
+    """What follows from a decision comes before any other of that instance."""
+    assert model.blueprint is not None
     if model.may_open:
         path = next(iter(model.may_open))
         invariant = "I13" if model.blueprint.is_join(path) else "I11"

@@ -130,7 +130,10 @@ class PartitionRules:
     def _check_headers(event: Event, headers: EventHeaders) -> None:
         if event.kind != headers.kind:
             raise BreachError("I6", f"{headers.kind}, as its header says", event.kind)
-        expected = -1 if isinstance(event.body, PartitionClaimed) else headers.claim
+        claims = isinstance(event.body, PartitionClaimed)
+        if claims and event.cause:
+            raise BreachError("I2", "no cause of PartitionClaimed", repr(event.cause))
+        expected = -1 if claims else headers.claim
         if event.claim != expected:
             raise BreachError("I2", f"claim {expected} in the event", f"{event.claim}")
 

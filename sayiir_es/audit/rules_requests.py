@@ -8,6 +8,7 @@ from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.events import (
     AttemptRestarted,
     BranchCompleted,
+    CancelRequested,
     ChildCompleted,
     ChildStarted,
     DeadlineSet,
@@ -16,17 +17,19 @@ from sayiir_es.core.events import (
     ForkStarted,
     LoopIterated,
     LoopStarted,
+    PauseRequested,
     PositionUpdated,
     SignalAwaited,
     SignalConsumed,
     SignalTimedOut,
     WorkflowCancelled,
     WorkflowCompleted,
+    WorkflowPaused,
 )
 from sayiir_es.core.graph import DelayNode, SignalNode
 
 if TYPE_CHECKING:
-    from sayiir_es.audit.run_model import RunModel
+    from sayiir_es.audit.run_model import Request, RunModel
     from sayiir_es.core.events import Event
 
 INTERRUPTED_MAX = 100
@@ -57,39 +60,58 @@ MOVES = frozenset(
 def check_held(model: RunModel, event: Event) -> None:
     """Nothing moves while a request stands."""
     if type(event.body) in MOVES:
-        invariant = "I17" if model.cancel else "I16"
-        request = "CancelRequested" if model.cancel else "PauseRequested"
-        raise BreachError(invariant, f"no move behind {request}", event.kind)
+        raise BreachError(*_request(model), event.kind)
+
+
+def check_applied(model: RunModel, event: Event) -> None:
+    """A request applies as soon as nothing runs, before any other decision."""
+    if not model.paused and not model.runs(event.at):
+        invariant, _ = _request(model)
+        end = "WorkflowPaused" if model.cancel is None else "WorkflowCancelled"
+        raise BreachError(invariant, f"{end} first, as nothing runs", event.kind)
+
+
+def _request(model: RunModel) -> tuple[str, str]:
+    if model.cancel is None:
+        return "I16", "no move behind PauseRequested"
+    return "I17", "no move behind CancelRequested"
 
 
 def cancel_requested(model: RunModel, event: Event) -> None:
     """A cancel was accepted, once a run."""
-    if model.cancel:
+    body = event.body
+    assert isinstance(body, CancelRequested)
+    if model.cancel is not None:
         raise BreachError("I17", "one CancelRequested a run", f"another {event.kind}")
-    model.cancel = True
+    model.cancel = (body.reason, body.requested_by)
 
 
 def pause_requested(model: RunModel, event: Event) -> None:
     """A pause was accepted, where none stood."""
+    body = event.body
+    assert isinstance(body, PauseRequested)
     if model.held:
         raise BreachError("I16", "PauseRequested where no request stands", event.kind)
-    model.pause = True
+    model.pause = (body.reason, body.requested_by)
 
 
 def unpaused(model: RunModel, event: Event) -> None:
     """The run goes on."""
-    if not model.pause or model.cancel:
+    if model.pause is None or model.cancel is not None:
         raise BreachError("I16", "WorkflowUnpaused of a paused run", event.kind)
-    model.pause = model.paused = False
+    model.pause, model.paused, model.unpaused = None, False, event.sequence
     for found in model.standing.values():
         found.withdrawn = False
 
 
 def paused(model: RunModel, event: Event) -> None:
     """Nothing runs any more."""
-    if not model.pause or model.cancel or model.paused:
+    body = event.body
+    assert isinstance(body, WorkflowPaused)
+    if model.pause is None or model.cancel is not None or model.paused:
         raise BreachError("I16", "PauseRequested before WorkflowPaused", "none stands")
     _check_nothing_runs(model, event, "I16")
+    _check_words("I16", model.pause, (body.reason, body.requested_by))
     model.paused = True
 
 
@@ -97,11 +119,12 @@ def cancelled(model: RunModel, event: Event) -> None:
     """The run ends where it stood."""
     body = event.body
     assert isinstance(body, WorkflowCancelled)
-    if not model.cancel:
+    if model.cancel is None:
         raise BreachError(
             "I17", "CancelRequested before WorkflowCancelled", "none stands"
         )
     _check_nothing_runs(model, event, "I17")
+    _check_words("I17", model.cancel, (body.reason, body.requested_by))
     blueprint = model.blueprint
     assert blueprint is not None
     open_paths = [
@@ -125,6 +148,12 @@ def cancelled(model: RunModel, event: Event) -> None:
             f"interrupted_at {named}{'' if whole else ' …'}",
             f"{list(seen)}",
         )
+
+
+def _check_words(invariant: str, expected: Request, seen: Request) -> None:
+    """What a request gave as its reason and its author is what its end says."""
+    if expected != seen:
+        raise BreachError(invariant, f"reason and author {expected}", f"{seen}")
 
 
 def _check_nothing_runs(model: RunModel, event: Event, invariant: str) -> None:

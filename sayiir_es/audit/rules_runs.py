@@ -91,15 +91,16 @@ def failed(model: RunModel, event: Event) -> None:
     """Something failed for good, there."""
     body = event.body
     assert isinstance(body, WorkflowFailed)
-    if body.path in model.may_fail and not model.cancel:
+    if body.path in model.may_fail and model.cancel is None:
+        why, seen = model.may_fail[body.path], (body.error_type, body.error)
+        if why not in (None, seen):
+            raise BreachError("I7", f"the failure {why}, as recorded", f"{seen}")
         return
     if not model.held and _ends_without_mark(model, body.path):
         return
-    reasons = [f"{path!r}: {why}" for path, why in model.may_fail.items()]
+    failed_at = ", ".join(map(repr, model.may_fail)) or "nothing failed"
     raise BreachError(
-        "I7",
-        f"a failure at {body.path!r} before WorkflowFailed",
-        "; ".join(reasons) or "nothing failed",
+        "I7", f"a failure at {body.path!r} before WorkflowFailed", failed_at
     )
 
 

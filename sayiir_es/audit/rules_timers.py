@@ -44,7 +44,7 @@ def signal_timed_out(model: RunModel, event: Event) -> None:
     model.no_longer_waits(node.signal, body.path)
     if node.on_timeout == "fail":
         del model.standing[body.path]
-        model.may_fail[body.path] = "no signal came in time"
+        model.may_fail[body.path] = None
         model.must = Must("I7", "WorkflowFailed", body.path)
     else:
         model.ended(body.path, "null")

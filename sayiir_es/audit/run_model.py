@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from sayiir_es.audit.blueprint import Blueprint
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 REMEMBERED_SIGNAL_IDS = 256
 """As many signal ids as the contract says that an instance remembers."""
+
+Request: TypeAlias = tuple[str | None, str | None]
+"""Why and by whom a pause or cancel was asked for."""
+
+Why: TypeAlias = tuple[str, str]
+"""Error type and error of a failure."""
 
 _SCOPE = re.compile(r".*[^/]@[0-9]+(?=/)")
 
@@ -48,6 +54,7 @@ class Standing:
         self.node = node
         self.input = reference
         self.sequence = sequence
+        """Of the event that opened it, or made its attempt due."""
         self.attempt = 0
         """The attempt that is awaited; 0 where none is."""
         self.begun = False
@@ -63,9 +70,9 @@ class Standing:
         """Branches of a fork that have not ended."""
         self.iteration = 0
 
-    def next_attempt(self, attempt: int, not_before: int) -> None:
+    def next_attempt(self, attempt: int, not_before: int, sequence: int) -> None:
         """Await another attempt, with nothing left of the one before."""
-        self.attempt, self.not_before = attempt, not_before
+        self.attempt, self.not_before, self.sequence = attempt, not_before, sequence
         self.deadline_at, self.withdrawn, self.restarts = None, False, 0
 
     def runs(self, at: int) -> bool:
@@ -110,6 +117,7 @@ class RunModel:
         "sequence",
         "signal_ids",
         "standing",
+        "unpaused",
         "values",
         "waits",
     )
@@ -133,21 +141,27 @@ class RunModel:
         """By signal, the paths that wait for it, the oldest first."""
         self.may_open: dict[str, str] = {}
         self.may_close: dict[str, str] = {}
-        self.may_fail: dict[str, str] = {}
-        """Paths at which the run has to fail, each with the reason for people."""
+        self.may_fail: dict[str, Why | None] = {}
+        """Paths at which the run has to fail, each with what was recorded of it."""
         self.branch_results: dict[str, str] = {}
         self.keys: dict[str, str] = {}
         self.marks: dict[str, str] = {}
         self.scopes: dict[str, list[str]] = {}
         self.must: Must | None = None
-        self.cancel = False
-        self.pause = False
+        self.cancel: Request | None = None
+        self.pause: Request | None = None
         self.paused = False
+        self.unpaused = 0
+        """The sequence of the last `WorkflowUnpaused` of the run."""
 
     @property
     def held(self) -> bool:
         """Whether a request holds every move back."""
-        return self.cancel or self.pause
+        return self.cancel is not None or self.pause is not None
+
+    def runs(self, at: int) -> bool:
+        """Whether any attempt runs, or may, at that time."""
+        return any(found.runs(at) for found in self.standing.values())
 
     def ended(self, path: str, result: str) -> None:
         """A node has ended: what is behind it may open, or its chain may close."""

@@ -178,3 +178,8 @@ def test_a_delay_of_another_length_is_found(slept: History) -> None:
     at, body = body_at(slept, "DelayStarted")
     assert isinstance(body, DelayStarted)
     slept.changed(at, replace(body, due_at=body.due_at - 1)).must_break("I10", at)
+
+
+def test_an_attempt_that_begins_for_another_reason_is_found(retried: History) -> None:
+    at = retried.at("DeadlineSet", 1)
+    retried.changed(at, cause="owed:2").must_break("I9", at)

@@ -46,6 +46,8 @@ def test_an_end_of_a_failed_run_that_is_missing_is_found() -> None:
     history = History.of(play)
     at = history.at("WorkflowFailed")
     history.kept(at).must_break("I7", at)
+    lie = WorkflowFailed(path="a", error_type="E", error="another")
+    history.changed(at, lie).must_break("I7", at)
 
 
 def test_a_second_start_of_a_running_instance_is_found(chain: History) -> None:

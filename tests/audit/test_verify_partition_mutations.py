@@ -235,3 +235,12 @@ def test_a_signal_behind_the_end_is_found(chain: History) -> None:
     )
     at = chain.at("CommandRejected", 2)
     chain.changed(at, signals.events[0].body).must_break("I7", at)
+
+
+def test_a_claim_with_a_cause_is_found(chain: History) -> None:
+    chain.changed(0, cause="owed:1").must_break("I2", 0, "")
+
+
+def test_a_rest_that_follows_another_event_is_found(chain: History) -> None:
+    at = chain.at("PositionUpdated", 1)
+    chain.changed(at, cause="owed:1").must_break("I11", at)

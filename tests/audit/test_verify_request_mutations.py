@@ -21,6 +21,7 @@ from sayiir_es.core.events import (
     SignalConsumed,
     SignalReceived,
     WorkflowCancelled,
+    WorkflowPaused,
 )
 from sayiir_es.core.graph import (
     Branch,
@@ -121,7 +122,8 @@ def test_a_move_under_a_pause_is_found(paused: History) -> None:
     at = paused.at("WorkflowPaused")
     move = paused.events[paused.at("PositionUpdated", 1)].body
     paused.added(at, move).must_break("I16", at)
-    paused.added(at + 1, move, cause="owed:1").must_break("I16", at + 1)
+    owed = f"owed:{paused.events[at].sequence}"
+    paused.added(at + 1, move, cause=owed).must_break("I16", at + 1)
 
 
 def test_a_pause_while_something_runs_is_found(paused: History) -> None:
@@ -188,3 +190,19 @@ def test_other_interrupted_paths_are_found(
     assert isinstance(body, WorkflowCancelled)
     assert body.interrupted_at == ("f/y/d",)
     cancelled.changed(at, replace(body, interrupted_at=paths)).must_break("I17", at)
+
+
+def test_a_pause_that_is_not_applied_is_found(paused: History) -> None:
+    at = paused.at("WorkflowPaused")
+    paused.dropped(at).must_break("I16", at)
+
+
+def test_another_author_of_a_pause_or_cancel_is_found(
+    paused: History, cancelled: History
+) -> None:
+    at, body = body_at(paused, "WorkflowPaused")
+    assert isinstance(body, WorkflowPaused)
+    paused.changed(at, replace(body, requested_by="x")).must_break("I16", at)
+    at, body = body_at(cancelled, "WorkflowCancelled")
+    assert isinstance(body, WorkflowCancelled)
+    cancelled.changed(at, replace(body, reason="x")).must_break("I17", at)
