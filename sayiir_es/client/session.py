@@ -20,7 +20,8 @@ from sayiir_es.client.projection import Projection, home_of
 from sayiir_es.client.refusals import check_instance_id, raise_refusal
 from sayiir_es.core.errors import BackendError
 from sayiir_es.core.events import CommandRejected
-from sayiir_es.core.rows import run, value
+from sayiir_es.core.references import result_of
+from sayiir_es.core.rows import run
 from sayiir_es.core.status import ENDED, Status, is_resting, status_of
 from sayiir_es.engine.definition_feed import DefinitionFeed
 from sayiir_es.engine.registry import Registry
@@ -194,7 +195,7 @@ class Session:
         )
 
     async def task_result(self, instance_id: str, task_id: str) -> bytes | None:
-        """The recorded result of the first node of that id in graph order, or None.
+        """The result of the first node of that id in graph order, or None.
 
         Raises:
             BackendError: if there is no instance of that id.
@@ -204,7 +205,9 @@ class Session:
         started = run(rows)
         graph = self.registry.by_digest(started.graph_digest) if started else None
         path = graph.find(task_id) if graph is not None else None
-        return value(rows, f"result:{path}") if path is not None else None
+        if graph is None or path is None:
+            return None
+        return result_of(rows, graph, path)
 
     async def stores(self) -> AsyncGenerator[SnapshotStore]:
         """The store of every partition, as of its end now."""

@@ -100,7 +100,7 @@ class WorkerHandle:
         self._thread = thread
         self._running = running
         self._ended = asyncio.Event()
-        self._asked = False
+        self._asked = self._joined = False
 
     def shutdown(self) -> None:
         """Ask the worker to drain and end; returns at once."""
@@ -110,8 +110,10 @@ class WorkerHandle:
 
     def join(self) -> None:
         """Wait until the worker has ended."""
-        self._thread.call(self._wait())
-        self._thread.close()
+        if not self._joined:
+            self._thread.call(self._wait())
+            self._joined = True
+            self._thread.close()
 
     async def _begin_end(self) -> None:
         self._task = asyncio.create_task(self._end())

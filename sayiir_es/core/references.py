@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.definition import inner_chains
 from sayiir_es.core.errors import HistoryError
-from sayiir_es.core.graph import ForkNode
+from sayiir_es.core.graph import ForkNode, LoopNode, RouteNode, SignalNode
 from sayiir_es.core.paths import decode_segment, join
-from sayiir_es.core.rows import text, value
+from sayiir_es.core.rows import chain_of, cursor, text, value
+from sayiir_es.core.waits import Looping
 
 if TYPE_CHECKING:
     from sayiir_es.core.definition import Graph
@@ -43,6 +44,30 @@ def resolve(rows: Rows, graph: Graph, reference: str) -> bytes:
             f"expected a recorded value under {reference!r}, but there is none"
         )
     return found
+
+
+def result_of(rows: Rows, graph: Graph, path: str) -> bytes | None:
+    """What a node gave to the next one, where that is recorded; None if nothing (yet).
+
+    Delays, children and forks record nothing of their own.
+    """
+    place = graph.place(path)
+    match place.node if place is not None else None:
+        case SignalNode():
+            sequence = rows.get("q" + path)
+            return None if sequence is None else value(rows, f"signal:{sequence!r}")
+        case RouteNode():
+            chosen = text(rows, "x" + path)
+            return None if chosen is None else _routed(rows, graph, path)
+        case LoopNode():
+            standing = cursor(rows, chain_of(path))
+            runs = standing is not None and isinstance(standing.wait, Looping)
+            if runs and standing is not None and standing.path == path:
+                return None
+            carried = [key[1:] for key in rows.keys(f"vvalue:{path}@")]
+            return value(rows, carried[-1]) if carried else None
+        case _:
+            return value(rows, f"result:{path}")
 
 
 def mark_of(rows: Rows, reference: str) -> str:

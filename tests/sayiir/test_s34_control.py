@@ -10,6 +10,7 @@ from sayiir_es import (
     BackendError,
     Flow,
     InMemoryBackend,
+    LoopResult,
     WorkflowClient,
     cancel_workflow,
     pause_workflow,
@@ -134,6 +135,24 @@ def test_s42_results_stay_readable_whatever_the_end(
         client.cancel("ended")
     assert client.status("ended").status == end
     assert client.get_task_result("ended", "add_one") == 2
+
+
+def test_s42_signals_routes_and_loops_have_results_too(
+    backend: InMemoryBackend, client: WorkflowClient
+) -> None:
+    def twice(value: int) -> LoopResult[int]:
+        return LoopResult.done(value) if value > 4 else LoopResult.again(value * 2)
+
+    flow = Flow().wait_for_signal("go", name="wait").loop(twice)
+    route = flow.route(lambda _: "a", keys=["a"]).branch("a", same).done()
+    built = route.wait_for_signal("end").build()
+    run_durable_workflow(built, "parts", 1, backend)
+    names = ("wait", "loop_0", "branch_0", "end", "nobody")
+    assert [client.get_task_result("parts", name) for name in names] == [None] * 5
+    client.send_signal("parts", "go", 3)
+    resume_workflow(built, "parts", backend)
+    found = [client.get_task_result("parts", name) for name in names]
+    assert found == [3, 6, {"branch": "a", "result": 6}, None, None]
 
 
 def test_s43_the_first_of_two_cancels_is_the_one_that_counts(

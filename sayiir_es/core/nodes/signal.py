@@ -134,10 +134,8 @@ def fold_consumed(
         for sequence in buffered(rows, name)
         if sequence != body.signal_sequence
     )
-    changes: Changes = {}
-    if "@" in body.path:
-        changes["q" + body.path] = body.signal_sequence  # leaves with its iteration
-    return changes | {
+    return {
+        "q" + body.path: body.signal_sequence,
         "b" + name: left or None,
         "c" + chain: Cursor(
             path=body.path,
