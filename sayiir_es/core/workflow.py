@@ -93,6 +93,11 @@ class Workflow:
         """What names its exact shape: 64 hex digits."""
         return self.graph.definition_hash
 
+    @property
+    def metadata_json(self) -> str | None:
+        """The metadata as JSON text, as Sayiir's native object has it."""
+        return self.graph.metadata
+
     def iter_nodes(self) -> list[NodeInfo]:
         """Every node, a container before what is in it."""
         return list(_infos(self.graph.chain, None))

@@ -240,6 +240,19 @@ def test_a_package_of_another_name_can_hand_on_every_name(
     assert import_module("handed_on").task is import_module("handed_on.decorators").task
 
 
+def test_what_tests_of_old_look_at_inside_a_workflow_is_there() -> None:
+    flow = Flow("w", metadata={"tier": 1}).then(double).build()
+    inner = flow._inner  # pyright: ignore[reportPrivateUsage]  # as they do
+    registry = flow._task_registry  # pyright: ignore[reportPrivateUsage]  # as above
+    assert (inner.workflow_id, inner.metadata_json) == ("w", '{"tier": 1}')
+    assert inner.definition_hash == flow.definition_hash
+    assert registry == {"double": double}
+    engine = sayiir_es.WorkflowEngine()
+    assert engine.run(inner, 2, registry) == 4
+    with pytest.raises(TaskError, match="Task 'double' not found"):
+        engine.run(inner, 2, {})
+
+
 def test_errors_are_kinds_of_runtime_error() -> None:
     for error in (
         TaskError,
