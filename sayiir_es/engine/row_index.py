@@ -41,7 +41,9 @@ def may_owe(row: Row | None) -> bool:
     """Whether an instance with that row may owe an attempt or a move."""
     match row:
         case Header():
-            return row.buffered > 0
+            # Of a request that was recorded, the effect may have been cut off.
+            asked = row.cancel is not None or row.pause is not None
+            return row.buffered > 0 or (row.phase == "running" and asked)
         case Cursor():
             return _may_owe(row.wait)
         case _:

@@ -37,7 +37,7 @@ class Timers:
 
         What was applied to the store and not yet flushed is in its index as well.
         """
-        if now_ms + HORIZON_MS // 2 <= self._horizon:
+        if now_ms + HORIZON_MS // 2 < self._horizon:
             return
         known = set(self._heap)
         self._horizon = now_ms + HORIZON_MS

@@ -16,30 +16,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
 import inspect
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from sayiir_es.testing.virtual_time import Handle, VirtualLoop
+
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Callable, Coroutine
     from random import Random
 
 T = TypeVar("T")
-
-
-class Handle(asyncio.Handle):
-    """What type checkers do not know of a handle."""
-
-    _context: Context
-
-
-class Timer(asyncio.TimerHandle, Handle):
-    """What type checkers do not know of a timer."""
-
-    _when: float
-    _scheduled: bool
 
 
 class Process:
@@ -58,20 +45,12 @@ class Process:
 PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
 
 
-class DeadlockError(Exception):
-    """Nothing is ready and nothing is scheduled."""
-
-
-class SimLoop(asyncio.BaseEventLoop):
+class SimLoop(VirtualLoop):
     """An event loop without I/O; see the module."""
-
-    _ready: deque[Handle]
-    _scheduled: list[Timer]
 
     def __init__(self, chance: Random) -> None:
         super().__init__()
         self._chance = chance
-        self._now = 0.0
         self._tasks_made: list[asyncio.Task[object]] = []
         self.steps = 0
         """Callbacks run so far: where a crash sweep kills."""
@@ -80,10 +59,6 @@ class SimLoop(asyncio.BaseEventLoop):
         self.failures: list[str] = []
         """Exceptions that nobody retrieved."""
         self.set_exception_handler(self._failed)
-
-    def time(self) -> float:
-        """Virtual seconds since the start."""
-        return self._now
 
     def spawn(
         self, work: Coroutine[object, object, T], process: Process | None
@@ -139,22 +114,6 @@ class SimLoop(asyncio.BaseEventLoop):
         self._tasks_made.append(cast("asyncio.Task[object]", task))
         return task
 
-    def _run_once(self) -> None:
-        ready, scheduled = self._ready, self._scheduled
-        while scheduled and scheduled[0]._cancelled:
-            heapq.heappop(scheduled)._scheduled = False
-        if not ready:
-            if not scheduled:
-                raise DeadlockError("expected something to happen, but nothing will")
-            self._now = max(self._now, scheduled[0]._when)
-        while scheduled and scheduled[0]._when <= self._now:
-            timer = heapq.heappop(scheduled)
-            timer._scheduled = False
-            if not timer._cancelled:
-                ready.append(timer)
-        if ready:
-            self._run_one()
-
     def _run_one(self) -> None:
         handle = self._pick()
         if handle._cancelled:
@@ -181,15 +140,6 @@ class SimLoop(asyncio.BaseEventLoop):
                 del ready[index]
                 return handle
         raise AssertionError(chosen)  # it is one of them
-
-    def _write_to_self(self) -> None:
-        """Nothing to wake: there is no selector, and no other thread."""
-
-    def _process_events(self, event_list: object) -> None:
-        raise NotImplementedError
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Cancelled timers leave when their time comes."""
 
     def _failed(
         self, loop: asyncio.AbstractEventLoop, context: dict[str, object]

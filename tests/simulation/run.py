@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from sayiir_es.core.errors import WorkflowError
+from sayiir_es.testing.virtual_time import DeadlockError
 from tests.simulation.chance import Chance
-from tests.simulation.loop import DeadlockError, Process, SimLoop
+from tests.simulation.loop import Process, SimLoop
 from tests.simulation.world import Plan, World
 
 if TYPE_CHECKING:

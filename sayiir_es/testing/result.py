@@ -1,0 +1,55 @@
+"""What came of a scenario."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sayiir_es.wire.payload import decode_payload
+
+if TYPE_CHECKING:
+    from sayiir_es.core.events import Event
+    from sayiir_es.core.status import Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """Where the workflow stands once nothing of it runs.
+
+    Attributes:
+        state: Everything that a status tells.
+        events: The instance's events, in order.
+    """
+
+    state: Status
+    events: tuple[Event, ...]
+
+    @property
+    def status(self) -> str:
+        """One of Sayiir's seven: `completed`, `waiting`, `awaiting_signal`, …."""
+        return self.state.status
+
+    @property
+    def output(self) -> object:
+        """The output of a completed workflow, decoded; None before."""
+        return None if self.state.output is None else decode_payload(self.state.output)
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed."""
+        return self.state.error
+
+    @property
+    def waiting_for(self) -> str:
+        """What it waits for, in a sentence."""
+        return self.state.waiting_for
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of its events, in order."""
+        return [event.kind for event in self.events]
+
+    @property
+    def outcome(self) -> tuple[str, object, str | None]:
+        """What must be the same after a crash: status, output, error."""
+        return self.status, self.output, self.error
