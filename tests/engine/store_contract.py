@@ -167,14 +167,7 @@ class Model:
         return [
             instance_id
             for instance_id, rows in sorted(self.live().items())
-            if any(
-                (isinstance(row, Header) and row.buffered)
-                or (
-                    isinstance(row, Cursor)
-                    and not isinstance(row.wait, Sleeping | Listening)
-                )
-                for row in rows.values()
-            )
+            if any(_owes(row) for row in rows.values())
         ]
 
     def timers(self, until_ms: int) -> list[tuple[int, str, str]]:
@@ -187,6 +180,17 @@ class Model:
             and (due_at := _time(row)) is not None
             and due_at <= until_ms
         )
+
+
+def _owes(row: Row) -> bool:
+    match row:
+        case Header():
+            asked = row.cancel is not None or row.pause is not None
+            return row.buffered > 0 or (asked and row.phase == "running")
+        case Cursor():
+            return not isinstance(row.wait, Sleeping | Listening)
+        case _:
+            return False
 
 
 def _time(standing: Cursor) -> int | None:
