@@ -1,8 +1,8 @@
 """What must hold at the end of a simulated world; every violation is a sentence.
 
-The topic is judged by a reader that shares no code with the engine; the executions by
-what the topic says was due; the outputs by a model that knows no events; the live
-stores by a fold of the topic.
+The topic is judged by a reader that shares no code with the engine, and by the checker
+that users have; the executions by what the topic says was due; the outputs by a model
+that knows no events; the live stores by a fold of the topic.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sayiir_es.audit import verify_records
 from sayiir_es.engine.fold import Fold
 from sayiir_es.engine.memory_store import MemoryStore
 from sayiir_es.log.port import Chunk, Topic
@@ -87,6 +88,21 @@ def of_topic(
         for partition, seen in partitions.items()
         for offset in sorted(commands[partition] - _answered(seen))
     ]
+
+
+def of_log(log: MemoryLog) -> Iterator[str]:
+    """What the checker that users have says of the log: `audit verify`."""
+    for violation in verify_records(_records(log), partitions=log.partitions):
+        yield str(violation)
+
+
+def _records(log: MemoryLog) -> Iterator[tuple[Topic, int, Record]]:
+    for record in records_of(log, Topic.DEFINITIONS, 0):
+        yield Topic.DEFINITIONS, 0, record
+    for partition in range(log.partitions):
+        for topic in (Topic.COMMANDS, Topic.EVENTS):
+            for record in records_of(log, topic, partition):
+                yield topic, partition, record
 
 
 def _answered(seen: PartitionSeen) -> set[int]:

@@ -150,6 +150,7 @@ class World:
         found = [*self.fleet.problems, *self.loop.failures]
         found += judge.of_topic(judge.commands_of(self.log), partitions, self._graphs)
         found += judge.of_outputs(partitions, self.expected, frozenset(self.cancelled))
+        found += judge.of_log(self.log)
         found += judge.of_executions(partitions, self.executions)
         for engine in [m.engine for m in self.fleet.machines if m.engine]:
             for partition, owner in engine.owners.items():
