@@ -180,18 +180,21 @@ class Session:
         owner = store.position.owner
         if not self.registry.knows(owner, started.graph_digest):
             await self.definitions.refresh()
-        found = status_of(
-            rows, instance_id, self.registry.by_digest(started.graph_digest)
+        graph, said = (
+            self.registry.by_digest(started.graph_digest),
+            self.registry.said(owner),
         )
-        if found is None or not found.attempts:
+        found = status_of(rows, instance_id, graph)
+        if found is None or graph is None or said is None:
             return found
-        if not self.registry.lacks_code(owner, started.graph_digest):
+        obstacle = said.obstacle(graph, found.attempts)
+        if obstacle is None:
             return found
-        path = next(iter(found.attempts))
+        path, lack = obstacle
         return replace(
             found,
-            waiting_for=f"{found.waiting_for}; no worker that owns partition "
-            f"{partition} runs {path!r} of {found.workflow!r}",
+            waiting_for=f"{found.waiting_for}; the worker that owns partition "
+            f"{partition} lacks {lack} for {path!r}",
         )
 
     async def task_result(self, instance_id: str, task_id: str) -> bytes | None:

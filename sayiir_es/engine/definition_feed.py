@@ -3,7 +3,7 @@
 Whoever holds a workflow publishes its graph before using it; whoever decides reads the
 topic to its end before saying that a workflow is unknown. One record a graph, keyed by
 its digest; records under the key `app` are the log's own. A worker says under its own
-key which graphs it has the code of, so that a client can tell why an attempt waits.
+key what it can run, so that a client can tell why an attempt waits.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import structlog
 
 from sayiir_es.core.errors import DecodeError
 from sayiir_es.core.graph_record import record_of_graph
+from sayiir_es.engine.announcement import announcement_of
 from sayiir_es.log.port import NewRecord, Topic
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ logger = structlog.get_logger()
 
 APP_KEY = b"app"
 WORKER_KEY = b"worker:"
-"""Before the owner id of a worker; the value lists its graph digests, in lines."""
+"""Before the owner id of a worker; the value is its announcement."""
 
 READ_WAIT_S = 1.0
 
@@ -71,12 +72,12 @@ class DefinitionFeed:
         await self.refresh()
 
     async def announce(self, owner_id: str) -> None:
-        """Say which graphs this process, as `owner_id`, has the code of."""
-        lines = "\n".join(sorted(self._registry.own_digests()))
+        """Say what this process, as `owner_id`, can run."""
+        said = self._registry.announcement().record()
         await self._log.produce(
             Topic.DEFINITIONS,
             0,
-            NewRecord(key=WORKER_KEY + owner_id.encode(), value=lines.encode()),
+            NewRecord(key=WORKER_KEY + owner_id.encode(), value=said),
         )
 
     async def take_leave(self, owner_id: str) -> None:
@@ -94,17 +95,16 @@ class DefinitionFeed:
             self._reader = None
 
     def _take(self, key: bytes | None, value: bytes | None) -> None:
-        if key is not None and key.startswith(WORKER_KEY):
-            owner_id = key[len(WORKER_KEY) :].decode("utf-8", "replace")
-            digests = None if value is None else value.decode("utf-8", "replace")
-            self._registry.announced(owner_id, digests)
-            return
-        if key is None or key == APP_KEY or not value:
+        if key is None or key == APP_KEY:
             return
         try:
-            self._registry.publish(value)
+            if key.startswith(WORKER_KEY):
+                owner_id = key[len(WORKER_KEY) :].decode("utf-8", "replace")
+                said = announcement_of(value) if value else None
+                self._registry.announced(owner_id, said)
+            elif value:
+                self._registry.publish(value)
+                self._published.add(key)
         except DecodeError as error:
             # Of a newer build, or a stranger's: whoever needs it will say so by name.
             logger.warning("definition.skipped", reason=str(error))
-        else:
-            self._published.add(key)

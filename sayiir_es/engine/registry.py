@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sayiir_es.core.graph import RouteNode, TaskNode
 from sayiir_es.core.graph_record import graph_of_record
 from sayiir_es.core.paths import template
+from sayiir_es.engine.announcement import Announcement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,9 +48,7 @@ class Registry:
     _runnable: dict[tuple[str, str], Runnable | None] = field(
         default_factory=dict[tuple[str, str], "Runnable | None"]
     )
-    _workers: dict[str, frozenset[str]] = field(
-        default_factory=dict[str, frozenset[str]]
-    )
+    _workers: dict[str, Announcement] = field(default_factory=dict[str, "Announcement"])
 
     def register(self, workflow: Workflow) -> None:
         """This process has the code of `workflow`; a start by name takes this graph."""
@@ -130,25 +129,24 @@ class Registry:
         """The registered workflow of a graph."""
         return self._workflows.get(graph_digest)
 
-    def own_digests(self) -> Iterator[str]:
-        """The digests of the graphs that this process has the code of."""
-        return iter(tuple(self._workflows))
+    def announcement(self) -> Announcement:
+        """What this process can run."""
+        return Announcement(graphs=frozenset(self._workflows), tags=self.tags)
 
-    def announced(self, owner_id: str, digests: str | None) -> None:
-        """A worker said, in lines, which graphs it has the code of; None: it left."""
-        if digests is None:
+    def announced(self, owner_id: str, said: Announcement | None) -> None:
+        """A worker said what it can run; None: it left."""
+        if said is None:
             self._workers.pop(owner_id, None)
         else:
-            self._workers[owner_id] = frozenset(digests.split())
+            self._workers[owner_id] = said
 
     def knows(self, owner_id: str, graph_digest: str) -> bool:
         """Whether both a graph and what that worker announced are known."""
         return graph_digest in self._graphs and owner_id in self._workers
 
-    def lacks_code(self, owner_id: str, graph_digest: str) -> bool:
-        """Whether that worker is known not to have the code of a graph."""
-        has = self._workers.get(owner_id)
-        return has is not None and graph_digest not in has
+    def said(self, owner_id: str) -> Announcement | None:
+        """What that worker announced, as far as this process has read."""
+        return self._workers.get(owner_id)
 
     def graphs(self) -> Iterator[Graph]:
         """Every graph known."""
