@@ -49,6 +49,7 @@ class AnswerReader:
                     Topic.EVENTS, self._partition, self._start
                 )
                 self._task = asyncio.create_task(self._read(reader))
+                self._task.add_done_callback(_heard)
             self._wanted[instance_id] = self._wanted.get(instance_id, 0) + 1
 
     def forget(self, instance_id: str) -> None:
@@ -117,6 +118,12 @@ class AnswerReader:
             kept = self._collected.setdefault(instance_id, [])
             kept.append(event)
             del kept[:-BOUNDED_EVENTS]
+
+
+def _heard(task: asyncio.Task[None]) -> None:
+    """Whoever awaits an answer next is told; if nobody does, it is no news."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def claim_in_force(log: Log, partition: int, offset: int, *, hint: int) -> int:
