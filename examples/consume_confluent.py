@@ -148,7 +148,6 @@ OPENS = {
 }
 CLOSES = {
     "TaskCompleted",
-    "TaskFailed",
     "RouteChosen",
     "DelayElapsed",
     "SignalConsumed",

@@ -16,7 +16,6 @@ var (
 	}
 	closes = map[string]bool{
 		"TaskCompleted":  true,
-		"TaskFailed":     true,
 		"RouteChosen":    true,
 		"DelayElapsed":   true,
 		"SignalConsumed": true,

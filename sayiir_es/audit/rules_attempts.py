@@ -92,8 +92,9 @@ def failed(model: RunModel, event: Event) -> None:
     assert isinstance(body, TaskFailed)
     found = due(model, event, body.path, body.attempt, "I9")
     _timed_out(event, found, timed_out=body.timed_out)
-    del model.standing[body.path]
-    if model.cancel is None:
+    if model.cancel is not None:
+        del model.standing[body.path]
+    else:  # it stays: a retry would make it due again
         model.may_fail[body.path] = (body.error_type, body.error)
         model.must = Must("I7", "WorkflowFailed", body.path)
 

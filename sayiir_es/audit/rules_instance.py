@@ -3,16 +3,19 @@
 Theory of operation. Whatever breaks a rule makes the run *doubtful*: what follows from
 it would be told again with each event, so nothing more is told of that run than where
 its sequence breaks again. A new run under the id is checked from its start. What has
-ended is forgotten, but for its run and its sequence.
+ended is forgotten, but for its run and its sequence; of what failed the latest are
+kept, since a retry goes on from there. One of an older is held to its sequence only.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from collections import OrderedDict
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from sayiir_es.audit import (
     rules_attempts,
     rules_containers,
+    rules_decisions,
     rules_openings,
     rules_requests,
     rules_runs,
@@ -83,7 +86,16 @@ ENDS = frozenset(
         kinds.WorkflowTerminated,
     }
 )
-BEGINNINGS = frozenset({kinds.DeadlineSet, kinds.AttemptRestarted})
+FAILED_KEPT = 10_000
+"""Failed runs that are remembered whole, a partition."""
+
+
+class Past(NamedTuple):
+    """What is remembered of a run that has ended."""
+
+    run: int
+    sequence: int
+    failed: bool
 
 
 class InstanceRules:
@@ -92,7 +104,8 @@ class InstanceRules:
     def __init__(self, blueprints: Blueprints) -> None:
         self.live: dict[str, RunModel] = {}
         self._blueprints = blueprints
-        self._ended: dict[str, tuple[int, int]] = {}
+        self._ended: dict[str, Past] = {}
+        self._failed: OrderedDict[str, RunModel] = OrderedDict()
 
     def known(self, instance_id: str) -> bool:
         """Whether the instance has left a trace."""
@@ -138,20 +151,25 @@ class InstanceRules:
                 )
             model = RunModel(event.instance_id, 0, 0)
         elif kind in {kinds.WorkflowStarted, kinds.WorkflowRetried}:
-            model = RunModel(event.instance_id, *past)
             del self._ended[event.instance_id]
+            failed = self._failed.pop(event.instance_id, None)
+            if failed is not None and kind is kinds.WorkflowRetried:
+                model = failed
+                model.sequence = past.sequence
+            else:
+                model = RunModel(event.instance_id, past.run, past.sequence)
+                model.failed = "somewhere" if past.failed else ""
         else:
             self._check_ended(event, past)
             return None
         self.live[event.instance_id] = model
         return model
 
-    def _check_ended(self, event: Event, past: tuple[int, int]) -> None:
-        run, sequence = past
-        self._ended[event.instance_id] = (run, event.sequence)
+    def _check_ended(self, event: Event, past: Past) -> None:
+        self._ended[event.instance_id] = past._replace(sequence=event.sequence)
         try:
-            self._check_sequence(event, sequence)
-            _check_answer(event, run)
+            self._check_sequence(event, past.sequence)
+            _check_answer(event, past.run)
         except BreachError:
             self._doubt(event)
             raise
@@ -160,7 +178,8 @@ class InstanceRules:
         """What follows in this run is not worth telling."""
         self._ended.pop(event.instance_id, None)
         if type(event.body) in ENDS:
-            self._ended[event.instance_id] = (event.run, event.sequence)
+            failed = isinstance(event.body, kinds.WorkflowFailed)
+            self._ended[event.instance_id] = Past(event.run, event.sequence, failed)
             return
         model = RunModel(event.instance_id, event.run, event.sequence)
         model.doubtful = True
@@ -182,17 +201,20 @@ class InstanceRules:
 
     def _check_run(self, model: RunModel, event: Event, *, begins: bool) -> None:
         kind = type(event.body)
+        if isinstance(event.body, kinds.WorkflowRetried):
+            if model.failed and model.blueprint is None:  # failed too long ago
+                model.doubtful, model.run = True, event.run
+            else:
+                rules_runs.retried(model, event)
+            return
         if model.must is not None:
-            _check_must(model, event, begins=begins)
+            rules_decisions.check_must(model, event, begins=begins)
         elif begins:
-            _check_begins(model, event)
+            rules_decisions.check_begins(model, event)
         if isinstance(event.body, kinds.WorkflowStarted):
             if model.doubtful:
                 model.blueprint, model.run = None, event.run - 1
             rules_runs.started(model, event, self._blueprints)
-            return
-        if isinstance(event.body, kinds.WorkflowRetried):
-            model.doubtful, model.run = True, event.run
             return
         if model.blueprint is None and kind not in BEFORE_START:
             raise BreachError("I1", "WorkflowStarted before", event.kind)
@@ -209,7 +231,12 @@ class InstanceRules:
             model.blueprint = None  # its successor comes in the same decision
             return
         self.live.pop(model.instance_id, None)
-        self._ended[model.instance_id] = (model.run, model.sequence)
+        failed = bool(model.failed)
+        self._ended[model.instance_id] = Past(model.run, model.sequence, failed)
+        if model.failed and not model.doubtful:
+            self._failed[model.instance_id] = model
+            if len(self._failed) > FAILED_KEPT:
+                self._failed.popitem(last=False)
 
 
 def _check_answer(event: Event, run: int) -> None:
@@ -225,54 +252,3 @@ def _check_run_number(event: Event, run: int) -> None:
     # That of a rejected outcome is its token's, which may be of any run.
     if event.run != run and not isinstance(event.body, kinds.OutcomeRejected):
         raise BreachError("I7", f"run {run}", f"{event.kind} of run {event.run}")
-
-
-def _check_must(model: RunModel, event: Event, *, begins: bool) -> None:
-    """What had to follow in the same decision does."""
-    must, model.must = model.must, None
-    assert must is not None
-    path: object = getattr(event.body, "path", None)
-    of_kind = must.kind in ("the opening", event.kind)
-    if begins or not of_kind or must.path not in (None, path):
-        where = "" if path is None else f" of {path!r}"
-        again = " in another decision" if begins else ""
-        raise BreachError(must.invariant, f"{must} next", f"{event.kind}{where}{again}")
-
-
-def _check_begins(model: RunModel, event: Event) -> None:
-    """What begins a decision is what its cause says, and nothing is left undone."""
-    cause = event.cause
-    if cause.startswith("outcome:"):
-        rules_attempts.check_cause(event)
-    elif cause.startswith("timer:"):
-        rules_timers.check_cause(model, event)
-    if model.blueprint is None:
-        return
-    if cause.startswith("owed:") and type(event.body) not in BEGINNINGS:
-        if cause != f"owed:{event.sequence - 1}":
-            raise BreachError("I11", f"owed:{event.sequence - 1} as the cause", cause)
-        return
-    if model.held:
-        rules_requests.check_applied(model, event)
-        return
-    _check_nothing_owed(model, event)
-
-
-def _check_nothing_owed(model: RunModel, event: Event) -> None:
-    """What follows from a decision comes before any other of that instance."""
-    assert model.blueprint is not None
-    if model.may_open:
-        path = next(iter(model.may_open))
-        invariant = "I13" if model.blueprint.is_join(path) else "I11"
-        raise BreachError(invariant, f"{path!r} to open first", event.kind)
-    if model.may_close:
-        chain = next(iter(model.may_close))
-        raise BreachError(
-            "I11", f"chain {chain!r}, which has ended, to close first", event.kind
-        )
-    for name in model.buffered:
-        if name in model.waits:
-            path = next(iter(model.waits[name]))
-            raise BreachError(
-                "I15", f"{path!r} to consume signal {name!r} first", event.kind
-            )

@@ -8,7 +8,7 @@ from sayiir_es.audit.rules_lineage import same_bytes
 from sayiir_es.audit.run_model import Must
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.events import WorkflowCompleted, WorkflowFailed, WorkflowStarted
-from sayiir_es.core.graph import LoopNode
+from sayiir_es.core.graph import LoopNode, SignalNode
 
 if TYPE_CHECKING:
     from sayiir_es.audit.blueprint import Blueprint
@@ -69,6 +69,26 @@ def started(model: RunModel, event: Event, blueprints: Blueprints) -> None:
     model.must = Must("I11", "the opening", blueprint.first)
 
 
+def retried(model: RunModel, event: Event) -> None:
+    """A failed run goes on: what stands is due again, and the failed node opens."""
+    if not model.failed or model.blueprint is None:
+        raise BreachError("I7", "a failed run before", event.kind)
+    if event.run != model.run + 1:
+        raise BreachError("I7", f"run {model.run + 1} next", f"run {event.run}")
+    model.pause = model.cancel = None
+    failed, model.failed = model.failed, ""
+    model.run, model.may_fail = event.run, {}
+    for found in model.standing.values():
+        if found.attempt:
+            found.next_attempt(1, 0, event.sequence)
+    node = model.blueprint.node(failed)
+    if isinstance(node, LoopNode | SignalNode):
+        standing = model.standing.pop(failed, None)
+        model.forget_inside(failed)
+        model.may_open[failed] = "null" if standing is None else standing.input
+        model.must = Must("I11", "the opening", failed)
+
+
 def terminated(model: RunModel, _event: Event) -> None:
     """A run gives way to another; that one starts in the same decision."""
     model.must = Must("I7", "WorkflowStarted")
@@ -91,6 +111,7 @@ def failed(model: RunModel, event: Event) -> None:
     """Something failed for good, there."""
     body = event.body
     assert isinstance(body, WorkflowFailed)
+    model.failed = body.path
     if body.path in model.may_fail and model.cancel is None:
         why, seen = model.may_fail[body.path], (body.error_type, body.error)
         if why not in (None, seen):

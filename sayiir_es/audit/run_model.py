@@ -103,6 +103,7 @@ class RunModel:
         "buffered",
         "cancel",
         "doubtful",
+        "failed",
         "instance_id",
         "keys",
         "marks",
@@ -151,6 +152,8 @@ class RunModel:
         self.cancel: Request | None = None
         self.pause: Request | None = None
         self.paused = False
+        self.failed = ""
+        """Where a run has failed that may be retried."""
         self.unpaused = 0
         """The sequence of the last `WorkflowUnpaused` of the run."""
 
@@ -186,6 +189,17 @@ class RunModel:
             scope = _SCOPE.match(path)
             if scope is not None:
                 self.scopes.setdefault(scope.group(), []).append(reference)
+
+    def forget_inside(self, loop: str) -> None:
+        """Forget what is left of a loop that begins again."""
+        inside = f"{loop}@"
+        for kept in (self.may_open, self.may_close, self.branch_results, self.keys):
+            for path in [path for path in kept if path.startswith(inside)]:
+                del kept[path]
+        for body in [body for body in self.scopes if body.startswith(inside)]:
+            self.forget_iteration(body)
+        for reference in [r for r in self.values if r.startswith(f"value:{inside}")]:
+            del self.values[reference]
 
     def forget_iteration(self, body: str) -> None:
         """Forget the values of an iteration that has ended."""

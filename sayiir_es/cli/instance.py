@@ -202,5 +202,6 @@ for _verb, _example in (
     (steering.pause, "pause order-7 --reason audit"),
     (steering.unpause, "unpause order-7"),
     (steering.cancel, "cancel order-7 --reason withdrawn"),
+    (steering.retry, "retry order-7"),
 ):
     app.command(epilog=f"Example: sayiir-es instance {_example}")(_verb)

@@ -21,6 +21,7 @@ from sayiir_es.core.commands import (
     CancelWorkflow,
     Command,
     PauseWorkflow,
+    RetryWorkflow,
     SendSignal,
     UnpauseWorkflow,
 )
@@ -100,6 +101,19 @@ def cancel(
     """Cancel an instance; it ends when nothing runs any more."""
     command = CancelWorkflow(
         instance_id=checked_id(instance_id), command_id=new_command_id(), reason=reason
+    )
+    _steer(command, backend, output)
+
+
+def retry(
+    instance_id: IdArgument,
+    *,
+    backend: BackendOption = DEFAULT_BACKEND,
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """Let a failed instance go on from the node that failed."""
+    command = RetryWorkflow(
+        instance_id=checked_id(instance_id), command_id=new_command_id()
     )
     _steer(command, backend, output)
 

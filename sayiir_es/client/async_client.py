@@ -128,6 +128,14 @@ class WorkflowClient:
         """
         await requests.unpause(self._session, instance_id)
 
+    async def retry(self, instance_id: str) -> None:
+        """Let a failed instance go on from the node that failed, as its next run.
+
+        Raises:
+            BackendError: if there is none, or it has not failed.
+        """
+        await requests.retry(self._session, instance_id)
+
     async def get_task_result(self, instance_id: str, task_id: str) -> object:
         """The result of a task, or None where it has none (yet); raises as `status`."""
         return await requests.task_result(self._session, instance_id, task_id)

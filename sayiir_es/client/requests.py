@@ -12,6 +12,7 @@ from sayiir_es.core.commands import (
     CancelWorkflow,
     ConflictPolicy,
     PauseWorkflow,
+    RetryWorkflow,
     SendSignal,
     StartWorkflow,
     UnpauseWorkflow,
@@ -231,6 +232,14 @@ async def unpause(session: Session, instance_id: str) -> None:
     )
 
 
+async def retry(session: Session, instance_id: str) -> None:
+    """Let a failed instance go on from the node that failed."""
+    await _control(
+        session,
+        RetryWorkflow(instance_id=instance_id, command_id=new_command_id()),
+    )
+
+
 async def send_signal(
     session: Session,
     instance_id: str,
@@ -267,7 +276,8 @@ async def task_result(session: Session, instance_id: str, task_id: str) -> objec
 
 
 async def _control(
-    session: Session, command: CancelWorkflow | PauseWorkflow | UnpauseWorkflow
+    session: Session,
+    command: CancelWorkflow | PauseWorkflow | UnpauseWorkflow | RetryWorkflow,
 ) -> None:
     if not command.instance_id:
         raise BackendError("Snapshot not found: ")

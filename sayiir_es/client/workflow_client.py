@@ -149,6 +149,18 @@ class WorkflowClient:
         backend = self._backend
         backend.thread.call(requests.unpause(backend.session, instance_id))
 
+    def retry(self, instance_id: str) -> None:
+        """Let a failed instance go on from the node that failed, as its next run.
+
+        What had ended keeps its result; attempts count from 1 again, and their
+        `idempotency_key` is another, as the run is.
+
+        Raises:
+            BackendError: if there is none, or it has not failed.
+        """
+        backend = self._backend
+        backend.thread.call(requests.retry(backend.session, instance_id))
+
     def get_task_result(self, instance_id: str, task_id: str) -> object:
         """The result of a task, or None where it has none (yet).
 

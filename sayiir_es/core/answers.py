@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from sayiir_es.core import control, starting
+from sayiir_es.core import control, retrying, starting
 from sayiir_es.core.attempts import answer_outcome
 from sayiir_es.core.commands import (
     CancelWorkflow,
     Command,
     PauseWorkflow,
     RecordOutcome,
+    RetryWorkflow,
     SendSignal,
     StartWorkflow,
     UnpauseWorkflow,
@@ -63,14 +64,26 @@ def answer(draft: Draft, asked: Commanded, definitions: Definitions) -> None:
             starting.start(draft, command, definitions)
         case SendSignal():
             _signal(draft, command, definitions)
+        case RecordOutcome():
+            _record_outcome(draft, command, definitions)
+        case _:
+            _steer(draft, command, definitions)
+
+
+def _steer(
+    draft: Draft,
+    command: CancelWorkflow | PauseWorkflow | UnpauseWorkflow | RetryWorkflow,
+    definitions: Definitions,
+) -> None:
+    match command:
         case CancelWorkflow():
             control.cancel(draft, command, definitions)
         case PauseWorkflow():
             control.pause(draft, command, definitions)
         case UnpauseWorkflow():
             control.unpause(draft, command, definitions)
-        case RecordOutcome():
-            _record_outcome(draft, command, definitions)
+        case RetryWorkflow():
+            retrying.retry(draft, command, definitions)
         case _:
             assert_never(command)
 

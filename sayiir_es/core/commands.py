@@ -76,6 +76,14 @@ class UnpauseWorkflow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetryWorkflow:
+    """Let a failed run go on from the node that failed."""
+
+    instance_id: str
+    command_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordOutcome:
     """What an attempt ended with, from an executor in another process.
 
@@ -102,6 +110,7 @@ Command: TypeAlias = (
     | CancelWorkflow
     | PauseWorkflow
     | UnpauseWorkflow
+    | RetryWorkflow
     | RecordOutcome
 )
 """Closed: `match` over it ends in `assert_never`."""

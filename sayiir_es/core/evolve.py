@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import TypeAlias, assert_never
 
 from sayiir_es.core import lifecycle
-from sayiir_es.core.errors import UnknownEventError
 from sayiir_es.core.events import (
     AttemptRestarted,
     AttemptWithdrawn,
@@ -82,9 +81,6 @@ def evolve(rows: Rows, event: Event) -> Changes:
     """The rows that the event changes, as they are behind it.
 
     An event of the partition, and one without a sequence, changes no row.
-
-    Raises:
-        UnknownEventError: if this build cannot fold the kind.
     """
     if event.sequence == 0:
         return {}
@@ -158,6 +154,8 @@ def _fold_run(  # noqa: C901 (one case a kind)
             return lifecycle.fold_terminated(event, body, known)
         case CancelRequested() | PauseRequested() | WorkflowUnpaused():
             return lifecycle.fold_request(rows, event, body, known)
+        case WorkflowRetried():
+            return lifecycle.fold_retried(rows, event, body, known)
         case WorkflowPaused():
             return lifecycle.fold_paused(event, body, known)
         case OutcomeRejected():
@@ -167,10 +165,5 @@ def _fold_run(  # noqa: C901 (one case a kind)
             return {}
         case PartitionClaimed() | CommandForwarded() | CommandDeadLettered():
             return {}  # of the partition: they have no sequence and never come here
-        case WorkflowRetried():
-            raise UnknownEventError(
-                f"expected an event kind that this build folds, but {event.kind} of "
-                f"instance {event.instance_id!r}"
-            )
         case _:
             assert_never(body)

@@ -13,11 +13,13 @@ from sayiir_es.core.events import (
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowPaused,
+    WorkflowRetried,
     WorkflowStarted,
     WorkflowTerminated,
     WorkflowUnpaused,
 )
 from sayiir_es.core.limits import DEFAULT_LIMITS
+from sayiir_es.core.nodes import loop, task
 from sayiir_es.core.position import parse_command_cause
 from sayiir_es.core.rows import (
     Changes,
@@ -27,6 +29,8 @@ from sayiir_es.core.rows import (
     Request,
     Rows,
     Run,
+    cursors,
+    ending,
 )
 
 if TYPE_CHECKING:
@@ -156,6 +160,27 @@ def fold_terminated(event: Event, body: WorkflowTerminated, known: Header) -> Ch
         "e": Ending(reason=body.reason),
         "h": ended(known, event, "terminated"),
     }
+
+
+def fold_retried(
+    rows: Rows, event: Event, body: WorkflowRetried, known: Header
+) -> Changes:
+    """The next run stands where the failed one stood; what failed is due again.
+
+    What is inside a failed loop goes: it opens again from its first iteration.
+    """
+    failed = ending(rows)
+    inside = f"{failed.path}@" if failed is not None else "@"
+    changes = loop.rows_inside(rows, inside)
+    for chain, standing in cursors(rows):
+        if not chain.startswith(inside):
+            changes["c" + chain] = task.due_again(standing, event)
+    changes["e"] = None
+    changes["h"] = replace(
+        moved(known, event, phase="running"),
+        command_ids=remember_command(rows, event, body.command_id, changes, known),
+    )
+    return changes
 
 
 def fold_request(

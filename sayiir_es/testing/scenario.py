@@ -93,6 +93,10 @@ class Scenario:
         """Somebody lets it go on."""
         return self._then(Told(command={"command": "UnpauseWorkflow"}))
 
+    def retry(self) -> Scenario:
+        """Somebody lets it go on after it has failed."""
+        return self._then(Told(command={"command": "RetryWorkflow"}))
+
     @cached_property
     def result(self) -> Result:
         """Where it stands after all steps; played once."""

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 from sayiir_es.core.commands import (
     CancelWorkflow,
     PauseWorkflow,
+    RetryWorkflow,
     SendSignal,
     UnpauseWorkflow,
 )
 from sayiir_es.core.graph import RouteNode, TaskNode
 from sayiir_es.core.outcomes import Outcome
 from sayiir_es.core.references import resolve
+from sayiir_es.core.rows import header
 from tests.core.play import Play
 from tests.core.programs import digest, key_for, turns
 from tests.random_programs import random_graph, signals_of
@@ -97,6 +99,10 @@ def lived(seed: int) -> Life:
         life.start(b'"in"')
     for _ in range(STEPS):
         _step(life, chance, signals)
+        known = header(life.rows)
+        failed = known is not None and known.phase == "failed"
+        if chance.random() < (0.2 if failed else 0.005):
+            life.command(RetryWorkflow(instance_id="i", command_id=""))
     return life
 
 
@@ -120,7 +126,7 @@ def _step(life: Life, chance: Random, signals: list[str]) -> None:
         life.command(UnpauseWorkflow(instance_id="i", command_id=""))
     elif drawn < 0.205:
         life.command(CancelWorkflow(instance_id="i", command_id=""))
-    elif drawn < 0.22:
+    elif drawn < 0.215:
         life.take_over()
     elif drawn < 0.25:
         life.crash_in_attempt()

@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from sayiir_es.core.commands import RetryWorkflow
 from sayiir_es.core.definition import Graph
 from sayiir_es.core.events import (
     PositionUpdated,
     TaskCompleted,
     WorkflowCompleted,
     WorkflowFailed,
+    WorkflowRetried,
     WorkflowStarted,
 )
 from sayiir_es.core.graph import TaskNode
@@ -48,6 +50,46 @@ def test_an_end_of_a_failed_run_that_is_missing_is_found() -> None:
     history.kept(at).must_break("I7", at)
     lie = WorkflowFailed(path="a", error_type="E", error="another")
     history.changed(at, lie).must_break("I7", at)
+
+
+@pytest.fixture
+def retried() -> History:
+    """Failed at `b`, and again, and then completed."""
+    play = Play(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
+    play.tasks["b"] = lambda _data, _attempt: "no"
+    play.start(b"1")
+    for _ in range(2):
+        play.run()
+        play.command(RetryWorkflow(instance_id="i", command_id=""))
+    del play.tasks["b"]
+    play.run()
+    assert play.header.phase == "completed"
+    return History.of(play)
+
+
+def test_a_retry_that_skips_a_run_is_found(retried: History) -> None:
+    at = retried.at("WorkflowRetried")
+    retried.changed(at, run=3).must_break("I7", at)
+
+
+def test_a_retry_of_what_has_not_failed_is_found(chain: History) -> None:
+    at = chain.at("WorkflowCompleted")
+    again = WorkflowRetried(command_id="x")
+    chain.added(at, again, cause="command:0@1").must_break("I7", at)
+    chain.added(at + 1, again, cause="command:0@1").must_break("I7", at + 1)
+
+
+def test_work_of_a_retried_run_that_was_done_before_is_found(retried: History) -> None:
+    at = retried.at("WorkflowRetried")
+    done = retried.events[retried.at("TaskCompleted")].body
+    assert isinstance(done, TaskCompleted)
+    lie = retried.added(at + 1, done, cause="outcome:a#1")
+    lie.changed(at + 1, run=2).must_break("I8", at + 1)
+
+
+def test_a_failed_run_that_goes_on_without_a_retry_is_found(retried: History) -> None:
+    at = retried.at("WorkflowRetried")
+    retried.dropped(at).must_break("I7", at)
 
 
 def test_a_second_start_of_a_running_instance_is_found(chain: History) -> None:

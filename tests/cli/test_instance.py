@@ -126,9 +126,36 @@ def test_show_has_every_field(shop: Terminal) -> None:
     assert "ValueError" in f"{failed['error_type']} {failed['error']}"
 
 
+def test_what_failed_is_retried_as_its_next_run(shop: Terminal) -> None:
+    told = shop("instance retry broken")
+    assert (told.code, told.out) == (0, "WorkflowRetried sequence=5\n")
+    shown = shop("instance show broken -o json").json()
+    assert (shown["status"], shown["run"], shown["attempts"]) == (
+        "in_progress",
+        2,
+        {"fail": 1},
+    )
+
+
+def test_what_has_not_failed_is_not_retried(shop: Terminal) -> None:
+    refused = shop("instance retry done")
+    assert refused.code == 4
+    assert "not_failed" in refused.err
+    assert "is completed" in refused.err
+
+
 @pytest.mark.parametrize(
     "verb",
-    ["show", "result", "result --wait", "history", "cancel", "pause", "unpause"],
+    [
+        "show",
+        "result",
+        "result --wait",
+        "history",
+        "cancel",
+        "pause",
+        "unpause",
+        "retry",
+    ],
 )
 def test_an_unknown_instance_exits_with_three(shop: Terminal, verb: str) -> None:
     answer = shop(f"instance {verb} nobody")

@@ -131,6 +131,7 @@ COMMANDS: tuple[c.Command, ...] = (
     c.UnpauseWorkflow(
         instance_id="order-7", command_id="z", reason="stock", requested_by="bo"
     ),
+    c.RetryWorkflow(instance_id="order-7", command_id="r"),
     c.RecordOutcome(
         instance_id="order-7",
         command_id="3@43",

@@ -102,14 +102,7 @@ def fold_iterated(rows: Rows, body: LoopIterated) -> Changes:
     changes: Changes = {}
     ended = body_of(body.path, body.iteration)
     changes["c" + ended] = None
-    for prefix in ("c", "vresult:", "vvalue:", "lresult:", "x", "y"):
-        for key in rows.keys(f"{prefix}{ended}/"):
-            changes[key] = None
-    for key in rows.keys(f"q{ended}/"):
-        sequence = rows.get(key)
-        assert isinstance(sequence, int)
-        changes[key] = None
-        changes[f"vsignal:{sequence}"] = None
+    changes.update(rows_inside(rows, f"{ended}/"))
     if body.iteration:
         changes[f"vvalue:{body.path}@{body.iteration - 1}"] = None
     reference = f"value:{body.path}@{body.iteration}"
@@ -117,6 +110,20 @@ def fold_iterated(rows: Rows, body: LoopIterated) -> Changes:
     changes["c" + chain] = Cursor(
         path=body.path, input=standing.input, wait=_wait_after(body, reference)
     )
+    return changes
+
+
+def rows_inside(rows: Rows, inside: str) -> Changes:
+    """Rows of paths that begin so leave the snapshot, and signals consumed there."""
+    changes: Changes = {}
+    for prefix in ("c", "vresult:", "vvalue:", "lresult:", "x", "y"):
+        for key in rows.keys(prefix + inside):
+            changes[key] = None
+    for key in rows.keys("q" + inside):
+        sequence = rows.get(key)
+        assert isinstance(sequence, int)
+        changes[key] = None
+        changes[f"vsignal:{sequence}"] = None
     return changes
 
 

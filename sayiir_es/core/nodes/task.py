@@ -266,6 +266,14 @@ def fold_failed(rows: Rows, body: TaskFailed) -> Changes:
     }
 
 
+def due_again(standing: Cursor, event: Event) -> Cursor:
+    """The cursor in the run that a retry begins: attempts begin at 1, clocks go on."""
+    if not isinstance(standing.wait, Awaiting | Broken):
+        return standing
+    wait = Awaiting(attempt=1, due=event.sequence)
+    return Cursor(path=standing.path, input=standing.input, wait=wait)
+
+
 def _awaited(rows: Rows, path: str) -> tuple[Cursor | None, Awaiting | None]:
     found = cursor(rows, chain_of(path))
     if found is None or found.path != path or not isinstance(found.wait, Awaiting):
