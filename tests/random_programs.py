@@ -47,7 +47,7 @@ class Witness(Protocol):
         ...
 
     def fails(self, context: TaskExecutionContext) -> bool:
-        """Whether an execution of a task with retries fails now."""
+        """Whether an execution of a task fails now."""
         ...
 
 
@@ -186,7 +186,7 @@ def _function(place: Place, witness: Witness) -> Callable[[object], Awaitable[ob
         if isinstance(node, RouteNode):
             return key_for(node, data)
         assert isinstance(node, TaskNode)
-        if node.retry is not None and witness.fails(context):
+        if witness.fails(context):
             raise ValueError("as it may")
         result: object = json.loads(digest(node.id, data))
         if not place.ends_loop:

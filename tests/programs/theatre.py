@@ -99,7 +99,9 @@ class Theatre:
         return self._chance.choice((0.0, 0.0, 0.01))
 
     def fails(self, context: TaskExecutionContext) -> bool:
-        """Whether an execution of a task with retries fails now."""
+        """Whether an execution of a task fails now: only where it has retries."""
+        if context.node.retry is None:
+            return False
         instance, _, path = context.idempotency_key.split("/", 2)
         failed = self._failed.get((instance, path), 0)
         if failed >= random_programs.RETRIES or self._chance.random() < 0.5:

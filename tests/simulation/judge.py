@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 DUE = frozenset({"PositionUpdated", "RetryRecorded"})
 AGAIN = frozenset({"AttemptRestarted", "AttemptWithdrawn"})
+RUNS_BEGIN = frozenset({"WorkflowStarted", "WorkflowRetried"})
 
 
 Token = tuple[str, int, str, int]
@@ -136,20 +137,29 @@ def of_outputs(
             yield f"{instance_id} gave {end.body['output']!r}, expected {output!r}"
 
 
+def failed(partitions: Mapping[int, PartitionSeen]) -> set[str]:
+    """The instances whose last run has failed."""
+    found: set[str] = set()
+    for seen in partitions.values():
+        for event in seen.valid:
+            if event.kind == "WorkflowFailed":
+                found.add(event.instance_id)
+            elif event.kind in RUNS_BEGIN:
+                found.discard(event.instance_id)
+    return found
+
+
 def of_executions(
     partitions: Mapping[int, PartitionSeen], executions: list[Execution]
 ) -> Iterator[str]:
     """Every execution was due before it began; one repeats only what was restarted."""
-    due: dict[Token, int] = {}
+    valid = [event for seen in partitions.values() for event in seen.valid]
+    due = _due(valid)
     deadlines: dict[Token, int] = {}
     again: Counter[Token] = Counter()
     times = Counter(execution.token for execution in executions)
-    for event in (event for seen in partitions.values() for event in seen.valid):
-        if event.kind in DUE:
-            # A `RetryRecorded` names the attempt that failed.
-            token = token_of(event, event.kind == "RetryRecorded")
-            due.setdefault(token, event.offset)
-        elif event.kind == "DeadlineSet":
+    for event in valid:
+        if event.kind == "DeadlineSet":
             deadlines.setdefault(token_of(event), event.offset)
         elif event.kind in AGAIN:
             again[token_of(event)] += 1
@@ -162,6 +172,25 @@ def of_executions(
         offset = (deadlines if execution.timed else due).get(execution.token)
         if offset is None or offset >= execution.log_end:
             yield f"{execution.token} ran, but was due only at {offset}"
+
+
+def _due(valid: list[Seen]) -> dict[Token, int]:
+    """The offset from which each attempt was due."""
+    due: dict[Token, int] = {}
+    standing: dict[str, set[str]] = {}
+    for event in valid:
+        paths = standing.setdefault(event.instance_id, set())
+        if event.kind in DUE:
+            # A `RetryRecorded` names the attempt that failed.
+            token = token_of(event, event.kind == "RetryRecorded")
+            due.setdefault(token, event.offset)
+            paths.add(event.text("path"))
+        elif event.kind == "WorkflowRetried":
+            run = int(event.body["run"])
+            due.update({(event.instance_id, run, p, 1): event.offset for p in paths})
+        elif event.kind in ("TaskCompleted", "RouteChosen"):
+            paths.discard(event.text("path"))
+    return due
 
 
 def token_of(event: Seen, later: int = 0) -> Token:

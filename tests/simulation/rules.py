@@ -70,7 +70,8 @@ def _of_requests(history: list[Seen]) -> Iterator[str]:
     held, ended = "", ""
     for event in history:
         if ended and event.kind not in AFTER_THE_END | {"SignalReceived"}:
-            if event.kind != "WorkflowStarted":
+            goes_on = event.kind == "WorkflowRetried" and ended.startswith("WorkflowF")
+            if event.kind != "WorkflowStarted" and not goes_on:
                 yield f"{event.where} stands behind {ended}"
             held, ended = "", ""
         if held and event.kind in MOVES:
@@ -100,14 +101,22 @@ def _of_commands(history: list[Seen]) -> Iterator[str]:
 def _of_attempts(history: list[Seen]) -> Iterator[str]:
     awaited: dict[tuple[int, str], int] = {}
     for event in history:
-        key = (int(event.body["run"]), str(event.body.get("path")))
-        if event.kind == "PositionUpdated":
+        run = int(event.body["run"])
+        key = (run, str(event.body.get("path")))
+        if event.kind == "WorkflowRetried":
+            for before, path in [key for key in awaited if key[0] == run - 1]:
+                del awaited[before, path]
+                awaited[run, path] = 1
+        elif event.kind == "PositionUpdated":
             if int(event.body["attempt"]) != 1:
                 yield f"{event.where} begins with attempt {event.body['attempt']}"
             awaited[key] = 1
         elif event.kind in ENDS_AN_ATTEMPT:
             if awaited.get(key) != int(event.body["attempt"]):
                 yield f"{event.where} ends an attempt that nobody awaits: {event.body}"
-            awaited.pop(key, None)
             if event.kind == "RetryRecorded":
                 awaited[key] = int(event.body["attempt"]) + 1
+            elif event.kind == "TaskCompleted":
+                awaited.pop(key, None)
+            else:  # only a retry makes it due again
+                awaited[key] = 0

@@ -71,6 +71,8 @@ class World:
         self.cancelled: set[str] = set()
         self.notes = hashlib.sha256()
         self._paused: list[str] = []
+        self._signals: dict[str, list[Said]] = {}
+        self._retried: set[str] = set()
         self._graphs: dict[str, Graph] = {}
         self._failed: dict[tuple[str, str], int] = {}
         self._workflows = self._draw_workflows()
@@ -95,10 +97,15 @@ class World:
         return self.chance.between(entity, 0.0, 0.02)
 
     def fails(self, context: TaskExecutionContext) -> bool:
-        """Whether this execution fails: never more often than its retries allow."""
+        """Whether it fails: as often as its retries allow, at times for good."""
         instance, _, path = context.idempotency_key.split("/", 2)
         failed = self._failed.get((instance, path), 0)
         entity = f"{instance}/{path}"
+        if context.node.retry is None:
+            if failed or not self.chance.fault("task fails for good", entity, 0.02):
+                return False
+            self._failed[instance, path] = 1
+            return True
         if failed >= programs.RETRIES or self.chance.number(f"fails {entity}") > 0.5:
             return False
         self._failed[instance, path] = failed + 1
@@ -118,12 +125,14 @@ class World:
         """Faults, then none, then judgement: what is wrong, in sentences."""
         await self.log.open(create=True)
         self.fleet.start(chaos=self.plan.chaos)
+        watching = self.loop.spawn(self._watch(), None)
         users = [
             self.loop.spawn(self._use(workflow, instance_id), None)
             for instance_id, workflow in self._instances()
         ]
         await asyncio.sleep(FAULTS_S if self.plan.chaos else 0.0)
         await asyncio.gather(*users)
+        watching.cancel()
         self.chance.quiet = True
         end_s = self.loop.time() + LIMIT_S
         while self._is_open() and self.loop.time() < end_s:
@@ -131,6 +140,7 @@ class World:
             for instance_id in self._paused:
                 again: Said = {"command": "UnpauseWorkflow", "instance_id": instance_id}
                 await self._produce(instance_id, again)
+            await self._retry_failed()
             await asyncio.sleep(LOOK_S)
         await asyncio.sleep(2 * LOOK_S)
         return self._judge()
@@ -159,6 +169,22 @@ class World:
         return found
 
     # --- users ------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self.chance.between("watch", 1.0, 6.0))
+            await self._retry_failed()
+
+    async def _retry_failed(self) -> None:
+        """Retry what has failed, and say again what may have been refused since."""
+        failed = judge.failed(judge.read(self.log))
+        self._retried |= failed
+        for instance_id in sorted(self._retried):
+            if instance_id in failed:
+                retry: Said = {"command": "RetryWorkflow", "instance_id": instance_id}
+                await self._produce(instance_id, retry)
+            for signal in self._signals.get(instance_id, []):
+                await self._produce(instance_id, signal)
 
     def _draw_workflows(self) -> list[Workflow]:
         chance = Random(self.chance.seed)  # noqa: S311 (a simulation's)
@@ -212,6 +238,8 @@ class World:
                 "command_id": f"{instance_id}-{number}",
             }
             await self._produce(instance_id, body)
+            if command in signals:
+                self._signals.setdefault(instance_id, []).append(body)
             if self.chance.fault("said twice", instance_id, 0.1):
                 await self._produce(instance_id, body)
 
