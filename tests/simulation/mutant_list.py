@@ -220,6 +220,18 @@ CONSTRUCTS = (
         "due_at=draft.now_ms",
     ),
     _mutant(
+        "a retry forgets what was stopped by the failure beside it",
+        "core.nodes.task",
+        "    if not isinstance(standing.wait, Awaiting | Broken):",
+        "    if not isinstance(standing.wait, Broken):",
+    ),
+    _mutant(
+        "a retry is no new run",
+        "core.retrying",
+        "run=known.run + 1",
+        "run=known.run",
+    ),
+    _mutant(
         "timers fire early",
         "engine.intake",
         "self.timers.take_due(batch.world.now_ms)",
