@@ -1,8 +1,20 @@
 """What anyone can prove from the topics: histories, checks, exports."""
 
 from sayiir_es.audit.checker import Checker
+from sayiir_es.audit.export import export
+from sayiir_es.audit.export_verifying import verify_export
+from sayiir_es.audit.import_export import import_export
 from sayiir_es.audit.verify import Verdict, verify
 from sayiir_es.audit.verify_records import verify_records
 from sayiir_es.audit.violation import Violation
 
-__all__ = ["Checker", "Verdict", "Violation", "verify", "verify_records"]
+__all__ = [
+    "Checker",
+    "Verdict",
+    "Violation",
+    "export",
+    "import_export",
+    "verify",
+    "verify_export",
+    "verify_records",
+]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from dataclasses import asdict
 from pathlib import Path  # noqa: TC003 - typer reads it at run time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sayiir_es.audit.export_verifying import verify_export
 from sayiir_es.audit.verify import verify_log
 from sayiir_es.cli.connection import (
     DEFAULT_BACKEND,
@@ -18,8 +17,10 @@ from sayiir_es.cli.connection import (
     checked_id,
     open_backend,
 )
+from sayiir_es.cli.export import export, import_, progress_bar
 from sayiir_es.cli.failures import FAILED
-from sayiir_es.cli.output import Format, OutputOption, print_rows, say, talk
+from sayiir_es.cli.output import Format, OutputOption, print_rows, say
+from sayiir_es.core.errors import UsageError
 
 if TYPE_CHECKING:
     from sayiir_es.audit.verify import Verdict
@@ -41,6 +42,10 @@ def group() -> None:
 
 @app.command(epilog="Example: sayiir-es audit verify")
 def verify(
+    path: Annotated[
+        Path | None,
+        typer.Argument(metavar="[EXPORT]", help="An export's directory; else the log."),
+    ] = None,
     *,
     instance_id: Annotated[
         str | None, typer.Option("--instance", help="Only that instance.")
@@ -62,11 +67,14 @@ def verify(
     """
     if instance_id is not None:
         checked_id(instance_id)
-    used = open_backend(backend)
-    try:
-        verdict = asyncio.run(_verified(used, instance_id, state_dir))
-    finally:
-        used.close()
+    if path is not None:
+        verdict = _verified_export(path, instance_id, state_dir)
+    else:
+        used = open_backend(backend)
+        try:
+            verdict = asyncio.run(_verified(used, instance_id, state_dir))
+        finally:
+            used.close()
     rows = [_row(asdict(violation)) for violation in verdict.violations]
     print_rows(rows, COLUMNS, output)
     checked = f"{verdict.events} events checked"
@@ -86,19 +94,20 @@ def _row(violation: dict[str, object]) -> dict[str, object]:
 async def _verified(
     backend: Backend, instance_id: str | None, state_dir: Path | None
 ) -> Verdict:
-    bar = Progress(
-        TextColumn("verifying"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} records"),
-        TimeRemainingColumn(),
-        console=talk(),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    with bar:
-        task = bar.add_task("verifying", total=None)
+    with progress_bar("verifying") as heard:
+        return await verify_log(backend.open_log(), instance_id, state_dir, heard)
 
-        def progress(done: int, total: int, /) -> None:
-            bar.update(task, completed=done, total=total)
 
-        return await verify_log(backend.open_log(), instance_id, state_dir, progress)
+def _verified_export(
+    path: Path, instance_id: str | None, state_dir: Path | None
+) -> Verdict:
+    if state_dir is not None:
+        raise UsageError("expected a log for --state-dir, but an export")
+    with progress_bar("verifying") as heard:
+        return verify_export(path, instance_id=instance_id, progress=heard)
+
+
+app.command(epilog="Example: sayiir-es audit export audit-2026")(export)
+app.command(
+    "import", epilog="Example: sayiir-es audit import audit-2026 --backend file:copy.db"
+)(import_)
