@@ -21,7 +21,7 @@ from sayiir_es.cli import (
     event,
     instance,
     projector,
-    schema_register,
+    schema,
     topic,
     worker,
 )
@@ -54,7 +54,7 @@ app.add_typer(topic.app, name="topic")
 app.add_typer(instance.app, name="instance")
 app.add_typer(event.app, name="event")
 app.add_typer(audit.app, name="audit")
-app.add_typer(schema_register.app, name="schema")
+app.add_typer(schema.app, name="schema")
 
 
 def _print_version(asked: bool) -> None:  # noqa: FBT001 (typer's callback)

@@ -15,21 +15,9 @@ from sayiir_es.wire.schema import HEAD_BYTES, MAGIC, parse_record
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-app = typer.Typer(
-    help="Publish the schemas of commands and events.",
-    epilog="Example: sayiir-es schema register --dry-run",
-    no_args_is_help=True,
-)
-
 _COLUMNS = ("subject", "fingerprint", "id")
 
 
-@app.callback()
-def group() -> None:
-    """Publish the schemas of commands and events."""
-
-
-@app.command(epilog="Example: sayiir-es schema register --dry-run")
 def register(
     *,
     registry: Annotated[

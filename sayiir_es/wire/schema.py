@@ -15,7 +15,12 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastavro.schema import fingerprint, to_parsing_canonical_form
+from fastavro.schema import (
+    SchemaParseException,
+    UnknownType,
+    fingerprint,
+    to_parsing_canonical_form,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,10 +71,14 @@ def parse_record(text: str) -> RecordSchema:
     """Parse one `.avsc` file.
 
     Raises:
-        ValueError: if a field is of a type that flat records do not have.
+        ValueError: if it is no schema, or a field is of a type that flat records do
+            not have.
     """
     schema: dict[str, Any] = json.loads(text)
-    crc = fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO")
+    try:
+        crc = fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO")
+    except (SchemaParseException, UnknownType) as error:
+        raise ValueError(f"expected an Avro schema, but {error}") from error
     fields = tuple(
         Field(name=field["name"], shape=_shape(field["type"]))
         for field in schema["fields"]

@@ -20,7 +20,8 @@ COMMANDS = [
     *("instance start", "instance list", "instance show", "instance result"),
     *("instance signal", "instance pause", "instance unpause", "instance cancel"),
     "instance retry",
-    *("instance history", "schema", "schema register", "audit", "audit verify"),
+    *("instance history", "audit", "audit verify"),
+    *("schema", "schema list", "schema check", "schema register"),
 ]
 IN_TESTS_OF_THEIR_OWN = {"demo", "projector run", "worker run"}
 NEED_KAFKA = {"topic create", "topic check"}
