@@ -20,6 +20,7 @@ from sayiir_es.cli import (
     doctor,
     event,
     instance,
+    partition,
     projector,
     schema,
     topic,
@@ -54,6 +55,7 @@ app.add_typer(topic.app, name="topic")
 app.add_typer(instance.app, name="instance")
 app.add_typer(event.app, name="event")
 app.add_typer(audit.app, name="audit")
+app.add_typer(partition.app, name="partition")
 app.add_typer(schema.app, name="schema")
 
 

@@ -21,6 +21,7 @@ COMMANDS = [
     *("instance signal", "instance pause", "instance unpause", "instance cancel"),
     "instance retry",
     *("instance history", "audit", "audit verify"),
+    *("partition", "partition list"),
     *("schema", "schema list", "schema check", "schema register"),
 ]
 IN_TESTS_OF_THEIR_OWN = {"demo", "projector run", "worker run"}

@@ -1,0 +1,110 @@
+"""`sayiir-es partition list`: who decides for which partition, and how far it is.
+
+All of it is what the log says. A claim stands until the next one, so its owner may be
+gone; commands that wait then grow in number, and the last event in age.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, in_session
+from sayiir_es.cli.output import Format, OutputOption, moment, print_rows
+from sayiir_es.core.events import Event, PartitionClaimed
+from sayiir_es.core.position import NO_CLAIM
+from sayiir_es.engine.fold import decode_record, read_event_headers
+from sayiir_es.log.port import Topic
+
+if TYPE_CHECKING:
+    from sayiir_es.client.session import Session
+    from sayiir_es.log.port import Log
+
+READ_WAIT_S = 1.0
+
+_COLUMNS = ("partition", "owner", "claim", "claimed", "events", "last event", "behind")
+
+app = typer.Typer(
+    help="Look at the partitions of an app.",
+    epilog="Example: sayiir-es partition list",
+    no_args_is_help=True,
+)
+
+
+@app.callback()
+def group() -> None:
+    """Look at the partitions of an app."""
+
+
+@app.command("list", epilog="Example: sayiir-es partition list -o json")
+def list_partitions(
+    *, backend: BackendOption = DEFAULT_BACKEND, output: OutputOption = Format.TABLE
+) -> None:
+    """List the partitions: claim and owner, events, and commands not yet decided."""
+    rows = in_session(backend, _read)
+    if output is Format.TABLE:
+        rows = [_told(row) for row in rows]
+    print_rows(rows, _COLUMNS, output)
+
+
+def _told(row: dict[str, object]) -> dict[str, object]:
+    """As a table shows it: whole seconds, and the owner without its incarnation."""
+    return {
+        "partition": row["partition"],
+        "owner": str(row["owner"] or "").partition("/")[0],
+        "claim": row["claim"],
+        "claimed": _second(row["claimed_at"]),
+        "events": row["end_offset"],
+        "last event": _second(row["last_event_at"]),
+        "behind": row["commands_behind"],
+    }
+
+
+def _second(at: object) -> str:
+    return moment(at).partition(".")[0] if isinstance(at, int) else ""
+
+
+async def _read(session: Session) -> list[dict[str, object]]:
+    """One object a partition, as of its end now."""
+    rows: list[dict[str, object]] = []
+    partition = 0
+    async for store in session.stores():
+        position, log = store.position, session.log
+        claimed = None
+        if position.claim != NO_CLAIM:
+            claimed = await _event_at(log, partition, position.claim)
+        body = claimed.body if claimed is not None else None
+        start = await log.start_offset(Topic.EVENTS, partition)
+        commands = await log.end_offset(Topic.COMMANDS, partition)
+        rows.append(
+            {
+                "partition": partition,
+                "owner": position.owner or None,
+                "build": body.build if isinstance(body, PartitionClaimed) else None,
+                "claim": None if position.claim == NO_CLAIM else position.claim,
+                "claimed_at": None if claimed is None else claimed.at,
+                "events": position.offset - start,
+                "end_offset": position.offset,
+                "last_event_at": position.at or None,
+                "next_command": position.next_command,
+                "commands_behind": max(0, commands - position.next_command),
+            }
+        )
+        partition += 1
+    return rows
+
+
+async def _event_at(log: Log, partition: int, offset: int) -> Event | None:
+    """The event at an offset, if the log still holds it."""
+    if offset < await log.start_offset(Topic.EVENTS, partition):
+        return None
+    reader = await log.reader(Topic.EVENTS, partition, offset)
+    try:
+        chunk = await reader.read(max_wait_s=READ_WAIT_S)
+    finally:
+        await reader.close()
+    if chunk is None or not chunk.records or chunk.records[0].offset != offset:
+        return None
+    record = chunk.records[0]
+    return decode_record(record, read_event_headers(record, partition), partition)
