@@ -83,9 +83,14 @@ class Intake:
         """Whether all that a take-over finds was decided."""
         return not self._recovery
 
-    def collect(self, batch: Batch) -> list[Offer]:
-        """Decide on what came in, in order of urgency, until the batch is full."""
-        offers: list[Offer] = []
+    def collect(self, batch: Batch, offers: list[Offer]) -> None:
+        """Decide on what came in, in order of urgency, until the batch is full.
+
+        What becomes due is added to `offers`; they are to be undone if this raises.
+
+        Raises:
+            LogError: if a command that was sent astray could not be forwarded.
+        """
         self.timers.extend(self._store, batch.world.now_ms)
         self._finish_cut(batch, offers)
         while self._recovery and self._open(batch):
@@ -99,7 +104,6 @@ class Intake:
             if offer is not None:
                 offers.append(offer)
         self._collect_commands(batch, offers)
-        return offers
 
     def _open(self, batch: Batch, payload: int | None = None) -> bool:
         """Whether another decision may join the batch: none may pass a cut one."""

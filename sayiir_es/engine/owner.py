@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sayiir_es.core.commands import Command
+    from sayiir_es.engine.offers import Offer
     from sayiir_es.engine.ports import Ports
     from sayiir_es.engine.store import SnapshotStore
     from sayiir_es.engine.worker_settings import OwnerSettings
@@ -232,21 +233,20 @@ class Owner:
                 limits=self._settings.limits,
             )
             batch = Batch(self.store, world, self._log.max_batch_bytes)
-            offers = intake.collect(batch)
-            if batch.records:
-                try:
-                    base = await tenure.append(batch.records)
-                except BaseException:
-                    self.desk.undo(offers)
-                    raise
-                batch.commit(base)
-                self._decided_at_s = self._clock.monotonic_s()
+            offers: list[Offer] = []
+            try:
+                intake.collect(batch, offers)
+                if batch.records:
+                    batch.commit(await tenure.append(batch.records))
+                    self._decided_at_s = self._clock.monotonic_s()
+            except BaseException:
+                self.desk.undo(offers)
+                raise
             intake.act(batch, offers)
             if intake.recovered:
                 self._unrecovered = False
             await self._writing.write_if_due()
-            if offers:
-                # An attempt that ends at once is in the next batch, not the one after.
+            if offers:  # an attempt that ends at once is in the next batch then
                 await asyncio.sleep(0)
             if not batch.records and not self._wake.is_set():
                 self.quiet.set()

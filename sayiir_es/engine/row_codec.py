@@ -34,6 +34,7 @@ from sayiir_es.core.waits import (
     Sleeping,
 )
 from sayiir_es.engine.store import StoreIdentity
+from sayiir_es.wire.unreadable import SHOWN_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +83,7 @@ def decode_row(data: bytes) -> Row:
     """
     row = _decode(data)
     if not _is_row(row):
-        raise StoreError(f"expected a row, but the store holds {row!r}")
+        raise StoreError(f"expected a row, but the store holds {_seen(row)}")
     return row
 
 
@@ -101,7 +102,7 @@ def decode_position(data: bytes) -> tuple[StoreIdentity, Position]:
         case (StoreIdentity() as identity, Position() as position):
             return identity, position
         case other:
-            raise StoreError(f"expected a position, but the store holds {other!r}")
+            raise StoreError(f"expected a position, but the store holds {_seen(other)}")
 
 
 def _is_row(value: object) -> TypeGuard[Row]:
@@ -172,11 +173,12 @@ def _tagged(array: list[object]) -> object:
         return tuple(array[1:])
     found = _READERS.get(tag) if isinstance(tag, int) else None
     if found is None:
-        raise StoreError(f"expected a known tag, but the store holds {array!r}")
+        raise StoreError(f"expected a known tag, but the store holds {_seen(array)}")
     record, names = found
     if len(array) != len(names) + 1:
         raise StoreError(
-            f"expected the {len(names)} fields {names!r}, but the store holds {array!r}"
+            f"expected the {len(names)} fields {names!r}, but the store holds "
+            f"{_seen(array)}"
         )
     return record(**dict(zip(names, array[1:], strict=True)))
 
@@ -211,4 +213,11 @@ def _decode(data: bytes) -> object:
         return _unpack(data, list_hook=_tagged, strict_map_key=False)
     except (TypeError, ValueError) as error:
         # Every error of msgpack itself is a ValueError.
-        raise StoreError(f"expected the bytes of a row, but {error!r}") from error
+        # One of those shows all bytes in its repr, and none in its words.
+        raise StoreError(
+            f"expected the bytes of a row, but {type(error).__name__}: {error}"
+        ) from error
+
+
+def _seen(value: object) -> str:
+    return repr(value)[:SHOWN_CHARACTERS]

@@ -12,6 +12,7 @@ that of the ids: NUL becomes 00 FF, and 00 01 ends it.
 from __future__ import annotations
 
 from sayiir_es.core.errors import StoreError
+from sayiir_es.wire.unreadable import shown
 
 POSITION = b"P"
 ROW = b"I"
@@ -62,16 +63,18 @@ def split(key: bytes, start: int = 1) -> tuple[str, str]:
     """
     end = key.find(_END, start)
     if end < 0:
-        raise StoreError(f"expected a key with an instance, but the store has {key!r}")
+        raise StoreError(
+            f"expected a key with an instance, but the store has {shown(key)}"
+        )
     try:
         return (
             key[start:end].replace(b"\x00\xff", b"\x00").decode(),
             key[end + len(_END) :].decode(),
         )
     except UnicodeDecodeError as error:
-        raise StoreError(f"expected a key in UTF-8, but the store has {key!r}") from (
-            error
-        )
+        raise StoreError(
+            f"expected a key in UTF-8, but the store has {shown(key)}"
+        ) from error
 
 
 def split_timer(key: bytes) -> tuple[int, str, str]:

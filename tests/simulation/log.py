@@ -49,7 +49,7 @@ class AppendFaults:
             return Fault(
                 lands_after_s=latency, answered_after_s=None, limit_s=GIVES_UP_S
             )
-        if self._chance.fault("partition slow", entity, 0.01, state=state):
+        if self._chance.fault("partition slow", entity, 0.04, state=state):
             latency = self._chance.between(entity, 0.1, 1.9)
         return Fault(lands_after_s=latency, answered_after_s=latency / 2)
 
@@ -111,7 +111,7 @@ class SimLog:
     async def produce(self, topic: Topic, partition: int, record: NewRecord) -> int:
         """Write one record, in the order of the calls; its answer may be lost."""
         async with self._producing:
-            await self._travel("produce")
+            await self._travel("produce", 0.04)
             offset = await self._log.produce(topic, partition, record)
         if self._chance.fault("produce unanswered", self._process, 0.02):
             await asyncio.sleep(GIVES_UP_S)
@@ -123,10 +123,12 @@ class SimLog:
         """The way of an answer."""
         await asyncio.sleep(self._chance.between(f"net {self._process}", 0.0005, 0.005))
 
-    async def _travel(self, what: str) -> None:
+    async def _travel(self, what: str, share: float = 0.01) -> None:
         await self.latency()
-        if self._chance.fault("unavailable", self._process, 0.01, state=what):
-            await asyncio.sleep(GIVES_UP_S)
+        if self._chance.fault("unavailable", self._process, share, state=what):
+            # Mostly at once, as by a broker that closes the connection.
+            refused = self._chance.number(f"refused {self._process}")
+            await asyncio.sleep(GIVES_UP_S * refused**4)
             raise LogUnavailableError(
                 f"expected an answer to {what}, but there is none"
             )

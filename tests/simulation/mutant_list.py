@@ -13,10 +13,10 @@ OWNERSHIP = (
     _mutant(
         "live before the ack",
         "engine.owner",
-        "            if batch.records:\n",
-        "            if batch.records:\n"
-        "                batch.commit(tenure.expected)\n"
-        "                intake.act(batch, offers)\n",
+        "                if batch.records:\n",
+        "                if batch.records:\n"
+        "                    batch.commit(tenure.expected)\n"
+        "                    intake.act(batch, offers)\n",
     ),
     _mutant(
         "the fold ignores the claim rule",
@@ -85,6 +85,12 @@ OWNERSHIP = (
 )
 
 ATTEMPTS = (
+    _mutant(
+        "outcomes are lost with a forward that failed",
+        "engine.owner",
+        "            try:\n                intake.collect(batch, offers)\n",
+        "            intake.collect(batch, offers)\n            try:\n",
+    ),
     _mutant(
         "outcomes of a failed batch are lost",
         "engine.attempt_desk",
