@@ -16,6 +16,7 @@ import typer
 
 from sayiir_es.cli import (
     audit,
+    dead_letter,
     demo,
     doctor,
     event,
@@ -55,6 +56,7 @@ app.add_typer(topic.app, name="topic")
 app.add_typer(instance.app, name="instance")
 app.add_typer(event.app, name="event")
 app.add_typer(audit.app, name="audit")
+app.add_typer(dead_letter.app, name="dead-letter")
 app.add_typer(partition.app, name="partition")
 app.add_typer(schema.app, name="schema")
 

@@ -9,7 +9,9 @@ import pytest
 
 from sayiir_es import run_durable_workflow
 from sayiir_es.client.backends import EmbeddedBackend
+from sayiir_es.log.port import Topic
 from tests.cli.processes import running
+from tests.cli.unread import START, letter, produce
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Terminal
@@ -21,7 +23,8 @@ COMMANDS = [
     *("instance signal", "instance pause", "instance unpause", "instance cancel"),
     "instance retry",
     *("instance history", "audit", "audit verify"),
-    *("partition", "partition list"),
+    *("partition", "partition list", "dead-letter", "dead-letter list"),
+    *("dead-letter show", "dead-letter retry", "dead-letter drop"),
     *("schema", "schema list", "schema check", "schema register"),
 ]
 IN_TESTS_OF_THEIR_OWN = {"demo", "projector run", "worker run"}
@@ -51,7 +54,7 @@ def test_every_command_is_known_here(terminal: Terminal) -> None:
     for name in COMMANDS:
         parent, _, verb = name.rpartition(" ")
         assert verb in terminal(f"{parent} --help").out
-    listed = re.findall(r"^│ (\w+) ", terminal("--help").out, re.MULTILINE)
+    listed = re.findall(r"^│ (\w[\w-]*) ", terminal("--help").out, re.MULTILINE)
     assert set(listed) <= groups | {""}
     nouns = re.findall(r"^│ (\w+) ", terminal("instance --help").out, re.MULTILINE)
     assert {f"instance {verb}" for verb in nouns} <= set(COMMANDS)
@@ -75,6 +78,9 @@ def test_the_example_runs(terminal: Terminal, command: str) -> None:
         terminal("instance signal order-7 approval --payload", '{"ok":true}')
         with running(terminal.cwd / "words", "worker", "run", "examples.orders"):
             assert terminal("instance result order-7 --wait").code == 0
+    if command.startswith("dead-letter"):
+        start = START.replace(b"doubling", b"orders")
+        produce(terminal.backend, Topic.DEAD_LETTERS, [letter(start)])
     if command == "instance unpause":
         terminal("instance pause order-7")
     answer = terminal(example_of(terminal(f"{command} --help").out))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from sayiir_es import run_durable_workflow
 from sayiir_es.client.backends import EmbeddedBackend
-from sayiir_es.log.port import NewRecord, Topic
+from sayiir_es.log.port import Topic
 from tests.cli.shop import doubling
+from tests.cli.unread import START, command, produce
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Terminal
@@ -17,9 +17,16 @@ if TYPE_CHECKING:
 def test_a_log_without_events_has_partitions_without_owners(terminal: Terminal) -> None:
     [row] = terminal("partition list -o jsonl").rows()
     assert row == {
-        "partition": 0, "owner": None, "build": None, "claim": None,
-        "claimed_at": None, "events": 0, "end_offset": 0, "last_event_at": None,
-        "next_command": 0, "commands_behind": 0,
+        "partition": 0,
+        "owner": None,
+        "build": None,
+        "claim": None,
+        "claimed_at": None,
+        "events": 0,
+        "end_offset": 0,
+        "last_event_at": None,
+        "next_command": 0,
+        "commands_behind": 0,
     }
     assert terminal("partition list").code == 0
 
@@ -40,14 +47,7 @@ def test_the_last_claim_says_who_owns_the_partition(terminal: Terminal) -> None:
 def test_commands_that_nobody_decided_are_counted(terminal: Terminal) -> None:
     terminal("instance list")
 
-    async def produce() -> None:
-        log = EmbeddedBackend(terminal.cwd / "log.db").open_log()
-        await log.open(create=False)
-        for _ in range(3):
-            await log.produce(Topic.COMMANDS, 0, NewRecord(key=b"a", value=b"{}"))
-        await log.close()
-
-    asyncio.run(produce())
+    produce(terminal.backend, Topic.COMMANDS, [command(START)] * 3)
     [row] = terminal("partition list -o jsonl").rows()
     assert (row["next_command"], row["commands_behind"]) == (0, 3)
 
