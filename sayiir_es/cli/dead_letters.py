@@ -93,7 +93,11 @@ async def all_letters(log: Log) -> list[DeadLetter]:
     found: list[DeadLetter] = []
     for partition in range(log.partitions):
         found += (await _letters(log, partition)).values()
-    return sorted(found, key=lambda one: (-one.written_at_ms, one.place))
+    return sorted(found, key=_age, reverse=True)
+
+
+def _age(letter: DeadLetter) -> tuple[int, int, int]:
+    return letter.written_at_ms, letter.partition, letter.offset
 
 
 async def letter_at(log: Log, place: str) -> tuple[DeadLetter, bytes | None]:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from sayiir_es import InMemoryBackend, Worker
+from sayiir_es.cli.dead_letters import all_letters, mark
 from sayiir_es.core.commands import Command
 from sayiir_es.core.events import Body
 from sayiir_es.engine.tenure import to_record
@@ -112,3 +113,20 @@ async def test_the_headers_of_a_dead_letter_are_those_that_are_written() -> None
         *headers["required"],
         "mine",
     ]
+
+
+async def test_the_headers_of_a_mark_are_those_that_are_written() -> None:
+    backend = InMemoryBackend()
+    log = backend.open_log()
+    await log.open(create=True)
+    ours = (("reason", b"bad_json"), ("position", b"0@0"), ("record-key", b"i"))
+    letter = NewRecord(key=b"0@0", value=b"{", headers=ours)
+    await log.produce(Topic.DEAD_LETTERS, 0, letter)
+    [found] = await all_letters(log)
+    await mark(log, found, "dropped", "why")
+    reader = await log.reader(Topic.DEAD_LETTERS, 0, 1)
+    chunk = await reader.read(max_wait_s=10)
+    assert chunk is not None
+    headers = MESSAGES["DeadLetterMark"]["headers"]
+    assert [name for name, _ in chunk.records[0].headers] == headers["required"]
+    assert chunk.records[0].value is None
