@@ -56,30 +56,33 @@ def canonical_graph(graph: Graph) -> bytes:
 
 
 def _text(chain: tuple[Node, ...]) -> str:
-    if not chain:
-        return ""
-    node, rest = chain[0], _text(chain[1:])
+    # Node by node, and not the first before the rest: chains may be long.
+    last = len(chain) - 1
+    return "".join(_node(node, last=at == last) for at, node in enumerate(chain))
+
+
+def _node(node: Node, *, last: bool) -> str:
     match node:
         case TaskNode():
-            return f"{_task(node)};{rest}"
+            return f"{_task(node)};"
         case ForkNode():
             branches = "".join(f"{_text(branch.chain)}," for branch in node.branches)
-            return f"F:{node.id}[{branches}]" + (f"J:{rest}" if rest else "")
+            return f"F:{node.id}[{branches}]" + ("" if last else "J:")
         case DelayNode():
-            return f"D:{node.id}:{node.duration_ms};{rest}"
+            return f"D:{node.id}:{node.duration_ms};"
         case SignalNode():
             timeout = "" if node.timeout_ms is None else f":t:{node.timeout_ms}"
-            return f"S:{node.id}:{node.signal}{timeout};{rest}"
+            return f"S:{node.id}:{node.signal}{timeout};"
         case RouteNode():
             by_key = sorted(node.branches, key=lambda branch: branch.name)
             branches = "".join(f"{b.name}=>{_text(b.chain)}," for b in by_key)
             default = "" if node.default is None else f"_=>{_text(node.default)}"
-            return f"B:{node.id}{{{branches}}}{default};{rest}"
+            return f"B:{node.id}{{{branches}}}{default};"
         case LoopNode():
             body = _text(node.body)
-            return f"L:{node.id}:{node.max_iterations}:{node.on_max}{{{body}}};{rest}"
+            return f"L:{node.id}:{node.max_iterations}:{node.on_max}{{{body}}};"
         case ChildNode():
-            return f"CW:{node.id}{{{_text(node.chain)}}};{rest}"
+            return f"CW:{node.id}{{{_text(node.chain)}}};"
         case _:
             assert_never(node)
 
