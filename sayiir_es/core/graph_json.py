@@ -9,6 +9,7 @@ import json
 from typing import TYPE_CHECKING, assert_never
 
 from sayiir_es.core.definition import Graph
+from sayiir_es.core.duration import MAX_MS
 from sayiir_es.core.errors import DecodeError
 from sayiir_es.core.graph import (
     Branch,
@@ -170,14 +171,16 @@ def _task(fields: Fields, _depth: int) -> Node:
         inner = Fields(fields.data.get("retry"), f"{fields.where}.retry")
         retry = Retry(
             max_retries=inner.integer("max_retries"),
-            initial_delay_ms=inner.integer("initial_delay_ms"),
+            initial_delay_ms=inner.integer("initial_delay_ms", MAX_MS),
             backoff_multiplier=inner.number("backoff_multiplier"),
-            max_delay_ms=inner.integer_or_none("max_delay_ms"),
+            max_delay_ms=inner.integer_or_none("max_delay_ms", MAX_MS),
             jitter=inner.number("jitter"),
         )
+        if retry.jitter > 1:
+            raise inner.wrong("jitter", "a share of 0 to 1", retry.jitter)
     return TaskNode(
         id=fields.text("id"),
-        timeout_ms=fields.integer_or_none("timeout_ms"),
+        timeout_ms=fields.integer_or_none("timeout_ms", MAX_MS),
         retry=retry,
         version=fields.text_or_none("version"),
         priority=fields.integer_or_none("priority"),
@@ -186,7 +189,9 @@ def _task(fields: Fields, _depth: int) -> Node:
 
 
 def _delay(fields: Fields, _depth: int) -> Node:
-    return DelayNode(id=fields.text("id"), duration_ms=fields.integer("duration_ms"))
+    return DelayNode(
+        id=fields.text("id"), duration_ms=fields.integer("duration_ms", MAX_MS)
+    )
 
 
 def _signal(fields: Fields, _depth: int) -> Node:
@@ -196,7 +201,7 @@ def _signal(fields: Fields, _depth: int) -> Node:
     return SignalNode(
         id=fields.text("id"),
         signal=fields.text("signal"),
-        timeout_ms=fields.integer_or_none("timeout_ms"),
+        timeout_ms=fields.integer_or_none("timeout_ms", MAX_MS),
         on_timeout="fail" if on_timeout == "fail" else "null",
     )
 

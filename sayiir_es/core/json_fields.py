@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeGuard
 
 from sayiir_es.core.errors import DecodeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+LONG_MAX = 2**63 - 1
+"""The largest integer that events and stores can carry."""
 
 
 class Fields:
@@ -20,9 +25,9 @@ class Fields:
         self.where = where
 
     def text(self, name: str) -> str:
-        """A string."""
+        """A string that UTF-8 can carry; JSON's escapes can spell others."""
         found = self.data.get(name)
-        if isinstance(found, str):
+        if isinstance(found, str) and _is_unicode(found):
             return found
         raise self.wrong(name, "a string", found)
 
@@ -30,23 +35,31 @@ class Fields:
         """A string or null."""
         return None if self.data.get(name) is None else self.text(name)
 
-    def integer(self, name: str) -> int:
-        """A whole number, not negative."""
+    def integer(self, name: str, most: int = LONG_MAX) -> int:
+        """A whole number, not negative, and at most `most`."""
         found = self.data.get(name)
         if isinstance(found, int) and not isinstance(found, bool) and found >= 0:
-            return found
+            if found <= most:
+                return found
+            raise DecodeError(
+                f"expected at most {most} at {self.where}.{name}, but a number of "
+                f"{found.bit_length()} bits"
+            )
         raise self.wrong(name, "a whole number", found)
 
-    def integer_or_none(self, name: str) -> int | None:
+    def integer_or_none(self, name: str, most: int = LONG_MAX) -> int | None:
         """A whole number or null."""
-        return None if self.data.get(name) is None else self.integer(name)
+        return None if self.data.get(name) is None else self.integer(name, most)
 
     def number(self, name: str) -> float:
-        """A number."""
+        """A finite number, not negative."""
         found = self.data.get(name)
         if isinstance(found, int | float) and not isinstance(found, bool):
-            return float(found)
-        raise self.wrong(name, "a number", found)
+            with suppress(OverflowError):  # an int beyond all floats
+                number = float(found)
+                if math.isfinite(number) and number >= 0:
+                    return number
+        raise self.wrong(name, "a finite number from 0", found)
 
     def items(self, name: str) -> list[object]:
         """A list."""
@@ -58,7 +71,7 @@ class Fields:
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of strings."""
         found = self.items(name)
-        if all(isinstance(item, str) for item in found):
+        if all(isinstance(item, str) and _is_unicode(item) for item in found):
             return tuple(str(item) for item in found)
         raise self.wrong(name, "a list of strings", found)
 
@@ -67,6 +80,14 @@ class Fields:
         return DecodeError(
             f"expected {expected} at {self.where}.{name}, but {_sort(found)}"
         )
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_list(found: object) -> TypeGuard[list[object]]:
