@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from sayiir_es.core.errors import OffsetGoneError
+from sayiir_es.core.errors import OffsetGoneError, UnsafeLogError
 from sayiir_es.log.port import Record, Topic
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def read_from(
 
     Raises:
         OffsetGoneError: it is outside of what the log holds, or a record is missing.
+        UnsafeLogError: a row is none that was written: the file is damaged.
     """
     question = (
         f"SELECT {_COLUMNS} FROM records"  # noqa: S608 - our own column names
@@ -144,11 +145,37 @@ def read_key(
 
 
 def _record(row: Any) -> Record:
-    offset, key, value, headers, timestamp_ms = row
+    offset, key, value, packed, timestamp_ms = row
+    headers = _headers(offset, packed) if packed else ()
+    if not (_is_bytes(key) and _is_bytes(value) and type(timestamp_ms) is int):
+        raise _damaged(offset, "a row of other types")
     return Record(
         offset=offset,
         key=key,
         value=value,
-        headers=_unpack(headers, use_list=False) if headers else (),
+        headers=headers,
         timestamp_ms=timestamp_ms,
+    )
+
+
+def _headers(offset: int, packed: Any) -> tuple[tuple[str, bytes], ...]:
+    try:
+        headers = _unpack(packed, use_list=False)
+        for name, value in headers:
+            if type(name) is not str or type(value) is not bytes:
+                raise _damaged(offset, "headers of other types")
+    except (TypeError, ValueError) as error:
+        # Every error of msgpack itself is a ValueError.
+        raise _damaged(offset, f"{type(error).__name__}: {error}") from error
+    return headers
+
+
+def _is_bytes(found: object) -> bool:
+    return found is None or type(found) is bytes
+
+
+def _damaged(offset: int, seen: str) -> UnsafeLogError:
+    return UnsafeLogError(
+        f"expected a whole record at offset {offset}, but {seen}: the file is damaged, "
+        "restore it from a copy"
     )

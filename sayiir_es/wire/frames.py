@@ -112,5 +112,5 @@ class Frames:
 def _head_of(text: str) -> bytes | None:
     try:
         return parse_record(text).head
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None  # no schema of flat records: none of ours

@@ -101,5 +101,5 @@ def _held(told: bytes | None) -> Held:
             generation=int(fields["generation"]),
             partitions=frozenset(int(p) for p in fields["partitions"]),
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return Held()

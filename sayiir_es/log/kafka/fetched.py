@@ -7,9 +7,12 @@ topic, and lost history anywhere else.
 
 from __future__ import annotations
 
+import struct
+import zlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from aiokafka.errors import UnsupportedCodecError
+from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
 from aiokafka.record.memory_records import MemoryRecords
 from cramjam import DecompressionError
@@ -19,11 +22,18 @@ from sayiir_es.log.kafka import foreign
 from sayiir_es.log.port import Chunk, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 # A chunk is folded without a pause of the event loop: 500 events take 7 ms. With 2,000,
 # a worker that took over four partitions missed heartbeats while it folded them.
 CHUNK_RECORDS_MAX = 500
+
+# What the decoders of aiokafka raise, those in C among them, for bytes that no broker
+# lets in. It is what a damaged answer looks like where its sum happens to be right.
+_DAMAGE = (
+    *(CorruptRecordException, SystemError, AssertionError, IndexError, ValueError),
+    *(OverflowError, struct.error, zlib.error, EOFError, OSError),
+)
 
 # A frozen value is made through its slots: its own `__init__` takes twice as long, and
 # making records is most of what reading costs.
@@ -56,7 +66,8 @@ class Fetched:
     ) -> None:
         self._next = start
         self._data = data or b""
-        self._batches = MemoryRecords(self._data)
+        with self._words_for_damage():
+            self._batches = MemoryRecords(self._data)
         self._records: Iterator[Any] = iter(())
         self._batch_end = start
         self._compacted = compacted
@@ -70,7 +81,25 @@ class Fetched:
         return self._next >= self._batch_end and not self._batches.has_next()
 
     def take(self) -> Chunk:
-        """Return the next chunk of at most `CHUNK_RECORDS_MAX` records."""
+        """Return the next chunk of at most `CHUNK_RECORDS_MAX` records.
+
+        Raises:
+            OffsetGoneError: records are missing, and nothing says why.
+            LogUnavailableError: the bytes are damaged, or packed as nobody here can.
+        """
+        with self._words_for_damage():
+            return self._take()
+
+    @contextmanager
+    def _words_for_damage(self) -> Generator[None]:
+        try:
+            yield
+        except _DAMAGE as error:
+            raise LogUnavailableError(
+                f"expected whole records behind {self._next}, but {error!r}"
+            ) from error
+
+    def _take(self) -> Chunk:
         start = at = self._next
         out: list[Record] = []
         gaps: list[tuple[int, int]] = []
@@ -137,7 +166,8 @@ class Fetched:
         while self._aborted and self._aborted[0][1] <= batch.base_offset:
             self._aborting.add(self._aborted.pop(0)[0])
         if batch.is_control_batch:
-            if ControlRecord.parse(next(iter(batch)).key) == ABORT_MARKER:
+            marker = next(iter(batch), None)  # None where it was compacted away
+            if marker and ControlRecord.parse(marker.key) == ABORT_MARKER:
                 self._aborting.discard(batch.producer_id)
             return True
         return batch.is_transactional and batch.producer_id in self._aborting

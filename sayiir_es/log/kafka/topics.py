@@ -110,19 +110,19 @@ def check_identity(recorded: bytes, now: LogIdentity) -> None:
     try:
         fields = json.loads(recorded)
         was = (fields["cluster_id"], fields["partitions"], dict(fields["topics"]))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnsafeLogError(
             f"expected an app record on definitions, but it reads {recorded[:200]!r}"
         ) from error
     if was[0] != now.cluster_id:
         raise UnsafeLogError(
-            f"expected cluster {was[0]!r}, but this is {now.cluster_id!r}: the topics "
-            "were copied; give the app another name or start from empty topics"
+            f"expected cluster {was[0]!r:.200}, but this is {now.cluster_id!r}: the "
+            "topics were copied; give the app another name or start from empty topics"
         )
     if was[1] != now.partitions:
         raise UnsafeLogError(
-            f"expected {was[1]} partitions, but there are {now.partitions}: keys would "
-            "move to other owners; the count can never be changed in place"
+            f"expected {was[1]!r:.200} partitions, but there are {now.partitions}: "
+            "keys would move to other owners; the count can never be changed in place"
         )
     changed = [role for role, id_ in now.topics.items() if was[2].get(role, id_) != id_]
     if changed:
