@@ -1,0 +1,1 @@
+"""Random and mutated records through every decoder: typed errors only."""

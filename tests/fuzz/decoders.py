@@ -1,0 +1,204 @@
+"""Every decoder of bytes from outside: samples of what it reads, and what it may raise.
+
+A `read` checks what came out as well: what was read can be written, and reads the same.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.errors import DecodeError, EncodeError, UnknownEventError
+from sayiir_es.core.graph_record import graph_of_record, record_of_graph
+from sayiir_es.engine.announcement import Announcement, announcement_of
+from sayiir_es.engine.registry import Registry
+from sayiir_es.wire.commands import (
+    TRACEPARENT_HEADER,
+    decode_command,
+    encode_command_avro,
+    encode_command_json,
+    read_origin,
+    write_origin,
+)
+from sayiir_es.wire.event_json import event_to_json
+from sayiir_es.wire.events import (
+    decode_event,
+    encode_event,
+    event_headers,
+    read_headers,
+)
+from sayiir_es.wire.payload import decode_payload, encode_payload
+from sayiir_es.wire.unreadable import UnreadableError
+from tests.fuzz.graphs import GRAPHS
+from tests.wire.examples import COMMANDS, EVENTS, golden_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+REFUSAL_CHARACTERS_MAX = 2_000
+"""A message shows a little of the input, never all of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoder:
+    """One reader of bytes.
+
+    Attributes:
+        refusals: What it may raise; their messages begin with `expected`.
+        share: How many of a run's records it gets, against the others.
+    """
+
+    name: str
+    samples: tuple[bytes, ...]
+    read: Callable[[bytes], object]
+    refusals: tuple[type[Exception], ...]
+    share: int = 10
+
+
+# --- events and commands --------------------------------------------------------------
+
+
+def _golden(part: str) -> tuple[bytes, ...]:
+    return tuple(
+        bytes.fromhex(forms[form])
+        for name, forms in golden_bytes().items()
+        if part in name
+        for form in ("populated", "minimal")
+    )
+
+
+def _event(data: bytes) -> None:
+    event = decode_event(data)
+    assert decode_event(encode_event(event)) == event
+    json.dumps(event_to_json(event, partition=0, offset=0))
+
+
+def _named(data: bytes) -> tuple[tuple[str, bytes], ...]:
+    """Bytes as headers: a name, NUL, its value, a line's end."""
+    pairs = (line.partition(b"\x00") for line in data.split(b"\n"))
+    return tuple((name.decode("utf-8", "replace"), value) for name, _, value in pairs)
+
+
+def _as_lines(headers: tuple[tuple[str, bytes], ...]) -> bytes:
+    return b"\n".join(name.encode() + b"\x00" + value for name, value in headers)
+
+
+def _event_headers(data: bytes) -> None:
+    found = read_headers(_named(data))
+    if found is not None:
+        assert read_headers(event_headers(found.kind, found.claim)) == found
+
+
+def _origin(data: bytes) -> None:
+    found = read_origin(_named(data))
+    if found is not None:
+        assert read_origin(write_origin(found)) == found
+
+
+def _command(data: bytes) -> None:
+    """What stands before the first NUL is tried as the record's key, too."""
+    for key in (b"order-7", data.partition(b"\x00")[0], None):
+        command = decode_command(key=key, value=data, partition=3, offset=41)
+        data = encode_command_avro(command)
+        again = decode_command(key=None, value=data, partition=0, offset=0)
+        assert again == command
+        try:
+            encode_command_json(command)
+        except EncodeError:
+            continue  # an Avro command may carry a payload that is not JSON
+
+
+# --- payloads and definitions ---------------------------------------------------------
+
+
+def _payload(data: bytes) -> None:
+    value = decode_payload(data)
+    try:
+        written = encode_payload(value)
+    except EncodeError:
+        return  # JSON's escapes spell lone surrogates, and 1e999
+    assert decode_payload(written) == value
+
+
+def _definition(data: bytes) -> None:
+    registry = Registry()
+    graph = registry.publish(data)
+    assert graph_of_record(record_of_graph(graph)) == graph
+    assert registry.by_digest(graph.digest) is graph
+    assert registry.by_hash(graph.definition_hash) is graph
+    assert graph.place(graph.first) is not None
+
+
+def _announcement(data: bytes) -> None:
+    said = announcement_of(data)
+    assert announcement_of(said.record()) == said
+
+
+def _announcements() -> Iterator[bytes]:
+    for tags in (None, frozenset[str](), frozenset({"gpu", "eu"})):
+        yield Announcement(graphs=frozenset({"ab" * 32, "cd" * 32}), tags=tags).record()
+
+
+_PAYLOADS = (
+    b'{"amount":5,"lines":[{"id":1,"note":"\\u00e9"},null,true,-0.5e3]}',
+    b'"text"',
+    b"[[[[1]]]]",
+    b"12345678901234567890",
+    b'{"":{"":[]}}',
+)
+
+WIRE_DECODERS: tuple[Decoder, ...] = (
+    Decoder(
+        name="event",
+        samples=_golden(".event."),
+        read=_event,
+        refusals=(UnreadableError, UnknownEventError),
+        share=30,
+    ),
+    Decoder(
+        name="event-headers",
+        samples=tuple(_as_lines(event_headers(e.kind, e.claim)) for e in EVENTS[:9]),
+        read=_event_headers,
+        refusals=(),
+    ),
+    Decoder(
+        name="origin-header",
+        samples=(
+            _as_lines(write_origin((3, 41))),
+            _as_lines(((TRACEPARENT_HEADER, b"00-1-2-01"), *write_origin((0, 0)))),
+        ),
+        read=_origin,
+        refusals=(),
+    ),
+    Decoder(
+        name="command",
+        samples=(
+            *_golden(".command."),
+            *(encode_command_json(command) for command in COMMANDS),
+        ),
+        read=_command,
+        refusals=(UnreadableError,),
+        share=30,
+    ),
+    Decoder(
+        name="payload",
+        samples=_PAYLOADS,
+        read=_payload,
+        refusals=(UnreadableError,),
+    ),
+    Decoder(
+        name="definition",
+        samples=tuple(map(record_of_graph, GRAPHS)),
+        read=_definition,
+        refusals=(DecodeError,),
+        share=20,
+    ),
+    Decoder(
+        name="announcement",
+        samples=tuple(_announcements()),
+        read=_announcement,
+        refusals=(DecodeError,),
+        share=5,
+    ),
+)

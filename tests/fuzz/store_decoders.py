@@ -1,0 +1,144 @@
+"""Decoders of what lies on disk: rows and keys of a store, rows of a log's file."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sayiir_es.core.errors import (
+    StoreError,
+    UnsafeLogError,
+)
+from sayiir_es.core.position import Position
+from sayiir_es.core.rows import Cursor, Ending, Header, Request, Row, Run
+from sayiir_es.core.waits import (
+    Awaiting,
+    Branching,
+    Broken,
+    Ended,
+    Failure,
+    Listening,
+    Looping,
+    Sleeping,
+)
+from sayiir_es.engine import store_keys
+from sayiir_es.engine.row_codec import (
+    decode_position,
+    decode_row,
+    encode_position,
+    encode_row,
+)
+from sayiir_es.engine.store import StoreIdentity
+from sayiir_es.log.embedded_rows import read_from
+from sayiir_es.log.port import Topic
+from tests.fuzz.decoders import Decoder
+
+IDENTITY = StoreIdentity(
+    cluster_id="c", events_topic_id="té", partition=3, partitions=8
+)
+
+_FAILURE = Failure(error_type="ValueError", error="ValueError: nö", timed_out=True)
+_ROWS: tuple[Row, ...] = (
+    Header(
+        run=2,
+        sequence=65,
+        at=1_700_000_000_000,
+        phase="paused",
+        cancel=Request(reason="late", requested_by="ana"),
+        buffered=3,
+    ),
+    Run(
+        workflow="orders",
+        definition_hash="ab" * 32,
+        graph_digest="cd" * 32,
+        attributes={"customer": "ana", "land": "é"},
+        started_at=1_700_000_000_000,
+    ),
+    *(
+        Cursor(path="eu||us/eu/charge#2", input="start", wait=wait)
+        for wait in (
+            Awaiting(attempt=3, due=64, deadline_at=2**41, failure=_FAILURE),
+            Sleeping(due_at=2**41),
+            Listening(signal="approval", until_at=None, since=7),
+            Ended(result="result:charge"),
+            Broken(failure=_FAILURE),
+            Branching(left=2),
+            Looping(iteration=4),
+        )
+    ),
+    Ending(path="charge", error_type="E", error="no", interrupted_at=("a", "b")),
+    b'{"amount":5}',
+    (1, 2, 300),
+    2**40,
+    "result:charge",
+)
+
+
+def _row(data: bytes) -> None:
+    row = decode_row(data)
+    assert decode_row(encode_row(row)) == row
+
+
+def _position(data: bytes) -> None:
+    found = decode_position(data)
+    assert decode_position(encode_position(*found)) == found
+
+
+_POSITION = encode_position(
+    IDENTITY,
+    Position(offset=2**40, claim=7, owner="w1", next_command=3, origins={7: 8, 0: 1}),
+)
+
+_IDS = ("order-7é", "a\x00b\x01", "")
+_KEYS = (
+    *(store_keys.ROW + store_keys.of_instance(name) + b"ceu||us/eu" for name in _IDS),
+    *(store_keys.timer(2**41, store_keys.of_instance(name), "x") for name in _IDS),
+)
+
+
+def _key(data: bytes) -> None:
+    if data[:1] == store_keys.TIMER:
+        store_keys.split_timer(data)
+    else:
+        store_keys.split(data)
+
+
+# --- the file of an embedded log ------------------------------------------------------
+
+_connection = sqlite3.connect(":memory:")
+_connection.execute(
+    "CREATE TABLE records (topic, partition, offset, key, value, headers, timestamp)"
+)
+_connection.execute(
+    "INSERT INTO records VALUES ('events', 0, 0, x'41', x'42', NULL, 1)"
+)
+
+
+def _file_row(data: bytes) -> None:
+    """The headers of a row; what is no text in a key or value is bytes anyway."""
+    _connection.execute("UPDATE records SET headers = ?", (data,))
+    for record in read_from(_connection, Topic.EVENTS, 0, 0):
+        assert all(type(n) is str and type(v) is bytes for n, v in record.headers)
+
+
+STORE_DECODERS: tuple[Decoder, ...] = (
+    Decoder(
+        name="row",
+        samples=tuple(map(encode_row, _ROWS)),
+        read=_row,
+        refusals=(StoreError,),
+        share=20,
+    ),
+    Decoder(
+        name="position", samples=(_POSITION,), read=_position, refusals=(StoreError,)
+    ),
+    Decoder(name="store-key", samples=_KEYS, read=_key, refusals=(StoreError,)),
+    Decoder(
+        name="file-row",
+        samples=(
+            b"\x91\x92\xa4name\xc4\x01h",
+            b"\x92\x92\xa4kind\xc4\x0dTaskCompleted\x92\xa5claim\xc4\x0212",
+        ),
+        read=_file_row,
+        refusals=(UnsafeLogError,),
+    ),
+)
