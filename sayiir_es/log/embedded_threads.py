@@ -140,11 +140,18 @@ class CommitThread(ConnectionThread):
 
     def _commit(self) -> None:
         taken = self._take()
+        if not taken:
+            return  # it failed with what stood before it
         answers = [answer for _, answer in taken]
         # Whatever ends the commit, nobody waits for ever.
-        results: Sequence[int | LogError] = [_broken_off() for _ in taken]
+        results: list[int | LogError] = [_broken_off() for _ in taken]
         try:
             results = self._committed([write for write, _ in taken])
+            failure = results[0]
+            if not isinstance(failure, int):
+                behind = self._drop_queued()
+                answers += behind
+                results += [failure for _ in behind]
         finally:
             _give(answers, results)
         self._news.wake({(write.topic, write.partition) for write, _ in taken})
@@ -167,11 +174,18 @@ class CommitThread(ConnectionThread):
             self._submit_commit()
         return taken
 
-    def _committed(self, writes: Sequence[Write]) -> Sequence[int | LogError]:
+    def _drop_queued(self) -> list[Answer]:
+        """Take what queues off it: nothing lands behind what did not."""
+        with self._lock:
+            dropped = [answer for _, answer in self._queued]
+            self._queued.clear()
+        return dropped
+
+    def _committed(self, writes: Sequence[Write]) -> list[int | LogError]:
         if self._disk_failure:
             return [self._uncertain(self._disk_failure) for _ in writes]
         try:
-            return insert(self._connect(), writes)
+            return [*insert(self._connect(), writes)]
         except sqlite3.Error as error:
             if is_lock(error):
                 return [in_words(self.path, error) for _ in writes]

@@ -171,7 +171,8 @@ class Log(Protocol):
         """Write one record outside the claim rule and return its offset.
 
         For commands, dead letters, definitions and attempts; never for events. What
-        one process writes to a partition lands in the order of the calls.
+        one process writes to a partition lands in the order of the calls; when one of
+        them is not acknowledged, those called behind it meanwhile do not land either.
 
         Raises:
             LogUnavailableError: it was not acknowledged; it may still land.

@@ -67,6 +67,7 @@ class SimLog:
         self._chance = chance
         self._process = process
         self._producing = asyncio.Lock()
+        self._produce_failures = 0
 
     @property
     def partitions(self) -> int:
@@ -110,8 +111,15 @@ class SimLog:
 
     async def produce(self, topic: Topic, partition: int, record: NewRecord) -> int:
         """Write one record, in the order of the calls; its answer may be lost."""
+        failures = self._produce_failures
         async with self._producing:
-            await self._travel("produce", 0.04)
+            if self._produce_failures != failures:
+                raise LogUnavailableError("expected to come behind what arrived")
+            try:
+                await self._travel("produce", 0.04)
+            except LogUnavailableError:
+                self._produce_failures += 1
+                raise
             offset = await self._log.produce(topic, partition, record)
         if self._chance.fault("produce unanswered", self._process, 0.02):
             await asyncio.sleep(GIVES_UP_S)

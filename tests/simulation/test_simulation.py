@@ -25,6 +25,7 @@ KEPT = {
     103: "its own claim landed late, and the owner dropped what it ran",
     479: "forwards that overtook each other: the port promises their order",
     825: "the clock went back, and the outcome of a retried attempt did not count",
+    893557119987: "a forward that failed took an outcome with it",
     1517: "a partition came back to a worker that had dropped its attempts",
 }
 """Seeds that found something, and what; the mutants of each are in `mutant_list`."""
