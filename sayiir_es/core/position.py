@@ -9,6 +9,7 @@ same events and live and die with them.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NO_CLAIM = -1
+NO_RECORDS = bytes(32)
+"""The digest of a partition before its first event."""
+
+_COMMAND_CAUSE = re.compile(
+    r"command:([0-9]{1,10})@([0-9]{1,18})(?:<([0-9]{1,10})@([0-9]{1,18}))?"
+)
+"""As `CommandPosition.cause` writes it; offsets stay within 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +41,7 @@ class Position:
         next_command: The next offset of `commands` to decide.
         at: The last `at`, in epoch milliseconds.
         origins: Source partition → highest origin offset of a forwarded command.
+        digest: Of every valid record below the offset (`wire.checkpoint`).
     """
 
     offset: int = 0
@@ -41,6 +50,7 @@ class Position:
     next_command: int = 0
     at: int = 0
     origins: Mapping[int, int] = field(default_factory=dict[int, int])
+    digest: bytes = NO_RECORDS
 
 
 @quickly_made
@@ -61,16 +71,19 @@ class CommandPosition:
 
 
 def parse_command_cause(cause: str) -> CommandPosition | None:
-    """The command that a cause names; None for causes of other sorts."""
-    if not cause.startswith("command:"):
+    """The command that a cause names; None for causes of other sorts.
+
+    None, too, for one that begins as such a cause and goes on as no owner writes it.
+    """
+    found = _COMMAND_CAUSE.fullmatch(cause)
+    if found is None:
         return None
-    here, _, origin = cause[len("command:") :].partition("<")
-    partition, _, offset = here.partition("@")
-    first: tuple[int, int] | None = None
-    if origin:
-        source, _, source_offset = origin.partition("@")
-        first = (int(source), int(source_offset))
-    return CommandPosition(partition=int(partition), offset=int(offset), origin=first)
+    partition, offset, source, source_offset = found.groups()
+    return CommandPosition(
+        partition=int(partition),
+        offset=int(offset),
+        origin=None if source is None else (int(source), int(source_offset)),
+    )
 
 
 def expect(position: Position, offset: int) -> None:
@@ -96,14 +109,15 @@ def skipped(position: Position, past: int) -> Position:
     return replace(position, offset=past)
 
 
-def advanced(position: Position, event: Event) -> Position:
-    """The position behind a valid event.
+def advanced(position: Position, event: Event, digest: bytes) -> Position:
+    """The position behind a valid event, whose record makes `digest` of the one before.
 
     A claim may be older than what stands before it: an append whose writer gave up
     lands at any later time, a claim too. It counts, and time does not go back.
 
     Raises:
-        ForgedEventError: if `at` of another event goes backwards; no owner writes that.
+        ForgedEventError: if `at` of another event goes backwards, or its cause names a
+            command as no owner does.
     """
     if event.at < position.at and not isinstance(event.body, PartitionClaimed):
         raise ForgedEventError(
@@ -117,12 +131,16 @@ def advanced(position: Position, event: Event) -> Position:
         next_command = max(next_command, event.body.next_command)
     elif event.cause.startswith("command:"):
         command = parse_command_cause(event.cause)
-        if command is not None:
-            next_command = max(next_command, command.offset + 1)
-            if command.origin is not None:
-                source, offset = command.origin
-                if offset > origins.get(source, -1):
-                    origins = {**origins, source: offset}
+        if command is None:
+            raise ForgedEventError(
+                f"expected `cause` to name a command at offset {position.offset}, but "
+                f"{event.kind} says {event.cause[:100]!r}"
+            )
+        next_command = max(next_command, command.offset + 1)
+        if command.origin is not None:
+            source, offset = command.origin
+            if offset > origins.get(source, -1):
+                origins = {**origins, source: offset}
     return Position(
         offset=position.offset + 1,
         claim=claim,
@@ -130,4 +148,5 @@ def advanced(position: Position, event: Event) -> Position:
         next_command=next_command,
         at=max(position.at, event.at),
         origins=origins,
+        digest=digest,
     )
