@@ -26,6 +26,7 @@ from sayiir_es.cli import (
     schema,
     topic,
     worker,
+    workflow,
 )
 from sayiir_es.cli.failures import INTERRUPTED, exit_code_of, report
 from sayiir_es.cli.output import ReaderGoneError
@@ -56,6 +57,7 @@ app.add_typer(topic.app, name="topic")
 app.add_typer(instance.app, name="instance")
 app.add_typer(event.app, name="event")
 app.add_typer(audit.app, name="audit")
+app.add_typer(workflow.app, name="workflow")
 app.add_typer(dead_letter.app, name="dead-letter")
 app.add_typer(partition.app, name="partition")
 app.add_typer(schema.app, name="schema")

@@ -25,6 +25,7 @@ COMMANDS = [
     *("instance history", "audit", "audit verify"),
     *("partition", "partition list", "dead-letter", "dead-letter list"),
     *("dead-letter show", "dead-letter retry", "dead-letter drop"),
+    *("workflow", "workflow list", "workflow show", "workflow graph"),
     *("schema", "schema list", "schema check", "schema register"),
 ]
 IN_TESTS_OF_THEIR_OWN = {"demo", "projector run", "worker run"}
