@@ -61,7 +61,7 @@ BROAD_EXCEPTS = {
     "sayiir_es/engine/task_threads.py: TaskThreads._run": "user's code",
     # RocksDB says everything by a plain `Exception`; subclasses are raised again.
     "sayiir_es/engine/rocks_database.py: RocksDatabase._guarded": "RocksDB",
-    "sayiir_es/engine/store_view.py: StoreView.__init__": "RocksDB",
+    "sayiir_es/engine/store_view.py: StoreView._guarded": "RocksDB",
 }
 
 

@@ -7,6 +7,7 @@ the position stands in the same batch as the rows that it describes.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from rocksdict import AccessType, Options, Rdict, ReadOptions
@@ -17,12 +18,15 @@ from sayiir_es.engine import store_keys
 from sayiir_es.engine.row_codec import decode_position, decode_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
     from types import TracebackType
 
     from sayiir_es.core.position import Position
     from sayiir_es.engine.store import StoreIdentity
+
+_CHUNK_KEYS = 256
+"""How many rows are read at once."""
 
 _MARK = "CURRENT"
 """A file that every RocksDB has."""
@@ -41,22 +45,19 @@ class StoreView:
             StoreError: if it is no store of this build.
         """
         self._path = path
-        try:
+        with self._guarded():
             self._rdict = Rdict(
                 str(path), Options(raw_mode=True), access_type=AccessType.read_only()
             )
             stamp = self._rdict.get(store_keys.POSITION)
-        except Exception as error:
-            # Nothing narrower exists: everything RocksDB says is a plain `Exception`.
-            if type(error) is not Exception:
-                raise
-            raise StoreError(
-                f"expected a readable store at {str(path)!r}, but {error}"
-            ) from error
         self.identity, self.position = decode_position(stamp or b"")
 
     def rows(self, instance_id: str) -> DictRows:
-        """The rows of an instance; empty where it has left no trace."""
+        """The rows of an instance; empty where it has left no trace.
+
+        Raises:
+            StoreError: if the store is damaged.
+        """
         start = store_keys.ROW + store_keys.of_instance(instance_id)
         found = DictRows()
         for key, data in self._items(start):
@@ -64,7 +65,11 @@ class StoreView:
         return found
 
     def instances(self) -> Iterator[tuple[str, DictRows]]:
-        """Every instance with its rows, in the order of ids."""
+        """Every instance with its rows, in the order of ids.
+
+        Raises:
+            StoreError: if the store is damaged.
+        """
         last, rows = "", DictRows()
         for key, data in self._items(store_keys.ROW):
             instance_id, row_key = store_keys.split(key)
@@ -79,12 +84,34 @@ class StoreView:
     def _items(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         options = ReadOptions()
         options.set_iterate_upper_bound(store_keys.upper_bound(start))
-        cursor = self._rdict.iter(options)
-        cursor.seek(start)
-        while cursor.valid():
-            yield cursor.key(), cursor.value()
-            cursor.next()
-        cursor.status()
+        with self._guarded():
+            cursor = self._rdict.iter(options)
+            cursor.seek(start)
+        while True:
+            # Read first and hand out then: what a caller raises is not the store's.
+            with self._guarded():
+                chunk: list[tuple[bytes, bytes]] = []
+                while len(chunk) < _CHUNK_KEYS and cursor.valid():
+                    chunk.append((cursor.key(), cursor.value()))
+                    cursor.next()
+                # An iterator that met damage only ends; its status tells.
+                cursor.status()
+            if not chunk:
+                return
+            yield from chunk
+
+    @contextmanager
+    def _guarded(self) -> Generator[None]:
+        """Make what RocksDB raises a `StoreError`."""
+        try:
+            yield
+        except Exception as error:
+            # Nothing narrower exists: everything RocksDB says is a plain `Exception`.
+            if type(error) is not Exception:
+                raise
+            raise StoreError(
+                f"expected a readable store at {str(self._path)!r}, but {error}"
+            ) from error
 
     def close(self) -> None:
         """Give back files."""

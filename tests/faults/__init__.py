@@ -1,0 +1,1 @@
+"""Faults of disks, files and clocks: killed, damaged, full, cut, strange, jumping."""
