@@ -19,7 +19,7 @@ from sayiir_es.core.position import Position
 from sayiir_es.engine import store_keys
 from sayiir_es.engine.instance_cache import CachedRows, CacheLimits, InstanceCache
 from sayiir_es.engine.rocks_database import WRITE_BUFFER_BYTES, RocksDatabase
-from sayiir_es.engine.rocks_files import delete_store
+from sayiir_es.engine.rocks_files import delete_store, mark_damaged
 from sayiir_es.engine.rocks_opening import open_database
 from sayiir_es.engine.row_codec import decode_row, encode_position
 from sayiir_es.engine.row_index import HEADER
@@ -212,7 +212,7 @@ class RocksStore:
         if data is None:
             return None
         self._cache.loaded(len(data))
-        return decode_row(data)
+        return self._decoded(data)
 
     def read_cursors(self, instance: bytes, prefix: str) -> list[tuple[str, Row]]:
         """The cursors of the database whose keys begin with `prefix`."""
@@ -220,7 +220,9 @@ class RocksStore:
         start = begin + prefix.encode()
         items = self._database.items(start, store_keys.upper_bound(start))
         self._cache.loaded(sum(len(data) for _, data in items))
-        return [(key[len(begin) :].decode(), decode_row(data)) for key, data in items]
+        return [
+            (key[len(begin) :].decode(), self._decoded(data)) for key, data in items
+        ]
 
     def read_keys(self, instance: bytes, prefix: str) -> list[str]:
         """The keys of the database that begin with `prefix`."""
@@ -228,6 +230,14 @@ class RocksStore:
         start = begin + prefix.encode()
         keys = self._scan(start, store_keys.upper_bound(start))
         return [key[len(begin) :].decode() for key in keys]
+
+    def _decoded(self, data: bytes) -> Row:
+        try:
+            return decode_row(data)
+        except StoreError:
+            # Sums are right, so another build wrote it: this one never can read it.
+            mark_damaged(self._database.path)
+            raise
 
     # --- writing ----------------------------------------------------------------------
 
