@@ -47,6 +47,10 @@ class Settings(BaseSettings):
         default=None,
         description="http(s)://[USER:PASSWORD@]HOST[:PORT]; by default no registry",
     )
+    signing_key: Path | None = Field(
+        default=None,
+        description="the PEM file of an Ed25519 key that signs checkpoints",
+    )
     cloud_events: bool = Field(
         default=False, description="whether events on Kafka have CloudEvents' headers"
     )

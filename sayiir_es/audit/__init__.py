@@ -1,5 +1,6 @@
 """What anyone can prove from the topics: histories, checks, exports."""
 
+from sayiir_es.audit.chain import PartitionChain, Proof, chain_violations
 from sayiir_es.audit.checker import Checker
 from sayiir_es.audit.export import export
 from sayiir_es.audit.export_verifying import verify_export
@@ -10,8 +11,11 @@ from sayiir_es.audit.violation import Violation
 
 __all__ = [
     "Checker",
+    "PartitionChain",
+    "Proof",
     "Verdict",
     "Violation",
+    "chain_violations",
     "export",
     "import_export",
     "verify",

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.audit.blueprint import Blueprint
+from sayiir_es.audit.chain import PartitionChain
 from sayiir_es.audit.rules_partition import PartitionRules
 from sayiir_es.core.errors import DecodeError
 from sayiir_es.core.graph_record import graph_of_record
@@ -18,24 +19,42 @@ from sayiir_es.core.graph_record import graph_of_record
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sayiir_es.audit.chain import Proof
     from sayiir_es.audit.violation import Violation
     from sayiir_es.log.port import Record
+    from sayiir_es.wire.signing import PublicKeys
 
 
 class Checker:
-    """Checks I1–I19 over the records of all partitions.
+    """Checks I1–I19 and the checkpoints over the records of all partitions.
 
     With `instance_id` only that instance is checked, and I3, which needs every answer,
-    is not. Give it the definitions first: an event whose definition is unknown breaks
-    I18.
+    is not; no checkpoint, either. With `keys` checkpoints must be signed. Give it the
+    definitions first: an event whose definition is unknown breaks I18.
     """
 
-    def __init__(self, *, partitions: int, instance_id: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        partitions: int,
+        instance_id: str | None = None,
+        keys: PublicKeys | None = None,
+    ) -> None:
         self._blueprints: dict[str, Blueprint] = {}
         self._partitions = [
             PartitionRules(number, partitions, self._blueprints, instance_id)
             for number in range(partitions)
         ]
+        self._chains = [
+            PartitionChain(number, keys)
+            for number in range(partitions)
+            if instance_id is None
+        ]
+
+    @property
+    def proofs(self) -> tuple[Proof, ...]:
+        """How far each partition is proved by its checkpoints."""
+        return tuple(chain.proof for chain in self._chains)
 
     @property
     def events(self) -> int:
@@ -61,7 +80,10 @@ class Checker:
 
     def take(self, partition: int, record: Record) -> list[Violation]:
         """Check the next record of a partition of the events topic."""
-        return self._partitions[partition].take(record)
+        found = self._partitions[partition].take(record)
+        if self._chains:
+            found += self._chains[partition].take(record)
+        return found
 
     def take_gap(self, partition: int, first: int, past: int) -> None:
         """Pass offsets [first, past) of which the log reports that they hold nothing.
@@ -85,4 +107,5 @@ class Checker:
 
     def finish(self) -> list[Violation]:
         """What the end of the log leaves open and may not."""
-        return [one for rules in self._partitions for one in rules.finish()]
+        left = [one for rules in self._partitions for one in rules.finish()]
+        return left + [one for chain in self._chains for one in chain.finish()]

@@ -12,6 +12,8 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
+from fastavro.schema import SchemaParseException
+
 from sayiir_es.audit.export import file_sha256
 from sayiir_es.audit.export_files import file_format_of
 from sayiir_es.audit.export_manifest import RecordChain, chain_path, notes
@@ -38,6 +40,7 @@ DAMAGE = (
     AttributeError,
     ArithmeticError,
     MemoryError,
+    SchemaParseException,
     zlib.error,
 )
 """What the libraries raise for bytes that are not what they wrote."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sayiir_es.audit.checker import Checker
 from sayiir_es.audit.export_checking import ExportFiles
 from sayiir_es.audit.export_manifest import read_manifest
-from sayiir_es.audit.verify import VIOLATIONS_MAX, Verdict
+from sayiir_es.audit.verify import VIOLATIONS_MAX, Verdict, keys_of
 from sayiir_es.audit.verify_log import silent
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.log.port import Topic
@@ -35,6 +35,7 @@ def verify_export(
     path: str | os.PathLike[str],
     *,
     instance_id: str | None = None,
+    public_key: str | os.PathLike[str] | None = None,
     progress: Progress = silent,
 ) -> Verdict:
     """Check that an export is what was exported, and every invariant of its events.
@@ -42,21 +43,27 @@ def verify_export(
     Args:
         path: The directory of the export.
         instance_id: Check the invariants of this instance only; I3 is left out.
+        public_key: A PEM file of Ed25519 keys: a checkpoint must be signed by one.
         progress: Hears how far it is: twice over the records.
 
     Raises:
-        UsageError: if there is no whole export.
+        UsageError: if there is no whole export, `public_key` holds no such key, or one
+            instance is asked for with a key.
         DecodeError: if its manifest is none.
     """
+    keys = keys_of(public_key, instance_id)
     folder = Path(path)
     manifest = read_manifest(folder)
     files = ExportFiles(folder, manifest)
     broken = list(islice(files.violations(progress), VIOLATIONS_MAX))
     if broken:
         return Verdict(events=0, violations=tuple(broken))
-    run = _Checking(files, manifest, instance_id, progress)
+    checker = Checker(
+        partitions=manifest.partitions, instance_id=instance_id, keys=keys
+    )
+    run = _Checking(files, manifest, checker, instance_id, progress)
     found = tuple(islice(run.violations(), VIOLATIONS_MAX))
-    return Verdict(events=run.checker.events, violations=found)
+    return Verdict(events=checker.events, violations=found, proofs=checker.proofs)
 
 
 class _Checking:
@@ -64,10 +71,11 @@ class _Checking:
         self,
         files: ExportFiles,
         manifest: Manifest,
+        checker: Checker,
         instance_id: str | None,
         progress: Progress,
     ) -> None:
-        self.checker = Checker(partitions=manifest.partitions, instance_id=instance_id)
+        self.checker = checker
         self._files = files
         self._manifest = manifest
         self._wanted = instance_id

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.audit.violation import Violation
     from sayiir_es.log.port import Chunk, Log, Reader
+    from sayiir_es.wire.signing import PublicKeys
 
 READ_WAIT_S = 1.0
 
@@ -43,13 +44,16 @@ class LogVerification:
         log: Log,
         *,
         instance_id: str | None = None,
+        keys: PublicKeys | None = None,
         progress: Progress = silent,
     ) -> None:
         self._log = log
         self._wanted = instance_id
         self._progress = progress
         self._done = self._total = 0
-        self.checker = Checker(partitions=log.partitions, instance_id=instance_id)
+        self.checker = Checker(
+            partitions=log.partitions, instance_id=instance_id, keys=keys
+        )
 
     @property
     def events(self) -> int:

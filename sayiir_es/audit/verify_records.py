@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.audit.violation import Violation
     from sayiir_es.log.port import Record
+    from sayiir_es.wire.signing import PublicKeys
 
 
 def verify_records(
@@ -19,14 +20,15 @@ def verify_records(
     *,
     partitions: int,
     instance_id: str | None = None,
+    keys: PublicKeys | None = None,
 ) -> Iterator[Violation]:
-    """Yield every violation of I1–I19 in a stream of (topic, partition, record).
+    """Yield what breaks I1–I19 or a checkpoint of (topic, partition, record).
 
     Each partition's records come in order; the definitions before the events that name
     them, and the commands of a partition before the events that answer them. Records of
-    other topics are passed over.
+    other topics are passed over. With `keys` checkpoints must be signed.
     """
-    checker = Checker(partitions=partitions, instance_id=instance_id)
+    checker = Checker(partitions=partitions, instance_id=instance_id, keys=keys)
     starts: dict[int, int] = {}
     for topic, partition, record in records:
         if topic is Topic.EVENTS:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Violation:
     """What was expected of the record at `partition`@`offset`, and what it says.
 
-    `invariant` is its number (`I1` … `I21`); `instance_id` is empty where no instance
-    is concerned.
+    `invariant` is its number (`I1` … `I21`), or `checkpoint`, or `chain` of an export;
+    `instance_id` is empty where no instance is concerned.
     """
 
     invariant: str

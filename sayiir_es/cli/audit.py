@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sayiir_es.audit.export_verifying import verify_export
-from sayiir_es.audit.verify import verify_log
+from sayiir_es.audit.verify import keys_of, verify_log
 from sayiir_es.cli.connection import (
     DEFAULT_BACKEND,
     BackendOption,
@@ -23,8 +23,10 @@ from sayiir_es.cli.output import Format, OutputOption, print_rows, say
 from sayiir_es.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from sayiir_es.audit.chain import Proof
     from sayiir_es.audit.verify import Verdict
     from sayiir_es.client.backends import Backend
+    from sayiir_es.wire.signing import PublicKeys
 
 app = typer.Typer(
     help="Prove what the topics say.",
@@ -58,6 +60,14 @@ def verify(
             help="Also compare the stores in this directory with the log.",
         ),
     ] = None,
+    public_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--public-key",
+            metavar="FILE",
+            help="Prove by the checkpoints that this key signed.",
+        ),
+    ] = None,
     backend: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> int:
@@ -68,15 +78,18 @@ def verify(
     if instance_id is not None:
         checked_id(instance_id)
     if path is not None:
-        verdict = _verified_export(path, instance_id, state_dir)
+        verdict = _verified_export(path, instance_id, state_dir, public_key)
     else:
+        keys = keys_of(public_key, instance_id)
         used = open_backend(backend)
         try:
-            verdict = asyncio.run(_verified(used, instance_id, state_dir))
+            verdict = asyncio.run(_verified(used, instance_id, state_dir, keys))
         finally:
             used.close()
     rows = [_row(asdict(violation)) for violation in verdict.violations]
     print_rows(rows, COLUMNS, output)
+    if public_key is not None:
+        say_proofs(verdict.proofs)
     checked = f"{verdict.events} events checked"
     if verdict.holds:
         say(f"{checked}, every invariant holds", "bold green")
@@ -86,25 +99,45 @@ def verify(
     return FAILED
 
 
+def say_proofs(proofs: tuple[Proof, ...]) -> None:
+    """How far the key proves each partition that has events."""
+    for proof in proofs:
+        if not proof.events:
+            continue
+        behind = proof.events - proof.proved
+        say(
+            f"partition {proof.partition}: signed up to offset {proof.end}, "
+            f"{proof.proved} event{'s' * (proof.proved != 1)}; {behind} behind it"
+        )
+
+
 def _row(violation: dict[str, object]) -> dict[str, object]:
     violation["instance"] = violation.pop("instance_id")
     return {name: violation[name] for name in COLUMNS}
 
 
 async def _verified(
-    backend: Backend, instance_id: str | None, state_dir: Path | None
+    backend: Backend,
+    instance_id: str | None,
+    state_dir: Path | None,
+    keys: PublicKeys | None,
 ) -> Verdict:
     with progress_bar("verifying") as heard:
-        return await verify_log(backend.open_log(), instance_id, state_dir, heard)
+        return await verify_log(backend.open_log(), instance_id, state_dir, keys, heard)
 
 
 def _verified_export(
-    path: Path, instance_id: str | None, state_dir: Path | None
+    path: Path,
+    instance_id: str | None,
+    state_dir: Path | None,
+    public_key: Path | None,
 ) -> Verdict:
     if state_dir is not None:
         raise UsageError("expected a log for --state-dir, but an export")
     with progress_bar("verifying") as heard:
-        return verify_export(path, instance_id=instance_id, progress=heard)
+        return verify_export(
+            path, instance_id=instance_id, public_key=public_key, progress=heard
+        )
 
 
 app.command(epilog="Example: sayiir-es audit export audit-2026")(export)

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.errors import BackendError
+from sayiir_es.engine.checkpoint import configured_signer
 from sayiir_es.engine.clock import SystemClock
 from sayiir_es.engine.local_executor import LocalExecutor
 from sayiir_es.engine.ports import Ports
@@ -123,6 +124,7 @@ class Ownership:
                 runs_attempts=runs_attempts,
                 announced=not self._backend.owns_on_call,
                 wakes=wakes,
+                signer=configured_signer(),
             ),
         )
         return engine, executor

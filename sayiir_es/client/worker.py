@@ -10,6 +10,7 @@ from sayiir_es.client.backends import Backend, as_backend, store_identity
 from sayiir_es.client.loop_thread import LoopThread
 from sayiir_es.client.ownership import build_name
 from sayiir_es.core.duration import duration_ms
+from sayiir_es.engine.checkpoint import configured_signer
 from sayiir_es.engine.clock import SystemClock
 from sayiir_es.engine.local_executor import LocalExecutor
 from sayiir_es.engine.ports import Ports
@@ -53,7 +54,12 @@ class RunningWorker:
         self.engine: WorkerEngine | None = None
 
     async def start(self, workflows: Sequence[Workflow]) -> None:
-        """Connect, publish the workflows and join the group."""
+        """Connect, publish the workflows and join the group.
+
+        Raises:
+            UsageError: if the key that the environment names cannot be used.
+        """
+        signer = configured_signer()
         log = self._log = self._backend.open_log()
         identity = await log.open(create=True)
         clock = SystemClock()
@@ -80,6 +86,7 @@ class RunningWorker:
                 incarnation=secrets.token_hex(8),
                 build=build_name(),
                 drain_s=self._drain_s,
+                signer=signer,
             ),
         )
         await self.engine.start(workflows)

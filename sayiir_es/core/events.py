@@ -28,11 +28,18 @@ LoopOutcome: TypeAlias = Literal["again", "done", "last", "exceeded"]
 @quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionClaimed:
-    """From here on `owner` decides for the partition; its offset is the claim."""
+    """From here on `owner` decides for the partition; its offset is the claim.
+
+    The last three are a checkpoint of what stands before it (`wire.checkpoint`);
+    `digest` is empty where none was made, `signature` where there was no key.
+    """
 
     owner: str
     build: str
     next_command: int
+    digest_end: int = 0
+    digest: bytes = b""
+    signature: bytes = b""
 
 
 @quickly_made

@@ -13,6 +13,7 @@ from sayiir_es.core.decide import World, decide
 from sayiir_es.core.outcomes import Commanded
 from sayiir_es.core.position import Position
 from sayiir_es.core.rows import Rows, StagedRows
+from sayiir_es.engine.checkpoint import extended
 from sayiir_es.engine.tenure import to_record
 
 if TYPE_CHECKING:
@@ -126,5 +127,6 @@ class Batch:
                 next_command=self.next_command,
                 at=self.world.now_ms,
                 origins=self.origins,
+                digest=extended(position.digest, base, self.records),
             )
         )

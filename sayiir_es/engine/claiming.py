@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.errors import FencedError, LogWentBackwardsError
-from sayiir_es.core.events import Event, PartitionClaimed
+from sayiir_es.core.events import PartitionClaimed
 from sayiir_es.engine.fold import Fold
 from sayiir_es.engine.tenure import Tenure, to_record
 from sayiir_es.log.port import Topic
@@ -21,6 +21,7 @@ from sayiir_es.log.port import Topic
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from sayiir_es.core.events import Event
     from sayiir_es.engine.store import SnapshotStore
     from sayiir_es.log.port import Appender, Log, Reader
 
@@ -38,13 +39,6 @@ class Claimed:
 
     tenure: Tenure
     taken_over: bool
-
-
-def claim_event(body: PartitionClaimed, at_ms: int) -> Event:
-    """A claim as an event: of the partition, under no claim, answering nothing."""
-    return Event(
-        claim=-1, instance_id="", run=0, sequence=0, at=at_ms, cause="", body=body
-    )
 
 
 class Claimer:

@@ -23,6 +23,7 @@ from sayiir_es.core.events import PartitionClaimed
 from sayiir_es.core.evolve import evolve
 from sayiir_es.core.position import advanced, expect, is_valid, skipped
 from sayiir_es.core.rows import header
+from sayiir_es.wire.checkpoint import digest_of
 from sayiir_es.wire.events import EventHeaders, decode_event, read_headers
 
 if TYPE_CHECKING:
@@ -81,7 +82,14 @@ class Fold:
             self._store.advance(skipped(position, record.offset + 1))
             return
         event = decode_record(record, headers, self._partition)
-        behind = advanced(position, event)
+        digest = digest_of(
+            position.digest,
+            record.offset,
+            headers.kind.encode(),
+            record.key,
+            record.value,
+        )
+        behind = advanced(position, event, digest)
         if event.sequence:
             rows = self._store.rows(event.instance_id)
             known = header(rows)

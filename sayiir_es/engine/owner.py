@@ -22,11 +22,11 @@ import structlog
 from sayiir_es.core.commands import StartWorkflow
 from sayiir_es.core.decide import World
 from sayiir_es.core.errors import LogUnavailableError
-from sayiir_es.core.events import Event, PartitionClaimed
 from sayiir_es.core.position import advanced, skipped
 from sayiir_es.engine.attempt_desk import AttemptDesk
 from sayiir_es.engine.batch import Batch
-from sayiir_es.engine.claiming import Claimed, Claimer, claim_event
+from sayiir_es.engine.checkpoint import ClaimMaker, extended
+from sayiir_es.engine.claiming import Claimed, Claimer
 from sayiir_es.engine.command_feed import CommandFeed
 from sayiir_es.engine.intake import Found, Intake
 from sayiir_es.engine.tenure import Tenure, to_record
@@ -92,6 +92,12 @@ class Owner:
         for what ran before, here too, was dropped."""
         self._decided_at_s = float("-inf")
         self._writing = WriteBehind(store, ports.clock)
+        self._claims = ClaimMaker(
+            partition=partition,
+            owner_id=settings.owner_id,
+            build=settings.build,
+            signer=settings.signer,
+        )
         self._renewed_at_s = 0.0
         self._now_ms = 0
 
@@ -138,7 +144,7 @@ class Owner:
                 self._log,
                 self.store,
                 self.partition,
-                event=lambda: self._claimed(None),
+                event=lambda: self._claims.claim(self.store.position, self._now()),
                 folded=self._writing.write_if_due,
             )
             claimed = await claimer.claim(self._settings.owner_id)
@@ -165,16 +171,6 @@ class Owner:
             self._tenure = None
         if self._stopping:
             self.desk.drop_all()
-
-    def _claimed(self, next_command: int | None) -> Event:
-        if next_command is None:
-            next_command = self.store.position.next_command
-        body = PartitionClaimed(
-            owner=self._settings.owner_id,
-            build=self._settings.build,
-            next_command=next_command,
-        )
-        return claim_event(body, self._now())
 
     async def _recover(self, claimed: Claimed) -> Intake:
         position = self.store.position
@@ -288,9 +284,12 @@ class Owner:
         if not tenure.wants_renewal and not passed:
             return
         self._renewed_at_s = now_s
-        claimed = self._claimed(intake.feed.passed if passed else None)
-        base = await tenure.append([to_record(claimed)])
-        self.store.advance(advanced(skipped(self.store.position, base), claimed))
+        next_command = intake.feed.passed if passed else None
+        claimed = self._claims.claim(position, self._now(), next_command=next_command)
+        record = to_record(claimed)
+        base = await tenure.append([record])
+        digest = extended(position.digest, base, [record])
+        self.store.advance(advanced(skipped(position, base), claimed, digest))
         tenure.claim, tenure.records = base, 0
 
     def _now(self) -> int:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.position import Position
     from sayiir_es.core.rows import Changes, Rows
 
-FOLD_VERSION = 3
+FOLD_VERSION = 4
 """Raised whenever `evolve` writes other rows for the same events: old stores go."""
 
 

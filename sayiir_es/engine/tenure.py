@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from sayiir_es.core.events import Event
     from sayiir_es.log.port import Appender, Log
 
-RENEW_AFTER_RECORDS = 10_000
-"""A reader that starts in the middle looks back at most this far for the claim."""
+RENEW_AFTER_RECORDS = 7_500
+"""A reader that starts in the middle looks back at most 10,000 records for the claim,
+and no checkpoint has more before it: the largest batch, 2,000 and the decision that
+reaches them, must still go between."""
 
 READ_WAIT_S = 5.0
 """How long a read of records that are known to stand in the log may take."""

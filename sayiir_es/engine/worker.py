@@ -220,6 +220,7 @@ class WorkerEngine:
                     build=self._settings.build,
                     cancel_grace_s=self._settings.cancel_grace_s,
                     wakes=self._settings.wakes,
+                    signer=self._settings.signer,
                 ),
                 refresh_definitions=self.definitions.refresh,
                 lapses=lambda: self._membership.current().lapses,

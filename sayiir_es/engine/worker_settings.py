@@ -9,6 +9,7 @@ from sayiir_es.core.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.wire.signing import Signer
 
 
 Wakes: TypeAlias = Literal["all", "due_at_claim", "nobody"]
@@ -39,6 +40,7 @@ class WorkerSettings:
         runs_attempts: Whether it runs attempts, or only decides.
         announced: Whether clients can learn which code it has.
         wakes: Whose time it sees coming; what it leaves is for the next owner.
+        signer: Signs the checkpoints in its claims; without it they are not signed.
     """
 
     worker_id: str
@@ -50,6 +52,7 @@ class WorkerSettings:
     runs_attempts: bool = True
     announced: bool = True
     wakes: Wakes = "all"
+    signer: Signer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,7 @@ class OwnerSettings:
     cancel_grace_s: float = 10.0
     limits: Limits = DEFAULT_LIMITS
     wakes: Wakes = "all"
+    signer: Signer | None = None
 
     def wakes_before(self, claimed_at: int) -> int:
         """Up to which time, exclusive, delays and waits end under a claim."""

@@ -27,7 +27,14 @@ EVENT_SCHEMAS = load_schemas(EVENT_NAMESPACE)
 COMMAND_SCHEMAS = load_schemas(COMMAND_NAMESPACE)
 
 BODIES: tuple[e.Body, ...] = (
-    e.PartitionClaimed(owner="w1", build="0.1.0", next_command=70_000),
+    e.PartitionClaimed(
+        owner="w1",
+        build="0.1.0",
+        next_command=70_000,
+        digest_end=2**40,
+        digest=bytes(range(32)),
+        signature=bytes(range(64)),
+    ),
     e.CommandForwarded(
         forwarded_instance_id="order-7", to_partition=5, to_offset=2**40
     ),
