@@ -42,6 +42,7 @@ from sayiir_es.core.settle import settle
 if TYPE_CHECKING:
     from sayiir_es.core.definitions import Definitions
     from sayiir_es.core.draft import Draft
+    from sayiir_es.core.limits import Limits
     from sayiir_es.core.outcomes import Commanded
 
 
@@ -89,33 +90,74 @@ def _steer(
 
 
 def _out_of_bounds(draft: Draft, command: Command) -> tuple[str, str] | None:
-    limit = draft.limits.id_bytes
+    """What of a command is larger than events may carry: its answer has to fit, too."""
+    limits = draft.limits
     if not command.instance_id:
         return "bad_request", "expected an instance_id or a record key, but neither"
-    names = [("instance_id", command.instance_id), ("command_id", command.command_id)]
-    payload = b""
-    if isinstance(command, StartWorkflow):
-        names.append(("workflow", command.workflow))
-        payload = command.input
-    elif isinstance(command, SendSignal):
-        names += [("signal", command.signal), ("signal_id", command.signal_id or "-")]
-        payload = command.payload
-    elif isinstance(command, RecordOutcome):
-        payload = command.output or b""
-    for name, text in names:
-        size = len(text.encode("utf-8", "surrogatepass"))
-        if not 0 < size <= limit:
+    for name, text in _names(command):
+        size = _size(text)
+        if not 0 < size <= limits.id_bytes:
             return (
                 "bad_request",
-                f"expected a {name} of 1 to {limit} bytes, but {size} bytes",
+                f"expected a {name} of 1 to {limits.id_bytes} bytes, but {size} bytes",
             )
-    if len(payload) > draft.limits.payload_bytes:
-        limit = draft.limits.payload_bytes
-        return (
-            "too_large",
-            f"expected a payload of at most {limit} bytes, but {len(payload)} bytes",
-        )
+    for what, size, limit in _sizes(command, limits):
+        if size > limit:
+            return (
+                "too_large",
+                f"expected {what} of at most {limit} bytes, but {size} bytes",
+            )
     return None
+
+
+def _names(command: Command) -> list[tuple[str, str]]:
+    """What is a name or an id; one that was left out counts as one that does."""
+    found = [("instance_id", command.instance_id), ("command_id", command.command_id)]
+    match command:
+        case StartWorkflow():
+            found.append(("workflow", command.workflow))
+            found.append(("definition_hash", command.definition_hash or "-"))
+        case SendSignal():
+            found.append(("signal", command.signal))
+            found.append(("signal_id", command.signal_id or "-"))
+        case CancelWorkflow() | PauseWorkflow() | UnpauseWorkflow():
+            found.append(("requested_by", command.requested_by or "-"))
+        case RecordOutcome():
+            found.append(("worker", command.worker or "-"))
+            found.append(("error_type", command.error_type or "-"))
+        case RetryWorkflow():
+            pass
+        case _:
+            assert_never(command)
+    return found
+
+
+def _sizes(command: Command, limits: Limits) -> list[tuple[str, int, int]]:
+    """What a command carries: what, how many bytes, and how many it may be."""
+    match command:
+        case StartWorkflow():
+            texts = [text for pair in command.attributes.items() for text in pair]
+            return [
+                ("a payload", len(command.input), limits.payload_bytes),
+                ("attributes", sum(map(_size, texts)), limits.attributes_bytes),
+            ]
+        case SendSignal():
+            return [("a payload", len(command.payload), limits.payload_bytes)]
+        case CancelWorkflow() | PauseWorkflow() | UnpauseWorkflow():
+            return [("a reason", _size(command.reason or ""), limits.error_bytes)]
+        case RecordOutcome():
+            return [
+                ("a payload", len(command.output or b""), limits.payload_bytes),
+                ("a path", _size(command.path), limits.payload_bytes),
+            ]
+        case RetryWorkflow():
+            return []
+        case _:
+            assert_never(command)
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _answered_already(draft: Draft, asked: Commanded) -> int | None:

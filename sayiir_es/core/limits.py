@@ -14,7 +14,10 @@ class Limits:
             task's output beyond it fails the attempt for good.
         id_bytes: Longest instance id, command id, signal id or name; beyond it
             `bad_request`.
-        error_bytes: Longest error text; head and tail are kept.
+        attributes_bytes: Names and values of all attributes of one start; beyond it
+            `too_large`. Every look at a run reads them.
+        error_bytes: Longest error text; head and tail are kept. Also the longest reason
+            of a request; beyond it `too_large`.
         buffered_signals: Signals that wait in one instance; beyond it
             `too_many_signals`.
         remembered_ids: Command ids, and as many signal ids, that an instance remembers;
@@ -28,6 +31,7 @@ class Limits:
 
     payload_bytes: int = 768 * 1024
     id_bytes: int = 256
+    attributes_bytes: int = 16 * 1024
     error_bytes: int = 8 * 1024
     buffered_signals: int = 1000
     remembered_ids: int = 256

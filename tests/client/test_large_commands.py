@@ -1,0 +1,112 @@
+"""The largest commands that a log takes: each is answered, and no partition stops."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sayiir_es import Flow, InMemoryBackend, Worker
+from sayiir_es.client.requests import start_command
+from sayiir_es.core.commands import (
+    CancelWorkflow,
+    Command,
+    PauseWorkflow,
+    RecordOutcome,
+    SendSignal,
+    StartWorkflow,
+    UnpauseWorkflow,
+)
+from sayiir_es.core.events import CommandRejected
+from sayiir_es.core.limits import DEFAULT_LIMITS
+from sayiir_es.log.batch_size import MAX_BATCH_BYTES
+from sayiir_es.wire.commands import encode_command_avro
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sayiir_es.core.events import Event
+
+parked = Flow("parked").wait_for_signal("go").build()
+START = StartWorkflow(
+    instance_id="new", command_id="c", workflow="parked", input=b"1", attributes={}
+)
+CANCEL = CancelWorkflow(instance_id="old", command_id="c")
+PAUSE = PauseWorkflow(instance_id="old", command_id="c")
+UNPAUSE = UnpauseWorkflow(instance_id="old", command_id="c")
+SIGNAL = SendSignal(instance_id="old", command_id="c", signal="go", payload=b"1")
+OUTCOME = RecordOutcome(
+    instance_id="old", command_id="c",
+    run=1, path="go", attempt=1, result="failed",
+)
+
+FIELDS: dict[str, tuple[str, Callable[[str], Command]]] = {
+    "command_id": ("bad_request", lambda text: replace(START, command_id=text)),
+    "workflow": ("bad_request", lambda text: replace(START, workflow=text)),
+    "definition_hash": (
+        "bad_request",
+        lambda text: replace(START, definition_hash=text),
+    ),
+    "input": ("too_large", lambda text: replace(START, input=text.encode())),
+    "attribute": ("too_large", lambda text: replace(START, attributes={"k": text})),
+    "attribute name": ("too_large", lambda text: replace(START, attributes={text: ""})),
+    "signal": ("bad_request", lambda text: replace(SIGNAL, signal=text)),
+    "signal_id": ("bad_request", lambda text: replace(SIGNAL, signal_id=text)),
+    "payload": ("too_large", lambda text: replace(SIGNAL, payload=text.encode())),
+    "reason of a cancel": ("too_large", lambda text: replace(CANCEL, reason=text)),
+    "reason of a pause": ("too_large", lambda text: replace(PAUSE, reason=text)),
+    "reason of an unpause": ("too_large", lambda text: replace(UNPAUSE, reason=text)),
+    "requested_by": ("bad_request", lambda text: replace(PAUSE, requested_by=text)),
+    "path": ("too_large", lambda text: replace(OUTCOME, path=text)),
+    "worker": ("bad_request", lambda text: replace(OUTCOME, worker=text)),
+    "error_type": ("bad_request", lambda text: replace(OUTCOME, error_type=text)),
+    "output": ("too_large", lambda text: replace(OUTCOME, output=text.encode())),
+}
+
+
+def largest(make: Callable[[str], Command], letter: str) -> Command:
+    """The command whose record is as large as a log takes."""
+    size = len(letter.encode())
+    beside = len(encode_command_avro(make(letter * 100_000))) - 100_000 * size
+    return make(letter * ((MAX_BATCH_BYTES - beside - 10) // size))
+
+
+@pytest.mark.parametrize("letter", ["x", "\x00", "ä"], ids=ascii)
+@pytest.mark.parametrize("field", FIELDS)
+def test_the_largest_record_is_refused_and_the_partition_goes_on(
+    field: str, letter: str
+) -> None:
+    code, make = FIELDS[field]
+    command = largest(make, letter)
+    with InMemoryBackend() as backend, Worker("w", backend).start([parked]):
+        session = backend.session
+
+        async def ask() -> tuple[Event, Event]:
+            await session.command(start_command("parked", "old", 1, policy="fail"))
+            answer = await session.ask(command)
+            return answer, await session.ask(replace(SIGNAL, command_id="next"))
+
+        answer, after = backend.thread.call(ask())
+    assert isinstance(answer.body, CommandRejected)
+    assert answer.body.code == code
+    assert after.kind == "SignalReceived"
+
+
+def test_attributes_up_to_the_limit_are_recorded() -> None:
+    name, most = "customer", DEFAULT_LIMITS.attributes_bytes
+    given = {name: "ä" * ((most - len(name)) // 2)}
+    with InMemoryBackend() as backend, Worker("w", backend).start([parked]):
+        session = backend.session
+
+        async def ask() -> tuple[Event, Event]:
+            await session.open()
+            first = await session.ask(replace(START, attributes=given))
+            given["x"] = ""
+            more = replace(START, instance_id="more", attributes=given)
+            return first, await session.ask(more)
+
+        taken, refused = backend.thread.call(ask())
+    assert taken.kind == "WorkflowStarted"
+    assert isinstance(refused.body, CommandRejected)
+    assert f"at most {most} bytes, but {most + 1} bytes" in refused.body.message
