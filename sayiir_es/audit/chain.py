@@ -126,8 +126,8 @@ class PartitionChain:
         if not isinstance(body, PartitionClaimed) or not body.digest:
             return []
         at, end = record.offset, body.digest_end
-        if not 0 <= end <= at or len(body.digest) != DIGEST_BYTES:
-            expected = f"a checkpoint of {DIGEST_BYTES} bytes of what stands before it"
+        if end < 0 or len(body.digest) != DIGEST_BYTES:
+            expected = f"a checkpoint of {DIGEST_BYTES} bytes"
             seen = f"{len(body.digest)} bytes of what stands before {end}"
             return [self._violation(at, expected, seen)]
         signed = self._keys is not None and bool(body.signature)
@@ -150,7 +150,7 @@ class PartitionChain:
             expected = f"a checkpoint of the last {DIGESTS_MAX:,} events at most"
             return [self._violation(at, expected, f"one of those before {end}")]
         digest, count = known
-        if digest != body.digest:
+        if digest != body.digest or end > at:
             self._broken = True
             if end <= self._end:
                 expected = f"the digest of what is proved before {end}"

@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from sayiir_es.engine.local_executor import LocalExecutor
 from sayiir_es.engine.ports import Ports
 from sayiir_es.engine.registry import Registry
@@ -28,6 +30,8 @@ EPOCH_MS = 1_700_000_000_000
 LOOK_S = 0.5
 STOP_MOST_S = 30.0
 SLOTS = 3
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
+"""Signs the checkpoints of all workers."""
 
 
 @dataclass
@@ -133,7 +137,7 @@ class Fleet:
             membership=SimMembership(self._group, name, self.chance),
             open_store=open_store,
             settings=WorkerSettings(
-                worker_id=machine.name, incarnation=name, build="sim"
+                worker_id=machine.name, incarnation=name, build="sim", signer=KEY
             ),
         )
         machine.engine = engine

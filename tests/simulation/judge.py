@@ -16,9 +16,11 @@ from sayiir_es.audit import verify_records
 from sayiir_es.engine.fold import Fold
 from sayiir_es.engine.memory_store import MemoryStore
 from sayiir_es.log.port import Chunk, Topic
+from sayiir_es.wire.signing import PublicKeys
 from tests.kafka.reader import TERMINAL, PartitionSeen, Stood
 from tests.kafka.verdict import judged
 from tests.simulation import rules
+from tests.simulation.fleet import KEY
 from tests.simulation.log import records_of
 
 if TYPE_CHECKING:
@@ -92,8 +94,13 @@ def of_topic(
 
 
 def of_log(log: MemoryLog) -> Iterator[str]:
-    """What the checker that users have says of the log: `audit verify`."""
-    for violation in verify_records(_records(log), partitions=log.partitions):
+    """What the checker that users have says of the log: `audit verify`.
+
+    Every partition has checkpoints that all workers signed.
+    """
+    keys = PublicKeys([KEY.public_key()])
+    checked = verify_records(_records(log), partitions=log.partitions, keys=keys)
+    for violation in checked:
         yield str(violation)
 
 

@@ -174,6 +174,18 @@ COMMANDS = (
         "            pass",
     ),
     _mutant(
+        "a command passes what a take-over finds",
+        "engine.intake",
+        "        if self._recovery:\n            return  #",
+        "        if False:\n            return  #",
+    ),
+    _mutant(
+        "a slot's event passes the rest of a cut decision",
+        "engine.intake",
+        "        if self._cut:  # a slot",
+        "        if False:  # a slot",
+    ),
+    _mutant(
         "a command sent astray is decided where it stands",
         "engine.command_feed",
         "        if home == self._partition:",
@@ -261,4 +273,27 @@ STORES = (
     ),
 )
 
-MUTANTS = (*OWNERSHIP, *ATTEMPTS, *COMMANDS, *CONSTRUCTS, *STORES)
+CHECKPOINTS = (
+    _mutant(
+        "a batch is left out of the digest",
+        "engine.batch",
+        "digest=extended(position.digest, base, self.records)",
+        "digest=position.digest",
+    ),
+    _mutant(
+        "a late batch is taken into the digest",
+        "engine.fold",
+        "            self._store.advance(skipped(position, record.offset + 1))\n",
+        "            from dataclasses import replace\n"
+        "            late = skipped(position, record.offset + 1)\n"
+        "            self._store.advance(replace(late, digest=bytes(32)))\n",
+    ),
+    _mutant(
+        "a claim says that it covers more than was folded",
+        "engine.checkpoint",
+        "digest_end=position.offset,",
+        "digest_end=position.offset + 1,",
+    ),
+)
+
+MUTANTS = (*OWNERSHIP, *ATTEMPTS, *COMMANDS, *CONSTRUCTS, *STORES, *CHECKPOINTS)
