@@ -41,6 +41,21 @@ class Claimed:
     taken_over: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a new tenure found.
+
+    `taken_over` says that another process decided meanwhile, that this one is new, or
+    that its take-over was not finished; `commands_at_claim` is the end of the commands
+    at the claim: a signal's time-out waits until they are decided, because one of them
+    may be the signal. Delays and waits that are due from `wakes_before` on are left.
+    """
+
+    taken_over: bool
+    commands_at_claim: int
+    wakes_before: int
+
+
 class Claimer:
     """Claims one partition for one process; `folded` is called between chunks."""
 

@@ -9,7 +9,6 @@ offered. Nothing here touches the log.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.definitions import graph_of
@@ -28,25 +27,11 @@ if TYPE_CHECKING:
     from sayiir_es.core.rows import Header, StagedRows
     from sayiir_es.engine.attempt_desk import AttemptDesk
     from sayiir_es.engine.batch import Batch
+    from sayiir_es.engine.claiming import Found
     from sayiir_es.engine.command_feed import CommandFeed, FedCommand
     from sayiir_es.engine.offers import Offer
     from sayiir_es.engine.registry import Registry
     from sayiir_es.engine.store import SnapshotStore
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What a new tenure found.
-
-    `taken_over` says that another process decided meanwhile, that this one is new, or
-    that its take-over was not finished; `commands_at_claim` is the end of the commands
-    at the claim: a signal's time-out waits until they are decided, because one of them
-    may be the signal. Delays and waits that are due from `wakes_before` on are left.
-    """
-
-    taken_over: bool
-    commands_at_claim: int
-    wakes_before: int
 
 
 class Intake:
@@ -72,6 +57,8 @@ class Intake:
         self._unpaused: set[str] = set()
         self._cut = ""
         """The instance whose decision was cut: its rest comes before all else."""
+        self._unoffered: list[tuple[str, str, bool]] = []
+        """Offered once the rest is decided: instance, chain, recovering."""
 
     @property
     def idle(self) -> bool:
@@ -95,6 +82,8 @@ class Intake:
         self._finish_cut(batch, offers)
         while self._recovery and self._open(batch):
             self._recover(batch, self._recovery.popleft(), offers)
+        if self._recovery:
+            return  # the rest of a cut decision may be among it: nothing passes that
         self._collect_timers(batch, offers)
         outcomes = self._desk.outcomes
         while outcomes and self._open(batch, outcomes.next_bytes):
@@ -121,6 +110,10 @@ class Intake:
         while self._cut and not batch.full():
             instance_id, self._cut = self._cut, ""
             self._decide(batch, Rest(instance_id=instance_id), offers)
+        if not self._cut:
+            unoffered, self._unoffered = self._unoffered, []
+            for instance_id, chain, recovering in unoffered:
+                self._offer(batch, instance_id, chain, offers, recovering=recovering)
 
     def _recover(self, batch: Batch, instance_id: str, offers: list[Offer]) -> None:
         rows = batch.view(instance_id)
@@ -130,6 +123,9 @@ class Intake:
         moves = owed_moves(rows, graph_of(rows, self._registry))
         if moves or is_request_owed(rows, batch.world.now_ms):
             self._decide(batch, Rest(instance_id=instance_id), offers)
+        if self._cut:
+            self._recovery.appendleft(instance_id)
+            return
         if self._found.taken_over:
             self._decide(batch, TakenOver(instance_id=instance_id), offers)
         self._offer_all(batch, instance_id, offers, recovering=True)
@@ -237,14 +233,13 @@ class Intake:
         *,
         recovering: bool,
     ) -> None:
+        if self._cut:  # a slot's event must not stand before the rest of its decision
+            self._unoffered.append((instance_id, chain, recovering))
+            return
         rows, now = batch.view(instance_id), batch.world.now_ms
         known = header(rows)
-        if known is None:
-            return
-        owed = owed_of(known, rows, chain, self._registry)
-        if owed is None:
-            return
-        if owed.deadline_at is not None and owed.deadline_at <= now:
+        owed = None if known is None else owed_of(known, rows, chain, self._registry)
+        if owed is None or (owed.deadline_at is not None and owed.deadline_at <= now):
             return
         restart = owed.begun and recovering and self._found.taken_over
         if owed.not_before > now:

@@ -26,9 +26,9 @@ from sayiir_es.core.position import advanced, skipped
 from sayiir_es.engine.attempt_desk import AttemptDesk
 from sayiir_es.engine.batch import Batch
 from sayiir_es.engine.checkpoint import ClaimMaker, extended
-from sayiir_es.engine.claiming import Claimed, Claimer
+from sayiir_es.engine.claiming import Claimed, Claimer, Found
 from sayiir_es.engine.command_feed import CommandFeed
-from sayiir_es.engine.intake import Found, Intake
+from sayiir_es.engine.intake import Intake
 from sayiir_es.engine.tenure import Tenure, to_record
 from sayiir_es.engine.write_behind import WriteBehind
 from sayiir_es.log.port import Topic

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.errors import LogUnavailableError
+from sayiir_es.engine.batch import SLACK_BYTES
 from sayiir_es.log.memory import Fault, MemoryLog
 
 if TYPE_CHECKING:
@@ -27,6 +28,12 @@ GIVES_UP_S = 2.0
 
 LATE_MOST_S = 15.0
 """How long after that a batch may still land."""
+
+
+SMALL_BATCHES = 0.3
+"""The share of processes whose batches are small."""
+
+SMALL_BATCH_BYTES = SLACK_BYTES + 600
 
 
 class AppendFaults:
@@ -66,6 +73,8 @@ class SimLog:
         self._log = log
         self._chance = chance
         self._process = process
+        small = chance.number("batches") < SMALL_BATCHES
+        self._max_batch_bytes = SMALL_BATCH_BYTES if small else log.max_batch_bytes
         self._producing = asyncio.Lock()
         self._produce_failures = 0
 
@@ -76,8 +85,8 @@ class SimLog:
 
     @property
     def max_batch_bytes(self) -> int:
-        """The largest batch that `append` takes."""
-        return self._log.max_batch_bytes
+        """The largest batch that `append` takes: at times a few events fill it."""
+        return self._max_batch_bytes
 
     async def open(self, *, create: bool) -> LogIdentity:
         """Return who it is."""

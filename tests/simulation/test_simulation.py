@@ -25,6 +25,8 @@ KEPT = {
     103: "its own claim landed late, and the owner dropped what it ran",
     479: "forwards that overtook each other: the port promises their order",
     825: "the clock went back, and the outcome of a retried attempt did not count",
+    95: "the event of a slot stood before the rest of a decision that was cut",
+    1134: "a command was decided before the rest of a decision that a crash cut off",
     893557119987: "a forward that failed took an outcome with it",
     1517: "a partition came back to a worker that had dropped its attempts",
 }
