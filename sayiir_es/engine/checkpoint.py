@@ -28,6 +28,15 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE = "SAYIIR_SIGNING_KEY"
 
+RENEW_AFTER_RECORDS = 7_500
+"""A reader that starts in the middle looks back at most 10,000 records for the claim,
+and no checkpoint has more before it: the largest batch, 2,000 and the decision that
+reaches them, must still go between."""
+
+SIGN_EVERY_S = 600.0
+"""How long records stand without a signature, where they are signed at all: what stands
+behind the last checkpoint can be rewritten by whoever may write to the topic."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimMaker:
@@ -37,6 +46,13 @@ class ClaimMaker:
     owner_id: str
     build: str
     signer: Signer | None = None
+
+    def due(self, records: int, age_s: float) -> bool:
+        """Whether to renew a claim of that age under which so many records stand."""
+        unsigned = records if self.signer is not None else 0
+        return records >= RENEW_AFTER_RECORDS or (
+            unsigned > 0 and age_s >= SIGN_EVERY_S
+        )
 
     def claim(
         self, position: Position, at_ms: int, *, next_command: int | None = None

@@ -274,14 +274,15 @@ class Owner:
             alarm.cancel()
 
     async def _renew_if_due(self, tenure: Tenure, intake: Intake) -> None:
-        """Renew the claim behind many records, or behind foreign control records."""
+        """Renew the claim if that is due, or behind foreign control records."""
         now_s, position = self._clock.monotonic_s(), self.store.position
         passed = (
             not intake.feed.items
             and intake.feed.passed > position.next_command
             and now_s - self._renewed_at_s >= CONTROL_RENEWAL_S
         )
-        if not tenure.wants_renewal and not passed:
+        due = self._claims.due(tenure.records, now_s - self._renewed_at_s)
+        if not due and not passed:
             return
         self._renewed_at_s = now_s
         next_command = intake.feed.passed if passed else None

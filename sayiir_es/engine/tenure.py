@@ -28,11 +28,6 @@ if TYPE_CHECKING:
     from sayiir_es.core.events import Event
     from sayiir_es.log.port import Appender, Log
 
-RENEW_AFTER_RECORDS = 7_500
-"""A reader that starts in the middle looks back at most 10,000 records for the claim,
-and no checkpoint has more before it: the largest batch, 2,000 and the decision that
-reaches them, must still go between."""
-
 READ_WAIT_S = 5.0
 """How long a read of records that are known to stand in the log may take."""
 
@@ -56,11 +51,7 @@ class Tenure:
     claim: int
     expected: int
     records: int = 0
-
-    @property
-    def wants_renewal(self) -> bool:
-        """Whether so many records stand under the claim that it must be renewed."""
-        return self.records >= RENEW_AFTER_RECORDS
+    """How many it has written since its claim, or the renewal of it."""
 
     async def append(self, batch: Sequence[NewRecord]) -> int:
         """Append one batch; returns the offset of its first record.

@@ -12,15 +12,33 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from sayiir_es.audit import PartitionChain, chain_violations
 from sayiir_es.core.events import DelayElapsed, Event, PartitionClaimed
 from sayiir_es.log.port import Record
-from sayiir_es.wire.events import encode_event, event_headers, record_key
+from sayiir_es.wire.events import (
+    decode_event,
+    encode_event,
+    event_headers,
+    record_key,
+)
+from sayiir_es.wire.signing import PublicKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    from sayiir_es.audit import Proof, Violation
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 OTHER_KEY = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
+
+KEYS = PublicKeys([KEY.public_key()])
+
+LAST = 17
+"""Where the last checkpoint of `two_owners` stands, of what is below it."""
+
+COUNTED = [n for n in range(LAST) if n not in (10, 11)]
+CLAIMS = (0, 5, 12, 17)
+"""Of `two_owners`: where what counts stands before the last, and the claims."""
 
 Checkpoint = tuple[int, bytes]
 """Up to which offset, and the digest."""
@@ -153,3 +171,37 @@ def two_owners(key: Ed25519PrivateKey | None = None) -> Partition:
     found.write(1, claim=second)
     found.write(3)
     return found
+
+
+def found(records: Sequence[Record], keys: PublicKeys | None = None) -> list[Violation]:
+    """What the checkpoints say against the records."""
+    return list(chain_violations(0, records, keys))
+
+
+def proved(records: Sequence[Record], keys: PublicKeys | None = None) -> Proof:
+    """How far they prove them."""
+    chain = PartitionChain(0, keys)
+    for record in records:
+        chain.take(record)
+    return chain.proof
+
+
+def lied(record: Record) -> Record:
+    """The record with another body, readable as before."""
+    event = decode_event(record.value or b"")
+    body = event.body
+    if isinstance(body, DelayElapsed):
+        body = replace(body, path="elsewhere")
+    elif isinstance(body, PartitionClaimed):
+        body = replace(body, owner="somebody")
+    return replace(record, value=encode_event(replace(event, body=body)))
+
+
+def check_found(records: Sequence[Record], at: int) -> None:
+    """The first violation names the place, or a stretch up to a checkpoint with it."""
+    first = found(records, KEYS)[0]
+    assert (first.invariant, first.partition) == ("checkpoint", 0)
+    if first.offset == at:
+        return
+    past = int(first.expected.split(" to ")[1].split(" ")[0])
+    assert first.offset <= at <= past, first

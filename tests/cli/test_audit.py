@@ -74,7 +74,8 @@ def test_a_changed_event_is_named_with_its_place(shop: Terminal) -> None:
         "expected": "the output to be 2, as 'result:double' says",
         "seen": "it is 3",
     }
-    assert "1 violation" in shown.err
+    assert [row["invariant"] for row in found[1:]] == ["checkpoint"]  # of b's owner
+    assert "2 violations" in shown.err
     table = shop("audit verify")
     assert table.code == 1
     assert "I19" in table.out

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.events import Event
     from sayiir_es.core.flow import Workflow
+    from sayiir_es.engine.clock import Clock
     from sayiir_es.engine.store import SnapshotStore
     from sayiir_es.log.port import Record
+    from sayiir_es.wire.signing import Signer
 
 LIMIT_S = 10.0
 
@@ -43,6 +45,8 @@ class World:
 
     log: MemoryLog = field(default_factory=MemoryLog)
     workers: int = 0
+    signer: Signer | None = None
+    clock: Clock = field(default_factory=SystemClock)
     executors: list[LocalExecutor] = field(default_factory=list[LocalExecutor])
 
     @asynccontextmanager
@@ -63,7 +67,7 @@ class World:
         """A worker that has begun to serve."""
         self.workers += 1
         name = f"w{self.workers}"
-        clock = SystemClock()
+        clock = self.clock
         executor = LocalExecutor(slots, worker_id=name)
         self.executors.append(executor)
         store = MemoryStore()
@@ -78,7 +82,11 @@ class World:
             membership=SoloMembership.for_memory(self.log),
             open_store=open_store,
             settings=WorkerSettings(
-                worker_id=name, incarnation=name, build="test", cancel_grace_s=0.05
+                worker_id=name,
+                incarnation=name,
+                build="test",
+                cancel_grace_s=0.05,
+                signer=self.signer,
             ),
         )
         await self.log.open(create=True)
