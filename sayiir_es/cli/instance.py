@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,43 +17,37 @@ from sayiir_es.cli.connection import (
 )
 from sayiir_es.cli.failures import FAILED, not_found
 from sayiir_es.cli.instance_history import history
-from sayiir_es.cli.instance_view import COLUMNS, instance_view, newest
+from sayiir_es.cli.instance_list import (
+    StateDirOption,
+    attributes_of,
+    count,
+    list_instances,
+)
+from sayiir_es.cli.instance_view import instance_view
 from sayiir_es.cli.output import (
     Format,
     OutputOption,
     payload_value,
     print_object,
-    print_rows,
     say,
     to_json,
     write_line,
 )
-from sayiir_es.cli.store_reading import stored_status, stored_statuses
+from sayiir_es.cli.store_reading import stored_status
 from sayiir_es.cli.typed_json import read_json
 from sayiir_es.client.requests import start_command
 from sayiir_es.core.commands import ConflictPolicy  # noqa: TC001 - typer reads it at run time
 from sayiir_es.core.errors import NotFoundError, WorkflowError
-from sayiir_es.core.status import ENDED, Status, StatusName, status_of
+from sayiir_es.core.status import ENDED, Status
 
 if TYPE_CHECKING:
     from sayiir_es.client.session import Session
-
-LISTED = 50
 
 app = typer.Typer(
     help="Start, look at and steer instances.",
     epilog="Example: sayiir-es instance list",
     no_args_is_help=True,
 )
-StateDirOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--state-dir",
-        metavar="DIR",
-        help="Answer from the stores that a projector or worker keeps there; asks no "
-        "log.",
-    ),
-]
 
 
 @app.command(
@@ -79,6 +72,14 @@ def start(  # noqa: PLR0913 (one parameter an option)
         ConflictPolicy,
         typer.Option("--conflict-policy", help="What an existing instance means."),
     ] = "fail",
+    attribute: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--attribute",
+            metavar="KEY=VALUE",
+            help="To search by; may be repeated.",
+        ),
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until it has ended; a worker runs it.")
     ] = False,
@@ -90,7 +91,11 @@ def start(  # noqa: PLR0913 (one parameter an option)
     if chosen is None:
         chosen = f"{workflow[:100]}-{secrets.token_hex(4)}"
     command = start_command(
-        workflow, checked_id(chosen), read_json(value, "--input"), policy=policy
+        workflow,
+        checked_id(chosen),
+        read_json(value, "--input"),
+        policy=policy,
+        attributes=attributes_of(attribute),
     )
 
     async def work(session: Session) -> Status:
@@ -105,45 +110,10 @@ def start(  # noqa: PLR0913 (one parameter an option)
     return FAILED if wait and found.status != "completed" else 0
 
 
-@app.command(
-    "list", epilog="Example: sayiir-es instance list --status completed -o jsonl"
+app.command("list", epilog="Example: sayiir-es instance list --status completed")(
+    list_instances
 )
-def list_instances(
-    *,
-    status: Annotated[
-        StatusName | None, typer.Option("--status", help="Only those.")
-    ] = None,
-    workflow: Annotated[
-        str | None, typer.Option("--workflow", help="Only of that workflow.")
-    ] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", min=1, help="The last started so many.")
-    ] = LISTED,
-    state_dir: StateDirOption = None,
-    backend: BackendOption = DEFAULT_BACKEND,
-    output: OutputOption = Format.TABLE,
-) -> None:
-    """List instances, the last started first."""
-
-    async def work(session: Session) -> list[Status]:
-        found: list[Status] = []
-        async for store in session.stores():
-            for instance_id in store.instances():
-                one = status_of(store.rows(instance_id), instance_id, None)
-                if one is not None:
-                    found.append(one)
-        chosen = newest(found, status=status, workflow=workflow, limit=limit)
-        return [await session.status(one.instance_id) for one in chosen]
-
-    if state_dir is None:
-        chosen = in_session(backend, work)
-    else:
-        chosen = newest(
-            stored_statuses(state_dir), status=status, workflow=workflow, limit=limit
-        )
-    if not chosen:
-        say("no instances", "dim")
-    print_rows([instance_view(one) for one in chosen], COLUMNS, output)
+app.command(epilog="Example: sayiir-es instance count --by status")(count)
 
 
 @app.command(epilog="Example: sayiir-es instance show order-7 -o json")

@@ -6,10 +6,13 @@ import heapq
 from typing import TYPE_CHECKING
 
 from sayiir_es.cli.output import payload_value
+from sayiir_es.core.status import status_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sayiir_es.client.search import Search
+    from sayiir_es.core.rows import Rows
     from sayiir_es.core.status import Status
 
 COLUMNS = ("instance_id", "workflow", "status", "waiting_for", "updated_at")
@@ -40,19 +43,15 @@ def instance_view(found: Status) -> dict[str, object]:
     }
 
 
-def newest(
-    found: Iterable[Status],
-    *,
-    status: str | None,
-    workflow: str | None,
-    limit: int,
+def newest_of(
+    instances: Iterable[tuple[str, Rows]], wanted: Search, limit: int
 ) -> list[Status]:
-    """The instances that were started last, of those asked for."""
-    wanted = (
-        one
-        for one in found
-        if status in (None, one.status) and workflow in (None, one.workflow)
+    """The last instances that are meant, of those that stores on disk hold."""
+    found = (
+        (at_ms, instance_id, status)
+        for instance_id, rows in instances
+        if (at_ms := wanted.found_at(rows)) is not None
+        and (status := status_of(rows, instance_id, None)) is not None
     )
-    return heapq.nlargest(
-        limit, wanted, key=lambda one: (one.started_at, one.instance_id)
-    )
+    last = heapq.nlargest(limit, found, key=lambda one: one[:2])
+    return [status for _, _, status in last]

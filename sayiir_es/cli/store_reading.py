@@ -16,15 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sayiir_es.core.rows import Rows
 
-def stored_statuses(state_dir: Path) -> Iterator[Status]:
-    """Every instance of the stores in a directory."""
+
+def stored_instances(state_dir: Path) -> Iterator[tuple[str, Rows]]:
+    """Every instance of the stores in a directory, with its rows."""
     with ExitStack() as stack:
         for view in _furthest(state_dir, stack):
-            for instance_id, rows in view.instances():
-                found = status_of(rows, instance_id, None)
-                if found is not None:
-                    yield found
+            yield from view.instances()
 
 
 def stored_status(state_dir: Path, instance_id: str) -> Status | None:

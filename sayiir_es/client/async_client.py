@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, Unpack
 
-from sayiir_es.client import requests
+from sayiir_es.client import requests, search
 from sayiir_es.client.backends import Backend, as_backend
+from sayiir_es.client.search import LISTED, Criteria
 from sayiir_es.client.session import Session
 from sayiir_es.client.workflow_status import WorkflowStatus, workflow_status
 from sayiir_es.core.duration import duration_ms
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import timedelta
     from types import TracebackType
 
@@ -38,9 +40,12 @@ class WorkflowClient:
         workflow: Workflow | str,
         instance_id: str,
         input: object = None,  # noqa: A002 - Sayiir's name
+        *,
+        attributes: Mapping[str, str] | None = None,
     ) -> WorkflowStatus:
         """Start an instance of a workflow, or of a published one by its name.
 
+        `attributes` are names and values to search by; they never change.
         Returns when the log has acknowledged the owner's decision.
 
         Raises:
@@ -49,7 +54,7 @@ class WorkflowClient:
             BackendError: if no worker answered in 30 s.
         """
         return await requests.submit(
-            self._session, workflow, instance_id, input, self._policy
+            self._session, workflow, instance_id, input, self._policy, attributes
         )
 
     async def status(self, instance_id: str) -> WorkflowStatus:
@@ -74,6 +79,27 @@ class WorkflowClient:
         limit_s = None if timeout is None else duration_ms(timeout) / 1000
         found = await self._session.wait(instance_id, timeout_s=limit_s)
         return workflow_status(found)
+
+    async def list(
+        self, *, limit: int = LISTED, **criteria: Unpack[Criteria]
+    ) -> tuple[WorkflowStatus, ...]:
+        """The instances that were started (or `by="updated"`) last, of those meant.
+
+        `await client.list(status="failed", attributes={"customer": "42"})`; see
+        `Criteria`. Reads its own writes: what this client was told is in the answer.
+
+        Raises:
+            ValueError: if a status or a time is none.
+        """
+        return await search.listed(self._session, criteria, limit)
+
+    async def count(self, **criteria: Unpack[Criteria]) -> int:
+        """How many instances there are of those meant; as `list`.
+
+        Raises:
+            ValueError: if a status or a time is none.
+        """
+        return await search.count(self._session, criteria)
 
     async def send_signal(
         self,

@@ -91,12 +91,15 @@ async def submit(
     instance_id: str,
     value: object,
     policy: ConflictPolicy,
+    attributes: Mapping[str, str] | None = None,
 ) -> WorkflowStatus:
     """Start an instance; nobody runs it unless a worker does."""
     check_instance_id(instance_id)
     name = workflow if isinstance(workflow, str) else workflow.graph.name
     try:
-        start = start_command(name, instance_id, value, policy=policy)
+        start = start_command(
+            name, instance_id, value, policy=policy, attributes=attributes
+        )
     except (TypeError, ValueError):
         # That it exists is told first: who submits twice need not encode twice.
         found = await existing(session, workflow, instance_id, policy)

@@ -171,19 +171,22 @@ class Session:
     async def status_or_none(self, instance_id: str) -> Status | None:
         """The status of an instance, or None."""
         await self.open()
-        partition = home_of(self.log, instance_id)
-        store = await self._projection.store(partition)
+        store = await self._projection.store(home_of(self.log, instance_id))
+        started = run(store.rows(instance_id))
+        if started is None:
+            return None
+        if not self.registry.knows(store.position.owner, started.graph_digest):
+            await self.definitions.refresh()
+        return self.described(store, instance_id)
+
+    def described(self, store: SnapshotStore, instance_id: str) -> Status | None:
+        """The status of an instance in a store, by the definitions read so far."""
         rows = store.rows(instance_id)
         started = run(rows)
         if started is None:
             return None
-        owner = store.position.owner
-        if not self.registry.knows(owner, started.graph_digest):
-            await self.definitions.refresh()
-        graph, said = (
-            self.registry.by_digest(started.graph_digest),
-            self.registry.said(owner),
-        )
+        graph = self.registry.by_digest(started.graph_digest)
+        said = self.registry.said(store.position.owner)
         found = status_of(rows, instance_id, graph)
         if found is None or graph is None or said is None:
             return found
@@ -194,7 +197,7 @@ class Session:
         return replace(
             found,
             waiting_for=f"{found.waiting_for}; the worker that owns partition "
-            f"{partition} lacks {lack} for {path!r}",
+            f"{home_of(self.log, instance_id)} lacks {lack} for {path!r}",
         )
 
     async def task_result(self, instance_id: str, task_id: str) -> bytes | None:

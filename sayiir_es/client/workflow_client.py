@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
-from sayiir_es.client import requests
+from sayiir_es.client import requests, search
 from sayiir_es.client.backends import Backend, as_backend
+from sayiir_es.client.search import LISTED, Criteria
 from sayiir_es.client.workflow_status import WorkflowStatus, workflow_status
 from sayiir_es.core.duration import duration_ms
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import timedelta
 
     from sayiir_es.core.commands import ConflictPolicy
@@ -35,9 +37,12 @@ class WorkflowClient:
         workflow: Workflow | str,
         instance_id: str,
         input: object = None,  # noqa: A002 - Sayiir's name
+        *,
+        attributes: Mapping[str, str] | None = None,
     ) -> WorkflowStatus:
         """Start an instance of a workflow, or of a published one by its name.
 
+        `attributes` are names and values to search by; they never change.
         Returns when the log has acknowledged the owner's decision.
 
         Raises:
@@ -47,7 +52,9 @@ class WorkflowClient:
         """
         backend = self._backend
         return backend.thread.call(
-            requests.submit(backend.session, workflow, instance_id, input, self._policy)
+            requests.submit(
+                backend.session, workflow, instance_id, input, self._policy, attributes
+            )
         )
 
     def status(self, instance_id: str) -> WorkflowStatus:
@@ -81,6 +88,29 @@ class WorkflowClient:
             )
 
         return backend.thread.call(read())
+
+    def list(
+        self, *, limit: int = LISTED, **criteria: Unpack[Criteria]
+    ) -> tuple[WorkflowStatus, ...]:
+        """The instances that were started (or `by="updated"`) last, of those meant.
+
+        `client.list(status="failed", attributes={"customer": "42"}, since="24h")`; see
+        `Criteria`. Reads its own writes: what this client was told is in the answer.
+
+        Raises:
+            ValueError: if a status or a time is none.
+        """
+        backend = self._backend
+        return backend.thread.call(search.listed(backend.session, criteria, limit))
+
+    def count(self, **criteria: Unpack[Criteria]) -> int:
+        """How many instances there are of those meant; as `list`.
+
+        Raises:
+            ValueError: if a status or a time is none.
+        """
+        backend = self._backend
+        return backend.thread.call(search.count(backend.session, criteria))
 
     def send_signal(
         self,

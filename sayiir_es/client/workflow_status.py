@@ -24,6 +24,8 @@ class WorkflowStatus:
         delay_id: SHA-256 (hex) of the id of the delay that it waits for.
         signal_id: SHA-256 (hex) of the id of the node that waits for a signal.
         waiting_for: One sentence.
+        started_at: Epoch milliseconds; so is `updated_at`, of the last event.
+        attributes: What its start was given, for searches.
     """
 
     status: str
@@ -45,6 +47,7 @@ class WorkflowStatus:
     started_at: int = 0
     updated_at: int = 0
     attempts: Mapping[str, int] = field(default_factory=dict[str, int])
+    attributes: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def is_completed(self) -> bool:
         """Whether the instance completed."""
@@ -118,4 +121,5 @@ def workflow_status(found: Status) -> WorkflowStatus:
         started_at=found.started_at,
         updated_at=found.updated_at,
         attempts=found.attempts,
+        attributes=found.attributes,
     )

@@ -118,6 +118,19 @@ def status_of(rows: Rows, instance_id: str, graph: Graph | None) -> Status | Non
     )
 
 
+def status_name(rows: Rows) -> StatusName | None:
+    """The name of an instance's status alone; None where there is no run.
+
+    It costs less than a status, which says in words what is waited for.
+    """
+    known = header(rows)
+    if known is None or known.run == 0:
+        return None
+    if known.phase in TERMINAL or known.phase == "paused":
+        return _name(known, [])[0]
+    return _name(known, [found for _, found in cursors(rows)])[0]
+
+
 def is_resting(rows: Rows, *, parked: bool) -> bool:
     """Whether the run has ended, or with `parked` awaits no outcome.
 

@@ -37,8 +37,12 @@ PAUSE = PauseWorkflow(instance_id="old", command_id="c")
 UNPAUSE = UnpauseWorkflow(instance_id="old", command_id="c")
 SIGNAL = SendSignal(instance_id="old", command_id="c", signal="go", payload=b"1")
 OUTCOME = RecordOutcome(
-    instance_id="old", command_id="c",
-    run=1, path="go", attempt=1, result="failed",
+    instance_id="old",
+    command_id="c",
+    run=1,
+    path="go",
+    attempt=1,
+    result="failed",
 )
 
 FIELDS: dict[str, tuple[str, Callable[[str], Command]]] = {
