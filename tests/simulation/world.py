@@ -19,7 +19,7 @@ from sayiir_es.log.port import NewRecord, Topic
 from tests import random_programs as programs
 from tests.simulation import judge
 from tests.simulation.fleet import LOOK_S, Fleet, SimClock
-from tests.simulation.log import AppendFaults, records_of
+from tests.simulation.log import GIVES_UP_S, AppendFaults, records_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,7 +142,8 @@ class World:
                 await self._produce(instance_id, again)
             await self._retry_failed()
             await asyncio.sleep(LOOK_S)
-        await asyncio.sleep(2 * LOOK_S)
+        # An answer that was lost just before is still waited for; its owner claims anew.
+        await asyncio.sleep(GIVES_UP_S + 4 * LOOK_S)
         return self._judge()
 
     def _is_open(self) -> bool:
