@@ -39,7 +39,9 @@ def test_each_variable_of_the_environment_is_read(
     monkeypatch.setenv("SAYIIR_LOG_FORMAT", "JSON")
     monkeypatch.setenv("SAYIIR_SCHEMA_REGISTRY_URL", "http://registry:8081")
     monkeypatch.setenv("SAYIIR_CLOUD_EVENTS", "true")
+    monkeypatch.setenv("SAYIIR_SIGNING_KEY", "signing.pem")
     settings = load_settings()
+    assert str(settings.signing_key) == "signing.pem"
     assert settings.schema_registry_url == "http://registry:8081"
     assert settings.cloud_events
     assert settings.backend == "kafka://a:9092,b:9092/orders"
