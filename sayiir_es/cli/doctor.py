@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, open_backend
+from sayiir_es.cli.dead_letters import all_letters
 from sayiir_es.cli.failures import FAILED
 from sayiir_es.cli.output import Format, OutputOption, moment, print_rows
+from sayiir_es.cli.schema_check import check_all
 from sayiir_es.client.backends import EmbeddedBackend, KafkaBackend
 from sayiir_es.core.errors import LogUnavailableError, WorkflowError
 from sayiir_es.engine.fold import read_event_headers
 from sayiir_es.engine.state_dir import default_state_dir
 from sayiir_es.log.lock import OwnerLock
 from sayiir_es.log.port import Topic
+from sayiir_es.wire.schema import schema_directory
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -51,7 +54,7 @@ class Finding:
 def doctor(
     *, backend: BackendOption = DEFAULT_BACKEND, output: OutputOption = Format.TABLE
 ) -> int:
-    """Check the log, its topics, retention, partitions, the clock and store locks."""
+    """Check log, topics, retention, partitions, clock, locks, schemas, dead letters."""
     used = open_backend(backend)
     findings = asyncio.run(_examine(used))
     rows = [
@@ -81,7 +84,7 @@ async def _examine(backend: Backend) -> list[Finding]:
         )
     else:
         findings += [one async for one in _log(backend)]
-    findings += _stores(backend)
+    findings += [*_stores(backend), _schemas()]
     return findings
 
 
@@ -120,6 +123,7 @@ async def _log(backend: Backend) -> AsyncIterator[Finding]:
             yield one
         yield await _retention(log)
         yield await _clock(log)
+        yield await _dead_letters(log)
     finally:
         await log.close()
 
@@ -166,6 +170,18 @@ async def _clock(log: Log) -> Finding:
     )
 
 
+async def _dead_letters(log: Log) -> Finding:
+    listed = [one for one in await all_letters(log) if one.mark is None]
+    if listed:
+        return Finding(
+            check="dead letters",
+            mark=WARNED,
+            finding=f"commands that nobody could read: {len(listed)}",
+            fix="`sayiir-es dead-letter list`, then retry or drop each",
+        )
+    return Finding(check="dead letters", mark=GOOD, finding="none")
+
+
 async def _last_written_ms(log: Log, partition: int) -> int:
     end = await log.end_offset(Topic.EVENTS, partition)
     if not end:
@@ -179,6 +195,23 @@ async def _last_written_ms(log: Log, partition: int) -> int:
         return 0
     read_event_headers(chunk.records[-1], partition)
     return chunk.records[-1].timestamp_ms
+
+
+def _schemas() -> Finding:
+    found = check_all(schema_directory())
+    bad = [one.name for one in found if one.problems]
+    if bad:
+        return Finding(
+            check="schemas",
+            mark=BAD,
+            finding=f"what was published cannot be read: {', '.join(bad)}",
+            fix="install this build again; `sayiir-es schema check`",
+        )
+    return Finding(
+        check="schemas",
+        mark=GOOD,
+        finding=f"{len(found)} of this build; each reads what earlier ones wrote",
+    )
 
 
 def _stores(backend: Backend) -> Iterator[Finding]:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sayiir_es.log.port import Topic
+from tests.cli.unread import START, letter, produce
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Terminal
 
@@ -22,9 +25,21 @@ def test_a_sound_log_passes_every_check(terminal: Terminal) -> None:
     terminal("instance list")
     rows = terminal("doctor -o jsonl").rows()
     assert {row["check"] for row in rows} >= {
-        *("log", "topics", "retention", "partitions", "clock", "locks"),
+        *("log", "topics", "retention", "partitions", "clock", "locks", "schemas"),
+        "dead letters",
     }
     assert all(row["ok"] for row in rows)
+
+
+def test_unread_commands_are_a_warning_with_what_to_do(terminal: Terminal) -> None:
+    terminal("instance list")
+    produce(terminal.backend, Topic.DEAD_LETTERS, [letter(START)])
+    answer = terminal("doctor")
+    assert answer.code == 0
+    assert "commands that nobody could read: 1" in " ".join(answer.out.split())
+    assert "dead-letter list" in answer.out
+    terminal("dead-letter drop 0@0")
+    assert "dead-letter list" not in terminal("doctor").out
 
 
 def test_a_file_that_is_no_log_is_found_out(terminal: Terminal) -> None:
