@@ -142,7 +142,7 @@ class World:
                 await self._produce(instance_id, again)
             await self._retry_failed()
             await asyncio.sleep(LOOK_S)
-        # An answer that was lost just before is still waited for; its owner claims anew.
+        # An answer lost just before the end is still waited for: its owner claims anew.
         await asyncio.sleep(GIVES_UP_S + 4 * LOOK_S)
         return self._judge()
 
