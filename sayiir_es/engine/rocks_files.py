@@ -20,6 +20,12 @@ _OURS = re.compile(
     r"|\d+\.(sst|log|blob)|.*\.dbtmp|rocksdict-config\.json"
 )
 
+_MANIFEST = re.compile(r"MANIFEST-\d+")
+_BLOCK_BYTES, _PIECE_HEAD_BYTES = 32_768, 7
+_LAST_PIECE = 4
+"""Types of pieces: 0 fills a block up, 1 to 4 are a whole record, or its first, middle
+and last piece."""
+
 
 def is_damaged(path: Path) -> bool:
     """Whether the store was found damaged and is of no more use."""
@@ -30,6 +36,34 @@ def mark_damaged(path: Path) -> None:
     """Have the store set aside when it is opened next, if the disk allows."""
     with suppress(OSError):
         (path / DAMAGED).touch()
+
+
+def refuse_endless_manifest(path: Path) -> None:
+    """Never let RocksDB read a manifest that it would read for ever.
+
+    It is a log of records, each behind its sum, its length and its type. RocksDB checks
+    the sums, but reads the types of recycled logs by other rules, and where one stands
+    by mistake it spins, with the GIL held. It never writes one into a manifest.
+
+    Raises:
+        StoreError: if there is one.
+    """
+    try:
+        name = (path / "CURRENT").read_text(encoding="utf-8").strip()
+        data = (path / name).read_bytes() if _MANIFEST.fullmatch(name) else b""
+    except (OSError, UnicodeDecodeError):
+        return  # RocksDB tells what is missing
+    at = 0
+    while at + _PIECE_HEAD_BYTES <= len(data):
+        left = _BLOCK_BYTES - at % _BLOCK_BYTES
+        kind = data[at + _PIECE_HEAD_BYTES - 1] if left >= _PIECE_HEAD_BYTES else 0
+        if kind > _LAST_PIECE:
+            raise StoreError(
+                f"expected a record of a manifest at byte {at} of "
+                f"{str(path / name)!r}, but one of type {kind}"
+            )
+        size = int.from_bytes(data[at + 4 : at + 6], "little")
+        at += left if kind == 0 else _PIECE_HEAD_BYTES + size
 
 
 def refuse_foreign_files(path: Path) -> None:

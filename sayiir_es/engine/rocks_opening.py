@@ -18,6 +18,7 @@ from sayiir_es.engine.rocks_files import (
     delete_store,
     is_damaged,
     mark_damaged,
+    refuse_endless_manifest,
     refuse_foreign_files,
     set_aside,
 )
@@ -64,6 +65,11 @@ def open_database(
 def _open(path: Path, identity: StoreIdentity, write_buffer_bytes: int) -> Opened:
     if is_damaged(path):
         raise StoreError(f"expected a whole store at {str(path)!r}, but it was damaged")
+    try:
+        refuse_endless_manifest(path)
+    except StoreError:
+        mark_damaged(path)
+        raise
     database = RocksDatabase(path, write_buffer_bytes)
     try:
         found = _stamp(database)

@@ -15,6 +15,7 @@ from rocksdict import AccessType, Options, Rdict, ReadOptions
 from sayiir_es.core.errors import StoreError
 from sayiir_es.core.rows import DictRows
 from sayiir_es.engine import store_keys
+from sayiir_es.engine.rocks_files import refuse_endless_manifest
 from sayiir_es.engine.row_codec import decode_position, decode_row
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class StoreView:
             StoreError: if it is no store of this build.
         """
         self._path = path
+        refuse_endless_manifest(path)
         with self._guarded():
             self._rdict = Rdict(
                 str(path), Options(raw_mode=True), access_type=AccessType.read_only()

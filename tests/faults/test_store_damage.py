@@ -8,24 +8,26 @@ or projector's store, and of the view of it that other processes read.
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 import pytest
 
 from sayiir_es.core.errors import StoreError
 from sayiir_es.core.position import Position
 from sayiir_es.engine.memory_store import MemoryStore
+from sayiir_es.engine.rocks_files import refuse_endless_manifest
 from sayiir_es.engine.store_view import StoreView
 from tests.engine.rocks_history import assert_same, names
 from tests.faults.folding_process import IDENTITY, open_store
 from tests.faults.histories import History, fold_to
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 EVENTS, EVENTS_A_FILE = 240, 80
+ROOT = Path(__file__).parents[2]
+LIMIT_S = 30
 FLIPS_A_FILE, FLIPS_LONG = 24, 300
 HEAD_AND_TAIL = 2
 """Bytes at both ends of a file that are always among the flipped: magic numbers."""
@@ -130,6 +132,42 @@ def check(seen: dict[str, Counter[str]]) -> None:
     for sort in (".sst", "MANIFEST", "CURRENT"):
         assert seen[sort]["replaced when opened"] + seen[sort]["replaced when read"]
         assert seen[sort]["view: refused"]
+
+
+OPEN = """
+import sys
+from pathlib import Path
+from tests.faults.folding_process import open_store
+print(open_store(Path(sys.argv[1])).notes)
+"""
+
+
+async def test_a_manifest_that_rocksdb_would_read_for_ever_is_not_given_to_it(
+    original: Path,
+) -> None:
+    (name,) = (one for one in names(original) if one.startswith("MANIFEST"))
+    data = (original / name).read_bytes()
+    pieces = [at for at in range(6, len(data)) if data[at] == 1]
+    notes: list[str] = []
+    for at in pieces:
+        copy = original.with_name(f"copy-{at}")
+        shutil.copytree(original, copy)
+        # The type of a whole record becomes that of a whole one in a recycled log.
+        (copy / name).write_bytes(data[:at] + b"\x05" + data[at + 1 :])
+        try:
+            refuse_endless_manifest(copy)
+        except StoreError:
+            done = subprocess.run(  # noqa: ASYNC221, S603 (our own text; bounded: it would hold the GIL)
+                [sys.executable, "-c", OPEN, str(copy)],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=LIMIT_S,
+                check=True,
+            )
+            notes.append(done.stdout)
+            break
+    assert "but one of type 5; it was set aside" in notes[0]
 
 
 async def test_a_flipped_byte_never_makes_wrong_rows(original: Path) -> None:
