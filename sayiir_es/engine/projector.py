@@ -4,7 +4,9 @@ Theory of operation. It reads events like any consumer and folds by the claim ru
 it may run beside any number of owners and other projectors. Stores are written behind
 the log in groups; a group is made durable once a second, so that whoever reads the
 files sees it. A partition that cannot be folded stops, with an error that names why;
-the others go on. A log that does not answer is asked again.
+the others go on. A log that does not answer is asked again. A store that fails while
+it is folded (a full disk, a damaged file) is opened again, by when it may have given
+way to an empty one, until it works: nobody has to start anything anew.
 """
 
 from __future__ import annotations
@@ -59,6 +61,7 @@ class Projector:
         self._open_store = open_store
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._caught_up: dict[int, asyncio.Event] = {}
+        self._stopping = False
 
     def start(self, partitions: Iterable[int]) -> None:
         """Begin to follow partitions."""
@@ -82,6 +85,7 @@ class Projector:
 
     async def stop(self) -> None:
         """Write what is folded and give back stores and readers."""
+        self._stopping = True
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -89,11 +93,7 @@ class Projector:
 
     async def _supervise(self, partition: int) -> None:
         try:
-            store = await self._open_store(partition)
-            try:
-                await self._follow(partition, store)
-            finally:
-                await store.close()
+            await self._keep_up(partition)
         except (HistoryError, OffsetGoneError, StoreError) as error:
             self.stopped[partition] = str(error)
             logger.error(  # noqa: TRY400 (the message says where; a stack would not)
@@ -104,6 +104,33 @@ class Projector:
             )
         finally:
             self._caught_up[partition].set()
+
+    async def _keep_up(self, partition: int) -> None:
+        """Follow a partition; a store that worked once is opened again when it fails.
+
+        Raises:
+            StoreError: if it never opened, or fails when all is to stop.
+        """
+        opened, backoff_s = False, BACKOFF_FIRST_S
+        while True:
+            try:
+                store = await self._open_store(partition)
+                opened = True
+                try:
+                    await self._follow(partition, store)
+                finally:
+                    await store.close()
+            except StoreError as error:
+                if not opened or self._stopping:
+                    raise
+                logger.warning(
+                    "projector.store_failed",
+                    partition=partition,
+                    error_code=error.code,
+                    reason=str(error),
+                )
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(backoff_s * 2, BACKOFF_MOST_S)
 
     async def _follow(self, partition: int, store: SnapshotStore) -> None:
         """Fold for ever; open the reader again where the log went away."""
