@@ -1,0 +1,178 @@
+"""What happens on a disk of a few megabytes: programs that a test runs on one.
+
+`python -m tests.faults.small_disk SCENARIO FOLDER`, where FOLDER is on the small disk.
+Ballast takes what is left of it until the scenario throws it off. Each asserts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sayiir_es.core.errors import LogError, StoreError
+from sayiir_es.engine.memory_store import MemoryStore
+from sayiir_es.engine.projector import Projector
+from sayiir_es.log.embedded import EmbeddedLog
+from sayiir_es.log.memory import MemoryLog
+from sayiir_es.log.port import NewRecord, Topic
+from tests.engine.rocks_history import assert_same
+from tests.faults.folding_process import open_store
+from tests.faults.histories import History, fold_to
+from tests.log.conformance import batch, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sayiir_es.engine.rocks_store import RocksStore
+    from sayiir_es.engine.store import SnapshotStore
+
+DISK_BYTES = 3 << 20
+LIMIT_S = 60
+EVENTS_MOST = 200_000
+PROJECTED = 12_000
+
+
+class Ballast:
+    """A file that leaves so much room."""
+
+    def __init__(self, folder: Path, room: int) -> None:
+        self._path = folder / "ballast"
+        with self._path.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(4_096))
+        with self._path.open("rb+") as file:
+            file.truncate(max(0, self._path.stat().st_size - room))
+
+    def drop(self) -> None:
+        """There is room again."""
+        self._path.unlink()
+
+
+async def fill(store: RocksStore, history: History) -> None:
+    """Fold and flush until the disk refuses."""
+    for offset in range(100, EVENTS_MOST, 100):
+        fold_to(store, history, offset)
+        await store.flush(durable=True)
+
+
+async def store(folder: Path) -> None:
+    """A store on a full disk is neither damaged nor ahead of itself."""
+    ballast, history, model = Ballast(folder, 200_000), History(3), MemoryStore()
+    found = open_store(folder / "store")
+    with pytest.raises(StoreError, match="No space left"):
+        await fill(found, history)
+    fold_to(model, history, found.position.offset)
+    assert_same(found, model)
+    with pytest.raises(StoreError, match="No space left"):
+        await found.close()
+    ballast.drop()
+    found = open_store(folder / "store")
+    assert found.notes == ()
+    assert 0 < found.position.offset <= model.position.offset
+    older = MemoryStore()
+    fold_to(older, history, found.position.offset)
+    assert_same(found, older)
+    fold_to(found, history, model.position.offset)
+    await found.flush(durable=True)
+    assert_same(found, model)
+    await found.close()
+
+
+async def projector(folder: Path) -> None:
+    """A projector on a full disk goes on by itself when there is room."""
+    history, model = History(3), MemoryStore()
+    events = MemoryLog()
+    await events.open(create=True)
+    appender = await events.appender(0)
+    for found in history.records(0, PROJECTED):
+        copied = NewRecord(key=found.key, value=found.value, headers=found.headers)
+        await appender.append([copied])
+    fold_to(model, history, PROJECTED)
+    tries = asyncio.Queue[int]()
+    made: list[Ballast] = []
+
+    async def open_partition(partition: int) -> SnapshotStore:
+        tries.put_nowait(partition)
+        opened = open_store(folder / "store")
+        if not made:
+            made.append(Ballast(folder, 0))  # from now on nothing can be written
+        return opened
+
+    projecting = Projector(events, open_partition)
+    projecting.start([0])
+    async with asyncio.timeout(LIMIT_S):
+        for _ in range(3):
+            await tries.get()
+        made[0].drop()
+        await projecting.caught_up()
+    await projecting.stop()
+    assert projecting.stopped == {}
+    last = open_store(folder / "store")
+    assert_same(last, model)
+    await last.close()
+
+
+async def log(folder: Path) -> None:
+    """A log on a full disk refuses batches whole, and takes the next with room."""
+    ballast, path = Ballast(folder, 400_000), folder / "log.db"
+    opened = EmbeddedLog(path)
+    await opened.open(create=True)
+    appender = await opened.appender(0)
+    kept: list[str] = []
+
+    async def fill_log() -> None:
+        for number in range(EVENTS_MOST):
+            size = 1 + number % 5
+            assert await appender.append(batch(f"{number}", size)) == len(kept)
+            kept.extend(f"{number}:{i}/{size}" for i in range(size))
+
+    with pytest.raises(LogError, match="full"):
+        await fill_log()
+    assert kept
+    for name in ("first", "second"):
+        appender = await opened.appender(0)
+        large = NewRecord(key=b"k", value=bytes(500_000), headers=())
+        with pytest.raises(LogError, match="full"):
+            await appender.append([*batch(name, 2), large])
+    assert await whole(opened) == kept
+    ballast.drop()
+    appender = await opened.appender(0)
+    assert await appender.append(batch("behind", 2)) == len(kept)
+    kept += ["behind:0/2", "behind:1/2"]
+    await opened.close()
+    again = EmbeddedLog(path)
+    await again.open(create=False)
+    assert await whole(again) == kept
+    assert await again.end_offset(Topic.EVENTS, 0) == len(kept)
+    await again.close()
+
+
+async def new_log(folder: Path) -> None:
+    """A log that cannot even be made is told, and made when there is room."""
+    ballast = Ballast(folder, 0)
+    opened = EmbeddedLog(folder / "log.db")
+    with pytest.raises(LogError, match="expected to use"):
+        await opened.open(create=True)
+    ballast.drop()
+    await opened.open(create=True)
+    assert await (await opened.appender(0)).append(batch("first", 1)) == 0
+    await opened.close()
+
+
+SCENARIOS: dict[str, Callable[[Path], Awaitable[None]]] = {
+    one.__name__: one for one in (store, projector, log, new_log)
+}
+
+
+async def _play(name: str, folder: Path) -> None:
+    await SCENARIOS[name](folder)
+    sys.stdout.write(f"{name}: held\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(_play(sys.argv[1], Path(sys.argv[2])))
