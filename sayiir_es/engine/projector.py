@@ -23,6 +23,7 @@ from sayiir_es.core.errors import (
     StoreError,
 )
 from sayiir_es.engine.fold import Fold
+from sayiir_es.engine.patience import Patience
 from sayiir_es.log.port import Topic
 
 if TYPE_CHECKING:
@@ -38,9 +39,6 @@ FLUSH_S = 1.0
 
 WRITE_EVERY_CHUNKS = 8
 """Chunks folded before their rows are written, so that batches stay small."""
-
-BACKOFF_FIRST_S = 0.1
-BACKOFF_MOST_S = 5.0
 
 
 class StoreOpener(Protocol):
@@ -111,7 +109,7 @@ class Projector:
         Raises:
             StoreError: if it never opened, or fails when all is to stop.
         """
-        opened, backoff_s = False, BACKOFF_FIRST_S
+        opened, patience = False, Patience(f"store {partition}")
         while True:
             try:
                 store = await self._open_store(partition)
@@ -129,12 +127,11 @@ class Projector:
                     error_code=error.code,
                     reason=str(error),
                 )
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(backoff_s * 2, BACKOFF_MOST_S)
+            await patience.pause()
 
     async def _follow(self, partition: int, store: SnapshotStore) -> None:
         """Fold for ever; open the reader again where the log went away."""
-        backoff_s = BACKOFF_FIRST_S
+        patience = Patience(f"log {partition}")
         while True:
             try:
                 reader = await self._log.reader(
@@ -151,8 +148,7 @@ class Projector:
                     error_code=error.code,
                     reason=str(error),
                 )
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(backoff_s * 2, BACKOFF_MOST_S)
+            await patience.pause()
 
     async def _fold(self, partition: int, store: SnapshotStore, reader: Reader) -> None:
         fold = Fold(store, partition)

@@ -5,14 +5,14 @@ has one supervised task that claims, serves, and claims again after a fence or a
 uncertain append, while the group still says so. The claim decides: membership is for
 liveness only. A partition that is given away is served until its new owner's claim ends
 the tenure, or dropped at once when nothing is going on in it. A partition whose events
-cannot be folded stops, with an error that names why; the others go on.
+cannot be folded stops, with an error that names why; the others go on. A store that
+fails is opened again, by when it is older, or empty, and folded on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import zlib
 from typing import TYPE_CHECKING
 
 import structlog
@@ -22,25 +22,23 @@ from sayiir_es.core.errors import (
     HistoryError,
     LogError,
     OffsetGoneError,
+    StoreError,
     WorkflowError,
 )
 from sayiir_es.engine.definition_feed import DefinitionFeed
 from sayiir_es.engine.owner import Owner
-from sayiir_es.engine.worker_settings import OwnerSettings
+from sayiir_es.engine.patience import BACKOFF_MOST_S, Patience
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sayiir_es.core.flow import Workflow
     from sayiir_es.engine.ports import Ports
+    from sayiir_es.engine.store import SnapshotStore
     from sayiir_es.engine.worker_settings import StoreOpener, WorkerSettings
     from sayiir_es.log.port import Membership
 
 logger = structlog.get_logger()
-
-BACKOFF_FIRST_S = 0.05
-BACKOFF_MOST_S = 5.0
-"""Between tenures that ended by an error: doubles from the first to the most."""
 
 LEAVE_LOOK_S = 0.05
 """How often a partition that was given away looks for its new owner's claim."""
@@ -207,39 +205,47 @@ class WorkerEngine:
     # --- a partition ------------------------------------------------------------------
 
     async def _supervise(self, partition: int) -> None:
-        """Claim and serve, again and again; the only place that catches everything."""
+        """Own a partition to the end; the only place that catches everything."""
+        opened, patience = False, self._patience(partition)
         try:
-            store = await self._open_store(partition)
-            owner = self.owners[partition] = Owner(
-                partition,
-                ports=self._ports,
-                store=store,
-                settings=OwnerSettings(
-                    owner_id=self.owner_id,
-                    worker_id=self._settings.worker_id,
-                    build=self._settings.build,
-                    cancel_grace_s=self._settings.cancel_grace_s,
-                    wakes=self._settings.wakes,
-                    signer=self._settings.signer,
-                ),
-                refresh_definitions=self.definitions.refresh,
-                lapses=lambda: self._membership.current().lapses,
-            )
-            if not self._settings.runs_attempts:
-                owner.drain()
-            try:
-                await self._tenures(partition, owner)
-            finally:
-                self.owners.pop(partition, None)
-                await owner.close()
+            while True:
+                try:
+                    store = await self._open_store(partition)
+                    opened = True
+                    await self._own(partition, store)
+                except StoreError as error:
+                    if not opened or self._is_over(partition):
+                        raise
+                    self._warn("partition.store_failed", partition, error)
+                else:
+                    return
+                await patience.pause()
         except (HistoryError, OffsetGoneError) as error:
             self._stop_partition(partition, error)
         except Exception as error:  # a bug stops one partition, loudly
             logger.exception("partition.crashed", partition=partition)
             self._stop_partition(partition, error)
 
+    async def _own(self, partition: int, store: SnapshotStore) -> None:
+        """Claim and serve, again and again, on one store."""
+        owner = self.owners[partition] = Owner(
+            partition,
+            ports=self._ports,
+            store=store,
+            settings=self._settings.of_owner(self.owner_id),
+            refresh_definitions=self.definitions.refresh,
+            lapses=lambda: self._membership.current().lapses,
+        )
+        if not self._settings.runs_attempts:
+            owner.drain()
+        try:
+            await self._tenures(partition, owner)
+        finally:
+            self.owners.pop(partition, None)
+            await owner.close()
+
     async def _tenures(self, partition: int, owner: Owner) -> None:
-        backoff_s, claims = BACKOFF_FIRST_S, list[float]()
+        patience, claims = self._patience(partition), list[float]()
         while not self._stopping and self._is_assigned(partition):
             began_s = self._clock.monotonic_s()
             claims = [at for at in claims if began_s - at < CLAIMS_WINDOW_S] + [began_s]
@@ -255,18 +261,12 @@ class WorkerEngine:
             except OffsetGoneError:
                 raise
             except LogError as error:
-                logger.warning(
-                    "partition.tenure_ended",
-                    partition=partition,
-                    error_code=error.code,
-                    reason=str(error),
-                )
+                self._warn("partition.tenure_ended", partition, error)
             else:
                 return
             if self._clock.monotonic_s() - began_s > BACKOFF_MOST_S:
-                backoff_s = BACKOFF_FIRST_S
-            await asyncio.sleep(backoff_s * self._spread(partition))
-            backoff_s = min(backoff_s * 2, BACKOFF_MOST_S)
+                patience.forget()
+            await patience.pause()
 
     async def _confirmed_after(self, partition: int, fenced_at_s: float) -> None:
         """Rule 8: wait for a heartbeat sent after the fence that assigns it still."""
@@ -278,17 +278,23 @@ class WorkerEngine:
     def _is_assigned(self, partition: int) -> bool:
         return partition in self._membership.current().partitions
 
-    def _spread(self, partition: int) -> float:
-        """A factor of 0.75 to 1.25 that differs by worker and partition."""
-        name = f"{self._settings.incarnation}/{partition}".encode()
-        return 0.75 + (zlib.crc32(name) % 1000) / 2000
+    def _is_over(self, partition: int) -> bool:
+        """Whether this task is to end, even if an error came before its cancel."""
+        task = asyncio.current_task()
+        cancelled = task is not None and task.cancelling() > 0
+        return cancelled or self._stopping or not self._is_assigned(partition)
+
+    def _patience(self, partition: int) -> Patience:
+        return Patience(f"{self._settings.incarnation}/{partition}")
+
+    def _warn(self, event: str, partition: int, error: WorkflowError) -> None:
+        logger.warning(
+            event, partition=partition, error_code=error.code, reason=str(error)
+        )
 
     def _stop_partition(self, partition: int, error: Exception) -> None:
         self.stopped[partition] = str(error)
         code = error.code if isinstance(error, WorkflowError) else "bug"
         logger.error(
-            "partition.stopped",
-            partition=partition,
-            error_code=code,
-            reason=str(error),
+            "partition.stopped", partition=partition, error_code=code, reason=str(error)
         )

@@ -54,6 +54,17 @@ class WorkerSettings:
     wakes: Wakes = "all"
     signer: Signer | None = None
 
+    def of_owner(self, owner_id: str) -> OwnerSettings:
+        """What its owners are told; `owner_id` is its name in claims."""
+        return OwnerSettings(
+            owner_id=owner_id,
+            worker_id=self.worker_id,
+            build=self.build,
+            cancel_grace_s=self.cancel_grace_s,
+            wakes=self.wakes,
+            signer=self.signer,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnerSettings:
