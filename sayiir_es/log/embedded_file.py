@@ -31,6 +31,9 @@ FORMAT = "1"
 APPLICATION_ID = 0x53415945
 """`SAYE`, in the header of the file: tells it from any other SQLite file."""
 
+_HEADER_BYTES = 100
+"""What every SQLite file begins with."""
+
 BUSY_LIMIT_S = 5.0
 """How long a writer waits for the others: they hold the file for one commit each."""
 
@@ -112,10 +115,14 @@ def open_file(path: Path, *, create: bool, partitions: int) -> LogIdentity:
             f"expected {str(path)!r} on a disk of this machine, but it is on {kind!r}: "
             "choose a local path, or Kafka for several machines"
         )
+    size = _checked_size(path)
     _make_folder(path, create=create)
     try:
         with closing(connect(path, create=create)) as connection:
             _check_kind(connection, path)
+            rest = size % _value(connection, "PRAGMA page_size")
+            if rest:  # SQLite would take what is missing of the last page for zeros
+                raise _cut(path, f"{rest} bytes of its last page")
             # Behind the check: it changes the file.
             _begin_write_ahead(connection, path)
             if create:
@@ -123,6 +130,38 @@ def open_file(path: Path, *, create: bool, partitions: int) -> LogIdentity:
             return _identity(connection, path, partitions)
     except sqlite3.Error as error:
         raise in_words(path, error) from error
+
+
+def _checked_size(path: Path) -> int:
+    """The file's size where its pages are all there is: without a write-ahead file.
+
+    SQLite takes a file without content, or of one byte, for a new one, and deletes the
+    write-ahead file beside it. Its own files are never so: their first page comes whole
+    and before any write-ahead file.
+
+    Raises:
+        UnsafeLogError: if a log would be made anew over what is left of one.
+    """
+    try:  # by its name: closing the file would drop the locks of this process
+        size = path.stat().st_size
+        ahead = path.with_name(f"{path.name}-wal")
+        rest = ahead.stat().st_size if ahead.exists() else 0
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise LogUnavailableError(f"expected a log, but {error}") from error
+    if 0 < size < _HEADER_BYTES:
+        raise _cut(path, f"{size} bytes")
+    if size == 0 < rest:
+        raise _cut(path, f"0 bytes beside a write-ahead file of {rest}")
+    return 0 if rest else size
+
+
+def _cut(path: Path, seen: str) -> UnsafeLogError:
+    return UnsafeLogError(
+        f"expected a whole log in {str(path)!r}, but {seen}; restore it from a copy, "
+        "or move it away to begin anew"
+    )
 
 
 def _make_folder(path: Path, *, create: bool) -> None:
