@@ -34,6 +34,7 @@ CUT_HEADER = "cut-from-bytes"
 """Behind them where the letter does not hold all of the command."""
 
 _PLACE = re.compile(rb"[0-9]+@[0-9]+")
+_SIZE = re.compile(rb"[0-9]{1,18}")
 
 Word: TypeAlias = Literal["retried", "dropped"]
 
@@ -183,7 +184,7 @@ def _letter(record: Record, partition: int) -> DeadLetter | None:
     kept = None if record.value is None else len(record.value)
     size = kept
     # The command may have brought a header of that name; it says less than is there.
-    if rest and rest[0][0] == CUT_HEADER and rest[0][1].isdigit():
+    if rest and rest[0][0] == CUT_HEADER and _SIZE.fullmatch(rest[0][1]):
         size = max(int(rest[0][1]), kept or 0)
     is_cut = size != kept
     return DeadLetter(

@@ -74,7 +74,7 @@ def _event(data: bytes) -> None:
     json.dumps(event_to_json(event, partition=0, offset=0))
 
 
-def _named(data: bytes) -> tuple[tuple[str, bytes], ...]:
+def named(data: bytes) -> tuple[tuple[str, bytes], ...]:
     """Bytes as headers: a name, NUL, its value, a line's end."""
     pairs = (line.partition(b"\x00") for line in data.split(b"\n"))
     return tuple((name.decode("utf-8", "replace"), value) for name, _, value in pairs)
@@ -85,13 +85,13 @@ def _as_lines(headers: tuple[tuple[str, bytes], ...]) -> bytes:
 
 
 def _event_headers(data: bytes) -> None:
-    found = read_headers(_named(data))
+    found = read_headers(named(data))
     if found is not None:
         assert read_headers(event_headers(found.kind, found.claim)) == found
 
 
 def _origin(data: bytes) -> None:
-    found = read_origin(_named(data))
+    found = read_origin(named(data))
     if found is not None:
         assert read_origin(write_origin(found)) == found
 

@@ -26,6 +26,7 @@ LENGTHS = (
     b"\x91" * 3_000,  # arrays in arrays, as msgpack writes them
     b"9" * 5_000,
     b"1" + b"0" * 400,
+    b"cut-from-bytes\x00" + b"7" * 5_000 + b"\n",
     b"-1",
     b"1e999",
     b"Infinity",

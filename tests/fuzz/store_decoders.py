@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 
+from sayiir_es.cli.dead_letters import all_letters, letter_at, original
 from sayiir_es.core.errors import (
     StoreError,
     UnsafeLogError,
@@ -29,8 +31,9 @@ from sayiir_es.engine.row_codec import (
 )
 from sayiir_es.engine.store import StoreIdentity
 from sayiir_es.log.embedded_rows import read_from
-from sayiir_es.log.port import Topic
-from tests.fuzz.decoders import Decoder
+from sayiir_es.log.memory import MemoryLog
+from sayiir_es.log.port import NewRecord, Topic
+from tests.fuzz.decoders import Decoder, named
 
 IDENTITY = StoreIdentity(
     cluster_id="c", events_topic_id="té", partition=3, partitions=8
@@ -120,6 +123,33 @@ def _file_row(data: bytes) -> None:
         assert all(type(n) is str and type(v) is bytes for n, v in record.headers)
 
 
+# --- dead letters ---------------------------------------------------------------------
+
+
+def _letter(data: bytes) -> None:
+    """The bytes are a letter's headers; its key stands among them."""
+    headers = named(data)
+    record = NewRecord(key=dict(headers).get("key"), value=b"{", headers=headers)
+
+    async def letters() -> None:
+        log = MemoryLog()
+        await log.open(create=True)
+        await log.produce(Topic.DEAD_LETTERS, 0, record)
+        for letter in await all_letters(log):
+            assert letter.size is not None
+            found, value = await letter_at(log, letter.place)
+            assert (found, value) == (letter, record.value)
+            original(letter, value)
+
+    asyncio.run(letters())
+
+
+_LETTERS = (
+    b"reason\x00empty: expected\nposition\x003@41\nrecord-key\x00order-7\nkey\x003@41",
+    b"reason\x00null\nposition\x000@1\nrecord-key\x00\ncut-from-bytes\x001048588",
+    b"mark\x00retried\ndetail\x003@44\nkey\x003@41\ndead-letter\x000@0",
+)
+
 STORE_DECODERS: tuple[Decoder, ...] = (
     Decoder(
         name="row",
@@ -128,6 +158,7 @@ STORE_DECODERS: tuple[Decoder, ...] = (
         refusals=(StoreError,),
         share=20,
     ),
+    Decoder(name="dead-letter", samples=_LETTERS, read=_letter, refusals=(), share=2),
     Decoder(
         name="position", samples=(_POSITION,), read=_position, refusals=(StoreError,)
     ),
