@@ -96,8 +96,11 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
         timeout=BUSY_LIMIT_S,
         isolation_level=None,
     )
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA fullfsync = ON")  # on macOS fsync alone is not enough
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = ON")  # on macOS fsync is not enough
+    except UnicodeDecodeError as error:  # Python cannot read what SQLite says of it
+        raise _damage("malformed database schema") from error
     return connection
 
 
@@ -135,9 +138,8 @@ def open_file(path: Path, *, create: bool, partitions: int) -> LogIdentity:
 def _checked_size(path: Path) -> int:
     """The file's size where its pages are all there is: without a write-ahead file.
 
-    SQLite takes a file without content, or of one byte, for a new one, and deletes the
-    write-ahead file beside it. Its own files are never so: their first page comes whole
-    and before any write-ahead file.
+    SQLite takes a file of no byte, or one, for a new one, and deletes the write-ahead
+    file beside it. Its own are never so: a first page comes whole, and before that.
 
     Raises:
         UnsafeLogError: if a log would be made anew over what is left of one.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from contextlib import closing
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ from sayiir_es.log.solo import SoloMembership
 from sayiir_es.testing.virtual_time import EPOCH_MS, VirtualLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
 
     from sayiir_es.engine.store import SnapshotStore
 
@@ -205,17 +206,10 @@ def hold_to_their_times(events: list[Event]) -> None:
                 pass
 
 
-def play(scene: Callable[[], Awaitable[None]]) -> None:
+def play(scene: Callable[[], Coroutine[object, object, None]]) -> None:
     """Play a scene in virtual time."""
-
-    async def played() -> None:
-        await scene()
-
-    loop = VirtualLoop()
-    try:
-        loop.run_until_complete(played())
-    finally:
-        loop.close()
+    with closing(VirtualLoop()) as loop:
+        loop.run_until_complete(scene())
 
 
 def test_set_forth_in_a_delay_it_ends_at_once() -> None:
