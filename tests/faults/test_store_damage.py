@@ -44,6 +44,13 @@ async def original(tmp_path: Path) -> Path:
     return tmp_path / "original"
 
 
+def older(position: Position) -> MemoryStore:
+    """What the log says at an earlier position."""
+    store = MemoryStore()
+    fold_to(store, History(2), position.offset)
+    return store
+
+
 async def read_store(path: Path, whole: MemoryStore) -> str:
     """What becomes of a damaged store."""
     store = open_store(path)
@@ -52,13 +59,13 @@ async def read_store(path: Path, whole: MemoryStore) -> str:
             assert store.position == Position()
             assert list(store.instances()) == []
             return "replaced when opened"
-        assert_same(store, whole)
-        for instance_id in whole.instances():
-            store.rows(instance_id)
+        # What looks like the torn end of a manifest is left out: then it is older.
+        expected = whole if store.position == whole.position else older(store.position)
+        assert_same(store, expected)
     except StoreError as error:
         found = str(error)
     else:
-        return "whole"
+        return "whole" if expected is whole else "older"
     finally:
         await store.close()
     store = open_store(path)
@@ -73,7 +80,8 @@ def read_view(path: Path, whole: MemoryStore) -> str:
     try:
         with StoreView(path) as view:
             assert view.identity == IDENTITY
-            assert view.position == whole.position
+            if view.position != whole.position:
+                whole = older(view.position)
             read = dict(view.instances())
             for instance_id in whole.instances():
                 assert view.rows(instance_id) == read[instance_id]
