@@ -125,7 +125,9 @@ async def flip_everywhere(original: Path, flips: int | None) -> dict[str, Counte
             bit = 1 << at % 8
             damaged = data[:at] + bytes((data[at] ^ bit,)) + data[at + 1 :]
             (copy / file.name).write_bytes(damaged)
-            seen.setdefault(sort, Counter())[f"view: {read_view(copy, whole)}"] += 1
+            seen.setdefault(sort, Counter())
+            if sort != "OPTIONS":  # RocksDB's parser of them crashes a reader's process
+                seen[sort][f"view: {read_view(copy, whole)}"] += 1
             seen[sort][await read_store(copy, whole)] += 1
             for left in original.parent.glob("copy*"):
                 shutil.rmtree(left)
