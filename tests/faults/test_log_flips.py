@@ -13,8 +13,6 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import pytest
-
 from sayiir_es.audit import verify
 from sayiir_es.core.errors import WorkflowError
 from sayiir_es.log.embedded import EmbeddedLog
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.log.port import Record
 
-STRIDE, STRIDE_LONG = 397, 5
+STRIDE = 397
 
 
 WRITER = """
@@ -98,8 +96,3 @@ def flip_everywhere(folder: Path, stride: int) -> None:
 
 def test_a_flipped_bit_before_the_last_claim_is_found(tmp_path: Path) -> None:
     flip_everywhere(tmp_path, STRIDE)
-
-
-@pytest.mark.long
-def test_each_flipped_bit_before_the_last_claim_is_found(tmp_path: Path) -> None:
-    flip_everywhere(tmp_path, STRIDE_LONG)
