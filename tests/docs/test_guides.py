@@ -30,7 +30,7 @@ def _desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("NO_COLOR", "1")
     for name in ("SAYIIR_BACKEND", "SAYIIR_STATE_DIR", "SAYIIR_LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SAYIIR_SIGNING_KEY", "")  # gone again behind a page that sets it
+    monkeypatch.setenv("SAYIIR_SIGNING_KEY", "")  # gone again behind a page of it
     yield
     structlog.reset_defaults()  # commands of this test logged to its own stderr
     logging.basicConfig(force=True)
