@@ -1,6 +1,7 @@
 """A real worker in a process of its own, that a test may kill, freeze and start again.
 
-Run as a program it is the worker: `python -m tests.kafka.worker_process NAME …`.
+Run as a program it is the worker: `python -m tests.kafka.worker_process NAME …`; other
+programs that serve other workflows call `serve`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from typing import TYPE_CHECKING
 from tests.kafka.load import now_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Self
+
+    from sayiir_es.core.workflow import Workflow
 
 SESSION_MS = 1000
 HEARTBEAT_MS = 200
@@ -32,12 +35,17 @@ _POLL_S = 0.02
 class WorkerProcess:
     """A worker by name, over all the processes that it has been; a context manager."""
 
-    def __init__(self, name: str, bootstrap: str, app: str, folder: Path) -> None:
+    program = "tests.kafka.worker_process"
+    """The module that is the worker."""
+
+    def __init__(
+        self, name: str, bootstrap: str, app: str, folder: Path, *more: str
+    ) -> None:
         self.name = name
         self.folder = folder
         self.state_dir = folder / f"state-{name}"
         self.log = folder / f"{name}.log"
-        self._arguments = [name, bootstrap, app, str(self.state_dir)]
+        self._arguments = [name, bootstrap, app, str(self.state_dir), *more]
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
 
@@ -57,7 +65,7 @@ class WorkerProcess:
 
     def start(self) -> Self:
         """Start a process; returns at once."""
-        line = [sys.executable, "-m", __name__, *self._arguments]
+        line = [sys.executable, "-m", self.program, *self._arguments]
         setpriv = shutil.which("setpriv")
         # The signal is tied to the thread that starts the process, not to the program.
         if setpriv and threading.current_thread() is threading.main_thread():
@@ -139,22 +147,28 @@ class WorkerProcess:
 
 def main() -> None:
     """Be the worker until SIGTERM."""
-    from sayiir_es.telemetry import configure_logging  # noqa: PLC0415
+    from tests.kafka import flows  # noqa: PLC0415 - the tests need only the class
 
+    given = arguments().parse_args()
+    asyncio.run(serve(given, flows.ALL))
+
+
+def arguments() -> argparse.ArgumentParser:
+    """What every such program is given."""
     parser = argparse.ArgumentParser()
     for name in ("name", "bootstrap", "app", "state_dir"):
         parser.add_argument(name)
-    given = parser.parse_args()
-    configure_logging(format="json")
-    asyncio.run(_work(given))
+    return parser
 
 
-async def _work(given: argparse.Namespace) -> None:
+async def serve(given: argparse.Namespace, workflows: Sequence[Workflow]) -> None:
+    """Be a worker of these workflows until SIGTERM."""
     # Not at the top: the tests need only the class.
     from sayiir_es.client.backends import KafkaBackend  # noqa: PLC0415
     from sayiir_es.client.worker import RunningWorker  # noqa: PLC0415
-    from tests.kafka import flows  # noqa: PLC0415
+    from sayiir_es.telemetry import configure_logging  # noqa: PLC0415
 
+    configure_logging(format="json")
     backend = KafkaBackend(
         given.bootstrap,
         app=given.app,
@@ -165,7 +179,7 @@ async def _work(given: argparse.Namespace) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     worker = RunningWorker(given.name, backend)
-    await worker.start(flows.ALL)
+    await worker.start(workflows)
     await stop.wait()
     await worker.stop()
     backend.close()

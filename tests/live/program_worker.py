@@ -1,0 +1,33 @@
+"""A worker process that serves the random programs of a seed and keeps a journal.
+
+Run as a program it is the worker: `python -m tests.live.program_worker NAME …`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from tests.kafka import worker_process
+from tests.live import repertoire
+from tests.live.journal import Journal
+
+
+class ProgramWorker(worker_process.WorkerProcess):
+    """A worker by name; its state may be lost, too."""
+
+    program = "tests.live.program_worker"
+
+
+def main() -> None:
+    """Be the worker until SIGTERM."""
+    parser = worker_process.arguments()
+    parser.add_argument("seed", type=int)
+    parser.add_argument("journal", type=Path)
+    given = parser.parse_args()
+    workflows = repertoire.workflows_of(given.seed, Journal(given.journal, given.name))
+    asyncio.run(worker_process.serve(given, workflows))
+
+
+if __name__ == "__main__":
+    main()
