@@ -20,6 +20,7 @@ from sayiir_es.cli.connection import (
 from sayiir_es.cli.export import export, import_, progress_bar
 from sayiir_es.cli.failures import FAILED
 from sayiir_es.cli.output import Format, OutputOption, print_rows, say
+from sayiir_es.cli.replay import replay
 from sayiir_es.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ def _verified_export(
         )
 
 
+app.command(epilog="Example: sayiir-es audit replay order-7 examples.orders")(replay)
 app.command(epilog="Example: sayiir-es audit export audit-2026")(export)
 app.command(
     "import", epilog="Example: sayiir-es audit import audit-2026 --backend file:copy.db"

@@ -23,6 +23,7 @@ from sayiir_es.cli.instance_list import (
     count,
     list_instances,
 )
+from sayiir_es.cli.instance_state import diff, state
 from sayiir_es.cli.instance_view import instance_view
 from sayiir_es.cli.output import (
     Format,
@@ -168,6 +169,8 @@ def result(
 
 for _verb, _example in (
     (history, "history order-7"),
+    (state, "state order-7 --at 3"),
+    (diff, "diff order-7 2 5"),
     (steering.signal, "signal order-7 approval --payload '{\"ok\":true}'"),
     (steering.pause, "pause order-7 --reason audit"),
     (steering.unpause, "unpause order-7"),

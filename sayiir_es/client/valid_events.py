@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.client.answers import claim_in_force
 from sayiir_es.engine.fold import decode_record, read_event_headers
-from sayiir_es.log.port import Topic
+from sayiir_es.log.port import InstanceIndex, Topic
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -52,7 +52,11 @@ class Wanted:
             return False
         if self.instance_id is None:
             return True
-        return record.key == self.instance_id.encode("utf-8", "surrogatepass")
+        return record.key == _key_of(self.instance_id)
+
+
+def _key_of(instance_id: str | None) -> bytes | None:
+    return None if instance_id is None else instance_id.encode("utf-8", "surrogatepass")
 
 
 class ValidEvents:
@@ -63,6 +67,7 @@ class ValidEvents:
         self._partition = partition
         self._start = start
         self._wanted = wanted
+        self._key = _key_of(wanted.instance_id)
         self._claim: int | None = None
         self._reader: Reader | None = None
         self.next_offset = start
@@ -80,8 +85,15 @@ class ValidEvents:
         chunk = await self._reader.read(max_wait_s=max_wait_s)
         if chunk is None:
             return ()
+        self.next_offset = chunk.end
+        return await self.among(chunk.records)
+
+    async def among(self, records: Sequence[Record]) -> Sequence[FoundEvent]:
+        """Those wanted of records that follow one another; raises as `read`."""
         found: list[FoundEvent] = []
-        for record in chunk.records:
+        for record in records:
+            if self._key not in (None, record.key) and record.key is not None:
+                continue  # another instance's, and no claim: those have no key
             event = await self._valid(record)
             if event is not None and event.at >= self._wanted.since_ms:
                 found.append(
@@ -89,7 +101,6 @@ class ValidEvents:
                         partition=self._partition, offset=record.offset, event=event
                     )
                 )
-        self.next_offset = chunk.end
         return found
 
     async def until_end(self) -> AsyncIterator[FoundEvent]:
@@ -118,6 +129,20 @@ class ValidEvents:
         if not self._wanted.takes(record, headers.kind):
             return None
         return decode_record(record, headers, self._partition)
+
+
+async def events_of(log: Log, partition: int, instance_id: str) -> list[FoundEvent]:
+    """The valid events of one instance; raises as `ValidEvents.read`.
+
+    By the log's index if it has one; else all of the partition is read.
+    """
+    events = ValidEvents(log, partition, 0, Wanted(instance_id=instance_id))
+    if isinstance(log, InstanceIndex):
+        return [*await events.among(await log.read_instance(partition, instance_id))]
+    try:
+        return [found async for found in events.until_end()]
+    finally:
+        await events.close()
 
 
 async def merged_by_time(sources: Sequence[ValidEvents]) -> AsyncIterator[FoundEvent]:

@@ -129,10 +129,10 @@ class EmbeddedLog:
         except UncertainAppendError as error:
             raise LogUnavailableError(str(error)) from error
 
-    async def read_instance(self, instance_id: str) -> list[Record]:
-        """All events of one instance, valid or not, by partition and offset."""
+    async def read_instance(self, partition: int, instance_id: str) -> list[Record]:
+        """The events of one instance, valid or not, and those of the partition."""
         key = instance_id.encode("utf-8", "surrogatepass")
-        return await self._reading().run(read_key, key, range(self._partitions))
+        return await self._reading().run(read_key, partition, key)
 
     # --- beneath the port -------------------------------------------------------------
 

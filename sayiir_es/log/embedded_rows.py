@@ -14,7 +14,7 @@ from sayiir_es.log.port import Record, Topic
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from sayiir_es.log.port import NewRecord
 
@@ -130,18 +130,19 @@ def read_from(
 
 
 def read_key(
-    connection: sqlite3.Connection, key: bytes, partitions: Iterable[int]
+    connection: sqlite3.Connection, partition: int, key: bytes
 ) -> list[Record]:
-    """Return the events of one key, by partition and offset."""
+    """Return the events of one key and of none, in order of offset, by the index."""
     question = (
         f"SELECT {_COLUMNS} FROM records"  # noqa: S608 - our own column names
-        " WHERE topic = 'events' AND key = ? AND partition = ? ORDER BY offset"
+        " WHERE topic = 'events' AND key IS ? AND partition = ?"
     )
-    return [
+    found = [
         _record(row)
-        for partition in partitions
-        for row in connection.execute(question, (key, partition))
+        for wanted in (key, None)
+        for row in connection.execute(question, (wanted, partition))
     ]
+    return sorted(found, key=lambda record: record.offset)
 
 
 def _record(row: Any) -> Record:

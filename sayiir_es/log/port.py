@@ -181,6 +181,18 @@ class Log(Protocol):
         ...
 
 
+@runtime_checkable
+class InstanceIndex(Protocol):
+    """What a log has, too, that finds an instance's events without reading all."""
+
+    async def read_instance(self, partition: int, instance_id: str) -> list[Record]:
+        """The events of one instance, valid or not, and those of the partition.
+
+        In order of offset; claims are among the partition's.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
     """What the group lets this process try to own.

@@ -1,0 +1,135 @@
+"""The history of one instance: its events, and its snapshot behind any of them.
+
+Theory of operation. Everything comes from the log: the valid events of the instance's
+partition, and `evolve`, by which owners fold them too. Records of other instances are
+passed over by their key, undecoded; a log with an index does not even read them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from sayiir_es.audit.snapshot import Snapshot, snapshot_of
+from sayiir_es.client.backends import as_backend
+from sayiir_es.client.projection import home_of
+from sayiir_es.client.valid_events import FoundEvent, events_of
+from sayiir_es.core.errors import HoleInHistoryError, NotFoundError
+from sayiir_es.core.evolve import evolve
+from sayiir_es.core.rows import DictRows, run
+from sayiir_es.core.status import status_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sayiir_es.client.backends import Backend
+    from sayiir_es.client.session import Session
+    from sayiir_es.core.definition import Graph
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One field of a snapshot, before and after; None where it was not there."""
+
+    field: str
+    before: object
+    after: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """The valid events of an instance, in order; `graphs` are those published."""
+
+    instance_id: str
+    events: tuple[FoundEvent, ...]
+    graphs: Mapping[str, Graph]
+
+    @property
+    def last(self) -> int:
+        """The sequence of the last event; 0 if none left a trace."""
+        return max((found.event.sequence for found in self.events), default=0)
+
+    def rows(self, at: int | None = None) -> DictRows:
+        """The rows behind the event with sequence `at`; behind the last by default.
+
+        Raises:
+            NotFoundError: if there is no event of that sequence; 0 is before the first.
+            HoleInHistoryError: if an event of the instance is missing.
+        """
+        if at is not None and not 0 <= at <= self.last:
+            raise NotFoundError(
+                f"expected an event of {self.instance_id!r} with a sequence of 0 to "
+                f"{self.last}, but {at}"
+            )
+        rows, before = DictRows(), 0
+        for found in self.events:
+            event = found.event
+            if at is not None and event.sequence > at:
+                break
+            if event.sequence == 0:
+                continue
+            if event.sequence != before + 1:
+                raise HoleInHistoryError(
+                    f"expected sequence {before + 1} of {self.instance_id!r} at "
+                    f"{found.partition}@{found.offset}, but {event.sequence}"
+                )
+            rows.apply(evolve(rows, event))
+            before = event.sequence
+        return rows
+
+    def state(self, at: int | None = None) -> Snapshot:
+        """The snapshot behind the event with sequence `at`; raises as `rows`."""
+        rows = self.rows(at)
+        started = run(rows)
+        graph = None if started is None else self.graphs.get(started.graph_digest)
+        return snapshot_of(rows, status_of(rows, self.instance_id, graph))
+
+    def diff(self, before: int, after: int | None = None) -> list[Change]:
+        """What differs between two snapshots, field by field; raises as `rows`.
+
+        Fields inside of fields are named with dots: `values.result:charge`.
+        """
+        old, new = (_flat(self.state(at).data()) for at in (before, after))
+        return [
+            Change(field=name, before=old.get(name), after=new.get(name))
+            for name in (*old, *(name for name in new if name not in old))
+            if old.get(name) != new.get(name)
+        ]
+
+
+def history(backend: Backend | str, instance_id: str) -> History:
+    """Read the history of an instance from the log of a backend.
+
+    Raises:
+        NotFoundError: if there is no event of it.
+        LogUnavailableError: if nothing answers.
+    """
+    used = as_backend(backend)
+    try:
+        return used.thread.call(read_history(used.session, instance_id))
+    finally:
+        if used is not backend:
+            used.close()
+
+
+async def read_history(session: Session, instance_id: str) -> History:
+    """As `history`, in a session."""
+    await session.open()
+    home = home_of(session.log, instance_id)
+    found = await events_of(session.log, home, instance_id)
+    if not found:
+        raise NotFoundError(f"expected an instance {instance_id!r}, but there is none")
+    await session.definitions.refresh()
+    graphs = {graph.digest: graph for graph in session.registry.graphs()}
+    return History(instance_id=instance_id, events=tuple(found), graphs=graphs)
+
+
+def _flat(found: Mapping[str, object]) -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in found.items():
+        if isinstance(value, dict):
+            inner = cast("dict[str, object]", value)
+            flat |= {f"{name}.{key}": one for key, one in inner.items()}
+        else:
+            flat[name] = value
+    return flat

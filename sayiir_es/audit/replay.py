@@ -1,0 +1,139 @@
+"""Replay a history against the workflow of today: a gate to put before a deploy.
+
+Theory of operation. The history is folded by this build. Then the checker's rules are
+asked whether its events are those of today's graph: each run of that workflow is
+checked as if it had been started with it. The first event that today's graph would not
+allow is the difference; what a running instance does next may follow from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sayiir_es.audit.blueprint import Blueprint
+from sayiir_es.audit.history import history
+from sayiir_es.audit.rules_instance import InstanceRules
+from sayiir_es.audit.violation import BreachError
+from sayiir_es.core.events import WorkflowStarted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sayiir_es.audit.history import History
+    from sayiir_es.client.backends import Backend
+    from sayiir_es.client.valid_events import FoundEvent
+    from sayiir_es.core.definition import Graph
+    from sayiir_es.core.events import Event
+    from sayiir_es.core.workflow import Workflow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """The first event that today's graph does not allow, and what it would."""
+
+    found: FoundEvent
+    expected: str
+    seen: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """What came of a replay.
+
+    Attributes:
+        events: How many events were folded.
+        compared: The workflows of today whose graphs the history was held to, by name.
+        changed: Those of them whose definition hash is not that of every run.
+        difference: The first event that today's graphs do not allow; None: equal.
+    """
+
+    events: int
+    compared: tuple[str, ...]
+    changed: tuple[str, ...]
+    difference: Difference | None
+
+
+def replay(
+    backend: Backend | str, instance_id: str, workflows: Sequence[Workflow] = ()
+) -> Replay:
+    """Fold an instance's history, and hold it to the workflows of today.
+
+    Of `workflows`, those count of whose name the instance has a run.
+
+    Raises:
+        NotFoundError: if there is no event of it.
+        HistoryError: if its history cannot be folded by this build.
+        ValueError: if workflows are given, and none has the name of a run.
+        LogUnavailableError: if nothing answers.
+    """
+    return replayed(history(backend, instance_id), [one.graph for one in workflows])
+
+
+def replayed(found: History, graphs: Sequence[Graph]) -> Replay:
+    """As `replay`, of a history that was read; raises as it."""
+    found.rows()
+    runs = {
+        (one.event.body.workflow, one.event.body.definition_hash)
+        for one in found.events
+        if isinstance(one.event.body, WorkflowStarted)
+    }
+    names = {name for name, _ in runs}
+    chosen = {graph.name: graph for graph in graphs if graph.name in names}
+    if graphs and not chosen:
+        offered = sorted({graph.name for graph in graphs})
+        raise ValueError(
+            f"expected a workflow of {sorted(names)}, as {found.instance_id!r} has "
+            f"run, but {offered}"
+        )
+    differences = [first_difference(found, graph) for graph in chosen.values()]
+    return Replay(
+        events=len(found.events),
+        compared=tuple(sorted(chosen)),
+        changed=tuple(
+            sorted(
+                name
+                for name, graph in chosen.items()
+                if {hashed for run, hashed in runs if run == name}
+                != {graph.definition_hash}
+            )
+        ),
+        difference=min(
+            (one for one in differences if one is not None),
+            key=lambda one: one.found.offset,
+            default=None,
+        ),
+    )
+
+
+def first_difference(history: History, graph: Graph) -> Difference | None:
+    """Where a history leaves the path of a graph; None if it never does.
+
+    Only runs of the workflow of that name are compared; before, the history is folded.
+
+    Raises:
+        HoleInHistoryError: if an event of the instance is missing.
+    """
+    history.rows()
+    today = Blueprint(graph)
+    blueprints = {d: Blueprint(known) for d, known in history.graphs.items()}
+    blueprints[graph.digest] = today
+    rules, cause = InstanceRules(blueprints), None
+    for found in history.events:
+        event = _as_if_started_with(found.event, graph)
+        try:
+            rules.check(event, begins=event.cause != cause)
+        except BreachError as breach:
+            return Difference(found=found, expected=breach.expected, seen=breach.seen)
+        cause = event.cause
+    return None
+
+
+def _as_if_started_with(event: Event, graph: Graph) -> Event:
+    body = event.body
+    if not isinstance(body, WorkflowStarted) or body.workflow != graph.name:
+        return event
+    body = replace(
+        body, definition_hash=graph.definition_hash, graph_digest=graph.digest
+    )
+    return replace(event, body=body)

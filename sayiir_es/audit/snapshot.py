@@ -1,0 +1,90 @@
+"""An instance's snapshot as data: what people and programs compare.
+
+Made of the rows that a fold gives, so it is the same from a log, a store or an export.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.errors import DecodeError
+from sayiir_es.core.rows import buffered, cursors, text, value
+from sayiir_es.wire.payload import decode_payload
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sayiir_es.core.rows import Cursor, Rows
+    from sayiir_es.core.status import Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Where an instance stands behind one of its events.
+
+    Attributes:
+        status: As `WorkflowClient.status` and `instance show` say it; None before the
+            first run.
+        cursors: By chain (the root's is empty), what stands there and what it awaits.
+        values: By reference (`start`, `result:PATH`, …), the value; decoded JSON.
+        signals: By name, the sequences of those that no wait has taken.
+        routes: By path, the key that a route chose.
+    """
+
+    status: Status | None
+    cursors: Mapping[str, Mapping[str, object]]
+    values: Mapping[str, object]
+    signals: Mapping[str, tuple[int, ...]]
+    routes: Mapping[str, str]
+
+    def data(self) -> dict[str, object]:
+        """One object of JSON."""
+        found: dict[str, object] = {}
+        if self.status is not None:
+            found = asdict(self.status)
+            output = self.status.output
+            found["output"] = None if output is None else _decoded(output)
+        return found | {
+            "cursors": {chain: dict(found) for chain, found in self.cursors.items()},
+            "values": dict(self.values),
+            "signals": {name: list(found) for name, found in self.signals.items()},
+            "routes": dict(self.routes),
+        }
+
+
+def snapshot_of(rows: Rows, status: Status | None) -> Snapshot:
+    """The snapshot that rows stand for; `status` is theirs."""
+    return Snapshot(
+        status=status,
+        cursors={chain: _shown(standing) for chain, standing in sorted(cursors(rows))},
+        values={key[1:]: _value(rows, key[1:]) for key in sorted(rows.keys("v"))},
+        signals={key[1:]: buffered(rows, key[1:]) for key in sorted(rows.keys("b"))},
+        routes={key[1:]: text(rows, key) or "" for key in sorted(rows.keys("y"))},
+    )
+
+
+def _shown(standing: Cursor) -> dict[str, object]:
+    wait = standing.wait
+    found: dict[str, object] = {
+        "path": standing.path,
+        "input": standing.input,
+        "waits": type(wait).__name__.lower(),
+    }
+    for field in fields(wait):
+        told = getattr(wait, field.name)
+        if told not in (None, 0):
+            found[field.name] = asdict(told) if field.name == "failure" else told
+    return found
+
+
+def _value(rows: Rows, reference: str) -> object:
+    found = value(rows, reference)
+    return None if found is None else _decoded(found)
+
+
+def _decoded(data: bytes) -> object:
+    try:
+        return decode_payload(data)
+    except DecodeError:
+        return {"text": data.decode("utf-8", "backslashreplace")}
