@@ -8,7 +8,7 @@ passed over by their key, undecoded; a log with an index does not even read them
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from sayiir_es.audit.snapshot import Snapshot, snapshot_of
 from sayiir_es.client.backends import as_backend
@@ -29,9 +29,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One field of a snapshot, before and after; None where it was not there."""
+    """One field of a snapshot that is `added`, `changed` or `removed`.
+
+    `before` is None where it is added, `after` where it is removed.
+    """
 
     field: str
+    change: Literal["added", "changed", "removed"]
     before: object
     after: object
 
@@ -64,10 +68,10 @@ class History:
         rows, before = DictRows(), 0
         for found in self.events:
             event = found.event
-            if at is not None and event.sequence > at:
-                break
             if event.sequence == 0:
                 continue
+            if before == at:
+                break
             if event.sequence != before + 1:
                 raise HoleInHistoryError(
                     f"expected sequence {before + 1} of {self.instance_id!r} at "
@@ -91,9 +95,15 @@ class History:
         """
         old, new = (_flat(self.state(at).data()) for at in (before, after))
         return [
-            Change(field=name, before=old.get(name), after=new.get(name))
-            for name in (*old, *(name for name in new if name not in old))
-            if old.get(name) != new.get(name)
+            Change(
+                field=name,
+                change=_change(name, old, new),
+                before=old.get(name),
+                after=new.get(name),
+            )
+            for name in {**old, **new}
+            # A result of None is there, too.
+            if (name in old, old.get(name)) != (name in new, new.get(name))
         ]
 
 
@@ -122,6 +132,14 @@ async def read_history(session: Session, instance_id: str) -> History:
     await session.definitions.refresh()
     graphs = {graph.digest: graph for graph in session.registry.graphs()}
     return History(instance_id=instance_id, events=tuple(found), graphs=graphs)
+
+
+def _change(
+    name: str, old: Mapping[str, object], new: Mapping[str, object]
+) -> Literal["added", "changed", "removed"]:
+    if name not in old:
+        return "added"
+    return "changed" if name in new else "removed"
 
 
 def _flat(found: Mapping[str, object]) -> dict[str, object]:

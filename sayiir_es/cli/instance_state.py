@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.text import Text
@@ -15,24 +15,27 @@ from sayiir_es.cli.connection import (
     checked_id,
     in_session,
 )
+from sayiir_es.cli.event_lines import details_of, place_of
 from sayiir_es.cli.instance_view import instance_view
 from sayiir_es.cli.output import (
     Format,
     OutputOption,
     data,
+    is_time,
+    moment,
     print_object,
     print_rows,
     say,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sayiir_es.audit.history import History
     from sayiir_es.audit.snapshot import Snapshot
 
-SECTIONS = ("cursors", "values", "signals", "routes")
-"""Of a snapshot beside its status, in this order."""
+SECTIONS = ("values", "signals", "routes")
+"""Of a snapshot beside its status and cursors, in this order."""
+
+_CURSOR = ("chain", "at", "waits", "what")
 
 
 def state(
@@ -56,12 +59,15 @@ def state(
         print_object(snapshot.data(), output)
         return
     _print_status(snapshot, instance_id)
+    if snapshot.cursors:
+        _print_title("cursors")
+        print_rows(_cursors(snapshot), _CURSOR, output)
     shown = snapshot.data()
     for section in SECTIONS:
         found = shown[section]
-        if found:
-            data().print(Text(f"\n{section.upper()}", style="bold"))
-            print_object(_told(section, found), output)
+        if isinstance(found, dict) and found:
+            _print_title(section)
+            print_object(cast("dict[str, object]", found), output)
 
 
 def diff(
@@ -79,11 +85,17 @@ def diff(
 ) -> None:
     """Show what differs between two snapshots of an instance, field by field."""
     changes = _history(backend, instance_id).diff(before, after)
+    tell = _for_people if output is Format.TABLE else _as_it_is
     rows = [
-        {"field": one.field, "before": one.before, "after": one.after}
+        {
+            "field": one.field,
+            "change": one.change,
+            "before": tell(one.field, one.before),
+            "after": tell(one.field, one.after),
+        }
         for one in changes
     ]
-    print_rows(rows, ("field", "before", "after"), output)
+    print_rows(rows, ("field", "change", "before", "after"), output)
     if not rows and output is Format.TABLE:
         say("no field differs")
 
@@ -100,8 +112,34 @@ def _print_status(snapshot: Snapshot, instance_id: str) -> None:
     print_object(shown, Format.TABLE)
 
 
-def _told(section: str, found: object) -> Mapping[str, object]:
-    assert isinstance(found, dict)
-    if section != "cursors":
-        return found
-    return {chain or "(root)": standing for chain, standing in found.items()}
+def _print_title(section: str) -> None:
+    data().print(Text(f"\n{section.upper()}", style="bold"))
+
+
+def _cursors(snapshot: Snapshot) -> list[dict[str, object]]:
+    """Where each chain stands, for people: a line each."""
+    return [
+        {
+            "chain": chain or "(root)",
+            "at": place_of(standing),
+            "waits": standing["waits"],
+            "what": details_of(
+                {name: standing[name] for name in standing if name != "waits"}
+            ),
+        }
+        for chain, standing in snapshot.cursors.items()
+    ]
+
+
+def _for_people(field: str, value: object) -> object:
+    """A value of that field: times as such, cursors as in events."""
+    if isinstance(value, int) and is_time(field):
+        return moment(value)
+    if field.startswith("cursors.") and value is not None:
+        standing = cast("dict[str, object]", value)
+        return f"{place_of(standing)} {details_of(standing)}"
+    return value
+
+
+def _as_it_is(_field: str, value: object) -> object:
+    return value

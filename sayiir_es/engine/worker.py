@@ -160,9 +160,8 @@ class WorkerEngine:
         known = self._tasks.get(partition)
         if partition in self.stopped or (known is not None and not known.done()):
             return
-        task = asyncio.create_task(
-            self._supervise(partition), name=f"partition-{partition}"
-        )
+        running = self._supervise(partition)
+        task = asyncio.create_task(running, name=f"partition-{partition}")
         self._tasks[partition] = task
         task.add_done_callback(lambda ended: self._ended(partition, ended))
 
@@ -216,7 +215,12 @@ class WorkerEngine:
                 except StoreError as error:
                     if not opened or self._is_over(partition):
                         raise
-                    self._warn("partition.store_failed", partition, error)
+                    logger.warning(
+                        "partition.store_failed",
+                        partition=partition,
+                        error_code=error.code,
+                        reason=str(error),
+                    )
                 else:
                     return
                 await patience.pause()
@@ -246,22 +250,23 @@ class WorkerEngine:
 
     async def _tenures(self, partition: int, owner: Owner) -> None:
         patience, claims = self._patience(partition), list[float]()
+        log = logger.bind(partition=partition)
         while not self._stopping and self._is_assigned(partition):
             began_s = self._clock.monotonic_s()
             claims = [at for at in claims if began_s - at < CLAIMS_WINDOW_S] + [began_s]
             if len(claims) > CLAIMS_ALERT:
-                logger.warning(
-                    "partition.claimed_often", partition=partition, claims=len(claims)
-                )
+                log.warning("partition.claimed_often", claims=len(claims))
             try:
                 await owner.run()
             except FencedError as error:
-                logger.info("partition.fenced", partition=partition, reason=str(error))
+                log.info("partition.fenced", reason=str(error))
                 await self._confirmed_after(partition, self._clock.monotonic_s())
             except OffsetGoneError:
                 raise
             except LogError as error:
-                self._warn("partition.tenure_ended", partition, error)
+                log.warning(
+                    "partition.tenure_ended", error_code=error.code, reason=str(error)
+                )
             else:
                 return
             if self._clock.monotonic_s() - began_s > BACKOFF_MOST_S:
@@ -286,11 +291,6 @@ class WorkerEngine:
 
     def _patience(self, partition: int) -> Patience:
         return Patience(f"{self._settings.incarnation}/{partition}")
-
-    def _warn(self, event: str, partition: int, error: WorkflowError) -> None:
-        logger.warning(
-            event, partition=partition, error_code=error.code, reason=str(error)
-        )
 
     def _stop_partition(self, partition: int, error: Exception) -> None:
         self.stopped[partition] = str(error)

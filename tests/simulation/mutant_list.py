@@ -148,9 +148,9 @@ ATTEMPTS = (
     _mutant(
         "its own late claim makes an owner drop what runs",
         "engine.worker",
-        '                logger.info("partition.fenced"',
+        '                log.info("partition.fenced"',
         "                owner.desk.drop_all()\n"
-        '                logger.info("partition.fenced"',
+        '                log.info("partition.fenced"',
     ),
 )
 
@@ -170,8 +170,8 @@ COMMANDS = (
     _mutant(
         "the place in the commands is not taken from the log",
         "core.position",
-        "            next_command = max(next_command, command.offset + 1)",
-        "            pass",
+        "        next_command = max(next_command, command.offset + 1)",
+        "        pass",
     ),
     _mutant(
         "a command passes what a take-over finds",
