@@ -122,7 +122,7 @@ def kafka(partitions: int, workers: int) -> Generator[Stage]:
             broker = held.enter_context(LocalBroker())
             servers, pids = broker.bootstrap, tuple(broker.pids())
         app = f"bench-{os.getpid()}"
-        asyncio.run(_create(servers, app, partitions))
+        asyncio.run(create(servers, app, partitions))
         backend = KafkaBackend(servers, app=app)
         folder = held.enter_context(tempfile.TemporaryDirectory(prefix="sayiir-bench-"))
         yield Stage(
@@ -136,7 +136,8 @@ def kafka(partitions: int, workers: int) -> Generator[Stage]:
         )
 
 
-async def _create(servers: str, app: str, partitions: int) -> None:
+async def create(servers: str, app: str, partitions: int) -> None:
+    """Create the topics of an app."""
     log = KafkaLog(servers, app=app, partitions=partitions)
     await log.open(create=True)
     await log.close()
