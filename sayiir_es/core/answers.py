@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from sayiir_es.core import control, retrying, starting
+from sayiir_es.core import control, copying, retrying, starting
 from sayiir_es.core.attempts import answer_outcome
 from sayiir_es.core.commands import (
     CancelWorkflow,
     Command,
+    ForkWorkflow,
     PauseWorkflow,
     RecordOutcome,
     RetryWorkflow,
@@ -23,7 +24,7 @@ from sayiir_es.core.commands import (
 )
 from sayiir_es.core.events import SignalReceived
 from sayiir_es.core.nodes import signal
-from sayiir_es.core.outcomes import Outcome
+from sayiir_es.core.outcomes import Outcome, SourceHistory
 from sayiir_es.core.refusals import (
     acknowledge,
     existing,
@@ -34,6 +35,7 @@ from sayiir_es.core.refusals import (
 from sayiir_es.core.rows import (
     TERMINAL,
     chain_of,
+    forked_by,
     remembered_command,
     remembered_signal,
 )
@@ -44,6 +46,9 @@ if TYPE_CHECKING:
     from sayiir_es.core.draft import Draft
     from sayiir_es.core.limits import Limits
     from sayiir_es.core.outcomes import Commanded
+
+
+NOTHING = SourceHistory()
 
 
 def answer(draft: Draft, asked: Commanded, definitions: Definitions) -> None:
@@ -67,6 +72,8 @@ def answer(draft: Draft, asked: Commanded, definitions: Definitions) -> None:
             _signal(draft, command, definitions)
         case RecordOutcome():
             _record_outcome(draft, command, definitions)
+        case ForkWorkflow():
+            copying.fork(draft, command, asked.source or NOTHING, definitions)
         case _:
             _steer(draft, command, definitions)
 
@@ -101,6 +108,11 @@ def _out_of_bounds(draft: Draft, command: Command) -> tuple[str, str] | None:
                 "bad_request",
                 f"expected a {name} of 1 to {limits.id_bytes} bytes, but {size} bytes",
             )
+    if isinstance(command, ForkWorkflow) and command.source_sequence < 1:
+        return (
+            "bad_request",
+            f"expected a source_sequence from 1 on, but {command.source_sequence}",
+        )
     for what, size, limit in _sizes(command, limits):
         if size > limit:
             return (
@@ -125,6 +137,8 @@ def _names(command: Command) -> list[tuple[str, str]]:
         case RecordOutcome():
             found.append(("worker", command.worker or "-"))
             found.append(("error_type", command.error_type or "-"))
+        case ForkWorkflow():
+            found.append(("source_instance_id", command.source_instance_id))
         case RetryWorkflow():
             pass
         case _:
@@ -150,7 +164,7 @@ def _sizes(command: Command, limits: Limits) -> list[tuple[str, int, int]]:
                 ("a payload", len(command.output or b""), limits.payload_bytes),
                 ("a path", _size(command.path), limits.payload_bytes),
             ]
-        case RetryWorkflow():
+        case RetryWorkflow() | ForkWorkflow():
             return []
         case _:
             assert_never(command)
@@ -165,6 +179,12 @@ def _answered_already(draft: Draft, asked: Commanded) -> int | None:
     answered = remembered_command(draft.rows, command.command_id)
     if answered is None and isinstance(command, SendSignal) and command.signal_id:
         answered = remembered_signal(draft.rows, command.signal_id)
+    if (
+        answered is None
+        and isinstance(command, ForkWorkflow)
+        and command.command_id == forked_by(draft.rows)
+    ):
+        answered = 1
     if answered is None and asked.known_origin:
         return 0
     return answered

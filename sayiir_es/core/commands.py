@@ -84,6 +84,19 @@ class RetryWorkflow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForkWorkflow:
+    """Begin instance `instance_id` with the history of another one.
+
+    `source_sequence` is the sequence of the last event that is recorded again.
+    """
+
+    instance_id: str
+    command_id: str
+    source_instance_id: str
+    source_sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordOutcome:
     """What an attempt ended with, from an executor in another process.
 
@@ -111,6 +124,7 @@ Command: TypeAlias = (
     | PauseWorkflow
     | UnpauseWorkflow
     | RetryWorkflow
+    | ForkWorkflow
     | RecordOutcome
 )
 """Closed: `match` over it ends in `assert_never`."""

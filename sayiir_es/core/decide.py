@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 from sayiir_es.core import answers, attempts
 from sayiir_es.core.definitions import Definitions, graph_of
 from sayiir_es.core.draft import Draft
-from sayiir_es.core.events import WorkflowFailed
 from sayiir_es.core.graph import SignalNode
 from sayiir_es.core.moves import is_held, owed_moves
 from sayiir_es.core.nodes import delay, signal
@@ -122,16 +121,7 @@ def _time_out_signal(draft: Draft, standing: Cursor) -> None:
         and isinstance(place.node, SignalNode)
         and place.node.on_timeout == "fail"
     ):
-        node = place.node
-        draft.emit(
-            WorkflowFailed(
-                path=standing.path,
-                error_type="signal_timeout",
-                error=(
-                    f"Signal {node.signal!r} did not come within {node.timeout_ms}ms"
-                ),
-            )
-        )
+        draft.emit(signal.failure(place.node, standing.path))
 
 
 def _finish(draft: Draft, definitions: Definitions) -> None:

@@ -187,6 +187,21 @@ class WorkflowRetried:
     command_id: str
 
 
+@quickly_made
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowForked:
+    """A new instance; the events 1 to `source_sequence` of another one follow.
+
+    They are recorded again in the same decision, each with its sequence + 1.
+    `source_run` is the run of the source in which the last of them stands.
+    """
+
+    command_id: str
+    source_instance_id: str
+    source_run: int
+    source_sequence: int
+
+
 # --- a cursor moves -------------------------------------------------------------------
 
 
@@ -431,6 +446,7 @@ Body: TypeAlias = (
     | WorkflowFailed
     | WorkflowCancelled
     | WorkflowRetried
+    | WorkflowForked
     | PositionUpdated
     | DelayStarted
     | SignalAwaited

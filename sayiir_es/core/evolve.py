@@ -46,6 +46,7 @@ from sayiir_es.core.events import (
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowFailed,
+    WorkflowForked,
     WorkflowPaused,
     WorkflowRetried,
     WorkflowStarted,
@@ -71,6 +72,7 @@ RunBody: TypeAlias = (
     | WorkflowFailed
     | WorkflowCancelled
     | WorkflowRetried
+    | WorkflowForked
     | OutcomeRejected
 )
 
@@ -138,7 +140,7 @@ def _fold(  # noqa: C901, PLR0912 (one case a kind)
             return _fold_run(rows, event, known, body)
 
 
-def _fold_run(  # noqa: C901 (one case a kind)
+def _fold_run(  # noqa: C901, PLR0912 (one case a kind)
     rows: Rows, event: Event, known: Header, body: RunBody
 ) -> Changes:
     match body:
@@ -156,6 +158,8 @@ def _fold_run(  # noqa: C901 (one case a kind)
             return lifecycle.fold_request(rows, event, body, known)
         case WorkflowRetried():
             return lifecycle.fold_retried(rows, event, body, known)
+        case WorkflowForked():
+            return lifecycle.fold_forked(rows, event, body, known)
         case WorkflowPaused():
             return lifecycle.fold_paused(event, body, known)
         case OutcomeRejected():

@@ -12,6 +12,7 @@ from sayiir_es.core.events import (
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowFailed,
+    WorkflowForked,
     WorkflowPaused,
     WorkflowRetried,
     WorkflowStarted,
@@ -178,6 +179,23 @@ def fold_retried(
     changes["e"] = None
     changes["h"] = replace(
         moved(known, event, phase="running"),
+        command_ids=remember_command(rows, event, body.command_id, changes, known),
+    )
+    return changes
+
+
+def fold_forked(
+    rows: Rows, event: Event, body: WorkflowForked, known: Header
+) -> Changes:
+    """An instance begins with another's history, whose events come next.
+
+    Its own command's id is kept apart: the ids of those may displace it at once.
+    """
+    changes: Changes = {}
+    if event.sequence == 1:
+        changes["f"] = body.command_id
+    changes["h"] = replace(
+        moved(known, event),
         command_ids=remember_command(rows, event, body.command_id, changes, known),
     )
     return changes

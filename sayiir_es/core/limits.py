@@ -25,6 +25,8 @@ class Limits:
         interrupted_paths: Paths that `WorkflowCancelled` lists; the rest is left out.
         decision_events: Events of one decision; at this size it is cut.
         decision_bytes: Payload bytes of one decision; at this size it is cut.
+        copied_bytes: What a fork records again of its source, as it stands in a batch;
+            beyond it `too_large`. As much as a decision holds, for it is never cut.
         max_restarts: Times an attempt begins again after a lost owner; beyond it the
             attempt has failed (`worker_lost`).
     """
@@ -38,6 +40,7 @@ class Limits:
     interrupted_paths: int = 100
     decision_events: int = 500
     decision_bytes: int = 512 * 1024
+    copied_bytes: int = 512 * 1024
     max_restarts: int = 10
 
 

@@ -9,19 +9,41 @@ from sayiir_es.core.making import quickly_made
 
 if TYPE_CHECKING:
     from sayiir_es.core.commands import Command
+    from sayiir_es.core.events import Event
     from sayiir_es.core.position import CommandPosition
 
 OutcomeResult: TypeAlias = Literal["completed", "failed", "withdrawn"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceHistory:
+    """What the log holds of the instance whose history a `ForkWorkflow` asks for.
+
+    Attributes:
+        events: Its valid events with a sequence, 1, 2, 3 …, up to the one asked for, or
+            to where they end.
+        size: At most so many bytes they take in a batch when they are recorded again,
+            with what takes their attempts back; beyond the limit some are left out.
+        unreadable: Why they cannot be read, if so.
+    """
+
+    events: tuple[Event, ...] = ()
+    size: int = 0
+    unreadable: str = ""
+
+
 @quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commanded:
-    """A command with its place in the log; `known_origin` if a forward is repeated."""
+    """A command with its place in the log; `known_origin` if a forward is repeated.
+
+    `source` comes with a `ForkWorkflow`, read from the log by whoever asks.
+    """
 
     command: Command
     position: CommandPosition
     known_origin: bool = False
+    source: SourceHistory | None = None
 
 
 @quickly_made

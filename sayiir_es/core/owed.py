@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 class OwedAttempt:
     """An attempt to hand out, not before `not_before` (epoch ms; 0: at once).
 
-    `begun` says that after a take-over it may have begun under the earlier owner.
+    `begun` says that after a take-over it may have begun under the earlier owner,
+    `withdrawn` that it was taken back and no event has wanted it since.
     """
 
     run: int
@@ -45,6 +46,7 @@ class OwedAttempt:
     not_before: int
     deadline_at: int | None
     begun: bool
+    withdrawn: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,7 @@ def owed_attempt(known: Header, standing: Cursor, graph: Graph) -> OwedAttempt |
         not_before=wait.not_before,
         deadline_at=wait.deadline_at,
         begun=may_have_begun(known, standing, graph),
+        withdrawn=task.is_withdrawn(known, wait),
     )
 
 

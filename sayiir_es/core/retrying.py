@@ -43,12 +43,13 @@ def retry(draft: Draft, command: RetryWorkflow, definitions: Definitions) -> Non
     assert failed is not None
     graph = load_graph(draft, definitions)
     draft.emit(WorkflowRetried(command_id=command.command_id), run=known.run + 1)
-    _reopen(draft, graph, failed.path)
+    reopen(draft, graph, failed.path)
     draft.touched.extend(reversed(owed_moves(draft.rows, graph)))
     settle(draft)
 
 
-def _reopen(draft: Draft, graph: Graph, path: str) -> None:
+def reopen(draft: Draft, graph: Graph, path: str) -> None:
+    """Open the node at which the run failed by its own event, if it is no attempt."""
     place, standing = graph.place(path), cursor(draft.rows, chain_of(path))
     if place is None or standing is None or standing.path != path:
         return

@@ -14,6 +14,7 @@ Theory of operation. A snapshot is never one object. It is a handful of small ro
     e           Ending: how the run ended
     m<id>, k<n> int, str: command ids remembered, and the ring that forgets them
     s<id>, g<n> int, str: the same for signal ids
+    f           str: the id of the command that forked it from another instance
 
 `evolve` reads only the rows that its event names and returns the changed ones, so an
 outcome costs the same whether an instance has 5 results or 10,000. The live state, the
@@ -243,6 +244,11 @@ def remembered_signal(rows: Rows, signal_id: str) -> int | None:
     row = rows.get("s" + signal_id)
     assert row is None or isinstance(row, int), row
     return row
+
+
+def forked_by(rows: Rows) -> str | None:
+    """The id of the command that forked the instance from another one, if one did."""
+    return text(rows, "f")
 
 
 def chain_of(path: str) -> str:

@@ -97,7 +97,10 @@ class AttemptDesk:
         job = self._job(batch, instance_id, owed)
         if job is None:
             return None
-        restart = restart or token in self._restarts
+        # Withdrawn where the source of a fork stood: without an event that it begins,
+        # its outcome would count for nothing.
+        silent = owed.withdrawn and job.node.timeout_ms is None
+        restart = restart or silent or token in self._restarts
         begins = restart or (
             job.node.timeout_ms is not None and owed.deadline_at is None
         )

@@ -68,6 +68,12 @@ BODIES: tuple[e.Body, ...] = (
         reason="too late", requested_by="ana", interrupted_at=(PATH, "ship")
     ),
     e.WorkflowRetried(command_id="3@46"),
+    e.WorkflowForked(
+        command_id="3@48",
+        source_instance_id="order-6",
+        source_run=2,
+        source_sequence=300,
+    ),
     e.PositionUpdated(path=PATH, attempt=1, input="start"),
     e.DelayStarted(path="wait", due_at=AT + 30_000, input="result:charge"),
     e.SignalAwaited(path="ok", signal="approval", until_at=AT + 1),
@@ -139,6 +145,12 @@ COMMANDS: tuple[c.Command, ...] = (
         instance_id="order-7", command_id="z", reason="stock", requested_by="bo"
     ),
     c.RetryWorkflow(instance_id="order-7", command_id="r"),
+    c.ForkWorkflow(
+        instance_id="order-7",
+        command_id="f",
+        source_instance_id="order-6",
+        source_sequence=300,
+    ),
     c.RecordOutcome(
         instance_id="order-7",
         command_id="3@43",

@@ -18,6 +18,7 @@ from sayiir_es.core.events import (
     SignalConsumed,
     SignalReceived,
     SignalTimedOut,
+    WorkflowFailed,
 )
 from sayiir_es.core.lifecycle import moved, remember, remember_command
 from sayiir_es.core.rows import (
@@ -64,6 +65,15 @@ def time_out(draft: Draft, path: str) -> None:
     """No signal came in time."""
     draft.emit(SignalTimedOut(path=path))
     draft.touched.append(chain_of(path))
+
+
+def failure(node: SignalNode, path: str) -> WorkflowFailed:
+    """How the run ends at a wait whose time-out fails it."""
+    return WorkflowFailed(
+        path=path,
+        error_type="signal_timeout",
+        error=f"Signal {node.signal!r} did not come within {node.timeout_ms}ms",
+    )
 
 
 def oldest_wait(rows: Rows, signal: str) -> str | None:
