@@ -39,6 +39,7 @@ ACCEPTING = frozenset(
         kinds.WorkflowUnpaused,
         kinds.WorkflowTerminated,
         kinds.WorkflowRetried,
+        kinds.WorkflowForked,
         kinds.SignalReceived,
     }
 )
@@ -65,6 +66,8 @@ class AnswerRules:
         self._next = 0
         """One above the highest command answered, or passed by a claim."""
         self._last: type[Body] | None = None
+        self._copies = 0
+        """Events of a fork's source that follow; each was an answer there, if any."""
         self._origins: dict[int, int] = {}
         self._noted: deque[_Noted] = deque()
         self._commands: deque[int] = deque()
@@ -84,7 +87,12 @@ class AnswerRules:
             BreachError: if it breaks I3.
         """
         kind, before = type(event.body), self._last
-        self._last = kind
+        if self._copies and not begins:
+            self._copies, self._last = self._copies - 1, None
+            return
+        self._last, self._copies = kind, 0
+        if isinstance(event.body, kinds.WorkflowForked):
+            self._copies = event.body.source_sequence
         if isinstance(event.body, kinds.PartitionClaimed):
             if event.body.next_command > self._next:
                 self._next = event.body.next_command

@@ -74,10 +74,10 @@ def retried(model: RunModel, event: Event) -> None:
         )
     if model.cancel is not None:
         raise BreachError("I17", "TaskFailed under a cancel", "RetryRecorded")
-    _timed_out(event, found, timed_out=body.timed_out)
+    _timed_out(model, event, found, timed_out=body.timed_out)
     least, most = _delay_bounds(retry, body.attempt)
     waits = body.next_retry_at - event.at
-    if not least <= waits <= most:
+    if not model.copying and not least <= waits <= most:
         raise BreachError(
             "I9",
             f"a next_retry_at of {body.path!r} {least} to {most} ms after `at`",
@@ -91,7 +91,7 @@ def failed(model: RunModel, event: Event) -> None:
     body = event.body
     assert isinstance(body, TaskFailed)
     found = due(model, event, body.path, body.attempt, "I9")
-    _timed_out(event, found, timed_out=body.timed_out)
+    _timed_out(model, event, found, timed_out=body.timed_out)
     if model.cancel is not None:
         del model.standing[body.path]
     else:  # it stays: a retry would make it due again
@@ -113,7 +113,7 @@ def deadline_set(model: RunModel, event: Event) -> None:
         raise BreachError(
             "I10", f"time-out {timeout} ms of {body.path!r}", f"{body.timeout_ms} ms"
         )
-    if body.deadline_at != event.at + timeout:
+    if not model.copying and body.deadline_at != event.at + timeout:
         raise BreachError(
             "I10",
             f"deadline_at {event.at + timeout} of {body.path!r}",
@@ -166,7 +166,8 @@ def rejected(model: RunModel, event: Event) -> None:
     assert isinstance(body, OutcomeRejected)
     found = model.standing.get(body.path)
     if (
-        event.run == model.run
+        not model.copying
+        and event.run == model.run
         and found is not None
         and found.attempt == body.attempt
         and found.runs(event.at)
@@ -203,7 +204,7 @@ def due(
         raise BreachError(
             invariant, f"no outcome of {path!r}, which was withdrawn", event.kind
         )
-    if found.not_before > event.at:
+    if found.not_before > event.at and not model.copying:
         raise BreachError(
             invariant,
             f"no outcome of {path!r} before its retry at {found.not_before}",
@@ -235,12 +236,18 @@ def _standing(
 def _check_due_since(model: RunModel, event: Event, found: Standing) -> None:
     """What begins an attempt names the event that made it due."""
     since = {f"owed:{found.sequence}", f"owed:{model.unpaused}"}
-    if event.cause not in since:
+    if event.cause not in since and not model.copying:
         raise BreachError("I9", f"the cause owed:{found.sequence}", repr(event.cause))
 
 
-def _timed_out(event: Event, found: Standing, *, timed_out: bool) -> None:
+def _timed_out(
+    model: RunModel, event: Event, found: Standing, *, timed_out: bool
+) -> None:
     """A time-out needs a deadline that has passed; a deadline fires as one."""
+    if model.copying:
+        if timed_out and found.deadline_at is None:
+            raise BreachError("I10", f"a deadline of {found.path!r}", "none was set")
+        return
     if timed_out != event.cause.startswith("timer:"):
         raise BreachError(
             "I10",

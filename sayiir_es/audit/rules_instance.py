@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from sayiir_es.audit import (
     rules_attempts,
     rules_containers,
+    rules_copies,
     rules_decisions,
     rules_openings,
     rules_requests,
@@ -22,6 +23,7 @@ from sayiir_es.audit import (
     rules_signals,
     rules_timers,
 )
+from sayiir_es.audit.rules_copies import Copies
 from sayiir_es.audit.run_model import RunModel
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core import events as kinds
@@ -73,9 +75,11 @@ RULES: dict[type[Body], Rule] = {
     kinds.WorkflowCompleted: rules_runs.completed,
     kinds.WorkflowFailed: rules_runs.failed,
 }
-"""What each kind has to keep; `WorkflowStarted` and `WorkflowRetried` begin runs."""
+"""What each kind has to keep, but for those that begin a run or an instance."""
 
 ANSWERS = frozenset({kinds.CommandRejected, kinds.CommandAcknowledged})
+FIRST = frozenset({kinds.WorkflowStarted, kinds.SignalReceived, kinds.WorkflowForked})
+GOES_ON = frozenset({kinds.WorkflowForked, kinds.WorkflowRetried})
 BEFORE_START = ANSWERS | {kinds.SignalReceived}
 AFTER_END = ANSWERS | {kinds.OutcomeRejected}
 ENDS = frozenset(
@@ -103,6 +107,7 @@ class InstanceRules:
 
     def __init__(self, blueprints: Blueprints) -> None:
         self.live: dict[str, RunModel] = {}
+        self.copies = Copies()
         self._blueprints = blueprints
         self._ended: dict[str, Past] = {}
         self._failed: OrderedDict[str, RunModel] = OrderedDict()
@@ -117,6 +122,12 @@ class InstanceRules:
         Raises:
             BreachError: if it breaks an invariant.
         """
+        copying, breach = self.copies.meet(event, begins=begins)
+        self._check(event, begins=begins, copying=copying)
+        if breach is not None:
+            raise breach
+
+    def _check(self, event: Event, *, begins: bool, copying: bool) -> None:
         if event.sequence == 0:
             self._check_without_trace(event)
             return
@@ -125,6 +136,7 @@ class InstanceRules:
             model = self._met(event)
             if model is None:
                 return
+        model.copying = copying
         try:
             self._check_sequence(event, model.sequence)
             if not model.doubtful or isinstance(event.body, kinds.WorkflowStarted):
@@ -142,7 +154,7 @@ class InstanceRules:
         past = self._ended.get(event.instance_id)
         kind = type(event.body)
         if past is None:
-            if kind not in {kinds.WorkflowStarted, kinds.SignalReceived}:
+            if kind not in FIRST:
                 self._doubt(event)
                 raise BreachError(
                     "I1",
@@ -201,11 +213,10 @@ class InstanceRules:
 
     def _check_run(self, model: RunModel, event: Event, *, begins: bool) -> None:
         kind = type(event.body)
-        if isinstance(event.body, kinds.WorkflowRetried):
-            if model.failed and model.blueprint is None:  # failed too long ago
-                model.doubtful, model.run = True, event.run
-            else:
-                rules_runs.retried(model, event)
+        if begins and model.forking:
+            rules_copies.check_taken_back(model, event)
+        if kind in GOES_ON:
+            _check_goes_on(model, event)
             return
         if model.must is not None:
             rules_decisions.check_must(model, event, begins=begins)
@@ -227,7 +238,12 @@ class InstanceRules:
         rule(model, event)
 
     def _end(self, model: RunModel) -> None:
-        if model.must is not None and model.must.kind == "WorkflowStarted":
+        last_copy = model.copying and not self.copies.left
+        if (
+            model.must is not None
+            and model.must.kind == "WorkflowStarted"
+            and not last_copy  # its source went on, the fork has ended there
+        ):
             model.blueprint = None  # its successor comes in the same decision
             return
         self.live.pop(model.instance_id, None)
@@ -237,6 +253,17 @@ class InstanceRules:
             self._failed[model.instance_id] = model
             if len(self._failed) > FAILED_KEPT:
                 self._failed.popitem(last=False)
+
+
+def _check_goes_on(model: RunModel, event: Event) -> None:
+    """What begins with all that stood before, here or in another instance."""
+    if isinstance(event.body, kinds.WorkflowForked):
+        _check_run_number(event, 0)
+        rules_copies.forked(model, event)
+    elif model.failed and model.blueprint is None:  # failed too long ago
+        model.doubtful, model.run = True, event.run
+    else:
+        rules_runs.retried(model, event)
 
 
 def _check_answer(event: Event, run: int) -> None:

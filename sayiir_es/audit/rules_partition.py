@@ -97,6 +97,10 @@ class PartitionRules:
             for model in self.instances.live.values()
             if model.must is not None and not model.doubtful
         ]
+        copies = self.instances.copies
+        missing = copies.missing("the end")
+        if missing is not None:
+            left.append(self._violation(self.next_offset, copies.instance_id, missing))
         return left + self.answers.finish()
 
     # --- which records count ----------------------------------------------------------

@@ -102,8 +102,11 @@ class RunModel:
         "branch_results",
         "buffered",
         "cancel",
+        "copying",
         "doubtful",
         "failed",
+        "forking",
+        "forks",
         "instance_id",
         "keys",
         "marks",
@@ -129,6 +132,12 @@ class RunModel:
         self.sequence = sequence
         self.doubtful = False
         """A rule was broken: what follows would only repeat it, until a new run."""
+        self.copying = False
+        """The event at hand is a copy: when and why it happened is not told by it."""
+        self.forking = False
+        """The decision at hand, or the one before, begins with another's history."""
+        self.forks = 0
+        """How many events a fork, of a fork, began with."""
         self.blueprint: Blueprint | None = None
         self.buffered: dict[str, deque[int]] = {}
         self.signal_ids: deque[str] = deque(maxlen=REMEMBERED_SIGNAL_IDS)

@@ -22,6 +22,7 @@ from sayiir_es.core.graph import RouteNode, TaskNode
 from sayiir_es.core.outcomes import Outcome
 from sayiir_es.core.references import resolve
 from sayiir_es.core.rows import header
+from tests.core.forked_play import fork
 from tests.core.play import Play
 from tests.core.programs import digest, key_for, turns
 from tests.random_programs import random_graph, signals_of
@@ -97,13 +98,29 @@ def lived(seed: int) -> Life:
     chance.shuffle(signals)
     if chance.random() < 0.7:
         life.start(b'"in"')
+    _live(life, chance, signals)
+    return life
+
+
+def forked(source: Life, at: int) -> Life | None:
+    """A life that begins with the first events of another; None if none begins so."""
+    life = Life(source.graph, chance=source.chance, limits=source.limits)
+    life.now = source.now - source.chance.choice([0, 100_000])  # another's clock
+    fork(life, source.events, at)
+    if life.events[0].kind != "WorkflowForked":
+        return None
+    if source.chance.random() < 0.5:
+        _live(life, life.chance, signals_of(life.graph))
+    return life
+
+
+def _live(life: Life, chance: Random, signals: list[str]) -> None:
     for _ in range(STEPS):
         _step(life, chance, signals)
         known = header(life.rows)
         failed = known is not None and known.phase == "failed"
         if chance.random() < (0.2 if failed else 0.005):
             life.command(RetryWorkflow(instance_id="i", command_id=""))
-    return life
 
 
 def _step(life: Life, chance: Random, signals: list[str]) -> None:

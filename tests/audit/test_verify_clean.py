@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from sayiir_es import Flow, RetryPolicy, task
 from sayiir_es.audit import Checker
 from sayiir_es.audit.verify_log import LogVerification
 from sayiir_es.core.definition import Graph
+from sayiir_es.core.events import Body
 from sayiir_es.core.graph import TaskNode
 from sayiir_es.core.graph_record import record_of_graph
-from tests.audit.lives import lived
+from tests.audit.lives import forked, lived
 from tests.audit.logs import commands_of, events_of, records_of, verified
 from tests.core.play import Play
 from tests.engine.world import World
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from sayiir_es.log.port import Log
 
 LIVES = 400
+FORKED_LIVES = 120
+OF_PARTITION = 3
+"""Kinds that no instance has."""
+OTHERWISE = 1
+"""The kind that begins a fork: tests/core forks forks."""
 
 
 def test_a_random_life_with_crashes_breaks_nothing(
@@ -38,6 +44,25 @@ def test_a_random_life_with_crashes_breaks_nothing(
         assert not found, f"seed {seed}: {found[0]}"
     rare = {"DeadlineCleared", "WorkflowTerminated", "OutcomeRejected"}
     assert rare <= kinds
+
+
+def test_a_fork_at_any_event_of_a_random_life_breaks_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Play, "checked", False)
+    last: set[str] = set()
+    for seed in range(FORKED_LIVES):
+        source = lived(seed)
+        told = [event for event in source.events if event.sequence]
+        for at in range(1, len(told) + 1, 1 + len(told) // 40):
+            fork = forked(source, at)
+            if fork is None:
+                continue
+            last.add(told[at - 1].kind)
+            events = events_of(fork)
+            found = verified(records_of(events), fork.graph, commands_of(events))
+            assert not found, f"seed {seed} at {at}: {found[0]}"
+    assert len(last) == len(get_args(Body)) - OF_PARTITION - OTHERWISE
 
 
 async def violations_of(log: Log, instance_id: str | None = None) -> list[Violation]:
