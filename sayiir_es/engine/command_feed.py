@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.commands import ForkWorkflow
 from sayiir_es.core.errors import BatchTooLargeError
 from sayiir_es.core.events import CommandDeadLettered, CommandForwarded
 from sayiir_es.core.partitions import partition_of
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sayiir_es.core.commands import Command
+    from sayiir_es.core.outcomes import SourceHistory
     from sayiir_es.log.port import Log, Reader, Record
 
 ITEMS_MAX = 5_000
@@ -54,13 +56,15 @@ Redirect = CommandForwarded | CommandDeadLettered
 class FedCommand:
     """A command to decide on, or the act that answers one that is not ours.
 
-    `payload` is the size of its record's value, in bytes.
+    `payload` is how much of it the events may hold, in bytes: the size of its record's
+    value, and that of the history that comes with a fork.
     """
 
     position: CommandPosition
     command: Command | None
     redirect: asyncio.Task[Redirect] | None
     payload: int
+    source: SourceHistory | None = None
 
 
 class CommandFeed:
@@ -72,7 +76,7 @@ class CommandFeed:
         partition: int,
         offset: int,
         *,
-        prepare: Callable[[Command], Awaitable[None]],
+        prepare: Callable[[Command], Awaitable[SourceHistory | None]],
         wake: Callable[[], None],
     ) -> None:
         self.items: deque[FedCommand] = deque()
@@ -83,6 +87,8 @@ class CommandFeed:
         self._prepare = prepare
         self._wake = wake
         self._room = asyncio.Event()
+        self._copied = asyncio.Event()
+        self._copied.set()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -102,6 +108,8 @@ class CommandFeed:
         item = self.items.popleft()
         if len(self.items) < ITEMS_MAX // 2:
             self._room.set()
+        if item.source is not None:
+            self._copied.set()
         return item
 
     async def close(self) -> None:
@@ -128,9 +136,7 @@ class CommandFeed:
                 # of the next chunk goes before all of this one has arrived.
                 fed = [self._fed(record) for record in chunk.records]
                 for item in fed:
-                    if item.command is not None:
-                        await self._prepare(item.command)
-                    self.items.append(item)
+                    self.items.append(await self._prepared(item))
                 self.passed = chunk.end
                 self._wake()
                 redirects = [item.redirect for item in fed if item.redirect is not None]
@@ -142,6 +148,19 @@ class CommandFeed:
         finally:
             self._wake()
             await reader.close()
+
+    async def _prepared(self, item: FedCommand) -> FedCommand:
+        """The command with what it needs; one history is held at a time."""
+        if item.command is None:
+            return item
+        if isinstance(item.command, ForkWorkflow):
+            self._wake()  # what stands before it is decided meanwhile
+            await self._copied.wait()
+        source = await self._prepare(item.command)
+        if source is None:
+            return item
+        self._copied.clear()
+        return replace(item, source=source, payload=item.payload + source.size)
 
     def _fed(self, record: Record) -> FedCommand:
         origin = read_origin(record.headers)

@@ -181,6 +181,7 @@ class Intake:
                 command=item.command,
                 position=item.position,
                 known_origin=batch.knows_origin(item.position),
+                source=item.source,
             )
             self._decide(batch, commanded, offers)
 

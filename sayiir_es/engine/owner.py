@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from sayiir_es.core.commands import StartWorkflow
 from sayiir_es.core.decide import World
 from sayiir_es.core.errors import LogUnavailableError
 from sayiir_es.core.position import advanced, skipped
@@ -29,6 +28,7 @@ from sayiir_es.engine.checkpoint import ClaimMaker, extended
 from sayiir_es.engine.claiming import Claimed, Claimer, Found
 from sayiir_es.engine.command_feed import CommandFeed
 from sayiir_es.engine.intake import Intake
+from sayiir_es.engine.preparing import Preparation
 from sayiir_es.engine.tenure import Tenure, to_record
 from sayiir_es.engine.write_behind import WriteBehind
 from sayiir_es.log.port import Topic
@@ -36,7 +36,6 @@ from sayiir_es.log.port import Topic
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sayiir_es.core.commands import Command
     from sayiir_es.engine.offers import Offer
     from sayiir_es.engine.ports import Ports
     from sayiir_es.engine.store import SnapshotStore
@@ -74,6 +73,7 @@ class Owner:
         self._clock = ports.clock
         self._settings = settings
         self._refresh_definitions = refresh_definitions
+        self._preparation = Preparation(ports, settings.limits, refresh_definitions)
         self._lapses = lapses
         self._wake = asyncio.Event()
         self._stopping = False
@@ -183,7 +183,7 @@ class Owner:
             self._log,
             self.partition,
             position.next_command,
-            prepare=self._prepare,
+            prepare=self._preparation.prepare,
             wake=self._wake.set,
         )
         commands_end = await self._log.end_offset(Topic.COMMANDS, self.partition)
@@ -207,13 +207,6 @@ class Owner:
             taken_over=claimed.taken_over,
         )
         return self._intake
-
-    async def _prepare(self, command: Command) -> None:
-        """Read the definitions to their end before a workflow is said to be unknown."""
-        if isinstance(command, StartWorkflow) and (
-            self._registry.by_name(command.workflow, command.definition_hash) is None
-        ):
-            await self._refresh_definitions()
 
     # --- the loop ---------------------------------------------------------------------
 
