@@ -123,7 +123,11 @@ class InstanceRules:
             BreachError: if it breaks an invariant.
         """
         copying, breach = self.copies.meet(event, begins=begins)
-        self._check(event, begins=begins, copying=copying)
+        try:
+            self._check(event, begins=begins, copying=copying)
+        except BreachError:
+            if breach is None:
+                raise
         if breach is not None:
             raise breach
 
@@ -258,8 +262,8 @@ class InstanceRules:
 def _check_goes_on(model: RunModel, event: Event) -> None:
     """What begins with all that stood before, here or in another instance."""
     if isinstance(event.body, kinds.WorkflowForked):
-        _check_run_number(event, 0)
         rules_copies.forked(model, event)
+        _check_run_number(event, 0)
     elif model.failed and model.blueprint is None:  # failed too long ago
         model.doubtful, model.run = True, event.run
     else:

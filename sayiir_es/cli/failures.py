@@ -42,11 +42,11 @@ def not_found(instance_id: str) -> NotFoundError:
     return NotFoundError(f"expected an instance {instance_id!r}, but there is none")
 
 
-def refusal(answer: CommandRejected, instance_id: str) -> WorkflowError:
+def refusal(answer: CommandRejected) -> WorkflowError:
     """What the owner's refusal means."""
     match answer.code:
         case "not_found":
-            return not_found(instance_id)
+            return NotFoundError(answer.message)
         case "already_exists":
             return InstanceAlreadyExistsError(answer.message)
         case code:

@@ -176,5 +176,6 @@ for _verb, _example in (
     (steering.unpause, "unpause order-7"),
     (steering.cancel, "cancel order-7 --reason withdrawn"),
     (steering.retry, "retry order-7"),
+    (steering.fork, "fork order-7 --at 2 --new-id order-7b"),
 ):
     app.command(epilog=f"Example: sayiir-es instance {_example}")(_verb)

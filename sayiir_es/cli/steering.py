@@ -16,7 +16,7 @@ from sayiir_es.cli.connection import (
 from sayiir_es.cli.failures import refusal
 from sayiir_es.cli.output import Format, OutputOption, print_object, write_line
 from sayiir_es.cli.typed_json import read_json
-from sayiir_es.client.requests import new_command_id
+from sayiir_es.client.requests import fork_command, new_command_id
 from sayiir_es.core.commands import (
     CancelWorkflow,
     Command,
@@ -118,6 +118,29 @@ def retry(
     _steer(command, backend, output)
 
 
+def fork(
+    instance_id: IdArgument,
+    *,
+    at: Annotated[
+        int,
+        typer.Option(
+            "--at",
+            metavar="SEQ",
+            min=1,
+            help="The last event that the new instance begins with.",
+        ),
+    ],
+    new_id: Annotated[
+        str, typer.Option("--new-id", metavar="ID2", help="The new instance's id.")
+    ],
+    backend: BackendOption = DEFAULT_BACKEND,
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """Begin a new instance with the history of another one, up to an event."""
+    command = fork_command(checked_id(instance_id), at, checked_id(new_id))
+    _steer(command, backend, output)
+
+
 def _steer(command: Command, backend: str, output: Format) -> None:
     """Send a command and print the event that answers it."""
     answer = in_session(backend, lambda session: answer_of(session, command))
@@ -142,5 +165,5 @@ async def answer_of(session: Session, command: Command) -> Event:
     async with session.owning():
         answer = await session.ask(command)
     if isinstance(answer.body, CommandRejected):
-        raise refusal(answer.body, command.instance_id)
+        raise refusal(answer.body)
     return answer

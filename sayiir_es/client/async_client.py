@@ -162,6 +162,17 @@ class WorkflowClient:
         """
         await requests.retry(self._session, instance_id)
 
+    async def fork(self, instance_id: str, *, at: int, new_id: str) -> WorkflowStatus:
+        """Begin a new instance with the history of another one, up to an event.
+
+        Raises:
+            InstanceAlreadyExistsError: if `new_id` exists.
+            BackendError: if there is no such event, or no run yet at it, or the history
+                up to it takes more than 512 KiB.
+            WorkflowError: if an id or `at`, which starts at 1, does not do.
+        """
+        return await requests.fork(self._session, instance_id, at, new_id)
+
     async def get_task_result(self, instance_id: str, task_id: str) -> object:
         """The result of a task, or None where it has none (yet); raises as `status`."""
         return await requests.task_result(self._session, instance_id, task_id)

@@ -40,7 +40,7 @@ def raise_refusal(
             raise WorkflowError(f"Workflow definition mismatch: {refused.message}")
         case "bad_request" | "unknown_workflow":
             raise WorkflowError(refused.message)
-        case "not_found":
+        case "not_found" if refused.command != "ForkWorkflow":
             raise BackendError(f"Snapshot not found: {instance_id}")
         case "not_paused":
             raise CommandRefusedError(

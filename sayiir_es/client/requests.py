@@ -11,6 +11,7 @@ from sayiir_es.core.commands import (
     CONFLICT_POLICIES,
     CancelWorkflow,
     ConflictPolicy,
+    ForkWorkflow,
     PauseWorkflow,
     RetryWorkflow,
     SendSignal,
@@ -240,6 +241,27 @@ async def retry(session: Session, instance_id: str) -> None:
     await _control(
         session,
         RetryWorkflow(instance_id=instance_id, command_id=new_command_id()),
+    )
+
+
+async def fork(
+    session: Session, instance_id: str, sequence: int, new_id: str
+) -> WorkflowStatus:
+    """Begin an instance with the first events of another one."""
+    check_instance_id(instance_id)
+    check_instance_id(new_id)
+    async with session.owning():
+        await session.command(fork_command(instance_id, sequence, new_id))
+        return workflow_status(await session.status(new_id))
+
+
+def fork_command(instance_id: str, sequence: int, new_id: str) -> ForkWorkflow:
+    """The command that begins `new_id` with the events of an instance."""
+    return ForkWorkflow(
+        instance_id=new_id,
+        command_id=new_command_id(),
+        source_instance_id=instance_id,
+        source_sequence=sequence,
     )
 
 

@@ -191,6 +191,24 @@ class WorkflowClient:
         backend = self._backend
         backend.thread.call(requests.retry(backend.session, instance_id))
 
+    def fork(self, instance_id: str, *, at: int, new_id: str) -> WorkflowStatus:
+        """Begin a new instance with the history of another one, up to an event.
+
+        What its events 1 to `at` recorded is recorded again under `new_id`, which goes
+        on from there by itself; the other one does not change. Attempts that had begun
+        there are due afresh, times that have passed come due at once.
+
+        Raises:
+            InstanceAlreadyExistsError: if `new_id` exists.
+            BackendError: if there is no such event, or no run yet at it, or the history
+                up to it takes more than 512 KiB.
+            WorkflowError: if an id or `at`, which starts at 1, does not do.
+        """
+        backend = self._backend
+        return backend.thread.call(
+            requests.fork(backend.session, instance_id, at, new_id)
+        )
+
     def get_task_result(self, instance_id: str, task_id: str) -> object:
         """The result of a task, or None where it has none (yet).
 

@@ -21,7 +21,7 @@ COMMANDS = [
     *("topic", "topic create", "topic check", "event", "event tail", "instance"),
     *("instance start", "instance list", "instance show", "instance result"),
     *("instance signal", "instance pause", "instance unpause", "instance cancel"),
-    *("instance retry", "instance count"),
+    *("instance retry", "instance fork", "instance count"),
     *("instance history", "audit", "audit verify"),
     *("partition", "partition list", "dead-letter", "dead-letter list"),
     *("dead-letter show", "dead-letter retry", "dead-letter drop"),
