@@ -19,14 +19,20 @@ from tests.kafka.verdict import violations
 from tests.live import journal
 from tests.live.repertoire import amount, counts_of
 from tests.simulation import rules
-from tests.simulation.judge import AGAIN, Execution, of_executions, of_outputs
+from tests.simulation.judge import (
+    AGAIN,
+    Execution,
+    of_executions,
+    of_outputs,
+    token_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from sayiir_es.core.definition import Graph
-    from tests.kafka.reader import EventReader, Seen
+    from tests.kafka.reader import EventReader
     from tests.live.program_worker import ProgramWorker
     from tests.live.repertoire import Counts
 
@@ -57,6 +63,7 @@ class Verdict:
         }
         yield from of_outputs(partitions, expected, frozenset())
         yield from self._of_ends()
+        yield from self._of_restarts()
         yield from self._of_counts()
         yield from of_executions(partitions, list(self._executions()))
 
@@ -76,9 +83,24 @@ class Verdict:
         )
 
     def _of_ends(self) -> Iterator[str]:
-        ends = Counter(e.instance_id for e in self._reader.valid() if _ends(e))
+        ends = Counter(
+            event.instance_id
+            for event in self._reader.valid()
+            if event.kind in TERMINAL
+        )
         yield from (f"{name} ended {n} times" for name, n in ends.items() if n != 1)
         yield from (f"nobody started {name}" for name in ends.keys() - self._started)
+
+    def _of_restarts(self) -> Iterator[str]:
+        """What makes an attempt run again is a new owner, once for each."""
+        restarts = Counter(
+            (token_of(event), event.claim)
+            for event in self._reader.valid()
+            if event.kind == "AttemptRestarted"
+        )
+        for (token, claim), times in restarts.items():
+            if times > 1:
+                yield f"{token} was restarted {times} times under the claim {claim}"
 
     def _of_counts(self) -> Iterator[str]:
         """No increment is lost, none is extra."""
@@ -104,10 +126,6 @@ class Verdict:
             assert place is not None, noted
             limit_ms = getattr(place.node, "timeout_ms", None)
             yield Execution(noted.token, _END, limit_ms is not None)
-
-
-def _ends(event: Seen) -> bool:
-    return event.kind in TERMINAL
 
 
 def stopped(workers: Sequence[ProgramWorker]) -> Iterator[str]:

@@ -44,7 +44,7 @@ class Plan:
 
     seed: int
     seconds: float
-    """For so long troubles begin."""
+    """For so long troubles begin; the first few befall every run, however short."""
     per_second: float
     """Instances that are started."""
     workers: int = 3
@@ -90,7 +90,7 @@ def _play(
     with EventReader(broker.bootstrap, APP, PARTITIONS) as reader:
         end_s = time.monotonic() + plan.seconds
         with traffic:
-            while time.monotonic() < end_s:
+            while trouble.is_due or time.monotonic() < end_s:
                 read_for(reader, chance.uniform(*PAUSE_S))
                 name = trouble.one()
                 befell[name] += 1

@@ -32,7 +32,7 @@ def seed_of(number: int) -> int:
 def test_counters_are_right_after_some_troubles(
     local_broker: LocalBroker, tmp_path: Path
 ) -> None:
-    play(local_broker, tmp_path, Plan(seed=seed_of(0), seconds=12, per_second=10))
+    play(local_broker, tmp_path, Plan(seed=seed_of(0), seconds=8, per_second=10))
 
 
 @pytest.mark.long
