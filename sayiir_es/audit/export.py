@@ -31,7 +31,7 @@ from sayiir_es.audit.export_manifest import (
 )
 from sayiir_es.audit.export_origin import as_exported
 from sayiir_es.audit.verify_log import read_to, silent
-from sayiir_es.client.backends import as_backend
+from sayiir_es.client.backends import borrowed
 from sayiir_es.core.errors import HoleInHistoryError, UsageError
 from sayiir_es.log.port import Topic
 
@@ -67,13 +67,9 @@ def export(
         LogUnavailableError: if there is no log, or nothing answers.
         HoleInHistoryError: if the log lacks a record without saying why.
     """
-    used = as_backend(backend)
     chosen = ExportFormat(file_format)
-    try:
+    with borrowed(backend) as used:
         return used.thread.call(export_log(used.open_log(), path, chosen))
-    finally:
-        if used is not backend:
-            used.close()
 
 
 async def export_log(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
 from sayiir_es.audit.snapshot import Snapshot, snapshot_of
-from sayiir_es.client.backends import as_backend
+from sayiir_es.client.backends import borrowed
 from sayiir_es.client.projection import home_of
 from sayiir_es.client.valid_events import FoundEvent, events_of
 from sayiir_es.core.errors import HoleInHistoryError, NotFoundError
@@ -114,12 +114,8 @@ def history(backend: Backend | str, instance_id: str) -> History:
         NotFoundError: if there is no event of it.
         LogUnavailableError: if nothing answers.
     """
-    used = as_backend(backend)
-    try:
+    with borrowed(backend) as used:
         return used.thread.call(read_history(used.session, instance_id))
-    finally:
-        if used is not backend:
-            used.close()
 
 
 async def read_history(session: Session, instance_id: str) -> History:

@@ -22,7 +22,7 @@ from sayiir_es.audit.export_checking import ExportFiles
 from sayiir_es.audit.export_manifest import Manifest, places, read_manifest
 from sayiir_es.audit.export_origin import as_imported
 from sayiir_es.audit.verify_log import read_to, silent
-from sayiir_es.client.backends import as_backend
+from sayiir_es.client.backends import borrowed
 from sayiir_es.client.clothes import undressed
 from sayiir_es.core.errors import (
     DecodeError,
@@ -59,12 +59,8 @@ def import_export(backend: Backend | str, path: str | os.PathLike[str]) -> Manif
         DecodeError: if a record is not what was exported; names the first.
         LogUnavailableError: if nothing answers.
     """
-    used = as_backend(backend)
-    try:
+    with borrowed(backend) as used:
         return used.thread.call(import_into(used.open_log(), path))
-    finally:
-        if used is not backend:
-            used.close()
 
 
 async def import_into(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.audit.verify_log import LogVerification, silent
 from sayiir_es.audit.verify_stores import store_violations
-from sayiir_es.client.backends import as_backend
+from sayiir_es.client.backends import borrowed
 from sayiir_es.core.errors import UsageError
 from sayiir_es.wire.signing import load_public_keys
 
@@ -69,14 +69,10 @@ def verify(
         UsageError: if `public_key` holds no such key, or one instance is asked for.
     """
     keys = keys_of(public_key, instance_id)
-    used = as_backend(backend)
-    try:
+    with borrowed(backend) as used:
         return used.thread.call(
             verify_log(used.open_log(), instance_id, state_dir, keys)
         )
-    finally:
-        if used is not backend:
-            used.close()
 
 
 async def verify_log(

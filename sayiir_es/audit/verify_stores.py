@@ -19,13 +19,14 @@ from sayiir_es.core.errors import HistoryError
 from sayiir_es.engine.fold import Fold
 from sayiir_es.engine.rocks_store import RocksStore
 from sayiir_es.engine.row_codec import encode_row
-from sayiir_es.engine.store_view import StoreView, stores_under
+from sayiir_es.engine.store_view import views_under
 from sayiir_es.log.port import Topic
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from sayiir_es.core.rows import Rows
+    from sayiir_es.engine.store_view import StoreView
     from sayiir_es.log.port import Chunk, Log, LogIdentity
 
 FLUSH_BYTES = 512 * 1024
@@ -39,8 +40,8 @@ async def store_violations(
     Raises:
         StoreError: if there is no store, or one cannot be read.
     """
-    for path in stores_under(state_dir):
-        with StoreView(path) as view:
+    for view in views_under(state_dir):
+        with view:
             mine = (identity.cluster_id, identity.topics[Topic.EVENTS.value])
             if mine == (view.identity.cluster_id, view.identity.events_topic_id):
                 async for found in _of_store(log, view):

@@ -170,7 +170,7 @@ def result(
 for _verb, _example in (
     (history, "history order-7"),
     (state, "state order-7 --at 3"),
-    (diff, "diff order-7 2 5"),
+    (diff, "diff order-7 2 4"),
     (steering.signal, "signal order-7 approval --payload '{\"ok\":true}'"),
     (steering.pause, "pause order-7 --reason audit"),
     (steering.unpause, "unpause order-7"),

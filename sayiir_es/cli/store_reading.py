@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.cli.output import moment, say
 from sayiir_es.core.status import Status, status_of
-from sayiir_es.engine.store_view import StoreView, stores_under
+from sayiir_es.engine.store_view import views_under
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from sayiir_es.core.rows import Rows
+    from sayiir_es.engine.store_view import StoreView
 
 
 def stored_instances(state_dir: Path) -> Iterator[tuple[str, Rows]]:
@@ -39,8 +40,8 @@ def stored_status(state_dir: Path, instance_id: str) -> Status | None:
 def _furthest(state_dir: Path, stack: ExitStack) -> list[StoreView]:
     """One view a partition of each log; says as of when on stderr."""
     chosen: dict[tuple[str, int], StoreView] = {}
-    for path in stores_under(state_dir):
-        view = stack.enter_context(StoreView(path))
+    for view in views_under(state_dir):
+        stack.enter_context(view)
         place = (view.identity.events_topic_id, view.identity.partition)
         known = chosen.get(place)
         if known is None or known.position.offset < view.position.offset:

@@ -7,6 +7,7 @@ session on an event loop of its own, so that synchronous code can use it like a 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from sayiir_es.log.solo import SoloMembership
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Generator
     from types import TracebackType
 
     from sayiir_es.client.session import Session
@@ -38,6 +40,9 @@ class Backend(ABC):
 
     owns_on_call = True
     """Whether a client call may own the log for the call when nobody does."""
+
+    short_view_records = 0
+    """A client's view of a partition with fewer records is folded in memory."""
 
     def __init__(self) -> None:
         self._thread: LoopThread | None = None
@@ -140,6 +145,8 @@ class EmbeddedBackend(Backend):
     One process owns it as worker, others are clients.
     """
 
+    short_view_records = 20_000  # a quarter of a second: not worth a store
+
     def __init__(self, path: str | os.PathLike[str] = ".sayiir/log.db") -> None:
         super().__init__()
         self.path = Path(path)
@@ -161,6 +168,10 @@ class EmbeddedBackend(Backend):
     def stores(self) -> Stores:
         """RocksDB beside the file; only the holder of the owner lock opens it."""
         return FolderStores(self.path.with_name(self.path.name + ".state"))
+
+    def views(self) -> Stores:
+        """RocksDB beside the file, in a slot that no other client shares."""
+        return SlotStores(self.path.with_name(self.path.name + ".views"), "clients")
 
 
 class KafkaBackend(Backend):
@@ -262,6 +273,21 @@ def as_backend(backend: object) -> Backend:
         "backend must be InMemoryBackend, EmbeddedBackend, KafkaBackend or a URL, but "
         f"{type(backend).__name__}"
     )
+
+
+@contextmanager
+def borrowed(backend: Backend | str) -> Generator[Backend]:
+    """A backend for one call; one that a URL made is closed behind it.
+
+    Raises:
+        ValueError: if a URL names none.
+    """
+    used = as_backend(backend)
+    try:
+        yield used
+    finally:
+        if used is not backend:
+            used.close()
 
 
 def store_identity(identity: LogIdentity, partition: int) -> StoreIdentity:

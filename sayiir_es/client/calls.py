@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.client import requests
-from sayiir_es.client.backends import Backend, InMemoryBackend, as_backend
+from sayiir_es.client.backends import Backend, InMemoryBackend, borrowed
 from sayiir_es.client.simple_engine import run_simply
 
 if TYPE_CHECKING:
@@ -66,10 +66,12 @@ def run_durable_workflow(
                     fresh.session, workflow, instance_id, input_data, policy
                 )
             )
-    used = as_backend(backend)
-    return used.thread.call(
-        requests.run_durable(used.session, workflow, instance_id, input_data, policy)
-    )
+    with borrowed(backend) as used:
+        return used.thread.call(
+            requests.run_durable(
+                used.session, workflow, instance_id, input_data, policy
+            )
+        )
 
 
 def resume_workflow(
@@ -81,8 +83,8 @@ def resume_workflow(
         BackendError: if there is no instance of that id.
         WorkflowError: if it was started with another definition.
     """
-    used = as_backend(backend)
-    return used.thread.call(requests.resume(used.session, workflow, instance_id))
+    with borrowed(backend) as used:
+        return used.thread.call(requests.resume(used.session, workflow, instance_id))
 
 
 def cancel_workflow(
@@ -96,8 +98,10 @@ def cancel_workflow(
     Raises:
         BackendError: if there is none, or it has completed or failed.
     """
-    used = as_backend(backend)
-    used.thread.call(requests.cancel(used.session, instance_id, reason, cancelled_by))
+    with borrowed(backend) as used:
+        used.thread.call(
+            requests.cancel(used.session, instance_id, reason, cancelled_by)
+        )
 
 
 def pause_workflow(
@@ -111,8 +115,8 @@ def pause_workflow(
     Raises:
         BackendError: if there is none, or it has ended.
     """
-    used = as_backend(backend)
-    used.thread.call(requests.pause(used.session, instance_id, reason, paused_by))
+    with borrowed(backend) as used:
+        used.thread.call(requests.pause(used.session, instance_id, reason, paused_by))
 
 
 def unpause_workflow(instance_id: str, backend: Backend | str) -> None:
@@ -121,17 +125,17 @@ def unpause_workflow(instance_id: str, backend: Backend | str) -> None:
     Raises:
         BackendError: if there is none, or it is not paused.
     """
-    used = as_backend(backend)
-    used.thread.call(requests.unpause(used.session, instance_id))
+    with borrowed(backend) as used:
+        used.thread.call(requests.unpause(used.session, instance_id))
 
 
 def send_signal(
     instance_id: str, signal_name: str, payload: object, backend: Backend | str
 ) -> None:
     """Send a signal, buffered until a wait takes it; silent for an ended instance."""
-    used = as_backend(backend)
-    used.thread.call(
-        requests.send_signal(
-            used.session, instance_id, signal_name, payload, loud=False
+    with borrowed(backend) as used:
+        used.thread.call(
+            requests.send_signal(
+                used.session, instance_id, signal_name, payload, loud=False
+            )
         )
-    )

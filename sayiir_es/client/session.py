@@ -24,6 +24,7 @@ from sayiir_es.core.references import result_of
 from sayiir_es.core.rows import run
 from sayiir_es.core.status import ENDED, Status, is_resting, status_of
 from sayiir_es.engine.definition_feed import DefinitionFeed
+from sayiir_es.engine.memory_store import MemoryStore
 from sayiir_es.engine.registry import Registry
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.commands import encode_command_avro
@@ -268,4 +269,7 @@ class Session:
 
     async def _open_view(self, partition: int) -> SnapshotStore:
         assert self._identity is not None
+        end = await self.log.end_offset(Topic.EVENTS, partition)
+        if end < self.backend.short_view_records:
+            return MemoryStore()
         return self._views.open(store_identity(self._identity, partition))

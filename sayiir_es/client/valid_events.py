@@ -86,10 +86,10 @@ class ValidEvents:
         if chunk is None:
             return ()
         self.next_offset = chunk.end
-        return await self.among(chunk.records)
+        return await self._among(chunk.records)
 
-    async def among(self, records: Sequence[Record]) -> Sequence[FoundEvent]:
-        """Those wanted of records that follow one another; raises as `read`."""
+    async def _among(self, records: Sequence[Record]) -> Sequence[FoundEvent]:
+        """Those wanted of records that follow one another."""
         found: list[FoundEvent] = []
         for record in records:
             if self._key not in (None, record.key) and record.key is not None:
@@ -104,8 +104,12 @@ class ValidEvents:
         return found
 
     async def until_end(self) -> AsyncIterator[FoundEvent]:
-        """Everything up to where the partition ends now."""
+        """Everything up to where the partition ends now, by the log's index if any."""
         end = await self._log.end_offset(Topic.EVENTS, self._partition)
+        wanted = self._wanted.instance_id
+        if wanted is not None and self.next_offset == 0 and self._reader is None:
+            for found in await self._indexed(wanted, end):
+                yield found
         while self.next_offset < end:
             for found in await self.read(max_wait_s=READ_WAIT_S):
                 yield found
@@ -114,6 +118,15 @@ class ValidEvents:
         """Stop reading."""
         if self._reader is not None:
             await self._reader.close()
+
+    async def _indexed(self, instance_id: str, end: int) -> Sequence[FoundEvent]:
+        """All up to `end`, and go on from there; nothing where there is no index."""
+        if not isinstance(self._log, InstanceIndex):
+            return ()
+        records = await self._log.read_instance(self._partition, instance_id)
+        found = await self._among([one for one in records if one.offset < end])
+        self._start = self.next_offset = end
+        return found
 
     async def _valid(self, record: Record) -> Event | None:
         headers = read_event_headers(record, self._partition)
@@ -132,13 +145,8 @@ class ValidEvents:
 
 
 async def events_of(log: Log, partition: int, instance_id: str) -> list[FoundEvent]:
-    """The valid events of one instance; raises as `ValidEvents.read`.
-
-    By the log's index if it has one; else all of the partition is read.
-    """
+    """The valid events of one instance; raises as `ValidEvents.read`."""
     events = ValidEvents(log, partition, 0, Wanted(instance_id=instance_id))
-    if isinstance(log, InstanceIndex):
-        return [*await events.among(await log.read_instance(partition, instance_id))]
     try:
         return [found async for found in events.until_end()]
     finally:

@@ -34,7 +34,14 @@ _MARK = "CURRENT"
 
 
 class StoreView:
-    """One partition's store, opened to be read; a context manager."""
+    """One partition's store, opened to be read; a context manager.
+
+    Attributes:
+        is_empty: Whether nothing has come to its files yet: its owner was killed before
+            the first flush. Then it has neither of the other two.
+        identity: Whose rows stand in it.
+        position: How far they are folded.
+    """
 
     identity: StoreIdentity
     position: Position
@@ -52,7 +59,12 @@ class StoreView:
                 str(path), Options(raw_mode=True), access_type=AccessType.read_only()
             )
             stamp = self._rdict.get(store_keys.POSITION)
-        self.identity, self.position = decode_position(stamp or b"")
+            first = self._rdict.iter(ReadOptions())
+            first.seek_to_first()
+            self.is_empty = stamp is None and not first.valid()
+            first.status()
+        if not self.is_empty:
+            self.identity, self.position = decode_position(stamp or b"")
 
     def rows(self, instance_id: str) -> DictRows:
         """The rows of an instance; empty where it has left no trace.
@@ -129,6 +141,20 @@ class StoreView:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def views_under(state_dir: Path) -> Iterator[StoreView]:
+    """A view of each store in a state directory, but for empty ones: to be closed.
+
+    Raises:
+        StoreError: if there is no store, or one cannot be read.
+    """
+    for path in stores_under(state_dir):
+        view = StoreView(path)
+        if view.is_empty:
+            view.close()
+        else:
+            yield view
 
 
 def stores_under(state_dir: Path) -> list[Path]:

@@ -11,6 +11,7 @@ from sayiir_es import Flow, run_durable_workflow, task
 from sayiir_es.audit import verify
 from sayiir_es.client.backends import EmbeddedBackend
 from sayiir_es.core.position import Position
+from sayiir_es.engine.rocks_database import WRITE_BUFFER_BYTES, RocksDatabase
 from sayiir_es.engine.rocks_store import RocksStore
 from sayiir_es.engine.store_view import StoreView, stores_under
 
@@ -47,6 +48,17 @@ async def test_stores_that_equal_the_fold_hold(folder: Path) -> None:
     verdict = verify(f"file:{folder / 'log.db'}", state_dir=folder)
     assert verdict.holds, verdict.violations[0]
     assert verdict.events > 9
+
+
+async def test_a_store_whose_owner_was_killed_before_the_first_flush_is_passed_over(
+    folder: Path,
+) -> None:
+    beside = stores_under(folder)[0].with_name("7")
+    RocksDatabase(beside, WRITE_BUFFER_BYTES).abandon()
+    with StoreView(beside) as view:
+        assert view.is_empty
+    verdict = verify(f"file:{folder / 'log.db'}", state_dir=folder)
+    assert verdict.holds, verdict.violations[0]
 
 
 async def test_a_row_that_the_log_does_not_give_is_found(folder: Path) -> None:

@@ -22,13 +22,14 @@ COMMANDS = [
     *("instance start", "instance list", "instance show", "instance result"),
     *("instance signal", "instance pause", "instance unpause", "instance cancel"),
     *("instance retry", "instance fork", "instance count"),
-    *("instance history", "audit", "audit verify"),
+    *("instance history", "instance state", "instance diff"),
+    *("audit", "audit verify", "audit replay", "audit export", "audit import"),
     *("partition", "partition list", "dead-letter", "dead-letter list"),
     *("dead-letter show", "dead-letter retry", "dead-letter drop"),
     *("workflow", "workflow list", "workflow show", "workflow graph"),
     *("schema", "schema list", "schema check", "schema register"),
 ]
-IN_TESTS_OF_THEIR_OWN = {"demo", "projector run", "worker run"}
+IN_TESTS_OF_THEIR_OWN = {"demo", "projector run", "worker run", "audit import"}
 NEED_KAFKA = {"topic create", "topic check"}
 
 
@@ -57,8 +58,10 @@ def test_every_command_is_known_here(terminal: Terminal) -> None:
         assert verb in terminal(f"{parent} --help").out
     listed = re.findall(r"^│ (\w[\w-]*) ", terminal("--help").out, re.MULTILINE)
     assert set(listed) <= groups | {""}
-    nouns = re.findall(r"^│ (\w+) ", terminal("instance --help").out, re.MULTILINE)
-    assert {f"instance {verb}" for verb in nouns} <= set(COMMANDS)
+    for group in groups - {"", "demo", "doctor"}:
+        verbs = re.findall(r"^│ (\w+) ", terminal(f"{group} --help").out, re.MULTILINE)
+        assert verbs, group
+        assert {f"{group} {verb}" for verb in verbs} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import inspect
 import json
 from collections import Counter
 from random import Random
@@ -23,11 +24,12 @@ from tests import random_programs
 from tests.core.programs import digest, key_for, model, turns
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Iterator
     from typing import TypeAlias
 
     from sayiir_es.core.definition import Graph
     from sayiir_es.core.graph import Node
+    from sayiir_es.core.steps import Function
     from sayiir_es.engine.task_context import TaskExecutionContext
     from tests.live.journal import Journal
 
@@ -95,11 +97,11 @@ def _partly_threaded(workflow: Workflow) -> Workflow:
     return Workflow(graph=workflow.graph, functions=functions)
 
 
-def _on_a_thread(
-    function: Callable[[object], Awaitable[object]],
-) -> Callable[[object], object]:
+def _on_a_thread(function: Function) -> Function:
     async def awaited(value: object) -> object:
-        return await function(value)
+        result = function(value)
+        assert inspect.isawaitable(result)
+        return await result
 
     def run(value: object) -> object:
         return asyncio.run(awaited(value))

@@ -7,6 +7,8 @@ import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from tests.kafka.stage import PARTITIONS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from random import Random
@@ -36,9 +38,28 @@ class Trouble:
         self._broker = broker
         self._workers = workers
         self._app = app
+        self._due: list[Callable[[], None]] = [
+            self.kill_a_worker,
+            self.freeze_a_worker,
+            self.kill_a_broker,
+            self.forget_the_group,
+        ]
+        if len(broker.nodes) > 1:
+            self._due.append(self.kill_a_broker_for_long)
+        chance.shuffle(self._due)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether something has not happened yet that befalls every run."""
+        return bool(self._due)
 
     def one(self) -> str:
         """Let one happen; its name."""
+        trouble = self._due.pop() if self._due else self._any()
+        trouble()
+        return trouble.__name__
+
+    def _any(self) -> Callable[[], None]:
         often: list[Callable[[], None]] = [
             *[self.kill_a_worker] * 4,
             *[self.freeze_a_worker] * 4,
@@ -52,9 +73,7 @@ class Trouble:
         ]
         if len(self._broker.nodes) > 1:
             often += [self.kill_a_broker_for_long] * 2
-        trouble = self._chance.choice(often)
-        trouble()
-        return trouble.__name__
+        return self._chance.choice(often)
 
     def kill_a_worker(self) -> None:
         """SIGKILL, and a new process at once or after a while."""
@@ -93,22 +112,17 @@ class Trouble:
     def forget_the_group(self) -> None:
         """Delete the consumer group, offsets and all, while no worker lives."""
         self._all_dead()
+        self._commit(0)  # so that there are some
         group = f"{self._app}.workers"
-        self._until_done(lambda admin: admin.delete_consumer_groups([group])[group])
+        self._until_done(
+            lambda admin: admin.delete_consumer_groups([group])[group].result(LIMIT_S)
+        )
         self._all_again()
 
     def mislead_the_group(self) -> None:
         """Commit offsets to the group that would pass over commands."""
         self._all_dead()
-        group = f"{self._app}.workers"
-        offsets = [
-            _kafka.TopicPartition(f"{self._app}.{topic}", 0, 1_000_000)
-            for topic in ("commands", "events")
-        ]
-        asked: Any = _kafka.ConsumerGroupTopicPartitions(group, offsets)
-        self._until_done(
-            lambda admin: admin.alter_consumer_group_offsets([asked])[group]
-        )
+        self._commit(1_000_000)
         self._all_again()
 
     def freeze_a_broker(self) -> None:
@@ -143,21 +157,36 @@ class Trouble:
     def _nap(self) -> None:
         time.sleep(self._chance.uniform(*NAP_S))
 
-    def _until_done(self, ask: Callable[[Any], Any]) -> None:
-        """Ask until the broker does it: the group first has to miss the dead."""
+    def _commit(self, offset: int) -> None:
+        """Commit an offset to the group for every partition that it might look at."""
+        group = f"{self._app}.workers"
+        offsets = [
+            _kafka.TopicPartition(f"{self._app}.{topic}", partition, offset)
+            for topic in ("commands", "events")
+            for partition in range(PARTITIONS)
+        ]
+        asked: Any = _kafka.ConsumerGroupTopicPartitions(group, offsets)
+
+        def commit(admin: Any) -> None:
+            found: Any = admin.alter_consumer_group_offsets([asked])[group]
+            for place in found.result(LIMIT_S).topic_partitions:
+                if place.error is not None:  # the answer as a whole is no error then
+                    raise _kafka.KafkaException(place.error)
+
+        self._until_done(commit)
+
+    def _until_done(self, act: Callable[[Any], None]) -> None:
+        """Try until the broker does it: the group first has to miss the dead."""
         admin: Any = _admin.AdminClient(
             {"bootstrap.servers": self._broker.bootstrap, "log_level": 0}
         )
         end_s = time.monotonic() + LIMIT_S
         while True:
             try:
-                answer: Any = ask(admin).result(LIMIT_S)
-            except _kafka.KafkaException as error:
-                if error.args[0].name() == "GROUP_ID_NOT_FOUND":
-                    return  # nobody had joined yet
+                act(admin)
+            except _kafka.KafkaException:
                 if time.monotonic() > end_s:
                     raise
                 time.sleep(0.1)
             else:
-                del answer
                 return

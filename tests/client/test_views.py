@@ -1,0 +1,97 @@
+"""A client's view of a log in a file: folded once where it is long, and found again."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sayiir_es import (
+    Flow,
+    WorkflowClient,
+    pause_workflow,
+    resume_workflow,
+    run_durable_workflow,
+    send_signal,
+    task,
+    unpause_workflow,
+)
+from sayiir_es.client.backends import EmbeddedBackend
+from sayiir_es.engine.fold import Fold
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sayiir_es.log.port import Chunk
+
+
+@task
+def double(number: int) -> int:
+    return number * 2
+
+
+doubling = Flow("doubling").then(double).build()
+waiting = Flow("waiting").wait_for_signal("go").then(double).build()
+
+
+@pytest.fixture
+def folded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many records each chunk had that was folded."""
+    counts: list[int] = []
+    apply = Fold.apply
+
+    def counted(fold: Fold, chunk: Chunk) -> None:
+        counts.append(len(chunk.records))
+        apply(fold, chunk)
+
+    monkeypatch.setattr(Fold, "apply", counted)
+    return counts
+
+
+def statuses(path: Path) -> dict[str, str]:
+    """What a client that is new says of all."""
+    with EmbeddedBackend(path) as backend:
+        return {
+            one.instance_id: str(one.status) for one in WorkflowClient(backend).list()
+        }
+
+
+def test_a_short_log_is_folded_in_memory_and_leaves_no_directory(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "log.db"
+    run_durable_workflow(doubling, "a", 1, backend=f"file:{path}")
+    assert statuses(path) == {"a": "completed"}
+    assert not list(tmp_path.glob("*.views"))
+
+
+def test_a_long_log_is_folded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folded: list[int]
+) -> None:
+    monkeypatch.setattr(EmbeddedBackend, "short_view_records", 3)
+    path = tmp_path / "log.db"
+    for number in range(4):
+        run_durable_workflow(doubling, f"i{number}", 1, backend=f"file:{path}")
+    expected = {f"i{number}": "completed" for number in range(4)}
+    assert statuses(path) == expected
+    assert list(tmp_path.glob("log.db.views/clients/0/0"))
+    folded.clear()
+    assert statuses(path) == expected
+    assert sum(folded) == 0
+    run_durable_workflow(doubling, "late", 1, backend=f"file:{path}")
+    assert 0 < sum(folded) < 20, "its owner and its client, what came new"
+    folded.clear()
+    assert statuses(path) == expected | {"late": "completed"}
+    assert sum(folded) == 0
+
+
+def test_a_url_is_opened_for_a_call_and_closed_behind_it(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    url = f"file:{tmp_path / 'log.db'}"
+    run_durable_workflow(waiting, "a", 1, backend=url)
+    pause_workflow("a", url)
+    unpause_workflow("a", url)
+    send_signal("a", "go", 2, url)
+    assert resume_workflow(waiting, "a", url).is_completed()
+    assert not set(threading.enumerate()) - before

@@ -1,0 +1,125 @@
+"""One live run of a seed: programs, traffic, troubles; then peace, and judgement.
+
+Theory of operation. The seed fixes the programs, which commands are said and in which
+order troubles come; how long each thing takes is the machine's. A run is over when
+every instance that was started has ended and every command has its answer: within a
+limit, for nothing goes wrong any more by then.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
+
+from tests.kafka.course import read_for
+from tests.kafka.load import PlainProducer
+from tests.kafka.reader import EventReader
+from tests.kafka.stage import PARTITIONS
+from tests.kafka.verdict import open_commands
+from tests.live import judge
+from tests.live.program_worker import ProgramWorker
+from tests.live.repertoire import graphs_of
+from tests.live.traffic import Traffic
+from tests.live.trouble import Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tests.broker import LocalBroker
+
+APP = "live"
+PAUSE_S = (0.2, 2.5)
+"""Between two troubles: less and more than it takes to recover from one."""
+END_LIMIT_S = 90.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How large a run is."""
+
+    seed: int
+    seconds: float
+    """For so long troubles begin; the first few befall every run, however short."""
+    per_second: float
+    """Instances that are started."""
+    workers: int = 3
+
+
+def play(broker: LocalBroker, folder: Path, plan: Plan) -> None:
+    """Play a run on a fresh broker; fails where something is wrong at its end."""
+    _say(f"\nseed {plan.seed}; again: SAYIIR_ES_TEST_SEED={plan.seed}")
+    journal = folder / "journal"
+    with ExitStack() as stack:
+        workers = [
+            ProgramWorker(
+                f"w{number}",
+                broker.bootstrap,
+                APP,
+                folder,
+                str(plan.seed),
+                str(journal),
+            )
+            for number in range(plan.workers)
+        ]
+        try:
+            _play(broker, [stack.enter_context(w) for w in workers], plan, journal)
+        except BaseException:
+            for worker in workers:
+                _say(f"== {worker.name}\n{worker.tail()}")
+            raise
+
+
+def _play(
+    broker: LocalBroker, workers: Sequence[ProgramWorker], plan: Plan, journal: Path
+) -> None:
+    chance = Random(plan.seed)  # noqa: S311 - a schedule, no secret
+    workers[0].until_logged("partition.claimed")  # by then there are topics
+    trouble = Trouble(chance, broker, workers, APP)
+    traffic = Traffic(
+        PlainProducer(broker.bootstrap, APP),
+        graphs_of(plan.seed),
+        plan.seed,
+        per_second=plan.per_second,
+    )
+    befell: Counter[str] = Counter()
+    with EventReader(broker.bootstrap, APP, PARTITIONS) as reader:
+        end_s = time.monotonic() + plan.seconds
+        with traffic:
+            while trouble.is_due or time.monotonic() < end_s:
+                read_for(reader, chance.uniform(*PAUSE_S))
+                name = trouble.one()
+                befell[name] += 1
+                _say(f"{len(traffic.started)} started: {name}")
+        _until_over(reader, traffic)
+        for worker in workers:
+            worker.until_logged("partition.claimed")
+            worker.terminate()
+        verdict = judge.Verdict(reader, traffic.started, journal)
+        found = [*verdict.problems(), *judge.stopped(workers)]
+        found += judge.audited(broker.bootstrap, APP, workers)
+        _say(f"{verdict.numbers()}; {dict(befell)}")
+        assert not found, f"seed {plan.seed}:\n" + "\n".join(found[:20])
+
+
+def _until_over(reader: EventReader, traffic: Traffic) -> None:
+    """Read on until every instance has ended and every command is answered."""
+    started = traffic.started
+    try:
+        reader.until(lambda: reader.ended.keys() >= started.keys(), END_LIMIT_S)
+    except TimeoutError as error:
+        missing = sorted(started.keys() - reader.ended.keys())
+        first = missing[0]
+        raise AssertionError(
+            f"{len(missing)} of {len(started)} never ended: {missing[:5]}, the first "
+            f"of {started[first].name} with {reader.kinds(first)}"
+        ) from error
+    reader.until(lambda: open_commands(reader) == 0, END_LIMIT_S)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - progress, and how to do it again

@@ -1,0 +1,55 @@
+"""No increment is lost and none is extra, whoever is killed, on a real Kafka."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.live.run import Plan, play
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.broker import LocalBroker
+
+pytestmark = pytest.mark.kafka
+
+SECONDS = float(os.environ.get("SAYIIR_ES_TEST_LIVE_S", "60"))
+SEEDS = 4
+PER_SECOND = 20.0
+
+
+def seed_of(number: int) -> int:
+    """A fresh seed, or the one that `SAYIIR_ES_TEST_SEED` names and those behind it."""
+    named = os.environ.get("SAYIIR_ES_TEST_SEED")
+    return int(named) + number if named else secrets.randbelow(10**6)
+
+
+@pytest.mark.timeout(120)
+def test_counters_are_right_after_some_troubles(
+    local_broker: LocalBroker, tmp_path: Path
+) -> None:
+    play(local_broker, tmp_path, Plan(seed=seed_of(0), seconds=8, per_second=10))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("number", range(SEEDS))
+def test_counters_are_right_after_many_troubles(
+    local_broker: LocalBroker, tmp_path: Path, number: int
+) -> None:
+    plan = Plan(seed=seed_of(number), seconds=SECONDS, per_second=PER_SECOND)
+    play(local_broker, tmp_path, plan)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("number", range(SEEDS))
+def test_counters_are_right_when_one_of_three_brokers_is_killed(
+    local_cluster: LocalBroker, tmp_path: Path, number: int
+) -> None:
+    plan = Plan(seed=seed_of(number), seconds=SECONDS, per_second=PER_SECOND)
+    play(local_cluster, tmp_path, plan)
