@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -117,7 +118,7 @@ def test_replay_against_the_workflow_as_it_is(parked: Terminal) -> None:
 def test_replay_says_that_a_longer_workflow_goes_on_from_there(
     parked: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(parked.cwd)
+    monkeypatch.setattr(sys, "path", [str(parked.cwd), *sys.path])
     longer = module(parked, "longer_shop", "go", ".then(double, name='again')")
     told = parked(f"audit replay b {longer}")
     assert told.code == 0, told
@@ -127,7 +128,7 @@ def test_replay_says_that_a_longer_workflow_goes_on_from_there(
 def test_replay_against_a_changed_workflow_names_the_first_difference(
     parked: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(parked.cwd)
+    monkeypatch.setattr(sys, "path", [str(parked.cwd), *sys.path])
     other = module(parked, "other_shop", "stop")
     told = parked(f"audit replay b {other} -o json")
     assert told.code == 1, told
