@@ -16,7 +16,8 @@ from sayiir_es.cli.connection import (
 from sayiir_es.cli.failures import refusal
 from sayiir_es.cli.output import Format, OutputOption, print_object, write_line
 from sayiir_es.cli.typed_json import read_json
-from sayiir_es.client.requests import fork_command, new_command_id
+from sayiir_es.client.requests import new_command_id
+from sayiir_es.client.steering import fork_command
 from sayiir_es.core.commands import (
     CancelWorkflow,
     Command,
