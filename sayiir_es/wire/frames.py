@@ -18,6 +18,7 @@ from sayiir_es.wire.schema import (
     COMMAND_NAMESPACE,
     EVENT_NAMESPACE,
     HEAD_BYTES,
+    SNAPSHOT_NAMESPACE,
     parse_record,
     schema_directory,
 )
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 FRAME_BYTES = 5
 _ZERO = b"\x00"
+_PUBLISHED = tuple(
+    f"{namespace}."
+    for namespace in (EVENT_NAMESPACE, COMMAND_NAMESPACE, SNAPSHOT_NAMESPACE)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +49,7 @@ def published() -> Iterator[tuple[str, str]]:
     """Subject and text of every schema, those of earlier versions first."""
     for folder in (schema_directory() / "frozen", schema_directory()):
         for file in sorted(folder.iterdir(), key=lambda one: one.name):
-            namespaces = (f"{EVENT_NAMESPACE}.", f"{COMMAND_NAMESPACE}.")
-            if file.name.startswith(namespaces):
+            if file.name.startswith(_PUBLISHED):
                 text = file.read_text(encoding="utf-8")
                 fields = json.loads(text)
                 yield f"{fields['namespace']}.{fields['name']}", text

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 EVENT_NAMESPACE = "io.sayiir.event.v1"
 COMMAND_NAMESPACE = "io.sayiir.command.v1"
+SNAPSHOT_NAMESPACE = "io.sayiir.snapshot.v1"
 
 MAGIC = b"\xc3\x01"
 """The first two bytes of Avro's single-object encoding."""

@@ -29,6 +29,7 @@ from sayiir_es.wire.events import (
     read_headers,
 )
 from sayiir_es.wire.payload import decode_payload, encode_payload
+from sayiir_es.wire.snapshots import decode_snapshot, encode_snapshot
 from sayiir_es.wire.unreadable import UnreadableError
 from tests.fuzz.graphs import GRAPHS
 from tests.wire.examples import COMMANDS, EVENTS, golden_bytes
@@ -88,6 +89,11 @@ def _event_headers(data: bytes) -> None:
     found = read_headers(named(data))
     if found is not None:
         assert read_headers(event_headers(found.kind, found.claim)) == found
+
+
+def _snapshot(data: bytes) -> None:
+    snapshot = decode_snapshot(data)
+    assert decode_snapshot(encode_snapshot(snapshot)) == snapshot
 
 
 def _origin(data: bytes) -> None:
@@ -155,6 +161,12 @@ WIRE_DECODERS: tuple[Decoder, ...] = (
         read=_event,
         refusals=(UnreadableError, UnknownEventError),
         share=30,
+    ),
+    Decoder(
+        name="snapshot",
+        samples=_golden(".snapshot."),
+        read=_snapshot,
+        refusals=(UnreadableError,),
     ),
     Decoder(
         name="event-headers",

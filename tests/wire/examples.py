@@ -1,4 +1,4 @@
-"""One populated and one minimal example of every event kind and command."""
+"""One populated and one minimal example of every kind, command and snapshot."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from sayiir_es.core import commands as c
 from sayiir_es.core import events as e
+from sayiir_es.core.snapshot import InstanceSnapshot
 from sayiir_es.wire.commands import encode_command_avro
 from sayiir_es.wire.events import COMMON_FIELDS, KINDS, encode_event
 from sayiir_es.wire.schema import (
     COMMAND_NAMESPACE,
     EVENT_NAMESPACE,
+    SNAPSHOT_NAMESPACE,
     RecordSchema,
     load_schemas,
     schema_directory,
 )
+from sayiir_es.wire.snapshots import encode_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -224,6 +227,40 @@ def minimal_command(name: str) -> c.Command:
     return command
 
 
+def minimal_snapshot() -> InstanceSnapshot:
+    schema = load_schemas(SNAPSHOT_NAMESPACE)["InstanceSnapshot"]
+    values = empty_values(schema)
+    values["status"] = "in_progress"
+    return InstanceSnapshot(**values)
+
+
+SNAPSHOT = InstanceSnapshot(
+    claim=1_001,
+    instance_id="order-7é",
+    run=2,
+    sequence=65,
+    offset=2**40,
+    complete_before=70_000,
+    workflow="orders",
+    definition_hash="ab" * 32,
+    graph_digest="cd" * 32,
+    status="waiting",
+    waiting_for="delay 'cool' until 2025-07-20T08:26:40.123Z",
+    output=b'{"amount":5}',
+    error="ValueError: no",
+    error_type="ValueError",
+    reason="too late",
+    requested_by="ana",
+    wake_at=AT,
+    node_id="cool",
+    signal="approval",
+    started_at=AT - 1,
+    updated_at=AT,
+    attributes={"customer": "ana", "región": "eu"},
+)
+"""No instance is all of this at once."""
+
+
 EVENTS: tuple[e.Event, ...] = tuple(populated_event(body) for body in BODIES)
 
 
@@ -241,6 +278,10 @@ def golden_bytes() -> dict[str, dict[str, str]]:
             "populated": encode_command_avro(command).hex(),
             "minimal": encode_command_avro(minimal_command(name)).hex(),
         }
+    found[f"{SNAPSHOT_NAMESPACE}.InstanceSnapshot"] = {
+        "populated": encode_snapshot(SNAPSHOT).hex(),
+        "minimal": encode_snapshot(minimal_snapshot()).hex(),
+    }
     return found
 
 

@@ -17,13 +17,20 @@ import pytest
 from sayiir_es.core.events import PartitionClaimed
 from sayiir_es.wire.commands import decode_command
 from sayiir_es.wire.events import decode_event
-from sayiir_es.wire.schema import COMMAND_NAMESPACE, EVENT_NAMESPACE
+from sayiir_es.wire.schema import (
+    COMMAND_NAMESPACE,
+    EVENT_NAMESPACE,
+    SNAPSHOT_NAMESPACE,
+)
+from sayiir_es.wire.snapshots import decode_snapshot
 from tests.wire.examples import (
     COMMANDS,
     EVENTS,
+    SNAPSHOT,
     golden_bytes,
     minimal_command,
     minimal_event,
+    minimal_snapshot,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +47,7 @@ NEWEST = {
 }
 
 
-def test_every_kind_and_command_is_written_as_it_always_was() -> None:
+def test_every_kind_command_and_snapshot_is_written_as_it_always_was() -> None:
     assert golden_bytes() == NEWEST
 
 
@@ -50,6 +57,12 @@ def test_golden_bytes_of_an_event_are_read(event: Event) -> None:
     assert decode_event(bytes.fromhex(golden["populated"])) == event
     minimal = decode_event(bytes.fromhex(golden["minimal"]))
     assert minimal == minimal_event(event.kind)
+
+
+def test_golden_bytes_of_a_snapshot_are_read() -> None:
+    golden = NEWEST[f"{SNAPSHOT_NAMESPACE}.InstanceSnapshot"]
+    assert decode_snapshot(bytes.fromhex(golden["populated"])) == SNAPSHOT
+    assert decode_snapshot(bytes.fromhex(golden["minimal"])) == minimal_snapshot()
 
 
 def test_a_claim_of_before_there_were_checkpoints_has_none() -> None:

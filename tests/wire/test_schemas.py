@@ -15,10 +15,12 @@ from avro.schema import parse
 
 from sayiir_es.core.commands import Command
 from sayiir_es.core.events import Body
+from sayiir_es.core.snapshot import InstanceSnapshot
 from sayiir_es.wire.events import COMMON_FIELDS, decoding_of
 from sayiir_es.wire.schema import (
     COMMAND_NAMESPACE,
     EVENT_NAMESPACE,
+    SNAPSHOT_NAMESPACE,
     parse_record,
     schema_directory,
 )
@@ -29,6 +31,7 @@ COMMANDS: dict[str, type[Any]] = {body.__name__: body for body in get_args(Comma
 FULL_NAMES = [f"{EVENT_NAMESPACE}.{kind}" for kind in KINDS] + [
     f"{COMMAND_NAMESPACE}.{name}" for name in COMMANDS
 ]
+FULL_NAMES.append(f"{SNAPSHOT_NAMESPACE}.{InstanceSnapshot.__name__}")
 
 AVRO_OF_HINT = {
     "str": ["string"],
@@ -43,6 +46,7 @@ AVRO_OF_HINT = {
     "LoopMark": ["string"],
     "LoopOutcome": ["string"],
     "ConflictPolicy": ["string"],
+    "StatusName": ["string"],
 }
 
 
@@ -66,7 +70,7 @@ def avro_of_hint(hint: str) -> list[str]:
     return ["string"] if hint.startswith("Literal[") else AVRO_OF_HINT[hint]
 
 
-def test_there_is_one_schema_file_for_each_event_kind_and_command() -> None:
+def test_there_is_one_schema_file_for_each_kind_command_and_snapshot() -> None:
     files = {file.name for file in schema_directory().iterdir() if file.is_file()}
     assert files == {f"{name}.avsc" for name in FULL_NAMES}
     assert len(KINDS) == 38
@@ -139,6 +143,14 @@ def test_a_command_has_the_fields_of_its_value_in_order(name: str) -> None:
             assert shape(avro["type"]) == "string?"
         else:
             assert shape(avro["type"]) in avro_of_hint(str(field.type))
+
+
+def test_a_snapshot_has_the_fields_of_its_value_in_order() -> None:
+    own = avro_json(f"{SNAPSHOT_NAMESPACE}.InstanceSnapshot")["fields"]
+    expected = fields(InstanceSnapshot)
+    assert [field["name"] for field in own] == [field.name for field in expected]
+    for field, avro in zip(expected, own, strict=True):
+        assert shape(avro["type"]) in avro_of_hint(str(field.type))
 
 
 def frozen_versions(full_name: str) -> list[str]:

@@ -1,0 +1,61 @@
+"""Snapshots as the records of the snapshots topic: bytes and headers."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from sayiir_es.core.snapshot import InstanceSnapshot
+from sayiir_es.wire.events import event_headers
+from sayiir_es.wire.record import check_head, read_record, write_record
+from sayiir_es.wire.schema import (
+    HEAD_BYTES,
+    SNAPSHOT_NAMESPACE,
+    load_older_schemas,
+    load_schemas,
+)
+from sayiir_es.wire.unreadable import UnreadableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KIND = InstanceSnapshot.__name__
+
+_SCHEMA = load_schemas(SNAPSHOT_NAMESPACE)[KIND]
+_NAMES = tuple(field.name for field in _SCHEMA.fields)
+_values: Callable[[InstanceSnapshot], tuple[object, ...]] = attrgetter(*_NAMES)
+_BY_HEAD = {
+    schema.head: schema for schema in (*load_older_schemas(SNAPSHOT_NAMESPACE), _SCHEMA)
+}
+
+
+def encode_snapshot(snapshot: InstanceSnapshot) -> bytes:
+    """The bytes of a snapshot, under single-object encoding.
+
+    Raises:
+        EncodeError: if a value is not what its field takes; names the field.
+    """
+    return write_record(_SCHEMA, dict(zip(_NAMES, _values(snapshot), strict=True)))
+
+
+def decode_snapshot(data: bytes) -> InstanceSnapshot:
+    """The snapshot that the bytes hold.
+
+    Raises:
+        DecodeError: if they are none, or of a schema that this build does not know.
+    """
+    schema = _BY_HEAD.get(data[:HEAD_BYTES])
+    if schema is None:
+        check_head(data)
+        raise UnreadableError(
+            "expected the fingerprint of a snapshot schema that this build knows, but "
+            f"{data[2:HEAD_BYTES].hex()}",
+            reason="unknown_schema",
+        )
+    values: dict[str, Any] = read_record(schema, _SCHEMA, data)
+    return InstanceSnapshot(**values)
+
+
+def snapshot_headers(claim: int) -> tuple[tuple[str, bytes], ...]:
+    """The headers that every record carries: as those of events, kind and claim."""
+    return event_headers(KIND, claim)
