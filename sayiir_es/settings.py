@@ -55,6 +55,11 @@ class Settings(BaseSettings):
         default=False, description="whether events on Kafka have CloudEvents' headers"
     )
 
+    snapshots_topic: bool = Field(
+        default=False,
+        description="whether owners on Kafka publish each instance's latest snapshot",
+    )
+
     @field_validator("backend")
     @classmethod
     def _names_a_backend(cls, url: str) -> str:

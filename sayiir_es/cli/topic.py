@@ -11,7 +11,7 @@ from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, open_backen
 from sayiir_es.cli.output import Format, OutputOption, print_rows, say
 from sayiir_es.client.backends import KafkaBackend
 from sayiir_es.core.errors import UnsafeLogError
-from sayiir_es.log.port import Topic
+from sayiir_es.log.port import APP_TOPICS, Topic
 
 if TYPE_CHECKING:
     from sayiir_es.log.kafka.log import KafkaLog
@@ -102,6 +102,6 @@ def _print(log: KafkaLog, identity: LogIdentity, output: Format) -> None:
             "partitions": (1 if topic is Topic.DEFINITIONS else identity.partitions),
             "id": identity.topics[topic.value],
         }
-        for topic in Topic
+        for topic in APP_TOPICS
     ]
     print_rows(rows, _COLUMNS, output)

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from typing import TYPE_CHECKING, Self
 
-from sayiir_es.client.backends import Backend, as_backend, store_identity
+from sayiir_es.client.backends import Backend, KafkaBackend, as_backend, store_identity
 from sayiir_es.client.loop_thread import LoopThread
 from sayiir_es.client.ownership import build_name
 from sayiir_es.core.duration import duration_ms
@@ -14,6 +14,7 @@ from sayiir_es.engine.checkpoint import configured_signer
 from sayiir_es.engine.clock import SystemClock
 from sayiir_es.engine.local_executor import LocalExecutor
 from sayiir_es.engine.ports import Ports
+from sayiir_es.engine.publishing import snapshots_wanted
 from sayiir_es.engine.registry import Registry
 from sayiir_es.engine.worker import WorkerEngine
 from sayiir_es.engine.worker_settings import WorkerSettings
@@ -62,6 +63,10 @@ class RunningWorker:
         signer = configured_signer()
         log = self._log = self._backend.open_log()
         identity = await log.open(create=True)
+        # Nobody else reads a log of this machine, and it has the snapshots themselves.
+        snapshots = snapshots_wanted() and isinstance(self._backend, KafkaBackend)
+        if snapshots:
+            await log.open_snapshots()
         clock = SystemClock()
         stores = self._stores
 
@@ -87,6 +92,7 @@ class RunningWorker:
                 build=build_name(),
                 drain_s=self._drain_s,
                 signer=signer,
+                snapshots=snapshots,
             ),
         )
         await self.engine.start(workflows)

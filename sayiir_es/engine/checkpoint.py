@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sayiir_es.core.position import Position
+    from sayiir_es.engine.worker_settings import OwnerSettings
     from sayiir_es.log.port import NewRecord
     from sayiir_es.wire.signing import Signer
 
@@ -46,6 +47,16 @@ class ClaimMaker:
     owner_id: str
     build: str
     signer: Signer | None = None
+
+    @classmethod
+    def for_owner(cls, partition: int, settings: OwnerSettings) -> ClaimMaker:
+        """Those of the owner that was told so."""
+        return cls(
+            partition=partition,
+            owner_id=settings.owner_id,
+            build=settings.build,
+            signer=settings.signer,
+        )
 
     def due(self, records: int, age_s: float) -> bool:
         """Whether to renew a claim of that age under which so many records stand."""

@@ -29,6 +29,7 @@ from sayiir_es.engine.claiming import Claimed, Claimer, Found
 from sayiir_es.engine.command_feed import CommandFeed
 from sayiir_es.engine.intake import Intake
 from sayiir_es.engine.preparing import Preparation
+from sayiir_es.engine.publishing import Publisher
 from sayiir_es.engine.tenure import Tenure, to_record
 from sayiir_es.engine.write_behind import WriteBehind
 from sayiir_es.log.port import Topic
@@ -85,6 +86,7 @@ class Owner:
         )
         self._tenure: Tenure | None = None
         self._intake: Intake | None = None
+        self._publisher: Publisher | None = None
         self._lapses_seen = 0
         self._look_asked = False
         self._unrecovered = True
@@ -92,12 +94,7 @@ class Owner:
         for what ran before, here too, was dropped."""
         self._decided_at_s = float("-inf")
         self._writing = WriteBehind(store, ports.clock)
-        self._claims = ClaimMaker(
-            partition=partition,
-            owner_id=settings.owner_id,
-            build=settings.build,
-            signer=settings.signer,
-        )
+        self._claims = ClaimMaker.for_owner(partition, settings)
         self._renewed_at_s = 0.0
         self._now_ms = 0
 
@@ -163,6 +160,9 @@ class Owner:
         await self._writing.close()
 
     async def _end_tenure(self) -> None:
+        publisher, self._publisher = self._publisher, None
+        if publisher is not None:
+            await publisher.close(publish=self._stopping)
         if self._intake is not None:
             await self._intake.feed.close()
             self._intake = None
@@ -199,6 +199,10 @@ class Owner:
             ),
         )
         feed.start()
+        if self._settings.snapshots:
+            self._publisher = Publisher(
+                self._log, self.partition, self.store, self._registry
+            )
         self._renewed_at_s = self._clock.monotonic_s()
         logger.info(
             "partition.claimed",
@@ -232,6 +236,8 @@ class Owner:
                 self.desk.undo(offers)
                 raise
             intake.act(batch, offers)
+            if self._publisher is not None:
+                self._publisher.changed(batch)
             if intake.recovered:
                 self._unrecovered = False
             await self._writing.write_if_due()

@@ -41,6 +41,7 @@ class WorkerSettings:
         announced: Whether clients can learn which code it has.
         wakes: Whose time it sees coming; what it leaves is for the next owner.
         signer: Signs the checkpoints in its claims; without it they are not signed.
+        snapshots: Whether its owners publish snapshots; the topic is open then.
     """
 
     worker_id: str
@@ -53,6 +54,7 @@ class WorkerSettings:
     announced: bool = True
     wakes: Wakes = "all"
     signer: Signer | None = None
+    snapshots: bool = False
 
     def of_owner(self, owner_id: str) -> OwnerSettings:
         """What its owners are told; `owner_id` is its name in claims."""
@@ -63,6 +65,7 @@ class WorkerSettings:
             cancel_grace_s=self.cancel_grace_s,
             wakes=self.wakes,
             signer=self.signer,
+            snapshots=self.snapshots,
         )
 
 
@@ -77,6 +80,7 @@ class OwnerSettings:
     limits: Limits = DEFAULT_LIMITS
     wakes: Wakes = "all"
     signer: Signer | None = None
+    snapshots: bool = False
 
     def wakes_before(self, claimed_at: int) -> int:
         """Up to which time, exclusive, delays and waits end under a claim."""

@@ -32,7 +32,7 @@ BATCH_BYTES_LEAST = 900_000
 FRAME_HEADER = "schema-id"
 """On a command that came framed, for the dead letters: which schema its head named."""
 
-_FRAMED = (Topic.EVENTS, Topic.COMMANDS)
+_FRAMED = (Topic.EVENTS, Topic.COMMANDS, Topic.SNAPSHOTS)
 
 
 class DressedLog:
@@ -84,6 +84,10 @@ class DressedLog:
                 "events topic to at least 3145728"
             )
 
+    async def open_snapshots(self) -> None:
+        """Make the snapshots topic where there is none, and check it."""
+        await self.inner.open_snapshots()
+
     async def close(self) -> None:
         """Give back connections and files."""
         await self.inner.close()
@@ -115,7 +119,7 @@ class DressedLog:
         Raises:
             LogUnavailableError, BatchTooLargeError: as the log itself.
         """
-        if self._frames is not None and topic is Topic.COMMANDS and record.value:
+        if self._frames is not None and topic in _FRAMED and record.value:
             headers = tuple(h for h in record.headers if h[0] != FRAME_HEADER)
             value = self._frames.framed(record.value)
             record = NewRecord(key=record.key, value=value, headers=headers)

@@ -79,6 +79,9 @@ class EmbeddedLog:
             self._watch = WatchThread(self.path, self.news)
         return self._identity
 
+    async def open_snapshots(self) -> None:
+        """Nothing to do: every topic is there."""
+
     async def close(self) -> None:
         """Commit what is queued and give the file back; again, it does nothing."""
         commits, self._commits = self._commits, None

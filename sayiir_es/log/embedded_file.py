@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from sayiir_es.core.errors import LogError, LogUnavailableError, UnsafeLogError
 from sayiir_es.log.network_disk import network_disk
-from sayiir_es.log.port import LogIdentity, Topic
+from sayiir_es.log.port import APP_TOPICS, LogIdentity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -235,7 +235,7 @@ def _create(connection: sqlite3.Connection, partitions: int) -> None:
         if not _value(connection, "PRAGMA application_id"):
             for statement in _SCHEMA.split(";"):
                 connection.execute(statement)
-            ids = {f"topic:{topic.value}": secrets.token_hex(8) for topic in Topic}
+            ids = {f"topic:{topic.value}": secrets.token_hex(8) for topic in APP_TOPICS}
             meta = {
                 "format": FORMAT,
                 "log_id": secrets.token_hex(8),
@@ -268,7 +268,7 @@ def _identity(
         found = _value(connection, "PRAGMA quick_check(1)")
         if found != "ok":
             raise in_words(path, _damage(found))
-    topics = {t.value: meta.get(f"topic:{t.value}", "") for t in Topic}
+    topics = {t.value: meta.get(f"topic:{t.value}", "") for t in APP_TOPICS}
     missing = sorted(name for name, id_ in topics.items() if not id_)
     if missing or "log_id" not in meta:
         raise UnsafeLogError(

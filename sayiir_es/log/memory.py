@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from sayiir_es.core.errors import LogUnavailableError, UncertainAppendError
 from sayiir_es.log.batch_size import MAX_BATCH_BYTES, check_batch
 from sayiir_es.log.memory_topics import MemoryOwnerLock, MemoryTopics
-from sayiir_es.log.port import Chunk, LogIdentity, Topic
+from sayiir_es.log.port import APP_TOPICS, Chunk, LogIdentity, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,7 +82,7 @@ class MemoryLog:
         self._identity = LogIdentity(
             cluster_id=log_id,
             partitions=partitions,
-            topics={topic.value: f"{log_id}-{topic.value}" for topic in Topic},
+            topics={topic.value: f"{log_id}-{topic.value}" for topic in APP_TOPICS},
         )
 
     @property
@@ -105,6 +105,9 @@ class MemoryLog:
             raise LogUnavailableError("expected a log in memory, but nobody made it")
         self._created = True
         return self._identity
+
+    async def open_snapshots(self) -> None:
+        """Nothing to do: every topic is there."""
 
     async def close(self) -> None:
         """Let go of it; what it holds stays, for whoever shares it."""

@@ -36,6 +36,12 @@ class Topic(Enum):
     DEAD_LETTERS = "dead-letters"
     DEFINITIONS = "definitions"
     ATTEMPTS = "attempts"
+    SNAPSHOTS = "snapshots"
+    """Optional: made when an owner is to write it, and nothing depends on it."""
+
+
+APP_TOPICS = tuple(topic for topic in Topic if topic is not Topic.SNAPSHOTS)
+"""What an app has from its beginning, and is known by."""
 
 
 @quickly_made
@@ -129,7 +135,7 @@ class Log(Protocol):
 
     @property
     def partitions(self) -> int:
-        """How many partitions `commands` and `events` have."""
+        """How many partitions `commands`, `events` and `snapshots` have."""
         ...
 
     @property
@@ -144,6 +150,16 @@ class Log(Protocol):
             LogUnavailableError: nothing answers.
             UnsafeLogError: a setting could lose history, the partition count is not
                 the recorded one, or some topics are missing; says what to set.
+        """
+        ...
+
+    async def open_snapshots(self) -> None:
+        """Make the snapshots topic where there is none, and check it.
+
+        Raises:
+            LogUnavailableError: nothing answers.
+            UnsafeLogError: it could not be made, or a table could not be made of it;
+                says what to set.
         """
         ...
 
@@ -170,7 +186,7 @@ class Log(Protocol):
     async def produce(self, topic: Topic, partition: int, record: NewRecord) -> int:
         """Write one record outside the claim rule and return its offset.
 
-        For commands, dead letters, definitions and attempts; never for events. What
+        For all topics but the events. What
         one process writes to a partition lands in the order of the calls; when one of
         them is not acknowledged, those called behind it meanwhile do not land either.
 

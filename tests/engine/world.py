@@ -46,6 +46,7 @@ class World:
     log: MemoryLog = field(default_factory=MemoryLog)
     workers: int = 0
     signer: Signer | None = None
+    snapshots: bool = False
     clock: Clock = field(default_factory=SystemClock)
     executors: list[LocalExecutor] = field(default_factory=list[LocalExecutor])
 
@@ -87,6 +88,7 @@ class World:
                 build="test",
                 cancel_grace_s=0.05,
                 signer=self.signer,
+                snapshots=self.snapshots,
             ),
         )
         await self.log.open(create=True)

@@ -45,6 +45,10 @@ class SeveredLog:
         """As the log."""
         return await self._log.open(create=create)
 
+    async def open_snapshots(self) -> None:
+        """As the log."""
+        await self._log.open_snapshots()
+
     async def close(self) -> None:
         """As the log."""
         await self._log.close()

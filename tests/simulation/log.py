@@ -92,6 +92,9 @@ class SimLog:
         """Return who it is."""
         return await self._log.open(create=create)
 
+    async def open_snapshots(self) -> None:
+        """Nothing to do: every topic is there."""
+
     async def close(self) -> None:
         """Nothing."""
 

@@ -36,6 +36,7 @@ DEFAULT_PARTITIONS = 8
 # does not cost the claim.
 DEFAULT_APPEND_LIMIT_S = 60.0
 DEFAULT_PRODUCE_LIMIT_S = 30.0
+_COMPACTED = (Topic.DEFINITIONS, Topic.SNAPSHOTS)
 _DEFAULT_MESSAGE_BYTES = 1_048_588  # Kafka's `max.message.bytes`
 
 
@@ -144,6 +145,20 @@ class KafkaLog:
             _logger.warning("log.setting_warned", app=self.app, setting=warning)
         return opened.identity
 
+    async def open_snapshots(self) -> None:
+        """Make the snapshots topic where there is none, and check it.
+
+        Raises:
+            LogUnavailableError: nothing answers.
+            UnsafeLogError: it could not be made, or a table could not be made of it;
+                says what to set.
+        """
+        opening = Opening(self._cluster, self.app, limit_s=CREATION_LIMIT_S)
+        limit = await opening.open_snapshots(
+            partitions=self.partitions, replication=self._replication
+        )
+        self._message_bytes = {**self._message_bytes, Topic.SNAPSHOTS: limit}
+
     async def close(self) -> None:
         """Give back connections."""
         producers, self._producers = self._producers, {}
@@ -158,7 +173,7 @@ class KafkaLog:
     async def reader(self, topic: Topic, partition: int, offset: int) -> KafkaReader:
         """A reader that begins at `offset`, as read_committed gives records."""
         lane = Lane(self._cluster, self.name(topic), partition)
-        return KafkaReader(lane, offset, compacted=topic is Topic.DEFINITIONS)
+        return KafkaReader(lane, offset, compacted=topic in _COMPACTED)
 
     async def start_offset(self, topic: Topic, partition: int) -> int:
         """The first kept offset."""

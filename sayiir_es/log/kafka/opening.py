@@ -19,7 +19,7 @@ from sayiir_es.log.kafka.appender import KafkaAppender
 from sayiir_es.log.kafka.connection import EARLIEST, LATEST, TRANSPORT_ERRORS, Lane
 from sayiir_es.log.kafka.describe import describe
 from sayiir_es.log.kafka.reader import KafkaReader
-from sayiir_es.log.port import LogIdentity, NewRecord, Topic
+from sayiir_es.log.port import APP_TOPICS, LogIdentity, NewRecord, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ class Opening:
         self._cluster = cluster
         self._app = app
         self._limit_s = limit_s
-        self._names = [rules.topic_name(app, topic) for topic in Topic]
+        self._names = [rules.topic_name(app, topic) for topic in APP_TOPICS]
 
     async def open_app(
         self, *, create: bool, partitions: int, replication: int | None
@@ -80,9 +80,51 @@ class Opening:
             await self._record(found, identity)
         return Opened(
             identity=identity,
-            message_bytes={t: _message_bytes(found, self._name(t)) for t in Topic},
+            message_bytes={t: _message_bytes(found, self._name(t)) for t in APP_TOPICS},
             warnings=warnings,
         )
+
+    async def open_snapshots(self, *, partitions: int, replication: int | None) -> int:
+        """Find the optional topic, after making it where there is none, and check it.
+
+        Returns the largest message that it takes, in bytes.
+
+        Raises:
+            LogUnavailableError: the brokers stopped answering.
+            UnsafeLogError: a table could not be made of it; says what to set.
+        """
+        name = self._name(Topic.SNAPSHOTS)
+        found = await describe(self._cluster, [name])
+        if name not in found.topics:
+            replicas = replication or min(_REPLICAS, found.brokers)
+            new = rules.new_topic(
+                self._app, Topic.SNAPSHOTS, partitions=partitions, replicas=replicas
+            )
+            await self._make(found.controller, [new])
+            found = await self._heard_of(name)
+        rules.check_snapshots(name, found.topics[name], partitions)
+        await self._cluster.track([*self._names, name])
+        return _message_bytes(found, name)
+
+    async def _heard_of(self, name: str) -> ClusterDescription:
+        """Wait until the brokers know of a topic that was just made."""
+        end_s = asyncio.get_running_loop().time() + self._limit_s
+        while True:
+            late = asyncio.get_running_loop().time() > end_s
+            try:
+                found = await describe(self._cluster, [name])
+            except LogUnavailableError:
+                if late:
+                    raise
+            else:
+                if name in found.topics:
+                    return found
+                if late:
+                    raise LogUnavailableError(
+                        f"expected topic {name!r} that was just made, but no broker "
+                        f"knows of it after {self._limit_s:g} s"
+                    )
+            await asyncio.sleep(_POLL_S)
 
     def _name(self, topic: Topic) -> str:
         return rules.topic_name(self._app, topic)
@@ -91,7 +133,7 @@ class Opening:
         return LogIdentity(
             cluster_id=found.cluster_id,
             partitions=found.topics[self._name(Topic.EVENTS)].partitions,
-            topics={t.value: found.topics[self._name(t)].id for t in Topic},
+            topics={t.value: found.topics[self._name(t)].id for t in APP_TOPICS},
         )
 
     async def _create(
@@ -102,7 +144,7 @@ class Opening:
             topic: rules.new_topic(
                 self._app, topic, partitions=partitions, replicas=replicas
             )
-            for topic in Topic
+            for topic in APP_TOPICS
         }
         first = new.pop(Topic.DEFINITIONS)
         if await self._make(found.controller, [first]):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from aiokafka.codec import has_zstd
 
 from sayiir_es.core.errors import UnsafeLogError
-from sayiir_es.log.port import Topic
+from sayiir_es.log.port import APP_TOPICS, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,6 +32,8 @@ DAY_MS = 24 * 60 * 60 * 1000
 # A quarter more than Kafka's default for the commands: a letter holds the whole record
 # and why it lies here, and an eighth of a batch is kept for frames.
 DEAD_LETTER_BYTES = 1_048_588 * 5 // 4
+SNAPSHOT_BYTES = DEAD_LETTER_BYTES
+"""An output has been an event; what stands beside it in a snapshot is small."""
 _FOREVER = "-1"
 
 
@@ -77,6 +79,11 @@ def new_topic(app: str, topic: Topic, *, partitions: int, replicas: int) -> NewT
         case Topic.DEFINITIONS:
             settings |= {"cleanup.policy": "compact"}
             count = 1
+        case Topic.SNAPSHOTS:
+            settings |= {
+                "cleanup.policy": "compact",
+                "max.message.bytes": str(SNAPSHOT_BYTES),
+            }
     return NewTopic(
         name=topic_name(app, topic),
         partitions=count,
@@ -97,7 +104,7 @@ def app_record(identity: LogIdentity) -> bytes:
 
 def missing(app: str, found: ClusterDescription) -> list[str]:
     """Return the names of the app's topics that the cluster does not have."""
-    names = (topic_name(app, topic) for topic in Topic)
+    names = (topic_name(app, topic) for topic in APP_TOPICS)
     return [name for name in names if name not in found.topics]
 
 
@@ -139,7 +146,9 @@ def check_settings(app: str, found: ClusterDescription) -> tuple[str, ...]:
     Raises:
         UnsafeLogError: names each setting that is wrong, and the value to set.
     """
-    topics = {topic: found.topics[topic_name(app, topic)] for topic in Topic}
+    topics: Mapping[Topic, TopicDescription] = {
+        topic: found.topics[topic_name(app, topic)] for topic in APP_TOPICS
+    }
     events = topics[Topic.EVENTS]
     faults = [
         *_lossy_events(topic_name(app, Topic.EVENTS), events, found.brokers),
@@ -149,6 +158,25 @@ def check_settings(app: str, found: ClusterDescription) -> tuple[str, ...]:
         listed = "; ".join(faults)
         raise UnsafeLogError(f"expected settings that keep history, but {listed}")
     return tuple(_warnings(app, found.brokers, topics))
+
+
+def check_snapshots(name: str, found: TopicDescription, partitions: int) -> None:
+    """Refuse a snapshots topic that no table can be made of.
+
+    Raises:
+        UnsafeLogError: names what is wrong, and what to set.
+    """
+    policy = found.settings.get("cleanup.policy", "delete")
+    if policy != "compact":
+        raise UnsafeLogError(
+            f"expected a topic that keeps the last of each instance, but {name} has "
+            f"cleanup.policy={policy}: set compact"
+        )
+    if found.partitions != partitions:
+        raise UnsafeLogError(
+            f"expected {partitions} partitions of {name}, as events has, but there are "
+            f"{found.partitions}: delete it, and the next worker makes and fills it"
+        )
 
 
 def _lossy_events(name: str, events: TopicDescription, brokers: int) -> Iterator[str]:

@@ -10,7 +10,7 @@ import pytest
 from sayiir_es.core.errors import LogUnavailableError, UnsafeLogError
 from sayiir_es.log.kafka import connection
 from sayiir_es.log.kafka.log import KafkaLog
-from sayiir_es.log.port import Topic
+from sayiir_es.log.port import APP_TOPICS, Topic
 from tests import kafka_app
 
 pytestmark = pytest.mark.kafka
@@ -32,7 +32,7 @@ async def test_the_first_open_makes_all_topics_and_the_next_finds_the_same_log(
         identity = await again.open(create=False)
         await again.close()
         assert identity.partitions == 3
-        assert set(identity.topics) == {topic.value for topic in Topic}
+        assert set(identity.topics) == {topic.value for topic in APP_TOPICS}
         assert identity.cluster_id
         assert all(len(topic_id) == 22 for topic_id in identity.topics.values())
 
