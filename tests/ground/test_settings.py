@@ -40,7 +40,9 @@ def test_each_variable_of_the_environment_is_read(
     monkeypatch.setenv("SAYIIR_SCHEMA_REGISTRY_URL", "http://registry:8081")
     monkeypatch.setenv("SAYIIR_CLOUD_EVENTS", "true")
     monkeypatch.setenv("SAYIIR_SIGNING_KEY", "signing.pem")
+    monkeypatch.setenv("SAYIIR_SNAPSHOTS_TOPIC", "true")
     settings = load_settings()
+    assert settings.snapshots_topic
     assert str(settings.signing_key) == "signing.pem"
     assert settings.schema_registry_url == "http://registry:8081"
     assert settings.cloud_events

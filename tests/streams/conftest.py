@@ -103,7 +103,10 @@ def settled(
         asyncio.run(_make(kafka_bootstrap, app))
         with Worker("w1", backend).start(shop.WORKFLOWS):
             statuses = shop.come_to_rest(backend, "first", 1)
-        with Worker("w2", backend).start(shop.WORKFLOWS):
+        with pytest.MonkeyPatch.context() as environment:  # from the second owner on
+            environment.setenv("SAYIIR_SNAPSHOTS_TOPIC", "true")
+            second = Worker("w2", backend).start(shop.WORKFLOWS)
+        with second:
             statuses |= shop.come_to_rest(backend, "second", 1)
             asyncio.run(_write_late(kafka_bootstrap, app))
             statuses |= shop.come_to_rest(backend, "third", 1)

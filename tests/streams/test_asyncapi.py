@@ -19,6 +19,7 @@ from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.cloud_events import cloud_event_headers
 from sayiir_es.wire.commands import write_origin
 from sayiir_es.wire.events import event_headers, read_headers
+from sayiir_es.wire.snapshots import snapshot_headers
 from tests.projection.history import run_of
 from tests.tree import ROOT
 
@@ -59,7 +60,11 @@ def test_the_channels_are_the_topics_with_their_settings() -> None:
 
 @pytest.mark.parametrize(
     ("channel", "names", "trait"),
-    [("commands", COMMANDS, "command"), ("events", KINDS, "event")],
+    [
+        ("commands", COMMANDS, "command"),
+        ("events", KINDS, "event"),
+        ("snapshots", {"InstanceSnapshot"}, "snapshot"),
+    ],
 )
 def test_each_message_refers_to_its_schema(
     channel: str, names: set[str], trait: str
@@ -92,6 +97,9 @@ def test_the_headers_are_those_that_are_written() -> None:
         headers = (("kind", b"TaskCompleted"), ("claim", claim.encode()))
         readable = read_headers(headers) is not None
         assert (re.fullmatch(pattern, claim) is not None) == readable
+    snapshot = TRAITS["snapshot"]["headers"]
+    assert set(snapshot["required"]) == set(dict(snapshot_headers(1001)))
+    assert set(snapshot["properties"]) == set(snapshot["required"])
     ((name, value),) = write_origin((3, 1042))
     origin = TRAITS["command"]["headers"]["properties"]
     assert set(origin) == {name}

@@ -66,6 +66,13 @@ def test_a_consumer_in_go_prints_the_statuses_of_instance_list(
     assert behind == python_consumer(settled, "0:3")
 
 
+def test_a_table_of_the_snapshots_topic_says_the_same_without_a_fold(
+    settled: Shop,
+) -> None:
+    (printed,) = console(settled, GUIDE, "consume_snapshots localhost")
+    assert printed == listed(settled)
+
+
 def test_consumers_that_start_in_the_middle_see_the_same_events(
     settled: Shop, go_consumer: Path
 ) -> None:

@@ -19,7 +19,7 @@ from sayiir_es.wire.commands import encode_command_avro
 from sayiir_es.wire.events import decode_event
 from sayiir_es.wire.frames import Frames, published
 from sayiir_es.wire.registry import SchemaRegistry
-from sayiir_es.wire.schema import parse_record
+from sayiir_es.wire.schema import SNAPSHOT_NAMESPACE, load_schemas, parse_record
 from tests.projection.history import claim, run_of
 from tests.streams.small_registry import served
 
@@ -75,6 +75,23 @@ async def test_events_stand_framed_and_are_read_as_they_were(
         assert int.from_bytes(record.value[1:5], "big") in registry.schemas
     found = [decode_event(one.value or b"") for one in await read(log, Topic.EVENTS)]
     assert found == EVENTS
+
+
+async def test_snapshots_stand_framed_and_are_read_as_they_were(
+    registry: SmallRegistry,
+) -> None:
+    inner = MemoryLog()
+    log = await framing(inner, registry)
+    await log.open_snapshots()
+    schema = load_schemas(SNAPSHOT_NAMESPACE)["InstanceSnapshot"]
+    record = NewRecord(key=b"i-1", value=schema.head + b"body")
+    await log.produce(Topic.SNAPSHOTS, 0, record)
+    (stored,) = await read(inner, Topic.SNAPSHOTS)
+    assert stored.value is not None
+    assert registry.schemas[int.from_bytes(stored.value[1:5], "big")]
+    assert (stored.value[0], stored.value[5:]) == (0, b"body")
+    (found,) = await read(log, Topic.SNAPSHOTS)
+    assert found.value == record.value
 
 
 async def test_an_outage_while_an_id_is_asked_for_leaves_no_hole(

@@ -130,3 +130,24 @@ def test_another_log_than_the_recorded_one_is_refused(
 def test_an_app_record_that_cannot_be_read_is_refused(value: bytes) -> None:
     with pytest.raises(UnsafeLogError, match="expected an app record"):
         topics.check_identity(value, IDENTITY)
+
+
+def test_a_snapshots_topic_as_it_is_made_is_accepted() -> None:
+    name = topics.topic_name("app", Topic.SNAPSHOTS)
+    topics.check_snapshots(name, made().topics[name], 8)
+
+
+@pytest.mark.parametrize(
+    ("settings", "partitions", "words"),
+    [
+        ({"cleanup_policy": "delete"}, 8, "cleanup.policy=delete: set compact"),
+        ({}, 9, "expected 9 partitions of app.snapshots, as events has, but there are"),
+    ],
+)
+def test_a_snapshots_topic_that_makes_no_table_is_refused(
+    settings: dict[str, str], partitions: int, words: str
+) -> None:
+    found = with_settings(made(), Topic.SNAPSHOTS, **settings)
+    name = topics.topic_name("app", Topic.SNAPSHOTS)
+    with pytest.raises(UnsafeLogError, match=words):
+        topics.check_snapshots(name, found.topics[name], partitions)
