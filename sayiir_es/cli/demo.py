@@ -18,12 +18,16 @@ import typer
 from sayiir_es.cli.demo_checks import broken_claims
 from sayiir_es.cli.demo_stage import INSTANCE_ID, Stage
 from sayiir_es.cli.event_lines import history_table
-from sayiir_es.cli.output import data, say
+from sayiir_es.cli.instance_state import print_changes
+from sayiir_es.cli.output import Format, data, say
 from sayiir_es.core.errors import WorkflowError
+from sayiir_es.core.events import TaskCompleted
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from sayiir_es.audit.history import History
+    from sayiir_es.audit.verify import Verdict
     from sayiir_es.client.valid_events import FoundEvent
 
 
@@ -54,7 +58,9 @@ async def _play(directory: Path, *, kept: bool) -> None:
         await _act(stage)
         history = stage.history()
         broken = broken_claims(stage.events(), history, directory)
-        _tell(history, broken)
+        _tell(history)
+        _tell_before_and_after(await stage.read_history())
+        _conclude(broken, await stage.verify())
         if kept:
             say(
                 f"look again:  sayiir-es instance show {INSTANCE_ID} "
@@ -84,7 +90,7 @@ async def _act(stage: Stage) -> None:
     _chapter("5  another worker starts: it knows what the log knows")
     await stage.hire("second")
     await stage.until("DelayStarted", path="cool_off")
-    _chapter("6  a durable delay, then the parcel")
+    _chapter("6  a durable delay, then the parcel and the invoice, side by side")
     await stage.until("WorkflowCompleted")
 
 
@@ -93,15 +99,39 @@ def _chapter(title: str, style: str = "bold") -> None:
     say(title, style)
 
 
-def _tell(history: list[FoundEvent], broken: list[str]) -> None:
+def _tell(history: list[FoundEvent]) -> None:
     _chapter(f"The history of {INSTANCE_ID}: all there is, and all that is needed")
     say("")
     data().print(history_table(history))
+
+
+def _tell_before_and_after(history: History) -> None:
+    """What one event changed: the charge that the second worker finished."""
+    sequence = next(
+        found.event.sequence
+        for found in history.events
+        if isinstance(found.event.body, TaskCompleted)
+        and found.event.body.path == "charge"
+    )
+    _chapter(f"The state before and after event {sequence}, folded from the log alone")
+    say("")
+    print_changes(history.diff(sequence - 1, sequence), Format.TABLE)
+
+
+def _conclude(broken: list[str], verdict: Verdict) -> None:
+    broken += [
+        f"expected {one.expected}, but {one.seen} ({one.invariant} at {one.offset})"
+        for one in verdict.violations
+    ]
     if broken:
         raise WorkflowError("; ".join(broken))
     say("")
     say("✓ completed; what the first worker had done stayed done", "bold green")
     say(
         "✓ the charge began twice, under one idempotency key, and counts once",
+        "bold green",
+    )
+    say(
+        f"✓ audit verify: {verdict.events} events checked, every invariant holds",
         "bold green",
     )

@@ -62,10 +62,23 @@ async def charge(approval: dict[str, str]) -> dict[str, str]:
 
 
 @task
-def ship(charged: dict[str, str]) -> dict[str, str]:
+def ship(charged: dict[str, str]) -> str:
     """Hand the parcel over."""
     _note("ship")
-    return {**charged, "parcel": "on its way"}
+    return f"on its way, paid: {charged['charged']}"
+
+
+@task
+def bill(charged: dict[str, str]) -> str:
+    """Write the invoice, while the parcel is handed over."""
+    _note("bill")
+    return f"approved by {charged['by']}"
+
+
+@task
+def close(done: dict[str, str]) -> dict[str, str]:
+    """Close the order with what every branch did."""
+    return done
 
 
 orders = (
@@ -74,6 +87,9 @@ orders = (
     .wait_for_signal("approval", timeout="1h")
     .then(charge)
     .delay("cool_off", "1s")
-    .then(ship)
+    .fork()
+    .branch(ship)
+    .branch(bill)
+    .join(close)
     .build()
 )

@@ -7,6 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from sayiir_es.audit.history import read_history
+from sayiir_es.audit.verify import verify_log
 from sayiir_es.cli.demo_orders import executions, orders
 from sayiir_es.cli.event_lines import line
 from sayiir_es.cli.output import talk
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from pathlib import Path
 
+    from sayiir_es.audit.history import History
+    from sayiir_es.audit.verify import Verdict
     from sayiir_es.client.valid_events import FoundEvent
 
 INSTANCE_ID = "order-7"
@@ -127,6 +131,14 @@ class Stage:
     def history(self) -> list[FoundEvent]:
         """The events of the order."""
         return [one for one in self._events if one.event.instance_id == INSTANCE_ID]
+
+    async def read_history(self) -> History:
+        """The order's history from the log, as an audit reads it."""
+        return await read_history(self._session, INSTANCE_ID)
+
+    async def verify(self) -> Verdict:
+        """Hold every event of the log to every invariant."""
+        return await verify_log(self.backend.open_log())
 
     def worker_words(self) -> list[str]:
         """The lines that the workers wrote."""

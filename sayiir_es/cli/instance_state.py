@@ -29,7 +29,9 @@ from sayiir_es.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from sayiir_es.audit.history import History
+    from collections.abc import Sequence
+
+    from sayiir_es.audit.history import Change, History
     from sayiir_es.audit.snapshot import Snapshot
 
 SECTIONS = ("values", "signals", "routes")
@@ -84,7 +86,11 @@ def diff(
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Show what differs between two snapshots of an instance, field by field."""
-    changes = _history(backend, instance_id).diff(before, after)
+    print_changes(_history(backend, instance_id).diff(before, after), output)
+
+
+def print_changes(changes: Sequence[Change], output: Format) -> None:
+    """Print what differs between two snapshots, a field a line."""
     tell = _for_people if output is Format.TABLE else _as_it_is
     rows = [
         {

@@ -21,6 +21,9 @@ def test_the_order_outlives_a_killed_worker(terminal: Terminal) -> None:
     assert (told.code, told.err.count("✗")) == (0, 0)
     assert "kill -9" in told.err
     assert max(map(len, told.out.splitlines())) <= 100
+    assert "ForkStarted" in told.out
+    assert "values.result:charge  added" in told.out
+    assert "every invariant holds" in told.err
     log = f"--backend file:{terminal.cwd / 'kept' / 'log.db'}"
     shown = terminal(f"instance show order-7 -o json {log}").json()
     assert shown["status"] == "completed"
