@@ -34,7 +34,7 @@ from benchmarks.engine.history import (
 )
 from benchmarks.engine.stage import create
 from sayiir_es.client.backends import EmbeddedBackend, KafkaBackend
-from sayiir_es.core.graph_record import record_of_graph
+from sayiir_es.core.graph.record import record_of_graph
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.telemetry import configure_logging
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from sayiir_es.client.backends import Backend
-    from sayiir_es.core.events import Event
-    from sayiir_es.core.workflow import Workflow
+    from sayiir_es.core.authoring.workflow import Workflow
+    from sayiir_es.core.model.events import Event
     from sayiir_es.log.port import Appender, Log
 
 MORE_STEPS = 14

@@ -18,18 +18,18 @@ from verify import copies, events_of, record, workflow
 
 from sayiir_es import InMemoryBackend, resume_workflow, run_durable_workflow
 from sayiir_es.audit import PartitionChain
-from sayiir_es.core.position import NO_RECORDS, Position
+from sayiir_es.core.model.position import NO_RECORDS, Position
 from sayiir_es.engine import fold as fold_module
-from sayiir_es.engine.checkpoint import ClaimMaker, extended
 from sayiir_es.engine.fold import Fold
-from sayiir_es.engine.memory_store import MemoryStore
-from sayiir_es.engine.tenure import to_record
+from sayiir_es.engine.owner.claim_records import ClaimMaker, extended
+from sayiir_es.engine.owner.tenure import to_record
+from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.log.port import Chunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sayiir_es.core.events import Event
+    from sayiir_es.core.model.events import Event
     from sayiir_es.log.port import NewRecord, Record
 
 INSTANCES = 5_000

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import fastavro
 
-from sayiir_es.core.events import (
+from sayiir_es.core.model.events import (
     DeadlineSet,
     Event,
     PositionUpdated,
@@ -37,7 +37,7 @@ from sayiir_es.wire.schema import EVENT_NAMESPACE, schema_directory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sayiir_es.core.events import Body
+    from sayiir_es.core.model.events import Body
 
 CALLS = 20_000
 ROUNDS = 7

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.engine.history import claimed, copies, record, recorded, workflow
 from sayiir_es.audit import Checker
-from sayiir_es.core.graph_record import record_of_graph
+from sayiir_es.core.graph.record import record_of_graph
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

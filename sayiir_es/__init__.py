@@ -29,22 +29,25 @@ if TYPE_CHECKING:
     from sayiir_es.client.worker import Worker, WorkerHandle
     from sayiir_es.client.workflow_client import WorkflowClient
     from sayiir_es.client.workflow_status import WorkflowStatus
+    from sayiir_es.core.authoring.branching import BranchBuilder, ForkBuilder
+    from sayiir_es.core.authoring.flow import Flow
+    from sayiir_es.core.authoring.flow_builder import FlowBuilder
+    from sayiir_es.core.authoring.loop_result import LoopResult, OnMax
+    from sayiir_es.core.authoring.tasks import RetryPolicy, TaskMetadata, task
+    from sayiir_es.core.authoring.workflow import NodeInfo, Workflow
     from sayiir_es.core.duration import parse_duration
-    from sayiir_es.core.errors import (
+    from sayiir_es.core.model.errors import (
         BackendError,
         DeserializationError,
         InstanceAlreadyExistsError,
         TaskError,
         WorkflowError,
     )
-    from sayiir_es.core.flow import Flow
-    from sayiir_es.core.flow_builder import FlowBuilder
-    from sayiir_es.core.forks import BranchBuilder, ForkBuilder
-    from sayiir_es.core.loop_result import LoopResult, OnMax
-    from sayiir_es.core.tasks import RetryPolicy, TaskMetadata, task
-    from sayiir_es.core.workflow import NodeInfo, Workflow
-    from sayiir_es.engine.task_context import TaskExecutionContext, get_task_context
-    from sayiir_es.engine.tracing import init_tracing, shutdown_tracing
+    from sayiir_es.engine.attempts.task_context import (
+        TaskExecutionContext,
+        get_task_context,
+    )
+    from sayiir_es.engine.attempts.tracing import init_tracing, shutdown_tracing
 
 _PLACES = {
     "client.backends": (
@@ -67,21 +70,21 @@ _PLACES = {
     "client.workflow_client": ("WorkflowClient",),
     "client.workflow_status": ("WorkflowStatus",),
     "core.duration": ("parse_duration",),
-    "core.errors": (
+    "core.model.errors": (
         "BackendError",
         "DeserializationError",
         "InstanceAlreadyExistsError",
         "TaskError",
         "WorkflowError",
     ),
-    "core.flow": ("Flow",),
-    "core.flow_builder": ("FlowBuilder",),
-    "core.forks": ("BranchBuilder", "ForkBuilder"),
-    "core.loop_result": ("LoopResult", "OnMax"),
-    "core.tasks": ("RetryPolicy", "TaskMetadata", "task"),
-    "core.workflow": ("NodeInfo", "Workflow"),
-    "engine.task_context": ("TaskExecutionContext", "get_task_context"),
-    "engine.tracing": ("init_tracing", "shutdown_tracing"),
+    "core.authoring.flow": ("Flow",),
+    "core.authoring.flow_builder": ("FlowBuilder",),
+    "core.authoring.branching": ("BranchBuilder", "ForkBuilder"),
+    "core.authoring.loop_result": ("LoopResult", "OnMax"),
+    "core.authoring.tasks": ("RetryPolicy", "TaskMetadata", "task"),
+    "core.authoring.workflow": ("NodeInfo", "Workflow"),
+    "engine.attempts.task_context": ("TaskExecutionContext", "get_task_context"),
+    "engine.attempts.tracing": ("init_tracing", "shutdown_tracing"),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from sayiir_es.client import requests, steering
+from sayiir_es.client import control, requests
 from sayiir_es.client.async_client import WorkflowClient
 from sayiir_es.client.backends import Backend, as_backend
 from sayiir_es.client.session import Session
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from sayiir_es.client.workflow_status import WorkflowStatus
-    from sayiir_es.core.workflow import Workflow
+    from sayiir_es.core.authoring.workflow import Workflow
 
 __all__ = [
     "WorkflowClient",
@@ -119,7 +119,7 @@ async def cancel_workflow(
         BackendError: if there is none, or it has completed or failed.
     """
     async with _session(backend) as session:
-        await steering.cancel(session, instance_id, reason, cancelled_by)
+        await control.cancel(session, instance_id, reason, cancelled_by)
 
 
 async def pause_workflow(
@@ -134,7 +134,7 @@ async def pause_workflow(
         BackendError: if there is none, or it has ended.
     """
     async with _session(backend) as session:
-        await steering.pause(session, instance_id, reason, paused_by)
+        await control.pause(session, instance_id, reason, paused_by)
 
 
 async def unpause_workflow(instance_id: str, backend: Backend | str) -> None:
@@ -144,7 +144,7 @@ async def unpause_workflow(instance_id: str, backend: Backend | str) -> None:
         BackendError: if there is none, or it is not paused.
     """
     async with _session(backend) as session:
-        await steering.unpause(session, instance_id)
+        await control.unpause(session, instance_id)
 
 
 async def send_signal(
@@ -152,7 +152,7 @@ async def send_signal(
 ) -> None:
     """Send a signal, buffered until a wait takes it; silent for an ended instance."""
     async with _session(backend) as session:
-        await steering.send_signal(
+        await control.send_signal(
             session, instance_id, signal_name, payload, loud=False
         )
 

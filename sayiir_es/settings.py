@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from sayiir_es.core.errors import SettingsError
+from sayiir_es.core.model.errors import SettingsError
 
 PREFIX = "SAYIIR_"
 

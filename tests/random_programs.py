@@ -11,8 +11,10 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Protocol
 
-from sayiir_es.core.definition import Graph
-from sayiir_es.core.graph import (
+from sayiir_es.core.authoring.loop_result import LoopResult
+from sayiir_es.core.authoring.workflow import Workflow
+from sayiir_es.core.graph.graph import Graph
+from sayiir_es.core.graph.nodes import (
     Branch,
     ChildNode,
     DelayNode,
@@ -24,16 +26,17 @@ from sayiir_es.core.graph import (
     SignalNode,
     TaskNode,
 )
-from sayiir_es.core.loop_result import LoopResult
-from sayiir_es.core.workflow import Workflow
-from sayiir_es.engine.task_context import TaskExecutionContext, get_task_context
+from sayiir_es.engine.attempts.task_context import (
+    TaskExecutionContext,
+    get_task_context,
+)
 from tests.core.programs import digest, key_for, model, turns
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from random import Random
 
-    from sayiir_es.core.definition import Place
+    from sayiir_es.core.graph.graph import Place
 
 DEPTH_MAX = 3
 RETRIES = 2

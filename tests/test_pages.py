@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sayiir_es.core import errors
+from sayiir_es.core.model import errors
 from tests.tree import ROOT, files, modules
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def test_error_classes_stand_in_one_module() -> None:
     elsewhere = {
         f"{module.name}: {node.name}"
         for module in modules("sayiir_es/")
-        if module.name != "sayiir_es/core/errors.py"
+        if module.name != "sayiir_es/core/model/errors.py"
         for node in ast.walk(module.tree)
         if isinstance(node, ast.ClassDef)
         and any(ast.unparse(b).rpartition(".")[2] in _ERROR_NAMES for b in node.bases)

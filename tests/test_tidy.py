@@ -27,41 +27,43 @@ BANNED_NAMES = re.compile(
 BANNED_CLASSES = re.compile(r"(Utils?|Helpers?|Common|Misc|Manager)($|[A-Z])")
 
 LONGER_MODULES = {
-    "sayiir_es/core/events.py": "the closed union of events: a list, not logic",
+    "sayiir_es/core/model/events.py": "the closed union of events: a list, not logic",
 }
 MORE_PARAMETERS = {
     # Signatures that users of `sayiir` know.
     "sayiir_es/client/worker.py: Worker.__init__": "sayiir's, and ours beside it",
-    "sayiir_es/core/tasks.py: task": "sayiir's",
+    "sayiir_es/core/authoring/tasks.py: task": "sayiir's",
     "sayiir_es/log/kafka/log.py: KafkaLog.__init__": "what a cluster is opened with",
 }
 NOT_FROZEN = {
-    "sayiir_es/core/tasks.py: RetryPolicy": "frozen; sayiir takes positions",
-    "sayiir_es/core/tasks.py: TaskMetadata": "frozen; sayiir takes positions",
-    "sayiir_es/core/loop_result.py: LoopResult": "frozen; sayiir takes positions",
-    "sayiir_es/core/flow.py: Names": "a counter while a flow is built",
-    "sayiir_es/core/definition.py: Graph": "frozen; its hashes are kept in its dict",
-    "sayiir_es/core/rows.py: DictRows": "the rows themselves, in a test or a cache",
-    "sayiir_es/core/rows.py: StagedRows": "collects what one decision changes",
+    "sayiir_es/core/authoring/tasks.py: RetryPolicy": "sayiir takes positions",
+    "sayiir_es/core/authoring/tasks.py: TaskMetadata": "sayiir takes positions",
+    "sayiir_es/core/authoring/loop_result.py: LoopResult": "sayiir takes positions",
+    "sayiir_es/core/authoring/flow.py: Names": "a counter while a flow is built",
+    "sayiir_es/core/graph/graph.py: Graph": "frozen; its hashes are kept in its dict",
+    "sayiir_es/core/model/rows.py: DictRows": "the rows themselves",
+    "sayiir_es/core/model/rows.py: StagedRows": "collects what one decision changes",
 }
 MADE_CODE = {
-    "sayiir_es/core/making.py": "of names of fields at import, as `dataclasses` does",
+    "sayiir_es/core/fast_frozen.py": "of names of fields, as `dataclasses` does",
 }
 BROAD_EXCEPTS = {
     "sayiir_es/engine/worker.py: WorkerEngine._supervise": (
         "the supervisor of a partition: logs, and stops that partition"
     ),
     # What a user's function raises, whatever it is, becomes its attempt's outcome.
-    "sayiir_es/engine/local_executor.py: LocalExecutor._run_async": "user's code",
-    "sayiir_es/engine/local_executor.py: LocalExecutor._sync_ended.finish": (
+    "sayiir_es/engine/attempts/local_executor.py: LocalExecutor._run_async": (
+        "user's code"
+    ),
+    "sayiir_es/engine/attempts/local_executor.py: LocalExecutor._sync_ended.finish": (
         "user's code"
     ),
     "sayiir_es/client/simple_engine.py: SimpleRun._task": "user's code",
-    "sayiir_es/engine/outcome_maker.py: said": "a user's `__str__`",
-    "sayiir_es/engine/task_threads.py: TaskThreads._run": "user's code",
+    "sayiir_es/engine/attempts/outcomes.py: said": "a user's `__str__`",
+    "sayiir_es/engine/attempts/task_threads.py: TaskThreads._run": "user's code",
     # RocksDB says everything by a plain `Exception`; subclasses are raised again.
-    "sayiir_es/engine/rocks_database.py: RocksDatabase._guarded": "RocksDB",
-    "sayiir_es/engine/store_view.py: StoreView._guarded": "RocksDB",
+    "sayiir_es/engine/store/rocks/database.py: RocksDatabase._guarded": "RocksDB",
+    "sayiir_es/engine/store/rocks/view.py: StoreView._guarded": "RocksDB",
 }
 
 

@@ -26,7 +26,7 @@ class Module:
     """One Python file."""
 
     name: str
-    """Its path from the root: `sayiir_es/core/errors.py`."""
+    """Its path from the root: `sayiir_es/core/model/errors.py`."""
     text: str
     tree: ast.Module
 

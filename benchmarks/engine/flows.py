@@ -9,7 +9,7 @@ from sayiir_es import Flow
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sayiir_es.core.flow import Workflow
+    from sayiir_es.core.authoring.flow import Workflow
 
 STEPS = 5
 MANY_STEPS = 25

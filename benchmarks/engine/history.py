@@ -20,8 +20,8 @@ from sayiir_es import (
     run_durable_workflow,
     task,
 )
-from sayiir_es.audit.verify_log import read_to
-from sayiir_es.core.events import (
+from sayiir_es.audit.verify.log import read_to
+from sayiir_es.core.model.events import (
     DeadlineSet,
     DelayStarted,
     Event,
@@ -34,7 +34,7 @@ from sayiir_es.wire.events import decode_event, encode_event, event_headers, rec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from sayiir_es.core.workflow import Workflow
+    from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.log.port import Log
 
 ALIVE = 1_000

@@ -20,7 +20,7 @@ from sayiir_es.wire.events import KIND_HEADER
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from sayiir_es.core.flow import Workflow
+    from sayiir_es.core.authoring.flow import Workflow
     from sayiir_es.log.port import Log, Record
 
 READ_WAIT_S = 1.0

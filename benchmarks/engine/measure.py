@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from benchmarks.engine.stage import Stage
-    from sayiir_es.core.flow import Workflow
+    from sayiir_es.core.authoring.flow import Workflow
 
 WARM_UP_S = 3.0
 """How long a load runs before it is measured, where the measure is as long itself."""

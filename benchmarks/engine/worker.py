@@ -8,7 +8,7 @@ import sys
 from benchmarks.engine import flows
 from sayiir_es.client.backends import backend_from_url
 from sayiir_es.client.worker import RunningWorker
-from sayiir_es.engine.collector import calm_collector
+from sayiir_es.engine.gc_tuning import calm_collector
 from sayiir_es.telemetry import configure_logging
 
 

@@ -1,15 +1,15 @@
 """What anyone can prove from the topics: histories, checks, exports."""
 
 from sayiir_es.audit.chain import PartitionChain, Proof, chain_violations
-from sayiir_es.audit.checker import Checker
-from sayiir_es.audit.export import export
-from sayiir_es.audit.export_verifying import verify_export
+from sayiir_es.audit.export.export import export
+from sayiir_es.audit.export.import_export import import_export
+from sayiir_es.audit.export.verifying import verify_export
 from sayiir_es.audit.history import Change, History, history
-from sayiir_es.audit.import_export import import_export
 from sayiir_es.audit.replay import Difference, Replay, replay
 from sayiir_es.audit.snapshot import Snapshot
-from sayiir_es.audit.verify import Verdict, verify
-from sayiir_es.audit.verify_records import verify_records
+from sayiir_es.audit.verify.checker import Checker
+from sayiir_es.audit.verify.records import verify_records
+from sayiir_es.audit.verify.verify import Verdict, verify
 from sayiir_es.audit.violation import Violation
 
 __all__ = [

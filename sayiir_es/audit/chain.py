@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sayiir_es.audit.violation import Violation
-from sayiir_es.core.errors import DecodeError, UnknownEventError
-from sayiir_es.core.events import PartitionClaimed
-from sayiir_es.core.position import NO_RECORDS
+from sayiir_es.core.model.errors import DecodeError, UnknownEventError
+from sayiir_es.core.model.events import PartitionClaimed
+from sayiir_es.core.model.position import NO_RECORDS
 from sayiir_es.wire.checkpoint import DIGEST_BYTES, digest_of, signed_bytes
 from sayiir_es.wire.events import decode_event, read_headers
 

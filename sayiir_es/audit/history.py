@@ -14,17 +14,17 @@ from sayiir_es.audit.snapshot import Snapshot, snapshot_of
 from sayiir_es.client.backends import borrowed
 from sayiir_es.client.projection import home_of
 from sayiir_es.client.valid_events import FoundEvent, events_of
-from sayiir_es.core.errors import HoleInHistoryError, NotFoundError
-from sayiir_es.core.evolve import evolve
-from sayiir_es.core.rows import DictRows, run
-from sayiir_es.core.status import status_of
+from sayiir_es.core.evolve.evolve import evolve
+from sayiir_es.core.model.errors import HoleInHistoryError, NotFoundError
+from sayiir_es.core.model.rows import DictRows, get_run
+from sayiir_es.core.status.status import status_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sayiir_es.client.backends import Backend
     from sayiir_es.client.session import Session
-    from sayiir_es.core.definition import Graph
+    from sayiir_es.core.graph.graph import Graph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ class History:
     def state(self, at: int | None = None) -> Snapshot:
         """The snapshot behind the event with sequence `at`; raises as `rows`."""
         rows = self.rows(at)
-        started = run(rows)
+        started = get_run(rows)
         graph = None if started is None else self.graphs.get(started.graph_digest)
         return snapshot_of(rows, status_of(rows, self.instance_id, graph))
 

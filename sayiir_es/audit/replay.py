@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sayiir_es.audit.blueprint import Blueprint
 from sayiir_es.audit.history import history
-from sayiir_es.audit.rules_instance import InstanceRules
+from sayiir_es.audit.rules.blueprint import Blueprint
+from sayiir_es.audit.rules.instance import InstanceRules
 from sayiir_es.audit.violation import BreachError
-from sayiir_es.core.events import WorkflowStarted
+from sayiir_es.core.model.events import WorkflowStarted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from sayiir_es.audit.history import History
     from sayiir_es.client.backends import Backend
     from sayiir_es.client.valid_events import FoundEvent
-    from sayiir_es.core.definition import Graph
-    from sayiir_es.core.events import Event
-    from sayiir_es.core.workflow import Workflow
+    from sayiir_es.core.authoring.workflow import Workflow
+    from sayiir_es.core.graph.graph import Graph
+    from sayiir_es.core.model.events import Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,15 +8,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.errors import DecodeError
-from sayiir_es.core.rows import buffered, cursors, text, value
+from sayiir_es.core.model.errors import DecodeError
+from sayiir_es.core.model.rows import get_buffered, get_cursors, get_text, get_value
 from sayiir_es.wire.payload import decode_payload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sayiir_es.core.rows import Cursor, Rows
-    from sayiir_es.core.status import Status
+    from sayiir_es.core.model.rows import Cursor, Rows
+    from sayiir_es.core.status.status import Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,18 +57,22 @@ def snapshot_of(rows: Rows, status: Status | None) -> Snapshot:
     """The snapshot that rows stand for; `status` is theirs."""
     return Snapshot(
         status=status,
-        cursors={chain: _shown(standing) for chain, standing in sorted(cursors(rows))},
+        cursors={
+            chain: _shown(standing) for chain, standing in sorted(get_cursors(rows))
+        },
         values={key[1:]: _value(rows, key[1:]) for key in sorted(rows.keys("v"))},
-        signals={key[1:]: buffered(rows, key[1:]) for key in sorted(rows.keys("b"))},
-        routes={key[1:]: text(rows, key) or "" for key in sorted(rows.keys("y"))},
+        signals={
+            key[1:]: get_buffered(rows, key[1:]) for key in sorted(rows.keys("b"))
+        },
+        routes={key[1:]: get_text(rows, key) or "" for key in sorted(rows.keys("y"))},
     )
 
 
-def _shown(standing: Cursor) -> dict[str, object]:
-    wait = standing.wait
+def _shown(cursor: Cursor) -> dict[str, object]:
+    wait = cursor.wait
     found: dict[str, object] = {
-        "path": standing.path,
-        "input": standing.input,
+        "path": cursor.path,
+        "input": cursor.input,
         "waits": type(wait).__name__.lower(),
     }
     for field in fields(wait):
@@ -79,7 +83,7 @@ def _shown(standing: Cursor) -> dict[str, object]:
 
 
 def _value(rows: Rows, reference: str) -> object:
-    found = value(rows, reference)
+    found = get_value(rows, reference)
     return None if found is None else _decoded(found)
 
 

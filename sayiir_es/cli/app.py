@@ -14,23 +14,15 @@ from typing import Annotated
 
 import typer
 
-from sayiir_es.cli import (
-    audit,
-    dead_letter,
-    demo,
-    doctor,
-    event,
-    instance,
-    partition,
-    projector,
-    schema,
-    topic,
-    worker,
-    workflow,
-)
+from sayiir_es.cli import audit, doctor, event, partition, projector, topic, worker
+from sayiir_es.cli.dead_letter import commands as dead_letter
+from sayiir_es.cli.demo import commands as demo
 from sayiir_es.cli.failures import INTERRUPTED, exit_code_of, report
+from sayiir_es.cli.instance import commands as instance
 from sayiir_es.cli.output import ReaderGoneError
-from sayiir_es.core.errors import LogUnavailableError, UsageError, WorkflowError
+from sayiir_es.cli.schema import commands as schema
+from sayiir_es.cli.workflow import commands as workflow
+from sayiir_es.core.model.errors import LogUnavailableError, UsageError, WorkflowError
 from sayiir_es.settings import load_settings
 from sayiir_es.telemetry import configure_logging
 

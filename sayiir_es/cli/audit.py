@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sayiir_es.audit.export_verifying import verify_export
-from sayiir_es.audit.verify import keys_of, verify_log
+from sayiir_es.audit.export.verifying import verify_export
+from sayiir_es.audit.verify.verify import keys_of, verify_log
 from sayiir_es.cli.connection import (
     DEFAULT_BACKEND,
     BackendOption,
@@ -21,11 +21,11 @@ from sayiir_es.cli.export import export, import_, progress_bar
 from sayiir_es.cli.failures import FAILED
 from sayiir_es.cli.output import Format, OutputOption, print_rows, say
 from sayiir_es.cli.replay import replay
-from sayiir_es.core.errors import UsageError
+from sayiir_es.core.model.errors import UsageError
 
 if TYPE_CHECKING:
     from sayiir_es.audit.chain import Proof
-    from sayiir_es.audit.verify import Verdict
+    from sayiir_es.audit.verify.verify import Verdict
     from sayiir_es.client.backends import Backend
     from sayiir_es.wire.signing import PublicKeys
 

@@ -9,8 +9,8 @@ import typer
 
 from sayiir_es.client.backends import DEFAULT_URL, backend_from_url
 from sayiir_es.client.session import Session
-from sayiir_es.core.errors import UsageError
-from sayiir_es.core.limits import DEFAULT_LIMITS
+from sayiir_es.core.model.errors import UsageError
+from sayiir_es.core.model.limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

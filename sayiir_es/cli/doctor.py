@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, open_backend
-from sayiir_es.cli.dead_letters import all_letters
+from sayiir_es.cli.dead_letter.records import all_letters
 from sayiir_es.cli.failures import FAILED
 from sayiir_es.cli.output import Format, OutputOption, moment, print_rows
-from sayiir_es.cli.schema_check import check_all
+from sayiir_es.cli.schema.check import check_all
 from sayiir_es.client.backends import EmbeddedBackend, KafkaBackend
-from sayiir_es.core.errors import LogUnavailableError, WorkflowError
+from sayiir_es.core.model.errors import LogUnavailableError, WorkflowError
 from sayiir_es.engine.fold import read_event_headers
-from sayiir_es.engine.state_dir import default_state_dir
-from sayiir_es.log.lock import OwnerLock
+from sayiir_es.engine.store.state_dir import default_state_dir
+from sayiir_es.log.embedded.lock import OwnerLock
 from sayiir_es.log.port import Topic
 from sayiir_es.wire.schema import schema_directory
 

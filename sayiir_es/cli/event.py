@@ -25,7 +25,7 @@ from sayiir_es.client.valid_events import (
     offset_before,
 )
 from sayiir_es.core.duration import duration_ms
-from sayiir_es.core.errors import UsageError
+from sayiir_es.core.model.errors import UsageError
 from sayiir_es.wire.events import KINDS
 
 if TYPE_CHECKING:

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sayiir_es.audit.export import export_log, file_sha256
-from sayiir_es.audit.export_manifest import MANIFEST, ExportFormat
-from sayiir_es.audit.import_export import import_into
+from sayiir_es.audit.export.export import export_log, file_sha256
+from sayiir_es.audit.export.import_export import import_into
+from sayiir_es.audit.export.manifest import MANIFEST, ExportFormat
 from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, open_backend
 from sayiir_es.cli.output import Format, OutputOption, print_rows, say, talk
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from sayiir_es.audit.export_manifest import Manifest
-    from sayiir_es.audit.verify_log import Progress as Heard
+    from sayiir_es.audit.export.manifest import Manifest
+    from sayiir_es.audit.verify.log import Progress as Heard
 
 COLUMNS = ("topic", "partition", "start", "end", "records")
 """Of the table; the digests are for -o json."""

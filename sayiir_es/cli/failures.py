@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from sayiir_es.cli.output import talk, visible
-from sayiir_es.core.errors import (
+from sayiir_es.core.model.errors import (
     BackendError,
     BatchTooLargeError,
     CommandRefusedError,
@@ -27,7 +27,7 @@ from sayiir_es.core.errors import (
 )
 
 if TYPE_CHECKING:
-    from sayiir_es.core.events import CommandRejected
+    from sayiir_es.core.model.events import CommandRejected
 
 FAILED = 1
 USAGE = 2

@@ -12,8 +12,8 @@ import typer
 
 from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, in_session
 from sayiir_es.cli.output import Format, OutputOption, moment, print_rows
-from sayiir_es.core.events import Event, PartitionClaimed
-from sayiir_es.core.position import NO_CLAIM
+from sayiir_es.core.model.events import Event, PartitionClaimed
+from sayiir_es.core.model.position import NO_CLAIM
 from sayiir_es.engine.fold import decode_record, read_event_headers
 from sayiir_es.log.port import Topic
 

@@ -14,14 +14,14 @@ from sayiir_es.cli.failures import FAILED
 from sayiir_es.cli.output import say
 from sayiir_es.cli.serving import first_of, stop_signal
 from sayiir_es.client.backends import KafkaBackend, store_identity
-from sayiir_es.core.errors import UsageError
+from sayiir_es.core.model.errors import UsageError
 from sayiir_es.engine.projector import Projector
-from sayiir_es.engine.rocks_store import RocksStore
-from sayiir_es.engine.state_dir import StateSlot, default_state_dir
+from sayiir_es.engine.store.rocks.store import RocksStore
+from sayiir_es.engine.store.state_dir import StateSlot, default_state_dir
 
 if TYPE_CHECKING:
     from sayiir_es.client.backends import Backend
-    from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.engine.store.port import SnapshotStore
 
 app = typer.Typer(
     help="Run standalone projectors.",

@@ -19,7 +19,7 @@ from sayiir_es.cli.event_lines import shown
 from sayiir_es.cli.failures import FAILED
 from sayiir_es.cli.output import Format, OutputOption, print_rows, say
 from sayiir_es.cli.worker import load_workflows
-from sayiir_es.core.errors import UsageError
+from sayiir_es.core.model.errors import UsageError
 
 COLUMNS = ("sequence", "kind", "path", "expected", "seen")
 

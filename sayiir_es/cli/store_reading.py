@@ -9,15 +9,15 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from sayiir_es.cli.output import moment, say
-from sayiir_es.core.status import Status, status_of
-from sayiir_es.engine.store_view import views_under
+from sayiir_es.core.status.status import Status, status_of
+from sayiir_es.engine.store.rocks.view import views_under
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sayiir_es.core.rows import Rows
-    from sayiir_es.engine.store_view import StoreView
+    from sayiir_es.core.model.rows import Rows
+    from sayiir_es.engine.store.rocks.view import StoreView
 
 
 def stored_instances(state_dir: Path) -> Iterator[tuple[str, Rows]]:

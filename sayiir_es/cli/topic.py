@@ -10,7 +10,7 @@ import typer
 from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, open_backend
 from sayiir_es.cli.output import Format, OutputOption, print_rows, say
 from sayiir_es.client.backends import KafkaBackend
-from sayiir_es.core.errors import UnsafeLogError
+from sayiir_es.core.model.errors import UnsafeLogError
 from sayiir_es.log.port import APP_TOPICS, Topic
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from sayiir_es.core.errors import DecodeError, UsageError
-from sayiir_es.core.limits import DEFAULT_LIMITS
+from sayiir_es.core.model.errors import DecodeError, UsageError
+from sayiir_es.core.model.limits import DEFAULT_LIMITS
 from sayiir_es.wire.payload import decode_payload
 
 

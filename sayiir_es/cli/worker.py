@@ -16,9 +16,9 @@ from sayiir_es.cli.failures import FAILED
 from sayiir_es.cli.output import say
 from sayiir_es.cli.serving import stop_signal
 from sayiir_es.client.worker import DEFAULT_SLOTS, RunningWorker
-from sayiir_es.core.errors import UsageError
-from sayiir_es.core.workflow import Workflow
-from sayiir_es.engine.collector import calm_collector
+from sayiir_es.core.authoring.workflow import Workflow
+from sayiir_es.core.model.errors import UsageError
+from sayiir_es.engine.gc_tuning import calm_collector
 
 if TYPE_CHECKING:
     from sayiir_es.client.backends import Backend

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self, Unpack
 
-from sayiir_es.client import requests, search, steering
+from sayiir_es.client import control, requests, search
 from sayiir_es.client.backends import Backend, as_backend
 from sayiir_es.client.search import LISTED, Criteria
 from sayiir_es.client.session import Session
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from types import TracebackType
 
-    from sayiir_es.core.commands import ConflictPolicy
-    from sayiir_es.core.workflow import Workflow
+    from sayiir_es.core.authoring.workflow import Workflow
+    from sayiir_es.core.model.commands import ConflictPolicy
 
 
 class WorkflowClient:
@@ -114,7 +114,7 @@ class WorkflowClient:
         Raises:
             BackendError: if the instance has ended.
         """
-        await steering.send_signal(
+        await control.send_signal(
             self._session, instance_id, signal_name, payload, signal_id=signal_id
         )
 
@@ -130,7 +130,7 @@ class WorkflowClient:
         Raises:
             BackendError: if there is none, or it has completed or failed.
         """
-        await steering.cancel(self._session, instance_id, reason, cancelled_by)
+        await control.cancel(self._session, instance_id, reason, cancelled_by)
 
     async def pause(
         self,
@@ -144,7 +144,7 @@ class WorkflowClient:
         Raises:
             BackendError: if there is none, or it has ended.
         """
-        await steering.pause(self._session, instance_id, reason, paused_by)
+        await control.pause(self._session, instance_id, reason, paused_by)
 
     async def unpause(self, instance_id: str) -> None:
         """Let a paused instance go on.
@@ -152,7 +152,7 @@ class WorkflowClient:
         Raises:
             BackendError: if there is none, or it is not paused.
         """
-        await steering.unpause(self._session, instance_id)
+        await control.unpause(self._session, instance_id)
 
     async def retry(self, instance_id: str) -> None:
         """Let a failed instance go on from the node that failed, as its next run.
@@ -160,7 +160,7 @@ class WorkflowClient:
         Raises:
             BackendError: if there is none, or it has not failed.
         """
-        await steering.retry(self._session, instance_id)
+        await control.retry(self._session, instance_id)
 
     async def fork(self, instance_id: str, *, at: int, new_id: str) -> WorkflowStatus:
         """Begin a new instance with the history of another one, up to an event.
@@ -171,7 +171,7 @@ class WorkflowClient:
                 up to it takes more than 512 KiB.
             WorkflowError: if an id or `at`, which starts at 1, does not do.
         """
-        return await steering.fork(self._session, instance_id, at, new_id)
+        return await control.fork(self._session, instance_id, at, new_id)
 
     async def get_task_result(self, instance_id: str, task_id: str) -> object:
         """The result of a task, or None where it has none (yet); raises as `status`."""

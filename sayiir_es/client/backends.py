@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from sayiir_es.client.clothes import dressed, undressed
+from sayiir_es.client.framing import dressed, undressed
 from sayiir_es.client.loop_thread import LoopThread
 from sayiir_es.client.stores import FolderStores, MemoryStores, SlotStores, Stores
-from sayiir_es.engine.state_dir import default_state_dir
-from sayiir_es.engine.store import StoreIdentity
-from sayiir_es.log.embedded import EmbeddedLog
-from sayiir_es.log.memory import MemoryLog
+from sayiir_es.engine.store.port import StoreIdentity
+from sayiir_es.engine.store.state_dir import default_state_dir
+from sayiir_es.log.embedded.log import EmbeddedLog
+from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.solo import SoloMembership
 
 if TYPE_CHECKING:

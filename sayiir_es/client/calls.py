@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.client import requests, steering
+from sayiir_es.client import control, requests
 from sayiir_es.client.backends import Backend, InMemoryBackend, borrowed
 from sayiir_es.client.simple_engine import run_simply
 
 if TYPE_CHECKING:
     from sayiir_es.client.workflow_status import WorkflowStatus
-    from sayiir_es.core.flow import Workflow
+    from sayiir_es.core.authoring.flow import Workflow
 
 
 def run_workflow(
@@ -100,7 +100,7 @@ def cancel_workflow(
     """
     with borrowed(backend) as used:
         used.thread.call(
-            steering.cancel(used.session, instance_id, reason, cancelled_by)
+            control.cancel(used.session, instance_id, reason, cancelled_by)
         )
 
 
@@ -116,7 +116,7 @@ def pause_workflow(
         BackendError: if there is none, or it has ended.
     """
     with borrowed(backend) as used:
-        used.thread.call(steering.pause(used.session, instance_id, reason, paused_by))
+        used.thread.call(control.pause(used.session, instance_id, reason, paused_by))
 
 
 def unpause_workflow(instance_id: str, backend: Backend | str) -> None:
@@ -126,7 +126,7 @@ def unpause_workflow(instance_id: str, backend: Backend | str) -> None:
         BackendError: if there is none, or it is not paused.
     """
     with borrowed(backend) as used:
-        used.thread.call(steering.unpause(used.session, instance_id))
+        used.thread.call(control.unpause(used.session, instance_id))
 
 
 def send_signal(
@@ -135,7 +135,7 @@ def send_signal(
     """Send a signal, buffered until a wait takes it; silent for an ended instance."""
     with borrowed(backend) as used:
         used.thread.call(
-            steering.send_signal(
+            control.send_signal(
                 used.session, instance_id, signal_name, payload, loud=False
             )
         )

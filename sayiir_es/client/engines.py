@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sayiir_es.client.workflow_status import WorkflowStatus
-    from sayiir_es.core.steps import Function
-    from sayiir_es.core.workflow import Workflow
+    from sayiir_es.core.authoring.steps import Function
+    from sayiir_es.core.authoring.workflow import Workflow
 
 
 class WorkflowEngine:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
-from sayiir_es.core.errors import BackendError
+from sayiir_es.core.model.errors import BackendError
 from sayiir_es.telemetry import configure_logging_if_nobody_did
 
 if TYPE_CHECKING:

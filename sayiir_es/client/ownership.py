@@ -14,10 +14,10 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.errors import BackendError
-from sayiir_es.engine.checkpoint import configured_signer
+from sayiir_es.core.model.errors import BackendError
+from sayiir_es.engine.attempts.local_executor import LocalExecutor
 from sayiir_es.engine.clock import SystemClock
-from sayiir_es.engine.local_executor import LocalExecutor
+from sayiir_es.engine.owner.claim_records import configured_signer
 from sayiir_es.engine.ports import Ports
 from sayiir_es.engine.worker import WorkerEngine
 from sayiir_es.engine.worker_settings import Wakes, WorkerSettings
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from sayiir_es.client.backends import Backend
-    from sayiir_es.core.workflow import Workflow
-    from sayiir_es.engine.registry import Registry
+    from sayiir_es.core.authoring.workflow import Workflow
+    from sayiir_es.engine.definitions.registry import Registry
     from sayiir_es.engine.worker_settings import StoreOpener
     from sayiir_es.log.port import Log
 

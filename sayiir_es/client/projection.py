@@ -14,8 +14,8 @@ from sayiir_es.engine.fold import Fold
 from sayiir_es.log.port import Topic
 
 if TYPE_CHECKING:
-    from sayiir_es.core.rows import Rows
-    from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.core.model.rows import Rows
+    from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import Log, Reader
 
 READ_WAIT_S = 1.0

@@ -8,17 +8,14 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from sayiir_es.client.refusals import check_instance_id
+from sayiir_es.client.rejections import check_instance_id
 from sayiir_es.client.workflow_status import WorkflowStatus, workflow_status
-from sayiir_es.core.commands import (
+from sayiir_es.core.model.commands import (
     CONFLICT_POLICIES,
     ConflictPolicy,
     StartWorkflow,
 )
-from sayiir_es.core.errors import (
-    InstanceAlreadyExistsError,
-    WorkflowError,
-)
+from sayiir_es.core.model.errors import InstanceAlreadyExistsError, WorkflowError
 from sayiir_es.wire.models import dumped
 from sayiir_es.wire.payload import decode_payload, encode_payload
 
@@ -26,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sayiir_es.client.session import Session
-    from sayiir_es.core.flow import Workflow
-    from sayiir_es.core.status import Status
+    from sayiir_es.core.authoring.flow import Workflow
+    from sayiir_es.core.status.status import Status
 
 POLICY_NAMES: dict[str, ConflictPolicy] = {
     **{policy: policy for policy in CONFLICT_POLICIES},

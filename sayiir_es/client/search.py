@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict, get_args
 
 from sayiir_es.client.workflow_status import WorkflowStatus, workflow_status
 from sayiir_es.core.duration import duration_ms
-from sayiir_es.core.rows import header, run
-from sayiir_es.core.status import StatusName, status_name
+from sayiir_es.core.model.rows import get_header, get_run
+from sayiir_es.core.status.status import StatusName, status_name
 from sayiir_es.engine.clock import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from sayiir_es.client.session import Session
-    from sayiir_es.core.rows import Rows
-    from sayiir_es.core.status import Status
-    from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.core.model.rows import Rows
+    from sayiir_es.core.status.status import Status
+    from sayiir_es.engine.store.port import SnapshotStore
 
 LISTED = 50
 """How many instances a list shows when nobody says."""
@@ -76,10 +76,10 @@ class Search:
 
     def found_at(self, rows: Rows) -> int | None:
         """The time by which an instance is found; None if it is not meant."""
-        known, started = header(rows), run(rows)
-        if known is None or started is None:
+        header, started = get_header(rows), get_run(rows)
+        if header is None or started is None:
             return None
-        at_ms = started.started_at if self.by == "started" else known.at
+        at_ms = started.started_at if self.by == "started" else header.at
         meant = (
             self.workflow in (None, started.workflow)
             and (self.since_ms is None or at_ms >= self.since_ms)

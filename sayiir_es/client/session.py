@@ -13,19 +13,19 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sayiir_es.client.answers import AnswerReader
 from sayiir_es.client.backends import store_identity
 from sayiir_es.client.ownership import Ownership, check_interrupted
 from sayiir_es.client.projection import Projection, home_of
-from sayiir_es.client.refusals import check_instance_id, raise_refusal
-from sayiir_es.core.errors import BackendError
-from sayiir_es.core.events import CommandRejected
-from sayiir_es.core.references import result_of
-from sayiir_es.core.rows import run
-from sayiir_es.core.status import ENDED, Status, is_resting, status_of
-from sayiir_es.engine.definition_feed import DefinitionFeed
-from sayiir_es.engine.memory_store import MemoryStore
-from sayiir_es.engine.registry import Registry
+from sayiir_es.client.rejections import check_instance_id, raise_refusal
+from sayiir_es.client.replies import AnswerReader
+from sayiir_es.core.graph.references import result_of
+from sayiir_es.core.model.errors import BackendError
+from sayiir_es.core.model.events import CommandRejected
+from sayiir_es.core.model.rows import get_run
+from sayiir_es.core.status.status import ENDED, Status, is_resting, status_of
+from sayiir_es.engine.definitions.feed import DefinitionFeed
+from sayiir_es.engine.definitions.registry import Registry
+from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.commands import encode_command_avro
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from sayiir_es.client.backends import Backend
-    from sayiir_es.core.commands import Command, StartWorkflow
-    from sayiir_es.core.events import Event
-    from sayiir_es.core.flow import Workflow
-    from sayiir_es.core.rows import Rows
-    from sayiir_es.engine.local_executor import LocalExecutor
-    from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.core.authoring.flow import Workflow
+    from sayiir_es.core.model.commands import Command, StartWorkflow
+    from sayiir_es.core.model.events import Event
+    from sayiir_es.core.model.rows import Rows
+    from sayiir_es.engine.attempts.local_executor import LocalExecutor
+    from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import LogIdentity
 
 ANSWER_LIMIT_S = 30.0
@@ -173,7 +173,7 @@ class Session:
         """The status of an instance, or None."""
         await self.open()
         store = await self._projection.store(home_of(self.log, instance_id))
-        started = run(store.rows(instance_id))
+        started = get_run(store.rows(instance_id))
         if started is None:
             return None
         if not self.registry.knows(store.position.owner, started.graph_digest):
@@ -183,7 +183,7 @@ class Session:
     def described(self, store: SnapshotStore, instance_id: str) -> Status | None:
         """The status of an instance in a store, by the definitions read so far."""
         rows = store.rows(instance_id)
-        started = run(rows)
+        started = get_run(rows)
         if started is None:
             return None
         graph = self.registry.by_digest(started.graph_digest)
@@ -209,7 +209,7 @@ class Session:
         """
         await self.status(instance_id)
         rows = await self.rows(instance_id)
-        started = run(rows)
+        started = get_run(rows)
         graph = self.registry.by_digest(started.graph_digest) if started else None
         path = graph.find(task_id) if graph is not None else None
         if graph is None or path is None:

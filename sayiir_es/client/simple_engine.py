@@ -17,15 +17,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, assert_never
 
 from sayiir_es.client.loop_thread import Interruption, LoopThread
+from sayiir_es.core.authoring.loop_result import LoopResult, loop_result_of
 from sayiir_es.core.backoff import retry_delay_ms
-from sayiir_es.core.definition import inner_chains, segments
-from sayiir_es.core.errors import (
-    DecodeError,
-    DeserializationError,
-    EncodeError,
-    TaskError,
-)
-from sayiir_es.core.graph import (
+from sayiir_es.core.graph.graph import inner_chains, segments
+from sayiir_es.core.graph.nodes import (
     ChildNode,
     DelayNode,
     ForkNode,
@@ -35,22 +30,27 @@ from sayiir_es.core.graph import (
     SignalNode,
     TaskNode,
 )
-from sayiir_es.core.loop_result import LoopResult, loop_result_of
+from sayiir_es.core.graph.paths import decode_segment, join
+from sayiir_es.core.model.errors import (
+    DecodeError,
+    DeserializationError,
+    EncodeError,
+    TaskError,
+)
 from sayiir_es.core.nodes.route import branch_for, chain_for
 from sayiir_es.core.nodes.task import timeout_text
-from sayiir_es.core.paths import decode_segment, join
-from sayiir_es.engine.outcome_maker import said
-from sayiir_es.engine.task_context import CONTEXT, TaskExecutionContext
-from sayiir_es.engine.task_threads import Call, TaskThreads
-from sayiir_es.engine.tracing import attempt_span
+from sayiir_es.engine.attempts.outcomes import said
+from sayiir_es.engine.attempts.task_context import CONTEXT, TaskExecutionContext
+from sayiir_es.engine.attempts.task_threads import Call, TaskThreads
+from sayiir_es.engine.attempts.tracing import attempt_span
 from sayiir_es.wire.models import dumped, validated
 from sayiir_es.wire.payload import decode_payload, encode_payload
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
 
-    from sayiir_es.core.steps import Function
-    from sayiir_es.core.workflow import Workflow
+    from sayiir_es.core.authoring.steps import Function
+    from sayiir_es.core.authoring.workflow import Workflow
 
 
 def run_simply(workflow: Workflow, value: object) -> object:

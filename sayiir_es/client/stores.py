@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from sayiir_es.engine.memory_store import MemoryStore
-from sayiir_es.engine.rocks_store import RocksStore
-from sayiir_es.engine.state_dir import StateSlot
+from sayiir_es.engine.store.memory import MemoryStore
+from sayiir_es.engine.store.rocks.store import RocksStore
+from sayiir_es.engine.store.state_dir import StateSlot
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sayiir_es.engine.store import SnapshotStore, StoreIdentity
+    from sayiir_es.engine.store.port import SnapshotStore, StoreIdentity
 
 logger = structlog.get_logger()
 

@@ -10,14 +10,14 @@ import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sayiir_es.client.answers import claim_in_force
+from sayiir_es.client.replies import claim_in_force
 from sayiir_es.engine.fold import decode_record, read_event_headers
 from sayiir_es.log.port import InstanceIndex, Topic
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from sayiir_es.core.events import Event
+    from sayiir_es.core.model.events import Event
     from sayiir_es.log.port import Log, Reader, Record
 
 READ_WAIT_S = 1.0

@@ -10,12 +10,12 @@ from sayiir_es.client.backends import Backend, KafkaBackend, as_backend, store_i
 from sayiir_es.client.loop_thread import LoopThread
 from sayiir_es.client.ownership import build_name
 from sayiir_es.core.duration import duration_ms
-from sayiir_es.engine.checkpoint import configured_signer
+from sayiir_es.engine.attempts.local_executor import LocalExecutor
 from sayiir_es.engine.clock import SystemClock
-from sayiir_es.engine.local_executor import LocalExecutor
+from sayiir_es.engine.definitions.registry import Registry
+from sayiir_es.engine.owner.claim_records import configured_signer
 from sayiir_es.engine.ports import Ports
-from sayiir_es.engine.publishing import snapshots_wanted
-from sayiir_es.engine.registry import Registry
+from sayiir_es.engine.publishing.publisher import snapshots_wanted
 from sayiir_es.engine.worker import WorkerEngine
 from sayiir_es.engine.worker_settings import WorkerSettings
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from types import TracebackType
 
-    from sayiir_es.core.flow import Workflow
-    from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.core.authoring.flow import Workflow
+    from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import Log
 
 DEFAULT_SLOTS = 64

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
-from sayiir_es.client import requests, search, steering
+from sayiir_es.client import control, requests, search
 from sayiir_es.client.backends import Backend, as_backend
 from sayiir_es.client.search import LISTED, Criteria
 from sayiir_es.client.workflow_status import WorkflowStatus, workflow_status
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
-    from sayiir_es.core.commands import ConflictPolicy
-    from sayiir_es.core.flow import Workflow
+    from sayiir_es.core.authoring.flow import Workflow
+    from sayiir_es.core.model.commands import ConflictPolicy
 
 
 class WorkflowClient:
@@ -127,7 +127,7 @@ class WorkflowClient:
         """
         backend = self._backend
         backend.thread.call(
-            steering.send_signal(
+            control.send_signal(
                 backend.session,
                 instance_id,
                 signal_name,
@@ -150,7 +150,7 @@ class WorkflowClient:
         """
         backend = self._backend
         backend.thread.call(
-            steering.cancel(backend.session, instance_id, reason, cancelled_by)
+            control.cancel(backend.session, instance_id, reason, cancelled_by)
         )
 
     def pause(
@@ -167,7 +167,7 @@ class WorkflowClient:
         """
         backend = self._backend
         backend.thread.call(
-            steering.pause(backend.session, instance_id, reason, paused_by)
+            control.pause(backend.session, instance_id, reason, paused_by)
         )
 
     def unpause(self, instance_id: str) -> None:
@@ -177,7 +177,7 @@ class WorkflowClient:
             BackendError: if there is none, or it is not paused.
         """
         backend = self._backend
-        backend.thread.call(steering.unpause(backend.session, instance_id))
+        backend.thread.call(control.unpause(backend.session, instance_id))
 
     def retry(self, instance_id: str) -> None:
         """Let a failed instance go on from the node that failed, as its next run.
@@ -189,7 +189,7 @@ class WorkflowClient:
             BackendError: if there is none, or it has not failed.
         """
         backend = self._backend
-        backend.thread.call(steering.retry(backend.session, instance_id))
+        backend.thread.call(control.retry(backend.session, instance_id))
 
     def fork(self, instance_id: str, *, at: int, new_id: str) -> WorkflowStatus:
         """Begin a new instance with the history of another one, up to an event.
@@ -206,7 +206,7 @@ class WorkflowClient:
         """
         backend = self._backend
         return backend.thread.call(
-            steering.fork(backend.session, instance_id, at, new_id)
+            control.fork(backend.session, instance_id, at, new_id)
         )
 
     def get_task_result(self, instance_id: str, task_id: str) -> object:

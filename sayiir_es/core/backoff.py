@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sayiir_es.core.graph import Retry
+    from sayiir_es.core.graph.nodes import Retry
 
 
 def retry_delay_ms(retry: Retry, retry_number: int, seed: str) -> int:

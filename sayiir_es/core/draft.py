@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.definition import inner_chains
-from sayiir_es.core.events import (
+from sayiir_es.core.evolve.evolve import evolve
+from sayiir_es.core.graph.graph import inner_chains
+from sayiir_es.core.model.events import (
     CommandAcknowledged,
     CommandRejected,
     Event,
@@ -23,14 +24,13 @@ from sayiir_es.core.events import (
     WorkflowCompleted,
     WorkflowStarted,
 )
-from sayiir_es.core.evolve import evolve
-from sayiir_es.core.limits import DEFAULT_LIMITS, Limits
-from sayiir_es.core.rows import Header, StagedRows, header
+from sayiir_es.core.model.limits import DEFAULT_LIMITS, Limits
+from sayiir_es.core.model.rows import Header, StagedRows, get_header
 
 if TYPE_CHECKING:
-    from sayiir_es.core.definition import Graph
-    from sayiir_es.core.events import Body
-    from sayiir_es.core.graph import ForkNode, Node
+    from sayiir_es.core.graph.graph import Graph
+    from sayiir_es.core.graph.nodes import ForkNode, Node
+    from sayiir_es.core.model.events import Body
 
 EVENT_OVERHEAD_BYTES = 256
 """What an event without payload takes in a batch, roughly, headers included."""
@@ -69,7 +69,7 @@ class Draft:
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.rows = rows
-        self.header: Header | None = header(rows)
+        self.header: Header | None = get_header(rows)
         """The instance's header as staged so far."""
         self.instance_id = instance_id
         self.claim = claim
@@ -92,12 +92,12 @@ class Draft:
 
     def emit(self, body: Body, *, run: int | None = None) -> Event:
         """Decide one event: stamp it and fold it into the staged rows."""
-        known = self.header
+        header = self.header
         event = Event(
             claim=self.claim,
             instance_id=self.instance_id,
-            run=run if run is not None else (known.run if known else 0),
-            sequence=(known.sequence if known else 0) + 1,
+            run=run if run is not None else (header.run if header else 0),
+            sequence=(header.sequence if header else 0) + 1,
             at=self.now_ms,
             cause=self.cause,
             body=body,

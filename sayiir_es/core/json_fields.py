@@ -6,7 +6,7 @@ import math
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeGuard
 
-from sayiir_es.core.errors import DecodeError
+from sayiir_es.core.model.errors import DecodeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

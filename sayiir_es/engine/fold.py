@@ -12,25 +12,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.errors import (
+from sayiir_es.core.evolve.evolve import evolve
+from sayiir_es.core.model.errors import (
     DecodeError,
     ForgedEventError,
     HistoryError,
     HoleInHistoryError,
     UnknownEventError,
 )
-from sayiir_es.core.events import PartitionClaimed
-from sayiir_es.core.evolve import evolve
-from sayiir_es.core.position import advanced, expect, is_valid, skipped
-from sayiir_es.core.rows import header
+from sayiir_es.core.model.events import PartitionClaimed
+from sayiir_es.core.model.position import advanced, expect, is_valid, skipped
+from sayiir_es.core.model.rows import get_header
 from sayiir_es.wire.checkpoint import digest_of
 from sayiir_es.wire.events import EventHeaders, decode_event, read_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sayiir_es.core.events import Event
-    from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.core.model.events import Event
+    from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import Chunk, Record
 
 
@@ -92,8 +92,8 @@ class Fold:
         behind = advanced(position, event, digest)
         if event.sequence:
             rows = self._store.rows(event.instance_id)
-            known = header(rows)
-            follows = (known.sequence if known is not None else 0) + 1
+            header = get_header(rows)
+            follows = (header.sequence if header is not None else 0) + 1
             if event.sequence != follows:
                 raise HoleInHistoryError(
                     f"expected sequence {follows} of instance {event.instance_id!r} at "

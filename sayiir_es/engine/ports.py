@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sayiir_es.engine.attempts.executor_port import Executor
     from sayiir_es.engine.clock import Clock
-    from sayiir_es.engine.execution import Executor
-    from sayiir_es.engine.registry import Registry
+    from sayiir_es.engine.definitions.registry import Registry
     from sayiir_es.log.port import Log
 
 

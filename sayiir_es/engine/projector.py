@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from sayiir_es.core.errors import (
+from sayiir_es.core.model.errors import (
     HistoryError,
     LogUnavailableError,
     OffsetGoneError,
     StoreError,
 )
+from sayiir_es.engine.backoff import Backoff
 from sayiir_es.engine.fold import Fold
-from sayiir_es.engine.patience import Patience
 from sayiir_es.log.port import Topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import Log, Reader
 
 logger = structlog.get_logger()
@@ -109,7 +109,7 @@ class Projector:
         Raises:
             StoreError: if it never opened, or fails when all is to stop.
         """
-        opened, patience = False, Patience(f"store {partition}")
+        opened, patience = False, Backoff(f"store {partition}")
         while True:
             try:
                 store = await self._open_store(partition)
@@ -131,7 +131,7 @@ class Projector:
 
     async def _follow(self, partition: int, store: SnapshotStore) -> None:
         """Fold for ever; open the reader again where the log went away."""
-        patience = Patience(f"log {partition}")
+        patience = Backoff(f"log {partition}")
         while True:
             try:
                 reader = await self._log.reader(

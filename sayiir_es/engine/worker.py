@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from sayiir_es.core.errors import (
+from sayiir_es.core.model.errors import (
     FencedError,
     HistoryError,
     LogError,
@@ -25,16 +25,16 @@ from sayiir_es.core.errors import (
     StoreError,
     WorkflowError,
 )
-from sayiir_es.engine.definition_feed import DefinitionFeed
-from sayiir_es.engine.owner import Owner
-from sayiir_es.engine.patience import BACKOFF_MOST_S, Patience
+from sayiir_es.engine.backoff import BACKOFF_MOST_S, Backoff
+from sayiir_es.engine.definitions.feed import DefinitionFeed
+from sayiir_es.engine.owner.owner import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sayiir_es.core.flow import Workflow
+    from sayiir_es.core.authoring.flow import Workflow
     from sayiir_es.engine.ports import Ports
-    from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.engine.worker_settings import StoreOpener, WorkerSettings
     from sayiir_es.log.port import Membership
 
@@ -289,8 +289,8 @@ class WorkerEngine:
         cancelled = task is not None and task.cancelling() > 0
         return cancelled or self._stopping or not self._is_assigned(partition)
 
-    def _patience(self, partition: int) -> Patience:
-        return Patience(f"{self._settings.incarnation}/{partition}")
+    def _patience(self, partition: int) -> Backoff:
+        return Backoff(f"{self._settings.incarnation}/{partition}")
 
     def _stop_partition(self, partition: int, error: Exception) -> None:
         self.stopped[partition] = str(error)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from sayiir_es.core.limits import DEFAULT_LIMITS, Limits
+from sayiir_es.core.model.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
-    from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.wire.signing import Signer
 
 

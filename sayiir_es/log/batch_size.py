@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.errors import BatchTooLargeError
+from sayiir_es.core.model.errors import BatchTooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

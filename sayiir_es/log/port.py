@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from sayiir_es.core.making import quickly_made
+from sayiir_es.core.fast_frozen import fast_frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ APP_TOPICS = tuple(topic for topic in Topic if topic is not Topic.SNAPSHOTS)
 """What an app has from its beginning, and is known by."""
 
 
-@quickly_made
+@fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRecord:
     """A record to be written. Headers are pairs, in order; names may repeat."""

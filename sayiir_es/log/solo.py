@@ -11,15 +11,15 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Protocol
 
-from sayiir_es.core.errors import LogUnavailableError
-from sayiir_es.log.lock import OwnerLock
+from sayiir_es.core.model.errors import LogUnavailableError
+from sayiir_es.log.embedded.lock import OwnerLock
 from sayiir_es.log.port import Assignment
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Awaitable, Callable
 
-    from sayiir_es.log.memory import MemoryLog
+    from sayiir_es.log.memory.log import MemoryLog
 
 POLL_S = 0.05
 """How often a lock that another process holds is tried: no process tells when it goes.

@@ -6,7 +6,7 @@ import sqlite3
 import sys
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from sayiir_es.core.errors import FencedError, StoreError
+from sayiir_es.core.model.errors import FencedError, StoreError
 from sayiir_es.projection.view import Move, Place, View
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from sayiir_es.core.position import NO_CLAIM
+from sayiir_es.core.model.position import NO_CLAIM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from sayiir_es.wire.payload import decode_payload
 
 if TYPE_CHECKING:
-    from sayiir_es.core.events import Event
-    from sayiir_es.core.status import Status
+    from sayiir_es.core.model.events import Event
+    from sayiir_es.core.status.status import Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

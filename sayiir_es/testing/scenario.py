@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from sayiir_es.core.duration import duration_ms
-from sayiir_es.testing.stage import Stage
+from sayiir_es.testing.harness import Harness
 from sayiir_es.testing.steps import Finished, Passed, Step, Told
 from sayiir_es.testing.virtual_time import EPOCH_MS, VirtualLoop
 from sayiir_es.wire.payload import decode_payload, encode_payload
@@ -16,8 +16,8 @@ from sayiir_es.wire.payload import decode_payload, encode_payload
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.core.duration import Duration
-    from sayiir_es.core.workflow import Workflow
     from sayiir_es.log.port import Record
     from sayiir_es.testing.result import Result
 
@@ -135,7 +135,7 @@ class Scenario:
         return _run(self._play())
 
     async def _play(self) -> Played:
-        stage = Stage(self.workflow, _loop(), EPOCH_MS)
+        stage = Harness(self.workflow, _loop(), EPOCH_MS)
         await stage.open()
         marks: list[Mark] = []
         for step in self.steps:
@@ -153,7 +153,7 @@ class Scenario:
         begun = sum(mark.events < count for mark in whole.marks)
         told = [step for step in self.steps[:begun] if isinstance(step, Told)]
         at_ms = whole.records[count - 1].timestamp_ms
-        stage = Stage(self.workflow, _loop(), at_ms)
+        stage = Harness(self.workflow, _loop(), at_ms)
         await stage.open(whole.records[:count], told)
         if begun and not isinstance(self.steps[begun - 1], Told):
             # Time was passing: it goes on to pass. Going on took a moment, too.

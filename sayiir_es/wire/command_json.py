@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from sayiir_es.core.errors import EncodeError
+from sayiir_es.core.model.errors import EncodeError
 from sayiir_es.wire.payload import decode_payload, encode_payload, is_unicode
 from sayiir_es.wire.unreadable import UnreadableError, shown
 

@@ -13,7 +13,7 @@ import re
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, get_args
 
-from sayiir_es.core.commands import CONFLICT_POLICIES, Command, StartWorkflow
+from sayiir_es.core.model.commands import CONFLICT_POLICIES, Command, StartWorkflow
 from sayiir_es.wire.command_json import read_json_command, write_json_command
 from sayiir_es.wire.record import check_head, read_record, write_record
 from sayiir_es.wire.schema import (

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, cast
 
-from sayiir_es.core.errors import DecodeError
+from sayiir_es.core.model.errors import DecodeError
 from sayiir_es.wire.payload import decode_payload
 
 if TYPE_CHECKING:
-    from sayiir_es.core.events import Event
+    from sayiir_es.core.model.events import Event
 
 
 def event_to_json(

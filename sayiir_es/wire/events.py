@@ -15,8 +15,8 @@ from functools import lru_cache
 from operator import attrgetter, call
 from typing import TYPE_CHECKING, Any, get_args
 
-from sayiir_es.core.errors import EncodeError, UnknownEventError
-from sayiir_es.core.events import Body, Event
+from sayiir_es.core.model.errors import EncodeError, UnknownEventError
+from sayiir_es.core.model.events import Body, Event
 from sayiir_es.wire.binary import (
     READERS,
     WRITERS,

@@ -13,7 +13,7 @@ import typing
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from sayiir_es.core.loop_result import LoopResult, is_loop_result
+from sayiir_es.core.authoring.loop_result import LoopResult, is_loop_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -11,7 +11,7 @@ import json
 import math
 from typing import TYPE_CHECKING, NoReturn, cast
 
-from sayiir_es.core.errors import EncodeError
+from sayiir_es.core.model.errors import EncodeError
 from sayiir_es.wire.unreadable import SHOWN_CHARACTERS, UnreadableError, shown
 
 if TYPE_CHECKING:

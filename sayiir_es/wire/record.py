@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.errors import EncodeError
+from sayiir_es.core.model.errors import EncodeError
 from sayiir_es.wire.binary import READERS, WRITERS
 from sayiir_es.wire.schema import HEAD_BYTES, MAGIC
 from sayiir_es.wire.unreadable import UnreadableError, shown

@@ -13,7 +13,7 @@ import urllib.request
 from typing import cast
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from sayiir_es.core.errors import LogUnavailableError, SettingsError
+from sayiir_es.core.model.errors import LogUnavailableError, SettingsError
 
 LIMIT_S = 10.0
 """How long one request may take."""

@@ -9,7 +9,7 @@ import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sayiir_es.core.errors import UsageError
+from sayiir_es.core.model.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from sayiir_es.core.snapshot import InstanceSnapshot
+from sayiir_es.core.status.instance_summary import InstanceSummary
 from sayiir_es.wire.events import event_headers
 from sayiir_es.wire.record import check_head, read_record, write_record
 from sayiir_es.wire.schema import (
@@ -19,17 +19,17 @@ from sayiir_es.wire.unreadable import UnreadableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-KIND = InstanceSnapshot.__name__
+KIND = "InstanceSnapshot"
 
 _SCHEMA = load_schemas(SNAPSHOT_NAMESPACE)[KIND]
 _NAMES = tuple(field.name for field in _SCHEMA.fields)
-_values: Callable[[InstanceSnapshot], tuple[object, ...]] = attrgetter(*_NAMES)
+_values: Callable[[InstanceSummary], tuple[object, ...]] = attrgetter(*_NAMES)
 _BY_HEAD = {
     schema.head: schema for schema in (*load_older_schemas(SNAPSHOT_NAMESPACE), _SCHEMA)
 }
 
 
-def encode_snapshot(snapshot: InstanceSnapshot) -> bytes:
+def encode_snapshot(snapshot: InstanceSummary) -> bytes:
     """The bytes of a snapshot, under single-object encoding.
 
     Raises:
@@ -38,7 +38,7 @@ def encode_snapshot(snapshot: InstanceSnapshot) -> bytes:
     return write_record(_SCHEMA, dict(zip(_NAMES, _values(snapshot), strict=True)))
 
 
-def decode_snapshot(data: bytes) -> InstanceSnapshot:
+def decode_snapshot(data: bytes) -> InstanceSummary:
     """The snapshot that the bytes hold.
 
     Raises:
@@ -53,7 +53,7 @@ def decode_snapshot(data: bytes) -> InstanceSnapshot:
             reason="unknown_schema",
         )
     values: dict[str, Any] = read_record(schema, _SCHEMA, data)
-    return InstanceSnapshot(**values)
+    return InstanceSummary(**values)
 
 
 def snapshot_headers(claim: int) -> tuple[tuple[str, bytes], ...]:

@@ -6,7 +6,7 @@ Input may be hostile and of any size, so a message never echoes more than
 
 from __future__ import annotations
 
-from sayiir_es.core.errors import DecodeError
+from sayiir_es.core.model.errors import DecodeError
 
 SHOWN_CHARACTERS = 200
 """Most characters of input in one message: a record may be a megabyte, a line not."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from sayiir_es.core.commands import PauseWorkflow
-from sayiir_es.core.definition import Graph
-from sayiir_es.core.graph import DelayNode, TaskNode
-from tests.audit.changing import History, history
-from tests.core.play import Play
+from sayiir_es.core.graph.graph import Graph
+from sayiir_es.core.graph.nodes import DelayNode, TaskNode
+from sayiir_es.core.model.commands import PauseWorkflow
+from tests.audit.mutations import History, history
+from tests.core.instance_runner import Play
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from sayiir_es.core.events import DelayElapsed
-from tests.audit.chained import (
+from sayiir_es.core.model.events import DelayElapsed
+from tests.audit.chained_records import (
     CLAIMS,
     COUNTED,
     KEY,

@@ -9,10 +9,10 @@ import pytest
 
 from sayiir_es.audit import chain as module
 from sayiir_es.audit import chain_violations
-from sayiir_es.core.events import PartitionClaimed
+from sayiir_es.core.model.events import PartitionClaimed
 from sayiir_es.wire.events import decode_event
 from sayiir_es.wire.signing import PublicKeys
-from tests.audit.chained import (
+from tests.audit.chained_records import (
     CLAIMS,
     KEY,
     KEYS,

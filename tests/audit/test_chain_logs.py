@@ -19,13 +19,13 @@ from cryptography.hazmat.primitives.serialization import (
 
 from sayiir_es import run_durable_workflow
 from sayiir_es.audit import export, import_export, verify, verify_export
-from sayiir_es.core.errors import UsageError
-from sayiir_es.core.events import PartitionClaimed, PositionUpdated
-from sayiir_es.engine.checkpoint import configured_signer
+from sayiir_es.core.model.errors import UsageError
+from sayiir_es.core.model.events import PartitionClaimed, PositionUpdated
+from sayiir_es.engine.owner.claim_records import configured_signer
 from sayiir_es.wire.events import decode_event, encode_event
 from sayiir_es.wire.signing import load_public_keys
-from tests.audit.chained import KEY, OTHER_KEY
-from tests.audit.export_logs import doubling
+from tests.audit.chained_records import KEY, OTHER_KEY
+from tests.audit.export.export_logs import doubling
 
 if TYPE_CHECKING:
     from pathlib import Path

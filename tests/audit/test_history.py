@@ -11,11 +11,11 @@ from sayiir_es import Flow, WorkflowClient, run_durable_workflow, send_signal, t
 from sayiir_es.audit import Change, History, history
 from sayiir_es.client.backends import EmbeddedBackend, InMemoryBackend
 from sayiir_es.client.valid_events import FoundEvent
-from sayiir_es.core.errors import HoleInHistoryError, NotFoundError
-from sayiir_es.core.evolve import evolve
-from sayiir_es.core.rows import DictRows
-from tests.audit.lives import lived
-from tests.audit.logs import events_of
+from sayiir_es.core.evolve.evolve import evolve
+from sayiir_es.core.model.errors import HoleInHistoryError, NotFoundError
+from sayiir_es.core.model.rows import DictRows
+from tests.audit.instance_logs import events_of
+from tests.audit.random_instances import lived
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,15 +18,15 @@ from sayiir_es.audit import History, replay
 from sayiir_es.audit.replay import first_difference, replayed
 from sayiir_es.client.backends import InMemoryBackend
 from sayiir_es.client.valid_events import FoundEvent
-from sayiir_es.core.definition import Graph
-from tests.audit.lives import lived
-from tests.audit.logs import events_of
+from sayiir_es.core.graph.graph import Graph
+from tests.audit.instance_logs import events_of
+from tests.audit.random_instances import lived
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sayiir_es.client.backends import Backend
-    from sayiir_es.core.workflow import Workflow
+    from sayiir_es.core.authoring.workflow import Workflow
 
 LIVES = 60
 

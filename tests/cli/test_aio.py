@@ -17,7 +17,7 @@ from sayiir_es import (
     WorkflowError,
     aio,
 )
-from tests.cli.shop import approving, doubling
+from tests.cli.sample_workflows import approving, doubling
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

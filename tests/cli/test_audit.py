@@ -11,9 +11,9 @@ import pytest
 
 from sayiir_es import run_durable_workflow
 from sayiir_es.client.backends import EmbeddedBackend
-from sayiir_es.core.events import WorkflowCompleted
+from sayiir_es.core.model.events import WorkflowCompleted
 from sayiir_es.wire.events import decode_event, encode_event
-from tests.cli.shop import approving, doubling
+from tests.cli.sample_workflows import approving, doubling
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sayiir_es.log.port import Topic
-from tests.cli.unread import START, letter, produce
+from tests.cli.unreadable_records import START, letter, produce
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Terminal

@@ -11,7 +11,7 @@ import pytest
 
 from sayiir_es import run_durable_workflow
 from sayiir_es.client.backends import EmbeddedBackend
-from tests.cli.shop import approving, doubling
+from tests.cli.sample_workflows import approving, doubling
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Terminal

@@ -11,7 +11,7 @@ from sayiir_es import run_durable_workflow
 from sayiir_es.client.backends import EmbeddedBackend
 from sayiir_es.log.port import Topic
 from tests.cli.processes import running
-from tests.cli.unread import START, letter, produce
+from tests.cli.unreadable_records import START, letter, produce
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Terminal

@@ -59,7 +59,7 @@ def test_every_partition_is_searched_and_its_dead_letters_retried(
 ) -> None:
     home = partition_of(b"late", 2)
     words = terminal.cwd / "words"
-    with running(words, "worker", "run", "tests.cli.shop") as worker:
+    with running(words, "worker", "run", "tests.cli.sample_workflows") as worker:
         worker.until("serves")
         for number in range(8):
             typed = f"instance start doubling --id i{number} --input {number}"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from sayiir_es import run_durable_workflow
 from sayiir_es.client.backends import EmbeddedBackend
 from sayiir_es.log.port import Topic
-from tests.cli.shop import doubling
-from tests.cli.unread import START, command, produce
+from tests.cli.sample_workflows import doubling
+from tests.cli.unreadable_records import START, command, produce
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Terminal

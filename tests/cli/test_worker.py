@@ -38,7 +38,7 @@ def test_a_worker_runs_what_clients_start_and_drains_on_sigterm(
 
 def test_a_second_worker_waits_and_takes_over(terminal: Terminal) -> None:
     first_words, second_words = terminal.cwd / "first", terminal.cwd / "second"
-    command = ("worker", "run", "tests.cli.shop", "--worker-id")
+    command = ("worker", "run", "tests.cli.sample_workflows", "--worker-id")
     with running(first_words, *command, "first") as first:
         first.until("serves")
         with running(second_words, *command, "second") as second:
@@ -51,7 +51,7 @@ def test_a_second_worker_waits_and_takes_over(terminal: Terminal) -> None:
 
 
 def test_a_worker_runs_only_tasks_whose_tags_it_has(terminal: Terminal) -> None:
-    command = ("worker", "run", "tests.cli.shop", "--tags")
+    command = ("worker", "run", "tests.cli.sample_workflows", "--tags")
     with running(terminal.cwd / "cpu", *command, "cpu, disk") as worker:
         worker.until("serves")
         terminal("instance start rendering --id r --input 1")
@@ -95,7 +95,7 @@ def test_a_module_whose_import_fails_is_not_said_to_be_missing(
 def test_a_projector_folds_beside_a_worker_and_answers_from_its_stores(
     terminal: Terminal,
 ) -> None:
-    command = ("worker", "run", "tests.cli.shop")
+    command = ("worker", "run", "tests.cli.sample_workflows")
     views = terminal.cwd / "views"
     project = ("projector", "run", "--partitions", "0", "--state-dir", str(views))
     with running(terminal.cwd / "w", *command) as worker:
@@ -124,7 +124,9 @@ def test_a_projector_folds_beside_a_worker_and_answers_from_its_stores(
 def test_a_projector_goes_on_where_it_stopped(terminal: Terminal) -> None:
     views = terminal.cwd / "views"
     project = ("projector", "run", "--state-dir", str(views))
-    with running(terminal.cwd / "w", "worker", "run", "tests.cli.shop") as worker:
+    with running(
+        terminal.cwd / "w", "worker", "run", "tests.cli.sample_workflows"
+    ) as worker:
         worker.until("serves")
         for instance_id in ("a", "b"):
             terminal(f"instance start doubling --id {instance_id} --input 1")

@@ -9,7 +9,7 @@ import pytest
 
 from sayiir_es import Flow, InMemoryBackend, Worker
 from sayiir_es.client.requests import start_command
-from sayiir_es.core.commands import (
+from sayiir_es.core.model.commands import (
     CancelWorkflow,
     Command,
     PauseWorkflow,
@@ -18,15 +18,15 @@ from sayiir_es.core.commands import (
     StartWorkflow,
     UnpauseWorkflow,
 )
-from sayiir_es.core.events import CommandRejected
-from sayiir_es.core.limits import DEFAULT_LIMITS
+from sayiir_es.core.model.events import CommandRejected
+from sayiir_es.core.model.limits import DEFAULT_LIMITS
 from sayiir_es.log.batch_size import MAX_BATCH_BYTES
 from sayiir_es.wire.commands import encode_command_avro
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sayiir_es.core.events import Event
+    from sayiir_es.core.model.events import Event
 
 parked = Flow("parked").wait_for_signal("go").build()
 START = StartWorkflow(

@@ -23,7 +23,7 @@ from sayiir_es.client.search import (
     moment_ms,
     search_of,
 )
-from sayiir_es.core.rows import DictRows, Header
+from sayiir_es.core.model.rows import DictRows, Header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

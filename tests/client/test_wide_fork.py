@@ -6,7 +6,7 @@ import threading
 
 from sayiir_es import Flow, Workflow, run_durable_workflow, task
 from sayiir_es.client.backends import InMemoryBackend
-from sayiir_es.core.status import PARTS_MAX
+from sayiir_es.core.status.status import PARTS_MAX
 
 
 @task

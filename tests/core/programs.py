@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from sayiir_es.core.commands import Command, SendSignal
-from sayiir_es.core.definition import Graph, inner_chains
-from sayiir_es.core.graph import (
+from sayiir_es.core.graph.graph import Graph, inner_chains
+from sayiir_es.core.graph.nodes import (
     Branch,
     ChildNode,
     DelayNode,
@@ -27,7 +26,8 @@ from sayiir_es.core.graph import (
     SignalNode,
     TaskNode,
 )
-from tests.core.play import Play
+from sayiir_es.core.model.commands import Command, SendSignal
+from tests.core.instance_runner import Play
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

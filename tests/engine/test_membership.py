@@ -7,17 +7,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.flow import Flow
+from sayiir_es.core.authoring.flow import Flow
+from sayiir_es.engine.attempts.local_executor import LocalExecutor
 from sayiir_es.engine.clock import SystemClock
-from sayiir_es.engine.local_executor import LocalExecutor
-from sayiir_es.engine.memory_store import MemoryStore
+from sayiir_es.engine.definitions.registry import Registry
 from sayiir_es.engine.ports import Ports
-from sayiir_es.engine.registry import Registry
+from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.engine.worker import WorkerEngine
 from sayiir_es.engine.worker_settings import WorkerSettings
-from sayiir_es.log.memory import MemoryLog, MemoryReader
+from sayiir_es.log.memory.log import MemoryLog, MemoryReader
 from sayiir_es.log.port import Assignment, Topic
-from tests.engine.world import World
+from tests.engine.harness import World
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

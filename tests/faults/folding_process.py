@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 from random import Random
 
-from sayiir_es.engine.instance_cache import CacheLimits
-from sayiir_es.engine.rocks_store import RocksStore
-from sayiir_es.engine.store import StoreIdentity
+from sayiir_es.engine.store.cache import CacheLimits
+from sayiir_es.engine.store.port import StoreIdentity
+from sayiir_es.engine.store.rocks.store import RocksStore
 from tests.faults.histories import History, fold_to
 
 IDENTITY = StoreIdentity(cluster_id="c", events_topic_id="t", partition=0, partitions=1)

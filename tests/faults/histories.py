@@ -13,14 +13,14 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from sayiir_es.engine.fold import Fold
-from sayiir_es.engine.memory_store import MemoryStore
+from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.log.port import Chunk, Record
-from tests.audit.lives import lived
-from tests.audit.logs import claimed, record
+from tests.audit.instance_logs import claimed, record
+from tests.audit.random_instances import lived
 
 if TYPE_CHECKING:
-    from sayiir_es.core.events import Event
-    from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.core.model.events import Event
+    from sayiir_es.engine.store.port import SnapshotStore
 
 LIVES = 10
 CLAIM_EVERY = 150

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sayiir_es.core.errors import LogError, StoreError
-from sayiir_es.engine.memory_store import MemoryStore
+from sayiir_es.core.model.errors import LogError, StoreError
 from sayiir_es.engine.projector import Projector
-from sayiir_es.log.embedded import EmbeddedLog
-from sayiir_es.log.memory import MemoryLog
+from sayiir_es.engine.store.memory import MemoryStore
+from sayiir_es.log.embedded.log import EmbeddedLog
+from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
-from tests.engine.rocks_history import assert_same
+from tests.engine.store.rocks.rocks_history import assert_same
 from tests.faults.folding_process import open_store
 from tests.faults.histories import History, fold_to
 from tests.log.conformance import batch, whole
@@ -28,8 +28,8 @@ from tests.log.conformance import batch, whole
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sayiir_es.engine.rocks_store import RocksStore
-    from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.engine.store.port import SnapshotStore
+    from sayiir_es.engine.store.rocks.store import RocksStore
 
 DISK_BYTES = 3 << 20
 LIMIT_S = 60

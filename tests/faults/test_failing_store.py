@@ -7,16 +7,16 @@ import json
 from typing import TYPE_CHECKING
 
 from sayiir_es import Flow, task
-from sayiir_es.core.errors import StoreError
-from sayiir_es.core.rows import value
+from sayiir_es.core.model.errors import StoreError
+from sayiir_es.core.model.rows import get_value
+from sayiir_es.engine.attempts.local_executor import LocalExecutor
+from sayiir_es.engine.definitions.registry import Registry
 from sayiir_es.engine.fold import Fold
-from sayiir_es.engine.local_executor import LocalExecutor
-from sayiir_es.engine.memory_store import MemoryStore
 from sayiir_es.engine.ports import Ports
-from sayiir_es.engine.registry import Registry
+from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.engine.worker import WorkerEngine
 from sayiir_es.engine.worker_settings import WorkerSettings
-from sayiir_es.log.memory import MemoryLog
+from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.log.solo import SoloMembership
 from sayiir_es.testing.virtual_time import VirtualClock, VirtualLoop
@@ -24,8 +24,8 @@ from sayiir_es.testing.virtual_time import VirtualClock, VirtualLoop
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from sayiir_es.core.rows import Row
-    from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.core.model.rows import Row
+    from sayiir_es.engine.store.port import SnapshotStore
 
 INSTANCES, STEPS = 20, 12
 FAILURES = 6
@@ -115,7 +115,9 @@ async def outputs(log: MemoryLog) -> list[Row | None]:
     fold = Fold(store, 0)
     while (chunk := await reader.read(max_wait_s=0)) is not None:
         fold.apply(chunk)
-    return [value(store.rows(f"i{number}"), "output") for number in range(INSTANCES)]
+    return [
+        get_value(store.rows(f"i{number}"), "output") for number in range(INSTANCES)
+    ]
 
 
 async def goes_on(clock: VirtualClock) -> None:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sayiir_es import Flow, RetryPolicy, get_task_context, task
-from sayiir_es.audit.verify_log import LogVerification
-from sayiir_es.core.events import (
+from sayiir_es.audit.verify.log import LogVerification
+from sayiir_es.core.model.events import (
     DeadlineSet,
     DelayElapsed,
     DelayStarted,
@@ -30,14 +30,14 @@ from sayiir_es.core.events import (
     TaskCompleted,
     WorkflowCompleted,
 )
+from sayiir_es.engine.attempts.local_executor import LocalExecutor
+from sayiir_es.engine.definitions.registry import Registry
 from sayiir_es.engine.fold import Fold
-from sayiir_es.engine.local_executor import LocalExecutor
-from sayiir_es.engine.memory_store import MemoryStore
 from sayiir_es.engine.ports import Ports
-from sayiir_es.engine.registry import Registry
+from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.engine.worker import WorkerEngine
 from sayiir_es.engine.worker_settings import WorkerSettings
-from sayiir_es.log.memory import MemoryLog
+from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.log.solo import SoloMembership
 from sayiir_es.testing.virtual_time import EPOCH_MS, VirtualLoop
@@ -45,7 +45,7 @@ from sayiir_es.testing.virtual_time import EPOCH_MS, VirtualLoop
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.engine.store.port import SnapshotStore
 
 HOUR_MS = 3_600_000
 INSTANCES = 12

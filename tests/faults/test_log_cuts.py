@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sayiir_es.core.errors import (
+from sayiir_es.core.model.errors import (
     LogError,
     LogUnavailableError,
     LogWentBackwardsError,
     UnsafeLogError,
 )
-from sayiir_es.engine.claiming import Claimer
-from sayiir_es.engine.memory_store import MemoryStore
+from sayiir_es.engine.owner.claiming import Claimer
 from sayiir_es.engine.projector import Projector
-from sayiir_es.log.embedded import EmbeddedLog
-from sayiir_es.log.embedded_rows import Write
-from sayiir_es.log.embedded_threads import CommitThread
-from sayiir_es.log.news import News
+from sayiir_es.engine.store.memory import MemoryStore
+from sayiir_es.log.embedded.log import EmbeddedLog
+from sayiir_es.log.embedded.rows import Write
+from sayiir_es.log.embedded.threads import CommitThread
+from sayiir_es.log.notifier import News
 from sayiir_es.log.port import NewRecord, Topic
-from tests.audit.logs import claimed
+from tests.audit.instance_logs import claimed
 from tests.faults.histories import History, fold_to
 from tests.log.conformance import batch, whole
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.engine.store.port import SnapshotStore
 
 LIMIT_S = 10
 STRIDE = 131

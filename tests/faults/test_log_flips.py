@@ -14,8 +14,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from sayiir_es.audit import verify
-from sayiir_es.core.errors import WorkflowError
-from sayiir_es.log.embedded import EmbeddedLog
+from sayiir_es.core.model.errors import WorkflowError
+from sayiir_es.log.embedded.log import EmbeddedLog
 from sayiir_es.log.port import Topic
 from sayiir_es.wire.events import read_headers
 

@@ -16,12 +16,12 @@ from random import Random
 
 import pytest
 
-from sayiir_es.core.errors import StoreError
-from sayiir_es.core.position import Position
-from sayiir_es.engine.memory_store import MemoryStore
-from sayiir_es.engine.rocks_files import refuse_endless_manifest
-from sayiir_es.engine.store_view import StoreView
-from tests.engine.rocks_history import assert_same, names
+from sayiir_es.core.model.errors import StoreError
+from sayiir_es.core.model.position import Position
+from sayiir_es.engine.store.memory import MemoryStore
+from sayiir_es.engine.store.rocks.files import refuse_endless_manifest
+from sayiir_es.engine.store.rocks.view import StoreView
+from tests.engine.store.rocks.rocks_history import assert_same, names
 from tests.faults.folding_process import IDENTITY, open_store
 from tests.faults.histories import History, fold_to
 

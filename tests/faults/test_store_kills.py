@@ -1,8 +1,8 @@
 """A process that folds real events into a store, killed again and again.
 
-`tests/engine/test_rocks_crash.py` does it with rows that a test made up. Here the rows
-are those of the engine's own events, and what is left is compared with a fold of the
-log: rows, indexes, position.
+`tests/engine/store/rocks/test_crash.py` does it with rows that a test made up. Here the
+rows are those of the engine's own events, and what is left is compared with a fold of
+the log: rows, indexes, position.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from random import Random
 
 import pytest
 
-from sayiir_es.engine.memory_store import MemoryStore
-from tests.engine.rocks_history import assert_same
+from sayiir_es.engine.store.memory import MemoryStore
+from tests.engine.store.rocks.rocks_history import assert_same
 from tests.faults.folding_process import open_store
 from tests.faults.histories import History, fold_to
 

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 import pytest
 from rocksdict import Options, Rdict
 
-from sayiir_es.core.errors import StoreError
-from sayiir_es.core.position import Position
-from sayiir_es.engine import store_keys
-from sayiir_es.engine.memory_store import MemoryStore
+from sayiir_es.core.model.errors import StoreError
+from sayiir_es.core.model.position import Position
 from sayiir_es.engine.projector import Projector
-from sayiir_es.engine.rocks_store import RocksStore
-from sayiir_es.engine.row_codec import encode_position, encode_row
-from sayiir_es.log.memory import MemoryLog
+from sayiir_es.engine.store.memory import MemoryStore
+from sayiir_es.engine.store.rocks import keys
+from sayiir_es.engine.store.rocks.codec import encode_position, encode_row
+from sayiir_es.engine.store.rocks.store import RocksStore
+from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord
-from tests.engine.rocks_history import assert_same, names
+from tests.engine.store.rocks.rocks_history import assert_same, names
 from tests.faults.folding_process import IDENTITY, open_store
 from tests.faults.histories import History, fold_to
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sayiir_es.engine.store import SnapshotStore
+    from sayiir_es.engine.store.port import SnapshotStore
 
 EVENTS = 400
 LIMIT_S = 10
@@ -139,7 +139,7 @@ TOO_LONG = b"\x93\x08\x05\xa3new"
 """A `Sleeping` with a field more."""
 
 STAMP = encode_position(IDENTITY, Position(offset=7))
-ROW = store_keys.ROW + store_keys.of_instance("i") + b"h"
+ROW = keys.ROW + keys.of_instance("i") + b"h"
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ ROW = store_keys.ROW + store_keys.of_instance("i") + b"h"
 async def test_a_row_that_this_build_cannot_read_makes_the_store_give_way(
     tmp_path: Path, row: bytes
 ) -> None:
-    put(tmp_path / "store", {store_keys.POSITION: STAMP, ROW: row})
+    put(tmp_path / "store", {keys.POSITION: STAMP, ROW: row})
     store = open_store(tmp_path / "store")
     assert store.position == Position(offset=7)
     with pytest.raises(StoreError, match="expected "):
@@ -163,9 +163,9 @@ async def test_a_row_that_this_build_cannot_read_makes_the_store_give_way(
 @pytest.mark.parametrize(
     "pairs",
     [
-        {store_keys.POSITION: UNKNOWN},
-        {store_keys.POSITION: b""},
-        {store_keys.POSITION: encode_row(b"x"), ROW: encode_row(b"x")},
+        {keys.POSITION: UNKNOWN},
+        {keys.POSITION: b""},
+        {keys.POSITION: encode_row(b"x"), ROW: encode_row(b"x")},
         {ROW: encode_row(b"x")},
         {b"somebody": b"else"},
     ],

@@ -9,10 +9,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.errors import DecodeError, EncodeError, UnknownEventError
-from sayiir_es.core.graph_record import graph_of_record, record_of_graph
-from sayiir_es.engine.announcement import Announcement, announcement_of
-from sayiir_es.engine.registry import Registry
+from sayiir_es.core.graph.record import graph_of_record, record_of_graph
+from sayiir_es.core.model.errors import DecodeError, EncodeError, UnknownEventError
+from sayiir_es.engine.definitions.capabilities import Announcement, announcement_of
+from sayiir_es.engine.definitions.registry import Registry
 from sayiir_es.wire.commands import (
     TRACEPARENT_HEADER,
     decode_command,

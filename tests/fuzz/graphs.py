@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sayiir_es.core.definition import Graph
-from sayiir_es.core.graph import (
+from sayiir_es.core.graph.graph import Graph
+from sayiir_es.core.graph.nodes import (
     Branch,
     ChildNode,
     DelayNode,

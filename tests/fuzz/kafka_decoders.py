@@ -8,7 +8,7 @@ from importlib import import_module
 
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
 
-from sayiir_es.core.errors import (
+from sayiir_es.core.model.errors import (
     LogUnavailableError,
     OffsetGoneError,
     UnsafeLogError,

@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 
-from sayiir_es.cli.dead_letters import all_letters, letter_at, original
-from sayiir_es.core.errors import (
-    StoreError,
-    UnsafeLogError,
-)
-from sayiir_es.core.position import Position
-from sayiir_es.core.rows import Cursor, Ending, Header, Request, Row, Run
-from sayiir_es.core.waits import (
+from sayiir_es.cli.dead_letter.records import all_letters, letter_at, original
+from sayiir_es.core.model.errors import StoreError, UnsafeLogError
+from sayiir_es.core.model.position import Position
+from sayiir_es.core.model.rows import Cursor, Ending, Header, Request, Row, Run
+from sayiir_es.core.model.waits import (
     Awaiting,
     Branching,
     Broken,
@@ -22,16 +19,16 @@ from sayiir_es.core.waits import (
     Looping,
     Sleeping,
 )
-from sayiir_es.engine import store_keys
-from sayiir_es.engine.row_codec import (
+from sayiir_es.engine.store.port import StoreIdentity
+from sayiir_es.engine.store.rocks import keys
+from sayiir_es.engine.store.rocks.codec import (
     decode_position,
     decode_row,
     encode_position,
     encode_row,
 )
-from sayiir_es.engine.store import StoreIdentity
-from sayiir_es.log.embedded_rows import read_from
-from sayiir_es.log.memory import MemoryLog
+from sayiir_es.log.embedded.rows import read_from
+from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
 from tests.fuzz.decoders import Decoder, named
 
@@ -93,16 +90,16 @@ _POSITION = encode_position(
 
 _IDS = ("order-7é", "a\x00b\x01", "")
 _KEYS = (
-    *(store_keys.ROW + store_keys.of_instance(name) + b"ceu||us/eu" for name in _IDS),
-    *(store_keys.timer(2**41, store_keys.of_instance(name), "x") for name in _IDS),
+    *(keys.ROW + keys.of_instance(name) + b"ceu||us/eu" for name in _IDS),
+    *(keys.timer(2**41, keys.of_instance(name), "x") for name in _IDS),
 )
 
 
 def _key(data: bytes) -> None:
-    if data[:1] == store_keys.TIMER:
-        store_keys.split_timer(data)
+    if data[:1] == keys.TIMER:
+        keys.split_timer(data)
     else:
-        store_keys.split(data)
+        keys.split(data)
 
 
 # --- the file of an embedded log ------------------------------------------------------

@@ -15,22 +15,28 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sayiir_es.core.errors import EncodeError, HistoryError
-from sayiir_es.core.status import status_of
+from sayiir_es.core.model.errors import EncodeError, HistoryError
+from sayiir_es.core.status.status import status_of
 from sayiir_es.engine.fold import Fold
-from sayiir_es.engine.memory_store import MemoryStore
-from sayiir_es.engine.row_codec import decode_row, encode_position, encode_row
+from sayiir_es.engine.store.memory import MemoryStore
+from sayiir_es.engine.store.rocks.codec import decode_row, encode_position, encode_row
 from sayiir_es.log.port import Chunk, Record
 from sayiir_es.wire.events import decode_event
-from tests.audit.lives import lived
-from tests.audit.logs import commands_of, events_of, record, records_of, verified
+from tests.audit.instance_logs import (
+    commands_of,
+    events_of,
+    record,
+    records_of,
+    verified,
+)
+from tests.audit.random_instances import lived
 from tests.fuzz.fuzzing import bounded_memory
 from tests.fuzz.mutation import mutated
 from tests.fuzz.store_decoders import IDENTITY
 from tests.fuzz.test_decoders import SEED
 
 if TYPE_CHECKING:
-    from sayiir_es.core.definition import Graph
+    from sayiir_es.core.graph.graph import Graph
 
 LIVES, LIVES_LONG = 50, 2_000
 CHANGES_EACH = 25

@@ -10,7 +10,7 @@ import pytest
 
 from sayiir_es.log.port import Topic
 from tests import kafka_app
-from tests.kafka.stage import Stage
+from tests.kafka.live_app import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

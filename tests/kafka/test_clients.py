@@ -18,14 +18,14 @@ from sayiir_es import (
     send_signal,
 )
 from tests.kafka import flows
-from tests.kafka.course import LIMIT_S
+from tests.kafka.load_run import LIMIT_S
 from tests.kafka.verdict import violations
 from tests.kafka.worker_process import HEARTBEAT_MS, SESSION_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.kafka.stage import Stage
+    from tests.kafka.live_app import Stage
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 

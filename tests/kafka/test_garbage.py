@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sayiir_es.core.commands import StartWorkflow
+from sayiir_es.core.model.commands import StartWorkflow
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.wire.commands import encode_command_avro
-from tests.kafka.course import LIMIT_S
+from tests.kafka.live_app import PARTITIONS
+from tests.kafka.load_run import LIMIT_S
 from tests.kafka.reader import records
-from tests.kafka.stage import PARTITIONS
 from tests.kafka.verdict import violations
 
 if TYPE_CHECKING:
-    from tests.kafka.stage import Stage
+    from tests.kafka.live_app import Stage
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 

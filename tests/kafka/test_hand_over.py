@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kafka.course import finish, read_for
 from tests.kafka.load import Load, now_ms
+from tests.kafka.load_run import finish, read_for
 from tests.kafka.pauses import changes, longest_pause, stayed
 from tests.kafka.worker_process import SESSION_MS
 
 if TYPE_CHECKING:
+    from tests.kafka.live_app import Stage
     from tests.kafka.reader import EventReader
-    from tests.kafka.stage import Stage
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 

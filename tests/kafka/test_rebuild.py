@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 from rocksdict import AccessType, Options, Rdict
 
-from sayiir_es.engine.store_keys import POSITION
-from sayiir_es.engine.store_view import StoreView, stores_under
-from tests.kafka.course import finish, read_for
+from sayiir_es.engine.store.rocks.keys import POSITION
+from sayiir_es.engine.store.rocks.view import StoreView, stores_under
 from tests.kafka.load import Load
+from tests.kafka.load_run import finish, read_for
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.kafka.stage import Stage
+    from tests.kafka.live_app import Stage
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kafka.course import finish, read_for
 from tests.kafka.load import Load
+from tests.kafka.load_run import finish, read_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.broker import LocalBroker
-    from tests.kafka.stage import Stage
+    from tests.kafka.live_app import Stage
     from tests.kafka.worker_process import WorkerProcess
 
 pytestmark = [pytest.mark.kafka, pytest.mark.long, pytest.mark.timeout(900)]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kafka.course import finish, read_for
 from tests.kafka.load import Load, now_ms
+from tests.kafka.load_run import finish, read_for
 from tests.kafka.pauses import longest_pause, owner_at, stayed, take_overs
 from tests.kafka.worker_process import SESSION_MS
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tests.broker import LocalBroker
+    from tests.kafka.live_app import Stage
     from tests.kafka.reader import EventReader
-    from tests.kafka.stage import Stage
     from tests.kafka.worker_process import WorkerProcess
 
 pytestmark = pytest.mark.kafka

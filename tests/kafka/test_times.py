@@ -17,8 +17,8 @@ from tests.kafka.worker_process import SESSION_MS
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.kafka.live_app import Stage
     from tests.kafka.reader import EventReader, Seen
-    from tests.kafka.stage import Stage
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Self
 
-    from sayiir_es.core.workflow import Workflow
+    from sayiir_es.core.authoring.workflow import Workflow
 
 SESSION_MS = 1000
 HEARTBEAT_MS = 200

@@ -17,7 +17,7 @@ from tests import random_programs
 from tests.kafka.reader import TERMINAL
 from tests.kafka.verdict import violations
 from tests.live import journal
-from tests.live.repertoire import amount, counts_of
+from tests.live.programs import amount, counts_of
 from tests.simulation import rules
 from tests.simulation.judge import (
     AGAIN,
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sayiir_es.core.definition import Graph
+    from sayiir_es.core.graph.graph import Graph
     from tests.kafka.reader import EventReader
     from tests.live.program_worker import ProgramWorker
-    from tests.live.repertoire import Counts
+    from tests.live.programs import Counts
 
 AUDIT_LIMIT_S = 120.0
 # A journal does not know where the log ended when an execution began: whether it was

@@ -9,7 +9,7 @@ import asyncio
 from pathlib import Path
 
 from tests.kafka import worker_process
-from tests.live import repertoire
+from tests.live import programs
 from tests.live.journal import Journal
 
 
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("seed", type=int)
     parser.add_argument("journal", type=Path)
     given = parser.parse_args()
-    workflows = repertoire.workflows_of(given.seed, Journal(given.journal, given.name))
+    workflows = programs.workflows_of(given.seed, Journal(given.journal, given.name))
     asyncio.run(worker_process.serve(given, workflows))
 
 

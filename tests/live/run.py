@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
-from tests.kafka.course import read_for
+from tests.kafka.live_app import PARTITIONS
 from tests.kafka.load import PlainProducer
+from tests.kafka.load_run import read_for
 from tests.kafka.reader import EventReader
-from tests.kafka.stage import PARTITIONS
 from tests.kafka.verdict import open_commands
 from tests.live import judge
+from tests.live.faults import Trouble
 from tests.live.program_worker import ProgramWorker
-from tests.live.repertoire import graphs_of
+from tests.live.programs import graphs_of
 from tests.live.traffic import Traffic
-from tests.live.trouble import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

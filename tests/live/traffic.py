@@ -15,7 +15,7 @@ from tests import random_programs
 if TYPE_CHECKING:
     from typing import Self
 
-    from sayiir_es.core.definition import Graph
+    from sayiir_es.core.graph.graph import Graph
     from tests.kafka.load import PlainProducer
 
 TWICE = 0.1

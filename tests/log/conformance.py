@@ -11,8 +11,8 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Protocol
 
-from sayiir_es.log.embedded import EmbeddedLog
-from sayiir_es.log.memory import MemoryLog
+from sayiir_es.log.embedded.log import EmbeddedLog
+from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
 
 if TYPE_CHECKING:

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sayiir_es.core.errors import BatchTooLargeError, LogError, UncertainAppendError
+from sayiir_es.core.model.errors import (
+    BatchTooLargeError,
+    LogError,
+    UncertainAppendError,
+)
 from sayiir_es.log.port import APP_TOPICS, Topic
 from tests.log.conformance import batch, opened, record, take, values, whole
 

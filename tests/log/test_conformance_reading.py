@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sayiir_es.core.errors import OffsetGoneError
+from sayiir_es.core.model.errors import OffsetGoneError
 from sayiir_es.log.port import NewRecord, Topic
 from tests.log.conformance import LIMIT_S, batch, chunk_of, opened, take, values
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sayiir_es.core.errors import LogUnavailableError
-from sayiir_es.log.lock import OwnerLock
-from sayiir_es.log.memory import MemoryLog
-from sayiir_es.log.network_disk import kind_of_disk
+from sayiir_es.core.model.errors import LogUnavailableError
+from sayiir_es.log.embedded.lock import OwnerLock
+from sayiir_es.log.embedded.network_disk import kind_of_disk
+from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.solo import SoloMembership
 
 if TYPE_CHECKING:

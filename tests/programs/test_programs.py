@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.log.conformance import EmbeddedSubject, KafkaSubject, MemorySubject
-from tests.programs.theatre import Theatre
+from tests.programs.program_runner import Theatre
 
 if TYPE_CHECKING:
     from pathlib import Path

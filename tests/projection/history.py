@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from sayiir_es.client.backends import EmbeddedBackend
-from sayiir_es.core.events import (
+from sayiir_es.core.model.events import (
     Body,
     Event,
     PartitionClaimed,
@@ -15,7 +15,7 @@ from sayiir_es.core.events import (
     WorkflowCompleted,
     WorkflowStarted,
 )
-from sayiir_es.engine.tenure import to_record
+from sayiir_es.engine.owner.tenure import to_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sayiir_es import InMemoryBackend
-from sayiir_es.core.errors import FencedError, StoreError, UnknownEventError
+from sayiir_es.core.model.errors import FencedError, StoreError, UnknownEventError
 from sayiir_es.log.port import NewRecord
 from sayiir_es.projection import Move, Place, Projection, SqlView, project
 from sayiir_es.wire.events import event_headers

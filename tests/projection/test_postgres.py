@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sayiir_es.core.errors import FencedError
+from sayiir_es.core.model.errors import FencedError
 from sayiir_es.projection import Move, Place, SqlView, project
 from tests.projection.history import STAGES, VALID, append_to
 

@@ -24,7 +24,7 @@ from sayiir_es import (
     WorkflowStatus,
     run_durable_workflow,
 )
-from tests.sayiir.shop import boom, double
+from tests.sayiir.sample_tasks import boom, double
 
 # Frozen from the wheel: what is called, and what is an attribute. A line that is
 # indented goes on with the one before.

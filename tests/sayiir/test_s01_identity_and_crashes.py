@@ -20,8 +20,8 @@ from sayiir_es import (
     send_signal,
     task,
 )
-from sayiir_es.core.events import DeadlineSet, RetryRecorded, TaskFailed
-from tests.sayiir.shop import (
+from sayiir_es.core.model.events import DeadlineSet, RetryRecorded, TaskFailed
+from tests.sayiir.sample_tasks import (
     Counted,
     Crash,
     add_one,

@@ -25,8 +25,8 @@ from sayiir_es import (
     task,
     unpause_workflow,
 )
-from sayiir_es.core.events import DelayStarted, RetryRecorded
-from tests.sayiir.shop import (
+from sayiir_es.core.model.events import DelayStarted, RetryRecorded
+from tests.sayiir.sample_tasks import (
     Counted,
     add_one,
     boom,

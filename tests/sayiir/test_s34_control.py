@@ -18,8 +18,8 @@ from sayiir_es import (
     run_durable_workflow,
     unpause_workflow,
 )
-from sayiir_es.core.events import WorkflowCancelled
-from tests.sayiir.shop import add_one, boom, double, history, kinds, same
+from sayiir_es.core.model.events import WorkflowCancelled
+from tests.sayiir.sample_tasks import add_one, boom, double, history, kinds, same
 
 if TYPE_CHECKING:
     from sayiir_es import Workflow

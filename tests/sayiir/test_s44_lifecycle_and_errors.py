@@ -23,8 +23,16 @@ from sayiir_es import (
     unpause_workflow,
 )
 from sayiir_es.client.stores import MemoryStores
-from sayiir_es.log.memory import Fault, MemoryLog
-from tests.sayiir.shop import Counted, Crash, add_one, boom, double, run_crashing, same
+from sayiir_es.log.memory.log import Fault, MemoryLog
+from tests.sayiir.sample_tasks import (
+    Counted,
+    Crash,
+    add_one,
+    boom,
+    double,
+    run_crashing,
+    same,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

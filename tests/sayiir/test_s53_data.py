@@ -19,7 +19,7 @@ from sayiir_es import (
     run_workflow,
     send_signal,
 )
-from tests.sayiir.shop import add_one, double, same
+from tests.sayiir.sample_tasks import add_one, double, same
 
 VALUES = [
     [["a", "5"]],

@@ -19,7 +19,15 @@ from sayiir_es import (
     resume_workflow,
     task,
 )
-from tests.sayiir.shop import Counted, add_one, boom, double, same, until, waits_for
+from tests.sayiir.sample_tasks import (
+    Counted,
+    add_one,
+    boom,
+    double,
+    same,
+    until,
+    waits_for,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.errors import StoreError
-from sayiir_es.engine.memory_store import MemoryStore
+from sayiir_es.core.model.errors import StoreError
+from sayiir_es.engine.store.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from sayiir_es.core.position import Position
-    from sayiir_es.core.rows import Changes
+    from sayiir_es.core.model.position import Position
+    from sayiir_es.core.model.rows import Changes
     from tests.simulation.chance import Chance
 
 Group = tuple[tuple[tuple[str, "Changes"], ...], "Position"]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from sayiir_es.engine.local_executor import LocalExecutor
+from sayiir_es.engine.attempts.local_executor import LocalExecutor
+from sayiir_es.engine.definitions.registry import Registry
 from sayiir_es.engine.ports import Ports
-from sayiir_es.engine.registry import Registry
 from sayiir_es.engine.worker import WorkerEngine
 from sayiir_es.engine.worker_settings import WorkerSettings
 from tests.simulation.disk import Disk
@@ -21,9 +21,9 @@ from tests.simulation.loop import Process, SimLoop
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sayiir_es.core.workflow import Workflow
-    from sayiir_es.engine.store import SnapshotStore
-    from sayiir_es.log.memory import MemoryLog
+    from sayiir_es.core.authoring.workflow import Workflow
+    from sayiir_es.engine.store.port import SnapshotStore
+    from sayiir_es.log.memory.log import MemoryLog
     from tests.simulation.chance import Chance
 
 EPOCH_MS = 1_700_000_000_000

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.audit import verify_records
 from sayiir_es.engine.fold import Fold
-from sayiir_es.engine.memory_store import MemoryStore
+from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.log.port import Chunk, Topic
 from sayiir_es.wire.signing import PublicKeys
 from tests.kafka.reader import TERMINAL, PartitionSeen, Stood
@@ -26,9 +26,9 @@ from tests.simulation.log import records_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sayiir_es.core.definition import Graph
-    from sayiir_es.engine.store import SnapshotStore
-    from sayiir_es.log.memory import MemoryLog
+    from sayiir_es.core.graph.graph import Graph
+    from sayiir_es.engine.store.port import SnapshotStore
+    from sayiir_es.log.memory.log import MemoryLog
     from sayiir_es.log.port import Record
     from tests.kafka.reader import Seen
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.errors import LogUnavailableError
-from sayiir_es.engine.batch import SLACK_BYTES
-from sayiir_es.log.memory import Fault, MemoryLog
+from sayiir_es.core.model.errors import LogUnavailableError
+from sayiir_es.engine.owner.batch import SLACK_BYTES
+from sayiir_es.log.memory.log import Fault, MemoryLog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ def _mutant(name: str, module: str, old: str, new: str) -> Mutant:
 OWNERSHIP = (
     _mutant(
         "live before the ack",
-        "engine.owner",
+        "engine.owner.owner",
         "                if batch.records:\n",
         "                if batch.records:\n"
         "                    batch.commit(tenure.expected)\n"
@@ -20,25 +20,25 @@ OWNERSHIP = (
     ),
     _mutant(
         "the fold ignores the claim rule",
-        "core.position",
+        "core.model.position",
         'kind == "PartitionClaimed" or claim == position.claim',
         "claim <= position.claim or True",
     ),
     _mutant(
         "no look at what stands before a batch",
-        "engine.tenure",
+        "engine.owner.tenure",
         "        await self.look(base)\n",
         "",
     ),
     _mutant(
         "a claim that was overtaken is served",
-        "engine.claiming",
+        "engine.owner.claiming",
         "if position.claim != claim:",
         "if False:",
     ),
     _mutant(
         "an uncertain append is taken for a failed one",
-        "engine.tenure",
+        "engine.owner.tenure",
         "        base = await self.appender.append(batch)\n",
         "        try:\n"
         "            base = await self.appender.append(batch)\n"
@@ -48,37 +48,37 @@ OWNERSHIP = (
     ),
     _mutant(
         "a take-over that was cut short is forgotten",
-        "engine.owner",
+        "engine.owner.owner",
         "                taken_over=self._unrecovered,",
         "                taken_over=claimed.taken_over,",
     ),
     _mutant(
         "a partition that comes back is not taken over",
-        "engine.owner",
+        "engine.owner.owner",
         '        self._unrecovered = True\n        """A take-over',
         '        self._unrecovered = False\n        """A take-over',
     ),
     _mutant(
         "timers are not found again",
-        "engine.intake",
+        "engine.owner.inputs",
         "        self.timers.extend(self._store, batch.world.now_ms)\n",
         "",
     ),
     _mutant(
         "what is owed is not found again",
-        "engine.intake",
+        "engine.owner.inputs",
         "deque(store.owing())",
         "deque()",
     ),
     _mutant(
         "time runs back with the clock",
-        "engine.owner",
+        "engine.owner.owner",
         "max(self._now_ms, self._clock.now_ms(), position.at)",
         "max(self._clock.now_ms(), position.at)",
     ),
     _mutant(
         "events are stamped with the bare clock",
-        "engine.owner",
+        "engine.owner.owner",
         "max(self._now_ms, self._clock.now_ms(), position.at)",
         "self._clock.now_ms()",
     ),
@@ -87,38 +87,38 @@ OWNERSHIP = (
 ATTEMPTS = (
     _mutant(
         "outcomes are lost with a forward that failed",
-        "engine.owner",
+        "engine.owner.owner",
         "            try:\n                intake.collect(batch, offers)\n",
         "            intake.collect(batch, offers)\n            try:\n",
     ),
     _mutant(
         "outcomes of a failed batch are lost",
-        "engine.attempt_desk",
+        "engine.attempts.dispatcher",
         "        self.outcomes.undo()\n",
         "        self.outcomes.acknowledged()\n",
     ),
     _mutant(
         "a restart is forgotten with its batch",
-        "engine.attempt_desk",
+        "engine.attempts.dispatcher",
         "                self._restarts.add(offer.job.token)\n",
         "                pass\n",
     ),
     _mutant(
         "an attempt that ran is handed out while its outcome waits",
-        "engine.attempt_desk",
+        "engine.attempts.dispatcher",
         " or self.outcomes.is_told(token)",
         "",
     ),
     _mutant(
         "the outcome of an earlier attempt counts",
-        "core.attempts",
+        "core.decide.attempts",
         '    if outcome.attempt < wait.attempt:\n        return "late"\n',
         "",
     ),
     _mutant(
         "an outcome counts wherever the chain stands",
-        "core.attempts",
-        '    if standing.path != outcome.path:\n        return "late"\n',
+        "core.decide.attempts",
+        '    if cursor.path != outcome.path:\n        return "late"\n',
         "",
     ),
     _mutant(
@@ -129,19 +129,19 @@ ATTEMPTS = (
     ),
     _mutant(
         "a timed attempt begins before its deadline stands",
-        "engine.attempt_desk",
+        "engine.attempts.dispatcher",
         "        if reserved and begins:",
         "        if False:",
     ),
     _mutant(
         "what may have begun is not restarted",
-        "core.owed",
+        "core.decide.owed",
         "    return wait.deadline_at is not None or not timed",
         "    return False",
     ),
     _mutant(
         "a key function that may have begun is not restarted",
-        "core.attempts",
+        "core.decide.attempts",
         "    task.begin(draft, node, slot.path, restart=slot.restart)",
         "    if node: task.begin(draft, node, slot.path, restart=slot.restart)",
     ),
@@ -157,43 +157,43 @@ ATTEMPTS = (
 COMMANDS = (
     _mutant(
         "a command said twice counts twice",
-        "core.answers",
-        "    answered = remembered_command(draft.rows, command.command_id)",
+        "core.decide.commands.handle",
+        "    answered = get_remembered_command(draft.rows, command.command_id)",
         "    answered = None",
     ),
     _mutant(
         "a repeated forward counts again",
-        "engine.batch",
+        "engine.owner.batch",
         "        return offset <= self.origins.get(source, -1)",
         "        return False",
     ),
     _mutant(
         "the place in the commands is not taken from the log",
-        "core.position",
+        "core.model.position",
         "        next_command = max(next_command, command.offset + 1)",
         "        pass",
     ),
     _mutant(
         "a command passes what a take-over finds",
-        "engine.intake",
+        "engine.owner.inputs",
         "        if self._recovery:\n            return  #",
         "        if False:\n            return  #",
     ),
     _mutant(
         "a slot's event passes the rest of a cut decision",
-        "engine.intake",
+        "engine.owner.inputs",
         "        if self._cut:  # a slot",
         "        if False:  # a slot",
     ),
     _mutant(
         "a command sent astray is decided where it stands",
-        "engine.command_feed",
+        "engine.commands.feed",
         "        if home == self._partition:",
         "        if True:",
     ),
     _mutant(
         "a signal that nobody awaits is dropped",
-        "core.answers",
+        "core.decide.commands.handle",
         "    draft.emit(\n        SignalReceived(",
         "    if signal.oldest_wait(draft.rows, command.signal) is None: return\n"
         "    draft.emit(\n        SignalReceived(",
@@ -206,8 +206,8 @@ COMMANDS = (
     ),
     _mutant(
         "moves go on while a pause is asked for",
-        "core.moves",
-        "    if is_held(known):\n        return False\n    match wait:",
+        "core.decide.owed_moves",
+        "    if is_held(header):\n        return False\n    match wait:",
         "    match wait:",
     ),
 )
@@ -223,7 +223,7 @@ CONSTRUCTS = (
         "a branch's result goes by the name of another",
         "core.nodes.fork",
         'changes["x" + join(body.path, body.branch)] = body.result',
-        'changes["x" + join(body.path, body.branch)] = standing.input',
+        'changes["x" + join(body.path, body.branch)] = cursor.input',
     ),
     _mutant(
         "an iteration starts from the loop's input",
@@ -240,18 +240,18 @@ CONSTRUCTS = (
     _mutant(
         "a retry forgets what was stopped by the failure beside it",
         "core.nodes.task",
-        "    if not isinstance(standing.wait, Awaiting | Broken):",
-        "    if not isinstance(standing.wait, Broken):",
+        "    if not isinstance(cursor.wait, Awaiting | Broken):",
+        "    if not isinstance(cursor.wait, Broken):",
     ),
     _mutant(
         "a retry is no new run",
-        "core.retrying",
-        "run=known.run + 1",
-        "run=known.run",
+        "core.decide.commands.retry",
+        "run=header.run + 1",
+        "run=header.run",
     ),
     _mutant(
         "timers fire early",
-        "engine.intake",
+        "engine.owner.inputs",
         "self.timers.take_due(batch.world.now_ms)",
         "self.timers.take_due(batch.world.now_ms + 200)",
     ),
@@ -276,7 +276,7 @@ STORES = (
 CHECKPOINTS = (
     _mutant(
         "a batch is left out of the digest",
-        "engine.batch",
+        "engine.owner.batch",
         "digest=extended(position.digest, base, self.records)",
         "digest=position.digest",
     ),
@@ -290,7 +290,7 @@ CHECKPOINTS = (
     ),
     _mutant(
         "a claim says that it covers more than was folded",
-        "engine.checkpoint",
+        "engine.owner.claim_records",
         "digest_end=position.offset,",
         "digest_end=position.offset + 1,",
     ),

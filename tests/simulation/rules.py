@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.graph import DelayNode
+from sayiir_es.core.graph.nodes import DelayNode
 from tests.kafka.reader import TERMINAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sayiir_es.core.definition import Graph
+    from sayiir_es.core.graph.graph import Graph
     from tests.kafka.reader import PartitionSeen, Seen
 
 MOVES = frozenset({"PositionUpdated", "DeadlineSet", "AttemptRestarted"})

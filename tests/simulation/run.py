@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from sayiir_es.core.errors import WorkflowError
+from sayiir_es.core.model.errors import WorkflowError
 from sayiir_es.testing.virtual_time import DeadlockError
 from tests.simulation.chance import Chance
 from tests.simulation.loop import Process, SimLoop

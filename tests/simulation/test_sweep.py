@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sayiir_es.core.definition import Graph
-from sayiir_es.core.graph import (
+from sayiir_es.core.graph.graph import Graph
+from sayiir_es.core.graph.nodes import (
     Branch,
     ChildNode,
     DelayNode,
@@ -22,7 +22,7 @@ from tests.simulation.run import simulate
 from tests.simulation.world import Plan
 
 if TYPE_CHECKING:
-    from sayiir_es.core.graph import Node
+    from sayiir_es.core.graph.nodes import Node
 
 RETRY = Retry(max_retries=2, initial_delay_ms=50)
 

@@ -14,7 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.partitions import partition_of
-from sayiir_es.log.memory import MemoryLog
+from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
 from tests import random_programs as programs
 from tests.simulation import judge
@@ -24,9 +24,9 @@ from tests.simulation.log import GIVES_UP_S, AppendFaults, records_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sayiir_es.core.definition import Graph
-    from sayiir_es.core.workflow import Workflow
-    from sayiir_es.engine.task_context import TaskExecutionContext
+    from sayiir_es.core.authoring.workflow import Workflow
+    from sayiir_es.core.graph.graph import Graph
+    from sayiir_es.engine.attempts.task_context import TaskExecutionContext
     from tests.simulation.chance import Chance
     from tests.simulation.loop import SimLoop
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sayiir_es import KafkaBackend, Worker
-from sayiir_es.core.events import Event, WorkflowFailed
-from sayiir_es.engine.tenure import to_record
+from sayiir_es.core.model.events import Event, WorkflowFailed
+from sayiir_es.engine.owner.tenure import to_record
 from sayiir_es.log.kafka.log import KafkaLog
 from sayiir_es.log.port import Topic
 from tests import kafka_app
-from tests.streams import shop
+from tests.streams import sample_workflows
 from tests.tree import ROOT
 
 if TYPE_CHECKING:
@@ -101,15 +101,15 @@ def settled(
         heartbeat_interval_ms=200,
     ) as backend:
         asyncio.run(_make(kafka_bootstrap, app))
-        with Worker("w1", backend).start(shop.WORKFLOWS):
-            statuses = shop.come_to_rest(backend, "first", 1)
+        with Worker("w1", backend).start(sample_workflows.WORKFLOWS):
+            statuses = sample_workflows.come_to_rest(backend, "first", 1)
         with pytest.MonkeyPatch.context() as environment:  # from the second owner on
             environment.setenv("SAYIIR_SNAPSHOTS_TOPIC", "true")
-            second = Worker("w2", backend).start(shop.WORKFLOWS)
+            second = Worker("w2", backend).start(sample_workflows.WORKFLOWS)
         with second:
-            statuses |= shop.come_to_rest(backend, "second", 1)
+            statuses |= sample_workflows.come_to_rest(backend, "second", 1)
             asyncio.run(_write_late(kafka_bootstrap, app))
-            statuses |= shop.come_to_rest(backend, "third", 1)
+            statuses |= sample_workflows.come_to_rest(backend, "third", 1)
         yield Shop(
             bootstrap=kafka_bootstrap, app=app, backend=backend, statuses=statuses
         )

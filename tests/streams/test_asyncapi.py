@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from sayiir_es import InMemoryBackend, Worker
-from sayiir_es.cli.dead_letters import all_letters, mark
-from sayiir_es.core.commands import Command
-from sayiir_es.core.events import Body
-from sayiir_es.engine.tenure import to_record
+from sayiir_es.cli.dead_letter.records import all_letters, mark
+from sayiir_es.core.model.commands import Command
+from sayiir_es.core.model.events import Body
+from sayiir_es.engine.owner.tenure import to_record
 from sayiir_es.log.kafka.topics import new_topic
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.cloud_events import cloud_event_headers

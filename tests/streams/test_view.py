@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sayiir_es.core.events import (
+from sayiir_es.core.model.events import (
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowFailed,

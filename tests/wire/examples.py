@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from sayiir_es.core import commands as c
-from sayiir_es.core import events as e
-from sayiir_es.core.snapshot import InstanceSnapshot
+from sayiir_es.core.model import commands as c
+from sayiir_es.core.model import events as e
+from sayiir_es.core.status.instance_summary import InstanceSummary
 from sayiir_es.wire.commands import encode_command_avro
 from sayiir_es.wire.events import COMMON_FIELDS, KINDS, encode_event
 from sayiir_es.wire.schema import (
@@ -227,14 +227,14 @@ def minimal_command(name: str) -> c.Command:
     return command
 
 
-def minimal_snapshot() -> InstanceSnapshot:
+def minimal_snapshot() -> InstanceSummary:
     schema = load_schemas(SNAPSHOT_NAMESPACE)["InstanceSnapshot"]
     values = empty_values(schema)
     values["status"] = "in_progress"
-    return InstanceSnapshot(**values)
+    return InstanceSummary(**values)
 
 
-SNAPSHOT = InstanceSnapshot(
+SNAPSHOT = InstanceSummary(
     claim=1_001,
     instance_id="order-7é",
     run=2,

@@ -20,7 +20,7 @@ from tests.wire.examples import COMMAND_SCHEMAS, COMMANDS, EVENTS, golden_bytes
 from tests.wire.values import JSON_VALUES, PATIENT
 
 if TYPE_CHECKING:
-    from sayiir_es.core.commands import Command
+    from sayiir_es.core.model.commands import Command
 
 START_HEAD = COMMAND_SCHEMAS["StartWorkflow"].head
 START = START_HEAD + b"\x00\x00\x02w\x080000\x00\x08fail\x00\x00"

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sayiir_es.core.commands import (
+from sayiir_es.core.model.commands import (
     Command,
     PauseWorkflow,
     RecordOutcome,
     SendSignal,
     StartWorkflow,
 )
-from sayiir_es.core.errors import DecodeError, EncodeError
+from sayiir_es.core.model.errors import DecodeError, EncodeError
 from sayiir_es.wire.commands import (
     decode_command,
     encode_command_avro,

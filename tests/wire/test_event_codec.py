@@ -11,8 +11,8 @@ from fastavro.schema import fingerprint, to_parsing_canonical_form
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sayiir_es.core.errors import DecodeError, EncodeError, UnknownEventError
-from sayiir_es.core.events import (
+from sayiir_es.core.model.errors import DecodeError, EncodeError, UnknownEventError
+from sayiir_es.core.model.events import (
     CancelRequested,
     DelayElapsed,
     Event,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sayiir_es.core.events import DelayElapsed, PartitionClaimed
+from sayiir_es.core.model.events import DelayElapsed, PartitionClaimed
 from sayiir_es.wire.events import EventHeaders, event_headers, read_headers, record_key
 from tests.wire.examples import minimal_event, populated_event
 

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from sayiir_es.core.events import Event, SignalReceived, TaskCompleted
+from sayiir_es.core.model.events import Event, SignalReceived, TaskCompleted
 from sayiir_es.wire.event_json import event_to_json
 from tests.wire.examples import AT, EVENTS, populated_event
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sayiir_es.core.events import PartitionClaimed
+from sayiir_es.core.model.events import PartitionClaimed
 from sayiir_es.wire.commands import decode_command
 from sayiir_es.wire.events import decode_event
 from sayiir_es.wire.schema import (
@@ -34,8 +34,8 @@ from tests.wire.examples import (
 )
 
 if TYPE_CHECKING:
-    from sayiir_es.core.commands import Command
-    from sayiir_es.core.events import Event
+    from sayiir_es.core.model.commands import Command
+    from sayiir_es.core.model.events import Event
 
 GOLDEN: dict[str, dict[str, str]] = json.loads(
     (Path(__file__).parent / "golden.json").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sayiir_es.core.errors import DecodeError, EncodeError
+from sayiir_es.core.model.errors import DecodeError, EncodeError
 from sayiir_es.wire.payload import decode_payload, encode_payload
 from tests.wire.values import JSON_VALUES, PATIENT
 

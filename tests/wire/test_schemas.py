@@ -13,9 +13,9 @@ from avro.compatibility import (
 )
 from avro.schema import parse
 
-from sayiir_es.core.commands import Command
-from sayiir_es.core.events import Body
-from sayiir_es.core.snapshot import InstanceSnapshot
+from sayiir_es.core.model.commands import Command
+from sayiir_es.core.model.events import Body
+from sayiir_es.core.status.instance_summary import InstanceSummary
 from sayiir_es.wire.events import COMMON_FIELDS, decoding_of
 from sayiir_es.wire.schema import (
     COMMAND_NAMESPACE,
@@ -31,7 +31,7 @@ COMMANDS: dict[str, type[Any]] = {body.__name__: body for body in get_args(Comma
 FULL_NAMES = [f"{EVENT_NAMESPACE}.{kind}" for kind in KINDS] + [
     f"{COMMAND_NAMESPACE}.{name}" for name in COMMANDS
 ]
-FULL_NAMES.append(f"{SNAPSHOT_NAMESPACE}.{InstanceSnapshot.__name__}")
+FULL_NAMES.append(f"{SNAPSHOT_NAMESPACE}.InstanceSnapshot")
 
 AVRO_OF_HINT = {
     "str": ["string"],
@@ -147,7 +147,7 @@ def test_a_command_has_the_fields_of_its_value_in_order(name: str) -> None:
 
 def test_a_snapshot_has_the_fields_of_its_value_in_order() -> None:
     own = avro_json(f"{SNAPSHOT_NAMESPACE}.InstanceSnapshot")["fields"]
-    expected = fields(InstanceSnapshot)
+    expected = fields(InstanceSummary)
     assert [field["name"] for field in own] == [field.name for field in expected]
     for field, avro in zip(expected, own, strict=True):
         assert shape(avro["type"]) in avro_of_hint(str(field.type))

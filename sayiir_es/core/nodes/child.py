@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.events import ChildCompleted, ChildStarted
-from sayiir_es.core.rows import Changes, Cursor, Rows, chain_of, cursor
-from sayiir_es.core.waits import Ended, Inside
+from sayiir_es.core.model.events import ChildCompleted, ChildStarted
+from sayiir_es.core.model.rows import Changes, Cursor, Rows, chain_of, get_cursor
+from sayiir_es.core.model.waits import Ended, Inside
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Draft
@@ -40,12 +40,12 @@ def fold_started(body: ChildStarted) -> Changes:
 def fold_completed(rows: Rows, body: ChildCompleted) -> Changes:
     """The inner cursor goes; moving on is owed."""
     chain = chain_of(body.path)
-    standing = cursor(rows, chain)
-    if standing is None or standing.path != body.path:
+    cursor = get_cursor(rows, chain)
+    if cursor is None or cursor.path != body.path:
         return {}
     return {
         "c" + body.path: None,
         "c" + chain: Cursor(
-            path=body.path, input=standing.input, wait=Ended(result=body.result)
+            path=body.path, input=cursor.input, wait=Ended(result=body.result)
         ),
     }

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.events import DelayElapsed, DelayStarted
-from sayiir_es.core.rows import Changes, Cursor, Rows, chain_of, cursor
-from sayiir_es.core.waits import Ended, Sleeping
+from sayiir_es.core.model.events import DelayElapsed, DelayStarted
+from sayiir_es.core.model.rows import Changes, Cursor, Rows, chain_of, get_cursor
+from sayiir_es.core.model.waits import Ended, Sleeping
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Draft
-    from sayiir_es.core.graph import DelayNode
+    from sayiir_es.core.graph.nodes import DelayNode
 
 
 def open_delay(draft: Draft, node: DelayNode, path: str, reference: str) -> None:
@@ -42,11 +42,11 @@ def fold_started(body: DelayStarted) -> Changes:
 def fold_elapsed(rows: Rows, body: DelayElapsed) -> Changes:
     """What came in goes on; moving on is owed."""
     chain = chain_of(body.path)
-    found = cursor(rows, chain)
-    if found is None or found.path != body.path:
+    cursor = get_cursor(rows, chain)
+    if cursor is None or cursor.path != body.path:
         return {}
     return {
         "c" + chain: Cursor(
-            path=body.path, input=found.input, wait=Ended(result=found.input)
+            path=body.path, input=cursor.input, wait=Ended(result=cursor.input)
         )
     }

@@ -11,16 +11,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.definition import inner_chains, segments
-from sayiir_es.core.events import BranchCompleted, ForkStarted
-from sayiir_es.core.paths import join
-from sayiir_es.core.references import JOINED, ROUTED
-from sayiir_es.core.rows import Changes, Cursor, Rows, chain_of, cursor, text
-from sayiir_es.core.waits import Branching, Ended, Routing
+from sayiir_es.core.graph.graph import inner_chains, segments
+from sayiir_es.core.graph.paths import join
+from sayiir_es.core.graph.references import JOINED, ROUTED
+from sayiir_es.core.model.events import BranchCompleted, ForkStarted
+from sayiir_es.core.model.rows import (
+    Changes,
+    Cursor,
+    Rows,
+    chain_of,
+    get_cursor,
+    get_text,
+)
+from sayiir_es.core.model.waits import Branching, Ended, Routing
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Draft
-    from sayiir_es.core.graph import ForkNode
+    from sayiir_es.core.graph.nodes import ForkNode
 
 
 # --- decide ---------------------------------------------------------------------------
@@ -51,14 +58,16 @@ def next_branch(draft: Draft, node: ForkNode, path: str) -> str | None:
 
 def is_open(rows: Rows, chain: str) -> bool:
     """Whether a branch has begun: it stands somewhere, or has ended."""
-    return cursor(rows, chain) is not None or text(rows, "x" + chain) is not None
+    return (
+        get_cursor(rows, chain) is not None or get_text(rows, "x" + chain) is not None
+    )
 
 
 def complete_branch(draft: Draft, path: str, branch: str, result: str) -> None:
     """A branch's chain has ended; the last one ends the fork."""
     draft.emit(BranchCompleted(path=path, branch=branch, result=result))
-    standing = cursor(draft.rows, chain_of(path))
-    if standing is not None and isinstance(standing.wait, Ended):
+    cursor = get_cursor(draft.rows, chain_of(path))
+    if cursor is not None and isinstance(cursor.wait, Ended):
         draft.touched.append(chain_of(path))
 
 
@@ -79,11 +88,11 @@ def fold_started(body: ForkStarted) -> Changes:
 def fold_branch(rows: Rows, body: BranchCompleted) -> Changes:
     """A branch of a fork or route ended: its cursor goes, its result is kept."""
     chain = chain_of(body.path)
-    standing = cursor(rows, chain)
-    if standing is None or standing.path != body.path:
+    cursor = get_cursor(rows, chain)
+    if cursor is None or cursor.path != body.path:
         return {}
     changes: Changes = {"c" + join(body.path, body.branch): None}
-    wait = standing.wait
+    wait = cursor.wait
     if isinstance(wait, Branching):
         changes["x" + join(body.path, body.branch)] = body.result
         left = wait.left - 1
@@ -93,5 +102,5 @@ def fold_branch(rows: Rows, body: BranchCompleted) -> Changes:
         after = Ended(result=ROUTED + body.path)
     else:
         return {}
-    changes["c" + chain] = Cursor(path=body.path, input=standing.input, wait=after)
+    changes["c" + chain] = Cursor(path=body.path, input=cursor.input, wait=after)
     return changes

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.events import LoopIterated, LoopStarted, WorkflowFailed
-from sayiir_es.core.references import mark_of, resolve
-from sayiir_es.core.rows import Changes, Cursor, Rows, chain_of, cursor
-from sayiir_es.core.waits import Broken, Ended, Failure, Looping
+from sayiir_es.core.graph.references import mark_of, resolve
+from sayiir_es.core.model.events import LoopIterated, LoopStarted, WorkflowFailed
+from sayiir_es.core.model.rows import Changes, Cursor, Rows, chain_of, get_cursor
+from sayiir_es.core.model.waits import Broken, Ended, Failure, Looping
 
 if TYPE_CHECKING:
-    from sayiir_es.core.definition import Container, Graph
     from sayiir_es.core.draft import Draft
-    from sayiir_es.core.events import LoopOutcome
-    from sayiir_es.core.graph import LoopNode
+    from sayiir_es.core.graph.graph import Container, Graph
+    from sayiir_es.core.graph.nodes import LoopNode
+    from sayiir_es.core.model.events import LoopOutcome
 
 
 # --- decide ---------------------------------------------------------------------------
@@ -37,11 +37,11 @@ def body_of(path: str, iteration: int) -> str:
     return f"{path}@{iteration}"
 
 
-def input_of(standing: Cursor, wait: Looping) -> str:
+def input_of(cursor: Cursor, wait: Looping) -> str:
     """The reference of what flows into an iteration."""
     if wait.iteration == 0:
-        return standing.input
-    return f"value:{standing.path}@{wait.iteration - 1}"
+        return cursor.input
+    return f"value:{cursor.path}@{wait.iteration - 1}"
 
 
 def iterate(
@@ -96,8 +96,8 @@ def fold_started(body: LoopStarted) -> Changes:
 def fold_iterated(rows: Rows, body: LoopIterated) -> Changes:
     """The iteration's rows go; its value stays until the next one's."""
     chain = chain_of(body.path)
-    standing = cursor(rows, chain)
-    if standing is None or standing.path != body.path:
+    cursor = get_cursor(rows, chain)
+    if cursor is None or cursor.path != body.path:
         return {}
     changes: Changes = {}
     ended = body_of(body.path, body.iteration)
@@ -108,7 +108,7 @@ def fold_iterated(rows: Rows, body: LoopIterated) -> Changes:
     reference = f"value:{body.path}@{body.iteration}"
     changes["v" + reference] = body.value
     changes["c" + chain] = Cursor(
-        path=body.path, input=standing.input, wait=_wait_after(body, reference)
+        path=body.path, input=cursor.input, wait=_wait_after(body, reference)
     )
     return changes
 

@@ -13,16 +13,16 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.events import BranchCompleted, PositionUpdated, RouteChosen
+from sayiir_es.core.graph.paths import DEFAULT_BRANCH, encode_segment
+from sayiir_es.core.model.events import BranchCompleted, PositionUpdated, RouteChosen
+from sayiir_es.core.model.rows import Changes, Cursor, Rows, chain_of, get_cursor
+from sayiir_es.core.model.waits import Awaiting, Routing
 from sayiir_es.core.nodes import task
-from sayiir_es.core.paths import DEFAULT_BRANCH, encode_segment
-from sayiir_es.core.rows import Changes, Cursor, Rows, chain_of, cursor
-from sayiir_es.core.waits import Awaiting, Routing
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Draft
-    from sayiir_es.core.graph import Node, RouteNode
-    from sayiir_es.core.outcomes import Outcome
+    from sayiir_es.core.graph.nodes import Node, RouteNode
+    from sayiir_es.core.model.inputs import Outcome
 
 
 # --- decide ---------------------------------------------------------------------------
@@ -105,18 +105,18 @@ def _fail(draft: Draft, outcome: Outcome, error_type: str, error: str) -> None:
 def fold_chosen(rows: Rows, body: RouteChosen) -> Changes:
     """The cursor waits for the branch; the key is kept for the envelope."""
     chain = chain_of(body.path)
-    standing = cursor(rows, chain)
+    cursor = get_cursor(rows, chain)
     if (
-        standing is None
-        or standing.path != body.path
-        or not isinstance(standing.wait, Awaiting)
+        cursor is None
+        or cursor.path != body.path
+        or not isinstance(cursor.wait, Awaiting)
     ):
         return {}
     return {
         "y" + body.path: body.key,
         "c" + chain: Cursor(
             path=body.path,
-            input=standing.input,
+            input=cursor.input,
             wait=Routing(key=body.key, branch=body.branch),
         ),
     }

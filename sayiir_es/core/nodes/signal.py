@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.events import (
+from sayiir_es.core.evolve.lifecycle import moved, remember, remember_command
+from sayiir_es.core.model.events import (
     Event,
     SignalAwaited,
     SignalConsumed,
@@ -20,22 +21,21 @@ from sayiir_es.core.events import (
     SignalTimedOut,
     WorkflowFailed,
 )
-from sayiir_es.core.lifecycle import moved, remember, remember_command
-from sayiir_es.core.rows import (
+from sayiir_es.core.model.rows import (
     Changes,
     Cursor,
     Header,
     Rows,
-    buffered,
     chain_of,
-    cursor,
-    cursors,
+    get_buffered,
+    get_cursor,
+    get_cursors,
 )
-from sayiir_es.core.waits import Ended, Listening
+from sayiir_es.core.model.waits import Ended, Listening
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Draft
-    from sayiir_es.core.graph import SignalNode
+    from sayiir_es.core.graph.nodes import SignalNode
 
 
 # --- decide ---------------------------------------------------------------------------
@@ -49,7 +49,7 @@ def open_signal(draft: Draft, node: SignalNode, path: str) -> None:
 
 def consume(draft: Draft, path: str, wait: Listening) -> bool:
     """Give the wait its signal, if one is buffered and no older wait is before it."""
-    waiting = buffered(draft.rows, wait.signal)
+    waiting = get_buffered(draft.rows, wait.signal)
     if not waiting or oldest_wait(draft.rows, wait.signal) != path:
         return False
     draft.emit(SignalConsumed(path=path, signal_sequence=waiting[0]))
@@ -79,9 +79,9 @@ def failure(node: SignalNode, path: str) -> WorkflowFailed:
 def oldest_wait(rows: Rows, signal: str) -> str | None:
     """The path of the oldest wait for that name."""
     found = [
-        (standing.wait.since, standing.path)
-        for _, standing in cursors(rows)
-        if isinstance(standing.wait, Listening) and standing.wait.signal == signal
+        (cursor.wait.since, cursor.path)
+        for _, cursor in get_cursors(rows)
+        if isinstance(cursor.wait, Listening) and cursor.wait.signal == signal
     ]
     return min(found)[1] if found else None
 
@@ -103,14 +103,14 @@ def fold_awaited(event: Event, body: SignalAwaited) -> Changes:
 
 
 def fold_received(
-    rows: Rows, event: Event, body: SignalReceived, known: Header
+    rows: Rows, event: Event, body: SignalReceived, header: Header
 ) -> Changes:
     """The payload is kept under the event's sequence, and the sequence waits."""
     changes: Changes = {
         f"vsignal:{event.sequence}": body.payload,
-        "b" + body.signal: (*buffered(rows, body.signal), event.sequence),
+        "b" + body.signal: (*get_buffered(rows, body.signal), event.sequence),
     }
-    signal_ids = known.signal_ids
+    signal_ids = header.signal_ids
     if body.signal_id is not None:
         remember(
             rows,
@@ -122,26 +122,26 @@ def fold_received(
         changes["s" + body.signal_id] = event.sequence
         signal_ids += 1
     changes["h"] = replace(
-        moved(known, event),
-        buffered=known.buffered + 1,
-        command_ids=remember_command(rows, event, body.command_id, changes, known),
+        moved(header, event),
+        buffered=header.buffered + 1,
+        command_ids=remember_command(rows, event, body.command_id, changes, header),
         signal_ids=signal_ids,
     )
     return changes
 
 
 def fold_consumed(
-    rows: Rows, event: Event, body: SignalConsumed, known: Header
+    rows: Rows, event: Event, body: SignalConsumed, header: Header
 ) -> Changes:
     """The wait's result is the signal, which waits no longer."""
     chain = chain_of(body.path)
-    found = cursor(rows, chain)
-    if found is None or not isinstance(found.wait, Listening):
+    cursor = get_cursor(rows, chain)
+    if cursor is None or not isinstance(cursor.wait, Listening):
         return {}
-    name = found.wait.signal
+    name = cursor.wait.signal
     left = tuple(
         sequence
-        for sequence in buffered(rows, name)
+        for sequence in get_buffered(rows, name)
         if sequence != body.signal_sequence
     )
     return {
@@ -149,21 +149,21 @@ def fold_consumed(
         "b" + name: left or None,
         "c" + chain: Cursor(
             path=body.path,
-            input=found.input,
+            input=cursor.input,
             wait=Ended(result=f"signal:{body.signal_sequence}"),
         ),
-        "h": replace(moved(known, event), buffered=known.buffered - 1),
+        "h": replace(moved(header, event), buffered=header.buffered - 1),
     }
 
 
 def fold_timed_out(rows: Rows, body: SignalTimedOut) -> Changes:
     """The wait's result is `null`; a run that fails on it says so next."""
     chain = chain_of(body.path)
-    found = cursor(rows, chain)
-    if found is None or found.path != body.path:
+    cursor = get_cursor(rows, chain)
+    if cursor is None or cursor.path != body.path:
         return {}
     return {
         "c" + chain: Cursor(
-            path=body.path, input=found.input, wait=Ended(result="null")
+            path=body.path, input=cursor.input, wait=Ended(result="null")
         )
     }

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.backoff import retry_delay_ms
-from sayiir_es.core.events import (
+from sayiir_es.core.model.events import (
     AttemptRestarted,
     AttemptWithdrawn,
     DeadlineCleared,
@@ -26,14 +26,21 @@ from sayiir_es.core.events import (
     TaskCompleted,
     TaskFailed,
 )
-from sayiir_es.core.limits import clip
-from sayiir_es.core.rows import Changes, Cursor, Header, Rows, chain_of, cursor
-from sayiir_es.core.waits import Awaiting, Broken, Ended, Failure
+from sayiir_es.core.model.limits import clip
+from sayiir_es.core.model.rows import (
+    Changes,
+    Cursor,
+    Header,
+    Rows,
+    chain_of,
+    get_cursor,
+)
+from sayiir_es.core.model.waits import Awaiting, Broken, Ended, Failure
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Draft
-    from sayiir_es.core.graph import TaskNode
-    from sayiir_es.core.outcomes import Outcome
+    from sayiir_es.core.graph.nodes import TaskNode
+    from sayiir_es.core.model.inputs import Outcome
 
 # --- decide ---------------------------------------------------------------------------
 
@@ -91,14 +98,14 @@ def record(draft: Draft, node: TaskNode | None, outcome: Outcome) -> None:
 
 def fail(draft: Draft, node: TaskNode | None, outcome: Outcome) -> None:
     """The attempt failed: one more, if the policy has one left, else the end."""
-    known = draft.header
+    header = draft.header
     retry = node.retry if node is not None else None
     error = clip(outcome.error, draft.limits.error_bytes)
     if (
         retry is None
         or not outcome.retriable
         or outcome.attempt > retry.max_retries
-        or (known is not None and known.cancel is not None)
+        or (header is not None and header.cancel is not None)
     ):
         draft.emit(
             TaskFailed(
@@ -111,7 +118,7 @@ def fail(draft: Draft, node: TaskNode | None, outcome: Outcome) -> None:
             )
         )
         return
-    seed = f"{draft.instance_id}/{known.run if known else 0}/{outcome.path}"
+    seed = f"{draft.instance_id}/{header.run if header else 0}/{outcome.path}"
     draft.emit(
         RetryRecorded(
             path=outcome.path,
@@ -147,26 +154,26 @@ def timeout_text(node_id: str, timeout_ms: int) -> str:
 
 def awaiting(rows: Rows, path: str) -> Awaiting | None:
     """What the cursor at `path` awaits, if it stands there and awaits an attempt."""
-    found = cursor(rows, chain_of(path))
-    if found is None or found.path != path or not isinstance(found.wait, Awaiting):
+    cursor = get_cursor(rows, chain_of(path))
+    if cursor is None or cursor.path != path or not isinstance(cursor.wait, Awaiting):
         return None
-    return found.wait
+    return cursor.wait
 
 
-def is_withdrawn(known: Header, wait: Awaiting) -> bool:
+def is_withdrawn(header: Header, wait: Awaiting) -> bool:
     """Whether the attempt was withdrawn, and no unpause wanted it again."""
-    return wait.withdrawn > known.unpaused
+    return wait.withdrawn > header.unpaused
 
 
-def is_running(known: Header, wait: Awaiting, at_ms: int) -> bool:
+def is_running(header: Header, wait: Awaiting, at_ms: int) -> bool:
     """Whether the attempt may run at `at_ms`: not withdrawn, and not backing off."""
-    return not is_withdrawn(known, wait) and wait.not_before <= at_ms
+    return not is_withdrawn(header, wait) and wait.not_before <= at_ms
 
 
-def due_since(known: Header, wait: Awaiting) -> int:
+def due_since(header: Header, wait: Awaiting) -> int:
     """The sequence of the event that made the attempt due."""
-    if wait.withdrawn and known.unpaused > wait.withdrawn:
-        return known.unpaused
+    if wait.withdrawn and header.unpaused > wait.withdrawn:
+        return header.unpaused
     return wait.due
 
 
@@ -187,13 +194,13 @@ def fold_position(event: Event, body: PositionUpdated) -> Changes:
 def fold_completed(rows: Rows, body: TaskCompleted) -> Changes:
     """The result is kept under its reference; moving on is owed."""
     chain = chain_of(body.path)
-    found = cursor(rows, chain)
+    cursor = get_cursor(rows, chain)
     reference = "result:" + body.path
     changes: Changes = {"v" + reference: body.output}
-    if found is not None and found.path == body.path:
+    if cursor is not None and cursor.path == body.path:
         changes["c" + chain] = Cursor(
             path=body.path,
-            input=found.input,
+            input=cursor.input,
             wait=Ended(result=reference),
         )
     if body.loop != "none":
@@ -253,37 +260,37 @@ def fold_retry(rows: Rows, event: Event, body: RetryRecorded) -> Changes:
 def fold_failed(rows: Rows, body: TaskFailed) -> Changes:
     """No further attempt; the end of the run is owed."""
     chain = chain_of(body.path)
-    found = cursor(rows, chain)
-    if found is None or found.path != body.path:
+    cursor = get_cursor(rows, chain)
+    if cursor is None or cursor.path != body.path:
         return {}
     failure = Failure(
         error_type=body.error_type, error=body.error, timed_out=body.timed_out
     )
     return {
         "c" + chain: Cursor(
-            path=body.path, input=found.input, wait=Broken(failure=failure)
+            path=body.path, input=cursor.input, wait=Broken(failure=failure)
         )
     }
 
 
-def due_again(standing: Cursor, event: Event) -> Cursor:
+def due_again(cursor: Cursor, event: Event) -> Cursor:
     """The cursor in the run that a retry begins: attempts begin at 1, clocks go on."""
-    if not isinstance(standing.wait, Awaiting | Broken):
-        return standing
+    if not isinstance(cursor.wait, Awaiting | Broken):
+        return cursor
     wait = Awaiting(attempt=1, due=event.sequence)
-    return Cursor(path=standing.path, input=standing.input, wait=wait)
+    return Cursor(path=cursor.path, input=cursor.input, wait=wait)
 
 
 def _awaited(rows: Rows, path: str) -> tuple[Cursor | None, Awaiting | None]:
-    found = cursor(rows, chain_of(path))
-    if found is None or found.path != path or not isinstance(found.wait, Awaiting):
+    cursor = get_cursor(rows, chain_of(path))
+    if cursor is None or cursor.path != path or not isinstance(cursor.wait, Awaiting):
         return None, None
-    return found, found.wait
+    return cursor, cursor.wait
 
 
-def _placed(found: Cursor, wait: Awaiting) -> Changes:
+def _placed(cursor: Cursor, wait: Awaiting) -> Changes:
     return {
-        "c" + chain_of(found.path): Cursor(
-            path=found.path, input=found.input, wait=wait
+        "c" + chain_of(cursor.path): Cursor(
+            path=cursor.path, input=cursor.input, wait=wait
         )
     }

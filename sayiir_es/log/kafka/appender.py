@@ -18,7 +18,7 @@ from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from sayiir_es.core.errors import (
+from sayiir_es.core.model.errors import (
     BatchTooLargeError,
     LogUnavailableError,
     UncertainAppendError,

@@ -24,7 +24,7 @@ from aiokafka.errors import KafkaError, LeaderNotAvailableError, for_code
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.structs import TopicPartition
 
-from sayiir_es.core.errors import LogUnavailableError
+from sayiir_es.core.model.errors import LogUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

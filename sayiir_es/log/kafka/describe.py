@@ -25,7 +25,7 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-from sayiir_es.core.errors import LogUnavailableError, UnsafeLogError
+from sayiir_es.core.model.errors import LogUnavailableError, UnsafeLogError
 from sayiir_es.log.kafka.connection import TRANSPORT_ERRORS
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
 from aiokafka.record.memory_records import MemoryRecords
 from cramjam import DecompressionError
 
-from sayiir_es.core.errors import LogUnavailableError, OffsetGoneError
-from sayiir_es.log.kafka import foreign
+from sayiir_es.core.model.errors import LogUnavailableError, OffsetGoneError
+from sayiir_es.log.kafka import lenient_decoder
 from sayiir_es.log.port import Chunk, Record
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Fetched:
             yield from batch
         except UnicodeDecodeError:
             # From its start again: those that were yielded are below what is expected.
-            yield from foreign.records(self._data, batch.base_offset)
+            yield from lenient_decoder.records(self._data, batch.base_offset)
         except (UnsupportedCodecError, DecompressionError) as error:
             raise LogUnavailableError(
                 f"expected to unpack the batch at {batch.base_offset}, but {error}: "

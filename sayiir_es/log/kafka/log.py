@@ -18,9 +18,9 @@ from sayiir_es.log.kafka.connection import (
     Cluster,
     Lane,
 )
+from sayiir_es.log.kafka.log_filter import quieten
 from sayiir_es.log.kafka.opening import CREATION_LIMIT_S, Opening
 from sayiir_es.log.kafka.producer import RecordProducer
-from sayiir_es.log.kafka.quiet import quieten
 from sayiir_es.log.kafka.reader import KafkaReader
 from sayiir_es.log.port import Topic
 

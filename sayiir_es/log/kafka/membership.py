@@ -21,7 +21,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
 
-from sayiir_es.core.errors import LogUnavailableError, UnsafeLogError
+from sayiir_es.core.model.errors import LogUnavailableError, UnsafeLogError
 from sayiir_es.log.kafka import heartbeats
 from sayiir_es.log.kafka.assignor import Held, StickyAssignor
 from sayiir_es.log.kafka.connection import OPEN_LIMIT_S, TRANSPORT_ERRORS

@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from sayiir_es.core.errors import LogError, LogUnavailableError, UncertainAppendError
+from sayiir_es.core.model.errors import (
+    LogError,
+    LogUnavailableError,
+    UncertainAppendError,
+)
 from sayiir_es.log.kafka.appender import payload_limit
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from aiokafka.errors import for_code
 from aiokafka.protocol.fetch import FetchRequest
 
-from sayiir_es.core.errors import LogUnavailableError, OffsetGoneError
+from sayiir_es.core.model.errors import LogUnavailableError, OffsetGoneError
 from sayiir_es.log.kafka.connection import READ_COMMITTED, TRANSPORT_ERRORS
 from sayiir_es.log.kafka.fetched import Fetched
 

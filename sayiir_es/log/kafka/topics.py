@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from aiokafka.codec import has_zstd
 
-from sayiir_es.core.errors import UnsafeLogError
+from sayiir_es.core.model.errors import UnsafeLogError
 from sayiir_es.log.port import APP_TOPICS, Topic
 
 if TYPE_CHECKING:

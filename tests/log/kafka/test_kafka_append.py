@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from sayiir_es.core.errors import (
+from sayiir_es.core.model.errors import (
     BatchTooLargeError,
     LogUnavailableError,
     OffsetGoneError,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sayiir_es.core.errors import LogUnavailableError, OffsetGoneError
-from sayiir_es.log.kafka import foreign
+from sayiir_es.core.model.errors import LogUnavailableError, OffsetGoneError
+from sayiir_es.log.kafka import lenient_decoder
 from sayiir_es.log.kafka.fetched import Fetched
 
 if TYPE_CHECKING:
@@ -127,6 +127,6 @@ def test_the_tolerant_decoder_reads_what_aiokafka_reads(
     ]
     ours = [
         (r.offset, r.timestamp, r.key, r.value, r.headers)
-        for r in foreign.records(data, 0)
+        for r in lenient_decoder.records(data, 0)
     ]
     assert ours == theirs

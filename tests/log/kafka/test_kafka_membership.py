@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from sayiir_es.core.errors import UnsafeLogError
+from sayiir_es.core.model.errors import UnsafeLogError
 from sayiir_es.log.kafka.log import KafkaLog
 from sayiir_es.log.kafka.membership import KafkaMembership
 from tests import kafka_app

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sayiir_es.core.errors import LogUnavailableError, UncertainAppendError
+from sayiir_es.core.model.errors import LogUnavailableError, UncertainAppendError
 from sayiir_es.log.port import Topic
 from tests import kafka_app
 from tests.kafka_app import record, take, until

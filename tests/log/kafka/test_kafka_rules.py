@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from sayiir_es.core.errors import UnsafeLogError
+from sayiir_es.core.model.errors import UnsafeLogError
 from sayiir_es.log.kafka import topics
 from sayiir_es.log.kafka.describe import ClusterDescription, TopicDescription
 from sayiir_es.log.port import LogIdentity, Topic

@@ -7,7 +7,7 @@ import secrets
 
 import pytest
 
-from sayiir_es.core.errors import LogUnavailableError, UnsafeLogError
+from sayiir_es.core.model.errors import LogUnavailableError, UnsafeLogError
 from sayiir_es.log.kafka import connection
 from sayiir_es.log.kafka.log import KafkaLog
 from sayiir_es.log.port import APP_TOPICS, Topic

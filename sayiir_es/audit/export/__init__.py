@@ -1,0 +1,1 @@
+"""Exports of a log: written, checked, read in again."""

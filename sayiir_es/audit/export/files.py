@@ -1,0 +1,231 @@
+"""The files of an export: records written to them, and read back."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from importlib import import_module
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
+
+from sayiir_es.audit.export.decoded import decoded
+from sayiir_es.audit.export.manifest import ExportFormat, RecordChain
+from sayiir_es.core.model.errors import UsageError
+from sayiir_es.log.port import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sayiir_es.audit.export.manifest import Place
+
+_fastavro: Any = import_module("fastavro")
+_fastavro_write: Any = import_module("fastavro.write")  # its hints are partial
+
+BLOCK_BYTES = 64 * 1024
+"""Of an Avro block before it is compressed: one is held in memory."""
+
+AVRO_SCHEMA: dict[str, object] = {
+    "type": "record",
+    "name": "ExportedRecord",
+    "namespace": "io.sayiir.export.v1",
+    "doc": "A record as it stood on a topic of an app.",
+    "fields": [
+        {"name": "offset", "type": "long", "doc": "In its partition, from 0."},
+        {
+            "name": "timestamp_ms",
+            "type": "long",
+            "doc": "The log's own, in milliseconds since 1970.",
+        },
+        {"name": "key", "type": ["null", "bytes"], "doc": "Its exact bytes."},
+        {"name": "value", "type": ["null", "bytes"], "doc": "Its exact bytes."},
+        {
+            "name": "headers",
+            "doc": "In order; names may repeat.",
+            "type": {
+                "type": "array",
+                "items": {
+                    "type": "record",
+                    "name": "Header",
+                    "doc": "A header of a record.",
+                    "fields": [
+                        {"name": "name", "type": "string", "doc": "Its name."},
+                        {"name": "value", "type": "bytes", "doc": "Its exact bytes."},
+                    ],
+                },
+            },
+        },
+    ],
+}
+
+
+class FileWriter(Protocol):
+    """Writes the records of one partition to one file."""
+
+    def write(self, record: Record) -> None:
+        """Write the next record."""
+        ...
+
+    def close(self) -> None:
+        """Write what is held back."""
+        ...
+
+
+class FileFormat(Protocol):
+    """A format of files."""
+
+    def writer(self, file: IO[bytes], place: Place) -> FileWriter:
+        """A writer to an open file; the same records give the same bytes."""
+        ...
+
+    def rows(self, path: Path) -> Iterator[tuple[Record, object]]:
+        """Each record, and what is shown of it beside its bytes.
+
+        Raises what its library raises for what is no such file.
+        """
+        ...
+
+    def shown(self, place: Place, record: Record) -> object:
+        """What a file of this build shows of a record, to compare with `rows`."""
+        ...
+
+
+def file_format_of(name: ExportFormat) -> FileFormat:
+    """The format of that name.
+
+    Raises:
+        UsageError: if it needs a package that is not installed.
+    """
+    match name:
+        case ExportFormat.AVRO:
+            return AvroFiles()
+        case ExportFormat.JSONL:
+            return JsonLines()
+        case ExportFormat.PARQUET:
+            try:
+                from sayiir_es.audit.export.parquet import (  # noqa: PLC0415 (an extra)
+                    ParquetFiles,
+                )
+            except ImportError as error:
+                raise UsageError(
+                    "expected pyarrow for Parquet, but it is not installed: "
+                    "pip install 'sayiir-es[audit]'"
+                ) from error
+            return ParquetFiles()
+
+
+# --- Avro object container files ------------------------------------------------------
+
+
+class AvroFiles:
+    """Avro object container files, compressed by deflate: bytes only."""
+
+    def writer(self, file: IO[bytes], place: Place) -> FileWriter:
+        """A writer to an open file."""
+        return _AvroWriter(file, place)
+
+    def rows(self, path: Path) -> Iterator[tuple[Record, object]]:
+        """Each record; nothing is shown beside."""
+        with path.open("rb") as file:
+            for row in _fastavro.reader(file, AVRO_SCHEMA):
+                headers = ((one["name"], one["value"]) for one in row["headers"])
+                record = Record(
+                    offset=row["offset"],
+                    key=row["key"],
+                    value=row["value"],
+                    headers=tuple(headers),
+                    timestamp_ms=row["timestamp_ms"],
+                )
+                yield record, None
+
+    def shown(self, place: Place, record: Record) -> object:
+        """Nothing is shown beside the bytes."""
+        del place, record
+        return None
+
+
+class _AvroWriter:
+    def __init__(self, file: IO[bytes], place: Place) -> None:
+        # A random marker, as usual, would make each export another one.
+        marker = hashlib.sha256(RecordChain(place).digest).digest()[:16]
+        self._writer = _fastavro_write.Writer(
+            file,
+            _fastavro.parse_schema(AVRO_SCHEMA),
+            codec="deflate",
+            sync_interval=BLOCK_BYTES,
+            sync_marker=marker,
+        )
+
+    def write(self, record: Record) -> None:
+        self._writer.write(
+            {
+                "offset": record.offset,
+                "timestamp_ms": record.timestamp_ms,
+                "key": record.key,
+                "value": record.value,
+                "headers": [{"name": n, "value": v} for n, v in record.headers],
+            }
+        )
+
+    def close(self) -> None:
+        self._writer.flush()
+
+
+# --- JSON lines -----------------------------------------------------------------------
+
+
+class JsonLines:
+    """One JSON object a line: exact bytes in base 64, and the decoded fields."""
+
+    def writer(self, file: IO[bytes], place: Place) -> FileWriter:
+        """A writer to an open file."""
+        return _LineWriter(file, place)
+
+    def rows(self, path: Path) -> Iterator[tuple[Record, object]]:
+        """Each record, and its decoded fields."""
+        with path.open("rb") as file:
+            for line in file:
+                row = cast("dict[str, Any]", json.loads(line))
+                record = Record(
+                    offset=row["offset"],
+                    key=_bytes(row["key_base64"]),
+                    value=_bytes(row["value_base64"]),
+                    headers=tuple(
+                        (name, base64.b64decode(text, validate=True))
+                        for name, text in row["headers_base64"]
+                    ),
+                    timestamp_ms=row["timestamp_ms"],
+                )
+                yield record, row["decoded"]
+
+    def shown(self, place: Place, record: Record) -> object:
+        """The decoded fields, as JSON gives them back."""
+        return json.loads(json.dumps(decoded(place, record)))
+
+
+class _LineWriter:
+    def __init__(self, file: IO[bytes], place: Place) -> None:
+        self._file = file
+        self._place = place
+
+    def write(self, record: Record) -> None:
+        row = {
+            "offset": record.offset,
+            "timestamp_ms": record.timestamp_ms,
+            "key_base64": _text(record.key),
+            "value_base64": _text(record.value),
+            "headers_base64": [(n, _text(v)) for n, v in record.headers],
+            "decoded": decoded(self._place, record),
+        }
+        self._file.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+def _text(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode()
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text, validate=True)

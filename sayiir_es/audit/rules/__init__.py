@@ -1,0 +1,1 @@
+"""What must hold of a history: one module for each kind of rule."""

@@ -1,0 +1,229 @@
+"""I3: the commands of a partition are answered in offset order, each exactly once.
+
+Theory of operation. Answers are noted as they come and compared with the commands as
+these are read, so that neither topic must be held in memory. `wanted` says how far the
+commands are needed; a reader that gives them that far after each chunk of events keeps
+both queues short.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sayiir_es.audit.violation import BreachError, Violation
+from sayiir_es.core.model import events as kinds
+from sayiir_es.core.model.position import CommandPosition, parse_command_cause
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sayiir_es.core.model.events import Body, Event
+
+ALONE = frozenset(
+    {
+        kinds.CommandRejected,
+        kinds.CommandAcknowledged,
+        kinds.CommandForwarded,
+        kinds.CommandDeadLettered,
+    }
+)
+"""Answers that are a whole decision."""
+
+ACCEPTING = frozenset(
+    {
+        kinds.WorkflowStarted,
+        kinds.CancelRequested,
+        kinds.PauseRequested,
+        kinds.WorkflowUnpaused,
+        kinds.WorkflowTerminated,
+        kinds.WorkflowRetried,
+        kinds.WorkflowForked,
+        kinds.SignalReceived,
+    }
+)
+"""Answers that begin a decision; `WorkflowStarted` may follow `WorkflowTerminated`."""
+
+ONLY_COMMANDS = ALONE | ACCEPTING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Noted:
+    """An answer to `command`, or a claim that passed all below it, by the event at."""
+
+    command: int
+    answered: bool
+    offset: int
+    instance_id: str
+
+
+class AnswerRules:
+    """Answers of one partition, and the commands that they answer."""
+
+    def __init__(self, partition: int) -> None:
+        self._partition = partition
+        self._next = 0
+        """One above the highest command answered, or passed by a claim."""
+        self._last: type[Body] | None = None
+        self._copies = 0
+        """Events of a fork's source that follow; each was an answer there, if any."""
+        self._origins: dict[int, int] = {}
+        self._noted: deque[_Noted] = deque()
+        self._commands: deque[int] = deque()
+        self._given = -1
+        """Up to which offset the commands were given; −1: no commands at all."""
+        self._start = 0
+
+    @property
+    def wanted(self) -> int:
+        """Up to which offset, exclusive, commands are needed."""
+        return self._next
+
+    def check(self, event: Event, offset: int, *, begins: bool) -> None:
+        """Check an event's place among the answers.
+
+        Raises:
+            BreachError: if it breaks I3.
+        """
+        kind, before = type(event.body), self._last
+        if self._copies and not begins:
+            self._copies, self._last = self._copies - 1, None
+            return
+        self._last, self._copies = kind, 0
+        if isinstance(event.body, kinds.WorkflowForked):
+            self._copies = event.body.source_sequence
+        if isinstance(event.body, kinds.PartitionClaimed):
+            if event.body.next_command > self._next:
+                self._next = event.body.next_command
+                self._noted.append(
+                    _Noted(
+                        command=self._next,
+                        answered=False,
+                        offset=offset,
+                        instance_id="",
+                    )
+                )
+            return
+        if not event.cause.startswith("command:"):
+            if kind in ONLY_COMMANDS:
+                raise BreachError(
+                    "I3", f"a command as the cause of {event.kind}", repr(event.cause)
+                )
+            return
+        if not begins:
+            follows = kind is kinds.WorkflowStarted and (
+                before is kinds.WorkflowTerminated
+            )
+            if (kind in ONLY_COMMANDS and not follows) or before in ALONE:
+                raise BreachError(
+                    "I3", f"one answer to {event.cause!r}", f"{event.kind} behind it"
+                )
+            return
+        self._check_place(event, offset)
+
+    def _check_place(self, event: Event, offset: int) -> None:
+        try:
+            place = parse_command_cause(event.cause)
+        except ValueError:
+            place = None
+        if place is None or place.partition != self._partition:
+            raise BreachError(
+                "I3", f"a command of partition {self._partition}", repr(event.cause)
+            )
+        if place.offset < self._next:
+            raise BreachError(
+                "I3",
+                f"an answer to a command from {self._next} on",
+                f"{event.kind} answers {event.cause!r}",
+            )
+        self._next = place.offset + 1
+        self._noted.append(
+            _Noted(
+                command=place.offset,
+                answered=True,
+                offset=offset,
+                instance_id=event.instance_id,
+            )
+        )
+        if place.origin is not None:
+            self._check_origin(event, place)
+
+    def _check_origin(self, event: Event, place: CommandPosition) -> None:
+        assert place.origin is not None
+        source, first_offset = place.origin
+        if first_offset > self._origins.get(source, -1):
+            self._origins[source] = first_offset
+        elif type(event.body) not in ALONE:
+            raise BreachError(
+                "I3",
+                f"{event.cause!r} to be a duplicate: it was forwarded twice",
+                event.kind,
+            )
+
+    def take_commands(
+        self, offsets: Sequence[int], past: int, start: int
+    ) -> list[Violation]:
+        """Take the offsets of the commands that follow; none is left out below `past`.
+
+        `start` is the first offset that the topic has kept.
+        """
+        self._commands.extend(offsets)
+        self._given, self._start = past, max(start, self._start)
+        return self.compared()
+
+    def compared(self) -> list[Violation]:
+        """Compare the answers noted with the commands given, as far as both go."""
+        found: list[Violation] = []
+        while self._noted and self._noted[0].command < self._given:
+            found += self._compare(self._noted.popleft())
+        return found
+
+    def finish(self) -> list[Violation]:
+        """Compare what is left: no more commands come."""
+        found: list[Violation] = []
+        while self._noted and self._given >= 0:
+            found += self._compare(self._noted.popleft())
+        return found
+
+    def _compare(self, noted: _Noted) -> list[Violation]:
+        command, offset, instance_id = noted.command, noted.offset, noted.instance_id
+        skipped: list[int] = []
+        while self._commands and self._commands[0] < command:
+            skipped.append(self._commands.popleft())
+        found: list[Violation] = []
+        if skipped:
+            found.append(
+                self._violation(
+                    offset,
+                    instance_id,
+                    f"command {self._partition}@{skipped[0]} to be answered before",
+                    f"{len(skipped)} passed over",
+                )
+            )
+        if not noted.answered:
+            return found
+        if self._commands and self._commands[0] == command:
+            self._commands.popleft()
+        elif command >= self._start:
+            found.append(
+                self._violation(
+                    offset,
+                    instance_id,
+                    f"a command at {self._partition}@{command}",
+                    "there is none",
+                )
+            )
+        return found
+
+    def _violation(
+        self, offset: int, instance_id: str, expected: str, seen: str
+    ) -> Violation:
+        return Violation(
+            invariant="I3",
+            partition=self._partition,
+            offset=offset,
+            instance_id=instance_id,
+            expected=expected,
+            seen=seen,
+        )

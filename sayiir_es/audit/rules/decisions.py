@@ -1,0 +1,66 @@
+"""What one decision may hold: how it begins, and what must follow within it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sayiir_es.audit.rules import attempts, requests, timers
+from sayiir_es.audit.violation import BreachError
+from sayiir_es.core.model.events import AttemptRestarted, DeadlineSet
+
+if TYPE_CHECKING:
+    from sayiir_es.audit.rules.run_model import RunModel
+    from sayiir_es.core.model.events import Event
+
+BEGINNINGS = frozenset({DeadlineSet, AttemptRestarted})
+
+
+def check_must(model: RunModel, event: Event, *, begins: bool) -> None:
+    """What had to follow in the same decision does."""
+    must, model.must = model.must, None
+    assert must is not None
+    path: object = getattr(event.body, "path", None)
+    of_kind = must.kind in ("the opening", event.kind)
+    if begins or not of_kind or must.path not in (None, path):
+        where = "" if path is None else f" of {path!r}"
+        again = " in another decision" if begins else ""
+        raise BreachError(must.invariant, f"{must} next", f"{event.kind}{where}{again}")
+
+
+def check_begins(model: RunModel, event: Event) -> None:
+    """What begins a decision is what its cause says, and nothing is left undone."""
+    cause = event.cause
+    if cause.startswith("outcome:"):
+        attempts.check_cause(event)
+    elif cause.startswith("timer:"):
+        timers.check_cause(model, event)
+    if model.blueprint is None:
+        return
+    if cause.startswith("owed:") and type(event.body) not in BEGINNINGS:
+        if cause != f"owed:{event.sequence - 1}":
+            raise BreachError("I11", f"owed:{event.sequence - 1} as the cause", cause)
+        return
+    if model.held:
+        requests.check_applied(model, event)
+        return
+    _check_nothing_owed(model, event)
+
+
+def _check_nothing_owed(model: RunModel, event: Event) -> None:
+    """What follows from a decision comes before any other of that instance."""
+    assert model.blueprint is not None
+    if model.may_open:
+        path = next(iter(model.may_open))
+        invariant = "I13" if model.blueprint.is_join(path) else "I11"
+        raise BreachError(invariant, f"{path!r} to open first", event.kind)
+    if model.may_close:
+        chain = next(iter(model.may_close))
+        raise BreachError(
+            "I11", f"chain {chain!r}, which has ended, to close first", event.kind
+        )
+    for name in model.buffered:
+        if name in model.waits:
+            path = next(iter(model.waits[name]))
+            raise BreachError(
+                "I15", f"{path!r} to consume signal {name!r} first", event.kind
+            )

@@ -1,0 +1,1 @@
+"""Verifies logs, records and stores against the rules."""

@@ -1,0 +1,1 @@
+"""`sayiir-es demo`: a worker is killed in the middle of an order."""

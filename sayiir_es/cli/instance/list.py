@@ -1,0 +1,186 @@
+"""`sayiir-es instance list` and `count`: find instances by what they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, in_session
+from sayiir_es.cli.instance.view import COLUMNS, instance_view, newest_of
+from sayiir_es.cli.output import (
+    Format,
+    OutputOption,
+    print_object,
+    print_rows,
+    say,
+    write_line,
+)
+from sayiir_es.cli.store_reading import stored_instances
+from sayiir_es.client.search import LISTED, Search, TimeName, counted, newest, search_of
+from sayiir_es.core.model.errors import UsageError
+from sayiir_es.core.model.rows import Rows, get_run
+from sayiir_es.core.status.status import StatusName, status_name
+from sayiir_es.engine.clock import SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Group(StrEnum):
+    """By what instances are counted."""
+
+    STATUS = "status"
+    WORKFLOW = "workflow"
+
+
+_GROUPS: dict[Group | None, Callable[[Rows], str]] = {
+    None: lambda _: "",
+    Group.STATUS: lambda rows: status_name(rows) or "",
+    Group.WORKFLOW: lambda rows: started.workflow if (started := get_run(rows)) else "",
+}
+
+StatusOption = Annotated[
+    StatusName | None, typer.Option("--status", help="Only those.")
+]
+WorkflowOption = Annotated[
+    str | None, typer.Option("--workflow", help="Only of that workflow.")
+]
+AttributeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attribute",
+        metavar="KEY=VALUE",
+        help="Only those started with it; may be repeated.",
+    ),
+]
+SinceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--since", metavar="10m|TIME", help="From then on: so long ago, or ISO-8601."
+    ),
+]
+UntilOption = Annotated[
+    str | None, typer.Option("--until", metavar="10m|TIME", help="Before then.")
+]
+TimeOption = Annotated[
+    TimeName,
+    typer.Option("--time", help="When they were started, or last changed."),
+]
+StateDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state-dir",
+        metavar="DIR",
+        help="Answer from the stores that a projector or worker keeps there; asks no "
+        "log.",
+    ),
+]
+
+
+def list_instances(  # noqa: PLR0913 (one parameter an option)
+    *,
+    status: StatusOption = None,
+    workflow: WorkflowOption = None,
+    attribute: AttributeOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    time: TimeOption = "started",
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help="The last so many.")
+    ] = LISTED,
+    state_dir: StateDirOption = None,
+    backend: BackendOption = DEFAULT_BACKEND,
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """List instances, the last started first, or with `--time updated` changed."""
+    wanted = _search(status, workflow, attribute, since, until, time)
+    if state_dir is None:
+        found = in_session(backend, lambda session: newest(session, wanted, limit))
+    else:
+        found = newest_of(stored_instances(state_dir), wanted, limit)
+    if not found:
+        say("no instances", "dim")
+    print_rows([instance_view(one) for one in found], COLUMNS, output)
+
+
+def count(  # noqa: PLR0913 (one parameter an option)
+    *,
+    status: StatusOption = None,
+    workflow: WorkflowOption = None,
+    attribute: AttributeOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    time: TimeOption = "started",
+    by: Annotated[Group | None, typer.Option("--by", help="A count for each.")] = None,
+    state_dir: StateDirOption = None,
+    backend: BackendOption = DEFAULT_BACKEND,
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """Count instances."""
+    wanted = _search(status, workflow, attribute, since, until, time)
+    group = _GROUPS[by]
+    if state_dir is None:
+        found = in_session(backend, lambda session: counted(session, wanted, group))
+    else:
+        found = Counter(
+            group(rows)
+            for _, rows in stored_instances(state_dir)
+            if wanted.found_at(rows) is not None
+        )
+    if by is not None:
+        rows = [{by.value: name, "count": many} for name, many in found.most_common()]
+        print_rows(rows, (by.value, "count"), output)
+    elif output is Format.TABLE:
+        write_line(str(found.total()))
+    else:
+        print_object({"count": found.total()}, output)
+
+
+def _search(
+    status: str | None,
+    workflow: str | None,
+    attribute: list[str] | None,
+    since: str | None,
+    until: str | None,
+    time: TimeName,
+) -> Search:
+    """What the options ask for.
+
+    Raises:
+        UsageError: if an attribute or a time is none.
+    """
+    try:
+        return search_of(
+            {
+                "status": status,
+                "workflow": workflow,
+                "attributes": attributes_of(attribute),
+                "since": since,
+                "until": until,
+                "by": time,
+            },
+            now_ms=SystemClock().now_ms(),
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def attributes_of(typed: list[str] | None) -> dict[str, str]:
+    """Attributes as typed, `KEY=VALUE` each.
+
+    Raises:
+        UsageError: if one is not of that form, or a key comes twice.
+    """
+    found: dict[str, str] = {}
+    for text in typed or ():
+        key, separator, value = text.partition("=")
+        if not separator or not key:
+            raise UsageError(f"expected --attribute KEY=VALUE, but {text!r}")
+        if key in found:
+            raise UsageError(f"expected one --attribute {key}=…, but several")
+        found[key] = value
+    return found

@@ -1,0 +1,264 @@
+"""Where the nodes of a workflow stand in a drawing, in character cells.
+
+Theory of operation. A flow is series-parallel, so a drawing is boxes in frames: a chain
+runs from top to bottom, the chains inside a fork or route stand side by side in its
+frame, in several rows where the drawing would grow too wide. First everything is
+measured from the inside out, then placed from the outside in. Every width is odd, so
+that what stands in one chain has one axis, on which the arrows run. Text and SVG draw
+the same layout; a cell is a character to one and a few pixels to the other.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from rich.cells import cell_len, set_cell_size
+
+from sayiir_es.cli.output import visible
+from sayiir_es.cli.workflow.nodes import NodeWords, words_of
+from sayiir_es.core.graph.graph import inner_chains, segments
+from sayiir_es.core.graph.nodes import ForkNode, Node, RouteNode
+from sayiir_es.core.graph.paths import join
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sayiir_es.core.graph.graph import Graph
+
+LABEL_CELLS = 40
+"""Longest line in a box; ids may be longer, and are shortened."""
+
+LANES_MAX = 24
+"""Chains drawn of one fork or route; what else there is is counted."""
+
+GAP = 3
+"""Cells between chains that stand side by side."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """A node, or the frame around its chains; `x` and `y` are of its upper left."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    path: str
+    words: NodeWords
+    lines: tuple[str, ...]
+    is_frame: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """A line of text: the name of a chain in its frame."""
+
+    x: int
+    y: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrow:
+    """From the box that ends above `y` to the one that begins below it."""
+
+    x: int
+    y: int
+
+
+Shape: TypeAlias = Box | Label | Arrow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """Everything to draw; a frame comes before what is inside it."""
+
+    width: int
+    height: int
+    shapes: tuple[Shape, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Block:
+    """A measured part: its own shapes, and parts with where they stand in it."""
+
+    width: int
+    height: int
+    shapes: list[Shape] = field(default_factory=list[Shape])
+    parts: list[tuple[int, int, _Block]] = field(
+        default_factory=list["tuple[int, int, _Block]"]
+    )
+
+
+def layout(graph: Graph, *, width: int) -> Drawing:
+    """The drawing of a graph, in `width` cells where that can be."""
+    block = _chain(graph.chain, "", width)
+    return Drawing(
+        width=block.width, height=block.height, shapes=tuple(_placed(block, 0, 0))
+    )
+
+
+def _placed(block: _Block, x: int, y: int) -> Iterator[Shape]:
+    for shape in block.shapes:
+        yield _moved(shape, x, y)
+    for dx, dy, part in block.parts:
+        yield from _placed(part, x + dx, y + dy)
+
+
+def _moved(shape: Shape, x: int, y: int) -> Shape:
+    match shape:
+        case Box():
+            return Box(
+                x=shape.x + x,
+                y=shape.y + y,
+                width=shape.width,
+                height=shape.height,
+                path=shape.path,
+                words=shape.words,
+                lines=shape.lines,
+                is_frame=shape.is_frame,
+            )
+        case Label():
+            return Label(x=shape.x + x, y=shape.y + y, text=shape.text)
+        case Arrow():
+            return Arrow(x=shape.x + x, y=shape.y + y)
+
+
+# --- measuring ------------------------------------------------------------------------
+
+
+def _chain(chain: Sequence[Node], prefix: str, width: int) -> _Block:
+    blocks: list[_Block] = []
+    before: Node | None = None
+    for node, segment in zip(chain, segments(tuple(chain)), strict=True):
+        words = words_of(node, is_join=isinstance(before, ForkNode))
+        path = join(prefix, segment)
+        inner = list(inner_chains(node))
+        if inner:
+            blocks.append(_frame(node, words, path, width))
+        else:
+            blocks.append(_leaf(words, path))
+        before = node
+    widest = max(block.width for block in blocks)
+    found = _Block(width=widest, height=0)
+    for number, block in enumerate(blocks):
+        if number:
+            found.shapes.append(Arrow(x=widest // 2, y=found.height))
+            found.height += 1
+        found.parts.append(((widest - block.width) // 2, found.height, block))
+        found.height += block.height
+    return found
+
+
+def _leaf(words: NodeWords, path: str) -> _Block:
+    told = textwrap.wrap(visible(" · ".join(words.options)), LABEL_CELLS)
+    lines = tuple(map(_clipped, (visible(words.title), *told)))
+    width = _odd(max(map(cell_len, lines)) + 4)
+    height = len(lines) + 2
+    box = Box(
+        x=0,
+        y=0,
+        width=width,
+        height=height,
+        path=path,
+        words=words,
+        lines=lines,
+        is_frame=False,
+    )
+    return _Block(width=width, height=height, shapes=[box])
+
+
+def _frame(node: Node, words: NodeWords, path: str, width: int) -> _Block:
+    """A frame with the chains of a node inside, each under its name."""
+    chains = list(inner_chains(node))
+    lanes = [
+        _lane(name, _chain(chain, join(path, segment), width - 4))
+        for (segment, chain), name in zip(
+            chains[:LANES_MAX], _names(node), strict=False
+        )
+    ]
+    if len(chains) > LANES_MAX:
+        lanes.append(_named(f"… and {len(chains) - LANES_MAX:,} more"))
+    title = _clipped(" · ".join((visible(words.title), *words.options)))
+    rows = _rows(lanes, width - 4)
+    inside = max(map(_across, rows))
+    outer = _odd(max(inside, cell_len(title) + 2) + 4)
+    found = _Block(width=outer, height=1)
+    for number, row in enumerate(rows):
+        found.height += 1 if number else 0
+        x = (outer - _across(row)) // 2
+        for lane in row:
+            found.parts.append((x, found.height, lane))
+            x += lane.width + GAP
+        found.height += max(lane.height for lane in row)
+    found.height += 1
+    found.shapes.append(
+        Box(
+            x=0,
+            y=0,
+            width=outer,
+            height=found.height,
+            path=path,
+            words=words,
+            lines=(title,),
+            is_frame=True,
+        )
+    )
+    return found
+
+
+def _rows(lanes: Sequence[_Block], width: int) -> list[list[_Block]]:
+    """Chains side by side as far as they fit, and the next ones below."""
+    rows: list[list[_Block]] = []
+    for lane in lanes:
+        if rows and _across([*rows[-1], lane]) <= width:
+            rows[-1].append(lane)
+        else:
+            rows.append([lane])
+    return rows
+
+
+def _across(lanes: Sequence[_Block]) -> int:
+    return sum(lane.width for lane in lanes) + GAP * (len(lanes) - 1)
+
+
+def _names(node: Node) -> list[str]:
+    """The names of the chains of a node; of one alone, none."""
+    if not isinstance(node, ForkNode | RouteNode):
+        return [""]
+    names = [visible(branch.name) for branch in node.branches]
+    return [*names, "otherwise"] if isinstance(node, RouteNode) else names
+
+
+def _lane(name: str, chain: _Block) -> _Block:
+    if not name:
+        return chain
+    head = _named(name)
+    width = max(head.width, chain.width)
+    return _Block(
+        width=width,
+        height=1 + chain.height,
+        parts=[
+            ((width - head.width) // 2, 0, head),
+            ((width - chain.width) // 2, 1, chain),
+        ],
+    )
+
+
+def _named(name: str) -> _Block:
+    text = _clipped(name)
+    return _Block(
+        width=_odd(cell_len(text)), height=1, shapes=[Label(x=0, y=0, text=text)]
+    )
+
+
+def _clipped(text: str) -> str:
+    if cell_len(text) <= LABEL_CELLS:
+        return text
+    return set_cell_size(text, LABEL_CELLS - 1) + "…"
+
+
+def _odd(width: int) -> int:
+    return width | 1

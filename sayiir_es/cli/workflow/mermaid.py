@@ -1,0 +1,123 @@
+"""A workflow as a Mermaid flowchart, for pages that draw those."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from sayiir_es.cli.output import visible
+from sayiir_es.cli.workflow.nodes import words_of
+from sayiir_es.core.graph.nodes import (
+    ChildNode,
+    DelayNode,
+    ForkNode,
+    LoopNode,
+    Node,
+    RouteNode,
+    SignalNode,
+    TaskNode,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sayiir_es.core.graph.graph import Graph
+
+_SPECIAL = {ord(c): f"#{ord(c)};" for c in '#"<>&`%\\'}
+"""Characters that mean something to Mermaid or HTML, as it writes them in labels."""
+
+
+def draw_mermaid(graph: Graph) -> str:
+    """The text of a flowchart; names of users appear in labels only, escaped."""
+    chart = _Chart()
+    chart.chain(graph.chain, [])
+    return "\n".join(["flowchart TD", *chart.lines])
+
+
+class _Chart:
+    """Collects lines; nodes are numbered in graph order."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._count = 0
+        self._depth = 1
+
+    def chain(self, chain: Sequence[Node], sources: list[str]) -> list[str]:
+        """Draw a chain behind its sources; return what its last node leaves from.
+
+        A source is a node, or a node and the label of the edge: `n1` or `n1 -- "eu"`.
+        """
+        before: Node | None = None
+        for node in chain:
+            sources = self._node(node, sources, is_join=isinstance(before, ForkNode))
+            before = node
+        return sources
+
+    def _node(self, node: Node, sources: list[str], *, is_join: bool) -> list[str]:
+        words = words_of(node, is_join=is_join)
+        told = "<br/>".join(_escaped(text) for text in (words.title, *words.options))
+        match node:
+            case TaskNode():
+                return [self._put(f'["{told}"]', sources)]
+            case DelayNode():
+                return [self._put(f'(["{told}"])', sources)]
+            case SignalNode():
+                return [self._put(f'{{{{"{told}"}}}}', sources)]
+            case ForkNode() | RouteNode():
+                return self._branches(node, told, sources)
+            case LoopNode():
+                return self._loop(node, told, sources)
+            case ChildNode():
+                self._open(told)
+                ends = self.chain(node.chain, sources)
+                self._close()
+                return ends
+            case _:
+                assert_never(node)
+
+    def _branches(
+        self, node: ForkNode | RouteNode, told: str, sources: list[str]
+    ) -> list[str]:
+        shape = f'(("{told}"))' if isinstance(node, ForkNode) else f'{{"{told}"}}'
+        here = self._put(shape, sources)
+        lanes = [(branch.name, branch.chain) for branch in node.branches]
+        if isinstance(node, RouteNode) and node.default is not None:
+            lanes.append(("otherwise", node.default))
+        ends: list[str] = []
+        for name, chain in lanes:
+            ends += self.chain(chain, [f'{here} -- "{_escaped(name)}"'])
+        return ends
+
+    def _loop(self, node: LoopNode, told: str, sources: list[str]) -> list[str]:
+        self._open(told)
+        first = f"n{self._count}"
+        if isinstance(node.body[0], LoopNode | ChildNode):
+            first = self._put('(("again"))', sources)
+            sources = [first]
+        ends = self.chain(node.body, sources)
+        for end in ends:
+            self._line(f'{end.partition(" ")[0]} -. "again" .-> {first}')
+        self._close()
+        return ends
+
+    def _put(self, shape: str, sources: list[str]) -> str:
+        name = f"n{self._count}"
+        self._count += 1
+        self._line(f"{name}{shape}")
+        for source in sources:
+            self._line(f"{source} --> {name}")
+        return name
+
+    def _open(self, title: str) -> None:
+        self._line(f'subgraph s{self._count} ["{title}"]')
+        self._depth += 1
+
+    def _close(self) -> None:
+        self._depth -= 1
+        self._line("end")
+
+    def _line(self, text: str) -> None:
+        self.lines.append("  " * self._depth + text)
+
+
+def _escaped(text: str) -> str:
+    return visible(text).translate(_SPECIAL)

@@ -1,0 +1,106 @@
+"""Nodes of a workflow in words: what each is, and the options that its author chose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
+
+from sayiir_es.core.graph.nodes import (
+    ChildNode,
+    DelayNode,
+    ForkNode,
+    LoopNode,
+    Node,
+    RouteNode,
+    SignalNode,
+    TaskNode,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sayiir_es.core.graph.graph import Graph
+
+Kind: TypeAlias = Literal[
+    "task", "join", "delay", "signal", "fork", "route", "loop", "child"
+]
+
+_UNITS = ((3_600_000, "h"), (60_000, "m"), (1_000, "s"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeWords:
+    """A node as people read it; `title` is its id, or what stands for a made-up one."""
+
+    kind: Kind
+    title: str
+    options: tuple[str, ...]
+
+
+def words_of(node: Node, *, is_join: bool) -> NodeWords:
+    """What a node is called, and what was chosen for it."""
+    match node:
+        case TaskNode():
+            kind: Kind = "join" if is_join else "task"
+            return NodeWords(kind=kind, title=node.id, options=tuple(_of_task(node)))
+        case DelayNode():
+            told = f"delay of {duration_text(node.duration_ms)}"
+            return NodeWords(kind="delay", title=node.id, options=(told,))
+        case SignalNode():
+            return NodeWords(
+                kind="signal", title=node.id, options=tuple(_of_signal(node))
+            )
+        case ForkNode():
+            told = f"{len(node.branches)} side by side"
+            return NodeWords(kind="fork", title="fork", options=(told,))
+        case RouteNode():
+            return NodeWords(
+                kind="route", title=f"route {node.id}", options=("one of them",)
+            )
+        case LoopNode():
+            then = "fails" if node.on_max == "fail" else "goes on"
+            told = f"at most {node.max_iterations} times, then {then}"
+            return NodeWords(kind="loop", title="loop", options=(told,))
+        case ChildNode():
+            return NodeWords(kind="child", title=f"child {node.workflow}", options=())
+        case _:
+            assert_never(node)
+
+
+def words_by_path(graph: Graph) -> Mapping[str, NodeWords]:
+    """Every node in graph order, by its path."""
+    return {
+        place.path: words_of(place.node, is_join=place.joined is not None)
+        for place in graph.places.values()
+    }
+
+
+def duration_text(duration_ms: int) -> str:
+    """A duration as flows write it, such as `48h`, in the largest unit that fits."""
+    for size, unit in _UNITS:
+        if duration_ms and duration_ms % size == 0:
+            return f"{duration_ms // size}{unit}"
+    return f"{duration_ms}ms"
+
+
+def _of_task(node: TaskNode) -> Iterator[str]:
+    if node.timeout_ms is not None:
+        yield f"timeout {duration_text(node.timeout_ms)}"
+    if node.retry is not None and node.retry.max_retries:
+        word = "retry" if node.retry.max_retries == 1 else "retries"
+        delay = duration_text(node.retry.initial_delay_ms)
+        yield f"{node.retry.max_retries} {word} from {delay}"
+    if node.priority is not None:
+        yield f"priority {node.priority}"
+    if node.tags:
+        yield f"tags {', '.join(node.tags)}"
+    if node.version is not None:
+        yield f"version {node.version}"
+
+
+def _of_signal(node: SignalNode) -> Iterator[str]:
+    named = "" if node.signal == node.id else f" {node.signal!r}"
+    yield f"waits for signal{named}"
+    if node.timeout_ms is not None:
+        then = "fails" if node.on_timeout == "fail" else "null"
+        yield f"{duration_text(node.timeout_ms)}, then {then}"

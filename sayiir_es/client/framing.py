@@ -1,0 +1,36 @@
+"""How the settings want the records of a log to look: frames, CloudEvents' headers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sayiir_es.log.port import Log
+
+
+def dressed(log: Log, app: str) -> Log:
+    """The log as the settings want its records to look; as it is by default.
+
+    Raises:
+        SettingsError: if a setting cannot be used.
+    """
+    from sayiir_es.settings import load_settings  # noqa: PLC0415 (slow to import)
+
+    settings = load_settings()
+    url = settings.schema_registry_url
+    if url is None and not settings.cloud_events:
+        return log
+    from sayiir_es.log.framing import FramedLog  # noqa: PLC0415 (slow to import)
+    from sayiir_es.wire.frames import Frames  # noqa: PLC0415
+    from sayiir_es.wire.registry import SchemaRegistry  # noqa: PLC0415
+
+    frames = None if url is None else Frames(SchemaRegistry(url))
+    source = f"/{app}.events" if settings.cloud_events else None
+    return FramedLog(log, frames, source)
+
+
+def undressed(log: Log) -> Log:
+    """The log itself, whatever it wears."""
+    from sayiir_es.log.framing import FramedLog  # noqa: PLC0415 (rarely needed)
+
+    return log.inner if isinstance(log, FramedLog) else log

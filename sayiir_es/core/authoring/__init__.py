@@ -1,0 +1,1 @@
+"""What people build workflows with: flows, tasks, branches, loops."""

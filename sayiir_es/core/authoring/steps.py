@@ -1,0 +1,43 @@
+"""Steps of a flow: nodes with the functions that run at and below them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from sayiir_es.core.graph.graph import segments
+from sayiir_es.core.graph.paths import join
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sayiir_es.core.graph.nodes import Node
+
+Function: TypeAlias = Callable[[Any], object]
+"""A user's function: one argument, a result, sync or async.
+
+Of any type: a user's own annotations say which, and a lambda has none.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A node; `functions` maps paths below it (empty: its own) to functions."""
+
+    node: Node
+    functions: Mapping[str, Function] = field(default_factory=dict[str, Function])
+
+
+def chain_of_steps(steps: Sequence[Step]) -> tuple[Node, ...]:
+    """The nodes of the steps."""
+    return tuple(step.node for step in steps)
+
+
+def functions_of(steps: Sequence[Step]) -> dict[str, Function]:
+    """The functions of a chain of steps, by path from the chain's root."""
+    found: dict[str, Function] = {}
+    for step, segment in zip(steps, segments(chain_of_steps(steps)), strict=True):
+        for below, function in step.functions.items():
+            found[join(segment, below)] = function
+    return found

@@ -1,0 +1,1 @@
+"""Decide: a command, an outcome or a timer becomes events."""

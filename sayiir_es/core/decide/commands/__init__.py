@@ -1,0 +1,1 @@
+"""What is decided on commands: one module for each kind."""

@@ -1,0 +1,58 @@
+"""A failed run goes on from the node that failed, as the next run of its instance.
+
+Theory of operation. `WorkflowRetried` folds over all that stands: attempts that had
+failed, or were stopped by the failure beside them, are due again as attempt 1; delays
+and waits go on under the times they had; results and buffered signals are kept. Only a
+failed node that is no attempt, a loop without a way on or a wait whose time-out fails
+the run, opens again by its own event in the same decision: a loop from its first
+iteration, a wait with all of its time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.decide.advance import advance, open_node
+from sayiir_es.core.decide.owed_moves import owed_moves
+from sayiir_es.core.decide.rejections import existing, load_graph, reject
+from sayiir_es.core.graph.nodes import LoopNode, SignalNode
+from sayiir_es.core.model.events import WorkflowRetried
+from sayiir_es.core.model.rows import chain_of, get_cursor, get_ending
+
+if TYPE_CHECKING:
+    from sayiir_es.core.draft import Draft
+    from sayiir_es.core.graph.graph import Graph
+    from sayiir_es.core.graph.lookup import Definitions
+    from sayiir_es.core.model.commands import RetryWorkflow
+
+
+def retry(draft: Draft, command: RetryWorkflow, definitions: Definitions) -> None:
+    """Answer a retry: only what has failed can go on."""
+    header = existing(draft, command)
+    if header is None:
+        return
+    if header.phase != "failed":
+        reject(
+            draft,
+            command,
+            "not_failed",
+            f"expected a failed instance, but {command.instance_id!r} is "
+            f"{header.phase}",
+        )
+        return
+    failed = get_ending(draft.rows)
+    assert failed is not None
+    graph = load_graph(draft, definitions)
+    draft.emit(WorkflowRetried(command_id=command.command_id), run=header.run + 1)
+    reopen(draft, graph, failed.path)
+    draft.touched.extend(reversed(owed_moves(draft.rows, graph)))
+    advance(draft)
+
+
+def reopen(draft: Draft, graph: Graph, path: str) -> None:
+    """Open the node at which the run failed by its own event, if it is no attempt."""
+    place, cursor = graph.place(path), get_cursor(draft.rows, chain_of(path))
+    if place is None or cursor is None or cursor.path != path:
+        return
+    if isinstance(place.node, LoopNode | SignalNode):
+        open_node(draft, path, cursor.input)

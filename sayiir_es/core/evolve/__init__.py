@@ -1,0 +1,1 @@
+"""Evolve: an event becomes changed rows."""

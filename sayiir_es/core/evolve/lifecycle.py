@@ -1,0 +1,237 @@
+"""What the events of a run do: start, end, requests, pause, and the ids remembered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.model.events import (
+    CancelRequested,
+    Event,
+    PauseRequested,
+    WorkflowCancelled,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowForked,
+    WorkflowPaused,
+    WorkflowRetried,
+    WorkflowStarted,
+    WorkflowTerminated,
+    WorkflowUnpaused,
+)
+from sayiir_es.core.model.limits import DEFAULT_LIMITS
+from sayiir_es.core.model.position import parse_command_cause
+from sayiir_es.core.model.rows import (
+    Changes,
+    Ending,
+    Header,
+    Phase,
+    Request,
+    Rows,
+    Run,
+    get_cursors,
+    get_ending,
+)
+from sayiir_es.core.nodes import loop, task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def moved(header: Header, event: Event, *, phase: Phase | None = None) -> Header:
+    """The header behind an event that changes nothing else in it."""
+    return Header(
+        run=event.run,
+        sequence=event.sequence,
+        at=event.at,
+        phase=phase or header.phase,
+        cancel=header.cancel,
+        pause=header.pause,
+        unpaused=header.unpaused,
+        buffered=header.buffered,
+        command_ids=header.command_ids,
+        signal_ids=header.signal_ids,
+    )
+
+
+def ended(header: Header, event: Event, phase: Phase) -> Header:
+    """The header behind a terminal event: no request is left."""
+    return replace(moved(header, event, phase=phase), cancel=None, pause=None)
+
+
+def remember(
+    rows: Rows, changes: Changes, *, rows_prefix: tuple[str, str], count: int, item: str
+) -> None:
+    """Remember an id in the ring `rows_prefix[1]`; what it displaces is forgotten."""
+    ids, ring = rows_prefix
+    slot = f"{ring}{count % DEFAULT_LIMITS.remembered_ids}"
+    displaced = rows.get(slot)
+    if isinstance(displaced, str):
+        changes[ids + displaced] = None
+    changes[slot] = item
+
+
+def remember_command(
+    rows: Rows, event: Event, command_id: str, changes: Changes, header: Header
+) -> int:
+    """Remember a command id; returns how many were remembered so far.
+
+    An id that is only the command's own position needs no memory: the log cannot
+    hand out a position twice.
+    """
+    position = parse_command_cause(event.cause)
+    if position is not None:
+        own = position.origin or (position.partition, position.offset)
+        if command_id == f"{own[0]}@{own[1]}":
+            return header.command_ids
+    remember(
+        rows,
+        changes,
+        rows_prefix=("m", "k"),
+        count=header.command_ids,
+        item=command_id,
+    )
+    changes["m" + command_id] = event.sequence
+    return header.command_ids + 1
+
+
+def fold_started(
+    rows: Rows, event: Event, body: WorkflowStarted, header: Header
+) -> Changes:
+    """A new run: rows of the run before it go, but for the ids remembered."""
+    changes: Changes = {}
+    if header.run > 0:
+        for prefix in ("c", "v", "b", "e", "l", "x", "y", "q"):
+            for key in rows.keys(prefix):
+                changes[key] = None
+    attributes: Mapping[str, str] = dict(body.attributes)
+    changes["vstart"] = body.input
+    changes["r"] = Run(
+        workflow=body.workflow,
+        definition_hash=body.definition_hash,
+        graph_digest=body.graph_digest,
+        attributes=attributes,
+        started_at=event.at,
+    )
+    changes["h"] = Header(
+        run=event.run,
+        sequence=event.sequence,
+        at=event.at,
+        phase="running",
+        buffered=header.buffered if header.run == 0 else 0,
+        command_ids=remember_command(rows, event, body.command_id, changes, header),
+        signal_ids=header.signal_ids,
+    )
+    return changes
+
+
+def fold_completed(
+    event: Event, body: WorkflowCompleted, header: Header, rows: Rows
+) -> Changes:
+    """The run ended; its output is a value like any other, its cursors go."""
+    changes: Changes = dict.fromkeys(rows.keys("c"))
+    changes["voutput"] = body.output
+    changes["h"] = ended(header, event, "completed")
+    return changes
+
+
+def fold_failed(event: Event, body: WorkflowFailed, header: Header) -> Changes:
+    """The run failed; its cursors stay, so that a retry can open them again."""
+    return {
+        "e": Ending(path=body.path, error_type=body.error_type, error=body.error),
+        "h": ended(header, event, "failed"),
+    }
+
+
+def fold_cancelled(event: Event, body: WorkflowCancelled, header: Header) -> Changes:
+    """The run was cancelled where it stood."""
+    return {
+        "e": Ending(
+            reason=body.reason,
+            requested_by=body.requested_by,
+            interrupted_at=body.interrupted_at,
+        ),
+        "h": ended(header, event, "cancelled"),
+    }
+
+
+def fold_terminated(event: Event, body: WorkflowTerminated, header: Header) -> Changes:
+    """The run gave way to another start."""
+    return {
+        "e": Ending(reason=body.reason),
+        "h": ended(header, event, "terminated"),
+    }
+
+
+def fold_retried(
+    rows: Rows, event: Event, body: WorkflowRetried, header: Header
+) -> Changes:
+    """The next run stands where the failed one stood; what failed is due again.
+
+    What is inside a failed loop goes: it opens again from its first iteration.
+    """
+    failed = get_ending(rows)
+    inside = f"{failed.path}@" if failed is not None else "@"
+    changes = loop.rows_inside(rows, inside)
+    for chain, cursor in get_cursors(rows):
+        if not chain.startswith(inside):
+            changes["c" + chain] = task.due_again(cursor, event)
+    changes["e"] = None
+    changes["h"] = replace(
+        moved(header, event, phase="running"),
+        command_ids=remember_command(rows, event, body.command_id, changes, header),
+    )
+    return changes
+
+
+def fold_forked(
+    rows: Rows, event: Event, body: WorkflowForked, header: Header
+) -> Changes:
+    """An instance begins with another's history, whose events come next.
+
+    Its own command's id is kept apart: the ids of those may displace it at once.
+    """
+    changes: Changes = {}
+    if event.sequence == 1:
+        changes["f"] = body.command_id
+    changes["h"] = replace(
+        moved(header, event),
+        command_ids=remember_command(rows, event, body.command_id, changes, header),
+    )
+    return changes
+
+
+def fold_request(
+    rows: Rows,
+    event: Event,
+    body: CancelRequested | PauseRequested | WorkflowUnpaused,
+    header: Header,
+) -> Changes:
+    """A request is noted, or an unpause takes one back."""
+    changes: Changes = {}
+    request = Request(reason=body.reason, requested_by=body.requested_by)
+    cancel, pause, unpaused = header.cancel, header.pause, header.unpaused
+    phase = header.phase
+    if isinstance(body, CancelRequested):
+        cancel = request
+    elif isinstance(body, PauseRequested):
+        pause = request
+    else:
+        pause, unpaused, phase = None, event.sequence, "running"
+        changes["e"] = None
+    changes["h"] = replace(
+        moved(header, event, phase=phase),
+        cancel=cancel,
+        pause=pause,
+        unpaused=unpaused,
+        command_ids=remember_command(rows, event, body.command_id, changes, header),
+    )
+    return changes
+
+
+def fold_paused(event: Event, body: WorkflowPaused, header: Header) -> Changes:
+    """Nothing runs any more."""
+    return {
+        "e": Ending(reason=body.reason, requested_by=body.requested_by),
+        "h": moved(header, event, phase="paused"),
+    }

@@ -1,0 +1,1 @@
+"""A workflow as data: its nodes, their paths, hashes and codec."""

@@ -1,0 +1,265 @@
+"""A graph as plain JSON data and back: what stands on the definitions topic.
+
+Every option of every node is there, so that whoever reads it decides the same.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, assert_never
+
+from sayiir_es.core.duration import MAX_MS
+from sayiir_es.core.graph.graph import Graph
+from sayiir_es.core.graph.nodes import (
+    Branch,
+    ChildNode,
+    DelayNode,
+    ForkNode,
+    LoopNode,
+    Node,
+    Retry,
+    RouteNode,
+    SignalNode,
+    TaskNode,
+)
+from sayiir_es.core.json_fields import Fields
+from sayiir_es.core.model.errors import DecodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FORMAT = 1
+"""Raised when the meaning of a field changes; an unknown format is refused."""
+
+DEPTH_MAX = 100
+"""Containers within containers; beyond it a graph is refused, not recursed into."""
+
+
+def graph_to_json(graph: Graph) -> dict[str, object]:
+    """A graph as JSON data."""
+    return {
+        "format": FORMAT,
+        "name": graph.name,
+        "metadata": graph.metadata,
+        "chain": _chain_to_json(graph.chain),
+    }
+
+
+def graph_from_json(data: bytes) -> Graph:
+    """The graph that canonical JSON describes.
+
+    Raises:
+        DecodeError: if it is not one, naming where and what was expected.
+    """
+    try:
+        loaded: object = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DecodeError(f"expected the JSON of a graph, but {error}") from error
+    fields = Fields(loaded, "$")
+    if fields.integer("format") != FORMAT:
+        raise DecodeError(f"expected a graph of format {FORMAT}, but another")
+    return Graph(
+        name=fields.text("name"),
+        metadata=fields.text_or_none("metadata"),
+        chain=_chain_from_json(fields, "chain", 0),
+    )
+
+
+# --- to JSON --------------------------------------------------------------------------
+
+
+def _chain_to_json(chain: tuple[Node, ...]) -> list[dict[str, object]]:
+    return [_node_to_json(node) for node in chain]
+
+
+def _node_to_json(node: Node) -> dict[str, object]:
+    match node:
+        case TaskNode():
+            return {
+                "kind": "task",
+                "id": node.id,
+                "timeout_ms": node.timeout_ms,
+                "retry": None if node.retry is None else _retry_to_json(node.retry),
+                "version": node.version,
+                "priority": node.priority,
+                "tags": list(node.tags),
+            }
+        case DelayNode():
+            return {"kind": "delay", "id": node.id, "duration_ms": node.duration_ms}
+        case SignalNode():
+            return {
+                "kind": "signal",
+                "id": node.id,
+                "signal": node.signal,
+                "timeout_ms": node.timeout_ms,
+                "on_timeout": node.on_timeout,
+            }
+        case ForkNode():
+            return {
+                "kind": "fork",
+                "id": node.id,
+                "branches": _branches_to_json(node.branches),
+            }
+        case RouteNode():
+            return {
+                "kind": "route",
+                "id": node.id,
+                "keys": list(node.keys),
+                "branches": _branches_to_json(node.branches),
+                "default": (
+                    None if node.default is None else _chain_to_json(node.default)
+                ),
+            }
+        case LoopNode():
+            return {
+                "kind": "loop",
+                "id": node.id,
+                "body": _chain_to_json(node.body),
+                "max_iterations": node.max_iterations,
+                "on_max": node.on_max,
+            }
+        case ChildNode():
+            return {
+                "kind": "child",
+                "id": node.id,
+                "workflow": node.workflow,
+                "chain": _chain_to_json(node.chain),
+            }
+        case _:
+            assert_never(node)
+
+
+def _retry_to_json(retry: Retry) -> dict[str, object]:
+    return {
+        "max_retries": retry.max_retries,
+        "initial_delay_ms": retry.initial_delay_ms,
+        "backoff_multiplier": retry.backoff_multiplier,
+        "max_delay_ms": retry.max_delay_ms,
+        "jitter": retry.jitter,
+    }
+
+
+def _branches_to_json(branches: tuple[Branch, ...]) -> list[dict[str, object]]:
+    return [
+        {"name": branch.name, "chain": _chain_to_json(branch.chain)}
+        for branch in branches
+    ]
+
+
+# --- from JSON ------------------------------------------------------------------------
+
+
+def _chain_from_json(fields: Fields, name: str, depth: int) -> tuple[Node, ...]:
+    if depth > DEPTH_MAX:
+        raise DecodeError(f"expected at most {DEPTH_MAX} nested chains, but more")
+    nodes: list[Node] = []
+    for number, item in enumerate(fields.items(name)):
+        inner = Fields(item, f"{fields.where}.{name}[{number}]")
+        kind = inner.text("kind")
+        read = _NODES.get(kind)
+        if read is None:
+            raise inner.wrong("kind", f"one of {', '.join(_NODES)}", kind)
+        nodes.append(read(inner, depth + 1))
+    if not nodes:
+        raise fields.wrong(name, "at least one node", [])
+    return tuple(nodes)
+
+
+def _task(fields: Fields, _depth: int) -> Node:
+    retry = None
+    if fields.data.get("retry") is not None:
+        inner = Fields(fields.data.get("retry"), f"{fields.where}.retry")
+        retry = Retry(
+            max_retries=inner.integer("max_retries"),
+            initial_delay_ms=inner.integer("initial_delay_ms", MAX_MS),
+            backoff_multiplier=inner.number("backoff_multiplier"),
+            max_delay_ms=inner.integer_or_none("max_delay_ms", MAX_MS),
+            jitter=inner.number("jitter"),
+        )
+        if retry.jitter > 1:
+            raise inner.wrong("jitter", "a share of 0 to 1", retry.jitter)
+    return TaskNode(
+        id=fields.text("id"),
+        timeout_ms=fields.integer_or_none("timeout_ms", MAX_MS),
+        retry=retry,
+        version=fields.text_or_none("version"),
+        priority=fields.integer_or_none("priority"),
+        tags=fields.texts("tags"),
+    )
+
+
+def _delay(fields: Fields, _depth: int) -> Node:
+    return DelayNode(
+        id=fields.text("id"), duration_ms=fields.integer("duration_ms", MAX_MS)
+    )
+
+
+def _signal(fields: Fields, _depth: int) -> Node:
+    on_timeout = fields.text("on_timeout")
+    if on_timeout not in ("null", "fail"):
+        raise fields.wrong("on_timeout", "null or fail", on_timeout)
+    return SignalNode(
+        id=fields.text("id"),
+        signal=fields.text("signal"),
+        timeout_ms=fields.integer_or_none("timeout_ms", MAX_MS),
+        on_timeout="fail" if on_timeout == "fail" else "null",
+    )
+
+
+def _branches(fields: Fields, depth: int) -> tuple[Branch, ...]:
+    found: list[Branch] = []
+    for number, item in enumerate(fields.items("branches")):
+        inner = Fields(item, f"{fields.where}.branches[{number}]")
+        chain = _chain_from_json(inner, "chain", depth)
+        found.append(Branch(name=inner.text("name"), chain=chain))
+    return tuple(found)
+
+
+def _fork(fields: Fields, depth: int) -> Node:
+    branches = _branches(fields, depth)
+    if not branches:
+        raise fields.wrong("branches", "at least one branch", [])
+    return ForkNode(id=fields.text("id"), branches=branches)
+
+
+def _route(fields: Fields, depth: int) -> Node:
+    default = None
+    if fields.data.get("default") is not None:
+        default = _chain_from_json(fields, "default", depth)
+    return RouteNode(
+        id=fields.text("id"),
+        keys=fields.texts("keys"),
+        branches=_branches(fields, depth),
+        default=default,
+    )
+
+
+def _loop(fields: Fields, depth: int) -> Node:
+    on_max = fields.text("on_max")
+    if on_max not in ("fail", "exit_with_last"):
+        raise fields.wrong("on_max", "fail or exit_with_last", on_max)
+    return LoopNode(
+        id=fields.text("id"),
+        body=_chain_from_json(fields, "body", depth),
+        max_iterations=fields.integer("max_iterations"),
+        on_max="fail" if on_max == "fail" else "exit_with_last",
+    )
+
+
+def _child(fields: Fields, depth: int) -> Node:
+    return ChildNode(
+        id=fields.text("id"),
+        workflow=fields.text("workflow"),
+        chain=_chain_from_json(fields, "chain", depth),
+    )
+
+
+_NODES: dict[str, Callable[[Fields, int], Node]] = {
+    "task": _task,
+    "delay": _delay,
+    "signal": _signal,
+    "fork": _fork,
+    "route": _route,
+    "loop": _loop,
+    "child": _child,
+}

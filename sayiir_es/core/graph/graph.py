@@ -1,0 +1,236 @@
+"""A workflow's graph with its index: from a path to its node and what follows it.
+
+Deciding, audits and pages need this and no user code. The index is built at first use;
+a look-up by a concrete path forgets its iterations and is one dict access.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, assert_never
+
+from sayiir_es.core.graph.hashes import definition_hash, graph_digest
+from sayiir_es.core.graph.nodes import (
+    ChildNode,
+    DelayNode,
+    ForkNode,
+    LoopNode,
+    Node,
+    RouteNode,
+    SignalNode,
+    TaskNode,
+)
+from sayiir_es.core.graph.paths import (
+    DEFAULT_BRANCH,
+    decode_segment,
+    encode_segment,
+    fork_segment,
+    join,
+    occurrence,
+    template,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a node stands. Paths are templates; `order` is graph order, from 0.
+
+    `container` is the node around its chain, if any; `successor` what follows it in
+    its chain; `joined` the fork whose branches it joins. `ends_loop` says that what it
+    returns ends a loop's body, delays behind it left out.
+    """
+
+    node: Node
+    path: str
+    order: int
+    container: str | None
+    successor: str | None
+    joined: str | None
+    ends_loop: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """A node with chains inside, as seen from one of them.
+
+    `branch` is the segment of the branch of a fork or route, `iteration` that of a
+    loop, from 0.
+    """
+
+    path: str
+    node: ForkNode | RouteNode | LoopNode | ChildNode
+    branch: str
+    iteration: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """A definition as data: its name and its chain. `metadata` is JSON text."""
+
+    name: str
+    chain: tuple[Node, ...]
+    metadata: str | None = None
+
+    @cached_property
+    def definition_hash(self) -> str:
+        """Sayiir's definition hash: 64 hex digits."""
+        return definition_hash(self.chain)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the canonical graph with every option: 64 hex digits."""
+        return graph_digest(self)
+
+    @cached_property
+    def places(self) -> Mapping[str, Place]:
+        """Every node's place by its path template, in graph order."""
+        found: dict[str, Place] = {}
+        _index_chain(self.chain, ("", None, False), found)
+        return found
+
+    @cached_property
+    def first(self) -> str:
+        """The path of the first node."""
+        return segments(self.chain)[0]
+
+    def place(self, path: str) -> Place | None:
+        """The place of the node at a path, iterations forgotten; None if none."""
+        place = self.places.get(path)
+        if place is None and "@" in path:
+            return self.places.get(template(path))
+        return place
+
+    def successor(self, path: str) -> str | None:
+        """The path of the next node of the same chain, in the same iterations."""
+        place = self.place(path)
+        if place is None or place.successor is None:
+            return None
+        if place.path == path:  # in no iteration: the template is the path
+            return place.successor
+        chain, _, _ = path.rpartition("/")
+        return join(chain, place.successor.rpartition("/")[2])
+
+    def joined_fork(self, path: str) -> str | None:
+        """The path of the fork that the node at `path` joins; None if it is no join."""
+        place = self.place(path)
+        if place is None or place.joined is None:
+            return None
+        chain, _, _ = path.rpartition("/")
+        return join(chain, place.joined.rpartition("/")[2])
+
+    def container(self, chain: str) -> Container | None:
+        """What a chain is inside of, by the chain's path prefix; None for the root."""
+        if not chain:
+            return None
+        place = self.place(chain)
+        if place is not None and isinstance(place.node, LoopNode):
+            path, _, iteration = chain.rpartition("@")
+            return Container(
+                path=path, node=place.node, branch="", iteration=int(iteration)
+            )
+        if place is not None and isinstance(place.node, ChildNode):
+            return Container(path=chain, node=place.node, branch="", iteration=0)
+        path, _, branch = chain.rpartition("/")
+        place = self.place(path)
+        if place is None or not isinstance(place.node, ForkNode | RouteNode):
+            return None
+        return Container(path=path, node=place.node, branch=branch, iteration=0)
+
+    def find(self, task_id: str) -> str | None:
+        """The first path in graph order whose last segment is that id."""
+        for path in self.places:
+            if decode_segment(path.rpartition("/")[2]) == task_id:
+                return path
+        return None
+
+
+def segments(chain: tuple[Node, ...]) -> list[str]:
+    """The segments of a chain's nodes; a second node of one name gets `#2`."""
+    seen: dict[str, int] = {}
+    found: list[str] = []
+    for node in chain:
+        segment = segment_of(node)
+        seen[segment] = seen.get(segment, 0) + 1
+        found.append(occurrence(segment, seen[segment]))
+    return found
+
+
+def segment_of(node: Node) -> str:
+    """The segment of a node, before occurrences are told apart."""
+    if isinstance(node, ForkNode):
+        return fork_segment(node.id, first_id(node.branches[0].chain))
+    return encode_segment(node.id)
+
+
+def first_id(chain: tuple[Node, ...]) -> str:
+    """The id of the first task of a chain, looking into containers (Sayiir's rule)."""
+    node = chain[0]
+    match node:
+        case TaskNode() | DelayNode() | SignalNode() | RouteNode():
+            return node.id
+        case ForkNode():
+            return first_id(node.branches[0].chain)
+        case LoopNode():
+            return first_id(node.body)
+        case ChildNode():
+            return first_id(node.chain)
+        case _:
+            assert_never(node)
+
+
+def inner_chains(node: Node) -> Iterator[tuple[str, tuple[Node, ...]]]:
+    """The chains inside a node, each with its own segment (empty: none)."""
+    match node:
+        case TaskNode() | DelayNode() | SignalNode():
+            return
+        case ForkNode():
+            names: dict[str, int] = {}
+            for branch in node.branches:
+                segment = encode_segment(branch.name)
+                names[segment] = names.get(segment, 0) + 1
+                yield occurrence(segment, names[segment]), branch.chain
+        case RouteNode():
+            for branch in node.branches:
+                yield encode_segment(branch.name), branch.chain
+            if node.default is not None:
+                yield DEFAULT_BRANCH, node.default
+        case LoopNode():
+            yield "", node.body
+        case ChildNode():
+            yield "", node.chain
+        case _:
+            assert_never(node)
+
+
+def _index_chain(
+    chain: tuple[Node, ...],
+    around: tuple[str, str | None, bool],
+    found: dict[str, Place],
+) -> None:
+    """Index a chain; `around`: its prefix, its container, whether it ends a loop."""
+    prefix, container, ends = around
+    paths = [join(prefix, name) for name in segments(chain)]
+    last = len(chain) - 1
+    while last > 0 and isinstance(chain[last], DelayNode):
+        last -= 1
+    for number, node in enumerate(chain):
+        before = chain[number - 1] if number else None
+        found[paths[number]] = Place(
+            node=node,
+            path=paths[number],
+            order=len(found),
+            container=container,
+            successor=paths[number + 1] if number + 1 < len(chain) else None,
+            joined=paths[number - 1] if isinstance(before, ForkNode) else None,
+            ends_loop=ends and number == last,
+        )
+        inner_ends = isinstance(node, LoopNode) or (
+            isinstance(node, ChildNode) and ends and number == last
+        )
+        for segment, inner in inner_chains(node):
+            inside = (join(paths[number], segment), paths[number], inner_ends)
+            _index_chain(inner, inside, found)

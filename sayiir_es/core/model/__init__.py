@@ -1,0 +1,1 @@
+"""Values only: commands, events, rows, limits and errors."""

@@ -1,0 +1,256 @@
+"""The snapshot of one instance: rows by key, behind a port of three methods.
+
+Theory of operation. A snapshot is never one object. It is a handful of small rows:
+
+    h           Header: run, sequence, phase, requests, counters
+    r           Run: what `WorkflowStarted` said; written once a run
+    c<chain>    Cursor: where that chain stands and what it waits for
+    v<ref>      bytes: a value under its reference (`start`, `result:PATH`, …)
+    b<name>     tuple[int, …]: sequences of the buffered signals of that name
+    l<ref>      str: the mark of a loop's body on a value: `again` or `done`
+    x<chain>    str: the reference of the result of an ended branch
+    y<path>     str: the key that a route chose
+    q<path>     int: the signal that a wait inside a loop consumed
+    e           Ending: how the run ended
+    m<id>, k<n> int, str: command ids remembered, and the ring that forgets them
+    s<id>, g<n> int, str: the same for signal ids
+    f           str: the id of the command that forked it from another instance
+
+`evolve` reads only the rows that its event names and returns the changed ones, so an
+outcome costs the same whether an instance has 5 results or 10,000. The live state, the
+store in RocksDB and a test's dict are the same thing behind `Rows`.
+
+What a cursor waits for is one of the small records of `waits`. Times are epoch
+milliseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+from sayiir_es.core.fast_frozen import fast_frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sayiir_es.core.model.waits import Wait
+
+Phase: TypeAlias = Literal[
+    "unstarted",
+    "running",
+    "paused",
+    "completed",
+    "failed",
+    "cancelled",
+    "terminated",
+]
+TERMINAL: frozenset[Phase] = frozenset(
+    ("completed", "failed", "cancelled", "terminated")
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Why and by whom a cancel or a pause was asked for."""
+
+    reason: str | None
+    requested_by: str | None
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What every decision about an instance needs to know.
+
+    `unpaused` is the sequence of the last `WorkflowUnpaused` of the instance: an
+    attempt that was withdrawn before it is wanted again. `command_ids` and
+    `signal_ids` count what was remembered so far, not what is still remembered.
+    """
+
+    run: int
+    sequence: int
+    at: int
+    phase: Phase
+    cancel: Request | None = None
+    pause: Request | None = None
+    unpaused: int = 0
+    buffered: int = 0
+    command_ids: int = 0
+    signal_ids: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What stays the same for a whole run."""
+
+    workflow: str
+    definition_hash: str
+    graph_digest: str
+    attributes: Mapping[str, str]
+    started_at: int
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cursor:
+    """Where a chain stands: the node at `path`, the reference of its input, a wait."""
+
+    path: str
+    input: str
+    wait: Wait
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a run ended, or why it is paused; the output stands under `voutput`."""
+
+    path: str = ""
+    error_type: str = ""
+    error: str = ""
+    reason: str | None = None
+    requested_by: str | None = None
+    interrupted_at: tuple[str, ...] = ()
+
+
+Row: TypeAlias = Header | Run | Cursor | Ending | bytes | tuple[int, ...] | int | str
+Changes: TypeAlias = dict[str, Row | None]
+"""Rows by key; None deletes."""
+
+
+class Rows(Protocol):
+    """The rows of one instance, wherever they live."""
+
+    def get(self, key: str) -> Row | None:
+        """The row, or None."""
+        ...
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys that begin with `prefix`, in no promised order."""
+        ...
+
+
+@dataclass(slots=True)
+class StagedRows:
+    """Rows of a decision in the making: changes over what the log acknowledged."""
+
+    base: Rows
+    changes: Changes = field(default_factory=dict[str, "Row | None"])
+
+    def get(self, key: str) -> Row | None:
+        """The row as this decision and those before it in the batch left it."""
+        changes = self.changes
+        return changes[key] if key in changes else self.base.get(key)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys that begin with `prefix`, in no promised order."""
+        for key in self.base.keys(prefix):
+            if key not in self.changes:
+                yield key
+        for key, row in list(self.changes.items()):
+            if row is not None and key.startswith(prefix):
+                yield key
+
+
+@dataclass(slots=True)
+class DictRows:
+    """Rows in a dict: for the memory store, for audits and for tests."""
+
+    rows: dict[str, Row] = field(default_factory=dict[str, Row])
+
+    def get(self, key: str) -> Row | None:
+        """The row, or None."""
+        return self.rows.get(key)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys that begin with `prefix`."""
+        return (key for key in list(self.rows) if key.startswith(prefix))
+
+    def apply(self, changes: Changes) -> None:
+        """Take over what a fold or an acknowledged decision changed."""
+        for key, row in changes.items():
+            if row is None:
+                self.rows.pop(key, None)
+            else:
+                self.rows[key] = row
+
+
+def get_header(rows: Rows) -> Header | None:
+    """The header, or None where the instance has left no trace."""
+    row = rows.get("h")
+    assert row is None or isinstance(row, Header), row
+    return row
+
+
+def get_run(rows: Rows) -> Run | None:
+    """What the current run was started with."""
+    row = rows.get("r")
+    assert row is None or isinstance(row, Run), row
+    return row
+
+
+def get_ending(rows: Rows) -> Ending | None:
+    """How the run ended, or why it is paused."""
+    row = rows.get("e")
+    assert row is None or isinstance(row, Ending), row
+    return row
+
+
+def get_cursor(rows: Rows, chain: str) -> Cursor | None:
+    """The cursor of the chain whose path prefix is `chain` (empty: the root's)."""
+    row = rows.get("c" + chain)
+    assert row is None or isinstance(row, Cursor), row
+    return row
+
+
+def get_cursors(rows: Rows) -> Iterator[tuple[str, Cursor]]:
+    """Every chain with its cursor, in no promised order."""
+    for key in rows.keys("c"):
+        cursor = get_cursor(rows, key[1:])
+        if cursor is not None:
+            yield key[1:], cursor
+
+
+def get_value(rows: Rows, reference: str) -> bytes | None:
+    """The bytes that stand under a reference."""
+    row = rows.get("v" + reference)
+    assert row is None or isinstance(row, bytes), row
+    return row
+
+
+def get_text(rows: Rows, key: str) -> str | None:
+    """A row that is a plain text: a mark, a branch's result, a route's key."""
+    row = rows.get(key)
+    assert row is None or isinstance(row, str), row
+    return row
+
+
+def get_buffered(rows: Rows, signal: str) -> tuple[int, ...]:
+    """Sequences of the signals of that name that wait, oldest first."""
+    row = rows.get("b" + signal)
+    assert row is None or isinstance(row, tuple), row
+    return row or ()
+
+
+def get_remembered_command(rows: Rows, command_id: str) -> int | None:
+    """The sequence of the event that answered a command id, if remembered."""
+    row = rows.get("m" + command_id)
+    assert row is None or isinstance(row, int), row
+    return row
+
+
+def get_remembered_signal(rows: Rows, signal_id: str) -> int | None:
+    """The sequence of the `SignalReceived` with that signal id, if remembered."""
+    row = rows.get("s" + signal_id)
+    assert row is None or isinstance(row, int), row
+    return row
+
+
+def get_forked_by(rows: Rows) -> str | None:
+    """The id of the command that forked the instance from another one, if one did."""
+    return get_text(rows, "f")
+
+
+def chain_of(path: str) -> str:
+    """The prefix that names the chain a path stands in; empty for the root's."""
+    return path.rpartition("/")[0]

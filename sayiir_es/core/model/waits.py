@@ -1,0 +1,123 @@
+"""What a cursor waits for: the outcome of an attempt, a time, a signal, inner chains.
+
+Times are epoch milliseconds; sequences are those of events of the instance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sayiir_es.core.fast_frozen import fast_frozen
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """How an attempt failed."""
+
+    error_type: str
+    error: str
+    timed_out: bool
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Awaiting:
+    """The outcome of an attempt.
+
+    `due` is the sequence of the event that made the attempt due, `not_before` the end
+    of a backoff (0: none), `withdrawn` the sequence of its `AttemptWithdrawn` (0: not),
+    `failure` how the attempt before it ended.
+    """
+
+    attempt: int
+    due: int
+    not_before: int = 0
+    deadline_at: int | None = None
+    timeout_ms: int | None = None
+    withdrawn: int = 0
+    restarts: int = 0
+    failure: Failure | None = None
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sleeping:
+    """The end of a delay."""
+
+    due_at: int
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """A signal of that name, until `until_at` if there is a time-out.
+
+    `since` is the sequence of its `SignalAwaited`: of several waits for one name the
+    oldest gets the signal.
+    """
+
+    signal: str
+    until_at: int | None
+    since: int
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """Nothing: the node has ended with `result`, a reference; moving on is owed."""
+
+    result: str
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """Nothing: the node has failed for good; the end of the run is owed."""
+
+    failure: Failure
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branching:
+    """The branches of a fork, `left` of which have not ended."""
+
+    left: int
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routing:
+    """The branch of a route that the key took; `branch` is its path segment."""
+
+    key: str
+    branch: str
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looping:
+    """An iteration of a loop's body; they count from 0."""
+
+    iteration: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """The chain of a child."""
+
+
+Wait: TypeAlias = (
+    Awaiting
+    | Sleeping
+    | Listening
+    | Ended
+    | Broken
+    | Branching
+    | Routing
+    | Looping
+    | Inside
+)
+"""Closed: `match` over it ends in `assert_never`."""

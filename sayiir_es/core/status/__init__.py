@@ -1,0 +1,1 @@
+"""What rows say to people: a status, and the summary of an instance."""

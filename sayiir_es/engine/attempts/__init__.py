@@ -1,0 +1,1 @@
+"""Attempts at tasks: from owed to decided, and what runs them."""

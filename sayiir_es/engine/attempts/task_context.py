@@ -1,0 +1,63 @@
+"""`get_task_context`: what a running task may know about itself."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.authoring.tasks import TaskMetadata
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sayiir_es.core.graph.nodes import TaskNode
+
+
+@dataclass(slots=True, kw_only=True, repr=False)
+class TaskExecutionContext:
+    """Of one attempt.
+
+    Attributes:
+        workflow_id: The workflow's name.
+        instance_id: The instance.
+        task_id: The task's id.
+        node: The task as the graph holds it.
+        workflow_metadata: The mapping given to `Flow(metadata=…)`, or None.
+        attempt: Starts at 1.
+        deadline_at: When the attempt is timed out, in epoch milliseconds, or None.
+        idempotency_key: The same for all attempts of this execution: hand it to other
+            systems, so that a repeated effect is recognised.
+        cancelled: Whether the workflow was asked to be cancelled meanwhile.
+    """
+
+    workflow_id: str
+    instance_id: str
+    task_id: str
+    node: TaskNode
+    workflow_metadata: Mapping[str, object] | None
+    attempt: int
+    deadline_at: int | None
+    idempotency_key: str
+    cancelled: bool = field(default=False)
+
+    @property
+    def metadata(self) -> TaskMetadata:
+        """The task's options; display name and description stand in no graph."""
+        return TaskMetadata.of(self.node)
+
+    def __repr__(self) -> str:
+        return (
+            f"TaskExecutionContext(workflow_id={self.workflow_id!r}, "
+            f"instance_id={self.instance_id!r}, task_id={self.task_id!r})"
+        )
+
+
+CONTEXT: ContextVar[TaskExecutionContext | None] = ContextVar(
+    "sayiir_task_context", default=None
+)
+
+
+def get_task_context() -> TaskExecutionContext | None:
+    """The context of the attempt that calls this; None outside of one."""
+    return CONTEXT.get()

@@ -1,0 +1,1 @@
+"""Commands on their way from the topic to the owner."""

@@ -1,0 +1,1 @@
+"""Definitions of workflows, and who can run them."""

@@ -1,0 +1,66 @@
+"""What a worker says of itself under its own key of the definitions topic.
+
+So a client can tell why an attempt waits: its owner lacks the code, or a tag.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.graph.nodes import TaskNode
+from sayiir_es.core.json_fields import Fields
+from sayiir_es.core.model.errors import DecodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sayiir_es.core.graph.graph import Graph
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """The digests of the graphs that a worker has the code of, and its tags.
+
+    With `tags` None it runs every task.
+    """
+
+    graphs: frozenset[str]
+    tags: frozenset[str] | None
+
+    def record(self) -> bytes:
+        """As it stands on the topic: an object of JSON."""
+        tags = None if self.tags is None else sorted(self.tags)
+        return json.dumps({"graphs": sorted(self.graphs), "tags": tags}).encode()
+
+    def obstacle(self, graph: Graph, paths: Iterable[str]) -> tuple[str, str] | None:
+        """The first path whose attempt this worker must not run, and why; or None."""
+        for path in paths:
+            if graph.digest not in self.graphs:
+                return path, f"the code of {graph.name!r}"
+            place = graph.place(path)
+            if self.tags is None or place is None:
+                continue
+            if isinstance(place.node, TaskNode):
+                missing = sorted({*place.node.tags} - self.tags)
+                if missing:
+                    return path, f"the tag {missing[0]!r}"
+        return None
+
+
+def announcement_of(value: bytes) -> Announcement:
+    """Read what `Announcement.record` wrote.
+
+    Raises:
+        DecodeError: if it is something else.
+    """
+    try:
+        fields = Fields(json.loads(value), "announcement")
+    except (ValueError, RecursionError) as error:
+        raise DecodeError(f"expected an announcement as JSON, but {error}") from error
+    tagged = fields.data.get("tags") is not None
+    return Announcement(
+        graphs=frozenset(fields.texts("graphs")),
+        tags=frozenset(fields.texts("tags")) if tagged else None,
+    )

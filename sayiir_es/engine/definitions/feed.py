@@ -1,0 +1,110 @@
+"""Definitions from and to the definitions topic, for the registry of this process.
+
+Whoever holds a workflow publishes its graph before using it; whoever decides reads the
+topic to its end before saying that a workflow is unknown. One record a graph, keyed by
+its digest; records under the key `app` are the log's own. A worker says under its own
+key what it can run, so that a client can tell why an attempt waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from sayiir_es.core.graph.record import record_of_graph
+from sayiir_es.core.model.errors import DecodeError
+from sayiir_es.engine.definitions.capabilities import announcement_of
+from sayiir_es.log.port import NewRecord, Topic
+
+if TYPE_CHECKING:
+    from sayiir_es.core.authoring.flow import Workflow
+    from sayiir_es.engine.definitions.registry import Registry
+    from sayiir_es.log.port import Log, Reader
+
+logger = structlog.get_logger()
+
+APP_KEY = b"app"
+WORKER_KEY = b"worker:"
+"""Before the owner id of a worker; the value is its announcement."""
+
+READ_WAIT_S = 1.0
+
+
+class DefinitionFeed:
+    """Keeps a registry abreast of the topic, on request."""
+
+    def __init__(self, log: Log, registry: Registry) -> None:
+        self._log = log
+        self._registry = registry
+        self._reader: Reader | None = None
+        self._next = 0
+        self._lock = asyncio.Lock()
+        self._published: set[bytes] = set()
+
+    async def refresh(self) -> None:
+        """Read what was published up to now."""
+        async with self._lock:
+            end = await self._log.end_offset(Topic.DEFINITIONS, 0)
+            if self._reader is None:
+                self._next = await self._log.start_offset(Topic.DEFINITIONS, 0)
+                self._reader = await self._log.reader(Topic.DEFINITIONS, 0, self._next)
+            while self._next < end:
+                chunk = await self._reader.read(max_wait_s=READ_WAIT_S)
+                if chunk is None:
+                    continue
+                for record in chunk.records:
+                    self._take(record.key, record.value)
+                self._next = chunk.end
+
+    async def publish(self, workflow: Workflow) -> None:
+        """Register a workflow here, and publish its graph unless it stands there."""
+        await self.refresh()
+        self._registry.register(workflow)
+        graph = workflow.graph
+        key = graph.digest.encode()
+        if key in self._published:
+            return
+        await self._log.produce(
+            Topic.DEFINITIONS, 0, NewRecord(key=key, value=record_of_graph(graph))
+        )
+        await self.refresh()
+
+    async def announce(self, owner_id: str) -> None:
+        """Say what this process, as `owner_id`, can run."""
+        said = self._registry.announcement().record()
+        await self._log.produce(
+            Topic.DEFINITIONS,
+            0,
+            NewRecord(key=WORKER_KEY + owner_id.encode(), value=said),
+        )
+
+    async def take_leave(self, owner_id: str) -> None:
+        """Take the announcement back."""
+        await self._log.produce(
+            Topic.DEFINITIONS,
+            0,
+            NewRecord(key=WORKER_KEY + owner_id.encode(), value=None),
+        )
+
+    async def close(self) -> None:
+        """Stop reading."""
+        if self._reader is not None:
+            await self._reader.close()
+            self._reader = None
+
+    def _take(self, key: bytes | None, value: bytes | None) -> None:
+        if key is None or key == APP_KEY:
+            return
+        try:
+            if key.startswith(WORKER_KEY):
+                owner_id = key[len(WORKER_KEY) :].decode("utf-8", "replace")
+                said = announcement_of(value) if value else None
+                self._registry.announced(owner_id, said)
+            elif value:
+                self._registry.publish(value)
+                self._published.add(key)
+        except DecodeError as error:
+            # Of a newer build, or a stranger's: whoever needs it will say so by name.
+            logger.warning("definition.skipped", reason=str(error))

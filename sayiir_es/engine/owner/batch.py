@@ -1,0 +1,134 @@
+"""A batch in the making: decisions staged on one another, encoded as they are made.
+
+Theory of operation. Each decision of a batch sees what those before it staged. Nothing
+of it is live: the store learns of it by `commit`, after the log acknowledged the batch;
+a batch whose append failed is dropped with all that it staged.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.decide.decide import DecisionContext, decide
+from sayiir_es.core.model.inputs import Commanded
+from sayiir_es.core.model.position import Position
+from sayiir_es.core.model.rows import Rows, StagedRows
+from sayiir_es.engine.owner.claim_records import extended
+from sayiir_es.engine.owner.tenure import to_record
+
+if TYPE_CHECKING:
+    from sayiir_es.core.decide.decide import Input
+    from sayiir_es.core.draft import Draft
+    from sayiir_es.core.model.events import Event
+    from sayiir_es.core.model.position import CommandPosition
+    from sayiir_es.engine.store.port import SnapshotStore
+    from sayiir_es.log.port import NewRecord
+
+RECORD_OVERHEAD_BYTES = 96
+"""What a record takes beside key, value and headers: bounds, varints, framing."""
+
+SLACK_BYTES = 48 * 1024
+"""What a decision may hold beside payloads: two error texts, paths, overheads."""
+
+RECORDS_MAX = 2_000
+"""Records of one batch: keeps the latency of a full batch at some milliseconds."""
+
+
+class Batch:
+    """Decisions that go to the log together, and the rows behind them."""
+
+    def __init__(
+        self, store: SnapshotStore, world: DecisionContext, max_bytes: int
+    ) -> None:
+        self.store = store
+        self.world = world
+        self.records: list[NewRecord] = []
+        self.staged: dict[str, StagedRows] = {}
+        self.next_command = store.position.next_command
+        self.origins = dict(store.position.origins)
+        self._size = 0
+        self._max_bytes = max_bytes
+
+    def full(self, payload: int | None = None) -> bool:
+        """Whether the next decision must wait for the next batch.
+
+        `payload` is what its input carries, in bytes; None where that is not known: it
+        may then be as large as payloads may be.
+        """
+        if not self.records:
+            return False
+        if payload is None:
+            payload = self.world.limits.payload_bytes
+        room = self._max_bytes - self._size - SLACK_BYTES
+        return len(self.records) >= RECORDS_MAX or room < payload
+
+    def rows(self, instance_id: str) -> StagedRows:
+        """The rows of an instance as staged so far."""
+        staged = self.staged.get(instance_id)
+        if staged is None:
+            staged = self.staged[instance_id] = StagedRows(self.store.rows(instance_id))
+        return staged
+
+    def view(self, instance_id: str) -> Rows:
+        """The rows of an instance to look at only: does not count as touched."""
+        staged = self.staged.get(instance_id)
+        return staged if staged is not None else self.store.rows(instance_id)
+
+    def live(self, instance_id: str) -> Rows:
+        """The rows of an instance without what is staged: behind `commit`, with it."""
+        staged = self.staged.get(instance_id)
+        return staged.base if staged is not None else self.store.rows(instance_id)
+
+    def decide(self, asked: Input) -> Draft:
+        """Make one decision; its caller looks whether it was cut."""
+        instance_id = (
+            asked.command.instance_id
+            if isinstance(asked, Commanded)
+            else asked.instance_id
+        )
+        room = self._max_bytes - self._size - SLACK_BYTES
+        draft = decide(asked, self.rows(instance_id), self.world, room)
+        self.add(draft.events)
+        if isinstance(asked, Commanded):
+            self.answered(asked.position)
+        return draft
+
+    def add(self, events: list[Event]) -> None:
+        """Take events in, encoded."""
+        for event in events:
+            record = to_record(event)
+            self.records.append(record)
+            size = len(record.key or b"") + len(record.value or b"")
+            self._size += RECORD_OVERHEAD_BYTES + size
+
+    def answered(self, position: CommandPosition) -> None:
+        """A command has its decision in this batch."""
+        self.next_command = max(self.next_command, position.offset + 1)
+        if position.origin is not None:
+            source, offset = position.origin
+            self.origins[source] = max(self.origins.get(source, -1), offset)
+
+    def knows_origin(self, position: CommandPosition) -> bool:
+        """Whether a forwarded command was answered before: its forward is repeated."""
+        if position.origin is None:
+            return False
+        source, offset = position.origin
+        return offset <= self.origins.get(source, -1)
+
+    def commit(self, base: int) -> None:
+        """The log holds the batch from offset `base` on: make it live."""
+        for instance_id, staged in self.staged.items():
+            if staged.changes:
+                self.store.apply(instance_id, staged.changes)
+        position = self.store.position
+        self.store.advance(
+            Position(
+                offset=base + len(self.records),
+                claim=position.claim,
+                owner=position.owner,
+                next_command=self.next_command,
+                at=self.world.now_ms,
+                origins=self.origins,
+                digest=extended(position.digest, base, self.records),
+            )
+        )

@@ -1,0 +1,299 @@
+"""The owner of one partition: decide → append → ack → evolve → act, for ever.
+
+Theory of operation. `run` is one tenure: fold to the end, claim, fold to the claim,
+find what is owed, then serve until something ends the tenure. Serving is one loop. What
+came in (outcomes, due timers, slots, commands) is decided into one batch, each decision
+on the state that those before it staged; the batch is appended; after the ack, and only
+then, it becomes live and is acted on. One batch is in flight, never two.
+
+Two tenures of one process on one partition may follow each other without another's
+claim between them: then attempts that run go on. Otherwise a new tenure is a take-over:
+what ran is dropped, and what may have begun elsewhere is handed out again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import structlog
+
+from sayiir_es.core.decide.decide import DecisionContext
+from sayiir_es.core.model.errors import LogUnavailableError
+from sayiir_es.core.model.position import advanced, skipped
+from sayiir_es.engine.attempts.dispatcher import Dispatcher
+from sayiir_es.engine.commands.feed import CommandFeed
+from sayiir_es.engine.commands.prefetch import Preparation
+from sayiir_es.engine.owner.batch import Batch
+from sayiir_es.engine.owner.claim_records import ClaimMaker, extended
+from sayiir_es.engine.owner.claiming import Claimed, Claimer, TakeoverContext
+from sayiir_es.engine.owner.inputs import Intake
+from sayiir_es.engine.owner.tenure import Tenure, to_record
+from sayiir_es.engine.owner.write_behind import WriteBehind
+from sayiir_es.engine.publishing.publisher import Publisher
+from sayiir_es.log.port import Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sayiir_es.engine.attempts.offers import Offer
+    from sayiir_es.engine.ports import Ports
+    from sayiir_es.engine.store.port import SnapshotStore
+    from sayiir_es.engine.worker_settings import OwnerSettings
+
+logger = structlog.get_logger()
+
+SLEEP_MOST_S = 1.0
+"""How long an owner with nothing to do sleeps before it looks around."""
+
+CONTROL_RENEWAL_S = 60.0
+"""A reader that passed foreign control records renews the claim at most this often."""
+
+
+class Owner:
+    """Decides for one partition; `run` is one tenure."""
+
+    def __init__(
+        self,
+        partition: int,
+        *,
+        ports: Ports,
+        store: SnapshotStore,
+        settings: OwnerSettings,
+        refresh_definitions: Callable[[], Awaitable[None]],
+        lapses: Callable[[], int],
+    ) -> None:
+        self.partition = partition
+        self.serving = False
+        self.quiet = asyncio.Event()
+        """Set while it serves and has nothing to decide; cleared while it decides."""
+        self.store = store
+        self._log = ports.log
+        self._registry = ports.registry
+        self._clock = ports.clock
+        self._settings = settings
+        self._refresh_definitions = refresh_definitions
+        self._preparation = Preparation(ports, settings.limits, refresh_definitions)
+        self._lapses = lapses
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self.desk = Dispatcher(
+            ports=ports,
+            worker=settings.worker_id,
+            cancel_grace_s=settings.cancel_grace_s,
+            wake=self._wake.set,
+        )
+        self._tenure: Tenure | None = None
+        self._intake: Intake | None = None
+        self._publisher: Publisher | None = None
+        self._lapses_seen = 0
+        self._look_asked = False
+        self._unrecovered = True
+        """A take-over is not finished; the next tenure goes on with it. True at first,
+        for what ran before, here too, was dropped."""
+        self._decided_at_s = float("-inf")
+        self._writing = WriteBehind(store, ports.clock)
+        self._claims = ClaimMaker.for_owner(partition, settings)
+        self._renewed_at_s = 0.0
+        self._now_ms = 0
+
+    # --- from outside -----------------------------------------------------------------
+
+    def stop(self) -> None:
+        """End the tenure after the batch in flight; attempts that run are dropped."""
+        self._stopping = True
+        self._wake.set()
+
+    def drain(self) -> None:
+        """Begin no further attempt; decide on everything else as before."""
+        self.desk.drain()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is queued, running or waiting to be decided."""
+        return not self.desk.busy and (self._intake is None or self._intake.idle)
+
+    def rested_s(self) -> float:
+        """How many seconds ago it decided on anything."""
+        return self._clock.monotonic_s() - self._decided_at_s
+
+    def look(self) -> None:
+        """Compare the log's end with what is expected, before the next append.
+
+        The tenure ends with `FencedError` if another claim stands there.
+        """
+        self._look_asked = True
+        self._wake.set()
+
+    # --- a tenure ---------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Own the partition until stopped.
+
+        Raises:
+            FencedError: if another process claimed it.
+            LogError: if the log does not answer, or an append is uncertain.
+            HistoryError: if the partition must stop: its events cannot be folded.
+        """
+        try:
+            claimer = Claimer(
+                self._log,
+                self.store,
+                self.partition,
+                event=lambda: self._claims.claim(self.store.position, self._now()),
+                folded=self._writing.write_if_due,
+            )
+            claimed = await claimer.claim(self._settings.owner_id)
+            self._tenure = claimed.tenure
+            intake = await self._recover(claimed)
+            self.serving = self.desk.serving = True
+            await self._serve(claimed.tenure, intake)
+        finally:
+            self.serving = self.desk.serving = False
+            self.quiet.clear()
+            await self._end_tenure()
+
+    async def close(self) -> None:
+        """Drop attempts and close the store."""
+        self.desk.drop_all()
+        await self._writing.close()
+
+    async def _end_tenure(self) -> None:
+        publisher, self._publisher = self._publisher, None
+        if publisher is not None:
+            await publisher.close(publish=self._stopping)
+        if self._intake is not None:
+            await self._intake.feed.close()
+            self._intake = None
+        if self._tenure is not None:
+            await self._tenure.appender.close()
+            self._tenure = None
+        if self._stopping:
+            self.desk.drop_all()
+
+    async def _recover(self, claimed: Claimed) -> Intake:
+        position = self.store.position
+        if claimed.taken_over:
+            self.desk.drop_all()
+            self._unrecovered = True
+        self._lapses_seen = self._lapses()
+        await self._refresh_definitions()
+        feed = CommandFeed(
+            self._log,
+            self.partition,
+            position.next_command,
+            prepare=self._preparation.prepare,
+            wake=self._wake.set,
+        )
+        commands_end = await self._log.end_offset(Topic.COMMANDS, self.partition)
+        self._intake = Intake(
+            store=self.store,
+            desk=self.desk,
+            registry=self._registry,
+            feed=feed,
+            found=TakeoverContext(
+                taken_over=self._unrecovered,
+                commands_at_claim=commands_end,
+                wakes_before=self._settings.wakes_before(self._clock.now_ms()),
+            ),
+        )
+        feed.start()
+        if self._settings.snapshots:
+            self._publisher = Publisher(
+                self._log, self.partition, self.store, self._registry
+            )
+        self._renewed_at_s = self._clock.monotonic_s()
+        logger.info(
+            "partition.claimed",
+            partition=self.partition,
+            offset=position.claim,
+            taken_over=claimed.taken_over,
+        )
+        return self._intake
+
+    # --- the loop ---------------------------------------------------------------------
+
+    async def _serve(self, tenure: Tenure, intake: Intake) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            await self._look_if_due(tenure)
+            await self._renew_if_due(tenure, intake)
+            world = DecisionContext(
+                claim=tenure.claim,
+                now_ms=self._now(),
+                definitions=self._registry,
+                limits=self._settings.limits,
+            )
+            batch = Batch(self.store, world, self._log.max_batch_bytes)
+            offers: list[Offer] = []
+            try:
+                intake.collect(batch, offers)
+                if batch.records:
+                    batch.commit(await tenure.append(batch.records))
+                    self._decided_at_s = self._clock.monotonic_s()
+            except BaseException:
+                self.desk.undo(offers)
+                raise
+            intake.act(batch, offers)
+            if self._publisher is not None:
+                self._publisher.changed(batch)
+            if intake.recovered:
+                self._unrecovered = False
+            await self._writing.write_if_due()
+            if offers:  # an attempt that ends at once is in the next batch then
+                await asyncio.sleep(0)
+            if not batch.records and not self._wake.is_set():
+                self.quiet.set()
+                await self._sleep(intake)
+                self.quiet.clear()
+
+    async def _look_if_due(self, tenure: Tenure) -> None:
+        """Rule 7 after a lapse; and now and then, so that an idle owner notices too."""
+        lapses, asked = self._lapses(), self._look_asked
+        self._look_asked = False
+        if lapses != self._lapses_seen:
+            self._lapses_seen = lapses
+            await tenure.look_at_end()
+        elif asked:
+            with contextlib.suppress(LogUnavailableError):
+                await tenure.look_at_end()
+
+    async def _sleep(self, intake: Intake) -> None:
+        failure = intake.feed.failure()
+        if failure is not None:
+            raise failure
+        wait_s = (intake.timers.next_at() - self._clock.now_ms()) / 1000
+        alarm = asyncio.get_running_loop().call_later(
+            min(max(wait_s, 0.0), SLEEP_MOST_S), self.look
+        )
+        try:
+            await self._wake.wait()
+        finally:
+            alarm.cancel()
+
+    async def _renew_if_due(self, tenure: Tenure, intake: Intake) -> None:
+        """Renew the claim if that is due, or behind foreign control records."""
+        now_s, position = self._clock.monotonic_s(), self.store.position
+        passed = (
+            not intake.feed.items
+            and intake.feed.passed > position.next_command
+            and now_s - self._renewed_at_s >= CONTROL_RENEWAL_S
+        )
+        due = self._claims.due(tenure.records, now_s - self._renewed_at_s)
+        if not due and not passed:
+            return
+        self._renewed_at_s = now_s
+        next_command = intake.feed.passed if passed else None
+        claimed = self._claims.claim(position, self._now(), next_command=next_command)
+        record = to_record(claimed)
+        base = await tenure.append([record])
+        digest = extended(position.digest, base, [record])
+        self.store.advance(advanced(skipped(position, base), claimed, digest))
+        tenure.claim, tenure.records = base, 0
+
+    def _now(self) -> int:
+        """Wall time that never runs back: what was due once stays due."""
+        position = self.store.position
+        self._now_ms = max(self._now_ms, self._clock.now_ms(), position.at)
+        return self._now_ms

@@ -1,0 +1,48 @@
+"""Writes a partition's store behind the log, often enough that a group stays small."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sayiir_es.engine.clock import Clock
+    from sayiir_es.engine.store.port import SnapshotStore
+
+FLUSH_EVERY_S = 1.0
+"""How old an applied change may be before it is written to the store."""
+
+FLUSH_BYTES = 1 << 20
+"""How much may be applied before it is written: RocksDB's batches stay small."""
+
+DURABLE_EVERY_S = 5.0
+"""What `kill -9` may cost: so much is folded again. A thread does it, in 10-30 ms."""
+
+
+class WriteBehind:
+    """When to flush: by age, by size, and durably now and then, in the background."""
+
+    def __init__(self, store: SnapshotStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._flushed_at_s = self._durable_at_s = clock.monotonic_s()
+        self._durable: asyncio.Task[None] | None = None
+
+    async def write_if_due(self) -> None:
+        """Flush what was applied, if it is time or enough of it."""
+        now_s = self._clock.monotonic_s()
+        due = now_s - self._flushed_at_s >= FLUSH_EVERY_S
+        if due or self._store.dirty_bytes >= FLUSH_BYTES:
+            self._flushed_at_s = now_s
+            await self._store.flush()
+        if now_s - self._durable_at_s < DURABLE_EVERY_S:
+            return
+        if self._durable is None or self._durable.done():
+            self._durable_at_s = now_s
+            self._durable = asyncio.create_task(self._store.flush(durable=True))
+
+    async def close(self) -> None:
+        """Close the store, after a flush that still runs."""
+        if self._durable is not None:
+            await asyncio.gather(self._durable, return_exceptions=True)
+        await self._store.close()

@@ -1,0 +1,1 @@
+"""Snapshots published on their topic, behind the log."""

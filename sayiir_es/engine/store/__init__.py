@@ -1,0 +1,1 @@
+"""Snapshot stores: the port, its adapters, and where they lie."""

@@ -1,0 +1,257 @@
+"""Decoded rows of the instances that a store worked with lately.
+
+Theory of operation. `get` on the hot path is one dict lookup. A row that is None is
+known not to exist. An instance is *complete* when all of its rows are here: one whose
+header was never written has no rows, so a new instance reads nothing, ever. `before`
+holds, for each row that changed since the last write, what the database has, so that
+indexes can be brought along and a row that came and went costs nothing.
+
+An instance that left the cache while somebody still holds its rows is found again by a
+weak reference: there are never two views of one instance.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from weakref import WeakValueDictionary
+
+from sayiir_es.engine.store.row_index import CURSOR_PREFIX, HEADER, has_ended
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sayiir_es.core.model.rows import Changes, Row
+
+ROW_BYTES = 200
+"""What a cached or written row costs beside the bytes of its value, about."""
+
+
+SLACK = 1_000
+"""How many instances more than its limit a cache holds between two flushes."""
+
+
+class Unread(Enum):
+    """Stands for a row of the database that nobody has read."""
+
+    UNREAD = "unread"
+
+
+UNREAD = Unread.UNREAD
+MaybeRead: TypeAlias = "Row | Literal[Unread.UNREAD] | None"
+
+
+class RowSource(Protocol):
+    """Where rows that are not in memory come from."""
+
+    def read(self, instance: bytes, key: str) -> Row | None:
+        """One row, or None."""
+        ...
+
+    def read_cursors(self, instance: bytes, prefix: str) -> list[tuple[str, Row]]:
+        """The cursors whose keys begin with `prefix`."""
+        ...
+
+    def read_keys(self, instance: bytes, prefix: str) -> list[str]:
+        """The keys that begin with `prefix`."""
+        ...
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class CachedRows:
+    """The rows of one instance, as readers see them."""
+
+    instance: bytes
+    source: RowSource
+    complete: bool
+    rows: dict[str, Row | None]
+    before: dict[str, MaybeRead] = field(default_factory=dict[str, MaybeRead])
+    value_bytes: int = 0
+    weighed: int = 0
+    cursors_known: bool = False
+
+    def get(self, key: str) -> Row | None:
+        """The row, or None."""
+        rows = self.rows
+        if key in rows:
+            return rows[key]
+        if self.complete:
+            return None
+        row = rows[key] = self.source.read(self.instance, key)
+        if type(row) is bytes:
+            self.value_bytes += len(row)
+        return row
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys that begin with `prefix`, in no promised order."""
+        found = [
+            key
+            for key, row in self.rows.items()
+            if row is not None and key.startswith(prefix)
+        ]
+        if not self.complete:
+            if prefix.startswith(CURSOR_PREFIX):
+                found += self._read_cursors(prefix)
+            else:
+                keys = self.source.read_keys(self.instance, prefix)
+                found += (key for key in keys if key not in self.rows)
+        return iter(found)
+
+    def _read_cursors(self, prefix: str) -> list[str]:
+        """Keys of cursors that were not here, and now are."""
+        if self.cursors_known:
+            return []
+        rows = self.rows
+        came = {
+            key: row
+            for key, row in self.source.read_cursors(self.instance, prefix)
+            if key not in rows
+        }
+        rows.update(came)
+        self.cursors_known = prefix == CURSOR_PREFIX
+        return list(came)
+
+    def apply(self, changes: Changes) -> int:
+        """Take changes over; returns about how many bytes they are to write."""
+        rows, before = self.rows, self.before
+        unread = None if self.complete else UNREAD
+        written = 0
+        for key, row in changes.items():
+            old = rows.get(key, unread)
+            if key not in before:
+                before[key] = old
+            if type(old) is bytes:
+                self.value_bytes -= len(old)
+            if type(row) is bytes:
+                self.value_bytes += len(row)
+                written += len(row)
+            rows[key] = row
+        return written
+
+    def stored(self, key: str) -> Row | None:
+        """The row as the database has it."""
+        before = self.before
+        if key not in before:
+            return self.get(key)
+        found = before[key]
+        if found is UNREAD:
+            found = before[key] = self.source.read(self.instance, key)
+        return found
+
+    def written(self) -> None:
+        """The database has what is here."""
+        if self.complete:
+            rows = self.rows
+            for key in self.before:
+                if rows[key] is None:
+                    del rows[key]
+        self.before.clear()
+
+    def weight(self) -> int:
+        """About how many bytes of memory the rows take."""
+        return self.value_bytes + ROW_BYTES * len(self.rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheLimits:
+    """How much a store keeps decoded. What is over leaves, least recently used first.
+
+    What is not yet written never leaves, so between two flushes it may be more.
+    """
+
+    instances: int = 20_000
+    total_bytes: int = 256 * 1024 * 1024
+    instance_bytes: int = 8 * 1024 * 1024
+
+
+class InstanceCache:
+    """The instances in memory: the dirty ones, and clean ones within limits."""
+
+    def __init__(self, limits: CacheLimits, load: Callable[[str], CachedRows]) -> None:
+        self.dirty: dict[str, CachedRows] = {}
+        self.dirty_rows = 0
+        self.dirty_bytes = 0
+        self._limits = limits
+        self._load = load
+        self._cached: OrderedDict[str, CachedRows] = OrderedDict()
+        self._left: WeakValueDictionary[str, CachedRows] = WeakValueDictionary()
+        self._weight = 0
+        self._loaded_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._cached)
+
+    def rows(self, instance_id: str) -> CachedRows:
+        """The rows of an instance, from memory if they are there."""
+        found = self._cached.get(instance_id)
+        if found is None:
+            return self._enter(instance_id)
+        self._cached.move_to_end(instance_id)
+        return found
+
+    def _enter(self, instance_id: str) -> CachedRows:
+        found = self._left.get(instance_id)
+        if found is None:
+            found = self._load(instance_id)
+        if len(self._cached) >= self._limits.instances + SLACK:
+            self.trim()
+        self._cached[instance_id] = found
+        self._weight += found.weighed
+        return found
+
+    def apply(self, instance_id: str, changes: Changes) -> None:
+        """Take changes over; the instance is dirty until `written`."""
+        if not changes:
+            return
+        found = self.rows(instance_id)
+        if not found.before:
+            self.dirty[instance_id] = found
+        self.dirty_rows += len(changes)
+        self.dirty_bytes += ROW_BYTES * len(changes) + found.apply(changes)
+
+    def loaded(self, size: int) -> None:
+        """A row of that many bytes came in from the database."""
+        self._loaded_bytes += size + ROW_BYTES
+
+    def written(self) -> None:
+        """The database has all that was dirty: let go of what has ended, and trim."""
+        for instance_id, cached in self.dirty.items():
+            cached.written()
+            self._weigh(cached)
+            if (
+                has_ended(cached.rows.get(HEADER))
+                or cached.weighed > self._limits.instance_bytes
+            ):
+                self._leave(instance_id, cached)
+        self.dirty = {}
+        self.dirty_rows = self.dirty_bytes = 0
+        self.trim()
+
+    def trim(self) -> None:
+        """Let clean instances go until the cache is within its limits."""
+        limits = self._limits
+        if self._weight + self._loaded_bytes > limits.total_bytes:
+            self._loaded_bytes = 0
+            for cached in self._cached.values():
+                self._weigh(cached)
+        over = len(self._cached) - limits.instances
+        if over <= 0 and self._weight <= limits.total_bytes:
+            return
+        for instance_id, cached in list(self._cached.items()):
+            if over <= 0 and self._weight <= limits.total_bytes:
+                return
+            if not cached.before:
+                self._leave(instance_id, cached)
+                over -= 1
+
+    def _weigh(self, cached: CachedRows) -> None:
+        weight = cached.weight()
+        self._weight += weight - cached.weighed
+        cached.weighed = weight
+
+    def _leave(self, instance_id: str, cached: CachedRows) -> None:
+        del self._cached[instance_id]
+        self._weight -= cached.weighed
+        self._left[instance_id] = cached

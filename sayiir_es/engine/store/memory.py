@@ -1,0 +1,114 @@
+"""The snapshot store of the memory log, of tests and of simulations: dicts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.model.errors import StoreError
+from sayiir_es.core.model.position import Position
+from sayiir_es.core.model.rows import DictRows
+from sayiir_es.engine.store.row_index import (
+    CURSOR_PREFIX,
+    HEADER,
+    has_ended,
+    may_owe,
+    wakes_at,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sayiir_es.core.model.rows import Changes, Rows
+
+
+class MemoryStore:
+    """A `SnapshotStore` that lives as long as its process.
+
+    Indexes are scans over the instances that have not ended.
+    """
+
+    dirty_rows = 0
+    dirty_bytes = 0
+
+    def __init__(self) -> None:
+        self._position = Position()
+        self._instances: dict[str, DictRows] = {}
+        self._live: dict[str, DictRows] = {}
+        self._settled = True
+
+    @property
+    def position(self) -> Position:
+        """How far the rows that readers see are folded."""
+        return self._position
+
+    def rows(self, instance_id: str) -> Rows:
+        """The rows of an instance; empty where it has left no trace."""
+        found = self._instances.get(instance_id)
+        return found if found is not None else self._begin(instance_id)
+
+    def _begin(self, instance_id: str) -> DictRows:
+        rows = self._instances[instance_id] = DictRows()
+        return rows
+
+    def apply(self, instance_id: str, changes: Changes) -> None:
+        """Take over what a fold or an acknowledged decision changed."""
+        rows = self._instances.get(instance_id) or self._begin(instance_id)
+        self._settled = False
+        rows.apply(changes)
+        if has_ended(rows.get(HEADER)):
+            self._live.pop(instance_id, None)
+        else:
+            self._live[instance_id] = rows
+
+    def advance(self, position: Position) -> None:
+        """Stand at `position`; what was applied before belongs to it."""
+        self._position = position
+        self._settled = True
+
+    async def flush(self, *, durable: bool = False) -> None:  # noqa: ARG002 (port)
+        """Nothing: memory is as durable as this store gets.
+
+        Raises:
+            StoreError: if rows were applied and no position was given for them.
+        """
+        if not self._settled:
+            raise StoreError(
+                "expected a position for what was applied, but flush came before it"
+            )
+
+    def owing(self) -> Iterator[str]:
+        """Instances that may owe an attempt or a move, in order."""
+        for instance_id, rows in sorted(self._live.items(), key=_by_id):
+            keys = (HEADER, *rows.keys(CURSOR_PREFIX))
+            if any(may_owe(rows.get(key)) for key in keys):
+                yield instance_id
+
+    def timers(self, until_ms: int) -> Iterator[tuple[int, str, str]]:
+        """(due_at, instance id, chain) of every cursor with a time ≤ `until_ms`."""
+        found = [
+            (due_at, instance_id, key[len(CURSOR_PREFIX) :])
+            for instance_id, rows in self._live.items()
+            for key in rows.keys(CURSOR_PREFIX)
+            if (due_at := wakes_at(rows.get(key))) is not None and due_at <= until_ms
+        ]
+        return iter(sorted(found))
+
+    def instances(self, *, after: str | None = None) -> Iterator[str]:
+        """Every instance id with rows, in order, behind `after`."""
+        for instance_id, rows in sorted(self._instances.items(), key=_by_id):
+            if rows.rows and (after is None or instance_id > after):
+                yield instance_id
+
+    async def reset(self) -> None:
+        """Start again, empty."""
+        self._position = Position()
+        self._instances.clear()
+        self._live.clear()
+        self._settled = True
+
+    async def close(self) -> None:
+        """Nothing: there are no files."""
+
+
+def _by_id(item: tuple[str, DictRows]) -> str:
+    return item[0]

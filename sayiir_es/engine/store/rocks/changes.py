@@ -1,0 +1,72 @@
+"""What a database is to be told about instances that changed: rows and index keys."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+from sayiir_es.engine.store.rocks import keys
+from sayiir_es.engine.store.rocks.codec import encode_row
+from sayiir_es.engine.store.row_index import (
+    CURSOR_PREFIX,
+    HEADER,
+    INDEXED,
+    has_ended,
+    may_owe,
+    wakes_at,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sayiir_es.engine.store.cache import CachedRows
+
+
+def collect(cached: CachedRows, puts: dict[bytes, bytes], deletes: set[bytes]) -> None:
+    """What the database is to be told about one instance."""
+    begin = keys.ROW + cached.instance
+    rows, before = cached.rows, cached.before
+    for key, old in before.items():
+        row = rows[key]
+        if row is not None:
+            puts[begin + key.encode()] = encode_row(row)
+        elif old is not None:
+            deletes.add(begin + key.encode())
+    added: set[bytes] = set()
+    collect_index(cached, added, deletes)
+    puts.update(dict.fromkeys(added, b""))
+
+
+def collect_index(cached: CachedRows, added: set[bytes], removed: set[bytes]) -> None:
+    """How the indexes change by what is not yet written of one instance."""
+    ended_before = has_ended(cached.stored(HEADER))
+    ended = has_ended(cached.get(HEADER))
+    changed = {key for key in cached.before if key.startswith(INDEXED)}
+    if ended != ended_before:
+        changed.add(HEADER)
+        changed.update(cached.keys(CURSOR_PREFIX))
+    for key in changed:
+        old = None if ended_before else cached.stored(key)
+        new = None if ended else cached.get(key)
+        owes = may_owe(new)
+        if owes != may_owe(old):
+            index = keys.OWING + cached.instance + key.encode()
+            (added if owes else removed).add(index)
+        due_before, due_at = wakes_at(old), wakes_at(new)
+        if due_at != due_before:
+            chain = key.removeprefix(CURSOR_PREFIX)
+            if due_before is not None:
+                removed.add(keys.timer(due_before, cached.instance, chain))
+            if due_at is not None:
+                added.add(keys.timer(due_at, cached.instance, chain))
+
+
+def merged(
+    stored: Iterator[bytes], added: list[bytes], removed: set[bytes]
+) -> Iterator[bytes]:
+    """Two sorted sets of keys as one, without what is removed."""
+    previous: bytes | None = None
+    for key in heapq.merge(stored, sorted(added)):
+        if key != previous and key not in removed:
+            yield key
+        previous = key

@@ -1,0 +1,223 @@
+"""Rows and the position of a snapshot store as bytes, and back.
+
+Theory of operation. A record is a msgpack array of its tag and its fields by position;
+a tuple is an array with the tag 0; bytes, text, integers and None are themselves. So
+every array is tagged, nested records need no rule of their own, and a record of a new
+kind is one line in `_TAGS`. Mappings are written in the order of their keys: the same
+row is always the same bytes. The bytes are ours alone: whoever changes what stands here
+raises `FOLD_VERSION`, and old stores go.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import fields
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeGuard
+
+import msgpack
+
+from sayiir_es.core.model.errors import StoreError
+from sayiir_es.core.model.position import Position
+from sayiir_es.core.model.rows import Cursor, Ending, Header, Request, Row, Run
+from sayiir_es.core.model.waits import (
+    Awaiting,
+    Branching,
+    Broken,
+    Ended,
+    Failure,
+    Inside,
+    Listening,
+    Looping,
+    Routing,
+    Sleeping,
+)
+from sayiir_es.engine.store.port import StoreIdentity
+from sayiir_es.wire.unreadable import SHOWN_CHARACTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from _typeshed import DataclassInstance
+
+_TUPLE = 0
+_TAGS: Mapping[int, type[DataclassInstance]] = {
+    1: Header,
+    2: Run,
+    3: Cursor,
+    4: Ending,
+    5: Request,
+    6: Failure,
+    7: Awaiting,
+    8: Sleeping,
+    9: Listening,
+    10: Ended,
+    11: Broken,
+    12: Position,
+    13: StoreIdentity,
+    14: Branching,
+    15: Routing,
+    16: Looping,
+    17: Inside,
+}
+"""A tag is never given to another record within a fold version."""
+
+_ROWS = (Header, Run, Cursor, Ending, bytes, int, str)
+
+
+def encode_row(row: Row) -> bytes:
+    """The bytes of a row.
+
+    Raises:
+        StoreError: if it holds what no row may hold.
+    """
+    return _encode(row)
+
+
+def decode_row(data: bytes) -> Row:
+    """The row that was encoded.
+
+    Raises:
+        StoreError: if the bytes are not those of a row, or of a kind unknown here.
+    """
+    row = _decode(data)
+    if not _is_row(row):
+        raise StoreError(f"expected a row, but the store holds {_seen(row)}")
+    return row
+
+
+def encode_position(identity: StoreIdentity, position: Position) -> bytes:
+    """The position, under the identity of the store whose rows stand at it."""
+    return _encode((identity, position))
+
+
+def decode_position(data: bytes) -> tuple[StoreIdentity, Position]:
+    """What `encode_position` was given.
+
+    Raises:
+        StoreError: if the bytes are something else.
+    """
+    match _decode(data):
+        case (StoreIdentity() as identity, Position() as position):
+            return identity, position
+        case other:
+            raise StoreError(f"expected a position, but the store holds {_seen(other)}")
+
+
+def _is_row(value: object) -> TypeGuard[Row]:
+    return isinstance(value, (*_ROWS, tuple)) and not isinstance(value, bool)
+
+
+def _is_mapping(value: object) -> TypeGuard[Mapping[str | int, object]]:
+    return isinstance(value, Mapping)
+
+
+# --- records --------------------------------------------------------------------------
+
+
+def _getter(record: type[DataclassInstance]) -> Callable[[object], tuple[object, ...]]:
+    """What reads the fields of a record, in order; mappings sorted by key."""
+    names = [field.name for field in fields(record)]
+    mapped = [
+        index
+        for index, field in enumerate(fields(record))
+        if str(field.type).startswith("Mapping")
+    ]
+    if not names:
+        return lambda _: ()
+    if len(names) == 1:
+        single = attrgetter(names[0])
+        return lambda value: (single(value),)
+    read: Callable[[object], tuple[object, ...]] = attrgetter(*names)
+    if not mapped:
+        return read
+
+    def read_sorted(value: object) -> tuple[object, ...]:
+        found = list(read(value))
+        for index in mapped:
+            mapping = found[index]
+            if _is_mapping(mapping):
+                # Integer keys sort by their text: not in order, but always the same.
+                found[index] = {key: mapping[key] for key in sorted(mapping, key=str)}
+        return tuple(found)
+
+    return read_sorted
+
+
+_WRITERS: dict[type, tuple[int, Callable[[object], tuple[object, ...]]]] = {
+    record: (tag, _getter(record)) for tag, record in _TAGS.items()
+}
+_READERS: dict[int, tuple[Callable[..., object], tuple[str, ...]]] = {
+    tag: (record, tuple(field.name for field in fields(record)))
+    for tag, record in _TAGS.items()
+}
+
+
+def _untagged(value: object) -> list[object]:
+    """The array of what msgpack does not know by itself."""
+    if isinstance(value, tuple):
+        return [_TUPLE, *value]
+    kind: type = type(value)
+    found = _WRITERS.get(kind)
+    if found is None:
+        raise TypeError(f"a row holds {value!r}")
+    tag, read = found
+    return [tag, *read(value)]
+
+
+def _tagged(array: list[object]) -> object:
+    """The tuple or record of an array whose elements are read already."""
+    tag = array[0] if array else None
+    if tag == _TUPLE:
+        return tuple(array[1:])
+    found = _READERS.get(tag) if isinstance(tag, int) else None
+    if found is None:
+        raise StoreError(f"expected a known tag, but the store holds {_seen(array)}")
+    record, names = found
+    if len(array) != len(names) + 1:
+        raise StoreError(
+            f"expected the {len(names)} fields {names!r}, but the store holds "
+            f"{_seen(array)}"
+        )
+    return record(**dict(zip(names, array[1:], strict=True)))
+
+
+# --- msgpack --------------------------------------------------------------------------
+
+
+class _Packing(threading.local):
+    """A packer a thread: stores live in several, and making one costs more than a row.
+
+    After an error it begins anew by itself.
+    """
+
+    def __init__(self) -> None:
+        packer = msgpack.Packer(default=_untagged, strict_types=True)  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]  # ships no hints
+        self.pack: Callable[[object], bytes] = packer.pack  # pyright: ignore[reportUnknownMemberType]  # as above
+
+
+_packing = _Packing()
+_unpack: Callable[..., object] = msgpack.unpackb  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]  # ships no hints
+
+
+def _encode(value: object) -> bytes:
+    try:
+        return _packing.pack(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise StoreError(f"expected what a store can hold, but {error}") from error
+
+
+def _decode(data: bytes) -> object:
+    try:
+        return _unpack(data, list_hook=_tagged, strict_map_key=False)
+    except (TypeError, ValueError) as error:
+        # Every error of msgpack itself is a ValueError.
+        # One of those shows all bytes in its repr, and none in its words.
+        raise StoreError(
+            f"expected the bytes of a row, but {type(error).__name__}: {error}"
+        ) from error
+
+
+def _seen(value: object) -> str:
+    return repr(value)[:SHOWN_CHARACTERS]

@@ -1,0 +1,88 @@
+"""The keys of a snapshot store: bytes whose order is the order that readers want.
+
+    P                            identity and position, one value
+    I <instance> <row key>       a row
+    W <instance> <row key>       that row says that the instance may owe something
+    T <time> <instance> <chain>  that cursor wakes at the time, 8 bytes big-endian
+
+An instance id is written so that no id is the beginning of another and the order is
+that of the ids: NUL becomes 00 FF, and 00 01 ends it.
+"""
+
+from __future__ import annotations
+
+from sayiir_es.core.model.errors import StoreError
+from sayiir_es.wire.unreadable import shown
+
+POSITION = b"P"
+ROW = b"I"
+OWING = b"W"
+TIMER = b"T"
+
+_END = b"\x00\x01"
+_BEHIND = b"\x00\x02"
+_TIME_BYTES = 8
+_TIME_MAX = (1 << 8 * _TIME_BYTES) - 1
+
+
+def of_instance(instance_id: str) -> bytes:
+    """The part of a key that names the instance."""
+    return instance_id.encode().replace(b"\x00", b"\x00\xff") + _END
+
+
+def behind(instance: bytes) -> bytes:
+    """What stands behind every key of an instance, and before the next instance."""
+    return instance[: -len(_END)] + _BEHIND
+
+
+def instance_part(key: bytes) -> bytes:
+    """The beginning of a row's key up to the end of its instance."""
+    return key[: key.index(_END, 1) + len(_END)]
+
+
+def next_instance(key: bytes) -> bytes:
+    """Where to look for the next instance behind a row's key."""
+    return behind(instance_part(key))
+
+
+def timer(due_at: int, instance: bytes, chain: str) -> bytes:
+    """The key of a timer; times before 1970 count as 1970."""
+    return TIMER + time_of(due_at) + instance + chain.encode()
+
+
+def time_of(at_ms: int) -> bytes:
+    """A time whose bytes sort as the times do."""
+    return min(max(at_ms, 0), _TIME_MAX).to_bytes(_TIME_BYTES, "big")
+
+
+def split(key: bytes, start: int = 1) -> tuple[str, str]:
+    """Instance id and rest of a key whose instance part begins at `start`.
+
+    Raises:
+        StoreError: if it is no such key.
+    """
+    end = key.find(_END, start)
+    if end < 0:
+        raise StoreError(
+            f"expected a key with an instance, but the store has {shown(key)}"
+        )
+    try:
+        return (
+            key[start:end].replace(b"\x00\xff", b"\x00").decode(),
+            key[end + len(_END) :].decode(),
+        )
+    except UnicodeDecodeError as error:
+        raise StoreError(
+            f"expected a key in UTF-8, but the store has {shown(key)}"
+        ) from error
+
+
+def split_timer(key: bytes) -> tuple[int, str, str]:
+    """Time, instance id and chain of a timer's key."""
+    start = 1 + _TIME_BYTES
+    return int.from_bytes(key[1:start], "big"), *split(key, start)
+
+
+def upper_bound(prefix: bytes) -> bytes:
+    """The first key behind all that begin with `prefix`, which ends below FF."""
+    return prefix[:-1] + bytes((prefix[-1] + 1,))

@@ -1,0 +1,282 @@
+"""The snapshot store in RocksDB: decoded rows in memory, bytes behind them.
+
+Theory of operation. Readers see the cache; the database is behind it until `flush`,
+which writes every changed row, the indexes that follow from it and the position in one
+batch. What a crash leaves is therefore rows exactly as of the position beside them.
+Rows that were applied and not yet advanced over belong to no position: they are never
+written. An owner whose fold broke off in between closes without them.
+
+The position carries the identity of the store, under the same key: rows that stand in a
+database are always stamped with the log and the fold that they are of.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.model.errors import StoreError
+from sayiir_es.core.model.position import Position
+from sayiir_es.engine.store.cache import CachedRows, CacheLimits, InstanceCache
+from sayiir_es.engine.store.rocks import keys
+from sayiir_es.engine.store.rocks.changes import collect, collect_index, merged
+from sayiir_es.engine.store.rocks.codec import decode_row, encode_position
+from sayiir_es.engine.store.rocks.database import WRITE_BUFFER_BYTES, RocksDatabase
+from sayiir_es.engine.store.rocks.files import delete_store, mark_damaged
+from sayiir_es.engine.store.rocks.opening import open_database
+from sayiir_es.engine.store.row_index import HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from sayiir_es.core.model.rows import Changes, Row
+    from sayiir_es.engine.store.port import StoreIdentity
+    from sayiir_es.engine.store.rocks.opening import Opened
+
+_CHUNK_KEYS = 1_000
+"""How many keys a scan reads at once; between chunks the database is free."""
+
+
+class RocksStore:
+    """A `SnapshotStore` in a directory. Made by `open`.
+
+    Attributes:
+        notes: What `open` had to do before it could, in words for the operator.
+    """
+
+    def __init__(
+        self,
+        opened: Opened,
+        identity: StoreIdentity,
+        *,
+        limits: CacheLimits,
+        write_buffer_bytes: int,
+    ) -> None:
+        self.notes = opened.notes
+        self._database = opened.database
+        self._identity = identity
+        self._position = self._written_position = opened.position
+        self._limits = limits
+        self._write_buffer_bytes = write_buffer_bytes
+        self._cache = InstanceCache(limits, self._load)
+        self._settled = True
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        identity: StoreIdentity,
+        *,
+        limits: CacheLimits | None = None,
+        write_buffer_bytes: int = WRITE_BUFFER_BYTES,
+    ) -> RocksStore:
+        """Open the store at `path`; what is no store of `identity` gives way.
+
+        A damaged store is set aside, one of another log or fold is deleted, and an
+        empty one is opened instead; `notes` says so.
+
+        Raises:
+            StoreError: if another process uses it, the disk refuses, or the directory
+                holds other people's files.
+        """
+        opened = open_database(path, identity, write_buffer_bytes)
+        return cls(
+            opened,
+            identity,
+            limits=limits or CacheLimits(),
+            write_buffer_bytes=write_buffer_bytes,
+        )
+
+    # --- the port ---------------------------------------------------------------------
+
+    @property
+    def position(self) -> Position:
+        """How far the rows that readers see are folded."""
+        return self._position
+
+    @property
+    def dirty_rows(self) -> int:
+        """How many changes of rows are not yet written."""
+        return self._cache.dirty_rows
+
+    @property
+    def dirty_bytes(self) -> int:
+        """About how many bytes `flush` would write. Keep it below one megabyte."""
+        return self._cache.dirty_bytes
+
+    @property
+    def cached_instances(self) -> int:
+        """How many instances stand in memory."""
+        return len(self._cache)
+
+    def rows(self, instance_id: str) -> CachedRows:
+        """The rows of an instance; empty where it has left no trace."""
+        return self._cache.rows(instance_id)
+
+    def apply(self, instance_id: str, changes: Changes) -> None:
+        """Take over what a fold or an acknowledged decision changed."""
+        self._settled = False
+        self._cache.apply(instance_id, changes)
+
+    def advance(self, position: Position) -> None:
+        """Stand at `position`; what was applied before belongs to it."""
+        self._position = position
+        self._settled = True
+
+    async def flush(self, *, durable: bool = False) -> None:
+        """Write the applied changes and the position as one atomic group.
+
+        Without `durable` a killed process may lose the group, whole.
+
+        Raises:
+            StoreError: if the disk refuses, or rows were applied and no position was
+                given for them. Nothing is lost; it may be tried again.
+        """
+        self._write()
+        if durable:
+            await self._database.flush()
+
+    def owing(self) -> Iterator[str]:
+        """Instances that may owe an attempt or a move: in order."""
+        previous: str | None = None
+        for key in self._index(keys.OWING, keys.upper_bound(keys.OWING)):
+            instance_id, _ = keys.split(key)
+            if instance_id != previous:
+                previous = instance_id
+                yield instance_id
+
+    def timers(self, until_ms: int) -> Iterator[tuple[int, str, str]]:
+        """(due_at, instance id, chain) of every cursor with a time ≤ `until_ms`."""
+        end = keys.TIMER + keys.time_of(until_ms + 1)
+        for key in self._index(keys.TIMER, end):
+            yield keys.split_timer(key)
+
+    def instances(self, *, after: str | None = None) -> Iterator[str]:
+        """Every instance id with rows, in order, behind `after`."""
+        start = keys.ROW
+        if after is not None:
+            start += keys.behind(keys.of_instance(after))
+        here: list[bytes] = []
+        gone: set[bytes] = set()
+        for cached in self._cache.dirty.values():
+            key = keys.ROW + cached.instance
+            if cached.get(HEADER) is None:
+                gone.add(key)
+            elif key >= start:
+                here.append(key)
+        end = keys.upper_bound(keys.ROW)
+        stored = map(
+            keys.instance_part, self._scan(start, end, skip=keys.next_instance)
+        )
+        for key in merged(stored, here, gone):
+            yield keys.split(key)[0]
+
+    async def reset(self) -> None:
+        """Forget everything and start again, empty, at the beginning of the log."""
+        self._database.abandon()
+        delete_store(self._database.path)
+        self._database = RocksDatabase(self._database.path, self._write_buffer_bytes)
+        self._cache = InstanceCache(self._limits, self._load)
+        self._position = self._written_position = Position()
+        self._settled = True
+        self._closed = False
+
+    async def close(self) -> None:
+        """Flush and give back files; closing again does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._settled:
+                self._write()
+        finally:
+            await self._database.close()
+
+    # --- rows that are not in memory --------------------------------------------------
+
+    def _load(self, instance_id: str) -> CachedRows:
+        instance = keys.of_instance(instance_id)
+        known = self.read(instance, HEADER)
+        return CachedRows(
+            instance=instance,
+            source=self,
+            complete=known is None,
+            rows={} if known is None else {HEADER: known},
+        )
+
+    def read(self, instance: bytes, key: str) -> Row | None:
+        """One row of the database, or None."""
+        data = self._database.get(keys.ROW + instance + key.encode())
+        if data is None:
+            return None
+        self._cache.loaded(len(data))
+        return self._decoded(data)
+
+    def read_cursors(self, instance: bytes, prefix: str) -> list[tuple[str, Row]]:
+        """The cursors of the database whose keys begin with `prefix`."""
+        begin = keys.ROW + instance
+        start = begin + prefix.encode()
+        items = self._database.items(start, keys.upper_bound(start))
+        self._cache.loaded(sum(len(data) for _, data in items))
+        return [
+            (key[len(begin) :].decode(), self._decoded(data)) for key, data in items
+        ]
+
+    def read_keys(self, instance: bytes, prefix: str) -> list[str]:
+        """The keys of the database that begin with `prefix`."""
+        begin = keys.ROW + instance
+        start = begin + prefix.encode()
+        stored = self._scan(start, keys.upper_bound(start))
+        return [key[len(begin) :].decode() for key in stored]
+
+    def _decoded(self, data: bytes) -> Row:
+        try:
+            return decode_row(data)
+        except StoreError:
+            # Sums are right, so another build wrote it: this one never can read it.
+            mark_damaged(self._database.path)
+            raise
+
+    # --- writing ----------------------------------------------------------------------
+
+    def _write(self) -> None:
+        if not self._settled:
+            raise StoreError(
+                "expected a position for what was applied, but flush came before it"
+            )
+        if not self._cache.dirty and self._position == self._written_position:
+            self._cache.trim()
+            return
+        puts: dict[bytes, bytes] = {}
+        deletes: set[bytes] = set()
+        for cached in self._cache.dirty.values():
+            collect(cached, puts, deletes)
+        puts[keys.POSITION] = encode_position(self._identity, self._position)
+        self._database.write(puts, deletes)
+        self._written_position = self._position
+        self._cache.written()
+
+    # --- indexes ----------------------------------------------------------------------
+
+    def _index(self, start: bytes, end: bytes) -> Iterator[bytes]:
+        """Keys of an index as it will be once everything is written, in order."""
+        added: set[bytes] = set()
+        removed: set[bytes] = set()
+        for cached in self._cache.dirty.values():
+            collect_index(cached, added, removed)
+        return merged(
+            self._scan(start, end),
+            [key for key in added if start <= key < end],
+            removed,
+        )
+
+    def _scan(
+        self, start: bytes, end: bytes, skip: Callable[[bytes], bytes] | None = None
+    ) -> Iterator[bytes]:
+        while True:
+            chunk = self._database.keys(start, end, _CHUNK_KEYS, skip)
+            yield from chunk
+            if len(chunk) < _CHUNK_KEYS:
+                return
+            start = skip(chunk[-1]) if skip is not None else chunk[-1] + b"\x00"

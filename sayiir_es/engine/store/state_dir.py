@@ -1,0 +1,100 @@
+"""Where a process keeps its stores: the first state slot that no other process has.
+
+    STATE_DIR/APP/N/lock         held by an flock as long as the process lives
+    STATE_DIR/APP/N/PARTITION/   the store of a partition
+
+Slots are reused, and with them the warm stores. A lock file is never deleted: another
+process may be about to lock it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Self
+
+from sayiir_es.core.model.errors import StoreError
+
+SLOTS_MAX = 1_000
+"""How many processes of one app one machine can run with this state directory."""
+
+_PRIVATE = 0o700
+"""Stores hold what workflows hold; on a shared machine that is nobody else's."""
+
+
+def default_state_dir() -> Path:
+    """What SAYIIR_STATE_DIR names, else the user's folder for state (XDG)."""
+    named = os.environ.get("SAYIIR_STATE_DIR", "")
+    if named:
+        return Path(named)
+    given = os.environ.get("XDG_STATE_HOME", "")
+    # What is not absolute is to be ignored, says the XDG specification.
+    home = Path(given) if given.startswith("/") else Path.home() / ".local" / "state"
+    return home / "sayiir-es"
+
+
+class StateSlot:
+    """A directory that this process has for itself until `close`."""
+
+    def __init__(self, path: Path, lock_fd: int) -> None:
+        self.path = path
+        self._lock_fd = lock_fd
+
+    @classmethod
+    def take(cls, state_dir: Path | None, app: str) -> StateSlot:
+        """Take the first free slot of `app`.
+
+        Raises:
+            StoreError: if the directory cannot be used, or no slot is free.
+        """
+        if app in {"", ".", ".."} or "/" in app or "\x00" in app:
+            raise StoreError(
+                f"expected an app name that names a directory, but {app!r}"
+            )
+        root = (default_state_dir() if state_dir is None else state_dir) / app
+        for number in range(SLOTS_MAX):
+            path = root / str(number)
+            try:
+                path.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+                lock_fd = _locked(path / "lock")
+            except OSError as error:
+                raise StoreError(
+                    f"expected a writable state directory, but {error}"
+                ) from error
+            if lock_fd is not None:
+                return cls(path, lock_fd)
+        raise StoreError(
+            f"expected a free state slot under {str(root)!r}, but all {SLOTS_MAX} are "
+            "taken"
+        )
+
+    def partition_path(self, partition: int) -> Path:
+        """Where the store of a partition lives."""
+        return self.path / str(partition)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the slot go; closing again does nothing. Close its stores before."""
+        lock_fd, self._lock_fd = self._lock_fd, -1
+        if lock_fd >= 0:
+            os.close(lock_fd)
+
+
+def _locked(path: Path) -> int | None:
+    """The lock on a file, or None if another process, or slot, has it."""
+    lock_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock_fd)
+        return None
+    except OSError:
+        os.close(lock_fd)
+        raise
+    return lock_fd

@@ -1,0 +1,258 @@
+"""The threads of an embedded log, so that no event loop ever waits for a disk.
+
+One thread commits, one reads, one looks for commits of other processes; each has a
+connection of its own. Whatever queues up while the disk syncs one commit goes into the
+next one together, so that a sync is paid once for all of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+from sayiir_es.core.model.errors import LogUnavailableError, UncertainAppendError
+from sayiir_es.log.batch_size import payload_bytes
+from sayiir_es.log.embedded.file import connect, in_words, is_disk_failure, is_lock
+from sayiir_es.log.embedded.rows import Write, insert
+from sayiir_es.log.notifier import call_on
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from sayiir_es.core.model.errors import LogError
+    from sayiir_es.log.notifier import News
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+COMMIT_RECORDS_MAX = 5_000
+COMMIT_BYTES_MAX = 4 << 20
+"""A commit takes no further batch behind either, so that its first one is not late."""
+
+WATCH_S = 0.01
+"""How often the file is looked at while somebody waits: 5 ms for what another process
+writes, at 0.1 % of a core."""
+
+Answer = asyncio.Future[int]
+
+
+class ConnectionThread:
+    """A thread with a connection, for one piece of work at a time."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path = path
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"sayiir-{name}")
+        self._connection: sqlite3.Connection | None = None
+        self._closed = False
+
+    async def run(
+        self,
+        work: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Do the work on the thread.
+
+        Raises:
+            LogError: SQLite refuses, in words; or this is closed.
+        """
+        try:
+            return await self.call(lambda: work(self._connect(), *args, **kwargs))
+        except sqlite3.Error as error:
+            raise in_words(self.path, error) from error
+
+    async def call(self, call: Callable[[], T]) -> T:
+        """Make a call on the thread."""
+        return await asyncio.wrap_future(self.submit(call))
+
+    def submit(self, call: Callable[[], T]) -> Future[T]:
+        """Queue a call for the thread.
+
+        Raises:
+            LogUnavailableError: it is closed.
+        """
+        if not self._closed:
+            # The pool refuses by itself while the interpreter shuts down.
+            with suppress(RuntimeError):
+                return self._pool.submit(call)
+        raise LogUnavailableError(
+            f"expected {str(self.path)!r} to be open, but it is closed"
+        )
+
+    async def close(self) -> None:
+        """Do what is queued, then close the connection; again, it does nothing."""
+        if self._closed:
+            return
+        closed = self.submit(self._disconnect)
+        self._closed = True
+        self._pool.shutdown(wait=False)
+        await asyncio.shield(asyncio.wrap_future(closed))
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = connect(self.path)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+class CommitThread(ConnectionThread):
+    """Commits batches in the order in which they came, several at a time."""
+
+    def __init__(self, path: Path, news: News) -> None:
+        super().__init__(path, "commits")
+        self._news = news
+        self._lock = threading.Lock()
+        self._queued: deque[tuple[Write, Answer]] = deque()
+        self._disk_failure = ""
+
+    async def write(self, write: Write) -> int:
+        """Commit a batch and return its first offset.
+
+        Raises:
+            LogUnavailableError: other processes kept the file locked, or it is closed;
+                nothing was written.
+            UncertainAppendError: the disk failed, or is full.
+        """
+        answer: Answer = asyncio.get_running_loop().create_future()
+        with self._lock:
+            self._queued.append((write, answer))
+            first = len(self._queued) == 1
+        if first:
+            self._submit_commit()
+        return await answer
+
+    def _submit_commit(self) -> None:
+        try:
+            self.submit(self._commit)
+        except LogUnavailableError:
+            with self._lock:
+                self._queued.clear()
+            raise
+
+    def _commit(self) -> None:
+        taken = self._take()
+        if not taken:
+            return  # it failed with what stood before it
+        answers = [answer for _, answer in taken]
+        # Whatever ends the commit, nobody waits for ever.
+        results: list[int | LogError] = [_broken_off() for _ in taken]
+        try:
+            results = self._committed([write for write, _ in taken])
+            failure = results[0]
+            if not isinstance(failure, int):
+                behind = self._drop_queued()
+                answers += behind
+                results += [failure for _ in behind]
+        finally:
+            _give(answers, results)
+        self._news.wake({(write.topic, write.partition) for write, _ in taken})
+
+    def _take(self) -> list[tuple[Write, Answer]]:
+        taken: list[tuple[Write, Answer]] = []
+        records = size = 0
+        with self._lock:
+            while (
+                self._queued
+                and records < COMMIT_RECORDS_MAX
+                and size < COMMIT_BYTES_MAX
+            ):
+                write, answer = self._queued.popleft()
+                taken.append((write, answer))
+                records += len(write.batch)
+                size += payload_bytes(write.batch)
+            more = bool(self._queued)
+        if more:
+            self._submit_commit()
+        return taken
+
+    def _drop_queued(self) -> list[Answer]:
+        """Take what queues off it: nothing lands behind what did not."""
+        with self._lock:
+            dropped = [answer for _, answer in self._queued]
+            self._queued.clear()
+        return dropped
+
+    def _committed(self, writes: Sequence[Write]) -> list[int | LogError]:
+        if self._disk_failure:
+            return [self._uncertain(self._disk_failure) for _ in writes]
+        try:
+            return [*insert(self._connect(), writes)]
+        except sqlite3.Error as error:
+            if is_lock(error):
+                return [in_words(self.path, error) for _ in writes]
+            if is_disk_failure(error):
+                # A sync that failed once may succeed the next time without having
+                # written anything: only a fresh start, reading the disk, knows.
+                self._disk_failure = f"{error}; start anew when the disk is well"
+            return [self._uncertain(str(error)) for _ in writes]
+
+    def _uncertain(self, reason: str) -> UncertainAppendError:
+        return UncertainAppendError(
+            f"expected to commit to {str(self.path)!r}, but {reason}"
+        )
+
+
+class WatchThread:
+    """Wakes those who wait when any other connection has committed."""
+
+    def __init__(self, path: Path, news: News) -> None:
+        self._path = path
+        self._news = news
+        self._stop = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, name="sayiir-watch", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop looking; does not wait for it."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        connection: sqlite3.Connection | None = None
+        seen = -1
+        while not self._stop.wait(WATCH_S):
+            if not self._news.awaited:
+                continue
+            # Locked for a moment: the next look tells as much.
+            with suppress(sqlite3.Error):
+                if connection is None:
+                    connection = connect(self._path)
+                ((version,),) = connection.execute("PRAGMA data_version")
+                if version != seen:
+                    seen = version
+                    self._news.wake()
+        if connection is not None:
+            connection.close()
+
+
+def _broken_off() -> UncertainAppendError:
+    return UncertainAppendError("expected a commit to end, but it broke off")
+
+
+def _give(answers: Sequence[Answer], results: Sequence[int | LogError]) -> None:
+    """Hand out results, each on its own loop: one call for each loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Answer, int | LogError]]] = {}
+    for answer, result in zip(answers, results, strict=True):
+        by_loop.setdefault(answer.get_loop(), []).append((answer, result))
+    for loop, pairs in by_loop.items():
+        call_on(loop, _resolve, pairs)
+
+
+def _resolve(pairs: Sequence[tuple[Answer, int | LogError]]) -> None:
+    for answer, result in pairs:
+        if answer.done():  # its caller has gone
+            continue
+        if isinstance(result, int):
+            answer.set_result(result)
+        else:
+            answer.set_exception(result)

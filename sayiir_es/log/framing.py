@@ -1,0 +1,181 @@
+"""A log whose records wear what other tools ask for: frames, CloudEvents' headers.
+
+Theory of operation. Nothing above knows: events and commands are under single-object
+encoding there, with the headers of the contract. On the way to the log a head is
+changed for Confluent's frame and headers are added; on the way back frames are changed
+again, and headers that nobody asked for are ignored as ever. Both kinds of heads are
+read, so that a setting may change while history stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.model.errors import SettingsError
+from sayiir_es.log.port import NewRecord, Topic
+from sayiir_es.wire.cloud_events import cloud_event_headers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sayiir_es.log.port import Appender, Chunk, Log, LogIdentity, Reader, Record
+    from sayiir_es.wire.frames import Frames
+
+HEADERS_BYTES = 1_500_000
+"""What CloudEvents' headers add to the largest batch: 2,000 records with ids of a usual
+length, or fewer with long ones, which count in keys and values already."""
+
+BATCH_BYTES_LEAST = 900_000
+"""What must be left for the events themselves: the largest payload and its decision."""
+
+FRAME_HEADER = "schema-id"
+"""On a command that came framed, for the dead letters: which schema its head named."""
+
+_FRAMED = (Topic.EVENTS, Topic.COMMANDS, Topic.SNAPSHOTS)
+
+
+class FramedLog:
+    """A log in other clothes; see `log.port.Log`.
+
+    `frames` is None where no registry is configured, `source` (the CloudEvents source,
+    before the partition) where its headers are not.
+    """
+
+    def __init__(self, inner: Log, frames: Frames | None, source: str | None) -> None:
+        self.inner = inner
+        self._frames = frames
+        self._source = source
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions `commands` and `events` have."""
+        return self.inner.partitions
+
+    @property
+    def max_batch_bytes(self) -> int:
+        """The largest batch that `append` takes, before it is dressed."""
+        most = self.inner.max_batch_bytes
+        return most if self._source is None else most - HEADERS_BYTES
+
+    async def open(self, *, create: bool) -> LogIdentity:
+        """Open the log, and learn the ids of the schemas.
+
+        Raises:
+            SettingsError: if a batch with CloudEvents' headers would not fit, or the
+                registry refuses a schema.
+            LogUnavailableError: if the registry or the log does not answer.
+        """
+        identity = await self.inner.open(create=create)
+        try:
+            self._check_room()
+            if self._frames is not None:
+                await self._frames.open()
+        except BaseException:
+            await self.inner.close()
+            raise
+        return identity
+
+    def _check_room(self) -> None:
+        if self.max_batch_bytes < BATCH_BYTES_LEAST:
+            raise SettingsError(
+                "expected room for CloudEvents' headers in a batch of events, but "
+                f"{self.inner.max_batch_bytes} bytes: set max.message.bytes of the "
+                "events topic to at least 3145728"
+            )
+
+    async def open_snapshots(self) -> None:
+        """Make the snapshots topic where there is none, and check it."""
+        await self.inner.open_snapshots()
+
+    async def close(self) -> None:
+        """Give back connections and files."""
+        await self.inner.close()
+
+    async def appender(self, partition: int) -> Appender:
+        """A fresh appender for one partition of `events`."""
+        appender = await self.inner.appender(partition)
+        source = self._source and f"{self._source}/{partition}".encode()
+        return _FramedAppender(appender, self._frames, source or None)
+
+    async def reader(self, topic: Topic, partition: int, offset: int) -> Reader:
+        """A reader that begins at `offset`."""
+        reader = await self.inner.reader(topic, partition, offset)
+        if self._frames is None or topic not in _FRAMED:
+            return reader
+        return _UnframingReader(reader, self._frames, told=topic is Topic.COMMANDS)
+
+    async def start_offset(self, topic: Topic, partition: int) -> int:
+        """The first kept offset."""
+        return await self.inner.start_offset(topic, partition)
+
+    async def end_offset(self, topic: Topic, partition: int) -> int:
+        """One above the last record that a reader is given."""
+        return await self.inner.end_offset(topic, partition)
+
+    async def produce(self, topic: Topic, partition: int, record: NewRecord) -> int:
+        """Write one record outside the claim rule and return its offset.
+
+        Raises:
+            LogUnavailableError, BatchTooLargeError: as the log itself.
+        """
+        if self._frames is not None and topic in _FRAMED and record.value:
+            headers = tuple(h for h in record.headers if h[0] != FRAME_HEADER)
+            value = self._frames.framed(record.value)
+            record = NewRecord(key=record.key, value=value, headers=headers)
+        return await self.inner.produce(topic, partition, record)
+
+
+class _FramedAppender:
+    def __init__(
+        self, inner: Appender, frames: Frames | None, source: bytes | None
+    ) -> None:
+        self._inner = inner
+        self._frames = frames
+        self._source = source
+
+    async def append(self, batch: Sequence[NewRecord]) -> int:
+        return await self._inner.append([self._dressed(record) for record in batch])
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+    def _dressed(self, record: NewRecord) -> NewRecord:
+        value, headers = record.value or b"", record.headers
+        if self._source is not None:
+            headers += cloud_event_headers(value, headers, source=self._source)
+        if self._frames is not None:
+            value = self._frames.framed(value)
+        return NewRecord(key=record.key, value=value, headers=headers)
+
+
+class _UnframingReader:
+    def __init__(self, inner: Reader, frames: Frames, *, told: bool) -> None:
+        self._inner = inner
+        self._frames = frames
+        self._told = told
+        self._chunk: Chunk | None = None
+
+    async def read(self, *, max_wait_s: float) -> Chunk | None:
+        # Kept until it is given away: a read that the registry, or its caller, breaks
+        # off must not leave a hole.
+        if self._chunk is None:
+            self._chunk = await self._inner.read(max_wait_s=max_wait_s)
+        if self._chunk is None:
+            return None
+        records = [await self._undressed(record) for record in self._chunk.records]
+        chunk, self._chunk = self._chunk, None
+        return replace(chunk, records=records)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+    async def _undressed(self, record: Record) -> Record:
+        if record.value is None or record.value[:1] != b"\x00":
+            return record
+        value = await self._frames.unframed(record.value)
+        if value is record.value or not self._told:
+            return replace(record, value=value)
+        number = str(int.from_bytes(record.value[1:5], "big")).encode()
+        headers = (*record.headers, (FRAME_HEADER, number))
+        return replace(record, value=value, headers=headers)

@@ -1,0 +1,114 @@
+"""Decodes a batch whose header names are not UTF-8, which aiokafka's decoder cannot.
+
+Anyone may write commands. One such record would stop its partition for good, because
+aiokafka's iterator ends in a `UnicodeDecodeError` in the middle of the batch; here odd
+bytes of a name are shown escaped, and the owner refuses the record like any other that
+it cannot read. Slow, and only used for such a batch.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiokafka.codec import gzip_decode
+
+from sayiir_es.core.model.errors import LogUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# From a batch's start: base offset, its length behind these 12 bytes; then the rest.
+_PREFIX = struct.Struct(">qi")
+_REST = struct.Struct(">xxxxxxxxxhiqqqhii")  # leader epoch, magic and checksum skipped
+_RECORDS_AT = 61
+_CODEC_MASK, _LOG_APPEND_TIME = 7, 8
+_GZIP = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignRecord:
+    """A record, in the words of aiokafka's."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+
+
+def records(data: bytes, base_offset: int) -> Iterator[ForeignRecord]:
+    """Yield the records of the batch at `base_offset` in the bytes of a fetch.
+
+    Raises:
+        LogUnavailableError: the batch is not there, or compressed by other than gzip.
+    """
+    at = 0
+    while at + _RECORDS_AT <= len(data):
+        base, length = _PREFIX.unpack_from(data, at)
+        if base == base_offset:
+            return _records(data[at : at + _PREFIX.size + length])
+        at += _PREFIX.size + length
+    raise LogUnavailableError(f"expected a batch at {base_offset}, but there is none")
+
+
+def _records(batch: bytes) -> Iterator[ForeignRecord]:
+    base, _ = _PREFIX.unpack_from(batch)
+    flags, _, first_ms, last_ms, *_, count = _REST.unpack_from(batch, _PREFIX.size)
+    body = batch[_RECORDS_AT:]
+    if flags & _CODEC_MASK:
+        if flags & _CODEC_MASK != _GZIP:
+            raise LogUnavailableError(
+                f"expected no compression, or gzip, in the batch at {base}, "
+                f"but codec {flags & _CODEC_MASK}"
+            )
+        body = gzip_decode(body)
+    cursor = _Cursor(body)
+    for _ in range(count):
+        cursor.number()  # the record's length
+        cursor.skip(1)  # its attributes, of which there are none yet
+        delta_ms = cursor.number()
+        offset = base + cursor.number()
+        yield ForeignRecord(
+            offset=offset,
+            timestamp=last_ms if flags & _LOG_APPEND_TIME else first_ms + delta_ms,
+            key=cursor.text(),
+            value=cursor.text(),
+            headers=[
+                (_escaped(cursor.text()), cursor.text()) for _ in range(cursor.number())
+            ],
+        )
+
+
+def _escaped(name: bytes | None) -> str:
+    return (name or b"").decode(errors="backslashreplace")
+
+
+class _Cursor:
+    """Reads Kafka's variable-length numbers and byte strings one after another."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def skip(self, count: int) -> None:
+        self._at += count
+
+    def number(self) -> int:
+        shift = value = 0
+        while True:
+            byte = self._data[self._at]
+            self._at += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:  # noqa: PLR2004 - the bit that says more follow
+                return value >> 1 ^ -(value & 1)
+            shift += 7
+
+    def text(self) -> bytes | None:
+        length = self.number()
+        if length < 0:
+            return None
+        begin = self._at
+        self._at += length
+        return self._data[begin : self._at]

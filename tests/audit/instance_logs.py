@@ -1,0 +1,111 @@
+"""Histories as the records of a log, so that a test can change them and verify them.
+
+A `Play` makes events without a log. Here they become the records of partition 0 of an
+app with one partition: each owner begins with its claim, and each command that was
+answered stands on the commands topic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sayiir_es.audit import verify_records
+from sayiir_es.core.graph.record import record_of_graph
+from sayiir_es.core.model.events import Event, PartitionClaimed
+from sayiir_es.core.model.position import parse_command_cause
+from sayiir_es.log.port import Record, Topic
+from sayiir_es.wire.events import encode_event, event_headers, record_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sayiir_es.audit import Violation
+    from sayiir_es.core.graph.graph import Graph
+    from tests.core.instance_runner import Play
+
+
+def events_of(play: Play) -> list[Event]:
+    """The events of a play as they would stand on the topic, claims included."""
+    found: list[Event] = []
+    claim: int | None = None
+    offset = 0
+    for event in play.events:
+        if event.claim != claim:
+            claim, offset = event.claim, len(found)
+            found.append(claimed(event.at))
+        cause = event.cause
+        if cause.startswith("takeover:"):
+            cause = f"takeover:{offset}"
+        found.append(replace(event, claim=offset, cause=cause))
+    return found
+
+
+def claimed(at: int, next_command: int = 0) -> Event:
+    """A claim."""
+    return Event(
+        claim=-1,
+        instance_id="",
+        run=0,
+        sequence=0,
+        at=at,
+        cause="",
+        body=PartitionClaimed(owner="w", build="test", next_command=next_command),
+    )
+
+
+def record(offset: int, event: Event) -> Record:
+    """An event as its record."""
+    return Record(
+        offset=offset,
+        key=record_key(event),
+        value=encode_event(event),
+        headers=event_headers(event.kind, event.claim),
+        timestamp_ms=event.at,
+    )
+
+
+def records_of(events: Sequence[Event]) -> list[Record]:
+    """Events as the records of a partition, from offset 0."""
+    return [record(offset, event) for offset, event in enumerate(events)]
+
+
+def renumbered(events: Sequence[Event]) -> list[Event]:
+    """The same events with sequences that follow one another."""
+    sequences: dict[str, int] = {}
+    found: list[Event] = []
+    for event in events:
+        if not event.sequence:
+            found.append(event)
+            continue
+        sequence = sequences.get(event.instance_id, 0) + 1
+        sequences[event.instance_id] = sequence
+        found.append(replace(event, sequence=sequence))
+    return found
+
+
+def commands_of(events: Sequence[Event]) -> list[int]:
+    """The offsets of the commands that a history answers."""
+    places = (parse_command_cause(event.cause) for event in events)
+    return sorted({place.offset for place in places if place is not None})
+
+
+def verified(
+    records: Sequence[Record], graph: Graph, commands: Sequence[int]
+) -> list[Violation]:
+    """Everything that is wrong with a log of one partition."""
+    return list(verify_records(_stream(records, graph, commands), partitions=1))
+
+
+def _stream(
+    records: Sequence[Record], graph: Graph, commands: Sequence[int]
+) -> Iterator[tuple[Topic, int, Record]]:
+    yield Topic.DEFINITIONS, 0, _plain(0, record_of_graph(graph))
+    for offset in commands:
+        yield Topic.COMMANDS, 0, _plain(offset, b"{}")
+    for found in records:
+        yield Topic.EVENTS, 0, found
+
+
+def _plain(offset: int, value: bytes) -> Record:
+    return Record(offset=offset, key=None, value=value, headers=(), timestamp_ms=0)

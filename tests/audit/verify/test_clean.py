@@ -1,0 +1,154 @@
+"""What the engine writes verifies clean: random lives, and real runs of workers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, get_args
+
+from sayiir_es import Flow, RetryPolicy, task
+from sayiir_es.audit import Checker
+from sayiir_es.audit.verify.log import LogVerification
+from sayiir_es.core.graph.graph import Graph
+from sayiir_es.core.graph.nodes import TaskNode
+from sayiir_es.core.graph.record import record_of_graph
+from sayiir_es.core.model.events import Body
+from tests.audit.instance_logs import commands_of, events_of, records_of, verified
+from tests.audit.random_instances import forked, lived
+from tests.core.instance_runner import Play
+from tests.engine.harness import World
+
+if TYPE_CHECKING:
+    import pytest
+
+    from sayiir_es.audit import Violation
+    from sayiir_es.log.port import Log
+
+LIVES = 400
+FORKED_LIVES = 120
+OF_PARTITION = 3
+"""Kinds that no instance has."""
+OTHERWISE = 1
+"""The kind that begins a fork: tests/core forks forks."""
+
+
+def test_a_random_life_with_crashes_breaks_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Play, "checked", False)  # tests/core compares the folds
+    kinds: set[str] = set()
+    for seed in range(LIVES):
+        life = lived(seed)
+        events = events_of(life)
+        kinds.update(event.kind for event in events)
+        found = verified(records_of(events), life.graph, commands_of(events))
+        assert not found, f"seed {seed}: {found[0]}"
+    rare = {"DeadlineCleared", "WorkflowTerminated", "OutcomeRejected"}
+    assert rare <= kinds
+
+
+def test_a_fork_at_any_event_of_a_random_life_breaks_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Play, "checked", False)
+    last: set[str] = set()
+    for seed in range(FORKED_LIVES):
+        source = lived(seed)
+        told = [event for event in source.events if event.sequence]
+        for at in range(1, len(told) + 1, 1 + len(told) // 40):
+            fork = forked(source, at)
+            if fork is None:
+                continue
+            last.add(told[at - 1].kind)
+            events = events_of(fork)
+            found = verified(records_of(events), fork.graph, commands_of(events))
+            assert not found, f"seed {seed} at {at}: {found[0]}"
+    assert len(last) == len(get_args(Body)) - OF_PARTITION - OTHERWISE
+
+
+async def violations_of(log: Log, instance_id: str | None = None) -> list[Violation]:
+    run = LogVerification(log, instance_id=instance_id)
+    return [found async for found in run.violations()]
+
+
+@task(timeout="30s", retries=RetryPolicy(max_retries=2, initial_delay_secs=0.01))
+async def flaky(value: int) -> int:
+    if value not in _seen:
+        _seen.add(value)
+        raise ValueError("once")
+    return value + 1
+
+
+_seen: set[int] = set()
+
+
+@task
+async def slow(value: int) -> int:
+    await asyncio.sleep(0.01)
+    return value * 2
+
+
+@task
+async def both(value: dict[str, int]) -> int:
+    return sum(value.values())
+
+
+def shop() -> Flow:
+    flow = Flow("shop").then(flaky).delay("rest", 0.01)
+    flow = flow.fork().branch(slow, name="x").branch(flaky, name="y").join(both)
+    return flow.wait_for_signal("ok").then(slow, name="last")
+
+
+async def test_runs_of_workers_that_take_over_verify_clean() -> None:
+    _seen.clear()
+    world, workflow = World(), shop().build()
+    async with world.worker(workflow):
+        for number in range(4):
+            await world.command(
+                "StartWorkflow", f"i{number}", workflow="shop", input=number
+            )
+        await world.until_kind("ForkStarted", "i3")
+    async with world.worker(workflow):
+        for number in range(4):
+            await world.command("PauseWorkflow", f"i{number}")
+            await world.command("UnpauseWorkflow", f"i{number}")
+            await world.command("SendSignal", f"i{number}", signal="ok", payload=number)
+        await world.command("SendSignal", "nobody", signal="ok", payload=1)
+        for number in range(4):
+            await world.until_kind("WorkflowCompleted", f"i{number}")
+        await world.command("PauseWorkflow", "i0")
+        await world.until_kind("CommandRejected", "i0")
+    assert await violations_of(world.log) == []
+    assert await violations_of(world.log, "i2") == []
+
+
+async def test_a_log_cut_anywhere_and_taken_over_verifies_clean() -> None:
+    _seen.clear()
+    world, workflow = World(), shop().build()
+    async with world.worker(workflow):
+        await world.command("StartWorkflow", workflow="shop", input=1)
+        await world.until_kind("SignalAwaited")
+        await world.command("SendSignal", signal="ok", payload=1)
+        await world.until_kind("WorkflowCompleted")
+    for kept in (4, 7, 11):
+        other = await world.cut(kept)
+        if (await violations_of(other.log)) != []:
+            continue  # the cut stands inside a decision: no owner leaves that
+        async with other.worker(workflow):
+            await other.until_kind("WorkflowCompleted")
+        assert await violations_of(other.log) == [], kept
+
+
+def test_memory_holds_only_what_lives() -> None:
+    play = Play(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
+    play.start()
+    play.step()
+    checker = Checker(partitions=1)
+    checker.take_definition(record_of_graph(play.graph))
+    for record in records_of(events_of(play)):
+        assert not checker.take(0, record)
+    assert checker.live == 1
+    before = len(play.events)
+    play.run()
+    for record in records_of(events_of(play))[before + 1 :]:
+        assert not checker.take(0, record)
+    assert checker.live == 0

@@ -1,0 +1,298 @@
+"""Plays one instance with decide and evolve alone: an owner without a log.
+
+Every decision is checked: its events, folded from nothing, give the live rows. `crash`
+forgets everything but the events, as `kill -9` does, and a new owner takes over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from sayiir_es.core.decide.decide import DecisionContext, Input, decide
+from sayiir_es.core.decide.owed import OwedAttempt, owed_attempt, owed_timer
+from sayiir_es.core.decide.owed_moves import is_held, is_request_owed, owed_moves
+from sayiir_es.core.evolve.evolve import evolve
+from sayiir_es.core.graph.nodes import TaskNode
+from sayiir_es.core.graph.references import resolve
+from sayiir_es.core.model.commands import Command, ConflictPolicy, StartWorkflow
+from sayiir_es.core.model.inputs import (
+    Commanded,
+    Outcome,
+    ResumeCut,
+    SlotTaken,
+    TakenOver,
+    TimerDue,
+)
+from sayiir_es.core.model.limits import DEFAULT_LIMITS, Limits
+from sayiir_es.core.model.position import CommandPosition
+from sayiir_es.core.model.rows import (
+    DictRows,
+    Header,
+    Row,
+    StagedRows,
+    get_cursors,
+    get_header,
+    get_value,
+)
+
+if TYPE_CHECKING:
+    from sayiir_es.core.graph.graph import Graph
+    from sayiir_es.core.model.events import Event
+
+
+class Task(Protocol):
+    """What a task does with its input on an attempt: output, or an error text."""
+
+    def __call__(self, data: bytes, attempt: int, /) -> bytes | str:
+        """Run it."""
+        ...
+
+
+@dataclass
+class Known:
+    """The definitions of a play: one graph."""
+
+    graph: Graph
+
+    def by_name(self, workflow: str, definition_hash: str | None) -> Graph | None:
+        """The graph, if it is meant."""
+        if workflow != self.graph.name:
+            return None
+        if definition_hash not in (None, self.graph.definition_hash):
+            return None
+        return self.graph
+
+    def by_digest(self, graph_digest: str) -> Graph | None:
+        """The graph, if it is meant."""
+        return self.graph if graph_digest == self.graph.digest else None
+
+
+@dataclass
+class Play:
+    """An instance `i` of a graph, its events so far, and an owner's memory of it."""
+
+    graph: Graph
+    tasks: dict[str, Task] = field(default_factory=dict[str, Task])
+    now: int = 1_000_000
+    claim: int = 0
+    limits: Limits = DEFAULT_LIMITS
+    rows: DictRows = field(default_factory=DictRows)
+    events: list[Event] = field(default_factory=list["Event"])
+    handed: set[tuple[int, str, int]] = field(default_factory=set[tuple[int, str, int]])
+    executions: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    commands: int = 0
+    checked: ClassVar[bool] = True
+    """Whether each decision is compared with the fold of all events."""
+
+    # --- inputs -----------------------------------------------------------------------
+
+    def decide(self, asked: Input) -> list[Event]:
+        """One decision, made live, and checked against the fold of all events."""
+        staged = StagedRows(self.rows)
+        world = DecisionContext(
+            claim=self.claim,
+            now_ms=self.now,
+            definitions=Known(self.graph),
+            limits=self.limits,
+        )
+        draft = decide(asked, staged, world, room=1 << 20)
+        self.rows.apply(staged.changes)
+        self.events += draft.events
+        assert not self.checked or fold(self.events) == self.rows.rows
+        events = list(draft.events)
+        if draft.cut:
+            events += self.decide(ResumeCut(instance_id="i"))
+        return events
+
+    def command(
+        self, command: Command, *, known_origin: bool = False, origin: int | None = None
+    ) -> list[Event]:
+        """A command at the next offset."""
+        offset = self.commands
+        self.commands += 1
+        if not command.command_id:
+            command = replace(command, command_id=f"0@{offset}")
+        position = CommandPosition(
+            partition=0,
+            offset=offset,
+            origin=None if origin is None else (1, origin),
+        )
+        return self.decide(
+            Commanded(command=command, position=position, known_origin=known_origin)
+        )
+
+    @staticmethod
+    def start_command(workflow: str, data: bytes = b"1") -> StartWorkflow:
+        """A start of instance `i`."""
+        return StartWorkflow(
+            instance_id="i",
+            command_id="",
+            workflow=workflow,
+            input=data,
+            attributes={},
+        )
+
+    def start(
+        self,
+        data: bytes = b"1",
+        *,
+        workflow: str | None = None,
+        instance_id: str = "i",
+        command_id: str = "",
+        conflict_policy: ConflictPolicy = "fail",
+    ) -> list[Event]:
+        """Start instance `i`."""
+        start = self.start_command(workflow or self.graph.name, data)
+        return self.command(
+            replace(
+                start,
+                instance_id=instance_id,
+                command_id=command_id,
+                conflict_policy=conflict_policy,
+            )
+        )
+
+    # --- running ----------------------------------------------------------------------
+
+    def owed(self) -> list[OwedAttempt]:
+        """The attempts to hand out now."""
+        header = get_header(self.rows)
+        if header is None:
+            return []
+        found: list[OwedAttempt] = []
+        for _, cursor in get_cursors(self.rows):
+            attempt = owed_attempt(header, cursor, self.graph)
+            if attempt is None or attempt.not_before > self.now:
+                continue
+            if attempt.deadline_at is None or attempt.deadline_at > self.now:
+                found.append(attempt)
+        return found
+
+    def step(self) -> bool:
+        """Run one attempt that is owed; False if none is."""
+        for attempt in self.owed():
+            token = (attempt.run, attempt.path, attempt.attempt)
+            if token in self.handed:
+                continue
+            self.begin(attempt)
+            self.finish(attempt)
+            return True
+        return False
+
+    def begin(self, attempt: OwedAttempt, *, restart: bool = False) -> None:
+        """The attempt takes a slot."""
+        self.handed.add((attempt.run, attempt.path, attempt.attempt))
+        self.decide(
+            SlotTaken(
+                instance_id="i",
+                run=attempt.run,
+                path=attempt.path,
+                attempt=attempt.attempt,
+                restart=restart,
+            )
+        )
+
+    def finish(self, attempt: OwedAttempt) -> list[Event]:
+        """The function runs and its outcome is decided."""
+        self.executions.append((attempt.path, attempt.attempt))
+        data = resolve(self.rows, self.graph, attempt.input)
+        task = self.tasks.get(attempt.path)
+        result = task(data, attempt.attempt) if task is not None else data
+        done = isinstance(result, bytes)
+        return self.decide(
+            Outcome(
+                instance_id="i",
+                run=attempt.run,
+                path=attempt.path,
+                attempt=attempt.attempt,
+                result="completed" if done else "failed",
+                output=result if isinstance(result, bytes) else None,
+                error_type="" if done else "ValueError",
+                error=result if isinstance(result, str) else "",
+                worker="w",
+            )
+        )
+
+    def fire(self) -> bool:
+        """Move time to the next timer and fire it; False if there is none."""
+        header, timers = get_header(self.rows), list[tuple[int, str]]()
+        for chain, cursor in get_cursors(self.rows):
+            timer = owed_timer(header, chain, cursor) if header is not None else None
+            if timer is not None:
+                timers.append((timer.due_at, timer.chain))
+        if not timers:
+            return False
+        due_at, chain = min(timers)
+        self.now = max(self.now, due_at)
+        self.decide(TimerDue(instance_id="i", chain=chain, due_at=due_at))
+        return True
+
+    def run(self) -> None:
+        """Run until nothing is owed and nothing sleeps."""
+        while self.step() or self.fire():
+            pass
+
+    def crash_in_attempt(self) -> None:
+        """The owner is lost after its attempt began; the next one begins it again."""
+        self.take_over()
+        for attempt in self.owed():
+            self.begin(attempt, restart=attempt.begun)
+
+    def crash(self) -> None:
+        """Lose everything but the events; a new owner takes over and runs on."""
+        self.take_over()
+        for attempt in self.owed():
+            self.begin(attempt, restart=attempt.begun)
+            self.finish(attempt)
+
+    def take_over(self) -> None:
+        """Lose everything but the events; a new owner claims and looks."""
+        self.rows = DictRows(fold(self.events))
+        self.handed.clear()
+        self.claim += 1
+        header = get_header(self.rows)
+        if header is None or header.run == 0:
+            return
+        if header.phase in ("running", "paused") and (
+            owed_moves(self.rows, self.graph) or is_request_owed(self.rows, self.now)
+        ):
+            self.decide(ResumeCut(instance_id="i"))
+        self.decide(TakenOver(instance_id="i"))
+
+    # --- looking ----------------------------------------------------------------------
+
+    @property
+    def header(self) -> Header:
+        """The header; the instance exists."""
+        header = get_header(self.rows)
+        assert header is not None
+        return header
+
+    @property
+    def output(self) -> bytes | None:
+        """The output of a completed run."""
+        return get_value(self.rows, "output")
+
+    def kinds(self) -> list[str]:
+        """The kinds of all events so far."""
+        return [event.kind for event in self.events]
+
+    def held(self) -> bool:
+        """Whether a request holds moves back."""
+        return is_held(self.header)
+
+    def node(self, path: str) -> TaskNode:
+        """The task at a path."""
+        place = self.graph.place(path)
+        assert place is not None
+        assert isinstance(place.node, TaskNode)
+        return place.node
+
+
+def fold(events: list[Event]) -> dict[str, Row]:
+    """The rows of a history, from nothing."""
+    rows = DictRows()
+    for event in events:
+        rows.apply(evolve(rows, event))
+    return rows.rows

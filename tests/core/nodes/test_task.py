@@ -1,0 +1,229 @@
+"""Tasks: attempts, retries, deadlines, tokens, and lost owners."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sayiir_es.core.backoff import retry_delay_ms
+from sayiir_es.core.graph.graph import Graph
+from sayiir_es.core.graph.nodes import Retry, TaskNode
+from sayiir_es.core.model.events import (
+    AttemptRestarted,
+    DeadlineSet,
+    OutcomeRejected,
+    RetryRecorded,
+    TaskFailed,
+    WorkflowFailed,
+)
+from sayiir_es.core.model.inputs import Outcome, TimerDue
+from sayiir_es.core.model.limits import clip
+from tests.core.instance_runner import Play
+
+RETRY = Retry(max_retries=2, initial_delay_ms=500, backoff_multiplier=2.0)
+
+
+def play(node: TaskNode) -> Play:
+    return Play(Graph(name="w", chain=(node,)))
+
+
+def outcome(**fields: object) -> Outcome:
+    known: dict[str, object] = {
+        "instance_id": "i",
+        "run": 1,
+        "path": "a",
+        "attempt": 1,
+        "result": "completed",
+        "output": b"9",
+    }
+    return Outcome(**(known | fields))  # type: ignore[arg-type]
+
+
+def test_retries_back_off_and_then_the_workflow_fails() -> None:
+    game = play(TaskNode(id="a", retry=RETRY))
+    game.tasks["a"] = lambda _data, attempt: f"no {attempt}"
+    game.start()
+    game.run()
+    assert game.executions == [("a", 1), ("a", 2), ("a", 3)]
+    retries = [e for e in game.events if isinstance(e.body, RetryRecorded)]
+    delays = [e.body.next_retry_at - e.at for e in retries]  # type: ignore[union-attr]
+    assert delays == [500, 1000]
+    failed, ended = game.events[-2:]
+    assert isinstance(failed.body, TaskFailed)
+    assert ended.body == WorkflowFailed(path="a", error_type="ValueError", error="no 3")
+    assert failed.cause == ended.cause == "outcome:a#3"
+
+
+def test_a_later_attempt_may_succeed() -> None:
+    game = play(TaskNode(id="a", retry=RETRY))
+    game.tasks["a"] = lambda _data, attempt: b"5" if attempt == 2 else "no"
+    game.start()
+    game.run()
+    assert game.output == b"5"
+
+
+def test_no_retry_means_one_attempt() -> None:
+    game = play(TaskNode(id="a", retry=Retry(max_retries=0)))
+    game.tasks["a"] = lambda _data, _attempt: "no"
+    game.start()
+    game.run()
+    assert game.executions == [("a", 1)]
+    assert game.header.phase == "failed"
+
+
+def test_an_outcome_that_cannot_be_retried_fails_at_once() -> None:
+    game = play(TaskNode(id="a", retry=RETRY))
+    game.start()
+    game.decide(outcome(result="failed", error_type="encode", retriable=False))
+    assert game.header.phase == "failed"
+
+
+def test_a_deadline_is_set_when_the_attempt_begins() -> None:
+    game = play(TaskNode(id="a", timeout_ms=2000))
+    game.start()
+    game.now += 700
+    game.begin(game.owed()[0])
+    assert game.events[-1].body == DeadlineSet(
+        path="a", attempt=1, deadline_at=game.now + 2000, timeout_ms=2000
+    )
+    assert game.events[-1].cause == "owed:2"
+
+
+def test_a_timed_out_attempt_fails_or_is_retried() -> None:
+    game = play(TaskNode(id="a", timeout_ms=2000, retry=RETRY))
+    game.start()
+    game.begin(game.owed()[0])
+    due_at = game.now + 2000
+    game.now = due_at
+    events = game.decide(TimerDue(instance_id="i", chain="", due_at=due_at))
+    body = events[0].body
+    assert isinstance(body, RetryRecorded)
+    assert body.timed_out
+    assert body.error == "Task 'a' timed out after 2s"
+    assert events[0].cause == f"timer:a@{due_at}"
+    late = game.decide(outcome())
+    assert late[0].body == OutcomeRejected(path="a", attempt=1, reason="late")
+
+
+def test_a_deadline_that_passed_while_nobody_looked_is_a_time_out() -> None:
+    game = play(TaskNode(id="a", timeout_ms=2000))
+    game.start()
+    game.begin(game.owed()[0])
+    game.now += 60_000
+    game.crash()
+    assert game.executions == []
+    game.run()
+    assert game.kinds()[-2:] == ["TaskFailed", "WorkflowFailed"]
+
+
+def test_a_lost_owner_restarts_the_attempt_under_the_same_deadline() -> None:
+    game = play(TaskNode(id="a", timeout_ms=2000))
+    game.start()
+    game.begin(game.owed()[0])
+    game.now += 1000
+    game.crash()
+    kinds = game.kinds()
+    assert kinds.count("DeadlineSet") == 1
+    assert kinds.count("AttemptRestarted") == 1
+    assert game.header.phase == "completed"
+
+
+def test_an_attempt_is_given_up_after_ten_restarts() -> None:
+    game = play(TaskNode(id="a"))
+    game.start()
+    for _ in range(10):
+        game.crash_in_attempt()
+    assert game.kinds().count("AttemptRestarted") == 10
+    game.crash_in_attempt()
+    failed = game.events[-2].body
+    assert isinstance(failed, TaskFailed)
+    assert failed.error_type == "worker_lost"
+    assert game.events[-1].cause.startswith("takeover:")
+    restarts = [e.body for e in game.events if isinstance(e.body, AttemptRestarted)]
+    assert [body.restarts for body in restarts] == list(range(1, 11))
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"run": 2}, "foreign"),
+        ({"path": "zz/q"}, "foreign"),
+        ({"attempt": 2}, "foreign"),
+        ({"path": "zz"}, "late"),
+    ],
+)
+def test_an_outcome_that_is_not_due_is_rejected(
+    fields: dict[str, object], reason: str
+) -> None:
+    game = play(TaskNode(id="a"))
+    game.start()
+    events = game.decide(outcome(**fields))
+    body = events[0].body
+    assert isinstance(body, OutcomeRejected)
+    assert body.reason == reason
+    assert game.header.phase == "running"
+    assert game.header.run == 1
+
+
+def test_a_second_outcome_changes_nothing() -> None:
+    game = Play(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
+    game.start()
+    game.decide(outcome())
+    before = dict(game.rows.rows)
+    game.decide(outcome(output=b"666"))
+    after = dict(game.rows.rows)
+    before.pop("h")
+    after.pop("h")
+    assert after == before
+
+
+def test_an_outcome_of_an_earlier_run_is_rejected() -> None:
+    game = play(TaskNode(id="a"))
+    game.start()
+    game.start(conflict_policy="terminate_existing")
+    events = game.decide(outcome(run=1))
+    assert isinstance(events[0].body, OutcomeRejected)
+    assert events[0].run == 1
+    assert game.header.run == 2
+
+
+@given(
+    st.integers(0, 10**7),
+    st.floats(1.0, 10.0),
+    st.one_of(st.none(), st.integers(0, 10**6)),
+    st.integers(1, 400),
+)
+def test_a_backoff_never_exceeds_its_maximum(
+    initial: int, multiplier: float, most: int | None, number: int
+) -> None:
+    retry = Retry(
+        max_retries=9,
+        initial_delay_ms=initial,
+        backoff_multiplier=multiplier,
+        max_delay_ms=most,
+    )
+    delay = retry_delay_ms(retry, number, "seed")
+    assert delay >= 0
+    assert most is None or delay <= most
+    if number == 1 and most is None:
+        assert delay == initial
+
+
+def test_jitter_shortens_by_at_most_its_share_and_is_the_same_everywhere() -> None:
+    retry = Retry(max_retries=9, initial_delay_ms=1000, jitter=0.5)
+    delays = {retry_delay_ms(retry, 1, f"i{number}") for number in range(200)}
+    assert min(delays) >= 500
+    assert max(delays) <= 1000
+    assert len(delays) > 50
+    assert retry_delay_ms(retry, 1, "x") == retry_delay_ms(retry, 1, "x")
+
+
+@given(st.text(), st.integers(60, 400))
+def test_a_clipped_text_keeps_head_and_tail_within_its_limit(
+    text: str, limit: int
+) -> None:
+    clipped = clip(text, limit)
+    assert len(clipped.encode()) <= limit
+    if len(text.encode("utf-8", "replace")) <= limit:
+        assert clipped == text.encode("utf-8", "replace").decode()

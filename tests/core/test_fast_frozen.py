@@ -1,0 +1,59 @@
+"""Values that are made quickly are frozen dataclasses all the same."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import FrozenInstanceError, dataclass, fields, replace
+
+import pytest
+
+from sayiir_es.core.fast_frozen import fast_frozen
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A value as others are."""
+
+    x: int
+    y: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slow:
+    """The same without the decorator."""
+
+    x: int
+    y: int = 2
+
+
+def test_a_quickly_made_value_cannot_be_changed() -> None:
+    point = Point(x=1)
+    for name in ("x", "z"):
+        with pytest.raises((FrozenInstanceError, TypeError)):
+            setattr(point, name, 3)
+        with pytest.raises((FrozenInstanceError, TypeError)):
+            delattr(point, name)
+    assert point.x == 1
+
+
+def test_a_quickly_made_value_is_compared_hashed_shown_and_replaced_as_any() -> None:
+    point, slow = Point(x=1), Slow(x=1)
+    assert type(point) is Point
+    assert point == Point(x=1, y=2) != Point(x=1, y=3)
+    assert {point, slow} == {slow, point}
+    assert len({point, slow}) == 2
+    assert hash(point) == hash(slow)
+    assert repr(point) == "Point(x=1, y=2)"
+    assert replace(point, y=5) == Point(x=1, y=5)
+    assert [field.name for field in fields(point)] == ["x", "y"]
+    assert copy.copy(point) is copy.deepcopy(point) is point
+    match point:
+        case Point(x=one, y=two):
+            assert (one, two) == (1, 2)
+
+
+def test_a_quickly_made_value_takes_what_its_fields_say_and_nothing_else() -> None:
+    for wrong in ({}, {"y": 1}, {"x": 1, "z": 2}):
+        with pytest.raises(TypeError, match="__new__"):
+            Point(**wrong)

@@ -1,0 +1,243 @@
+"""The executor: whatever a task does becomes one outcome, and a slot comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sayiir_es.engine.attempts.task_context import get_task_context
+from tests.engine.attempts.executor_harness import LIMIT_S, Desk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+
+async def double(value: str) -> str:
+    return value * 2
+
+
+def twice(value: str) -> str:
+    return value * 2
+
+
+def one(_: object) -> int:
+    return 1
+
+
+def waiter(hold: threading.Event) -> Callable[[object], bool]:
+    def waits(_: object) -> bool:
+        return hold.wait(LIMIT_S)
+
+    return waits
+
+
+def fails(_: object) -> None:
+    raise ValueError("no")
+
+
+async def leaves(_: object) -> None:
+    raise SystemExit(3)
+
+
+def interrupts(_: object) -> None:
+    raise KeyboardInterrupt
+
+
+async def cancels_itself(_: object) -> None:
+    raise asyncio.CancelledError
+
+
+async def stops(_: object) -> None:
+    raise StopIteration
+
+
+def big(_: object) -> str:
+    return "x" * 2000
+
+
+def unsayable(_: object) -> None:
+    class OddError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    raise OddError
+
+
+def shouts(_: object) -> None:
+    raise ValueError("head" + "x" * 5_000_000 + "tail")
+
+
+def opens(_: object) -> object:
+    return {"a": [threading.Lock()]}
+
+
+@pytest.mark.parametrize(
+    ("function", "error_type", "retriable", "says"),
+    [
+        (fails, "ValueError", True, "ValueError: no"),
+        (leaves, "SystemExit", True, "SystemExit: 3"),
+        (interrupts, "KeyboardInterrupt", True, "KeyboardInterrupt"),
+        (cancels_itself, "CancelledError", True, "CancelledError"),
+        (stops, "RuntimeError", True, "StopIteration"),
+        (big, "too_large", False, "1000 bytes"),
+        (unsayable, "OddError", True, "could not be made"),
+        (shouts, "ValueError", True, "head"),
+        (opens, "encode", False, "lock (not JSON serializable) at $.a[0]"),
+    ],
+)
+async def test_each_failure_is_told(
+    function: Callable[..., object], error_type: str, *, retriable: bool, says: str
+) -> None:
+    desk = Desk()
+    outcome = await desk.outcome(function)
+    assert outcome.result == "failed"
+    assert outcome.error_type == error_type
+    assert outcome.retriable is retriable
+    assert says in outcome.error
+    assert len(outcome.error.encode()) <= 300
+    assert desk.executor.running() == {}
+    await desk.executor.close()
+
+
+async def test_an_input_that_does_not_decode_fails_for_good() -> None:
+    desk = Desk()
+    outcome = await desk.outcome(double, b"{nope")
+    assert (outcome.error_type, outcome.retriable) == ("decode", False)
+    await desk.executor.close()
+
+
+async def test_async_sync_and_awaitable_results_are_the_same_to_it() -> None:
+    desk = Desk()
+
+    def lazy(value: str) -> object:
+        return double(value)
+
+    outputs = [
+        (await desk.outcome(function)).output for function in (double, twice, lazy)
+    ]
+    assert outputs == [b'"inin"'] * 3
+    await desk.executor.close()
+
+
+async def test_blocked_threads_stop_nothing_else() -> None:
+    desk = Desk(slots=65)
+    hold = threading.Event()
+
+    blocked = [desk.start(waiter(hold)) for _ in range(64)]
+    assert (await desk.outcome(double)).result == "completed"
+    assert (await desk.outcome(one)).output == b"1"
+    hold.set()
+    for job in blocked:
+        assert (await desk.of(job)).output == b"true"
+    await desk.executor.close()
+
+
+async def test_an_abandoned_thread_gives_its_slot_back_and_answers_late() -> None:
+    desk = Desk(slots=1)
+    begun, hold = threading.Event(), threading.Event()
+
+    def waits(_: object) -> bool:
+        begun.set()
+        return hold.wait(LIMIT_S)
+
+    stuck = desk.start(waits)
+    await asyncio.sleep(0)
+    assert begun.wait(LIMIT_S)
+    desk.executor.abandon(stuck, deliver=True)
+    assert (await desk.outcome(one)).output == b"1"
+    hold.set()
+    assert (await desk.of(stuck)).output == b"true"
+    await desk.executor.close()
+
+
+async def test_what_was_abandoned_in_silence_never_answers() -> None:
+    desk = Desk(slots=1)
+    job = desk.start(double)
+    await asyncio.sleep(0)
+    desk.executor.abandon(job, deliver=False)
+    assert (await desk.outcome(double)).result == "completed"
+    assert [name for name, _ in desk.outcomes] != [job.instance_id]
+    assert len(desk.outcomes) == 1
+    await desk.executor.close()
+
+
+async def test_a_queued_job_is_withdrawn_and_never_starts() -> None:
+    desk = Desk(slots=1)
+    hold = asyncio.Event()
+
+    async def waits(_: object) -> None:
+        await hold.wait()
+
+    first = desk.start(waits)
+    await asyncio.sleep(0)
+    second = desk.start(double)
+    assert desk.executor.withdraw(second)
+    assert not desk.executor.withdraw(first)
+    hold.set()
+    await desk.of(first)
+    assert len(desk.outcomes) == 1
+    await desk.executor.close()
+
+
+async def test_a_cancel_is_seen_in_the_context_and_ends_async_ones() -> None:
+    desk = Desk()
+    seen: list[bool] = []
+    begun = asyncio.Event()
+
+    async def waits(_: object) -> None:
+        context = get_task_context()
+        assert context is not None
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append(context.cancelled)
+
+    job = desk.start(waits)
+    await begun.wait()
+    desk.executor.request_cancel(job, 0.01)
+    assert (await desk.of(job)).result == "withdrawn"
+    assert seen == [True]
+    await desk.executor.close()
+
+
+async def test_a_task_that_swallows_its_cancellation_still_completes() -> None:
+    desk = Desk()
+    begun = asyncio.Event()
+
+    async def stubborn(_: object) -> str:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "done anyway"
+        return ""
+
+    job = desk.start(stubborn)
+    await begun.wait()
+    desk.executor.request_cancel(job, 0.0)
+    assert (await desk.of(job)).output == b'"done anyway"'
+    await desk.executor.close()
+
+
+@pytest.mark.parametrize("function", [leaves, interrupts])
+async def test_a_helper_gets_the_interrupt_and_the_attempt_is_withdrawn(
+    function: Callable[..., object],
+) -> None:
+    desk = Desk(propagate=True)
+    assert (await desk.outcome(function)).result == "withdrawn"
+    assert isinstance(desk.executor.interrupted, SystemExit | KeyboardInterrupt)
+    await desk.executor.close()
+
+
+@pytest.fixture(autouse=True)
+def no_thread_stays() -> Generator[None]:
+    """Idle threads end when their executor is closed."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("sayiir-task-"):
+            thread.join(LIMIT_S)
+            assert not thread.is_alive()

@@ -1,0 +1,232 @@
+"""A world for the engine: a memory log, workers on it, and what its events say.
+
+Whatever a test does, at its end the rows of every live store equal the fold of the
+log's valid events, and the events of each instance run 1, 2, 3 ….
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.model.rows import get_run, get_value
+from sayiir_es.engine.attempts.local_executor import LocalExecutor
+from sayiir_es.engine.clock import SystemClock
+from sayiir_es.engine.definitions.registry import Registry
+from sayiir_es.engine.fold import Fold
+from sayiir_es.engine.ports import Ports
+from sayiir_es.engine.store.memory import MemoryStore
+from sayiir_es.engine.worker import WorkerEngine
+from sayiir_es.engine.worker_settings import WorkerSettings
+from sayiir_es.log.memory.log import MemoryLog
+from sayiir_es.log.port import NewRecord, Topic
+from sayiir_es.log.solo import SoloMembership
+from sayiir_es.wire.events import decode_event
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from sayiir_es.core.authoring.flow import Workflow
+    from sayiir_es.core.model.events import Event
+    from sayiir_es.engine.clock import Clock
+    from sayiir_es.engine.store.port import SnapshotStore
+    from sayiir_es.log.port import Record
+    from sayiir_es.wire.signing import Signer
+
+LIMIT_S = 10.0
+
+
+@dataclass
+class World:
+    """One memory log, and its workers; it looks at partition 0."""
+
+    log: MemoryLog = field(default_factory=MemoryLog)
+    workers: int = 0
+    signer: Signer | None = None
+    snapshots: bool = False
+    clock: Clock = field(default_factory=SystemClock)
+    executors: list[LocalExecutor] = field(default_factory=list[LocalExecutor])
+
+    @asynccontextmanager
+    async def worker(
+        self, *workflows: Workflow, slots: int = 8
+    ) -> AsyncGenerator[WorkerEngine]:
+        """A worker that has these workflows; stopped, not drained, at the end."""
+        engine = await self.started(*workflows, slots=slots)
+        try:
+            yield engine
+        finally:
+            owner = engine.owners.get(0)
+            if owner is not None:
+                await self.check(owner.store)
+            await engine.stop(drain=False)
+
+    async def started(self, *workflows: Workflow, slots: int = 8) -> WorkerEngine:
+        """A worker that has begun to serve."""
+        self.workers += 1
+        name = f"w{self.workers}"
+        clock = self.clock
+        executor = LocalExecutor(slots, worker_id=name)
+        self.executors.append(executor)
+        store = MemoryStore()
+
+        async def open_store(partition: int) -> SnapshotStore:
+            return store if partition == 0 else MemoryStore()
+
+        engine = WorkerEngine(
+            ports=Ports(
+                log=self.log, clock=clock, executor=executor, registry=Registry()
+            ),
+            membership=SoloMembership.for_memory(self.log),
+            open_store=open_store,
+            settings=WorkerSettings(
+                worker_id=name,
+                incarnation=name,
+                build="test",
+                cancel_grace_s=0.05,
+                signer=self.signer,
+                snapshots=self.snapshots,
+            ),
+        )
+        await self.log.open(create=True)
+        await engine.start(workflows)
+        async with asyncio.timeout(LIMIT_S):
+            await engine.settled()
+        return engine
+
+    async def command(self, name: str, instance_id: str = "i", **fields: object) -> int:
+        """Produce a command as JSON; returns its offset."""
+        body = {"command": name, "instance_id": instance_id, **fields}
+        record = NewRecord(key=instance_id.encode(), value=json.dumps(body).encode())
+        return await self.log.produce(Topic.COMMANDS, 0, record)
+
+    async def records(self, topic: Topic = Topic.EVENTS) -> list[Record]:
+        """Every record of a topic."""
+        end = await self.log.end_offset(topic, 0)
+        reader = await self.log.reader(topic, 0, 0)
+        found: list[Record] = []
+        while len(found) < end:
+            chunk = await reader.read(max_wait_s=1)
+            assert chunk is not None
+            found += chunk.records
+        await reader.close()
+        return found
+
+    async def events(self, instance_id: str | None = "i") -> list[Event]:
+        """The valid events of an instance (None: of the partition)."""
+        found: list[Event] = []
+        store = MemoryStore()
+        wanted = instance_id or ""
+
+        def take(_offset: int, event: Event) -> None:
+            if event.instance_id == wanted:
+                found.append(event)
+
+        fold = Fold(store, 0, on_event=take)
+        await self._fold_all(fold)
+        return found
+
+    async def kinds(self, instance_id: str = "i") -> list[str]:
+        """The kinds of an instance's valid events."""
+        return [event.kind for event in await self.events(instance_id)]
+
+    async def until(
+        self, happened: Callable[[list[Event]], bool], instance_id: str = "i"
+    ) -> list[Event]:
+        """Wait until the events of an instance satisfy a condition."""
+        async with asyncio.timeout(LIMIT_S):
+            while True:
+                events = await self.events(instance_id)
+                if happened(events):
+                    return events
+                await self._news()
+
+    async def until_kind(
+        self, kind: str, instance_id: str = "i", *, count: int = 1
+    ) -> list[Event]:
+        """Wait until so many events of a kind are there."""
+        return await self.until(
+            lambda events: sum(event.kind == kind for event in events) >= count,
+            instance_id,
+        )
+
+    async def output(self, instance_id: str = "i") -> object:
+        """Wait for the end of a run and return its output."""
+        await self.until(
+            lambda events: any(
+                event.kind in ("WorkflowCompleted", "WorkflowFailed")
+                for event in events
+            ),
+            instance_id,
+        )
+        store = await self.folded()
+        data = get_value(store.rows(instance_id), "output")
+        return None if data is None else json.loads(data)
+
+    async def folded(self) -> MemoryStore:
+        """A store folded from the log alone."""
+        store = MemoryStore()
+        await self._fold_all(Fold(store, 0))
+        return store
+
+    async def check(self, live: SnapshotStore) -> None:
+        """The live rows equal the fold of the log up to where they stand."""
+        async with asyncio.timeout(LIMIT_S):
+            while True:
+                store = await self.folded()
+                if store.position == live.position:
+                    break
+                await asyncio.sleep(0)
+        for instance_id in store.instances():
+            mine, theirs = store.rows(instance_id), live.rows(instance_id)
+            keys = sorted(mine.keys(""))
+            assert keys == sorted(theirs.keys(""))
+            for key in keys:
+                assert mine.get(key) == theirs.get(key), key
+
+    async def cut(self, records: int) -> World:
+        """Another world whose log ends behind the first `records` events."""
+        other = World()
+        await other.log.open(create=True)
+        appender = await other.log.appender(0)
+        for record in (await self.records())[:records]:
+            await appender.append([copied(record)])
+        for topic in (Topic.COMMANDS, Topic.DEFINITIONS):
+            for record in await self.records(topic):
+                await other.log.produce(topic, 0, copied(record))
+        return other
+
+    async def _fold_all(self, fold: Fold) -> None:
+        end = await self.log.end_offset(Topic.EVENTS, 0)
+        reader = await self.log.reader(Topic.EVENTS, 0, 0)
+        done = 0
+        while done < end:
+            chunk = await reader.read(max_wait_s=1)
+            assert chunk is not None
+            fold.apply(chunk)
+            done = chunk.end
+        await reader.close()
+
+    async def _news(self) -> None:
+        end = await self.log.end_offset(Topic.EVENTS, 0)
+        reader = await self.log.reader(Topic.EVENTS, 0, end)
+        await reader.read(max_wait_s=0.2)
+        await reader.close()
+
+
+def copied(record: Record) -> NewRecord:
+    """The same record, to be written elsewhere."""
+    return NewRecord(key=record.key, value=record.value, headers=record.headers)
+
+
+def started_runs(store: SnapshotStore) -> list[str]:
+    """The instances that have a run."""
+    return [name for name in store.instances() if get_run(store.rows(name)) is not None]
+
+
+def decoded(record: Record) -> Event:
+    """The event of a record."""
+    return decode_event(record.value or b"")

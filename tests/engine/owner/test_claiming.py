@@ -1,0 +1,92 @@
+"""Claiming a partition with a long history, beside others that are served."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Self
+
+from sayiir_es.core.authoring.flow import Flow
+from sayiir_es.core.model.events import Event, PartitionClaimed
+from sayiir_es.engine.owner.claiming import Claimer
+from sayiir_es.engine.store.memory import MemoryStore
+from sayiir_es.log.memory.log import MemoryLog, MemoryReader
+from sayiir_es.log.port import Chunk, Topic
+from tests.engine.harness import World
+
+INSTANCES = 500
+
+
+class ReadAhead(MemoryReader):
+    """A reader that has in hand what stands there, as one behind a large fetch."""
+
+    held: tuple[Chunk, ...] = ()
+
+    async def fetch(self, end: int) -> Self:
+        """Take in everything before `end`."""
+        held: list[Chunk] = []
+        while end and (not held or held[-1].end < end):
+            chunk = await super().read(max_wait_s=1)
+            assert chunk is not None
+            held.append(chunk)
+        self.held = tuple(held)
+        return self
+
+    async def read(self, *, max_wait_s: float) -> Chunk | None:
+        """Give out what is in hand without a wait."""
+        if not self.held:
+            return await super().read(max_wait_s=max_wait_s)
+        chunk, *rest = self.held
+        self.held = tuple(rest)
+        return chunk
+
+
+class ReadAheadLog(MemoryLog):
+    """A log whose events are read from the beginning without a wait."""
+
+    async def reader(self, topic: Topic, partition: int, offset: int) -> MemoryReader:
+        """A reader that begins at `offset`."""
+        if topic is not Topic.EVENTS or offset:
+            return await super().reader(topic, partition, offset)
+        reader = ReadAhead(self._topics, topic, partition, offset)
+        return await reader.fetch(await self.end_offset(topic, partition))
+
+
+async def step(value: str) -> str:
+    return value
+
+
+SHORT = Flow("short").then(step).build()
+
+
+def claim() -> Event:
+    """A claim of another worker."""
+    body = PartitionClaimed(owner="heir/1", build="test", next_command=0)
+    return Event(claim=-1, instance_id="", run=0, sequence=0, at=0, cause="", body=body)
+
+
+async def test_a_fold_of_a_long_history_gives_others_a_turn_behind_each_chunk() -> None:
+    world = World(log=ReadAheadLog())
+    async with world.worker(SHORT):
+        for number in range(INSTANCES):
+            await world.command(
+                "StartWorkflow", f"i{number}", workflow="short", input=""
+            )
+        await world.until_kind("WorkflowCompleted", f"i{INSTANCES - 1}")
+
+    turns, turns_at_chunks = 0, list[int]()
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def folded() -> None:
+        turns_at_chunks.append(turns)
+
+    beside = asyncio.create_task(others())
+    claimer = Claimer(world.log, MemoryStore(), 0, event=claim, folded=folded)
+    await claimer.claim("heir/1")
+    beside.cancel()
+    assert len(turns_at_chunks) > 2
+    assert len(set(turns_at_chunks)) == len(turns_at_chunks)

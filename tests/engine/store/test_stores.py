@@ -1,0 +1,178 @@
+"""Every snapshot store keeps one contract."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+
+from sayiir_es.core.model.errors import StoreError
+from sayiir_es.core.model.position import Position
+from sayiir_es.engine.store.cache import CacheLimits
+from sayiir_es.engine.store.memory import MemoryStore
+from sayiir_es.engine.store.port import StoreIdentity
+from sayiir_es.engine.store.rocks.store import RocksStore
+from tests.engine.store.store_contract import (
+    Model,
+    assert_holds,
+    header,
+    running,
+    sleeping,
+    steps,
+    walk,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+    from pathlib import Path
+
+    from sayiir_es.core.model.rows import Changes
+    from tests.engine.store.store_contract import Step, Store
+
+IDENTITY = StoreIdentity(cluster_id="c", events_topic_id="t", partition=0, partitions=1)
+NO_CACHE = CacheLimits(instances=0, total_bytes=0, instance_bytes=0)
+"""Every clean instance leaves at every flush."""
+
+
+def _memory() -> Callable[[Path], Store]:
+    """Memory lives as long as its process: a path is only its name."""
+    stores: dict[Path, MemoryStore] = {}
+    return lambda path: stores.setdefault(path, MemoryStore())
+
+
+def _rocks() -> Callable[[Path], Store]:
+    return lambda path: RocksStore.open(path, IDENTITY)
+
+
+def _rocks_without_cache() -> Callable[[Path], Store]:
+    return lambda path: RocksStore.open(
+        path, IDENTITY, limits=NO_CACHE, write_buffer_bytes=65_536
+    )
+
+
+ADAPTERS = {
+    "memory": _memory,
+    "rocks": _rocks,
+    "rocks without a cache": _rocks_without_cache,
+}
+
+
+@pytest.fixture(params=sorted(ADAPTERS))
+async def store(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncGenerator[Store, None]:
+    """A new store of each adapter, closed at the end."""
+    found = ADAPTERS[str(request.param)]()(tmp_path / "store")
+    try:
+        yield found
+    finally:
+        await found.close()
+
+
+@pytest.mark.parametrize("adapter", sorted(ADAPTERS))
+@given(steps=steps)
+@settings(max_examples=100, deadline=None)
+def test_a_store_holds_what_was_applied_whatever_happens_between(
+    adapter: str, steps: list[Step]
+) -> None:
+    asyncio.run(walk(ADAPTERS[adapter](), steps))
+
+
+async def test_a_new_store_is_empty(store: Store) -> None:
+    assert_holds(store, Model())
+    assert store.rows("nobody").get("h") is None
+
+
+async def test_rows_in_hand_follow_what_is_applied_later(store: Store) -> None:
+    rows = store.rows("a")
+    store.apply("a", running(1))
+    store.advance(Position(offset=1))
+    await store.flush()
+    store.apply("a", running(2))
+    assert rows.get("h") == running(2)["h"]
+    store.advance(Position(offset=2))
+
+
+async def test_an_instance_leaves_the_indexes_when_it_ends_and_comes_back(
+    store: Store,
+) -> None:
+    store.apply("a", running(1))
+    store.apply("a", {"cx": sleeping(7)})
+    store.advance(Position(offset=1))
+    await store.flush()
+    store.apply("a", {"h": header(2, "failed")})
+    store.advance(Position(offset=2))
+    assert list(store.owing()) == []
+    assert list(store.timers(99)) == []
+    await store.flush()
+    assert list(store.owing()) == []
+    store.apply("a", {"h": header(3, "running")})
+    store.advance(Position(offset=3))
+    await store.flush()
+    assert list(store.owing()) == ["a"]
+    assert list(store.timers(99)) == [(7, "a", "x")]
+
+
+async def test_many_rows_of_one_instance_are_all_found(store: Store) -> None:
+    many: Changes = {f"vresult:{n}": b"%d" % n for n in range(5_000)}
+    store.apply("a", {**running(1), **many})
+    store.advance(Position(offset=1))
+    await store.flush(durable=True)
+    rows = store.rows("a")
+    assert set(rows.keys("v")) == set(many)
+    assert all(rows.get(key) == row for key, row in many.items())
+
+
+async def test_many_instances_are_listed_in_order_behind_any(store: Store) -> None:
+    ids = sorted(f"i{n}" for n in range(2_500))
+    for instance_id in ids:
+        store.apply(instance_id, running(1))
+    store.advance(Position(offset=1))
+    await store.flush()
+    store.apply("i1000x", running(1))
+    store.advance(Position(offset=2))
+    ids = sorted([*ids, "i1000x"])
+    assert list(store.instances()) == ids
+    assert list(store.owing()) == ids
+    for after in ("", "i1000", "i1000a", ids[-1]):
+        expected = [found for found in ids if found > after]
+        assert list(store.instances(after=after)) == expected
+
+
+async def test_a_store_may_be_changed_while_its_indexes_are_walked(
+    store: Store,
+) -> None:
+    for number in range(2_500):
+        store.apply(f"i{number:04}", running(1))
+    store.advance(Position(offset=1))
+    await store.flush()
+    seen = 0
+    for seen, instance_id in enumerate(store.owing(), start=1):
+        store.apply(instance_id, {"h": header(2, "completed")})
+        store.advance(Position(offset=1 + seen))
+    assert seen == 2_500
+    assert list(store.owing()) == []
+
+
+async def test_rows_without_a_position_are_never_written(store: Store) -> None:
+    store.apply("a", running(1))
+    with pytest.raises(StoreError, match="expected a position"):
+        await store.flush()
+    store.advance(Position(offset=1))
+    await store.flush()
+    assert store.dirty_rows == 0
+
+
+async def test_a_reset_store_is_empty_and_works(store: Store) -> None:
+    store.apply("a", running(1))
+    store.advance(Position(offset=1))
+    await store.flush(durable=True)
+    store.apply("b", running(1))
+    await store.reset()
+    assert_holds(store, Model())
+    store.apply("c", running(1))
+    store.advance(Position(offset=1))
+    await store.flush(durable=True)
+    assert list(store.instances()) == ["c"]

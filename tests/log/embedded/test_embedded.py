@@ -1,0 +1,295 @@
+"""The log in one file: what it refuses, other processes, one instance's events."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sayiir_es.core.model.errors import LogUnavailableError, UnsafeLogError
+from sayiir_es.log.embedded import file
+from sayiir_es.log.embedded.log import EmbeddedLog
+from sayiir_es.log.port import InstanceIndex, Topic
+from tests.log.conformance import batch, record, take, values, whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PRODUCER = """
+import asyncio, sys
+from sayiir_es.log.embedded import EmbeddedLog
+from sayiir_es.log.port import NewRecord, Topic
+
+async def main():
+    log = EmbeddedLog(sys.argv[1])
+    await log.open(create=False)
+    for number in range(int(sys.argv[2])):
+        record = NewRecord(key=b"i", value=str(number).encode())
+        await log.produce(Topic.COMMANDS, 0, record)
+    await log.close()
+
+asyncio.run(main())
+"""
+
+
+async def made(path: Path, *, partitions: int = 1) -> None:
+    log = EmbeddedLog(path, partitions=partitions)
+    await log.open(create=True)
+    await (await log.appender(0)).append(batch("a", 20))
+    await log.close()
+
+
+def change(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement)
+
+
+# --- what is refused ------------------------------------------------------------------
+
+
+async def test_a_missing_file_is_made_only_when_that_was_asked_for(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a" / "b" / "log.db"
+    with pytest.raises(LogUnavailableError, match="no such file"):
+        await EmbeddedLog(path).open(create=False)
+    assert not path.parent.exists()
+    await made(path)
+    assert path.exists()
+
+
+async def test_an_empty_file_is_no_log_yet(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    path.touch()
+    with pytest.raises(LogUnavailableError, match="nobody has made it"):
+        await EmbeddedLog(path).open(create=False)
+    await made(path)
+
+
+async def test_what_is_not_sqlite_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    path.write_bytes(b"dear diary, " * 1_000)
+    with pytest.raises(UnsafeLogError, match="not a database"):
+        await EmbeddedLog(path).open(create=True)
+    assert path.read_bytes() == b"dear diary, " * 1_000
+
+
+async def test_the_database_of_another_program_is_refused_and_left_alone(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "log.db"
+    change(path, "CREATE TABLE diary (entry TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(UnsafeLogError, match="another program"):
+        await EmbeddedLog(path).open(create=True)
+    assert path.read_bytes() == before
+
+
+async def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    await made(path)
+    change(path, "UPDATE meta SET value = '2' WHERE key = 'format'")
+    with pytest.raises(UnsafeLogError, match=r"format '1'.*but it has '2'"):
+        await EmbeddedLog(path).open(create=True)
+
+
+async def test_another_partition_count_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    await made(path, partitions=2)
+    with pytest.raises(UnsafeLogError, match=r"expected 1 partitions.*'2'"):
+        await EmbeddedLog(path).open(create=True)
+
+
+async def test_a_missing_topic_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    await made(path)
+    change(path, "DELETE FROM meta WHERE key = 'topic:events'")
+    with pytest.raises(UnsafeLogError, match="events"):
+        await EmbeddedLog(path).open(create=True)
+
+
+@pytest.mark.parametrize("where", [0.4, 0.7, 0.95])
+async def test_a_damaged_file_is_refused(tmp_path: Path, where: float) -> None:
+    path = tmp_path / "log.db"
+    log = EmbeddedLog(path)
+    await log.open(create=True)
+    await (await log.appender(0)).append([record(b"x" * 300) for _ in range(200)])
+    await log.close()
+    data = bytearray(path.read_bytes())
+    page = int(len(data) * where) // 4096 * 4096
+    data[page : page + 4096] = b"\xa5" * 4096
+    path.write_bytes(data)
+    with pytest.raises(UnsafeLogError, match="copy"):
+        await EmbeddedLog(path).open(create=True)
+
+
+async def test_a_file_that_was_cut_short_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    await made(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(UnsafeLogError, match="copy"):
+        await EmbeddedLog(path).open(create=True)
+
+
+async def test_a_log_that_is_not_open_says_so(tmp_path: Path) -> None:
+    log = EmbeddedLog(tmp_path / "log.db")
+    with pytest.raises(LogUnavailableError, match="open"):
+        await log.produce(Topic.COMMANDS, 0, record(b"1"))
+    await log.open(create=True)
+    reader = await log.reader(Topic.EVENTS, 0, 0)
+    reading = asyncio.create_task(reader.read(max_wait_s=10))
+    await asyncio.wait([reading], timeout=0.05)
+    await log.close()
+    with pytest.raises(LogUnavailableError, match="open"):
+        await reading
+    with pytest.raises(LogUnavailableError, match="open"):
+        await log.end_offset(Topic.EVENTS, 0)
+    with pytest.raises(ValueError, match="partition"):
+        await log.reader(Topic.EVENTS, 1, 0)
+
+
+async def test_a_file_that_others_keep_locked_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log.db"
+    await made(path)
+    monkeypatch.setattr(file, "BUSY_LIMIT_S", 0.1)
+    log = EmbeddedLog(path)
+    await log.open(create=False)
+    appender = await log.appender(0)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LogUnavailableError, match="kept it locked"):
+            await log.produce(Topic.COMMANDS, 0, record(b"1"))
+        with pytest.raises(LogUnavailableError, match="kept it locked"):
+            await appender.append(batch("b", 1))
+        assert len(await whole(log)) == 20  # readers do not mind
+    assert await log.produce(Topic.COMMANDS, 0, record(b"1")) == 0
+    assert await (await log.appender(0)).append(batch("b", 1)) == 20
+    await log.close()
+
+
+# --- several at once ------------------------------------------------------------------
+
+
+async def test_many_who_make_the_same_log_at_once_make_one(tmp_path: Path) -> None:
+    logs = [EmbeddedLog(tmp_path / "log.db") for _ in range(6)]
+    identities = await asyncio.gather(*(log.open(create=True) for log in logs))
+    assert all(identity == identities[0] for identity in identities)
+    for number, log in enumerate(logs):
+        assert await log.produce(Topic.COMMANDS, 0, record(b"x")) == number
+    for log in logs:
+        await log.close()
+
+
+async def test_a_second_process_produces_while_the_first_reads(tmp_path: Path) -> None:
+    path, count = tmp_path / "log.db", 50
+    log = EmbeddedLog(path)
+    await log.open(create=True)
+    reader = await log.reader(Topic.COMMANDS, 0, 0)
+    producer = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PRODUCER, str(path), str(count)),
+        stderr=subprocess.PIPE,
+    )
+    found: list[str] = []
+    for number in range(count // 2):
+        found += values(await take(reader, 1)) if len(found) <= number else []
+        # Meanwhile this process writes too.
+        await (await log.appender(0)).append(batch("a", 2))
+    while len(found) < count:
+        found += values(await take(reader, 1))
+    assert found == [str(number) for number in range(count)]
+    _, errors = await producer.communicate()
+    assert (producer.returncode, errors) == (0, b"")
+    await log.close()
+
+
+async def test_a_commit_of_another_process_is_noticed_within_the_wait(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "log.db"
+    log = EmbeddedLog(path)
+    await log.open(create=True)
+    reader = await log.reader(Topic.EVENTS, 0, 0)
+    reading = asyncio.create_task(reader.read(max_wait_s=10))
+    await asyncio.wait([reading], timeout=0.05)
+    # A connection of its own, as another process has: nothing tells our readers.
+    change(
+        path,
+        "INSERT INTO records VALUES ('events', 0, 0, NULL, x'61', NULL, 1)",
+    )
+    async with asyncio.timeout(1):
+        chunk = await reading
+    assert chunk is not None
+    assert values(list(chunk.records)) == ["a"]
+    await log.close()
+
+
+def test_loops_in_two_threads_share_a_file(tmp_path: Path) -> None:
+    path, rounds = tmp_path / "log.db", 30
+
+    async def echo() -> None:
+        log = EmbeddedLog(path)
+        await log.open(create=True)
+        reader = await log.reader(Topic.COMMANDS, 0, 0)
+        appender = await log.appender(0)
+        for _ in range(rounds):
+            (command,) = await take(reader, 1)
+            await appender.append([record(command.value or b"")])
+        await log.close()
+
+    async def ask() -> None:
+        log = EmbeddedLog(path)
+        await log.open(create=True)
+        reader = await log.reader(Topic.EVENTS, 0, 0)
+        for number in range(rounds):
+            await log.produce(Topic.COMMANDS, 0, record(str(number).encode()))
+            assert values(await take(reader, 1)) == [str(number)]
+        await log.close()
+
+    thread = threading.Thread(target=lambda: asyncio.run(echo()))
+    thread.start()
+    asyncio.run(ask())
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+async def test_the_events_of_one_instance_are_read_by_its_key(tmp_path: Path) -> None:
+    log = EmbeddedLog(tmp_path / "log.db", partitions=2)
+    await log.open(create=True)
+    keys = [b"one", b"two", None, b"one"]
+    for partition in (0, 1):
+        appender = await log.appender(partition)
+        await appender.append(
+            [record(f"{partition}:{i}".encode(), key) for i, key in enumerate(keys)]
+        )
+    await log.produce(Topic.COMMANDS, 0, record(b"command", b"one"))
+    assert isinstance(log, InstanceIndex)
+    assert values(await log.read_instance(0, "one")) == ["0:0", "0:2", "0:3"]
+    assert values(await log.read_instance(1, "two")) == ["1:1", "1:2"]
+    assert values(await log.read_instance(1, "none")) == ["1:2"]
+    await log.close()
+
+
+async def test_closing_commits_what_is_queued(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    log = EmbeddedLog(path)
+    await log.open(create=True)
+    written = [
+        asyncio.create_task(log.produce(Topic.COMMANDS, 0, record(str(n).encode())))
+        for n in range(20)
+    ]
+    await asyncio.sleep(0)
+    await log.close()
+    assert sorted(await asyncio.gather(*written)) == list(range(20))
+    again = EmbeddedLog(path)
+    await again.open(create=False)
+    assert await again.end_offset(Topic.COMMANDS, 0) == 20
+    await again.close()

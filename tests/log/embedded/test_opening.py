@@ -1,0 +1,38 @@
+"""Who opens a file first, when many do at once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+from sayiir_es.log.embedded.log import EmbeddedLog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_many_who_open_a_new_file_at_once_find_one_log(tmp_path: Path) -> None:
+    for round_ in range(15):
+        path = tmp_path / f"{round_}.db"
+        barrier = threading.Barrier(4)
+        found: list[str] = []
+
+        def begin(path: Path = path, barrier: threading.Barrier = barrier) -> None:
+            async def once() -> str:
+                log = EmbeddedLog(path)
+                try:
+                    return (await log.open(create=True)).cluster_id
+                finally:
+                    await log.close()
+
+            barrier.wait(10)
+            found.append(asyncio.run(once()))  # noqa: B023 (joined in this round)
+
+        threads = [threading.Thread(target=begin) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert len(found) == 4
+        assert len(set(found)) == 1

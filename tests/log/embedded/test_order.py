@@ -1,0 +1,45 @@
+"""What one process writes to the embedded log lands in order, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sayiir_es.core.model.errors import LogUnavailableError
+from sayiir_es.log.embedded import file
+from sayiir_es.log.embedded.log import EmbeddedLog
+from sayiir_es.log.embedded.threads import COMMIT_RECORDS_MAX
+from sayiir_es.log.port import NewRecord, Topic
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RECORD = NewRecord(key=b"i", value=b"1")
+
+
+async def test_nothing_lands_behind_what_did_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log.db"
+    log = EmbeddedLog(path, partitions=1)
+    await log.open(create=True)
+    await log.close()
+    monkeypatch.setattr(file, "BUSY_LIMIT_S", 0.1)
+    await log.open(create=False)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        # More than one commit takes: the last one waits for its own.
+        produced = [
+            asyncio.ensure_future(log.produce(Topic.COMMANDS, 0, RECORD))
+            for _ in range(COMMIT_RECORDS_MAX + 1)
+        ]
+        with pytest.raises(LogUnavailableError, match="kept it locked"):
+            await produced[0]
+    answers = await asyncio.gather(*produced, return_exceptions=True)
+    assert {type(answer) for answer in answers} == {LogUnavailableError}
+    assert await log.produce(Topic.COMMANDS, 0, RECORD) == 0
+    await log.close()

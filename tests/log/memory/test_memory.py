@@ -1,0 +1,266 @@
+"""The log in memory: its faults, virtual time, and event loops that share it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sayiir_es.core.model.errors import LogUnavailableError, UncertainAppendError
+from sayiir_es.log.memory.log import Fault, MemoryLog
+from sayiir_es.log.port import Topic
+from tests.log.conformance import batch, record, take, values, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+    from sayiir_es.log.port import NewRecord
+
+LOST = Fault(lands_after_s=None, limit_s=5)
+LATE = Fault(lands_after_s=15, limit_s=5)
+ANSWER_LOST = Fault(answered_after_s=None, limit_s=5)
+SLOW = Fault(lands_after_s=1, answered_after_s=2, limit_s=5)
+
+
+class Drawn:
+    """Faults in a given order, then none."""
+
+    def __init__(self, *faults: Fault) -> None:
+        self._faults = list(faults)
+        self.asked: list[tuple[int, int]] = []
+
+    def next(self, partition: int, batch: Sequence[NewRecord]) -> Fault:
+        """Return the next one."""
+        self.asked.append((partition, len(batch)))
+        return self._faults.pop(0) if self._faults else Fault()
+
+
+class _Jump:
+    """In place of a selector: waiting is moving the clock."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def select(self, timeout: float | None) -> list[object]:
+        """Wait."""
+        assert timeout is not None, "nothing is ready and nothing scheduled"
+        self.now_s += timeout
+        return []
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """A loop whose time is moved by itself; it cannot be woken from outside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._selector = self._jump = _Jump()
+
+    def time(self) -> float:
+        """Return the virtual time, in seconds."""
+        return self._jump.now_s
+
+    def _process_events(self, _: object) -> None:
+        pass
+
+
+def in_virtual_time(work: Coroutine[Any, Any, None]) -> float:
+    """Run to the end of all that is scheduled; return how long that took."""
+    loop = VirtualLoop()
+    try:
+        loop.run_until_complete(work)
+        return loop.time()
+    finally:
+        loop.close()
+
+
+async def opened(*faults: Fault) -> MemoryLog:
+    log = MemoryLog(faults=Drawn(*faults))
+    await log.open(create=True)
+    return log
+
+
+def test_a_request_that_is_lost_never_lands() -> None:
+    async def work() -> None:
+        log = await opened(LOST)
+        appender = await log.appender(0)
+        with pytest.raises(UncertainAppendError):
+            await appender.append(batch("a", 2))
+        assert asyncio.get_running_loop().time() == 5
+        with pytest.raises(UncertainAppendError):
+            await appender.append(batch("b", 1))
+        await asyncio.sleep(100)
+        assert await log.end_offset(Topic.EVENTS, 0) == 0
+
+    assert in_virtual_time(work()) == 105
+
+
+def test_an_append_lands_after_its_writer_gave_up_and_its_reader_learns_of_it() -> None:
+    async def work() -> None:
+        log = await opened(LATE)
+        displaced = await log.appender(0)
+        with pytest.raises(UncertainAppendError):
+            await displaced.append(batch("late", 2))
+        await displaced.close()
+        rightful = await log.appender(0)
+        assert await rightful.append(batch("mine", 1)) == 0
+        reader = await log.reader(Topic.EVENTS, 0, 0)
+        assert values(await take(reader, 3)) == ["mine:0/1", "late:0/2", "late:1/2"]
+        assert asyncio.get_running_loop().time() == 15
+        assert await rightful.append(batch("mine", 1)) == 3
+
+    in_virtual_time(work())
+
+
+def test_a_claim_lands_after_its_writer_gave_up_behind_the_claim_of_another() -> None:
+    async def work() -> None:
+        log = await opened(LATE)
+        with pytest.raises(UncertainAppendError):
+            await (await log.appender(0)).append([record(b"claim of A", key=b"")])
+        claim = await (await log.appender(0)).append([record(b"claim of B", key=b"")])
+        await asyncio.sleep(20)
+        assert claim == 0
+        assert await whole(log) == ["claim of B", "claim of A"]
+
+    in_virtual_time(work())
+
+
+def test_an_append_whose_answer_is_lost_stands_in_the_log() -> None:
+    async def work() -> None:
+        log = await opened(ANSWER_LOST)
+        with pytest.raises(UncertainAppendError):
+            await (await log.appender(0)).append(batch("a", 2))
+        assert await whole(log) == ["a:0/2", "a:1/2"]
+
+    in_virtual_time(work())
+
+
+def test_a_slow_append_is_acknowledged_late_and_seen_before() -> None:
+    async def work() -> None:
+        log = await opened(SLOW)
+        loop = asyncio.get_running_loop()
+        appender = await log.appender(0)
+        append = asyncio.create_task(appender.append(batch("a", 1)))
+        await take(await log.reader(Topic.EVENTS, 0, 0), 1)
+        assert loop.time() == 1
+        assert await append == 0
+        assert loop.time() == 3
+        assert await appender.append(batch("b", 1)) == 1
+
+    in_virtual_time(work())
+
+
+def test_what_was_sent_lands_though_its_sender_was_cancelled() -> None:
+    async def work() -> None:
+        log = await opened(SLOW)
+        appender = await log.appender(0)
+        append = asyncio.create_task(appender.append(batch("a", 2)))
+        await asyncio.sleep(0.5)
+        append.cancel()
+        await asyncio.gather(append, return_exceptions=True)
+        del appender
+        await asyncio.sleep(1)
+        assert await whole(log) == ["a:0/2", "a:1/2"]
+
+    in_virtual_time(work())
+
+
+def test_faults_are_drawn_once_for_each_append_and_can_be_switched_off() -> None:
+    async def work() -> None:
+        drawn = Drawn(LOST)
+        log = MemoryLog(2, faults=drawn)
+        await log.open(create=True)
+        with pytest.raises(UncertainAppendError):
+            await (await log.appender(1)).append(batch("a", 3))
+        await (await log.appender(0)).append(batch("b", 1))
+        log.faults = None
+        await (await log.appender(0)).append(batch("c", 1))
+        assert drawn.asked == [(1, 3), (0, 1)]
+
+    in_virtual_time(work())
+
+
+def test_a_reader_waits_in_virtual_time() -> None:
+    async def work() -> None:
+        log = await opened()
+        reader = await log.reader(Topic.EVENTS, 0, 0)
+        assert await reader.read(max_wait_s=3_600) is None
+
+    assert in_virtual_time(work()) == 3_600
+
+
+def test_its_clock_and_identity_may_be_given() -> None:
+    async def work() -> None:
+        log = MemoryLog(now_ms=lambda: 42, log_id="fixed")
+        assert (await log.open(create=True)).cluster_id == "fixed"
+        await (await log.appender(0)).append(batch("a", 1))
+        (found,) = await take(await log.reader(Topic.EVENTS, 0, 0), 1)
+        assert found.timestamp_ms == 42
+
+    in_virtual_time(work())
+
+
+async def test_two_logs_are_not_the_same() -> None:
+    one, other = MemoryLog(), MemoryLog()
+    assert await one.open(create=True) != await other.open(create=True)
+
+
+async def test_a_log_outlives_the_close_of_one_who_shares_it() -> None:
+    log = await opened()
+    await (await log.appender(0)).append(batch("a", 1))
+    await log.close()
+    assert await whole(log) == ["a:0/1"]
+
+
+async def test_a_log_that_nobody_made_is_unavailable() -> None:
+    with pytest.raises(LogUnavailableError):
+        await MemoryLog().open(create=False)
+
+
+def test_loops_in_two_threads_share_a_log() -> None:
+    log = MemoryLog()
+    rounds = 300
+
+    async def echo() -> None:
+        reader = await log.reader(Topic.COMMANDS, 0, 0)
+        appender = await log.appender(0)
+        for expected in range(rounds):
+            (command,) = await take(reader, 1)
+            assert command.offset == expected
+            await appender.append([record(command.value or b"")])
+
+    async def ask() -> None:
+        await log.open(create=True)
+        reader = await log.reader(Topic.EVENTS, 0, 0)
+        for number in range(rounds):
+            await log.produce(Topic.COMMANDS, 0, record(str(number).encode()))
+            assert values(await take(reader, 1)) == [str(number)]
+
+    thread = threading.Thread(target=lambda: asyncio.run(echo()))
+    thread.start()
+    asyncio.run(ask())
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+async def test_news_for_a_loop_that_is_closed_is_dropped() -> None:
+    log = await opened()
+    gone = asyncio.new_event_loop()
+
+    async def wait() -> None:
+        reader = await log.reader(Topic.EVENTS, 0, 0)
+        await reader.read(max_wait_s=60)
+
+    def run() -> None:
+        task = gone.create_task(wait())
+        gone.run_until_complete(asyncio.sleep(0))
+        # Dropped as a killed process's: its task never runs again.
+        forgotten.append(task)
+        gone.close()
+
+    forgotten: list[asyncio.Task[None]] = []
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert await (await log.appender(0)).append(batch("a", 1)) == 0

@@ -1,0 +1,193 @@
+"""A log that dresses its records: what stands in it, and what comes back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sayiir_es.core.model.commands import CancelWorkflow
+from sayiir_es.core.model.errors import LogUnavailableError, SettingsError
+from sayiir_es.engine.owner.tenure import to_record
+from sayiir_es.log.framing import FRAME_HEADER, FramedLog
+from sayiir_es.log.memory.log import MemoryLog
+from sayiir_es.log.port import NewRecord, Topic
+from sayiir_es.wire.cloud_events import cloud_event_headers
+from sayiir_es.wire.commands import encode_command_avro
+from sayiir_es.wire.events import decode_event
+from sayiir_es.wire.frames import Frames, published
+from sayiir_es.wire.registry import SchemaRegistry
+from sayiir_es.wire.schema import SNAPSHOT_NAMESPACE, load_schemas, parse_record
+from tests.projection.history import claim, run_of
+from tests.streams.small_registry import served
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sayiir_es.log.port import Log, Record
+    from tests.streams.small_registry import SmallRegistry
+
+CANCEL = CancelWorkflow(instance_id="i-1", command_id="c-1")
+ADDED_BYTES = 350  # what `log.dressed` reckons with for ids of a usual length
+EVENTS = [*claim(), *run_of("i-1", 0)]
+
+
+@pytest.fixture
+def registry() -> Iterator[SmallRegistry]:
+    """A registry of this test's own."""
+    with served() as one:
+        yield one
+
+
+async def framing(inner: MemoryLog, registry: SmallRegistry) -> FramedLog:
+    """An opened log that frames what goes to `inner`."""
+    log = FramedLog(inner, Frames(SchemaRegistry(registry.url)), None)
+    await log.open(create=True)
+    return log
+
+
+async def read(log: Log, topic: Topic) -> Sequence[Record]:
+    """What partition 0 of a topic holds."""
+    reader = await log.reader(topic, 0, 0)
+    chunk = await reader.read(max_wait_s=1)
+    assert chunk is not None
+    return chunk.records
+
+
+async def append(log: Log) -> None:
+    """Append the events to partition 0."""
+    appender = await log.appender(0)
+    assert await appender.append([to_record(event) for event in EVENTS]) == 0
+    await appender.close()
+
+
+async def test_events_stand_framed_and_are_read_as_they_were(
+    registry: SmallRegistry,
+) -> None:
+    inner = MemoryLog()
+    log = await framing(inner, registry)
+    await append(log)
+    for record in await read(inner, Topic.EVENTS):
+        assert record.value is not None
+        assert record.value[0] == 0
+        assert int.from_bytes(record.value[1:5], "big") in registry.schemas
+    found = [decode_event(one.value or b"") for one in await read(log, Topic.EVENTS)]
+    assert found == EVENTS
+
+
+async def test_snapshots_stand_framed_and_are_read_as_they_were(
+    registry: SmallRegistry,
+) -> None:
+    inner = MemoryLog()
+    log = await framing(inner, registry)
+    await log.open_snapshots()
+    schema = load_schemas(SNAPSHOT_NAMESPACE)["InstanceSnapshot"]
+    record = NewRecord(key=b"i-1", value=schema.head + b"body")
+    await log.produce(Topic.SNAPSHOTS, 0, record)
+    (stored,) = await read(inner, Topic.SNAPSHOTS)
+    assert stored.value is not None
+    assert registry.schemas[int.from_bytes(stored.value[1:5], "big")]
+    assert (stored.value[0], stored.value[5:]) == (0, b"body")
+    (found,) = await read(log, Topic.SNAPSHOTS)
+    assert found.value == record.value
+
+
+async def test_an_outage_while_an_id_is_asked_for_leaves_no_hole(
+    registry: SmallRegistry,
+) -> None:
+    inner = MemoryLog()
+    await append(await framing(inner, registry))
+    # The same schemas under ids that a reader does not know from its start.
+    for number, schema in list(registry.schemas.items()):
+        registry.schemas[number + 900] = schema
+    theirs = MemoryLog()
+    log = await framing(theirs, registry)
+    appender = await theirs.appender(0)
+    await appender.append(
+        [renumbered(record, by=900) for record in await read(inner, Topic.EVENTS)]
+    )
+    reader = await log.reader(Topic.EVENTS, 0, 0)
+    registry.outages = 2
+    for _ in range(2):
+        with pytest.raises(LogUnavailableError, match="503"):
+            await reader.read(max_wait_s=1)
+    chunk = await reader.read(max_wait_s=1)
+    assert chunk is not None
+    assert [decode_event(one.value or b"") for one in chunk.records] == EVENTS
+
+
+def renumbered(record: Record, *, by: int) -> NewRecord:
+    """A framed record under another id."""
+    value = record.value or b""
+    number = int.from_bytes(value[1:5], "big") + by
+    framed = b"\0" + number.to_bytes(4, "big") + value[5:]
+    return NewRecord(key=record.key, value=framed, headers=record.headers)
+
+
+async def test_a_framed_command_is_read_and_its_id_kept_for_the_dead_letters(
+    registry: SmallRegistry,
+) -> None:
+    inner = MemoryLog()
+    log = await framing(inner, registry)
+    value = encode_command_avro(CANCEL)
+    plain = NewRecord(key=b"i-1", value=value)
+    await inner.produce(Topic.COMMANDS, 0, plain)
+    await log.produce(Topic.COMMANDS, 0, plain)
+    await inner.produce(
+        Topic.COMMANDS, 0, NewRecord(key=b"i-1", value=b"\0\0\0\0\7not ours")
+    )
+    (bare, _), (framed, headers), (unknown, _) = [
+        (one.value, dict(one.headers)) for one in await read(log, Topic.COMMANDS)
+    ]
+    assert bare == framed == value
+    assert int(headers[FRAME_HEADER]) in registry.schemas
+    assert unknown == b"\0\0\0\0\7not ours"
+    # A forward of such a command is framed again, and the header not carried along.
+    again = NewRecord(key=b"i-1", value=framed, headers=tuple(headers.items()))
+    await log.produce(Topic.COMMANDS, 0, again)
+    assert (await read(inner, Topic.COMMANDS))[-1].headers == ()
+
+
+async def test_a_registry_that_refuses_or_is_silent_is_told_at_the_start(
+    registry: SmallRegistry,
+) -> None:
+    registry.outages = 1
+    with pytest.raises(LogUnavailableError, match="503"):
+        await framing(MemoryLog(), registry)
+    for url in ("ftp://host", "http://", "registry:8081"):
+        with pytest.raises(SettingsError, match="schema registry"):
+            SchemaRegistry(url)
+    secret = SchemaRegistry("http://ana:word@host:8081/base/")
+    assert secret.url == "http://host:8081/base"
+
+
+async def test_each_published_schema_is_registered_once(
+    registry: SmallRegistry,
+) -> None:
+    await framing(MemoryLog(), registry)
+    versions = {(subject, parse_record(text).head) for subject, text in published()}
+    asked = Counter(path.split("/")[2] for path in registry.asked)
+    assert asked == Counter(subject for subject, _ in versions)
+
+
+def test_headers_are_what_the_cloudevents_library_reads() -> None:
+    kafka: Any = import_module("cloudevents.core.bindings.kafka")
+    for event in EVENTS:
+        record = to_record(event)
+        value = record.value or b""
+        added = cloud_event_headers(value, record.headers, source=b"/x.events/0")
+        assert sum(len(name) + len(text) for name, text in added) < ADDED_BYTES
+        message = kafka.KafkaMessage(
+            headers=dict(added), key=record.key, value=record.value
+        )
+        found = kafka.from_binary_event(message)
+        assert found.get_data() == value
+        assert found.get_type() == f"io.sayiir.event.v1.{event.kind}"
+        assert found.get_source() == "/x.events/0"
+        assert (found.get_subject() or "") == event.instance_id
+        assert found.get_time().timestamp() * 1000 == event.at
+        assert found.get_id() == (
+            f"i-1/{event.sequence}/0" if event.sequence else f"w/1/{event.at}/-1"
+        )
