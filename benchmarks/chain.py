@@ -21,7 +21,7 @@ from sayiir_es.audit import PartitionChain
 from sayiir_es.core.model.position import NO_RECORDS, Position
 from sayiir_es.engine import fold as fold_module
 from sayiir_es.engine.fold import Fold
-from sayiir_es.engine.owner.claim_records import ClaimMaker, extended
+from sayiir_es.engine.owner.claim_records import ClaimRecords, extend_digest
 from sayiir_es.engine.owner.tenure import to_record
 from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.log.port import Chunk
@@ -47,7 +47,7 @@ def some_events(instances: int) -> list[Event]:
             time.sleep(0.01)
             status = resume_workflow(graph, "one", backend=backend)
         events = asyncio.run(events_of(backend.open_log()))
-    maker = ClaimMaker(partition=0, owner_id="w", build="b")
+    maker = ClaimRecords(partition=0, owner_id="w", build="b")
     return [maker.claim(Position(), events[0].at), *copies(events, instances)]
 
 
@@ -71,7 +71,7 @@ def chained(records: list[NewRecord]) -> bytes:
     """Their digests, batch by batch, as an owner computes them behind each ack."""
     digest = NO_RECORDS
     for base in range(0, len(records), BATCH):
-        digest = extended(digest, base, records[base : base + BATCH])
+        digest = extend_digest(digest, base, records[base : base + BATCH])
     return digest
 
 
@@ -101,7 +101,7 @@ def main() -> None:
     without_s = best(lambda: folded(stood))
     fold_module.digest_of = digest_of
     key = Ed25519PrivateKey.generate()
-    maker = ClaimMaker(partition=0, owner_id="w", build="b", signer=key)
+    maker = ClaimRecords(partition=0, owner_id="w", build="b", signer=key)
     sign_s = best(lambda: [maker.claim(Position(), 0) for _ in range(SIGNATURES)])
     each_us = 1e6 / len(events)
     size = sum(len(one.value or b"") + len(one.key or b"") for one in written)

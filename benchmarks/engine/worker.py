@@ -8,7 +8,7 @@ import sys
 from benchmarks.engine import flows
 from sayiir_es.client.backends import backend_from_url
 from sayiir_es.client.worker import RunningWorker
-from sayiir_es.engine.gc_tuning import calm_collector
+from sayiir_es.engine.gc_tuning import tune_gc
 from sayiir_es.telemetry import configure_logging
 
 
@@ -19,7 +19,7 @@ async def main(url: str) -> None:
     await worker.start(flows.ALL)
     assert worker.engine is not None
     await worker.engine.settled()
-    calm_collector()
+    tune_gc()
     sys.stdout.write("serves\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.read)

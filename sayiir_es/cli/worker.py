@@ -18,7 +18,7 @@ from sayiir_es.cli.serving import stop_signal
 from sayiir_es.client.worker import DEFAULT_SLOTS, RunningWorker
 from sayiir_es.core.authoring.workflow import Workflow
 from sayiir_es.core.model.errors import UsageError
-from sayiir_es.engine.gc_tuning import calm_collector
+from sayiir_es.engine.gc_tuning import tune_gc
 
 if TYPE_CHECKING:
     from sayiir_es.client.backends import Backend
@@ -129,7 +129,7 @@ async def _serve(
     names = ", ".join(sorted({one.graph.name for one in workflows}))
     try:
         await worker.start(workflows)
-        calm_collector()
+        tune_gc()
         assert worker.engine is not None
         telling = asyncio.create_task(
             _tell(worker.engine, f"{names} on {backend.url}", worker.worker_id)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from sayiir_es.client.framing import dressed, undressed
+from sayiir_es.client.framing import with_framing, without_framing
 from sayiir_es.client.loop_thread import LoopThread
 from sayiir_es.client.stores import FolderStores, MemoryStores, SlotStores, Stores
 from sayiir_es.engine.store.port import StoreIdentity
@@ -217,14 +217,14 @@ class KafkaBackend(Backend):
             heartbeat_interval_ms=self._heartbeat_interval_ms,
             client=self._client,
         )
-        return dressed(log, self.app)
+        return with_framing(log, self.app)
 
     def membership(self, log: Log) -> Membership:
         """What the consumer group assigns."""
         from sayiir_es.log.kafka.log import KafkaLog  # noqa: PLC0415 (slow to import)
         from sayiir_es.log.kafka.membership import KafkaMembership  # noqa: PLC0415
 
-        bare = undressed(log)
+        bare = without_framing(log)
         assert isinstance(bare, KafkaLog)
         return KafkaMembership(bare)
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from sayiir_es.log.port import Log
 
 
-def dressed(log: Log, app: str) -> Log:
+def with_framing(log: Log, app: str) -> Log:
     """The log as the settings want its records to look; as it is by default.
 
     Raises:
@@ -29,7 +29,7 @@ def dressed(log: Log, app: str) -> Log:
     return FramedLog(log, frames, source)
 
 
-def undressed(log: Log) -> Log:
+def without_framing(log: Log) -> Log:
     """The log itself, whatever it wears."""
     from sayiir_es.log.framing import FramedLog  # noqa: PLC0415 (rarely needed)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.events import CommandRejected
 
 
-def raise_refusal(
+def raise_rejection(
     refused: CommandRejected, instance_id: str, status: str | None
 ) -> NoReturn:
     """Raise what Sayiir raises for the same situation.

@@ -25,7 +25,7 @@ BOUNDED_EVENTS = 10_000
 """Events kept for a command that is not yet acknowledged by the log."""
 
 
-class AnswerReader:
+class ReplyReader:
     """Reads one partition's valid events and gives each command its decision."""
 
     def __init__(self, log: Log, partition: int) -> None:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from sayiir_es.client.backends import store_identity
 from sayiir_es.client.ownership import Ownership, check_interrupted
 from sayiir_es.client.projection import Projection, home_of
-from sayiir_es.client.rejections import check_instance_id, raise_refusal
-from sayiir_es.client.replies import AnswerReader
+from sayiir_es.client.rejections import check_instance_id, raise_rejection
+from sayiir_es.client.replies import ReplyReader
 from sayiir_es.core.graph.references import result_of
 from sayiir_es.core.model.errors import BackendError
 from sayiir_es.core.model.events import CommandRejected
@@ -57,7 +57,7 @@ class Session:
         self.registry = Registry()
         self.definitions = DefinitionFeed(self.log, self.registry)
         self._identity: LogIdentity | None = None
-        self._readers: dict[int, AnswerReader] = {}
+        self._readers: dict[int, ReplyReader] = {}
         self._stores, self._views = backend.stores(), backend.views()
         self._projection = Projection(self.log, self._open_view)
         self._opening = asyncio.Lock()
@@ -94,7 +94,7 @@ class Session:
             found = None
             if command.instance_id and event.body.code in ("terminal", "not_paused"):
                 found = await self.status_or_none(command.instance_id)
-            raise_refusal(
+            raise_rejection(
                 event.body, command.instance_id, found.status if found else None
             )
         return event
@@ -109,7 +109,7 @@ class Session:
         partition = home_of(self.log, command.instance_id)
         reader = self._readers.get(partition)
         if reader is None:
-            reader = self._readers[partition] = AnswerReader(self.log, partition)
+            reader = self._readers[partition] = ReplyReader(self.log, partition)
         await reader.expect(command.instance_id)
         try:
             offset = await self.log.produce(

@@ -13,7 +13,7 @@ MIDDLE, OLD = 20, 100
 """Collections of one generation before the next one's (10 and 10 by default)."""
 
 
-def calm_collector() -> None:
+def tune_gc() -> None:
     """Leave out what is alive now, and collect the rest more seldom.
 
     For processes that are workers and nothing else; a library does not decide this for

@@ -35,7 +35,7 @@ def call_on(
         loop.call_soon_threadsafe(work, *arguments)
 
 
-class News:
+class Notifier:
     """Waiters by what they wait for."""
 
     def __init__(self) -> None:

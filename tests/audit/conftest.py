@@ -8,13 +8,13 @@ from sayiir_es.core.graph.graph import Graph
 from sayiir_es.core.graph.nodes import DelayNode, TaskNode
 from sayiir_es.core.model.commands import PauseWorkflow
 from tests.audit.mutations import History, history
-from tests.core.instance_runner import Play
+from tests.core.instance_runner import InstanceRunner
 
 
 @pytest.fixture
 def chain() -> History:
     """Two tasks and, behind the end, three refused commands."""
-    play = Play(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
+    play = InstanceRunner(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
     play.start(b"1")
     play.run()
     for _ in range(3):

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from sayiir_es.audit import Violation
     from sayiir_es.core.graph.graph import Graph
-    from tests.core.instance_runner import Play
+    from tests.core.instance_runner import InstanceRunner
 
 
-def events_of(play: Play) -> list[Event]:
+def events_of(play: InstanceRunner) -> list[Event]:
     """The events of a play as they would stand on the topic, claims included."""
     found: list[Event] = []
     claim: int | None = None

@@ -13,7 +13,7 @@ from tests.audit.instance_logs import (
     renumbered,
     verified,
 )
-from tests.core.instance_runner import Play
+from tests.core.instance_runner import InstanceRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 class History:
     """The events of a play, to be changed; sequences follow what stands there."""
 
-    play: Play
+    play: InstanceRunner
     events: tuple[Event, ...]
     commands: tuple[int, ...]
 
     @classmethod
-    def of(cls, play: Play) -> History:
+    def of(cls, play: InstanceRunner) -> History:
         """The history of a play; it verifies clean."""
         events = tuple(events_of(play))
         found = cls(play=play, events=events, commands=tuple(commands_of(events)))
@@ -119,7 +119,7 @@ def check_first(
 
 def history(*chain: Node, tasks: dict[str, Task] | None = None) -> History:
     """A whole run of a chain."""
-    play = Play(Graph(name="w", chain=chain), tasks=tasks or {})
+    play = InstanceRunner(Graph(name="w", chain=chain), tasks=tasks or {})
     play.start(b'"in"')
     play.run()
     return History.of(play)

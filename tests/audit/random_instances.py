@@ -23,7 +23,7 @@ from sayiir_es.core.model.commands import (
 from sayiir_es.core.model.inputs import Outcome
 from sayiir_es.core.model.rows import get_header
 from tests.core.forked_runner import fork
-from tests.core.instance_runner import Play
+from tests.core.instance_runner import InstanceRunner
 from tests.core.programs import digest, key_for, turns
 from tests.random_programs import random_graph, signals_of
 
@@ -37,7 +37,7 @@ POLICIES: tuple[ConflictPolicy, ...] = ("fail", "use_existing", "terminate_exist
 
 
 @dataclass
-class Life(Play):
+class Life(InstanceRunner):
     """A play whose tasks fail, and end loops, as chance will have it."""
 
     chance: Random = field(default_factory=Random)

@@ -12,11 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sayiir_es.core.model.events import Event
-    from tests.core.instance_runner import Play
+    from tests.core.instance_runner import InstanceRunner
 
 
 def fork(
-    play: Play, source: Sequence[Event], sequence: int, *, command_id: str = ""
+    play: InstanceRunner,
+    source: Sequence[Event],
+    sequence: int,
+    *,
+    command_id: str = "",
 ) -> list[Event]:
     """The decision on a fork of a history at a sequence, by the next command."""
     offset = play.commands

@@ -69,7 +69,7 @@ class Known:
 
 
 @dataclass
-class Play:
+class InstanceRunner:
     """An instance `i` of a graph, its events so far, and an owner's memory of it."""
 
     graph: Graph

@@ -27,7 +27,7 @@ from sayiir_es.core.graph.nodes import (
     TaskNode,
 )
 from sayiir_es.core.model.commands import Command, SendSignal
-from tests.core.instance_runner import Play
+from tests.core.instance_runner import InstanceRunner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +78,7 @@ def programs(draw: st.DrawFn, most: int = 12) -> Program:
         for place in graph.places.values()
         if isinstance(place.node, SignalNode) and place.node.timeout_ms is None
     )
-    start: tuple[Command, ...] = (Play.start_command("w", b'"in"'),)
+    start: tuple[Command, ...] = (InstanceRunner.start_command("w", b'"in"'),)
     before = draw(st.booleans())
     return Program(graph, signals + start if before else start + signals)
 

@@ -25,7 +25,7 @@ from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.log.embedded.log import EmbeddedLog
 from sayiir_es.log.embedded.rows import Write
 from sayiir_es.log.embedded.threads import CommitThread
-from sayiir_es.log.notifier import News
+from sayiir_es.log.notifier import Notifier
 from sayiir_es.log.port import NewRecord, Topic
 from tests.audit.instance_logs import claimed
 from tests.faults.histories import History, fold_to
@@ -49,7 +49,7 @@ async def written(path: Path) -> tuple[bytes, bytes, list[str]]:
     log = EmbeddedLog(path)
     await log.open(create=True)
     await log.close()
-    commits = CommitThread(path, News())
+    commits = CommitThread(path, Notifier())
 
     async def write(number: int) -> list[str]:
         name, size = f"{number}", 1 + number % 4

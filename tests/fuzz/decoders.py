@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.graph.record import graph_of_record, record_of_graph
 from sayiir_es.core.model.errors import DecodeError, EncodeError, UnknownEventError
-from sayiir_es.engine.definitions.capabilities import Announcement, announcement_of
+from sayiir_es.engine.definitions.capabilities import Capabilities, read_capabilities
 from sayiir_es.engine.definitions.registry import Registry
 from sayiir_es.wire.commands import (
     TRACEPARENT_HEADER,
@@ -137,13 +137,13 @@ def _definition(data: bytes) -> None:
 
 
 def _announcement(data: bytes) -> None:
-    said = announcement_of(data)
-    assert announcement_of(said.record()) == said
+    said = read_capabilities(data)
+    assert read_capabilities(said.record()) == said
 
 
 def _announcements() -> Iterator[bytes]:
     for tags in (None, frozenset[str](), frozenset({"gpu", "eu"})):
-        yield Announcement(graphs=frozenset({"ab" * 32, "cd" * 32}), tags=tags).record()
+        yield Capabilities(graphs=frozenset({"ab" * 32, "cd" * 32}), tags=tags).record()
 
 
 _PAYLOADS = (

@@ -10,7 +10,7 @@ import pytest
 
 from sayiir_es.log.port import Topic
 from tests import kafka_app
-from tests.kafka.live_app import Stage
+from tests.kafka.live_app import LiveApp
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -26,16 +26,16 @@ def pytest_runtest_makereport(
     """Show the ends of the workers' logs where a live test failed."""
     report = yield
     if call.when == "call" and report.failed and isinstance(item, pytest.Function):
-        stages = (one for one in item.funcargs.values() if isinstance(one, Stage))
+        stages = (one for one in item.funcargs.values() if isinstance(one, LiveApp))
         report.sections += [("workers", stage.tails()) for stage in stages]
     return report
 
 
 @pytest.fixture
-def stage(kafka_bootstrap: str, tmp_path: Path) -> Iterator[Stage]:
+def stage(kafka_bootstrap: str, tmp_path: Path) -> Iterator[LiveApp]:
     """A fresh app on the Kafka that all tests share; its topics are deleted after."""
     app = f"live-{secrets.token_hex(4)}"
-    with Stage(kafka_bootstrap, app, tmp_path) as made:
+    with LiveApp(kafka_bootstrap, app, tmp_path) as made:
         yield made
     asyncio.run(_delete_topics(kafka_bootstrap, app))
 
@@ -46,7 +46,7 @@ async def _delete_topics(bootstrap: str, app: str) -> None:
 
 
 @pytest.fixture
-def own_stage(local_broker: LocalBroker, tmp_path: Path) -> Iterator[Stage]:
+def own_stage(local_broker: LocalBroker, tmp_path: Path) -> Iterator[LiveApp]:
     """A fresh app on a broker that the test may kill."""
-    with Stage(local_broker.bootstrap, "live", tmp_path) as made:
+    with LiveApp(local_broker.bootstrap, "live", tmp_path) as made:
         yield made

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PARTITIONS = 8
 
 
-class Stage:
+class LiveApp:
     """Hands out what a live test needs, and ends it all; a context manager."""
 
     def __init__(self, bootstrap: str, app: str, folder: Path) -> None:

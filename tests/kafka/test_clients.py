@@ -25,13 +25,13 @@ from tests.kafka.worker_process import HEARTBEAT_MS, SESSION_MS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.kafka.live_app import Stage
+    from tests.kafka.live_app import LiveApp
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
 
 @pytest.fixture
-def backend(stage: Stage) -> Iterator[KafkaBackend]:
+def backend(stage: LiveApp) -> Iterator[KafkaBackend]:
     """The app as a backend of this process."""
     with KafkaBackend(
         stage.bootstrap,
@@ -51,7 +51,7 @@ def until_status(client: WorkflowClient, instance_id: str, status: str) -> None:
 
 
 def test_a_client_starts_watches_and_reads_what_a_worker_runs(
-    stage: Stage, backend: KafkaBackend
+    stage: LiveApp, backend: KafkaBackend
 ) -> None:
     stage.lone_worker()
     client = WorkflowClient(backend)
@@ -72,7 +72,7 @@ def test_a_client_starts_watches_and_reads_what_a_worker_runs(
 
 
 def test_a_client_signals_pauses_and_cancels_what_a_worker_runs(
-    stage: Stage, backend: KafkaBackend
+    stage: LiveApp, backend: KafkaBackend
 ) -> None:
     stage.lone_worker()
     client = WorkflowClient(backend)
@@ -101,7 +101,7 @@ def test_a_client_signals_pauses_and_cancels_what_a_worker_runs(
 
 
 def test_helpers_run_their_workflows_without_any_other_worker(
-    stage: Stage, backend: KafkaBackend
+    stage: LiveApp, backend: KafkaBackend
 ) -> None:
     done = run_durable_workflow(flows.chain_flow, "h-1", 1, backend)
     assert done.is_completed()
@@ -114,7 +114,7 @@ def test_helpers_run_their_workflows_without_any_other_worker(
 
 
 def test_a_command_that_no_worker_answers_says_so_and_is_decided_later(
-    stage: Stage, backend: KafkaBackend, monkeypatch: pytest.MonkeyPatch
+    stage: LiveApp, backend: KafkaBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.lone_worker().terminate()  # made the topics
     monkeypatch.setattr("sayiir_es.client.session.ANSWER_LIMIT_S", 1.0)

@@ -19,7 +19,7 @@ from tests.kafka.reader import records
 from tests.kafka.verdict import violations
 
 if TYPE_CHECKING:
-    from tests.kafka.live_app import Stage
+    from tests.kafka.live_app import LiveApp
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
@@ -68,7 +68,7 @@ def start(instance_id: str) -> bytes:
     return json.dumps({**fields, "instance_id": instance_id}).encode()
 
 
-def test_garbage_between_two_good_starts_is_put_aside_and_named(stage: Stage) -> None:
+def test_garbage_between_two_good_starts_is_put_aside_and_named(stage: LiveApp) -> None:
     worker = stage.lone_worker()
     reader, producer = stage.reader(), stage.producer()
     before, after = ids_at(PARTITION), f"{ids_at(PARTITION)}-again"
@@ -100,7 +100,7 @@ def test_garbage_between_two_good_starts_is_put_aside_and_named(stage: Stage) ->
     assert peak_mb < MEMORY_MB
 
 
-def test_a_command_on_a_wrong_partition_is_forwarded_once(stage: Stage) -> None:
+def test_a_command_on_a_wrong_partition_is_forwarded_once(stage: LiveApp) -> None:
     stage.lone_worker()
     reader, producer = stage.reader(), stage.producer()
     home = partition_of(b"stray", PARTITIONS)
@@ -123,7 +123,7 @@ def test_a_command_on_a_wrong_partition_is_forwarded_once(stage: Stage) -> None:
     assert violations(reader) == []
 
 
-def test_records_as_large_as_the_topic_takes_are_answered_too(stage: Stage) -> None:
+def test_records_as_large_as_the_topic_takes_are_answered_too(stage: LiveApp) -> None:
     """A dead letter and a forwarded command are larger than what they came from."""
     worker = stage.lone_worker()
     reader, producer = stage.reader(), stage.producer()
@@ -145,7 +145,7 @@ def test_records_as_large_as_the_topic_takes_are_answered_too(stage: Stage) -> N
     assert violations(reader) == []
 
 
-def forge(stage: Stage, partition: int, claim: int) -> int:
+def forge(stage: LiveApp, partition: int, claim: int) -> int:
     """Append an event of a kind that nobody knows under a claim; its offset."""
     body = struct.pack("<2s8s", b"\xc3\x01", b"\x5a" * 8) + b"\x00" * 8
     landed: list[int] = []
@@ -168,7 +168,7 @@ def forge(stage: Stage, partition: int, claim: int) -> int:
 
 
 def test_an_event_of_an_unknown_kind_stops_its_partition_and_no_other(
-    stage: Stage,
+    stage: LiveApp,
 ) -> None:
     worker = stage.lone_worker()
     reader, producer = stage.reader(), stage.producer()

@@ -13,7 +13,7 @@ from tests.kafka.pauses import changes, longest_pause, stayed
 from tests.kafka.worker_process import SESSION_MS
 
 if TYPE_CHECKING:
-    from tests.kafka.live_app import Stage
+    from tests.kafka.live_app import LiveApp
     from tests.kafka.reader import EventReader
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
@@ -37,7 +37,7 @@ def gaps(reader: EventReader, since_ms: int, until_ms: int) -> tuple[int, int]:
 
 
 def test_a_worker_that_is_asked_to_end_hands_over_without_a_pause(
-    stage: Stage,
+    stage: LiveApp,
 ) -> None:
     _, leaving = stage.two_workers()
     reader = stage.reader()
@@ -52,7 +52,7 @@ def test_a_worker_that_is_asked_to_end_hands_over_without_a_pause(
     assert kept <= 1_000
 
 
-def test_a_worker_that_joins_is_given_its_share_without_a_pause(stage: Stage) -> None:
+def test_a_worker_that_joins_is_given_its_share_without_a_pause(stage: LiveApp) -> None:
     stage.lone_worker()
     reader = stage.reader()
     with Load(stage.producer(), "chain", per_second=PER_SECOND) as load:
@@ -68,7 +68,7 @@ def test_a_worker_that_joins_is_given_its_share_without_a_pause(stage: Stage) ->
 
 
 def test_a_worker_that_slept_three_sessions_disturbs_nothing_when_it_wakes(
-    stage: Stage,
+    stage: LiveApp,
 ) -> None:
     awake, sleeper = stage.two_workers()
     reader = stage.reader()

@@ -16,7 +16,7 @@ from tests.kafka.load_run import finish, read_for
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.kafka.live_app import Stage
+    from tests.kafka.live_app import LiveApp
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
@@ -45,7 +45,7 @@ def content(path: Path) -> dict[bytes, bytes]:
     return {bytes(key): bytes(value) for key, value in items if key != POSITION}
 
 
-def test_deleted_stores_come_back_byte_for_byte(stage: Stage) -> None:
+def test_deleted_stores_come_back_byte_for_byte(stage: LiveApp) -> None:
     keeper, victim = stage.two_workers()
     reader, producer = stage.reader(), stage.producer()
     for n in range(40):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.broker import LocalBroker
-    from tests.kafka.live_app import Stage
+    from tests.kafka.live_app import LiveApp
     from tests.kafka.worker_process import WorkerProcess
 
 pytestmark = [pytest.mark.kafka, pytest.mark.long, pytest.mark.timeout(900)]
@@ -89,7 +89,7 @@ class Faults:
 
 
 def test_nothing_is_lost_or_done_twice_whatever_happens(
-    own_stage: Stage, local_broker: LocalBroker
+    own_stage: LiveApp, local_broker: LocalBroker
 ) -> None:
     seed = int(os.environ.get("SAYIIR_TEST_SEED", secrets.randbelow(10**6)))
     print(f"\nseed {seed}")  # noqa: T201 - to run it again

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tests.broker import LocalBroker
-    from tests.kafka.live_app import Stage
+    from tests.kafka.live_app import LiveApp
     from tests.kafka.reader import EventReader
     from tests.kafka.worker_process import WorkerProcess
 
@@ -79,7 +79,7 @@ def measure(
 
 @pytest.mark.timeout(180)
 def test_a_thousand_instances_complete_once_though_a_worker_is_killed_twice(
-    stage: Stage,
+    stage: LiveApp,
 ) -> None:
     _, victim = stage.two_workers()
     reader = stage.reader()
@@ -94,7 +94,7 @@ def test_a_thousand_instances_complete_once_though_a_worker_is_killed_twice(
 
 @pytest.mark.timeout(180)
 def test_a_thousand_instances_complete_once_though_the_broker_is_killed(
-    own_stage: Stage, local_broker: LocalBroker
+    own_stage: LiveApp, local_broker: LocalBroker
 ) -> None:
     own_stage.two_workers()
     reader = own_stage.reader()
@@ -107,7 +107,7 @@ def test_a_thousand_instances_complete_once_though_the_broker_is_killed(
 @pytest.mark.long
 @pytest.mark.timeout(600)
 def test_six_kills_of_a_worker_and_one_of_the_broker_cost_a_session_each(
-    own_stage: Stage, local_broker: LocalBroker
+    own_stage: LiveApp, local_broker: LocalBroker
 ) -> None:
     _, victim = own_stage.two_workers()
     reader = own_stage.reader()

@@ -17,7 +17,7 @@ from tests.kafka.worker_process import SESSION_MS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.kafka.live_app import Stage
+    from tests.kafka.live_app import LiveApp
     from tests.kafka.reader import EventReader, Seen
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
@@ -51,7 +51,7 @@ def wait_until_ms(at_ms: int) -> None:
 
 
 def test_a_retried_task_runs_three_times_though_its_worker_dies_in_between(
-    stage: Stage,
+    stage: LiveApp,
 ) -> None:
     worker = stage.lone_worker()
     reader, producer = stage.reader(), stage.producer()
@@ -72,7 +72,7 @@ def test_a_retried_task_runs_three_times_though_its_worker_dies_in_between(
     assert violations(reader) == []
 
 
-def test_a_time_out_fails_a_task_when_it_is_due(stage: Stage) -> None:
+def test_a_time_out_fails_a_task_when_it_is_due(stage: LiveApp) -> None:
     stage.lone_worker()
     reader = stage.reader()
     stage.producer().start("stuck", "stuck-1", str(stage.folder / "stuck"))
@@ -87,7 +87,7 @@ def test_a_time_out_fails_a_task_when_it_is_due(stage: Stage) -> None:
 
 @pytest.mark.parametrize("killed_after_ms", [200, 1_000, 1_990])
 def test_a_time_out_is_kept_though_its_worker_dies(
-    stage: Stage, killed_after_ms: int
+    stage: LiveApp, killed_after_ms: int
 ) -> None:
     workers = {worker.name: worker for worker in stage.two_workers()}
     reader = stage.reader()
@@ -129,7 +129,7 @@ def test_a_time_out_is_kept_though_its_worker_dies(
     ],
 )
 def test_a_delay_fires_when_it_is_due_though_everything_was_stopped(
-    stage: Stage, workflow: str, down_ms: int
+    stage: LiveApp, workflow: str, down_ms: int
 ) -> None:
     workers = stage.two_workers()
     reader = stage.reader()

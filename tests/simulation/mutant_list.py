@@ -277,7 +277,7 @@ CHECKPOINTS = (
     _mutant(
         "a batch is left out of the digest",
         "engine.owner.batch",
-        "digest=extended(position.digest, base, self.records)",
+        "digest=extend_digest(position.digest, base, self.records)",
         "digest=position.digest",
     ),
     _mutant(

@@ -23,7 +23,7 @@ from sayiir_es.audit.export.manifest import Manifest, places, read_manifest
 from sayiir_es.audit.export.origin import as_imported
 from sayiir_es.audit.verify.log import read_to, silent
 from sayiir_es.client.backends import borrowed
-from sayiir_es.client.framing import undressed
+from sayiir_es.client.framing import without_framing
 from sayiir_es.core.model.errors import (
     DecodeError,
     LogError,
@@ -67,7 +67,7 @@ async def import_into(
     log: Log, path: str | os.PathLike[str], progress: Progress = silent
 ) -> Manifest:
     """As `import_export`, into a log that is not open yet; it is closed at the end."""
-    bare = undressed(log)  # the records wear already what they wore
+    bare = without_framing(log)  # the records wear already what they wore
     folder = Path(path)
     manifest = read_manifest(folder)
     files = ExportFiles(folder, manifest)

@@ -37,7 +37,7 @@ LIMIT_S = 15.0
 LOOK_S = 0.02
 
 
-class Stage:
+class DemoCluster:
     """Where the story happens, in one directory."""
 
     def __init__(self, directory: Path) -> None:

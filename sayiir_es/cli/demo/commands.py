@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sayiir_es.cli.demo.checks import broken_claims
-from sayiir_es.cli.demo.cluster import INSTANCE_ID, Stage
+from sayiir_es.cli.demo.cluster import INSTANCE_ID, DemoCluster
 from sayiir_es.cli.event_lines import history_table
 from sayiir_es.cli.instance.state import print_changes
 from sayiir_es.cli.output import Format, data, say
@@ -52,7 +52,7 @@ def demo(
 
 
 async def _play(directory: Path, *, kept: bool) -> None:
-    stage = Stage(directory)
+    stage = DemoCluster(directory)
     await stage.open()
     try:
         await _act(stage)
@@ -75,7 +75,7 @@ async def _play(directory: Path, *, kept: bool) -> None:
         await stage.close()
 
 
-async def _act(stage: Stage) -> None:
+async def _act(stage: DemoCluster) -> None:
     _chapter("1  a worker starts, on one SQLite file")
     first = await stage.hire("first")
     _chapter("2  an order comes in; the shelf is empty at the first look")

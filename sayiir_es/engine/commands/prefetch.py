@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sayiir_es.engine.ports import Ports
 
 
-class Preparation:
+class Prefetch:
     """Reads what commands need; returns what is to be handed over with them."""
 
     def __init__(

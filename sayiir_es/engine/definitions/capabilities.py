@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Announcement:
+class Capabilities:
     """The digests of the graphs that a worker has the code of, and its tags.
 
     With `tags` None it runs every task.
@@ -49,7 +49,7 @@ class Announcement:
         return None
 
 
-def announcement_of(value: bytes) -> Announcement:
+def read_capabilities(value: bytes) -> Capabilities:
     """Read what `Announcement.record` wrote.
 
     Raises:
@@ -60,7 +60,7 @@ def announcement_of(value: bytes) -> Announcement:
     except (ValueError, RecursionError) as error:
         raise DecodeError(f"expected an announcement as JSON, but {error}") from error
     tagged = fields.data.get("tags") is not None
-    return Announcement(
+    return Capabilities(
         graphs=frozenset(fields.texts("graphs")),
         tags=frozenset(fields.texts("tags")) if tagged else None,
     )

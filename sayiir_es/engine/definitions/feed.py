@@ -15,7 +15,7 @@ import structlog
 
 from sayiir_es.core.graph.record import record_of_graph
 from sayiir_es.core.model.errors import DecodeError
-from sayiir_es.engine.definitions.capabilities import announcement_of
+from sayiir_es.engine.definitions.capabilities import read_capabilities
 from sayiir_es.log.port import NewRecord, Topic
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class DefinitionFeed:
         try:
             if key.startswith(WORKER_KEY):
                 owner_id = key[len(WORKER_KEY) :].decode("utf-8", "replace")
-                said = announcement_of(value) if value else None
+                said = read_capabilities(value) if value else None
                 self._registry.announced(owner_id, said)
             elif value:
                 self._registry.publish(value)

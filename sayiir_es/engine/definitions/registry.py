@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sayiir_es.core.graph.nodes import RouteNode, TaskNode
 from sayiir_es.core.graph.paths import template
 from sayiir_es.core.graph.record import graph_of_record
-from sayiir_es.engine.definitions.capabilities import Announcement
+from sayiir_es.engine.definitions.capabilities import Capabilities
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +48,7 @@ class Registry:
     _runnable: dict[tuple[str, str], Runnable | None] = field(
         default_factory=dict[tuple[str, str], "Runnable | None"]
     )
-    _workers: dict[str, Announcement] = field(default_factory=dict[str, "Announcement"])
+    _workers: dict[str, Capabilities] = field(default_factory=dict[str, "Capabilities"])
 
     def register(self, workflow: Workflow) -> None:
         """This process has the code of `workflow`; a start by name takes this graph."""
@@ -129,11 +129,11 @@ class Registry:
         """The registered workflow of a graph."""
         return self._workflows.get(graph_digest)
 
-    def announcement(self) -> Announcement:
+    def announcement(self) -> Capabilities:
         """What this process can run."""
-        return Announcement(graphs=frozenset(self._workflows), tags=self.tags)
+        return Capabilities(graphs=frozenset(self._workflows), tags=self.tags)
 
-    def announced(self, owner_id: str, said: Announcement | None) -> None:
+    def announced(self, owner_id: str, said: Capabilities | None) -> None:
         """A worker said what it can run; None: it left."""
         if said is None:
             self._workers.pop(owner_id, None)
@@ -144,7 +144,7 @@ class Registry:
         """Whether both a graph and what that worker announced are known."""
         return graph_digest in self._graphs and owner_id in self._workers
 
-    def said(self, owner_id: str) -> Announcement | None:
+    def said(self, owner_id: str) -> Capabilities | None:
         """What that worker announced, as far as this process has read."""
         return self._workers.get(owner_id)
 

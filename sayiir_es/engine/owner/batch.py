@@ -13,7 +13,7 @@ from sayiir_es.core.decide.decide import DecisionContext, decide
 from sayiir_es.core.model.inputs import Commanded
 from sayiir_es.core.model.position import Position
 from sayiir_es.core.model.rows import Rows, StagedRows
-from sayiir_es.engine.owner.claim_records import extended
+from sayiir_es.engine.owner.claim_records import extend_digest
 from sayiir_es.engine.owner.tenure import to_record
 
 if TYPE_CHECKING:
@@ -129,6 +129,6 @@ class Batch:
                 next_command=self.next_command,
                 at=self.world.now_ms,
                 origins=self.origins,
-                digest=extended(position.digest, base, self.records),
+                digest=extend_digest(position.digest, base, self.records),
             )
         )

@@ -40,7 +40,7 @@ behind the last checkpoint can be rewritten by whoever may write to the topic.""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimMaker:
+class ClaimRecords:
     """Makes the claims of one owner of one partition."""
 
     partition: int
@@ -49,7 +49,7 @@ class ClaimMaker:
     signer: Signer | None = None
 
     @classmethod
-    def for_owner(cls, partition: int, settings: OwnerSettings) -> ClaimMaker:
+    def for_owner(cls, partition: int, settings: OwnerSettings) -> ClaimRecords:
         """Those of the owner that was told so."""
         return cls(
             partition=partition,
@@ -92,7 +92,7 @@ class ClaimMaker:
         )
 
 
-def extended(digest: bytes, base: int, records: Sequence[NewRecord]) -> bytes:
+def extend_digest(digest: bytes, base: int, records: Sequence[NewRecord]) -> bytes:
     """The digest behind records of an owner that landed from `base` on."""
     for offset, record in enumerate(records, base):
         [(name, kind), *_] = record.headers

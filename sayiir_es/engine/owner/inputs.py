@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sayiir_es.engine.store.port import SnapshotStore
 
 
-class Intake:
+class Inputs:
     """The inputs of one tenure of one partition, and what follows from them."""
 
     def __init__(

@@ -24,11 +24,11 @@ from sayiir_es.core.model.errors import LogUnavailableError
 from sayiir_es.core.model.position import advanced, skipped
 from sayiir_es.engine.attempts.dispatcher import Dispatcher
 from sayiir_es.engine.commands.feed import CommandFeed
-from sayiir_es.engine.commands.prefetch import Preparation
+from sayiir_es.engine.commands.prefetch import Prefetch
 from sayiir_es.engine.owner.batch import Batch
-from sayiir_es.engine.owner.claim_records import ClaimMaker, extended
+from sayiir_es.engine.owner.claim_records import ClaimRecords, extend_digest
 from sayiir_es.engine.owner.claiming import Claimed, Claimer, TakeoverContext
-from sayiir_es.engine.owner.inputs import Intake
+from sayiir_es.engine.owner.inputs import Inputs
 from sayiir_es.engine.owner.tenure import Tenure, to_record
 from sayiir_es.engine.owner.write_behind import WriteBehind
 from sayiir_es.engine.publishing.publisher import Publisher
@@ -74,7 +74,7 @@ class Owner:
         self._clock = ports.clock
         self._settings = settings
         self._refresh_definitions = refresh_definitions
-        self._preparation = Preparation(ports, settings.limits, refresh_definitions)
+        self._preparation = Prefetch(ports, settings.limits, refresh_definitions)
         self._lapses = lapses
         self._wake = asyncio.Event()
         self._stopping = False
@@ -85,7 +85,7 @@ class Owner:
             wake=self._wake.set,
         )
         self._tenure: Tenure | None = None
-        self._intake: Intake | None = None
+        self._intake: Inputs | None = None
         self._publisher: Publisher | None = None
         self._lapses_seen = 0
         self._look_asked = False
@@ -94,7 +94,7 @@ class Owner:
         for what ran before, here too, was dropped."""
         self._decided_at_s = float("-inf")
         self._writing = WriteBehind(store, ports.clock)
-        self._claims = ClaimMaker.for_owner(partition, settings)
+        self._claims = ClaimRecords.for_owner(partition, settings)
         self._renewed_at_s = 0.0
         self._now_ms = 0
 
@@ -172,7 +172,7 @@ class Owner:
         if self._stopping:
             self.desk.drop_all()
 
-    async def _recover(self, claimed: Claimed) -> Intake:
+    async def _recover(self, claimed: Claimed) -> Inputs:
         position = self.store.position
         if claimed.taken_over:
             self.desk.drop_all()
@@ -187,7 +187,7 @@ class Owner:
             wake=self._wake.set,
         )
         commands_end = await self._log.end_offset(Topic.COMMANDS, self.partition)
-        self._intake = Intake(
+        self._intake = Inputs(
             store=self.store,
             desk=self.desk,
             registry=self._registry,
@@ -214,7 +214,7 @@ class Owner:
 
     # --- the loop ---------------------------------------------------------------------
 
-    async def _serve(self, tenure: Tenure, intake: Intake) -> None:
+    async def _serve(self, tenure: Tenure, intake: Inputs) -> None:
         while not self._stopping:
             self._wake.clear()
             await self._look_if_due(tenure)
@@ -259,7 +259,7 @@ class Owner:
             with contextlib.suppress(LogUnavailableError):
                 await tenure.look_at_end()
 
-    async def _sleep(self, intake: Intake) -> None:
+    async def _sleep(self, intake: Inputs) -> None:
         failure = intake.feed.failure()
         if failure is not None:
             raise failure
@@ -272,7 +272,7 @@ class Owner:
         finally:
             alarm.cancel()
 
-    async def _renew_if_due(self, tenure: Tenure, intake: Intake) -> None:
+    async def _renew_if_due(self, tenure: Tenure, intake: Inputs) -> None:
         """Renew the claim if that is due, or behind foreign control records."""
         now_s, position = self._clock.monotonic_s(), self.store.position
         passed = (
@@ -288,7 +288,7 @@ class Owner:
         claimed = self._claims.claim(position, self._now(), next_command=next_command)
         record = to_record(claimed)
         base = await tenure.append([record])
-        digest = extended(position.digest, base, [record])
+        digest = extend_digest(position.digest, base, [record])
         self.store.advance(advanced(skipped(position, base), claimed, digest))
         tenure.claim, tenure.records = base, 0
 

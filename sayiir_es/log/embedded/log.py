@@ -19,7 +19,7 @@ from sayiir_es.log.batch_size import MAX_BATCH_BYTES, check_batch
 from sayiir_es.log.embedded.file import open_file
 from sayiir_es.log.embedded.rows import Write, bounds, read_from, read_key
 from sayiir_es.log.embedded.threads import CommitThread, ConnectionThread, WatchThread
-from sayiir_es.log.notifier import News
+from sayiir_es.log.notifier import Notifier
 from sayiir_es.log.port import Chunk, LogIdentity, Topic
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sayiir_es.log.port import NewRecord, Record
 
 # All logs of this process on one file share their news: a commit of one wakes all.
-_news_of: WeakValueDictionary[Path, News] = WeakValueDictionary()
+_news_of: WeakValueDictionary[Path, Notifier] = WeakValueDictionary()
 
 
 class EmbeddedLog:
@@ -38,7 +38,7 @@ class EmbeddedLog:
     def __init__(self, path: str | os.PathLike[str], *, partitions: int = 1) -> None:
         """Touch nothing yet; `open` makes or checks the file at `path`."""
         self.path = Path(path).resolve()
-        self.news = _news_of.setdefault(self.path, News())
+        self.news = _news_of.setdefault(self.path, Notifier())
         self._partitions = partitions
         self._identity: LogIdentity | None = None
         self._commits: CommitThread | None = None

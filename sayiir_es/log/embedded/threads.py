@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sayiir_es.core.model.errors import LogError
-    from sayiir_es.log.notifier import News
+    from sayiir_es.log.notifier import Notifier
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -107,7 +107,7 @@ class ConnectionThread:
 class CommitThread(ConnectionThread):
     """Commits batches in the order in which they came, several at a time."""
 
-    def __init__(self, path: Path, news: News) -> None:
+    def __init__(self, path: Path, news: Notifier) -> None:
         super().__init__(path, "commits")
         self._news = news
         self._lock = threading.Lock()
@@ -204,7 +204,7 @@ class CommitThread(ConnectionThread):
 class WatchThread:
     """Wakes those who wait when any other connection has committed."""
 
-    def __init__(self, path: Path, news: News) -> None:
+    def __init__(self, path: Path, news: Notifier) -> None:
         self._path = path
         self._news = news
         self._stop = threading.Event()

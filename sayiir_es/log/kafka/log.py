@@ -18,7 +18,7 @@ from sayiir_es.log.kafka.connection import (
     Cluster,
     Lane,
 )
-from sayiir_es.log.kafka.log_filter import quieten
+from sayiir_es.log.kafka.log_filter import install_filter
 from sayiir_es.log.kafka.opening import CREATION_LIMIT_S, Opening
 from sayiir_es.log.kafka.producer import RecordProducer
 from sayiir_es.log.kafka.reader import KafkaReader
@@ -69,7 +69,7 @@ class KafkaLog:
             produce_limit_s: how long `produce` may take.
             client: TLS, SASL and the like, as aiokafka's client names them.
         """
-        quieten()
+        install_filter()
         self.app = app
         self.session_timeout_ms = session_timeout_ms
         self.heartbeat_interval_ms = heartbeat_interval_ms

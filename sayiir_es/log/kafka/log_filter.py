@@ -14,7 +14,7 @@ import time
 INTERVAL_S = 10.0
 
 
-class OneLineAKind(logging.Filter):
+class OncePerKind(logging.Filter):
     """Lets one line of each message template pass per interval."""
 
     def __init__(self, interval_s: float = INTERVAL_S) -> None:
@@ -36,10 +36,10 @@ class OneLineAKind(logging.Filter):
         return True
 
 
-_FILTER = OneLineAKind()
+_FILTER = OncePerKind()
 
 
-def quieten() -> None:
+def install_filter() -> None:
     """Put the filter on every logger that aiokafka has made; again is no harm."""
     for name in list(logging.root.manager.loggerDict):
         if name == "aiokafka" or name.startswith("aiokafka."):

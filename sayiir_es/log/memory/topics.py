@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.errors import OffsetGoneError
-from sayiir_es.log.notifier import News
+from sayiir_es.log.notifier import Notifier
 from sayiir_es.log.port import Record, Topic
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class MemoryTopics:
     """The partitions of all topics of an app."""
 
     def __init__(self, partitions: int, now_ms: Callable[[], int]) -> None:
-        self.news = News()
+        self.news = Notifier()
         self._now_ms = now_ms
         self._lock = threading.Lock()
         self._owner: MemoryOwnerLock | None = None

@@ -30,7 +30,7 @@ from sayiir_es.core.model.events import (
 )
 from sayiir_es.core.model.inputs import Outcome
 from tests.audit.mutations import History, body_at, history
-from tests.core.instance_runner import Play
+from tests.core.instance_runner import InstanceRunner
 
 if TYPE_CHECKING:
     from sayiir_es.core.model.events import LoopMark
@@ -101,7 +101,7 @@ def routed() -> History:
         Branch(name=name, chain=(TaskNode(id=f"t{name}"),)) for name in "xy"
     )
     node = RouteNode(id="r", keys=("x", "y"), branches=branches)
-    play = Play(Graph(name="w", chain=(node, TaskNode(id="z"))))
+    play = InstanceRunner(Graph(name="w", chain=(node, TaskNode(id="z"))))
     play.start(b'"in"')
     play.decide(outcome("r", b'"x"'))
     play.decide(outcome("r/x/tx", b"1"))
@@ -173,7 +173,7 @@ def test_a_join_that_never_opens_is_found(forked: History) -> None:
 @pytest.fixture
 def looped() -> History:
     node = LoopNode(id="l", body=(TaskNode(id="t-2"),), max_iterations=3)
-    play = Play(Graph(name="w", chain=(node, TaskNode(id="z"))))
+    play = InstanceRunner(Graph(name="w", chain=(node, TaskNode(id="z"))))
     play.start(b'"in"')
     for turn, loop in enumerate(MARKS):
         play.decide(replace(outcome(f"l@{turn}/t-2", b"%d" % turn), loop=loop))

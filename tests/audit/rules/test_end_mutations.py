@@ -18,7 +18,7 @@ from sayiir_es.core.model.events import (
     WorkflowStarted,
 )
 from tests.audit.mutations import History
-from tests.core.instance_runner import Play
+from tests.core.instance_runner import InstanceRunner
 
 # --- I7 -------------------------------------------------------------------------------
 
@@ -41,7 +41,7 @@ def test_a_failure_without_a_reason_is_found(chain: History) -> None:
 
 
 def test_an_end_of_a_failed_run_that_is_missing_is_found() -> None:
-    play = Play(Graph(name="w", chain=(TaskNode(id="a"),)))
+    play = InstanceRunner(Graph(name="w", chain=(TaskNode(id="a"),)))
     play.tasks["a"] = lambda _data, _attempt: "no"
     play.start(b"1")
     play.run()
@@ -55,7 +55,7 @@ def test_an_end_of_a_failed_run_that_is_missing_is_found() -> None:
 @pytest.fixture
 def retried() -> History:
     """Failed at `b`, and again, and then completed."""
-    play = Play(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
+    play = InstanceRunner(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
     play.tasks["b"] = lambda _data, _attempt: "no"
     play.start(b"1")
     for _ in range(2):

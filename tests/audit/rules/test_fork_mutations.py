@@ -19,7 +19,7 @@ from sayiir_es.core.model.events import (
 )
 from tests.audit.mutations import History
 from tests.core.forked_runner import fork
-from tests.core.instance_runner import Play
+from tests.core.instance_runner import InstanceRunner
 
 GRAPH = Graph(
     name="w",
@@ -34,9 +34,9 @@ GRAPH = Graph(
 SENT = SendSignal(instance_id="i", command_id="", signal="ok", payload=b'"s"')
 
 
-def source() -> Play:
+def source() -> InstanceRunner:
     """Signals before the start, one failed attempt, a delay, two tasks."""
-    play = Play(GRAPH)
+    play = InstanceRunner(GRAPH)
     play.tasks["a"] = lambda _, attempt: b'"a"' if attempt > 1 else "no"
     play.command(SENT)
     play.start(b"1")
@@ -48,7 +48,7 @@ def forked_at(kind: str, number: int = 0) -> History:
     """A fork, much later, at an event of the source; it verifies clean."""
     told = source()
     at = [n for n, e in enumerate(told.events) if e.kind == kind][number] + 1
-    play = Play(GRAPH, now=told.now + 1_000_000, tasks=told.tasks)
+    play = InstanceRunner(GRAPH, now=told.now + 1_000_000, tasks=told.tasks)
     fork(play, told.events, at)
     play.run()
     assert play.header.phase == "completed"

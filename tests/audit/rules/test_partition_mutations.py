@@ -16,7 +16,7 @@ from sayiir_es.core.model.events import CommandRejected, PauseRequested
 from sayiir_es.core.partitions import partition_of
 from tests.audit.instance_logs import records_of
 from tests.audit.mutations import History, check_first
-from tests.core.instance_runner import Play
+from tests.core.instance_runner import InstanceRunner
 
 if TYPE_CHECKING:
     from sayiir_es.log.port import Record
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 @pytest.fixture
 def taken_over() -> History:
     """A task that began again under a second owner."""
-    play = Play(Graph(name="w", chain=(TaskNode(id="a", retry=Retry(max_retries=1)),)))
+    play = InstanceRunner(
+        Graph(name="w", chain=(TaskNode(id="a", retry=Retry(max_retries=1)),))
+    )
     play.start(b"1")
     play.crash_in_attempt()
     for _ in range(10):
@@ -226,7 +228,7 @@ def test_a_rejection_of_an_instance_that_exists_has_a_sequence(chain: History) -
 
 
 def test_a_signal_behind_the_end_is_found(chain: History) -> None:
-    signals = Play(chain.play.graph)
+    signals = InstanceRunner(chain.play.graph)
     signals.command(
         SendSignal(instance_id="i", command_id="", signal="s", payload=b"1")
     )

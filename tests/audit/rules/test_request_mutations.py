@@ -25,7 +25,7 @@ from sayiir_es.core.model.events import (
     WorkflowPaused,
 )
 from tests.audit.mutations import History, body_at
-from tests.core.instance_runner import Play
+from tests.core.instance_runner import InstanceRunner
 
 
 def sent(payload: bytes, signal_id: str | None = None) -> SendSignal:
@@ -43,7 +43,7 @@ def sent(payload: bytes, signal_id: str | None = None) -> SendSignal:
 
 @pytest.fixture
 def signalled() -> History:
-    play = Play(
+    play = InstanceRunner(
         Graph(
             name="w",
             chain=(
@@ -101,7 +101,7 @@ def test_a_wait_for_another_signal_is_found(signalled: History) -> None:
 
 @pytest.fixture
 def paused() -> History:
-    play = Play(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
+    play = InstanceRunner(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
     play.start(b"1")
     attempt = play.owed()[0]
     play.begin(attempt)
@@ -146,7 +146,7 @@ def cancelled() -> History:
         Branch(name="x", chain=(TaskNode(id="tx"), TaskNode(id="ux"))),
         Branch(name="y", chain=(DelayNode(id="d", duration_ms=9_000),)),
     )
-    play = Play(
+    play = InstanceRunner(
         Graph(name="w", chain=(ForkNode(id="f", branches=branches), TaskNode(id="j")))
     )
     play.start(b"1")

@@ -14,7 +14,7 @@ from sayiir_es.core.graph.record import record_of_graph
 from sayiir_es.core.model.events import Body
 from tests.audit.instance_logs import commands_of, events_of, records_of, verified
 from tests.audit.random_instances import forked, lived
-from tests.core.instance_runner import Play
+from tests.core.instance_runner import InstanceRunner
 from tests.engine.harness import World
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ OTHERWISE = 1
 def test_a_random_life_with_crashes_breaks_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Play, "checked", False)  # tests/core compares the folds
+    monkeypatch.setattr(
+        InstanceRunner, "checked", False
+    )  # tests/core compares the folds
     kinds: set[str] = set()
     for seed in range(LIVES):
         life = lived(seed)
@@ -49,7 +51,7 @@ def test_a_random_life_with_crashes_breaks_nothing(
 def test_a_fork_at_any_event_of_a_random_life_breaks_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Play, "checked", False)
+    monkeypatch.setattr(InstanceRunner, "checked", False)
     last: set[str] = set()
     for seed in range(FORKED_LIVES):
         source = lived(seed)
@@ -139,7 +141,7 @@ async def test_a_log_cut_anywhere_and_taken_over_verifies_clean() -> None:
 
 
 def test_memory_holds_only_what_lives() -> None:
-    play = Play(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
+    play = InstanceRunner(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
     play.start()
     play.step()
     checker = Checker(partitions=1)

@@ -18,7 +18,7 @@ from sayiir_es.core.graph.graph import Graph
 from sayiir_es.core.graph.nodes import DelayNode, Node, Retry, SignalNode, TaskNode
 from sayiir_es.core.model.commands import Command, SendSignal, StartWorkflow
 from sayiir_es.core.model.position import parse_command_cause
-from tests.core.instance_runner import Play, Task
+from tests.core.instance_runner import InstanceRunner, Task
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def programs(draw: st.DrawFn) -> Program:
                     id=name, retry=retry, timeout_ms=90_000 if sort == "timed" else None
                 )
             )
-    start: list[Command] = [Play.start_command("w", b'"in"')]
+    start: list[Command] = [InstanceRunner.start_command("w", b'"in"')]
     before = draw(st.booleans())
     commands = signals + start if before else start + signals
     return Program(tuple(chain), failures, tuple(commands))
@@ -100,12 +100,12 @@ def task(name: str, failures: int) -> Task:
     return run
 
 
-def play(program: Program) -> Play:
+def play(program: Program) -> InstanceRunner:
     tasks = {name: task(name, count) for name, count in program.failures.items()}
-    return Play(Graph(name="w", chain=program.chain), tasks=tasks)
+    return InstanceRunner(Graph(name="w", chain=program.chain), tasks=tasks)
 
 
-def go_on(game: Play, program: Program) -> None:
+def go_on(game: InstanceRunner, program: Program) -> None:
     """Send the commands that have no answer yet, and run to the end."""
     answered = {
         position.offset
@@ -119,14 +119,14 @@ def go_on(game: Play, program: Program) -> None:
     game.run()
 
 
-def decision_ends(game: Play) -> list[int]:
+def decision_ends(game: InstanceRunner) -> list[int]:
     """How many events there are behind each decision, 0 before the first."""
     causes = [event.cause for event in game.events]
     inner = [n for n in range(1, len(causes)) if causes[n] != causes[n - 1]]
     return [0, *inner, len(causes)]
 
 
-def result(game: Play) -> tuple[str, bytes | None]:
+def result(game: InstanceRunner) -> tuple[str, bytes | None]:
     return game.header.phase, game.output
 
 

@@ -6,14 +6,14 @@ from sayiir_es.core.decide.owed import owed_timer
 from sayiir_es.core.graph.graph import Graph
 from sayiir_es.core.graph.nodes import DelayNode, Node, Retry, SignalNode, TaskNode
 from sayiir_es.core.model.rows import get_cursors
-from tests.core.instance_runner import Play
+from tests.core.instance_runner import InstanceRunner
 
 
-def play(*chain: Node) -> Play:
-    return Play(Graph(name="w", chain=chain))
+def play(*chain: Node) -> InstanceRunner:
+    return InstanceRunner(Graph(name="w", chain=chain))
 
 
-def timers(game: Play) -> list[int]:
+def timers(game: InstanceRunner) -> list[int]:
     found = [
         owed_timer(game.header, chain, cursor)
         for chain, cursor in get_cursors(game.rows)

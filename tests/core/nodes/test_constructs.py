@@ -14,7 +14,7 @@ from sayiir_es.core.model.events import TaskCompleted
 from sayiir_es.core.model.inputs import Outcome
 from sayiir_es.core.model.limits import Limits
 from sayiir_es.core.model.position import parse_command_cause
-from tests.core.instance_runner import Play
+from tests.core.instance_runner import InstanceRunner
 from tests.core.programs import Program, digest, key_for, output_of, programs, turns
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ QUIET = settings(
 )
 
 
-class Player(Play):
+class Player(InstanceRunner):
     """Plays programs: tasks by the model's words, fail-once where they may retry."""
 
     def outcome(self, attempt: OwedAttempt) -> Outcome:
@@ -59,7 +59,7 @@ class Player(Play):
         return self.decide(self.outcome(attempt))
 
 
-def go_on(game: Play, program: Program) -> None:
+def go_on(game: InstanceRunner, program: Program) -> None:
     answered = {
         position.offset
         for event in game.events

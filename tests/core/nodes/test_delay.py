@@ -6,11 +6,11 @@ from sayiir_es.core.graph.graph import Graph
 from sayiir_es.core.graph.nodes import DelayNode, TaskNode
 from sayiir_es.core.model.events import DelayStarted
 from sayiir_es.core.model.inputs import TimerDue
-from tests.core.instance_runner import Play
+from tests.core.instance_runner import InstanceRunner
 
 
-def play(*chain: TaskNode | DelayNode) -> Play:
-    return Play(Graph(name="w", chain=chain))
+def play(*chain: TaskNode | DelayNode) -> InstanceRunner:
+    return InstanceRunner(Graph(name="w", chain=chain))
 
 
 def test_a_delay_parks_and_passes_its_input_through() -> None:

@@ -19,11 +19,11 @@ from sayiir_es.core.model.events import (
     WorkflowFailed,
 )
 from sayiir_es.core.model.limits import Limits
-from tests.core.instance_runner import Play
+from tests.core.instance_runner import InstanceRunner
 
 
-def play(*chain: Node) -> Play:
-    return Play(Graph(name="w", chain=chain))
+def play(*chain: Node) -> InstanceRunner:
+    return InstanceRunner(Graph(name="w", chain=chain))
 
 
 def signal(

@@ -19,13 +19,13 @@ from sayiir_es.core.model.events import (
 )
 from sayiir_es.core.model.inputs import Outcome, TimerDue
 from sayiir_es.core.model.limits import clip
-from tests.core.instance_runner import Play
+from tests.core.instance_runner import InstanceRunner
 
 RETRY = Retry(max_retries=2, initial_delay_ms=500, backoff_multiplier=2.0)
 
 
-def play(node: TaskNode) -> Play:
-    return Play(Graph(name="w", chain=(node,)))
+def play(node: TaskNode) -> InstanceRunner:
+    return InstanceRunner(Graph(name="w", chain=(node,)))
 
 
 def outcome(**fields: object) -> Outcome:
@@ -167,7 +167,7 @@ def test_an_outcome_that_is_not_due_is_rejected(
 
 
 def test_a_second_outcome_changes_nothing() -> None:
-    game = Play(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
+    game = InstanceRunner(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
     game.start()
     game.decide(outcome())
     before = dict(game.rows.rows)

@@ -21,7 +21,7 @@ from sayiir_es.core.model.errors import LogUnavailableError, UncertainAppendErro
 from sayiir_es.log.embedded.log import EmbeddedLog
 from sayiir_es.log.embedded.rows import Write
 from sayiir_es.log.embedded.threads import CommitThread
-from sayiir_es.log.notifier import News
+from sayiir_es.log.notifier import Notifier
 from sayiir_es.log.port import Topic
 from tests.log.conformance import batch, record, whole
 
@@ -215,7 +215,7 @@ async def test_a_full_disk_refuses_a_batch_whole_and_takes_the_next_when_it_has_
     log = EmbeddedLog(path)
     await log.open(create=True)
     await log.close()
-    commits = CommitThread(path, News())
+    commits = CommitThread(path, Notifier())
 
     async def write(*new: NewRecord) -> int:
         return await commits.write(Write(topic=Topic.EVENTS, partition=0, batch=new))

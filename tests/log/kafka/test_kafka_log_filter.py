@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from sayiir_es.log.kafka.log_filter import OneLineAKind
+from sayiir_es.log.kafka.log_filter import OncePerKind
 
 if TYPE_CHECKING:
     import pytest
@@ -18,7 +18,7 @@ def line(text: str, *arguments: object) -> logging.LogRecord:
 
 
 def test_a_kind_passes_once_whatever_it_names() -> None:
-    quiet = OneLineAKind(interval_s=60)
+    quiet = OncePerKind(interval_s=60)
     assert quiet.filter(line("no node %s", 1))
     assert not quiet.filter(line("no node %s", 2))
     assert quiet.filter(line("another kind"))
@@ -29,7 +29,7 @@ def test_the_next_line_after_the_interval_tells_how_many_were_held_back(
 ) -> None:
     now_s = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now_s)
-    quiet = OneLineAKind(interval_s=10)
+    quiet = OncePerKind(interval_s=10)
     assert quiet.filter(line("no node %s", 1))
     assert not quiet.filter(line("no node %s", 2))
     now_s = 111.0

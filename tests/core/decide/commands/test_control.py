@@ -20,7 +20,7 @@ from sayiir_es.core.model.events import (
     WorkflowPaused,
 )
 from sayiir_es.core.model.inputs import Outcome
-from tests.core.instance_runner import Play
+from tests.core.instance_runner import InstanceRunner
 
 CANCEL = CancelWorkflow(
     instance_id="i", command_id="", reason="why", requested_by="ana"
@@ -29,8 +29,8 @@ PAUSE = PauseWorkflow(instance_id="i", command_id="", reason="lunch", requested_
 UNPAUSE = UnpauseWorkflow(instance_id="i", command_id="")
 
 
-def play(*chain: Node) -> Play:
-    return Play(Graph(name="w", chain=chain))
+def play(*chain: Node) -> InstanceRunner:
+    return InstanceRunner(Graph(name="w", chain=chain))
 
 
 def withdrawn(path: str, attempt: int = 1) -> Outcome:
@@ -39,7 +39,7 @@ def withdrawn(path: str, attempt: int = 1) -> Outcome:
     )
 
 
-def code(game: Play, command: Command) -> str:
+def code(game: InstanceRunner, command: Command) -> str:
     body = game.command(command)[0].body
     return body.code if isinstance(body, CommandRejected | CommandAcknowledged) else ""
 

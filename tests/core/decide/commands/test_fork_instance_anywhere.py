@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sayiir_es.core.model.events import Event
-    from tests.core.instance_runner import Play
+    from tests.core.instance_runner import InstanceRunner
 
 FORKED_AT = 1_000
 """The offset of the command that forks: behind those of the program."""
 
 
-def go_on(game: Play, program: Program, source: Sequence[Event]) -> None:
+def go_on(game: InstanceRunner, program: Program, source: Sequence[Event]) -> None:
     """Send a fork what its source had not been sent there, and play it to its end."""
     answered = {
         position.offset

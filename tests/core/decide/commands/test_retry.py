@@ -31,7 +31,7 @@ from sayiir_es.core.model.commands import (
 from sayiir_es.core.model.events import CommandRejected, DelayStarted, WorkflowRetried
 from sayiir_es.core.model.rows import get_cursor
 from sayiir_es.core.model.waits import Sleeping
-from tests.core.instance_runner import Play
+from tests.core.instance_runner import InstanceRunner
 from tests.core.nodes.test_constructs import Player
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def fails(_: bytes, __: int) -> str:
     return "broken"
 
 
-def phase(game: Play) -> str:
+def phase(game: InstanceRunner) -> str:
     return game.header.phase
 
 
@@ -67,7 +67,7 @@ def code(events: list[Event]) -> str:
 
 
 def test_what_has_not_failed_is_not_retried() -> None:
-    game = Play(chain(TaskNode(id="a")))
+    game = InstanceRunner(chain(TaskNode(id="a")))
     assert code(game.command(RETRY)) == "not_found"
     game.start()
     assert code(game.command(RETRY)) == "not_failed"
@@ -81,7 +81,7 @@ def test_what_has_not_failed_is_not_retried() -> None:
 
 
 def test_a_retry_that_comes_twice_is_answered_once() -> None:
-    game = Play(chain(TaskNode(id="a")), tasks={"a": fails})
+    game = InstanceRunner(chain(TaskNode(id="a")), tasks={"a": fails})
     game.start()
     game.run()
     named = replace(RETRY, command_id="again-1")
@@ -96,7 +96,9 @@ def test_a_retry_that_comes_twice_is_answered_once() -> None:
 
 def test_the_task_that_failed_runs_again_and_none_before_it() -> None:
     retried = TaskNode(id="b", retry=Retry(max_retries=1))
-    game = Play(chain(TaskNode(id="a"), retried, TaskNode(id="c")), tasks={"b": fails})
+    game = InstanceRunner(
+        chain(TaskNode(id="a"), retried, TaskNode(id="c")), tasks={"b": fails}
+    )
     game.start()
     game.run()
     assert (phase(game), game.header.run) == ("failed", 1)
@@ -111,7 +113,7 @@ def test_the_task_that_failed_runs_again_and_none_before_it() -> None:
 
 
 def test_it_can_fail_and_be_retried_again_and_again() -> None:
-    game = Play(chain(TaskNode(id="a")), tasks={"a": fails})
+    game = InstanceRunner(chain(TaskNode(id="a")), tasks={"a": fails})
     game.start()
     for run in (1, 2, 3):
         game.run()
@@ -123,7 +125,9 @@ def test_it_can_fail_and_be_retried_again_and_again() -> None:
 
 
 def test_an_outcome_of_the_failed_run_does_not_count_in_the_next() -> None:
-    game = Play(chain(fork("f", "a", "b"), TaskNode(id="j")), tasks={"f/x/a": fails})
+    game = InstanceRunner(
+        chain(fork("f", "a", "b"), TaskNode(id="j")), tasks={"f/x/a": fails}
+    )
     game.start()
     slow = next(owed for owed in game.owed() if owed.path == "f/y/b")
     game.step()
@@ -147,7 +151,7 @@ def test_a_delay_beside_the_failure_ends_when_it_would_have() -> None:
     graph = chain(
         fork("f", "a", DelayNode(id="d", duration_ms=5_000)), TaskNode(id="j")
     )
-    game = Play(graph, tasks={"f/x/a": fails})
+    game = InstanceRunner(graph, tasks={"f/x/a": fails})
     game.start()
     started = next(
         event.body for event in game.events if isinstance(event.body, DelayStarted)
@@ -166,7 +170,7 @@ def test_a_delay_beside_the_failure_ends_when_it_would_have() -> None:
 
 def test_a_wait_whose_time_out_fails_the_run_has_all_of_its_time_again() -> None:
     wait = SignalNode(id="s", signal="go", timeout_ms=1_000, on_timeout="fail")
-    game = Play(chain(TaskNode(id="a"), wait, TaskNode(id="b")))
+    game = InstanceRunner(chain(TaskNode(id="a"), wait, TaskNode(id="b")))
     game.start()
     game.run()
     assert phase(game) == "failed"
@@ -219,7 +223,7 @@ def test_a_route_whose_key_nobody_took_is_asked_again() -> None:
     route = RouteNode(
         id="r", branches=(Branch(name="x", chain=(TaskNode(id="a"),)),), keys=("x",)
     )
-    game = Play(chain(route), tasks={"r": lambda _data, _attempt: b'"y"'})
+    game = InstanceRunner(chain(route), tasks={"r": lambda _data, _attempt: b'"y"'})
     game.start()
     game.run()
     assert phase(game) == "failed"
@@ -233,7 +237,7 @@ def test_a_route_whose_key_nobody_took_is_asked_again() -> None:
 def test_inside_a_child_it_goes_on_inside_the_child() -> None:
     inner = (TaskNode(id="a"), TaskNode(id="b"))
     graph = chain(ChildNode(id="c", workflow="v", chain=inner), TaskNode(id="a"))
-    game = Play(graph, tasks={"c/b": fails})
+    game = InstanceRunner(graph, tasks={"c/b": fails})
     game.start()
     game.run()
     del game.tasks["c/b"]
@@ -247,7 +251,9 @@ def test_what_waits_beside_the_failure_waits_on(beside: str) -> None:
     other: Node = SignalNode(id="s", signal="go")
     if beside == "delay":
         other = DelayNode(id="s", duration_ms=0)
-    game = Play(chain(fork("f", "a", other), TaskNode(id="j")), tasks={"f/x/a": fails})
+    game = InstanceRunner(
+        chain(fork("f", "a", other), TaskNode(id="j")), tasks={"f/x/a": fails}
+    )
     game.start()
     game.step()
     assert phase(game) == "failed"

@@ -18,7 +18,7 @@ from tests.core.programs import Program, output_of, programs
 if TYPE_CHECKING:
     from sayiir_es.core.decide.owed import OwedAttempt
     from sayiir_es.core.model.inputs import Outcome
-    from tests.core.instance_runner import Play
+    from tests.core.instance_runner import InstanceRunner
 
 QUIET = settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -43,7 +43,7 @@ class Unlucky(Player):
         )
 
 
-def go_on(game: Play, program: Program) -> None:
+def go_on(game: InstanceRunner, program: Program) -> None:
     """Play a program to its completion, with as many retries as that takes."""
     answered = {
         position.offset
@@ -60,7 +60,7 @@ def go_on(game: Play, program: Program) -> None:
         game.run()
 
 
-def retry(game: Play) -> bool:
+def retry(game: InstanceRunner) -> bool:
     """Ask for a retry if the run has failed; at an offset of its own."""
     if not game.events or game.header.phase != "failed":
         return False

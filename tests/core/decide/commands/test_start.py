@@ -13,13 +13,13 @@ from sayiir_es.core.model.events import (
     PositionUpdated,
     WorkflowStarted,
 )
-from tests.core.instance_runner import Play
+from tests.core.instance_runner import InstanceRunner
 
 CHAIN = (TaskNode(id="a"), TaskNode(id="b"))
 
 
-def play(*chain: TaskNode) -> Play:
-    return Play(Graph(name="w", chain=chain or CHAIN))
+def play(*chain: TaskNode) -> InstanceRunner:
+    return InstanceRunner(Graph(name="w", chain=chain or CHAIN))
 
 
 def code(events: list[Event]) -> str:
@@ -127,7 +127,7 @@ def test_the_oldest_command_id_is_forgotten_after_256_others() -> None:
 def test_a_repeated_forward_is_a_duplicate() -> None:
     game = play()
     events = game.start(command_id="2@7")
-    again = game.command(Play.start_command("w"), known_origin=True, origin=7)
+    again = game.command(InstanceRunner.start_command("w"), known_origin=True, origin=7)
     assert events[0].kind == "WorkflowStarted"
     assert code(again) == "duplicate"
 
