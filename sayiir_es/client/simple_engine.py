@@ -39,7 +39,7 @@ from sayiir_es.core.model.errors import (
 )
 from sayiir_es.core.nodes.route import branch_for, chain_for
 from sayiir_es.core.nodes.task import timeout_text
-from sayiir_es.engine.attempts.outcomes import said
+from sayiir_es.engine.attempts.outcomes import error_text
 from sayiir_es.engine.attempts.task_context import CONTEXT, TaskExecutionContext
 from sayiir_es.engine.attempts.task_threads import Call, TaskThreads
 from sayiir_es.engine.attempts.tracing import attempt_span
@@ -190,7 +190,7 @@ class SimpleRun:
                     text = timeout_text(node.id, node.timeout_ms or 0)
                 else:
                     trace = "".join(traceback.format_exception(failed))
-                    text = f"{said(failed)}\n\n{trace}"
+                    text = f"{error_text(failed)}\n\n{trace}"
                 raise TaskError(text) from failed
             await asyncio.sleep(retry_delay_ms(retry, attempt, path) / 1000)
 

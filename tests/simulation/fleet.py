@@ -203,6 +203,6 @@ class Fleet:
     def _doing(machine: Machine) -> str:
         owners = machine.engine.owners.values() if machine.engine else ()
         if any(owner.serving for owner in owners):
-            busy = any(owner.desk.busy for owner in owners)
+            busy = any(owner.dispatcher.busy for owner in owners)
             return "running attempts" if busy else "serving"
         return "claiming" if owners else "starting"

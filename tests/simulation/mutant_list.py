@@ -16,7 +16,7 @@ OWNERSHIP = (
         "                if batch.records:\n",
         "                if batch.records:\n"
         "                    batch.commit(tenure.expected)\n"
-        "                    intake.act(batch, offers)\n",
+        "                    inputs.act(batch, offered)\n",
     ),
     _mutant(
         "the fold ignores the claim rule",
@@ -61,7 +61,7 @@ OWNERSHIP = (
     _mutant(
         "timers are not found again",
         "engine.owner.inputs",
-        "        self.timers.extend(self._store, batch.world.now_ms)\n",
+        "        self.timers.extend(self._store, batch.now_ms)\n",
         "",
     ),
     _mutant(
@@ -88,26 +88,26 @@ ATTEMPTS = (
     _mutant(
         "outcomes are lost with a forward that failed",
         "engine.owner.owner",
-        "            try:\n                intake.collect(batch, offers)\n",
-        "            intake.collect(batch, offers)\n            try:\n",
+        "            try:\n                inputs.collect(batch, offered)\n",
+        "            inputs.collect(batch, offered)\n            try:\n",
     ),
     _mutant(
         "outcomes of a failed batch are lost",
         "engine.attempts.dispatcher",
-        "        self.outcomes.undo()\n",
-        "        self.outcomes.acknowledged()\n",
+        "        self._reported.extendleft(reversed(self._deciding))\n",
+        "",
     ),
     _mutant(
         "a restart is forgotten with its batch",
         "engine.attempts.dispatcher",
-        "                self._restarts.add(offer.job.token)\n",
-        "                pass\n",
+        "                self._maybe_begun.add(attempt.token)\n            self._take_back",
+        "                pass\n            self._take_back",
     ),
     _mutant(
         "an attempt that ran is handed out while its outcome waits",
         "engine.attempts.dispatcher",
-        " or self.outcomes.is_told(token)",
-        "",
+        "        self._reported.append(attempt)\n",
+        "        self._reported.append(attempt)\n        self._remove(attempt)\n",
     ),
     _mutant(
         "the outcome of an earlier attempt counts",
@@ -130,8 +130,8 @@ ATTEMPTS = (
     _mutant(
         "a timed attempt begins before its deadline stands",
         "engine.attempts.dispatcher",
-        "        if reserved and begins:",
-        "        if False:",
+        "            if attempt.restart or (attempt.is_timed and owed.deadline_at is None):",
+        "            if False:",
     ),
     _mutant(
         "what may have begun is not restarted",
@@ -149,7 +149,7 @@ ATTEMPTS = (
         "its own late claim makes an owner drop what runs",
         "engine.worker",
         '                log.info("partition.fenced"',
-        "                owner.desk.drop_all()\n"
+        "                owner.dispatcher.drop_all()\n"
         '                log.info("partition.fenced"',
     ),
 )
@@ -252,8 +252,8 @@ CONSTRUCTS = (
     _mutant(
         "timers fire early",
         "engine.owner.inputs",
-        "self.timers.take_due(batch.world.now_ms)",
-        "self.timers.take_due(batch.world.now_ms + 200)",
+        "self.timers.take_due(batch.now_ms)",
+        "self.timers.take_due(batch.now_ms + 200)",
     ),
 )
 

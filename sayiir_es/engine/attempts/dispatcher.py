@@ -1,176 +1,275 @@
 """Hands attempts to the executor, and takes their outcomes, for one partition.
 
 Theory of operation. An attempt is *offered* while a batch is made, from the staged
-rows: it may take a slot then, so that its `DeadlineSet` lands in the same batch. It
-*starts* only after the log acknowledged the batch, and only if the live rows still
+rows: it may be granted a slot then, so that its `DeadlineSet` lands in the same batch.
+It starts only after the log acknowledged the batch, and only if the live rows still
 want it. What has no slot queues at the executor; when its turn comes, a task with a
 time-out first records that it begins. Held back by a requested cancel or pause, an
 attempt without a slot comes back at once as *withdrawn*.
+
+What an attempt may become is told in `attempt`; here they are held by chain, and found
+by token through it. The input of an attempt is resolved when it starts. The queue is
+bounded: what finds it full stays owed, and is found again through the store's index of
+instances that owe something.
+
+An outcome that is decided into a batch is kept until the log has acknowledged the
+batch. If the append fails, and this process stays the owner, it is decided on again:
+what ran does not run twice.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sayiir_es.core.decide.owed_moves import is_held
 from sayiir_es.core.graph.references import resolve
-from sayiir_es.core.model.inputs import Outcome
-from sayiir_es.core.model.rows import Rows, get_cursors, get_header, get_run
+from sayiir_es.core.model.errors import HistoryError
+from sayiir_es.core.model.inputs import Outcome, SlotTaken
+from sayiir_es.core.model.rows import (
+    Cursor,
+    Header,
+    Rows,
+    chain_of,
+    get_cursor,
+    get_cursors,
+    get_header,
+    get_run,
+)
 from sayiir_es.core.model.waits import Awaiting
 from sayiir_es.core.nodes import task
-from sayiir_es.engine.attempts.executor_port import Job
-from sayiir_es.engine.attempts.job_book import JobBook
-from sayiir_es.engine.attempts.offers import (
-    Offer,
-    awaited,
-    is_awaited,
-    is_wanted,
-    slot_taken,
-)
-from sayiir_es.engine.attempts.outcome_queue import OutcomeQueue
+from sayiir_es.engine.attempts.attempt import DEFAULT_PRIORITY, Attempt, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from sayiir_es.core.decide.owed import OwedAttempt
-    from sayiir_es.engine.attempts.executor_port import Token
-    from sayiir_es.engine.owner.batch import Batch
+    from sayiir_es.core.draft import Draft
+    from sayiir_es.engine.attempts.attempt import Token
     from sayiir_es.engine.ports import Ports
+    from sayiir_es.engine.store.port import SnapshotStore
 
-DEFAULT_PRIORITY = 3
+QUEUED_MAX = 100_000
+"""Attempts of one partition that may queue. Each costs about a kilobyte, and more would
+buy nothing: what is behind the first hundred thousand can wait on disk."""
+
+
+class Batch(Protocol):
+    """What the dispatcher needs of the batch that is made."""
+
+    @property
+    def now_ms(self) -> int:
+        """The time of its decisions, in epoch milliseconds."""
+        ...
+
+    def decide(self, decided: SlotTaken, /) -> Draft:
+        """Make one decision."""
+        ...
+
+    def view(self, instance_id: str, /) -> Rows:
+        """The rows of an instance as staged so far."""
+        ...
 
 
 class Dispatcher:
-    """The attempts of one partition that are queued or running in this process."""
+    """The attempts of one partition that are offered, queued, running or reported."""
 
     def __init__(
         self,
         *,
         ports: Ports,
+        store: SnapshotStore,
         worker: str,
         cancel_grace_s: float,
         wake: Callable[[], None],
+        queued_max: int = QUEUED_MAX,
     ) -> None:
-        self.outcomes = OutcomeQueue()
-        self.slots: deque[Job] = deque()
         self.accepting = True
         self.serving = False
         """Whether a claim is in force: without one nothing is started."""
+        self.turned_away = False
+        """Whether an owed attempt found the queue full, and is to be offered again."""
         self._executor = ports.executor
         self._registry = ports.registry
+        self._store = store
         self._worker = worker
         self._cancel_grace_s = cancel_grace_s
         self._wake = wake
-        self._book = JobBook()
-        self._restarts: set[Token] = set()
-        self._queued: set[Token] = set()
+        self._queued = 0
+        self._queued_max = queued_max
+        self._attempts: dict[str, dict[str, Attempt]] = {}
+        """By instance and chain, the latest first; see `Attempt.earlier`."""
+        self._granted: deque[Attempt] = deque()
+        """Have a slot, and wait for the decision that records their start."""
+        self._reported: deque[Attempt] = deque()
+        """Their outcomes wait to be decided, first come, first decided."""
+        self._deciding: list[Attempt] = []
+        """Their outcomes are decided in the batch that is made or in flight."""
+        self._maybe_begun: set[Token] = set()
+        """Not offered yet, and may have begun under an owner that is gone."""
 
     @property
     def busy(self) -> bool:
         """Whether an attempt is queued or running, or an outcome is to be decided."""
-        return bool(self._book or self.outcomes or self.slots)
+        return bool(self._attempts or self._reported or self.turned_away)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many attempts queue as may."""
+        return self._queued >= self._queued_max
+
+    @property
+    def has_room(self) -> bool:
+        """Whether so much room is in the queue that looking for more is worth it."""
+        return self._queued * 2 <= self._queued_max
 
     def drain(self) -> None:
         """Begin nothing further; what queues stays owed, by whoever owns next."""
-        self.accepting = False
-        for job in self._book:
-            if job.token in self._queued and self._executor.withdraw(job):
-                self._forget(job)
+        self.accepting = self.turned_away = False
+        for attempt in list(self._all()):
+            if self._withdraw_queued(attempt):
+                self._remove(attempt)
 
     # --- while a batch is made --------------------------------------------------------
 
     def will_restart(self, token: Token) -> None:
         """It may have begun elsewhere: so it is restarted, once it takes a slot."""
-        self._restarts.add(token)
+        self._maybe_begun.add(token)
 
     def offer(
         self, batch: Batch, instance_id: str, owed: OwedAttempt, *, restart: bool
-    ) -> Offer | None:
-        """Make an offer for an owed attempt, unless it is here already."""
-        if not self.accepting:
-            return None
+    ) -> Attempt | None:
+        """Offer an owed attempt, unless it is here already or the queue is full.
+
+        Its start is decided into the batch where it is granted a slot at once.
+        """
         token = (instance_id, owed.run, owed.path, owed.attempt)
-        if self._book.get(token) is not None or self.outcomes.is_told(token):
+        if not self.accepting or self._get(token) is not None:
             return None
-        job = self._job(batch, instance_id, owed)
-        if job is None:
+        attempt = self._new(batch, instance_id, owed)
+        if attempt is None:
             return None
         # Withdrawn where the source of a fork stood: without an event that it begins,
         # its outcome would count for nothing.
-        silent = owed.withdrawn and job.node.timeout_ms is None
-        restart = restart or silent or token in self._restarts
-        begins = restart or (
-            job.node.timeout_ms is not None and owed.deadline_at is None
-        )
-        reserved = self._executor.reserve()
-        self._book.put(job)
-        if reserved and begins:
-            batch.decide(slot_taken(job, restart=restart))
-        return Offer(job=job, reserved=reserved, begins=begins, restart=restart)
-
-    def begin(self, batch: Batch, job: Job) -> Offer | None:
-        """A queued attempt got its slot: record what must stand before it runs."""
-        self._queued.discard(job.token)
-        restart = job.token in self._restarts
-        draft = batch.decide(slot_taken(job, restart=restart))
-        if not draft.events and not is_wanted(batch.view(job.instance_id), job):
-            self._executor.release()
-            self._give_back(batch.view(job.instance_id), job)
+        silent = owed.withdrawn and not attempt.is_timed
+        attempt.restart = restart or silent or token in self._maybe_begun
+        if self._executor.reserve(attempt):
+            self._put(attempt)
+            if attempt.restart or (attempt.is_timed and owed.deadline_at is None):
+                batch.decide(_slot_taken(attempt))
+        elif self.is_full:
+            if attempt.restart:
+                self._maybe_begun.add(token)
+            self.turned_away = True
             return None
-        return Offer(job=job, reserved=True, begins=True, restart=restart)
+        else:
+            self._put(attempt)
+        return attempt
 
-    # --- after the ack ----------------------------------------------------------------
+    def next_granted(self) -> Attempt | None:
+        """The next attempt that was granted a slot and is to record its start."""
+        return self._granted.popleft() if self._granted else None
 
-    def act(self, rows: Rows, offer: Offer) -> None:
-        """Start or queue what a batch offered, if the live rows still want it."""
-        job = offer.job
-        owed = awaited(rows, job)
-        if owed is None or is_held(owed[0]):
-            if offer.reserved:
-                self._executor.release()
-            self._give_back(rows, job)
-            return
-        if offer.reserved:
-            self._restarts.discard(job.token)
-            self._executor.start(self._with_deadline(job, owed[1].deadline_at))
-            return
-        if offer.restart:
-            self._restarts.add(job.token)
-        self._queued.add(job.token)
-        self._executor.enqueue(job)
+    def begin(self, batch: Batch, attempt: Attempt) -> bool:
+        """Record what must stand before it runs; False if nobody wants it any more."""
+        if attempt.state is not State.GRANTED:
+            return False  # withdrawn meanwhile
+        draft = batch.decide(_slot_taken(attempt))
+        rows = batch.view(attempt.instance_id)
+        if not draft.events and not _is_wanted(rows, attempt):
+            self._give_back(rows, attempt)
+            return False
+        return True
 
-    def undo(self, offers: list[Offer]) -> None:
+    @property
+    def has_reports(self) -> bool:
+        """Whether an outcome waits to be decided."""
+        return bool(self._reported)
+
+    @property
+    def next_report_bytes(self) -> int:
+        """The size of the next outcome's payload, in bytes."""
+        outcome = self._reported[0].outcome
+        assert outcome is not None
+        return len(outcome.output or b"")
+
+    def take_report(self) -> Outcome:
+        """The next outcome, for the batch that is made."""
+        attempt = self._reported.popleft()
+        self._deciding.append(attempt)
+        assert attempt.outcome is not None
+        return attempt.outcome
+
+    # --- after the ack, or without it -------------------------------------------------
+
+    def acknowledged(self) -> None:
+        """The batch is live: the outcomes in it are decided for good."""
+        for attempt in self._deciding:
+            attempt.move(State.DECIDED)
+            self._remove(attempt)
+        self._deciding.clear()
+
+    def dispatch(self, rows: Rows, attempt: Attempt) -> None:
+        """Start or queue what a batch offered, if the live rows still want it.
+
+        Raises:
+            HistoryError: if no event recorded its input.
+        """
+        if not _is_wanted(rows, attempt):
+            self._give_back(rows, attempt)
+        elif attempt.state is State.GRANTED:
+            self._maybe_begun.discard(attempt.token)
+            self._start(rows, attempt)
+        else:
+            self._queued += 1
+            self._executor.enqueue(attempt)
+
+    def undo(self, attempts: list[Attempt]) -> None:
         """The batch never became live: give back its slots, keep its outcomes."""
-        self.outcomes.undo()
-        for offer in offers:
-            self._forget(offer.job)
-            if offer.restart:
-                self._restarts.add(offer.job.token)
-            if offer.reserved:
-                self._executor.release()
+        self._reported.extendleft(reversed(self._deciding))
+        self._deciding.clear()
+        for attempt in attempts:
+            if attempt.restart:
+                self._maybe_begun.add(attempt.token)
+            self._take_back(attempt)
+            self._remove(attempt)
 
     def hold(self, instance_id: str, rows: Rows, now_ms: int) -> None:
-        """A cancel or pause was requested: what has no slot comes back at once."""
+        """A cancel or pause was requested: what has no slot comes back at once.
+
+        The last comes first: while they are decided on, one by one, whoever asks
+        whether anything still runs finds the first cursor that does.
+        """
         header = get_header(rows)
         if header is None or header.phase != "running":
             return
-        for _, cursor in get_cursors(rows):
+        cursors = [cursor for _, cursor in get_cursors(rows)]
+        for cursor in reversed(cursors):
             wait = cursor.wait
-            if not isinstance(wait, Awaiting) or not task.is_running(
-                header, wait, now_ms
-            ):
-                continue
-            job = self._book.get((instance_id, header.run, cursor.path, wait.attempt))
-            if job is None:
-                if not self.outcomes.is_coming(instance_id, header.run, cursor.path):
-                    self._withdrawn(instance_id, header.run, cursor.path, wait.attempt)
-            elif self._executor.withdraw(job):
-                self._forget(job)
-                self._withdrawn(instance_id, header.run, cursor.path, wait.attempt)
-            elif header.cancel is not None:
-                self._executor.request_cancel(job, self._cancel_grace_s)
+            if isinstance(wait, Awaiting) and task.is_running(header, wait, now_ms):
+                self._hold_attempt(instance_id, header, cursor, wait)
+
+    def _hold_attempt(
+        self, instance_id: str, header: Header, cursor: Cursor, wait: Awaiting
+    ) -> None:
+        token = (instance_id, header.run, cursor.path, wait.attempt)
+        attempt = self._get(token)
+        if attempt is None:
+            self._maybe_begun.discard(token)
+            attempt = Attempt(
+                instance_id=instance_id,
+                run=header.run,
+                path=cursor.path,
+                number=wait.attempt,
+                owner=self,
+            )
+            attempt.move(State.WITHDRAWN)
+            self._put(attempt)
+            self._report_withdrawn(attempt)
+        elif self._withdraw_queued(attempt):
+            self._report_withdrawn(attempt)
+        elif header.cancel is not None and attempt.state is State.RUNNING:
+            self._executor.request_cancel(attempt, self._cancel_grace_s)
 
     def drop_unwanted(
         self, instance_id: str, rows: Rows, chains: Iterable[str] | None
@@ -180,104 +279,229 @@ class Dispatcher:
         Only in the chains that changed, so that a branch among thousands costs the
         same as one alone; None looks at all.
         """
-        for job in self._book.touched(instance_id, chains):
-            if job.instance_id == instance_id and is_awaited(rows, job):
-                continue
-            self._forget(job)
-            if not self._executor.withdraw(job):
-                self._executor.abandon(job, deliver=True)
+        by_chain = self._attempts.get(instance_id)
+        if by_chain is None:
+            return
+        for chain in list(by_chain) if chains is None else chains:
+            attempt = by_chain.get(chain)
+            while attempt is not None:
+                earlier = attempt.earlier
+                if not _is_awaited(rows, attempt):
+                    self._drop(attempt)
+                attempt = earlier
+
+    def _drop(self, attempt: Attempt) -> None:
+        match attempt.state:
+            case State.RUNNING:
+                self._executor.abandon(attempt, report=True)
+            case State.QUEUED:
+                self._withdraw_queued(attempt)
+            case State.GRANTED:
+                self._take_back(attempt)
+            case _:
+                return
+        self._maybe_begun.discard(attempt.token)
+        self._remove(attempt)
 
     def drop_all(self) -> None:
         """The tenure is over for good: cancel what runs, drop every outcome."""
-        for job in self._book:
-            if not self._executor.withdraw(job):
-                self._executor.abandon(job, deliver=False)
-        self._book.clear()
-        self._restarts.clear()
-        self._queued.clear()
-        self.outcomes.clear()
-        for _ in self.slots:
-            self._executor.release()
-        self.slots.clear()
+        attempts = list(self._all())
+        for attempt in attempts:  # first: a slot that comes free must not start one
+            self._withdraw_queued(attempt)
+        for attempt in attempts:
+            if attempt.state is State.RUNNING:
+                self._executor.abandon(attempt, report=False)
+            elif attempt.state is State.GRANTED:
+                self._take_back(attempt)
+        self._attempts.clear()
+        self._maybe_begun.clear()
+        self._reported.clear()
+        self._deciding.clear()
+        self._granted.clear()
+        self.turned_away = False
 
     # --- called by the executor -------------------------------------------------------
 
-    def _granted(self, job: Job) -> None:
-        if self._book.get(job.token) is None:
-            self._executor.release()
-            return
-        begins = job.node.timeout_ms is not None and job.deadline_at_ms is None
-        if begins or job.token in self._restarts or not self.serving:
-            self.slots.append(job)
-            self._wake()
-        else:
-            self._queued.discard(job.token)
-            self._executor.start(job)
-
-    def _deliver(self, job: Job, outcome: Outcome) -> None:
-        self._forget(job)
-        self.outcomes.put_told(outcome)
+    def granted(self, attempt: Attempt) -> None:
+        """A queued attempt has its slot: it starts, or records first that it does."""
+        self._queued -= 1
+        rows = self._store.rows(attempt.instance_id)
+        if self.serving and not _begins(rows, attempt) and _is_wanted(rows, attempt):
+            try:
+                self._start(rows, attempt)
+            except HistoryError:
+                pass  # it is the owner's loop that stops the partition, not this call
+            else:
+                return
+        self._granted.append(attempt)
         self._wake()
+
+    def reported(self, attempt: Attempt, outcome: Outcome) -> None:
+        """An attempt ended, or was left behind and ended late."""
+        if attempt.state is State.WITHDRAWN and self._get(attempt.token) is None:
+            self._put(attempt)
+        self._report(attempt, outcome)
 
     # --- inside -----------------------------------------------------------------------
 
-    def _job(self, batch: Batch, instance_id: str, owed: OwedAttempt) -> Job | None:
-        rows = batch.view(instance_id)
-        started = get_run(rows)
-        if started is None:
+    def _new(self, batch: Batch, instance_id: str, owed: OwedAttempt) -> Attempt | None:
+        run = get_run(batch.view(instance_id))
+        if run is None:
             return None
-        runnable = self._registry.runnable(started.graph_digest, owed.path)
+        runnable = self._registry.runnable(run.graph_digest, owed.path)
         if runnable is None:
             return None  # it waits for an owner that has the code
-        graph, node = runnable.graph, runnable.node
-        return Job(
+        return Attempt(
             instance_id=instance_id,
             run=owed.run,
             path=owed.path,
-            attempt=owed.attempt,
-            node=node,
-            function=runnable.function,
-            input=resolve(rows, graph, owed.input),
-            ends_loop=runnable.ends_loop,
-            workflow=started.workflow,
-            workflow_metadata=graph.metadata,
-            worker=self._worker,
-            deadline_at_ms=owed.deadline_at,
-            priority=node.priority or DEFAULT_PRIORITY,
-            queued_at_ms=batch.world.now_ms,
-            granted=self._granted,
-            deliver=self._deliver,
+            number=owed.attempt,
+            owner=self,
+            runnable=runnable,
+            priority=runnable.node.priority or DEFAULT_PRIORITY,
+            queued_at_ms=batch.now_ms,
         )
 
-    def _with_deadline(self, job: Job, deadline_at_ms: int | None) -> Job:
-        if deadline_at_ms == job.deadline_at_ms:
-            return job
-        job = replace(job, deadline_at_ms=deadline_at_ms)
-        self._book.put(job)
-        return job
+    def _start(self, rows: Rows, attempt: Attempt) -> None:
+        """Resolve the input, and run it: the rows await it."""
+        cursor = get_cursor(rows, attempt.chain)
+        assert cursor is not None
+        assert isinstance(cursor.wait, Awaiting)
+        assert attempt.runnable is not None
+        attempt.input = resolve(rows, attempt.runnable.graph, cursor.input)
+        attempt.deadline_at_ms = cursor.wait.deadline_at
+        self._executor.start(attempt)
 
-    def _give_back(self, rows: Rows, job: Job) -> None:
-        self._forget(job)
+    def _give_back(self, rows: Rows, attempt: Attempt) -> None:
+        """What was offered will not start; a request that waits for it is told."""
+        self._take_back(attempt)
         header = get_header(rows)
-        if header is not None and is_held(header) and is_awaited(rows, job):
-            self._withdrawn(job.instance_id, job.run, job.path, job.attempt)
+        if header is not None and is_held(header) and _is_awaited(rows, attempt):
+            self._report_withdrawn(attempt)
+        else:
+            self._remove(attempt)
 
-    def _withdrawn(
-        self, instance_id: str, of_run: int, path: str, attempt: int
-    ) -> None:
-        self.outcomes.put(
+    def _take_back(self, attempt: Attempt) -> None:
+        """Withdraw an attempt that has not started; its slot may be another's."""
+        has_slot = attempt.state is State.GRANTED
+        attempt.move(State.WITHDRAWN)
+        if has_slot:
+            self._executor.release()
+
+    def _withdraw_queued(self, attempt: Attempt) -> bool:
+        if not self._executor.withdraw(attempt):
+            return False
+        self._queued -= 1
+        return True
+
+    def _report_withdrawn(self, attempt: Attempt) -> None:
+        self._report(
+            attempt,
             Outcome(
-                instance_id=instance_id,
-                run=of_run,
-                path=path,
-                attempt=attempt,
+                instance_id=attempt.instance_id,
+                run=attempt.run,
+                path=attempt.path,
+                attempt=attempt.number,
                 result="withdrawn",
                 worker=self._worker,
-            )
+            ),
         )
+
+    def _report(self, attempt: Attempt, outcome: Outcome) -> None:
+        attempt.move(State.REPORTED)
+        attempt.input, attempt.outcome = b"", outcome
+        self._reported.append(attempt)
         self._wake()
 
-    def _forget(self, job: Job) -> None:
-        self._book.remove(job)
-        self._restarts.discard(job.token)
-        self._queued.discard(job.token)
+    # --- by chain, and by token through it --------------------------------------------
+
+    def _all(self) -> Iterator[Attempt]:
+        for by_chain in self._attempts.values():
+            for latest in by_chain.values():
+                attempt: Attempt | None = latest
+                while attempt is not None:
+                    yield attempt
+                    attempt = attempt.earlier
+
+    def _get(self, token: Token) -> Attempt | None:
+        by_chain = self._attempts.get(token[0])
+        if by_chain is None:
+            return None
+        attempt = by_chain.get(chain_of(token[2]))
+        while attempt is not None and attempt.token != token:
+            attempt = attempt.earlier
+        return attempt
+
+    def _put(self, attempt: Attempt) -> None:
+        by_chain = self._attempts.get(attempt.instance_id)
+        if by_chain is None:
+            by_chain = self._attempts[attempt.instance_id] = {}
+        attempt.earlier = by_chain.get(attempt.chain)
+        by_chain[attempt.chain] = attempt
+
+    def _remove(self, attempt: Attempt) -> None:
+        """Forget it; nothing where another of its token took its place."""
+        by_chain = self._attempts.get(attempt.instance_id)
+        later = None if by_chain is None else by_chain.get(attempt.chain)
+        if by_chain is None or later is None:
+            return
+        if later is attempt:
+            if attempt.earlier is not None:
+                by_chain[attempt.chain] = attempt.earlier
+            else:
+                del by_chain[attempt.chain]
+                if not by_chain:
+                    del self._attempts[attempt.instance_id]
+            return
+        while later.earlier is not None:
+            if later.earlier is attempt:
+                later.earlier = attempt.earlier
+                return
+            later = later.earlier
+
+
+def _slot_taken(attempt: Attempt) -> SlotTaken:
+    return SlotTaken(
+        instance_id=attempt.instance_id,
+        run=attempt.run,
+        path=attempt.path,
+        attempt=attempt.number,
+        restart=attempt.restart,
+    )
+
+
+def _begins(rows: Rows, attempt: Attempt) -> bool:
+    """Whether an event must say that it begins, before it may."""
+    if attempt.restart:
+        return True
+    wait = task.awaiting(rows, attempt.path) if attempt.is_timed else None
+    return wait is not None and wait.deadline_at is None
+
+
+def _is_awaited(rows: Rows, attempt: Attempt) -> bool:
+    """Whether the outcome of this attempt would count."""
+    awaited = _awaited(rows, attempt)
+    return awaited is not None and not task.is_withdrawn(*awaited)
+
+
+def _is_wanted(rows: Rows, attempt: Attempt) -> bool:
+    """Whether the attempt is to begin: owed, and no request holds it back."""
+    awaited = _awaited(rows, attempt)
+    return awaited is not None and not is_held(awaited[0])
+
+
+def _awaited(rows: Rows, attempt: Attempt) -> tuple[Header, Awaiting] | None:
+    """What awaits this very attempt, withdrawn or not; None if nothing does."""
+    header, cursor = get_header(rows), get_cursor(rows, attempt.chain)
+    if (
+        header is None
+        or cursor is None
+        or header.phase != "running"
+        or header.run != attempt.run
+        or cursor.path != attempt.path
+    ):
+        return None
+    wait = cursor.wait
+    if not isinstance(wait, Awaiting) or wait.attempt != attempt.number:
+        return None
+    return header, wait

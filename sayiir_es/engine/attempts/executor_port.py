@@ -3,106 +3,61 @@
 Theory of operation. An executor has a bounded number of *slots*, shared by all
 partitions of its process. The owner asks for a slot (`reserve`, or `enqueue` when none
 is free); an attempt with a time-out records its deadline first, then `start` runs the
-function. Whatever happens comes back as one `Outcome` through the job's `deliver`, on
-the event loop. Inputs are decoded and results encoded in here, inside the attempt, so
-that the owner handles bytes only.
+function. Whatever happens comes back as one `Outcome` through `reported` of the
+attempt's owner, on the event loop. Inputs are decoded and results encoded in here,
+inside the attempt, so that the owner handles bytes only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
-
-from sayiir_es.core.model.rows import chain_of
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Collection
 
-    from sayiir_es.core.graph.nodes import TaskNode
-    from sayiir_es.core.model.inputs import Outcome
-
-
-Token: TypeAlias = tuple[str, int, str, int]
-"""(instance id, run, path, attempt)."""
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Job:
-    """One attempt to run: its token, its input, its function, and where to report.
-
-    Nobody changes it. It is not frozen, because one is made for each attempt, and that
-    would take three times as long.
-
-    `granted` is called once when a queued job gets its slot; `deliver` once with the
-    outcome (also after `withdraw`). Both on the event loop. `remaining_ms` is what is
-    left of its deadline, None without time-out. `priority` runs from 1 (first) to 5.
-    `queued_at_ms` is when it became due, for aging. `ends_loop` says that its result is
-    a `LoopResult`.
-    """
-
-    instance_id: str
-    run: int
-    path: str
-    attempt: int
-    node: TaskNode
-    function: Callable[..., object]
-    input: bytes
-    workflow: str
-    workflow_metadata: str | None
-    ends_loop: bool
-    worker: str
-    deadline_at_ms: int | None
-    priority: int
-    queued_at_ms: int
-    granted: Callable[[Job], None]
-    deliver: Callable[[Job, Outcome], None]
-    token: Token = field(init=False)
-    chain: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.token = (self.instance_id, self.run, self.path, self.attempt)
-        self.chain = chain_of(self.path)
+    from sayiir_es.engine.attempts.attempt import Attempt
 
 
 class Executor(Protocol):
     """Runs attempts; holds no state of any workflow."""
 
-    def reserve(self) -> bool:
-        """Take a slot for a job at once, if one is free and nothing queues."""
+    def reserve(self, attempt: Attempt) -> bool:
+        """Grant a slot at once, if one is free and nothing queues."""
+        ...
+
+    def enqueue(self, attempt: Attempt) -> None:
+        """Queue for a slot; `granted` of the attempt's owner follows."""
+        ...
+
+    def withdraw(self, attempt: Attempt) -> bool:
+        """Take a queued attempt back; False if it does not queue."""
         ...
 
     def release(self) -> None:
-        """Give back a reserved slot whose job will not start."""
+        """Give back the slot of an attempt that was granted one and will not start."""
         ...
 
-    def enqueue(self, job: Job) -> None:
-        """Queue for a slot; `job.granted` follows, the slot then being reserved."""
+    def start(self, attempt: Attempt) -> None:
+        """Run an attempt in the slot that was granted to it."""
         ...
 
-    def start(self, job: Job) -> None:
-        """Run a job in the slot that was reserved for it."""
-        ...
+    def request_cancel(self, attempt: Attempt, grace_s: float) -> None:
+        """Tell a running attempt: its context says cancelled.
 
-    def withdraw(self, job: Job) -> bool:
-        """Take a queued job back; True if it had no slot yet and now never gets one."""
-        ...
-
-    def request_cancel(self, job: Job, grace_s: float) -> None:
-        """Tell a running job: its context says cancelled; async ones end after grace.
-
-        A job that ends by it delivers the outcome *withdrawn*.
+        An async one ends after `grace_s` seconds, and reports that it is withdrawn.
         """
         ...
 
-    def abandon(self, job: Job, *, deliver: bool) -> None:
-        """Stop caring: async ones are cancelled, a sync one's thread is replaced.
+    def abandon(self, attempt: Attempt, *, report: bool) -> None:
+        """Withdraw a running attempt: its slot is free again.
 
-        With `deliver` a sync one's late outcome still comes; else nothing comes.
+        An async one is cancelled; a sync one goes on in a thread that counts no longer.
+        With `report` its late outcome still comes; of an async one nothing does.
         """
         ...
 
-    def running(self) -> Mapping[Token, Job]:
-        """The jobs that hold a slot now, by token."""
+    def running(self) -> Collection[Attempt]:
+        """The attempts that run now."""
         ...
 
     async def close(self) -> None:

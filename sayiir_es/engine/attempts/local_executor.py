@@ -2,9 +2,9 @@
 
 Theory of operation. Everything that can go wrong with an attempt goes wrong in here and
 becomes its outcome: an input that does not decode, an exception, a result that does not
-encode or is too large. Each started job delivers exactly once, unless it was abandoned.
-A deadline is the owner's to judge; it abandons the attempt, and what a sync one still
-returns is delivered late, to be rejected by the log.
+encode or is too large. Each started attempt reports exactly once, unless it was
+abandoned. A deadline is the owner's to judge; it abandons the attempt, and what a sync
+one still returns is reported late, to be rejected by the log.
 
 Encoding a result runs users' code too (a model's serializer, a `__str__`), so it stands
 under the same `except` as the task itself. `stage` tells whose fault an exception is.
@@ -22,7 +22,8 @@ import structlog
 
 from sayiir_es.core.model.errors import DecodeError
 from sayiir_es.core.model.limits import DEFAULT_LIMITS, Limits
-from sayiir_es.engine.attempts.outcomes import OutcomeMaker, said
+from sayiir_es.engine.attempts.attempt import State
+from sayiir_es.engine.attempts.outcomes import OutcomeMaker, error_text
 from sayiir_es.engine.attempts.slot_queue import SlotQueue
 from sayiir_es.engine.attempts.task_context import CONTEXT, TaskExecutionContext
 from sayiir_es.engine.attempts.task_threads import Call, TaskThreads
@@ -31,11 +32,11 @@ from sayiir_es.wire.models import validated
 from sayiir_es.wire.payload import decode_payload
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Coroutine
     from contextvars import Context
 
     from sayiir_es.core.model.inputs import Outcome
-    from sayiir_es.engine.attempts.executor_port import Job, Token
+    from sayiir_es.engine.attempts.attempt import Attempt
 
 logger = structlog.get_logger()
 
@@ -43,30 +44,43 @@ AGING_INTERVAL_MS = 300_000
 """How long an attempt waits to gain one step of priority."""
 
 
-class _Running:
-    """A job with its slot, and how to reach what runs it."""
+class _Execution:
+    """What runs one attempt, and how to reach it."""
 
     __slots__ = (
-        *("abandoned", "awaited", "call", "cancel_due", "cancels", "context"),
-        *("job", "outcome", "quiet", "stage", "task"),
+        "abandoned",
+        "attempt",
+        "awaitable",
+        "call",
+        "cancel_due",
+        "cancels",
+        "context",
+        "outcome",
+        "silent",
+        "stage",
+        "task",
     )
 
-    def __init__(self, job: Job, context: TaskExecutionContext) -> None:
-        self.job = job
+    def __init__(self, attempt: Attempt, context: TaskExecutionContext) -> None:
+        self.attempt = attempt
         self.context = context
         self.task: asyncio.Task[None] | None = None
         self.call: Call | None = None
-        self.awaited: Awaitable[object] | None = None
+        self.awaitable: Awaitable[object] | None = None
+        """What a sync function returned, where that is to be awaited."""
         self.outcome: Outcome | None = None
         self.stage: Literal["decoding", "running", "encoding"] = "decoding"
         self.cancel_due = False
+        """The grace after a cancel is over."""
         self.cancels = False
+        """A `CancelledError` that comes now is ours."""
         self.abandoned = False
-        self.quiet = False
+        self.silent = False
+        """Nobody wants its outcome."""
 
 
 class LocalExecutor:
-    """The executor of a worker's own process; see `execution.Executor`.
+    """The executor of a worker's own process; see `executor_port.Executor`.
 
     With `propagate_interrupts`, a `KeyboardInterrupt` or `SystemExit` of a task is kept
     in `interrupted` for the caller, and the attempt is withdrawn.
@@ -87,7 +101,7 @@ class LocalExecutor:
         self._slots = SlotQueue(
             max_concurrent_tasks, aging_interval_ms=aging_interval_ms
         )
-        self._running: dict[Token, _Running] = {}
+        self._executions: dict[Attempt, _Execution] = {}
         self._threads: TaskThreads | None = None
         self._granting = False
         self._grant_due = False
@@ -95,102 +109,110 @@ class LocalExecutor:
 
     # --- the port ---------------------------------------------------------------------
 
-    def reserve(self) -> bool:
-        """Take a slot for a job at once, if one is free and nothing queues."""
-        return self._slots.reserve()
+    def reserve(self, attempt: Attempt) -> bool:
+        """Grant a slot at once, if one is free and nothing queues."""
+        return self._slots.reserve(attempt)
 
     def release(self) -> None:
-        """Give back a reserved slot whose job will not start."""
+        """Give back the slot of an attempt that was granted one and will not start."""
         self._slots.release()
         self._grant()
 
-    def enqueue(self, job: Job) -> None:
-        """Queue for a slot; `job.granted` follows, the slot then being reserved."""
-        self._slots.enqueue(job)
+    def enqueue(self, attempt: Attempt) -> None:
+        """Queue for a slot; `granted` of the attempt's owner follows."""
+        self._slots.enqueue(attempt)
         if self._slots.has_free and not self._grant_due:
             self._grant_due = True
             asyncio.get_running_loop().call_soon(self._grant)
 
-    def start(self, job: Job) -> None:
-        """Run a job in the slot that was reserved for it."""
-        metadata = job.workflow_metadata
+    def start(self, attempt: Attempt) -> None:
+        """Run an attempt in the slot that was granted to it."""
+        attempt.move(State.RUNNING)
+        runnable = attempt.runnable
+        assert runnable is not None
+        graph, function = runnable.graph, runnable.function
         context = TaskExecutionContext(
-            workflow_id=job.workflow,
-            instance_id=job.instance_id,
-            task_id=job.node.id,
-            node=job.node,
-            workflow_metadata=None if metadata is None else json.loads(metadata),
-            attempt=job.attempt,
-            deadline_at=job.deadline_at_ms,
-            idempotency_key=f"{job.instance_id}/{job.run}/{job.path}",
+            workflow_id=graph.name,
+            instance_id=attempt.instance_id,
+            task_id=runnable.node.id,
+            node=runnable.node,
+            workflow_metadata=(
+                None if graph.metadata is None else json.loads(graph.metadata)
+            ),
+            attempt=attempt.number,
+            deadline_at=attempt.deadline_at_ms,
+            idempotency_key=f"{attempt.instance_id}/{attempt.run}/{attempt.path}",
         )
-        running = self._running[job.token] = _Running(job, context)
+        execution = self._executions[attempt] = _Execution(attempt, context)
         own = contextvars.Context()
         own.run(CONTEXT.set, context)
-        if inspect.iscoroutinefunction(job.function):
-            self._spawn(running, self._run_async, own)
+        if inspect.iscoroutinefunction(function):
+            self._spawn(execution, self._run_async, own)
             return
         if self._threads is None:
             self._threads = TaskThreads(asyncio.get_running_loop())
 
         def call() -> None:
             with attempt_span(context):
-                given = validated(job.function, decode_payload(job.input))
-                running.stage = "running"
-                result = job.function(given)
+                value = validated(function, decode_payload(attempt.input))
+                execution.stage = "running"
+                result = function(value)
             if inspect.isawaitable(result):
-                running.awaited = result
+                execution.awaitable = result
             else:
-                self._complete(running, result)
+                self._complete(execution, result)
 
-        running.call = Call(call, own, lambda ended: self._sync_ended(running, ended))
-        self._threads.submit(running.call)
+        execution.call = Call(
+            call, own, lambda ended: self._sync_ended(execution, ended)
+        )
+        self._threads.submit(execution.call)
 
-    def withdraw(self, job: Job) -> bool:
-        """Take a queued job back; True if it had no slot yet and now never gets one."""
-        return self._slots.withdraw(job)
+    def withdraw(self, attempt: Attempt) -> bool:
+        """Take a queued attempt back; False if it does not queue."""
+        return self._slots.withdraw(attempt)
 
-    def request_cancel(self, job: Job, grace_s: float) -> None:
-        """Tell a running job; async ones end after the grace, and are withdrawn."""
-        running = self._running.get(job.token)
-        if running is None or running.context.cancelled:
+    def request_cancel(self, attempt: Attempt, grace_s: float) -> None:
+        """Tell a running attempt; an async one is withdrawn after the grace."""
+        execution = self._executions.get(attempt)
+        if execution is None or execution.context.cancelled:
             return
-        running.context.cancelled = True
-        asyncio.get_running_loop().call_later(grace_s, self._cancel, running)
+        execution.context.cancelled = True
+        asyncio.get_running_loop().call_later(grace_s, self._cancel, execution)
 
-    def abandon(self, job: Job, *, deliver: bool) -> None:
-        """Stop caring: async ones are cancelled, a sync one's thread is replaced."""
-        running = self._running.pop(job.token, None)
-        if running is None:
+    def abandon(self, attempt: Attempt, *, report: bool) -> None:
+        """Withdraw a running attempt: its slot is free again."""
+        execution = self._executions.pop(attempt, None)
+        if execution is None:
             return
-        running.abandoned = True
-        running.quiet = not deliver
-        if running.task is not None:
-            running.quiet = True
-            running.task.cancel()
+        attempt.move(State.WITHDRAWN)
+        execution.abandoned = True
+        execution.silent = not report
+        if execution.task is not None:
+            execution.silent = True
+            execution.task.cancel()
         elif (
-            running.call is not None
+            execution.call is not None
             and self._threads is not None
-            and self._threads.abandon(running.call)
+            and self._threads.abandon(execution.call)
         ):
             logger.warning(
                 "executor.thread_abandoned",
-                task_id=job.node.id,
-                instance_id=job.instance_id,
-                attempt=job.attempt,
+                task_id=execution.context.task_id,
+                instance_id=attempt.instance_id,
+                attempt=attempt.number,
                 abandoned=self._threads.abandoned,
             )
         self.release()
 
-    def running(self) -> Mapping[Token, Job]:
-        """The jobs that hold a slot now, by token."""
-        return {token: found.job for token, found in self._running.items()}
+    def running(self) -> Collection[Attempt]:
+        """The attempts that run now."""
+        return self._executions.keys()
 
     async def close(self) -> None:
         """Cancel what runs and end the threads that are idle; waits for nobody."""
         self._closed = True
-        for running in list(self._running.values()):
-            self.abandon(running.job, deliver=False)
+        for attempt in list(self._executions):
+            self.abandon(attempt, report=False)
         if self._threads is not None:
             self._threads.close()
 
@@ -199,104 +221,112 @@ class LocalExecutor:
     def _grant(self) -> None:
         self._grant_due = False
         if self._granting:
-            return  # a granted job gave its slot back: the loop below goes on with it
+            return  # a granted attempt gave its slot back: the loop below goes on
         self._granting = True
         try:
-            while not self._closed and (job := self._slots.grant()) is not None:
-                job.granted(job)
+            while not self._closed and (attempt := self._slots.grant()) is not None:
+                attempt.owner.granted(attempt)
         finally:
             self._granting = False
 
-    def _cancel(self, running: _Running) -> None:
-        running.cancel_due = True
-        if running.task is not None and not running.task.done():
-            running.cancels = True
-            running.task.cancel()
+    def _cancel(self, execution: _Execution) -> None:
+        execution.cancel_due = True
+        if execution.task is not None and not execution.task.done():
+            execution.cancels = True
+            execution.task.cancel()
 
-    async def _run_async(self, running: _Running) -> None:
-        job = running.job
+    async def _run_async(self, execution: _Execution) -> None:
+        attempt, runnable = execution.attempt, execution.attempt.runnable
+        assert runnable is not None
+        function = runnable.function
         failed: BaseException | None = None
         try:
-            with attempt_span(running.context):
-                given = validated(job.function, decode_payload(job.input))
-                running.stage = "running"
-                awaited = job.function(given)
-                result = await awaited if inspect.isawaitable(awaited) else awaited
-            self._complete(running, result)
+            with attempt_span(execution.context):
+                value = validated(function, decode_payload(attempt.input))
+                execution.stage = "running"
+                returned = function(value)
+                result = await returned if inspect.isawaitable(returned) else returned
+            self._complete(execution, result)
         except BaseException as error:  # noqa: BLE001 (becomes the attempt's outcome)
             failed = error
-        self._end(running, failed)
+        self._end(execution, failed)
 
-    def _sync_ended(self, running: _Running, call: Call) -> None:
-        awaited = running.awaited
-        if awaited is None:
-            self._end(running, call.error)
+    def _sync_ended(self, execution: _Execution, call: Call) -> None:
+        awaitable = execution.awaitable
+        if awaitable is None:
+            self._end(execution, call.error)
             return
-        if running.abandoned or running.cancel_due:
-            running.cancels = True
-            self._end(running, asyncio.CancelledError())
+        if execution.abandoned or execution.cancel_due:
+            execution.cancels = True
+            self._end(execution, asyncio.CancelledError())
             return
         # A sync function that returns an awaitable: it is awaited on the loop.
-        running.call = None
+        execution.call = None
 
-        async def finish(running: _Running) -> None:
+        async def finish(execution: _Execution) -> None:
             failed: BaseException | None = None
             try:
-                self._complete(running, await awaited)
+                self._complete(execution, await awaitable)
             except BaseException as error:  # noqa: BLE001 (as above)
                 failed = error
-            self._end(running, failed)
+            self._end(execution, failed)
 
-        self._spawn(running, finish, call.context)
+        self._spawn(execution, finish, call.context)
 
     def _spawn(
         self,
-        running: _Running,
-        work: Callable[[_Running], Coroutine[None, None, None]],
+        execution: _Execution,
+        work: Callable[[_Execution], Coroutine[None, None, None]],
         context: Context,
     ) -> None:
         def ended(task: asyncio.Task[None]) -> None:
             if task.cancelled():  # before its first step: nothing of it has run
-                self._end(running, asyncio.CancelledError())
+                self._end(execution, asyncio.CancelledError())
 
         loop = asyncio.get_running_loop()
-        running.task = loop.create_task(work(running), context=context)
-        running.task.add_done_callback(ended)
+        execution.task = loop.create_task(work(execution), context=context)
+        execution.task.add_done_callback(ended)
 
-    def _complete(self, running: _Running, result: object) -> None:
-        running.stage = "encoding"
-        running.outcome = self._outcomes.completed(running.job, result)
+    def _complete(self, execution: _Execution, result: object) -> None:
+        execution.stage = "encoding"
+        execution.outcome = self._outcomes.completed(execution.attempt, result)
 
-    def _end(self, running: _Running, failed: BaseException | None) -> None:
-        job = running.job
-        outcome = running.outcome
-        if inspect.iscoroutine(running.awaited):
-            running.awaited.close()  # nothing happens where it has ended
+    def _end(self, execution: _Execution, failed: BaseException | None) -> None:
+        attempt = execution.attempt
+        outcome = execution.outcome
+        if inspect.iscoroutine(execution.awaitable):
+            execution.awaitable.close()  # nothing happens where it has ended
         if failed is not None or outcome is None:
-            outcome = self._failure(running, failed or asyncio.CancelledError())
-        if not running.abandoned:
-            self._running.pop(job.token, None)
+            outcome = self._failure(execution, failed or asyncio.CancelledError())
+        if not execution.abandoned:
+            self._executions.pop(attempt, None)
             self._slots.release()
         try:
-            if not running.quiet and not self._closed:
-                job.deliver(job, outcome)
+            if not execution.silent and not self._closed:
+                attempt.owner.reported(attempt, outcome)
         finally:
-            if not running.abandoned:
+            if not execution.abandoned:
                 self._grant()
 
-    def _failure(self, running: _Running, failed: BaseException) -> Outcome:
-        job = running.job
-        dropped = running.call is not None and running.call.phase == "dropped"
-        if dropped or (running.cancels and isinstance(failed, asyncio.CancelledError)):
-            return self._outcomes.withdrawn(job)
+    def _failure(self, execution: _Execution, failed: BaseException) -> Outcome:
+        attempt = execution.attempt
+        dropped = execution.call is not None and execution.call.phase == "dropped"
+        if dropped or (
+            execution.cancels and isinstance(failed, asyncio.CancelledError)
+        ):
+            return self._outcomes.withdrawn(attempt)
         if self._propagate and isinstance(failed, KeyboardInterrupt | SystemExit):
             self.interrupted = failed
-            return self._outcomes.withdrawn(job)
-        if running.stage == "decoding" and isinstance(failed, DecodeError):
-            return self._outcomes.failed(job, "decode", str(failed), retriable=False)
+            return self._outcomes.withdrawn(attempt)
+        if execution.stage == "decoding" and isinstance(failed, DecodeError):
+            return self._outcomes.failed(
+                attempt, "decode", str(failed), retriable=False
+            )
         name = type(failed).__name__
-        if running.stage == "encoding" and isinstance(failed, Exception):
+        if execution.stage == "encoding" and isinstance(failed, Exception):
             if isinstance(failed, MemoryError):
-                return self._outcomes.failed(job, name, said(failed))
-            return self._outcomes.failed(job, "encode", said(failed), retriable=False)
-        return self._outcomes.failed(job, name, said(failed))
+                return self._outcomes.failed(attempt, name, error_text(failed))
+            return self._outcomes.failed(
+                attempt, "encode", error_text(failed), retriable=False
+            )
+        return self._outcomes.failed(attempt, name, error_text(failed))

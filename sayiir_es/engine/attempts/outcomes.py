@@ -15,7 +15,7 @@ from sayiir_es.wire.payload import encode_payload
 if TYPE_CHECKING:
     from sayiir_es.core.model.events import LoopMark
     from sayiir_es.core.model.limits import Limits
-    from sayiir_es.engine.attempts.executor_port import Job
+    from sayiir_es.engine.attempts.attempt import Attempt
 
 
 class OutcomeMaker:
@@ -25,59 +25,59 @@ class OutcomeMaker:
         self._worker_id = worker_id
         self._limits = limits
 
-    def completed(self, job: Job, result: object) -> Outcome:
+    def completed(self, attempt: Attempt, result: object) -> Outcome:
         """A result, encoded; what cannot be encoded is a failure for good."""
         loop: LoopMark = "none"
-        if job.ends_loop:
-            said_loop = loop_result_of(result)
-            if said_loop is None:
+        if attempt.runnable is not None and attempt.runnable.ends_loop:
+            loop_result = loop_result_of(result)
+            if loop_result is None:
                 text = (
-                    f"Failed to decode input for task {loop_at(job.path)!r} (expected "
-                    f"LoopEnvelope): {type(result).__name__}"
+                    f"Failed to decode input for task {loop_at(attempt.path)!r} "
+                    f"(expected LoopEnvelope): {type(result).__name__}"
                 )
-                return self.failed(job, "bad_loop_result", text, retriable=False)
-            loop, result = said_loop.tag, said_loop.value
+                return self.failed(attempt, "bad_loop_result", text, retriable=False)
+            loop, result = loop_result.tag, loop_result.value
         try:
             output = encode_payload(dumped(result))
         except EncodeError as error:
-            return self.failed(job, "encode", said(error), retriable=False)
+            return self.failed(attempt, "encode", error_text(error), retriable=False)
         if len(output) > self._limits.payload_bytes:
             text = (
                 f"expected an output of at most {self._limits.payload_bytes} bytes, "
                 f"but {len(output)} bytes"
             )
-            return self.failed(job, "too_large", text, retriable=False)
+            return self.failed(attempt, "too_large", text, retriable=False)
         return Outcome(
-            instance_id=job.instance_id,
-            run=job.run,
-            path=job.path,
-            attempt=job.attempt,
+            instance_id=attempt.instance_id,
+            run=attempt.run,
+            path=attempt.path,
+            attempt=attempt.number,
             result="completed",
             output=output,
             loop=loop,
             worker=self._worker_id,
         )
 
-    def withdrawn(self, job: Job) -> Outcome:
+    def withdrawn(self, attempt: Attempt) -> Outcome:
         """No outcome: the attempt may be handed out again."""
         return Outcome(
-            instance_id=job.instance_id,
-            run=job.run,
-            path=job.path,
-            attempt=job.attempt,
+            instance_id=attempt.instance_id,
+            run=attempt.run,
+            path=attempt.path,
+            attempt=attempt.number,
             result="withdrawn",
             worker=self._worker_id,
         )
 
     def failed(
-        self, job: Job, error_type: str, error: str, *, retriable: bool = True
+        self, attempt: Attempt, error_type: str, error: str, *, retriable: bool = True
     ) -> Outcome:
         """A failure; its type and text keep head and tail."""
         return Outcome(
-            instance_id=job.instance_id,
-            run=job.run,
-            path=job.path,
-            attempt=job.attempt,
+            instance_id=attempt.instance_id,
+            run=attempt.run,
+            path=attempt.path,
+            attempt=attempt.number,
             result="failed",
             error_type=clip(error_type, self._limits.id_bytes),
             error=clip(error, self._limits.error_bytes),
@@ -91,7 +91,7 @@ def loop_at(path: str) -> str:
     return decode_segment(path.rpartition("@")[0].rpartition("/")[2])
 
 
-def said(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """`ExcType: message`, also where the message cannot be made."""
     # What `json.dumps` raises, and what users of `sayiir` look for.
     name = "TypeError" if isinstance(error, EncodeError) else type(error).__name__

@@ -49,6 +49,11 @@ class Batch:
         self._size = 0
         self._max_bytes = max_bytes
 
+    @property
+    def now_ms(self) -> int:
+        """The time of its decisions, in epoch milliseconds."""
+        return self.world.now_ms
+
     def full(self, payload: int | None = None) -> bool:
         """Whether the next decision must wait for the next batch.
 

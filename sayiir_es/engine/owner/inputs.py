@@ -1,7 +1,7 @@
 """What came in for one partition, in order of urgency, decided into batches.
 
 Theory of operation. First what a take-over finds, then due timers, outcomes, slots and
-commands. `collect` decides them into a batch and offers the attempts that became due;
+commands. `collect` decides them into a batch and offered the attempts that became due;
 `act`, after the ack, arms timers, stops what nobody awaits any more and starts what was
 offered. Nothing here touches the log.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.decide.owed import owed_timer
+from sayiir_es.core.decide.owed import owed_attempt, owed_timer
 from sayiir_es.core.decide.owed_moves import is_held, is_request_owed, owed_moves
 from sayiir_es.core.graph.lookup import get_graph
 from sayiir_es.core.model.events import Event, WorkflowUnpaused
@@ -22,22 +22,28 @@ from sayiir_es.core.model.rows import (
     get_cursor,
     get_cursors,
     get_header,
+    get_run,
 )
 from sayiir_es.core.model.waits import Awaiting, Listening, Sleeping
-from sayiir_es.engine.attempts.offers import owed_of
 from sayiir_es.engine.owner.timers import Timers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sayiir_es.core.decide.decide import Input
+    from sayiir_es.core.decide.owed import OwedAttempt
     from sayiir_es.core.draft import Draft
     from sayiir_es.core.model.rows import Header, StagedRows
+    from sayiir_es.engine.attempts.attempt import Attempt
     from sayiir_es.engine.attempts.dispatcher import Dispatcher
-    from sayiir_es.engine.attempts.offers import Offer
     from sayiir_es.engine.commands.feed import CommandFeed, FedCommand
     from sayiir_es.engine.definitions.registry import Registry
     from sayiir_es.engine.owner.batch import Batch
     from sayiir_es.engine.owner.claiming import TakeoverContext
     from sayiir_es.engine.store.port import SnapshotStore
+
+PORTION = 256
+"""Instances looked at in one batch for attempts that were turned away."""
 
 
 class Inputs:
@@ -47,102 +53,119 @@ class Inputs:
         self,
         *,
         store: SnapshotStore,
-        desk: Dispatcher,
+        dispatcher: Dispatcher,
         registry: Registry,
         feed: CommandFeed,
-        found: TakeoverContext,
+        takeover: TakeoverContext,
     ) -> None:
         self.timers = Timers()
         self.feed = feed
         self._store = store
-        self._desk = desk
+        self._dispatcher = dispatcher
         self._registry = registry
-        self._found = found
+        self._takeover = takeover
         self._recovery = deque(store.owing())
         self._deferred: list[tuple[int, str, str]] = []
         self._unpaused: set[str] = set()
         self._cut = ""
         """The instance whose decision was cut: its rest comes before all else."""
-        self._unoffered: list[tuple[str, str, bool]] = []
+        self._behind_cut: list[tuple[str, str, bool]] = []
         """Offered once the rest is decided: instance, chain, recovering."""
+        self._unoffered: deque[str] = deque()
+        """Recovered instances that found the attempts' queue full."""
+        self._owing: Iterator[str] | None = None
+        """Where the search for attempts stands that were turned away."""
 
     @property
     def idle(self) -> bool:
         """Whether nothing waits to be decided."""
-        return not (self._recovery or self.feed.items)
+        return not (self._recovery or self.feed.items or self._unoffered or self._owing)
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether attempts that were turned away are to be looked for now."""
+        return self._dispatcher.has_room and bool(
+            self._unoffered or self._owing or self._dispatcher.turned_away
+        )
 
     @property
     def recovered(self) -> bool:
         """Whether all that a take-over finds was decided."""
         return not self._recovery
 
-    def collect(self, batch: Batch, offers: list[Offer]) -> None:
+    def collect(self, batch: Batch, offered: list[Attempt]) -> None:
         """Decide on what came in, in order of urgency, until the batch is full.
 
-        What becomes due is added to `offers`; they are to be undone if this raises.
+        What becomes due is added to `offered`; it is to be undone if this raises.
 
         Raises:
-            LogError: if a command that was sent astray could not be forwarded.
+            LogError: if a command on the wrong partition could not be forwarded.
         """
-        self.timers.extend(self._store, batch.world.now_ms)
-        self._finish_cut(batch, offers)
-        while self._recovery and self._open(batch):
-            self._recover(batch, self._recovery.popleft(), offers)
+        self.timers.extend(self._store, batch.now_ms)
+        self._finish_cut(batch, offered)
+        while self._recovery and self._is_open(batch):
+            self._recover(batch, self._recovery.popleft(), offered)
         if self._recovery:
             return  # the rest of a cut decision may be among it: nothing passes that
-        self._collect_timers(batch, offers)
-        outcomes = self._desk.outcomes
-        while outcomes and self._open(batch, outcomes.next_bytes):
-            self._decide(batch, outcomes.take(), offers)
-        while self._desk.slots and self._open(batch, 0):
-            offer = self._desk.begin(batch, self._desk.slots.popleft())
-            if offer is not None:
-                offers.append(offer)
-        self._collect_commands(batch, offers)
+        self._collect_timers(batch, offered)
+        dispatcher = self._dispatcher
+        while dispatcher.has_reports and self._is_open(
+            batch, dispatcher.next_report_bytes
+        ):
+            self._decide(batch, dispatcher.take_report(), offered)
+        while self._is_open(batch, 0) and (attempt := dispatcher.next_granted()):
+            if dispatcher.begin(batch, attempt):
+                offered.append(attempt)
+        self._collect_commands(batch, offered)
+        if self.is_searching:
+            self._offer_turned_away(batch, offered)
 
-    def _open(self, batch: Batch, payload: int | None = None) -> bool:
+    def _is_open(self, batch: Batch, payload: int | None = None) -> bool:
         """Whether another decision may join the batch: none may pass a cut one."""
         return not self._cut and not batch.full(payload)
 
-    def _decide(self, batch: Batch, asked: Input, offers: list[Offer]) -> None:
+    def _decide(self, batch: Batch, decided: Input, offered: list[Attempt]) -> None:
         """Decide, and the rest of it as long as the batch has room."""
-        draft = batch.decide(asked)
+        draft = batch.decide(decided)
         if draft.cut:
             self._cut = draft.instance_id
-        self._finish_cut(batch, offers)
-        self._offer_changed(batch, draft, offers)
+        self._finish_cut(batch, offered)
+        self._offer_changed(batch, draft, offered)
 
-    def _finish_cut(self, batch: Batch, offers: list[Offer]) -> None:
+    def _finish_cut(self, batch: Batch, offered: list[Attempt]) -> None:
         while self._cut and not batch.full():
             instance_id, self._cut = self._cut, ""
-            self._decide(batch, ResumeCut(instance_id=instance_id), offers)
+            self._decide(batch, ResumeCut(instance_id=instance_id), offered)
         if not self._cut:
-            unoffered, self._unoffered = self._unoffered, []
-            for instance_id, chain, recovering in unoffered:
-                self._offer(batch, instance_id, chain, offers, recovering=recovering)
+            behind_cut, self._behind_cut = self._behind_cut, []
+            for instance_id, chain, recovering in behind_cut:
+                self._offer(batch, instance_id, chain, offered, recovering=recovering)
 
-    def _recover(self, batch: Batch, instance_id: str, offers: list[Offer]) -> None:
+    def _recover(self, batch: Batch, instance_id: str, offered: list[Attempt]) -> None:
         rows = batch.view(instance_id)
         header = get_header(rows)
         if header is None or header.phase in TERMINAL or header.phase == "unstarted":
             return
         moves = owed_moves(rows, get_graph(rows, self._registry))
-        if moves or is_request_owed(rows, batch.world.now_ms):
-            self._decide(batch, ResumeCut(instance_id=instance_id), offers)
+        if moves or is_request_owed(rows, batch.now_ms):
+            self._decide(batch, ResumeCut(instance_id=instance_id), offered)
         if self._cut:
             self._recovery.appendleft(instance_id)
             return
-        if self._found.taken_over:
-            self._decide(batch, TakenOver(instance_id=instance_id), offers)
-        self._offer_all(batch, instance_id, offers, recovering=True)
+        if self._takeover.taken_over:
+            self._decide(batch, TakenOver(instance_id=instance_id), offered)
+        if self._dispatcher.is_full:
+            self._unoffered.append(instance_id)
+        else:
+            self._offer_all(batch, instance_id, offered, recovering=True)
 
-    def _collect_timers(self, batch: Batch, offers: list[Offer]) -> None:
+    def _collect_timers(self, batch: Batch, offered: list[Attempt]) -> None:
         if self._deferred and not self._waits_for_commands():
             deferred, self._deferred = self._deferred, []
             for due_at, instance_id, chain in deferred:
                 self.timers.arm(due_at, instance_id, chain)
-        while self._open(batch):
-            timer = self.timers.take_due(batch.world.now_ms)
+        while self._is_open(batch):
+            timer = self.timers.take_due(batch.now_ms)
             if timer is None:
                 return
             due_at, instance_id, chain = timer
@@ -150,7 +173,7 @@ class Inputs:
             cursor, header = get_cursor(rows, chain), get_header(rows)
             if cursor is None or header is None:
                 continue
-            if self._found.wakes_before <= due_at and isinstance(
+            if self._takeover.wakes_before <= due_at and isinstance(
                 cursor.wait, Sleeping | Listening
             ):
                 continue
@@ -158,23 +181,23 @@ class Inputs:
                 self._deferred.append(timer)
                 continue
             due = TimerDue(instance_id=instance_id, chain=chain, due_at=due_at)
-            self._decide(batch, due, offers)
+            self._decide(batch, due, offered)
             if isinstance(cursor.wait, Awaiting) and is_held(header):
-                self._desk.hold(
-                    instance_id, batch.view(instance_id), batch.world.now_ms
+                self._dispatcher.hold(
+                    instance_id, batch.view(instance_id), batch.now_ms
                 )
-            self._offer(batch, instance_id, chain, offers, recovering=False)
+            self._offer(batch, instance_id, chain, offered, recovering=False)
 
     def _waits_for_commands(self) -> bool:
         """Whether a command that stood there at the claim is still to be decided."""
-        upto, items = self._found.commands_at_claim, self.feed.items
+        upto, items = self._takeover.commands_at_claim, self.feed.items
         return self.feed.passed < upto or (
             bool(items) and items[0].position.offset < upto
         )
 
-    def _collect_commands(self, batch: Batch, offers: list[Offer]) -> None:
+    def _collect_commands(self, batch: Batch, offered: list[Attempt]) -> None:
         feed = self.feed
-        while feed.items and self._open(batch, feed.items[0].payload):
+        while feed.items and self._is_open(batch, feed.items[0].payload):
             item = feed.items[0]
             if item.redirect is not None:
                 if not item.redirect.done():
@@ -189,7 +212,7 @@ class Inputs:
                 known_origin=batch.knows_origin(item.position),
                 source=item.source,
             )
-            self._decide(batch, commanded, offers)
+            self._decide(batch, commanded, offered)
 
     def _answer_redirect(self, batch: Batch, item: FedCommand) -> None:
         assert item.redirect is not None
@@ -200,7 +223,7 @@ class Inputs:
                     instance_id="",
                     run=0,
                     sequence=0,
-                    at=batch.world.now_ms,
+                    at=batch.now_ms,
                     cause=item.position.cause(),
                     body=item.redirect.result(),
                 )
@@ -210,7 +233,9 @@ class Inputs:
 
     # --- offering ---------------------------------------------------------------------
 
-    def _offer_changed(self, batch: Batch, draft: Draft, offers: list[Offer]) -> None:
+    def _offer_changed(
+        self, batch: Batch, draft: Draft, offered: list[Attempt]
+    ) -> None:
         """Offer what this decision made due: the cursors that it moved, no others."""
         if not draft.events:
             return
@@ -220,54 +245,91 @@ class Inputs:
             return
         if isinstance(draft.events[0].body, WorkflowUnpaused):
             self._unpaused.add(instance_id)
-            self._offer_all(batch, instance_id, offers, recovering=False)
+            self._offer_all(batch, instance_id, offered, recovering=False)
             return
         for chain in draft.moved:
-            self._offer(batch, instance_id, chain, offers, recovering=False)
+            self._offer(batch, instance_id, chain, offered, recovering=False)
 
     def _offer_all(
-        self, batch: Batch, instance_id: str, offers: list[Offer], *, recovering: bool
+        self,
+        batch: Batch,
+        instance_id: str,
+        offered: list[Attempt],
+        *,
+        recovering: bool,
     ) -> None:
         for chain in [chain for chain, _ in get_cursors(batch.view(instance_id))]:
-            self._offer(batch, instance_id, chain, offers, recovering=recovering)
+            self._offer(batch, instance_id, chain, offered, recovering=recovering)
 
     def _offer(
         self,
         batch: Batch,
         instance_id: str,
         chain: str,
-        offers: list[Offer],
+        offered: list[Attempt],
         *,
         recovering: bool,
     ) -> None:
         if self._cut:  # a slot's event must not stand before the rest of its decision
-            self._unoffered.append((instance_id, chain, recovering))
+            self._behind_cut.append((instance_id, chain, recovering))
             return
-        rows, now = batch.view(instance_id), batch.world.now_ms
-        header = get_header(rows)
-        owed = None if header is None else owed_of(header, rows, chain, self._registry)
+        now = batch.now_ms
+        owed = self._owed_attempt(batch.view(instance_id), chain)
         if owed is None or (owed.deadline_at is not None and owed.deadline_at <= now):
             return
-        restart = owed.begun and recovering and self._found.taken_over
+        restart = owed.begun and recovering and self._takeover.taken_over
         if owed.not_before > now:
             if restart:  # by the clock of the earlier owner it may have begun
                 token = (instance_id, owed.run, owed.path, owed.attempt)
-                self._desk.will_restart(token)
+                self._dispatcher.will_restart(token)
             return
-        offer = self._desk.offer(batch, instance_id, owed, restart=restart)
-        if offer is not None:
-            offers.append(offer)
+        attempt = self._dispatcher.offer(batch, instance_id, owed, restart=restart)
+        if attempt is not None:
+            offered.append(attempt)
+
+    def _owed_attempt(self, rows: Rows, chain: str) -> OwedAttempt | None:
+        """The attempt that the cursor of `chain` owes, by the graph of its run."""
+        header, cursor, run = get_header(rows), get_cursor(rows, chain), get_run(rows)
+        if header is None or cursor is None or run is None:
+            return None
+        graph = self._registry.by_digest(run.graph_digest)
+        return None if graph is None else owed_attempt(header, cursor, graph)
+
+    def _offer_turned_away(self, batch: Batch, offered: list[Attempt]) -> None:
+        """Offer again, in portions, what found the queue full.
+
+        Which attempts these were nobody remembers: the store's index of instances that
+        owe something is read from its start to its end. What is turned away meanwhile
+        may stand where that reading has been, and asks for another one.
+        """
+        for _ in range(PORTION):
+            if self._dispatcher.is_full or not self._is_open(batch):
+                return
+            if self._unoffered:
+                instance_id = self._unoffered.popleft()
+                self._offer_all(batch, instance_id, offered, recovering=True)
+                continue
+            if self._owing is None:
+                if not self._dispatcher.turned_away:
+                    return
+                self._dispatcher.turned_away = False
+                self._owing = self._store.owing()
+            instance_id = next(self._owing, "")
+            if instance_id:
+                self._offer_all(batch, instance_id, offered, recovering=False)
+            else:
+                self._owing = None
 
     # --- acting -----------------------------------------------------------------------
 
-    def act(self, batch: Batch, offers: list[Offer]) -> None:
+    def act(self, batch: Batch, offered: list[Attempt]) -> None:
         """The batch is live: arm timers, start what is due, stop what is unwanted."""
-        self._desk.outcomes.acknowledged()
-        for offer in offers:
-            self._desk.act(batch.live(offer.job.instance_id), offer)
+        self._dispatcher.acknowledged()
+        for attempt in offered:
+            self._dispatcher.dispatch(batch.live(attempt.instance_id), attempt)
         for instance_id, staged in batch.staged.items():
             if staged.changes:
-                self._follow(instance_id, staged, batch.world.now_ms)
+                self._follow(instance_id, staged, batch.now_ms)
 
     def _follow(self, instance_id: str, staged: StagedRows, now_ms: int) -> None:
         """Arm, stop and hold back what one instance's live rows say by now."""
@@ -278,14 +340,16 @@ class Inputs:
         chains = [key[1:] for key in changes if key[0] == "c"]
         begins = "r" in changes  # a new run: what ran belongs to the old one
         everywhere = begins or header.phase != "running"
-        self._desk.drop_unwanted(instance_id, rows, None if everywhere else chains)
+        self._dispatcher.drop_unwanted(
+            instance_id, rows, None if everywhere else chains
+        )
         if instance_id in self._unpaused:
             self._unpaused.discard(instance_id)
             chains = [chain for chain, _ in get_cursors(rows)]
         for chain in chains:
             self._arm(instance_id, chain, rows, header)
         if is_held(header):
-            self._desk.hold(instance_id, rows, now_ms)
+            self._dispatcher.hold(instance_id, rows, now_ms)
 
     def _arm(self, instance_id: str, chain: str, rows: Rows, header: Header) -> None:
         cursor = get_cursor(rows, chain)

@@ -37,7 +37,7 @@ from sayiir_es.log.port import Topic
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sayiir_es.engine.attempts.offers import Offer
+    from sayiir_es.engine.attempts.attempt import Attempt
     from sayiir_es.engine.ports import Ports
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.engine.worker_settings import OwnerSettings
@@ -78,14 +78,15 @@ class Owner:
         self._lapses = lapses
         self._wake = asyncio.Event()
         self._stopping = False
-        self.desk = Dispatcher(
+        self.dispatcher = Dispatcher(
             ports=ports,
+            store=store,
             worker=settings.worker_id,
             cancel_grace_s=settings.cancel_grace_s,
             wake=self._wake.set,
         )
         self._tenure: Tenure | None = None
-        self._intake: Inputs | None = None
+        self._inputs: Inputs | None = None
         self._publisher: Publisher | None = None
         self._lapses_seen = 0
         self._look_asked = False
@@ -107,12 +108,12 @@ class Owner:
 
     def drain(self) -> None:
         """Begin no further attempt; decide on everything else as before."""
-        self.desk.drain()
+        self.dispatcher.drain()
 
     @property
     def idle(self) -> bool:
         """Whether nothing is queued, running or waiting to be decided."""
-        return not self.desk.busy and (self._intake is None or self._intake.idle)
+        return not self.dispatcher.busy and (self._inputs is None or self._inputs.idle)
 
     def rested_s(self) -> float:
         """How many seconds ago it decided on anything."""
@@ -146,36 +147,36 @@ class Owner:
             )
             claimed = await claimer.claim(self._settings.owner_id)
             self._tenure = claimed.tenure
-            intake = await self._recover(claimed)
-            self.serving = self.desk.serving = True
-            await self._serve(claimed.tenure, intake)
+            inputs = await self._recover(claimed)
+            self.serving = self.dispatcher.serving = True
+            await self._serve(claimed.tenure, inputs)
         finally:
-            self.serving = self.desk.serving = False
+            self.serving = self.dispatcher.serving = False
             self.quiet.clear()
             await self._end_tenure()
 
     async def close(self) -> None:
         """Drop attempts and close the store."""
-        self.desk.drop_all()
+        self.dispatcher.drop_all()
         await self._writing.close()
 
     async def _end_tenure(self) -> None:
         publisher, self._publisher = self._publisher, None
         if publisher is not None:
             await publisher.close(publish=self._stopping)
-        if self._intake is not None:
-            await self._intake.feed.close()
-            self._intake = None
+        if self._inputs is not None:
+            await self._inputs.feed.close()
+            self._inputs = None
         if self._tenure is not None:
             await self._tenure.appender.close()
             self._tenure = None
         if self._stopping:
-            self.desk.drop_all()
+            self.dispatcher.drop_all()
 
     async def _recover(self, claimed: Claimed) -> Inputs:
         position = self.store.position
         if claimed.taken_over:
-            self.desk.drop_all()
+            self.dispatcher.drop_all()
             self._unrecovered = True
         self._lapses_seen = self._lapses()
         await self._refresh_definitions()
@@ -187,12 +188,12 @@ class Owner:
             wake=self._wake.set,
         )
         commands_end = await self._log.end_offset(Topic.COMMANDS, self.partition)
-        self._intake = Inputs(
+        self._inputs = Inputs(
             store=self.store,
-            desk=self.desk,
+            dispatcher=self.dispatcher,
             registry=self._registry,
             feed=feed,
-            found=TakeoverContext(
+            takeover=TakeoverContext(
                 taken_over=self._unrecovered,
                 commands_at_claim=commands_end,
                 wakes_before=self._settings.wakes_before(self._clock.now_ms()),
@@ -210,42 +211,42 @@ class Owner:
             offset=position.claim,
             taken_over=claimed.taken_over,
         )
-        return self._intake
+        return self._inputs
 
     # --- the loop ---------------------------------------------------------------------
 
-    async def _serve(self, tenure: Tenure, intake: Inputs) -> None:
+    async def _serve(self, tenure: Tenure, inputs: Inputs) -> None:
         while not self._stopping:
             self._wake.clear()
             await self._look_if_due(tenure)
-            await self._renew_if_due(tenure, intake)
-            world = DecisionContext(
+            await self._renew_if_due(tenure, inputs)
+            context = DecisionContext(
                 claim=tenure.claim,
                 now_ms=self._now(),
                 definitions=self._registry,
                 limits=self._settings.limits,
             )
-            batch = Batch(self.store, world, self._log.max_batch_bytes)
-            offers: list[Offer] = []
+            batch = Batch(self.store, context, self._log.max_batch_bytes)
+            offered: list[Attempt] = []
             try:
-                intake.collect(batch, offers)
+                inputs.collect(batch, offered)
                 if batch.records:
                     batch.commit(await tenure.append(batch.records))
                     self._decided_at_s = self._clock.monotonic_s()
             except BaseException:
-                self.desk.undo(offers)
+                self.dispatcher.undo(offered)
                 raise
-            intake.act(batch, offers)
+            inputs.act(batch, offered)
             if self._publisher is not None:
                 self._publisher.changed(batch)
-            if intake.recovered:
+            if inputs.recovered:
                 self._unrecovered = False
             await self._writing.write_if_due()
-            if offers:  # an attempt that ends at once is in the next batch then
+            if offered:  # an attempt that ends at once is in the next batch then
                 await asyncio.sleep(0)
-            if not batch.records and not self._wake.is_set():
+            if not (batch.records or inputs.is_searching or self._wake.is_set()):
                 self.quiet.set()
-                await self._sleep(intake)
+                await self._sleep(inputs)
                 self.quiet.clear()
 
     async def _look_if_due(self, tenure: Tenure) -> None:
@@ -259,11 +260,11 @@ class Owner:
             with contextlib.suppress(LogUnavailableError):
                 await tenure.look_at_end()
 
-    async def _sleep(self, intake: Inputs) -> None:
-        failure = intake.feed.failure()
+    async def _sleep(self, inputs: Inputs) -> None:
+        failure = inputs.feed.failure()
         if failure is not None:
             raise failure
-        wait_s = (intake.timers.next_at() - self._clock.now_ms()) / 1000
+        wait_s = (inputs.timers.next_at() - self._clock.now_ms()) / 1000
         alarm = asyncio.get_running_loop().call_later(
             min(max(wait_s, 0.0), SLEEP_MOST_S), self.look
         )
@@ -272,19 +273,19 @@ class Owner:
         finally:
             alarm.cancel()
 
-    async def _renew_if_due(self, tenure: Tenure, intake: Inputs) -> None:
+    async def _renew_if_due(self, tenure: Tenure, inputs: Inputs) -> None:
         """Renew the claim if that is due, or behind foreign control records."""
         now_s, position = self._clock.monotonic_s(), self.store.position
         passed = (
-            not intake.feed.items
-            and intake.feed.passed > position.next_command
+            not inputs.feed.items
+            and inputs.feed.passed > position.next_command
             and now_s - self._renewed_at_s >= CONTROL_RENEWAL_S
         )
         due = self._claims.due(tenure.records, now_s - self._renewed_at_s)
         if not due and not passed:
             return
         self._renewed_at_s = now_s
-        next_command = intake.feed.passed if passed else None
+        next_command = inputs.feed.passed if passed else None
         claimed = self._claims.claim(position, self._now(), next_command=next_command)
         record = to_record(claimed)
         base = await tenure.append([record])

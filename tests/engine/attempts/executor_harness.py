@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.graph.graph import Graph
 from sayiir_es.core.graph.nodes import TaskNode
 from sayiir_es.core.model.limits import Limits
-from sayiir_es.engine.attempts.executor_port import Job
+from sayiir_es.engine.attempts.attempt import Attempt
 from sayiir_es.engine.attempts.local_executor import LocalExecutor
+from sayiir_es.engine.definitions.registry import Runnable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
 LIMIT_S = 10.0
 
 
-class Desk:
-    """Runs functions on an executor and collects what comes back."""
+class ExecutorHarness:
+    """Owns attempts: starts each when it has its slot, and collects the outcomes."""
 
     def __init__(self, slots: int = 4, *, propagate: bool = False) -> None:
         self.executor = LocalExecutor(
@@ -29,61 +31,61 @@ class Desk:
             propagate_interrupts=propagate,
         )
         self.outcomes: list[tuple[str, Outcome]] = []
-        self._news = asyncio.Event()
+        self._arrived = asyncio.Event()
         self._number = 0
 
-    def job(
+    def attempt(
         self,
         function: Callable[..., object],
         data: bytes = b'"in"',
         *,
         ends_loop: bool = False,
         metadata: str | None = None,
-    ) -> Job:
-        """A job that runs a function."""
+    ) -> Attempt:
+        """An attempt that runs a function."""
         self._number += 1
-        return Job(
+        node = TaskNode(id="a")
+        graph = Graph(name="w", chain=(node,), metadata=metadata)
+        return Attempt(
             instance_id=f"i{self._number}",
             run=1,
             path="a",
-            attempt=2,
-            node=TaskNode(id="a"),
-            function=function,
+            number=2,
+            owner=self,
+            runnable=Runnable(
+                graph=graph, node=node, function=function, ends_loop=ends_loop
+            ),
             input=data,
-            workflow="w",
-            workflow_metadata=metadata,
-            ends_loop=ends_loop,
-            worker="w1",
             deadline_at_ms=77,
-            priority=3,
-            queued_at_ms=0,
-            granted=self.executor.start,
-            deliver=self._deliver,
         )
 
-    def start(self, function: Callable[..., object], data: bytes = b'"in"') -> Job:
-        """Queue a job that starts when it has its slot."""
-        job = self.job(function, data)
-        self.executor.enqueue(job)
-        return job
+    def start(self, function: Callable[..., object], data: bytes = b'"in"') -> Attempt:
+        """Queue an attempt that starts when it has its slot."""
+        attempt = self.attempt(function, data)
+        self.executor.enqueue(attempt)
+        return attempt
 
-    async def outcome(
+    async def run(
         self, function: Callable[..., object], data: bytes = b'"in"'
     ) -> Outcome:
         """Run a function and wait for its outcome."""
-        job = self.start(function, data)
-        return await self.of(job)
+        return await self.outcome_of(self.start(function, data))
 
-    async def of(self, job: Job) -> Outcome:
-        """Wait for the outcome of a job."""
+    async def outcome_of(self, attempt: Attempt) -> Outcome:
+        """Wait for the outcome of an attempt."""
         async with asyncio.timeout(LIMIT_S):
             while True:
                 for name, outcome in self.outcomes:
-                    if name == job.instance_id:
+                    if name == attempt.instance_id:
                         return outcome
-                self._news.clear()
-                await self._news.wait()
+                self._arrived.clear()
+                await self._arrived.wait()
 
-    def _deliver(self, job: Job, outcome: Outcome) -> None:
-        self.outcomes.append((job.instance_id, outcome))
-        self._news.set()
+    def granted(self, attempt: Attempt) -> None:
+        """Start it."""
+        self.executor.start(attempt)
+
+    def reported(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Collect its outcome."""
+        self.outcomes.append((attempt.instance_id, outcome))
+        self._arrived.set()

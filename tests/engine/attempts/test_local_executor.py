@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sayiir_es.engine.attempts.task_context import get_task_context
-from tests.engine.attempts.executor_harness import LIMIT_S, Desk
+from tests.engine.attempts.executor_harness import LIMIT_S, ExecutorHarness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -91,99 +91,99 @@ def opens(_: object) -> object:
 async def test_each_failure_is_told(
     function: Callable[..., object], error_type: str, *, retriable: bool, says: str
 ) -> None:
-    desk = Desk()
-    outcome = await desk.outcome(function)
+    harness = ExecutorHarness()
+    outcome = await harness.run(function)
     assert outcome.result == "failed"
     assert outcome.error_type == error_type
     assert outcome.retriable is retriable
     assert says in outcome.error
     assert len(outcome.error.encode()) <= 300
-    assert desk.executor.running() == {}
-    await desk.executor.close()
+    assert not harness.executor.running()
+    await harness.executor.close()
 
 
 async def test_an_input_that_does_not_decode_fails_for_good() -> None:
-    desk = Desk()
-    outcome = await desk.outcome(double, b"{nope")
+    harness = ExecutorHarness()
+    outcome = await harness.run(double, b"{nope")
     assert (outcome.error_type, outcome.retriable) == ("decode", False)
-    await desk.executor.close()
+    await harness.executor.close()
 
 
 async def test_async_sync_and_awaitable_results_are_the_same_to_it() -> None:
-    desk = Desk()
+    harness = ExecutorHarness()
 
     def lazy(value: str) -> object:
         return double(value)
 
     outputs = [
-        (await desk.outcome(function)).output for function in (double, twice, lazy)
+        (await harness.run(function)).output for function in (double, twice, lazy)
     ]
     assert outputs == [b'"inin"'] * 3
-    await desk.executor.close()
+    await harness.executor.close()
 
 
 async def test_blocked_threads_stop_nothing_else() -> None:
-    desk = Desk(slots=65)
+    harness = ExecutorHarness(slots=65)
     hold = threading.Event()
 
-    blocked = [desk.start(waiter(hold)) for _ in range(64)]
-    assert (await desk.outcome(double)).result == "completed"
-    assert (await desk.outcome(one)).output == b"1"
+    blocked = [harness.start(waiter(hold)) for _ in range(64)]
+    assert (await harness.run(double)).result == "completed"
+    assert (await harness.run(one)).output == b"1"
     hold.set()
-    for job in blocked:
-        assert (await desk.of(job)).output == b"true"
-    await desk.executor.close()
+    for attempt in blocked:
+        assert (await harness.outcome_of(attempt)).output == b"true"
+    await harness.executor.close()
 
 
 async def test_an_abandoned_thread_gives_its_slot_back_and_answers_late() -> None:
-    desk = Desk(slots=1)
+    harness = ExecutorHarness(slots=1)
     begun, hold = threading.Event(), threading.Event()
 
     def waits(_: object) -> bool:
         begun.set()
         return hold.wait(LIMIT_S)
 
-    stuck = desk.start(waits)
+    stuck = harness.start(waits)
     await asyncio.sleep(0)
     assert begun.wait(LIMIT_S)
-    desk.executor.abandon(stuck, deliver=True)
-    assert (await desk.outcome(one)).output == b"1"
+    harness.executor.abandon(stuck, report=True)
+    assert (await harness.run(one)).output == b"1"
     hold.set()
-    assert (await desk.of(stuck)).output == b"true"
-    await desk.executor.close()
+    assert (await harness.outcome_of(stuck)).output == b"true"
+    await harness.executor.close()
 
 
 async def test_what_was_abandoned_in_silence_never_answers() -> None:
-    desk = Desk(slots=1)
-    job = desk.start(double)
+    harness = ExecutorHarness(slots=1)
+    attempt = harness.start(double)
     await asyncio.sleep(0)
-    desk.executor.abandon(job, deliver=False)
-    assert (await desk.outcome(double)).result == "completed"
-    assert [name for name, _ in desk.outcomes] != [job.instance_id]
-    assert len(desk.outcomes) == 1
-    await desk.executor.close()
+    harness.executor.abandon(attempt, report=False)
+    assert (await harness.run(double)).result == "completed"
+    assert [name for name, _ in harness.outcomes] != [attempt.instance_id]
+    assert len(harness.outcomes) == 1
+    await harness.executor.close()
 
 
 async def test_a_queued_job_is_withdrawn_and_never_starts() -> None:
-    desk = Desk(slots=1)
+    harness = ExecutorHarness(slots=1)
     hold = asyncio.Event()
 
     async def waits(_: object) -> None:
         await hold.wait()
 
-    first = desk.start(waits)
+    first = harness.start(waits)
     await asyncio.sleep(0)
-    second = desk.start(double)
-    assert desk.executor.withdraw(second)
-    assert not desk.executor.withdraw(first)
+    second = harness.start(double)
+    assert harness.executor.withdraw(second)
+    assert not harness.executor.withdraw(first)
     hold.set()
-    await desk.of(first)
-    assert len(desk.outcomes) == 1
-    await desk.executor.close()
+    await harness.outcome_of(first)
+    assert len(harness.outcomes) == 1
+    await harness.executor.close()
 
 
 async def test_a_cancel_is_seen_in_the_context_and_ends_async_ones() -> None:
-    desk = Desk()
+    harness = ExecutorHarness()
     seen: list[bool] = []
     begun = asyncio.Event()
 
@@ -196,16 +196,16 @@ async def test_a_cancel_is_seen_in_the_context_and_ends_async_ones() -> None:
         finally:
             seen.append(context.cancelled)
 
-    job = desk.start(waits)
+    attempt = harness.start(waits)
     await begun.wait()
-    desk.executor.request_cancel(job, 0.01)
-    assert (await desk.of(job)).result == "withdrawn"
+    harness.executor.request_cancel(attempt, 0.01)
+    assert (await harness.outcome_of(attempt)).result == "withdrawn"
     assert seen == [True]
-    await desk.executor.close()
+    await harness.executor.close()
 
 
 async def test_a_task_that_swallows_its_cancellation_still_completes() -> None:
-    desk = Desk()
+    harness = ExecutorHarness()
     begun = asyncio.Event()
 
     async def stubborn(_: object) -> str:
@@ -216,21 +216,21 @@ async def test_a_task_that_swallows_its_cancellation_still_completes() -> None:
             return "done anyway"
         return ""
 
-    job = desk.start(stubborn)
+    attempt = harness.start(stubborn)
     await begun.wait()
-    desk.executor.request_cancel(job, 0.0)
-    assert (await desk.of(job)).output == b'"done anyway"'
-    await desk.executor.close()
+    harness.executor.request_cancel(attempt, 0.0)
+    assert (await harness.outcome_of(attempt)).output == b'"done anyway"'
+    await harness.executor.close()
 
 
 @pytest.mark.parametrize("function", [leaves, interrupts])
 async def test_a_helper_gets_the_interrupt_and_the_attempt_is_withdrawn(
     function: Callable[..., object],
 ) -> None:
-    desk = Desk(propagate=True)
-    assert (await desk.outcome(function)).result == "withdrawn"
-    assert isinstance(desk.executor.interrupted, SystemExit | KeyboardInterrupt)
-    await desk.executor.close()
+    harness = ExecutorHarness(propagate=True)
+    assert (await harness.run(function)).result == "withdrawn"
+    assert isinstance(harness.executor.interrupted, SystemExit | KeyboardInterrupt)
+    await harness.executor.close()
 
 
 @pytest.fixture(autouse=True)

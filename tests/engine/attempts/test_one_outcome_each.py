@@ -10,19 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sayiir_es.core.model.errors import DecodeError
-from tests.engine.attempts.executor_harness import LIMIT_S, Desk
+from tests.engine.attempts.executor_harness import LIMIT_S, ExecutorHarness
 from tests.engine.attempts.test_task_threads import join_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sayiir_es.engine.attempts.executor_port import Job
+    from sayiir_es.engine.attempts.attempt import Attempt
 
 Kind: TypeAlias = Literal["sync", "async", "lazy"]
-Told: TypeAlias = Literal[
+Order: TypeAlias = Literal[
     "nothing", "cancel", "abandon", "abandon quietly", "withdraw", "cancel, abandon"
 ]
-TOLD: tuple[Told, ...] = get_args(Told)
+ORDERS: tuple[Order, ...] = get_args(Order)
 SLOTS = 3
 
 
@@ -65,7 +65,7 @@ scripts = st.lists(
     st.tuples(
         st.sampled_from(["sync", "async", "lazy"]),
         st.sampled_from([*ENDS, *ERRORS]),
-        st.sampled_from(TOLD),
+        st.sampled_from(ORDERS),
         st.booleans(),
     ),
     min_size=1,
@@ -98,56 +98,56 @@ def task_of(kind: Kind, end: object, gate: threading.Event) -> Callable[..., obj
     return {"sync": synchronous, "async": asynchronous, "lazy": lazy}[kind]
 
 
-def tell(desk: Desk, job: Job, told: Told) -> bool:
+def give_order(harness: ExecutorHarness, attempt: Attempt, order: Order) -> bool:
     """Tell the executor; whether an answer may be missing from now on."""
-    if told == "withdraw":
-        return desk.executor.withdraw(job)
-    runs = job.token in desk.executor.running()
-    if told.startswith("cancel"):
-        desk.executor.request_cancel(job, 0.0)
-    if "abandon" in told:
-        desk.executor.abandon(job, deliver=told != "abandon quietly")
+    if order == "withdraw":
+        return harness.executor.withdraw(attempt)
+    runs = attempt in harness.executor.running()
+    if order.startswith("cancel"):
+        harness.executor.request_cancel(attempt, 0.0)
+    if "abandon" in order:
+        harness.executor.abandon(attempt, report=order != "abandon quietly")
         return runs
     return False
 
 
-async def play(script: list[tuple[Kind, object, Told, bool]]) -> None:
-    desk = Desk(slots=SLOTS)
+async def run_script(script: list[tuple[Kind, object, Order, bool]]) -> None:
+    harness = ExecutorHarness(slots=SLOTS)
     gate = threading.Event()
-    jobs = [
-        desk.start(task_of(kind, end, gate), b"1" if decodes else b"{nope")
+    attempts = [
+        harness.start(task_of(kind, end, gate), b"1" if decodes else b"{nope")
         for kind, end, _, decodes in script
     ]
     for _ in range(3):
         await asyncio.sleep(0)
     excused = {
-        job.instance_id
-        for job, (_, _, told, _) in zip(jobs, script, strict=True)
-        if tell(desk, job, told)
+        attempt.instance_id
+        for attempt, (_, _, order, _) in zip(attempts, script, strict=True)
+        if give_order(harness, attempt, order)
     }
     gate.set()
-    for job in jobs:
-        if job.instance_id not in excused:
-            await desk.of(job)
+    for attempt in attempts:
+        if attempt.instance_id not in excused:
+            await harness.outcome_of(attempt)
     # All slots are free again: as many attempts as there are slots run side by side.
     together = threading.Barrier(SLOTS, timeout=LIMIT_S)
 
     def meet(_: object) -> bool:
         return together.wait() >= 0
 
-    last = [desk.start(meet) for _ in range(SLOTS)]
-    for job in last:
-        assert (await desk.of(job)).output == b"true"
-    assert desk.executor.running() == {}
-    await desk.executor.close()
+    last = [harness.start(meet) for _ in range(SLOTS)]
+    for attempt in last:
+        assert (await harness.outcome_of(attempt)).output == b"true"
+    assert not harness.executor.running()
+    await harness.executor.close()
     await asyncio.to_thread(join_all)
-    answered = [name for name, _ in desk.outcomes]
+    answered = [name for name, _ in harness.outcomes]
     assert len(answered) == len(set(answered))
 
 
 @settings(max_examples=150, deadline=None)
 @given(scripts)
 def test_whatever_happens_each_attempt_answers_once_and_gives_its_slot_back(
-    script: list[tuple[Kind, object, Told, bool]],
+    script: list[tuple[Kind, object, Order, bool]],
 ) -> None:
-    asyncio.run(play(script))
+    asyncio.run(run_script(script))

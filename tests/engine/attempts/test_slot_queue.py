@@ -7,95 +7,91 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sayiir_es.core.graph.nodes import TaskNode
-from sayiir_es.engine.attempts.executor_port import Job
+from sayiir_es.engine.attempts.attempt import Attempt
 from sayiir_es.engine.attempts.slot_queue import TOMBSTONES_FREE, SlotQueue
 
 if TYPE_CHECKING:
     from sayiir_es.core.model.inputs import Outcome
 
 
-def job(name: str, *, priority: int = 3, queued_at_ms: int = 0) -> Job:
-    def granted(_: Job) -> None:
-        raise AssertionError
+class NoOwner:
+    """The queue tells nobody of anything."""
 
-    def deliver(_: Job, __: Outcome) -> None:
-        raise AssertionError
+    def granted(self, attempt: Attempt) -> None:
+        """Never called."""
+        raise AssertionError(attempt)
 
-    return Job(
+    def reported(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Never called."""
+        raise AssertionError(attempt, outcome)
+
+
+def owed(name: str, *, priority: int = 3, queued_at_ms: int = 0) -> Attempt:
+    return Attempt(
         instance_id=name,
         run=1,
         path="a",
-        attempt=1,
-        node=TaskNode(id="a"),
-        function=str,
-        input=b"1",
-        workflow="w",
-        workflow_metadata=None,
-        ends_loop=False,
-        worker="w1",
-        deadline_at_ms=None,
+        number=1,
+        owner=NoOwner(),
         priority=priority,
         queued_at_ms=queued_at_ms,
-        granted=granted,
-        deliver=deliver,
     )
 
 
 def granted(slots: SlotQueue) -> list[str]:
-    found: list[str] = []
-    while (next_job := slots.grant()) is not None:
-        found.append(next_job.instance_id)
+    names: list[str] = []
+    while (attempt := slots.grant()) is not None:
+        names.append(attempt.instance_id)
         slots.release()
-    return found
+    return names
 
 
 def test_a_slot_is_reserved_only_when_free_and_nobody_waits() -> None:
     slots = SlotQueue(1, aging_interval_ms=1000)
-    assert slots.reserve()
-    assert not slots.reserve()
-    slots.enqueue(job("x"))
+    assert slots.reserve(owed("r"))
+    assert not slots.reserve(owed("r"))
+    slots.enqueue(owed("x"))
     slots.release()
-    assert not slots.reserve()
+    assert not slots.reserve(owed("r"))
     assert slots.grant() is not None
     assert slots.grant() is None
 
 
 def test_the_better_priority_comes_first_and_equals_by_age() -> None:
     slots = SlotQueue(1, aging_interval_ms=10_000)
-    slots.enqueue(job("late", priority=3, queued_at_ms=50))
-    slots.enqueue(job("early", priority=3, queued_at_ms=10))
-    slots.enqueue(job("critical", priority=1, queued_at_ms=60))
-    slots.enqueue(job("minimal", priority=5, queued_at_ms=0))
+    slots.enqueue(owed("late", priority=3, queued_at_ms=50))
+    slots.enqueue(owed("early", priority=3, queued_at_ms=10))
+    slots.enqueue(owed("critical", priority=1, queued_at_ms=60))
+    slots.enqueue(owed("minimal", priority=5, queued_at_ms=0))
     assert granted(slots) == ["critical", "early", "late", "minimal"]
 
 
 def test_who_waited_long_enough_overtakes() -> None:
     slots = SlotQueue(1, aging_interval_ms=1000)
-    slots.enqueue(job("critical", priority=1, queued_at_ms=5000))
-    slots.enqueue(job("patient", priority=5, queued_at_ms=500))
+    slots.enqueue(owed("critical", priority=1, queued_at_ms=5000))
+    slots.enqueue(owed("patient", priority=5, queued_at_ms=500))
     assert granted(slots) == ["patient", "critical"]
 
 
 def test_an_aging_of_nothing_does_not_break_the_order() -> None:
     slots = SlotQueue(1, aging_interval_ms=0)
-    slots.enqueue(job("b", priority=2, queued_at_ms=100))
-    slots.enqueue(job("a", priority=1, queued_at_ms=100))
+    slots.enqueue(owed("b", priority=2, queued_at_ms=100))
+    slots.enqueue(owed("a", priority=1, queued_at_ms=100))
     assert granted(slots) == ["a", "b"]
 
 
 def test_what_was_withdrawn_is_never_granted_and_takes_no_room() -> None:
     slots = SlotQueue(0, aging_interval_ms=1000)
-    jobs = [job(f"j{number}") for number in range(1000)]
-    for one in jobs:
+    attempts = [owed(f"a{number}") for number in range(1000)]
+    for one in attempts:
         slots.enqueue(one)
-    for one in jobs[:-1]:
+    for one in attempts[:-1]:
         assert slots.withdraw(one)
         assert not slots.withdraw(one)
     assert slots.queued == 1
     assert slots.held <= 2 + TOMBSTONES_FREE
     slots.release()
-    assert granted(slots) == ["j999"]
+    assert granted(slots) == ["a999"]
 
 
 @given(
@@ -106,19 +102,19 @@ def test_the_order_is_that_of_effective_priorities(
     drawn: list[tuple[int, int]], withdrawn: set[int]
 ) -> None:
     slots = SlotQueue(1, aging_interval_ms=1000)
-    jobs = [
-        job(str(number), priority=priority, queued_at_ms=at_ms)
+    attempts = [
+        owed(str(number), priority=priority, queued_at_ms=at_ms)
         for number, (priority, at_ms) in enumerate(drawn)
     ]
-    for one in jobs:
+    for one in attempts:
         slots.enqueue(one)
-    for number in withdrawn & set(range(len(jobs))):
-        slots.withdraw(jobs[number])
+    for number in withdrawn & set(range(len(attempts))):
+        slots.withdraw(attempts[number])
     now = 10_000
     expected = sorted(
         (priority - (now - at_ms) / 1000, number)
         for number, (priority, at_ms) in enumerate(drawn)
         if number not in withdrawn
     )
-    found = [drawn[int(name)] for name in granted(slots)]
-    assert [p - (now - at) / 1000 for p, at in found] == [rank for rank, _ in expected]
+    order = [drawn[int(name)] for name in granted(slots)]
+    assert [p - (now - at) / 1000 for p, at in order] == [rank for rank, _ in expected]

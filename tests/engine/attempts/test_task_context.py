@@ -9,7 +9,7 @@ import pytest
 
 from sayiir_es.core.authoring.loop_result import LoopResult
 from sayiir_es.engine.attempts.task_context import get_task_context
-from tests.engine.attempts.executor_harness import Desk
+from tests.engine.attempts.executor_harness import ExecutorHarness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ def giver(result: object) -> Callable[[object], object]:
 
 
 async def test_contexts_do_not_leak_between_a_thousand_attempts() -> None:
-    desk = Desk(slots=50)
+    harness = ExecutorHarness(slots=50)
 
     def key() -> str:
         context = get_task_context()
@@ -42,17 +42,19 @@ async def test_contexts_do_not_leak_between_a_thousand_attempts() -> None:
     def synchronous(_: object) -> str:
         return key()
 
-    jobs = [
-        desk.job(asynchronous if number % 2 else synchronous, metadata='{"tier":1}')
+    attempts = [
+        harness.attempt(
+            asynchronous if number % 2 else synchronous, metadata='{"tier":1}'
+        )
         for number in range(1000)
     ]
-    for job in jobs:
-        desk.executor.enqueue(job)
-    for job in jobs:
-        expected = f'"{job.instance_id}/1/a"'.encode()
-        assert (await desk.of(job)).output == expected
+    for attempt in attempts:
+        harness.executor.enqueue(attempt)
+    for attempt in attempts:
+        expected = f'"{attempt.instance_id}/1/a"'.encode()
+        assert (await harness.outcome_of(attempt)).output == expected
     assert get_task_context() is None
-    await desk.executor.close()
+    await harness.executor.close()
 
 
 @pytest.mark.parametrize(
@@ -66,18 +68,18 @@ async def test_contexts_do_not_leak_between_a_thousand_attempts() -> None:
 async def test_what_ends_a_loops_body_says_how_it_goes_on(
     result: object, loop: str, output: bytes
 ) -> None:
-    desk = Desk()
-    job = desk.job(giver(result), ends_loop=True)
-    desk.executor.enqueue(job)
-    outcome = await desk.of(job)
+    harness = ExecutorHarness()
+    attempt = harness.attempt(giver(result), ends_loop=True)
+    harness.executor.enqueue(attempt)
+    outcome = await harness.outcome_of(attempt)
     assert (outcome.loop, outcome.output) == (loop, output)
-    await desk.executor.close()
+    await harness.executor.close()
 
 
 async def test_anything_else_at_the_end_of_a_loops_body_fails_for_good() -> None:
-    desk = Desk()
-    job = desk.job(giver(5), ends_loop=True)
-    desk.executor.enqueue(job)
-    outcome = await desk.of(job)
+    harness = ExecutorHarness()
+    attempt = harness.attempt(giver(5), ends_loop=True)
+    harness.executor.enqueue(attempt)
+    outcome = await harness.outcome_of(attempt)
     assert (outcome.error_type, outcome.retriable) == ("bad_loop_result", False)
-    await desk.executor.close()
+    await harness.executor.close()

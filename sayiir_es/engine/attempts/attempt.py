@@ -1,0 +1,130 @@
+"""One attempt at a task: its token, its state, and what it holds while it has a slot.
+
+Theory of operation. From the decision that makes it due to the one that its outcome
+leads to, an attempt is one object of its partition's owner. Its state is the only thing
+that says where it stands, and only `move` changes it:
+
+    state      means                                            may become
+    OWED       a batch in the making hands it out               QUEUED GRANTED WITHDRAWN
+    QUEUED     waits for a slot, and holds no input             GRANTED WITHDRAWN
+    GRANTED    has a slot; its start may have to be recorded    RUNNING WITHDRAWN
+    RUNNING    its function runs                                REPORTED WITHDRAWN
+    REPORTED   its outcome waits to be decided                  DECIDED
+    DECIDED    the log has acknowledged what became of it
+    WITHDRAWN  taken back: nobody wants its outcome any more    REPORTED
+
+A withdrawn attempt can still report: that it is withdrawn, where a cancel or a pause
+waits for that; or the late outcome of a thread that nobody could stop, which the log
+then rejects. An attempt whose batch never became live is withdrawn, too: what is owed
+then is a new object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from sayiir_es.core.model.rows import chain_of
+
+if TYPE_CHECKING:
+    from sayiir_es.core.model.inputs import Outcome
+    from sayiir_es.engine.definitions.registry import Runnable
+
+Token: TypeAlias = tuple[str, int, str, int]
+"""(instance id, run, path, number of the attempt)."""
+
+DEFAULT_PRIORITY = 3
+"""Of a task that names none; 1 comes first, 5 last."""
+
+
+class State(Enum):
+    """Where an attempt stands."""
+
+    OWED = "owed"
+    QUEUED = "queued"
+    GRANTED = "granted"
+    RUNNING = "running"
+    REPORTED = "reported"
+    DECIDED = "decided"
+    WITHDRAWN = "withdrawn"
+
+    successors: tuple[State, ...]
+    """The row of `TRANSITIONS`; kept here, for an enum's hash is slow."""
+
+
+TRANSITIONS: dict[State, tuple[State, ...]] = {
+    State.OWED: (State.QUEUED, State.GRANTED, State.WITHDRAWN),
+    State.QUEUED: (State.GRANTED, State.WITHDRAWN),
+    State.GRANTED: (State.RUNNING, State.WITHDRAWN),
+    State.RUNNING: (State.REPORTED, State.WITHDRAWN),
+    State.REPORTED: (State.DECIDED,),
+    State.DECIDED: (),
+    State.WITHDRAWN: (State.REPORTED,),
+}
+for _state, _successors in TRANSITIONS.items():
+    _state.successors = _successors
+
+
+class AttemptOwner(Protocol):
+    """Whom an executor tells about an attempt; always on the event loop."""
+
+    def granted(self, attempt: Attempt) -> None:
+        """A queued attempt has its slot now; called once."""
+        ...
+
+    def reported(self, attempt: Attempt, outcome: Outcome) -> None:
+        """It ended; called once for each attempt that was started and not abandoned."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Attempt:
+    """One execution of one task.
+
+    Attributes:
+        number: Which attempt at this execution of the task it is, from 1.
+        runnable: The task's function and node; None where this process lacks the code:
+            such an attempt can only be reported as withdrawn.
+        owner: Told when it has a slot, and when it ended.
+        priority: From 1 (first) to 5, of the task.
+        queued_at_ms: When it became due, for aging.
+        restart: It may have begun under an owner that is gone: its start is recorded.
+        input: The bytes of its input, only from the grant of a slot to the outcome: a
+            queued attempt costs its token.
+        deadline_at_ms: When it is timed out, in epoch milliseconds; None if never.
+        outcome: What it ended with, from its report on.
+        earlier: An attempt of the same chain that is still here, for whoever looks the
+            chain up.
+    """
+
+    instance_id: str
+    run: int
+    path: str
+    number: int
+    owner: AttemptOwner
+    runnable: Runnable | None = None
+    priority: int = DEFAULT_PRIORITY
+    queued_at_ms: int = 0
+    restart: bool = False
+    input: bytes = b""
+    deadline_at_ms: int | None = None
+    outcome: Outcome | None = None
+    earlier: Attempt | None = None
+    state: State = State.OWED
+    token: Token = field(init=False)
+    chain: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.token = (self.instance_id, self.run, self.path, self.number)
+        self.chain = chain_of(self.path)
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether its task has a time-out."""
+        return self.runnable is not None and self.runnable.node.timeout_ms is not None
+
+    def move(self, state: State) -> None:
+        """Go on to a state that the table allows."""
+        assert state in self.state.successors, (self.token, self.state, state)
+        self.state = state
