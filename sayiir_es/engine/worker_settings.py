@@ -17,6 +17,10 @@ Wakes: TypeAlias = Literal["all", "due_at_claim", "nobody"]
 
 ALWAYS_MS = 2**63
 
+QUEUED_ATTEMPTS_MAX = 100_000
+"""Each costs about a kilobyte of memory, and more would buy nothing: what is behind the
+first hundred thousand stays owed, and is found again through the store's index."""
+
 
 class StoreOpener(Protocol):
     """Opens the snapshot store of a partition."""
@@ -42,6 +46,7 @@ class WorkerSettings:
         wakes: Whose time it sees coming; what it leaves is for the next owner.
         signer: Signs the checkpoints in its claims; without it they are not signed.
         snapshots: Whether its owners publish snapshots; the topic is open then.
+        queued_attempts_max: How many attempts of one partition may queue for a slot.
     """
 
     worker_id: str
@@ -55,6 +60,7 @@ class WorkerSettings:
     wakes: Wakes = "all"
     signer: Signer | None = None
     snapshots: bool = False
+    queued_attempts_max: int = QUEUED_ATTEMPTS_MAX
 
     def of_owner(self, owner_id: str) -> OwnerSettings:
         """What its owners are told; `owner_id` is its name in claims."""
@@ -66,6 +72,7 @@ class WorkerSettings:
             wakes=self.wakes,
             signer=self.signer,
             snapshots=self.snapshots,
+            queued_attempts_max=self.queued_attempts_max,
         )
 
 
@@ -81,6 +88,7 @@ class OwnerSettings:
     wakes: Wakes = "all"
     signer: Signer | None = None
     snapshots: bool = False
+    queued_attempts_max: int = QUEUED_ATTEMPTS_MAX
 
     def wakes_before(self, claimed_at: int) -> int:
         """Up to which time, exclusive, delays and waits end under a claim."""

@@ -20,7 +20,7 @@ from sayiir_es.engine.fold import Fold
 from sayiir_es.engine.ports import Ports
 from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.engine.worker import WorkerEngine
-from sayiir_es.engine.worker_settings import WorkerSettings
+from sayiir_es.engine.worker_settings import QUEUED_ATTEMPTS_MAX, WorkerSettings
 from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.log.solo import SoloMembership
@@ -47,6 +47,7 @@ class World:
     workers: int = 0
     signer: Signer | None = None
     snapshots: bool = False
+    queued_attempts_max: int = QUEUED_ATTEMPTS_MAX
     clock: Clock = field(default_factory=SystemClock)
     executors: list[LocalExecutor] = field(default_factory=list[LocalExecutor])
 
@@ -89,6 +90,7 @@ class World:
                 cancel_grace_s=0.05,
                 signer=self.signer,
                 snapshots=self.snapshots,
+                queued_attempts_max=self.queued_attempts_max,
             ),
         )
         await self.log.open(create=True)

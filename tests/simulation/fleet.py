@@ -12,7 +12,7 @@ from sayiir_es.engine.attempts.local_executor import LocalExecutor
 from sayiir_es.engine.definitions.registry import Registry
 from sayiir_es.engine.ports import Ports
 from sayiir_es.engine.worker import WorkerEngine
-from sayiir_es.engine.worker_settings import WorkerSettings
+from sayiir_es.engine.worker_settings import QUEUED_ATTEMPTS_MAX, WorkerSettings
 from tests.simulation.disk import Disk
 from tests.simulation.group import Group, SimMembership
 from tests.simulation.log import SimLog
@@ -137,7 +137,12 @@ class Fleet:
             membership=SimMembership(self._group, name, self.chance),
             open_store=open_store,
             settings=WorkerSettings(
-                worker_id=machine.name, incarnation=name, build="sim", signer=KEY
+                worker_id=machine.name,
+                incarnation=name,
+                build="sim",
+                signer=KEY,
+                # In every other world a queue of one: what is turned away comes back.
+                queued_attempts_max=QUEUED_ATTEMPTS_MAX if self.chance.seed % 2 else 1,
             ),
         )
         machine.engine = engine

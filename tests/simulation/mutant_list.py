@@ -100,7 +100,8 @@ ATTEMPTS = (
     _mutant(
         "a restart is forgotten with its batch",
         "engine.attempts.dispatcher",
-        "                self._maybe_begun.add(attempt.token)\n            self._take_back",
+        "                self._maybe_begun.add(attempt.token)\n"
+        "            self._take_back",
         "                pass\n            self._take_back",
     ),
     _mutant(
@@ -130,8 +131,8 @@ ATTEMPTS = (
     _mutant(
         "a timed attempt begins before its deadline stands",
         "engine.attempts.dispatcher",
-        "            if attempt.restart or (attempt.is_timed and owed.deadline_at is None):",
-        "            if False:",
+        "            if attempt.restart or (attempt.is_timed and owed.deadline_at",
+        "            if False and (attempt.is_timed and owed.deadline_at",
     ),
     _mutant(
         "what may have begun is not restarted",

@@ -49,10 +49,6 @@ if TYPE_CHECKING:
     from sayiir_es.engine.ports import Ports
     from sayiir_es.engine.store.port import SnapshotStore
 
-QUEUED_MAX = 100_000
-"""Attempts of one partition that may queue. Each costs about a kilobyte, and more would
-buy nothing: what is behind the first hundred thousand can wait on disk."""
-
 
 class Batch(Protocol):
     """What the dispatcher needs of the batch that is made."""
@@ -81,8 +77,8 @@ class Dispatcher:
         store: SnapshotStore,
         worker: str,
         cancel_grace_s: float,
+        queued_max: int,
         wake: Callable[[], None],
-        queued_max: int = QUEUED_MAX,
     ) -> None:
         self.accepting = True
         self.serving = False
@@ -96,6 +92,7 @@ class Dispatcher:
         self._cancel_grace_s = cancel_grace_s
         self._wake = wake
         self._queued = 0
+        """How many queue, or will when their batch is live."""
         self._queued_max = queued_max
         self._attempts: dict[str, dict[str, Attempt]] = {}
         """By instance and chain, the latest first; see `Attempt.earlier`."""
@@ -164,6 +161,7 @@ class Dispatcher:
             return None
         else:
             self._put(attempt)
+            self._queued += 1
         return attempt
 
     def next_granted(self) -> Attempt | None:
@@ -221,7 +219,6 @@ class Dispatcher:
             self._maybe_begun.discard(attempt.token)
             self._start(rows, attempt)
         else:
-            self._queued += 1
             self._executor.enqueue(attempt)
 
     def undo(self, attempts: list[Attempt]) -> None:
@@ -387,6 +384,8 @@ class Dispatcher:
         attempt.move(State.WITHDRAWN)
         if has_slot:
             self._executor.release()
+        else:
+            self._queued -= 1
 
     def _withdraw_queued(self, attempt: Attempt) -> bool:
         if not self._executor.withdraw(attempt):

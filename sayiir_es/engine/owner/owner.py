@@ -83,6 +83,7 @@ class Owner:
             store=store,
             worker=settings.worker_id,
             cancel_grace_s=settings.cancel_grace_s,
+            queued_max=settings.queued_attempts_max,
             wake=self._wake.set,
         )
         self._tenure: Tenure | None = None
