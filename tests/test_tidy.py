@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from typing import TYPE_CHECKING
 
 from tests import tree
@@ -16,7 +17,11 @@ from tests.tree import ROOT, functions, modules, own_nodes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MODULE_LINES_MAX = 300
+MODULE_LINES_ODD = 400
+"""A longer module is worth a look: it may hold two ideas. No module is split, and none
+is packed, for its length alone."""
+
+MODULE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 60
 PARAMETERS_MAX = 6
 NAME_WORDS_MIN = 3
@@ -26,9 +31,6 @@ BANNED_NAMES = re.compile(
 )
 BANNED_CLASSES = re.compile(r"(Utils?|Helpers?|Common|Misc|Manager)($|[A-Z])")
 
-LONGER_MODULES = {
-    "sayiir_es/core/model/events.py": "the closed union of events: a list, not logic",
-}
 MORE_PARAMETERS = {
     # Signatures that users of `sayiir` know.
     "sayiir_es/client/worker.py: Worker.__init__": "sayiir's, and ours beside it",
@@ -59,7 +61,7 @@ BROAD_EXCEPTS = {
         "user's code"
     ),
     "sayiir_es/client/simple_engine.py: SimpleRun._task": "user's code",
-    "sayiir_es/engine/attempts/outcomes.py: said": "a user's `__str__`",
+    "sayiir_es/engine/attempts/outcomes.py: error_text": "a user's `__str__`",
     "sayiir_es/engine/attempts/task_threads.py: TaskThreads._run": "user's code",
     # RocksDB says everything by a plain `Exception`; subclasses are raised again.
     "sayiir_es/engine/store/rocks/database.py: RocksDatabase._guarded": "RocksDB",
@@ -81,14 +83,17 @@ def _hold(problems: dict[str, str], allowed: dict[str, str]) -> None:
 # --- sizes and names ------------------------------------------------------------------
 
 
-def test_no_module_is_longer_than_three_hundred_lines() -> None:
+def test_no_module_is_longer_than_six_hundred_lines() -> None:
     lengths = {m.name: m.text.count("\n") for m in modules("sayiir_es/", "tests/")}
-    longer = {
-        name: f"{name}: expected at most {MODULE_LINES_MAX} lines, but {lines}"
+    for name, lines in lengths.items():
+        if lines > MODULE_LINES_ODD:
+            warnings.warn(f"{name} has {lines} lines: one idea?", stacklevel=1)
+    longer = [
+        f"{name}: expected at most {MODULE_LINES_MAX} lines, but {lines}"
         for name, lines in lengths.items()
         if lines > MODULE_LINES_MAX
-    }
-    _hold(longer, LONGER_MODULES)
+    ]
+    assert not longer, _show(longer)
 
 
 def test_no_function_is_longer_than_sixty_lines() -> None:

@@ -7,10 +7,9 @@ want it. What has no slot queues at the executor; when its turn comes, a task wi
 time-out first records that it begins. Held back by a requested cancel or pause, an
 attempt without a slot comes back at once as *withdrawn*.
 
-What an attempt may become is told in `attempt`; here they are held by chain, and found
-by token through it. The input of an attempt is resolved when it starts. The queue is
-bounded: what finds it full stays owed, and is found again through the store's index of
-instances that owe something.
+What an attempt may become stands in `attempt`. Its input is resolved when it starts.
+The queue is bounded: what finds it full stays owed, and is found again through the
+store's index of instances that owe something.
 
 An outcome that is decided into a batch is kept until the log has acknowledged the
 batch. If the append fails, and this process stays the owner, it is decided on again:
@@ -30,7 +29,6 @@ from sayiir_es.core.model.rows import (
     Cursor,
     Header,
     Rows,
-    chain_of,
     get_cursor,
     get_cursors,
     get_header,
@@ -39,15 +37,19 @@ from sayiir_es.core.model.rows import (
 from sayiir_es.core.model.waits import Awaiting
 from sayiir_es.core.nodes import task
 from sayiir_es.engine.attempts.attempt import DEFAULT_PRIORITY, Attempt, State
+from sayiir_es.engine.attempts.attempt_index import AttemptIndex
+from sayiir_es.engine.attempts.awaited import is_awaited, is_wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from sayiir_es.core.decide.owed import OwedAttempt
     from sayiir_es.core.draft import Draft
     from sayiir_es.engine.attempts.attempt import Token
-    from sayiir_es.engine.ports import Ports
+    from sayiir_es.engine.attempts.executor_port import Executor
+    from sayiir_es.engine.definitions.registry import Registry
     from sayiir_es.engine.store.port import SnapshotStore
+    from sayiir_es.engine.worker_settings import OwnerSettings
 
 
 class Batch(Protocol):
@@ -73,11 +75,10 @@ class Dispatcher:
     def __init__(
         self,
         *,
-        ports: Ports,
+        executor: Executor,
+        registry: Registry,
         store: SnapshotStore,
-        worker: str,
-        cancel_grace_s: float,
-        queued_max: int,
+        settings: OwnerSettings,
         wake: Callable[[], None],
     ) -> None:
         self.accepting = True
@@ -85,17 +86,14 @@ class Dispatcher:
         """Whether a claim is in force: without one nothing is started."""
         self.turned_away = False
         """Whether an owed attempt found the queue full, and is to be offered again."""
-        self._executor = ports.executor
-        self._registry = ports.registry
+        self._executor = executor
+        self._registry = registry
         self._store = store
-        self._worker = worker
-        self._cancel_grace_s = cancel_grace_s
+        self._settings = settings
         self._wake = wake
         self._queued = 0
         """How many queue, or will when their batch is live."""
-        self._queued_max = queued_max
-        self._attempts: dict[str, dict[str, Attempt]] = {}
-        """By instance and chain, the latest first; see `Attempt.earlier`."""
+        self._attempts = AttemptIndex()
         self._granted: deque[Attempt] = deque()
         """Have a slot, and wait for the decision that records their start."""
         self._reported: deque[Attempt] = deque()
@@ -113,19 +111,19 @@ class Dispatcher:
     @property
     def is_full(self) -> bool:
         """Whether as many attempts queue as may."""
-        return self._queued >= self._queued_max
+        return self._queued >= self._settings.queued_attempts_max
 
     @property
     def has_room(self) -> bool:
         """Whether so much room is in the queue that looking for more is worth it."""
-        return self._queued * 2 <= self._queued_max
+        return self._queued * 2 <= self._settings.queued_attempts_max
 
     def drain(self) -> None:
         """Begin nothing further; what queues stays owed, by whoever owns next."""
         self.accepting = self.turned_away = False
-        for attempt in list(self._all()):
+        for attempt in list(self._attempts):
             if self._withdraw_queued(attempt):
-                self._remove(attempt)
+                self._attempts.remove(attempt)
 
     # --- while a batch is made --------------------------------------------------------
 
@@ -141,7 +139,7 @@ class Dispatcher:
         Its start is decided into the batch where it is granted a slot at once.
         """
         token = (instance_id, owed.run, owed.path, owed.attempt)
-        if not self.accepting or self._get(token) is not None:
+        if not self.accepting or self._attempts.get(token) is not None:
             return None
         attempt = self._new(batch, instance_id, owed)
         if attempt is None:
@@ -151,7 +149,7 @@ class Dispatcher:
         silent = owed.withdrawn and not attempt.is_timed
         attempt.restart = restart or silent or token in self._maybe_begun
         if self._executor.reserve(attempt):
-            self._put(attempt)
+            self._attempts.put(attempt)
             if attempt.restart or (attempt.is_timed and owed.deadline_at is None):
                 batch.decide(_slot_taken(attempt))
         elif self.is_full:
@@ -160,7 +158,7 @@ class Dispatcher:
             self.turned_away = True
             return None
         else:
-            self._put(attempt)
+            self._attempts.put(attempt)
             self._queued += 1
         return attempt
 
@@ -174,7 +172,7 @@ class Dispatcher:
             return False  # withdrawn meanwhile
         draft = batch.decide(_slot_taken(attempt))
         rows = batch.view(attempt.instance_id)
-        if not draft.events and not _is_wanted(rows, attempt):
+        if not draft.events and not is_wanted(rows, attempt):
             self._give_back(rows, attempt)
             return False
         return True
@@ -204,7 +202,7 @@ class Dispatcher:
         """The batch is live: the outcomes in it are decided for good."""
         for attempt in self._deciding:
             attempt.move(State.DECIDED)
-            self._remove(attempt)
+            self._attempts.remove(attempt)
         self._deciding.clear()
 
     def dispatch(self, rows: Rows, attempt: Attempt) -> None:
@@ -213,7 +211,7 @@ class Dispatcher:
         Raises:
             HistoryError: if no event recorded its input.
         """
-        if not _is_wanted(rows, attempt):
+        if not is_wanted(rows, attempt):
             self._give_back(rows, attempt)
         elif attempt.state is State.GRANTED:
             self._maybe_begun.discard(attempt.token)
@@ -229,7 +227,7 @@ class Dispatcher:
             if attempt.restart:
                 self._maybe_begun.add(attempt.token)
             self._take_back(attempt)
-            self._remove(attempt)
+            self._attempts.remove(attempt)
 
     def hold(self, instance_id: str, rows: Rows, now_ms: int) -> None:
         """A cancel or pause was requested: what has no slot comes back at once.
@@ -250,7 +248,7 @@ class Dispatcher:
         self, instance_id: str, header: Header, cursor: Cursor, wait: Awaiting
     ) -> None:
         token = (instance_id, header.run, cursor.path, wait.attempt)
-        attempt = self._get(token)
+        attempt = self._attempts.get(token)
         if attempt is None:
             self._maybe_begun.discard(token)
             attempt = Attempt(
@@ -261,12 +259,12 @@ class Dispatcher:
                 owner=self,
             )
             attempt.move(State.WITHDRAWN)
-            self._put(attempt)
+            self._attempts.put(attempt)
             self._report_withdrawn(attempt)
         elif self._withdraw_queued(attempt):
             self._report_withdrawn(attempt)
         elif header.cancel is not None and attempt.state is State.RUNNING:
-            self._executor.request_cancel(attempt, self._cancel_grace_s)
+            self._executor.request_cancel(attempt, self._settings.cancel_grace_s)
 
     def drop_unwanted(
         self, instance_id: str, rows: Rows, chains: Iterable[str] | None
@@ -276,16 +274,9 @@ class Dispatcher:
         Only in the chains that changed, so that a branch among thousands costs the
         same as one alone; None looks at all.
         """
-        by_chain = self._attempts.get(instance_id)
-        if by_chain is None:
-            return
-        for chain in list(by_chain) if chains is None else chains:
-            attempt = by_chain.get(chain)
-            while attempt is not None:
-                earlier = attempt.earlier
-                if not _is_awaited(rows, attempt):
-                    self._drop(attempt)
-                attempt = earlier
+        for attempt in self._attempts.of_chains(instance_id, chains):
+            if not is_awaited(rows, attempt):
+                self._drop(attempt)
 
     def _drop(self, attempt: Attempt) -> None:
         match attempt.state:
@@ -298,11 +289,11 @@ class Dispatcher:
             case _:
                 return
         self._maybe_begun.discard(attempt.token)
-        self._remove(attempt)
+        self._attempts.remove(attempt)
 
     def drop_all(self) -> None:
         """The tenure is over for good: cancel what runs, drop every outcome."""
-        attempts = list(self._all())
+        attempts = list(self._attempts)
         for attempt in attempts:  # first: a slot that comes free must not start one
             self._withdraw_queued(attempt)
         for attempt in attempts:
@@ -323,7 +314,7 @@ class Dispatcher:
         """A queued attempt has its slot: it starts, or records first that it does."""
         self._queued -= 1
         rows = self._store.rows(attempt.instance_id)
-        if self.serving and not _begins(rows, attempt) and _is_wanted(rows, attempt):
+        if self.serving and not _begins(rows, attempt) and is_wanted(rows, attempt):
             try:
                 self._start(rows, attempt)
             except HistoryError:
@@ -335,8 +326,11 @@ class Dispatcher:
 
     def reported(self, attempt: Attempt, outcome: Outcome) -> None:
         """An attempt ended, or was left behind and ended late."""
-        if attempt.state is State.WITHDRAWN and self._get(attempt.token) is None:
-            self._put(attempt)
+        if (
+            attempt.state is State.WITHDRAWN
+            and self._attempts.get(attempt.token) is None
+        ):
+            self._attempts.put(attempt)
         self._report(attempt, outcome)
 
     # --- inside -----------------------------------------------------------------------
@@ -373,10 +367,10 @@ class Dispatcher:
         """What was offered will not start; a request that waits for it is told."""
         self._take_back(attempt)
         header = get_header(rows)
-        if header is not None and is_held(header) and _is_awaited(rows, attempt):
+        if header is not None and is_held(header) and is_awaited(rows, attempt):
             self._report_withdrawn(attempt)
         else:
-            self._remove(attempt)
+            self._attempts.remove(attempt)
 
     def _take_back(self, attempt: Attempt) -> None:
         """Withdraw an attempt that has not started; its slot may be another's."""
@@ -402,7 +396,7 @@ class Dispatcher:
                 path=attempt.path,
                 attempt=attempt.number,
                 result="withdrawn",
-                worker=self._worker,
+                worker=self._settings.worker_id,
             ),
         )
 
@@ -411,52 +405,6 @@ class Dispatcher:
         attempt.input, attempt.outcome = b"", outcome
         self._reported.append(attempt)
         self._wake()
-
-    # --- by chain, and by token through it --------------------------------------------
-
-    def _all(self) -> Iterator[Attempt]:
-        for by_chain in self._attempts.values():
-            for latest in by_chain.values():
-                attempt: Attempt | None = latest
-                while attempt is not None:
-                    yield attempt
-                    attempt = attempt.earlier
-
-    def _get(self, token: Token) -> Attempt | None:
-        by_chain = self._attempts.get(token[0])
-        if by_chain is None:
-            return None
-        attempt = by_chain.get(chain_of(token[2]))
-        while attempt is not None and attempt.token != token:
-            attempt = attempt.earlier
-        return attempt
-
-    def _put(self, attempt: Attempt) -> None:
-        by_chain = self._attempts.get(attempt.instance_id)
-        if by_chain is None:
-            by_chain = self._attempts[attempt.instance_id] = {}
-        attempt.earlier = by_chain.get(attempt.chain)
-        by_chain[attempt.chain] = attempt
-
-    def _remove(self, attempt: Attempt) -> None:
-        """Forget it; nothing where another of its token took its place."""
-        by_chain = self._attempts.get(attempt.instance_id)
-        later = None if by_chain is None else by_chain.get(attempt.chain)
-        if by_chain is None or later is None:
-            return
-        if later is attempt:
-            if attempt.earlier is not None:
-                by_chain[attempt.chain] = attempt.earlier
-            else:
-                del by_chain[attempt.chain]
-                if not by_chain:
-                    del self._attempts[attempt.instance_id]
-            return
-        while later.earlier is not None:
-            if later.earlier is attempt:
-                later.earlier = attempt.earlier
-                return
-            later = later.earlier
 
 
 def _slot_taken(attempt: Attempt) -> SlotTaken:
@@ -475,32 +423,3 @@ def _begins(rows: Rows, attempt: Attempt) -> bool:
         return True
     wait = task.awaiting(rows, attempt.path) if attempt.is_timed else None
     return wait is not None and wait.deadline_at is None
-
-
-def _is_awaited(rows: Rows, attempt: Attempt) -> bool:
-    """Whether the outcome of this attempt would count."""
-    awaited = _awaited(rows, attempt)
-    return awaited is not None and not task.is_withdrawn(*awaited)
-
-
-def _is_wanted(rows: Rows, attempt: Attempt) -> bool:
-    """Whether the attempt is to begin: owed, and no request holds it back."""
-    awaited = _awaited(rows, attempt)
-    return awaited is not None and not is_held(awaited[0])
-
-
-def _awaited(rows: Rows, attempt: Attempt) -> tuple[Header, Awaiting] | None:
-    """What awaits this very attempt, withdrawn or not; None if nothing does."""
-    header, cursor = get_header(rows), get_cursor(rows, attempt.chain)
-    if (
-        header is None
-        or cursor is None
-        or header.phase != "running"
-        or header.run != attempt.run
-        or cursor.path != attempt.path
-    ):
-        return None
-    wait = cursor.wait
-    if not isinstance(wait, Awaiting) or wait.attempt != attempt.number:
-        return None
-    return header, wait

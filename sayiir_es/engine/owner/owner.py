@@ -79,18 +79,17 @@ class Owner:
         self._wake = asyncio.Event()
         self._stopping = False
         self.dispatcher = Dispatcher(
-            ports=ports,
+            executor=ports.executor,
+            registry=ports.registry,
             store=store,
-            worker=settings.worker_id,
-            cancel_grace_s=settings.cancel_grace_s,
-            queued_max=settings.queued_attempts_max,
+            settings=settings,
             wake=self._wake.set,
         )
         self._tenure: Tenure | None = None
         self._inputs: Inputs | None = None
         self._publisher: Publisher | None = None
         self._lapses_seen = 0
-        self._look_asked = False
+        self._look_requested = False
         self._unrecovered = True
         """A take-over is not finished; the next tenure goes on with it. True at first,
         for what ran before, here too, was dropped."""
@@ -125,7 +124,7 @@ class Owner:
 
         The tenure ends with `FencedError` if another claim stands there.
         """
-        self._look_asked = True
+        self._look_requested = True
         self._wake.set()
 
     # --- a tenure ---------------------------------------------------------------------
@@ -252,12 +251,12 @@ class Owner:
 
     async def _look_if_due(self, tenure: Tenure) -> None:
         """Rule 7 after a lapse; and now and then, so that an idle owner notices too."""
-        lapses, asked = self._lapses(), self._look_asked
-        self._look_asked = False
+        lapses, requested = self._lapses(), self._look_requested
+        self._look_requested = False
         if lapses != self._lapses_seen:
             self._lapses_seen = lapses
             await tenure.look_at_end()
-        elif asked:
+        elif requested:
             with contextlib.suppress(LogUnavailableError):
                 await tenure.look_at_end()
 

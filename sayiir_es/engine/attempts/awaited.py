@@ -1,0 +1,43 @@
+"""Whether the rows of an instance still want an attempt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.decide.owed_moves import is_held
+from sayiir_es.core.model.rows import get_cursor, get_header
+from sayiir_es.core.model.waits import Awaiting
+from sayiir_es.core.nodes import task
+
+if TYPE_CHECKING:
+    from sayiir_es.core.model.rows import Header, Rows
+    from sayiir_es.engine.attempts.attempt import Attempt
+
+
+def is_awaited(rows: Rows, attempt: Attempt) -> bool:
+    """Whether the outcome of this attempt would count."""
+    awaited = get_awaited(rows, attempt)
+    return awaited is not None and not task.is_withdrawn(*awaited)
+
+
+def is_wanted(rows: Rows, attempt: Attempt) -> bool:
+    """Whether the attempt is to begin: owed, and no request holds it back."""
+    awaited = get_awaited(rows, attempt)
+    return awaited is not None and not is_held(awaited[0])
+
+
+def get_awaited(rows: Rows, attempt: Attempt) -> tuple[Header, Awaiting] | None:
+    """What awaits this very attempt, withdrawn or not; None if nothing does."""
+    header, cursor = get_header(rows), get_cursor(rows, attempt.chain)
+    if (
+        header is None
+        or cursor is None
+        or header.phase != "running"
+        or header.run != attempt.run
+        or cursor.path != attempt.path
+    ):
+        return None
+    wait = cursor.wait
+    if not isinstance(wait, Awaiting) or wait.attempt != attempt.number:
+        return None
+    return header, wait
