@@ -108,7 +108,8 @@ ATTEMPTS = (
         "an attempt that ran is handed out while its outcome waits",
         "engine.attempts.dispatcher",
         "        self._reported.append(attempt)\n",
-        "        self._reported.append(attempt)\n        self._attempts.remove(attempt)\n",
+        "        self._reported.append(attempt)\n"
+        "        self._attempts.remove(attempt)\n",
     ),
     _mutant(
         "the outcome of an earlier attempt counts",
