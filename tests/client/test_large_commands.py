@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sayiir_es import Flow, InMemoryBackend, Worker
-from sayiir_es.client.requests import start_command
+from sayiir_es.client.commands import start_command
 from sayiir_es.core.model.commands import (
     CancelWorkflow,
     Command,
@@ -87,9 +87,9 @@ def test_the_largest_record_is_refused_and_the_partition_goes_on(
         session = backend.session
 
         async def ask() -> tuple[Event, Event]:
-            await session.command(start_command("parked", "old", 1, policy="fail"))
-            answer = await session.ask(command)
-            return answer, await session.ask(replace(SIGNAL, command_id="next"))
+            await session.execute(start_command("parked", "old", 1, policy="fail"))
+            answer = await session.send(command)
+            return answer, await session.send(replace(SIGNAL, command_id="next"))
 
         answer, after = backend.thread.call(ask())
     assert isinstance(answer.body, CommandRejected)
@@ -105,10 +105,10 @@ def test_attributes_up_to_the_limit_are_recorded() -> None:
 
         async def ask() -> tuple[Event, Event]:
             await session.open()
-            first = await session.ask(replace(START, attributes=given))
+            first = await session.send(replace(START, attributes=given))
             given["x"] = ""
             more = replace(START, instance_id="more", attributes=given)
-            return first, await session.ask(more)
+            return first, await session.send(more)
 
         taken, refused = backend.thread.call(ask())
     assert taken.kind == "WorkflowStarted"

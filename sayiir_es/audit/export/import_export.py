@@ -23,7 +23,7 @@ from sayiir_es.audit.export.manifest import Manifest, places, read_manifest
 from sayiir_es.audit.export.origin import as_imported
 from sayiir_es.audit.verify.log import read_to, silent
 from sayiir_es.client.backends import borrowed
-from sayiir_es.client.framing import without_framing
+from sayiir_es.client.backends.framing import without_framing
 from sayiir_es.core.model.errors import (
     DecodeError,
     LogError,
