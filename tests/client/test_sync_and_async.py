@@ -67,9 +67,9 @@ async def test_type_checkers_know_what_calls_take_and_return() -> None:
         assert_type(client.submit(flow, "a", 1, attributes=None), WorkflowStatus)
         assert_type(client.list(status="failed", limit=1), tuple[WorkflowStatus, ...])
         assert_type(client.count(workflow="w"), int)
+        assert_type(sayiir_es.cancel_workflow("a", backend, cancelled_by="ana"), None)
         assert_type(client.get_task_result("a", "str"), object)
         assert_type(
             sayiir_es.run_durable_workflow(flow, "b", 1, backend), WorkflowStatus
         )
         assert_type(sayiir_es.run_workflow(flow, 1, instance_id=None), object)
-        assert_type(sayiir_es.cancel_workflow("a", backend, cancelled_by="ana"), None)
