@@ -158,13 +158,13 @@ async def _session(backend: Backend | str) -> AsyncGenerator[Session]:
     if isinstance(backend, Backend):
         yield _session_of_this_loop(backend)
         return
-    opened = as_backend(backend)
-    session = Session(opened)
+    url_backend = as_backend(backend)
+    session = Session(url_backend)
     try:
         yield session
     finally:
         await session.close()
-        opened.close()
+        url_backend.close()
 
 
 def _session_of_this_loop(backend: Backend) -> Session:

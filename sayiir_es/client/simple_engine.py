@@ -237,12 +237,12 @@ class SimpleRun:
             with carry_interruptions(), attempt_span(context):
                 return function(value)
 
-        def done(call: Call) -> None:
+        def on_done(call: Call) -> None:
             if not ended.done():
                 ended.set_result(call)
 
         assert self._threads is not None
-        self._threads.submit(Call(synchronous, task_context, done))
+        self._threads.submit(Call(synchronous, task_context, on_done))
         call = await ended
         if call.error is not None:
             raise call.error

@@ -127,7 +127,9 @@ class ValidEvents:
         if not isinstance(self._log, InstanceIndex):
             return ()
         records = await self._log.read_instance(self._partition, instance_id)
-        events = await self._select([one for one in records if one.offset < end])
+        events = await self._select(
+            [record for record in records if record.offset < end]
+        )
         self._start = self.next_offset = end
         return events
 

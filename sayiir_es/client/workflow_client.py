@@ -42,8 +42,8 @@ class WorkflowClient:
     def __init__(
         self, backend: Backend | str, *, conflict_policy: str | None = None
     ) -> None:
-        self._backend = opened = as_backend(backend)
-        self._calls = ClientCalls(lambda: opened.session, policy_of(conflict_policy))
+        self._backend = target = as_backend(backend)
+        self._calls = ClientCalls(lambda: target.session, policy_of(conflict_policy))
 
     submit = blocking(ClientCalls.submit)
     status = blocking(ClientCalls.status)

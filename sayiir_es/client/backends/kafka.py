@@ -67,9 +67,9 @@ class KafkaBackend(Backend):
         from sayiir_es.log.kafka.log import KafkaLog  # noqa: PLC0415 (slow to import)
         from sayiir_es.log.kafka.membership import KafkaMembership  # noqa: PLC0415
 
-        bare = without_framing(log)
-        assert isinstance(bare, KafkaLog)
-        return KafkaMembership(bare)
+        kafka_log = without_framing(log)
+        assert isinstance(kafka_log, KafkaLog)
+        return KafkaMembership(kafka_log)
 
     def stores(self) -> Stores:
         """RocksDB in a slot of the state folder, which no other process shares."""

@@ -62,9 +62,8 @@ def borrowed(backend: Backend | str) -> Generator[Backend]:
     Raises:
         ValueError: if a URL names none.
     """
-    used = as_backend(backend)
-    try:
-        yield used
-    finally:
-        if used is not backend:
-            used.close()
+    if isinstance(backend, Backend):
+        yield backend
+        return
+    with as_backend(backend) as url_backend:
+        yield url_backend
