@@ -16,12 +16,12 @@ from weakref import WeakKeyDictionary
 from sayiir_es.client import control, runs
 from sayiir_es.client.backends import Backend, as_backend
 from sayiir_es.client.commands import conflict_policy as policy_of
-from sayiir_es.client.session import Session
 from sayiir_es.client.simple_engine import run_on_this_loop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from sayiir_es.client.session import Session
     from sayiir_es.client.workflow_status import WorkflowStatus
     from sayiir_es.core.authoring.workflow import Workflow
 
@@ -159,7 +159,7 @@ async def _session(backend: Backend | str) -> AsyncGenerator[Session]:
         yield _session_of_this_loop(backend)
         return
     url_backend = as_backend(backend)
-    session = Session(url_backend)
+    session = url_backend.new_session()
     try:
         yield session
     finally:
@@ -172,5 +172,5 @@ def _session_of_this_loop(backend: Backend) -> Session:
         return backend.session
     sessions = _sessions.setdefault(asyncio.get_running_loop(), {})
     if backend not in sessions:
-        sessions[backend] = Session(backend)
+        sessions[backend] = backend.new_session()
     return sessions[backend]

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Self
 from sayiir_es.client.backends import Backend, as_backend
 from sayiir_es.client.client_calls import ClientCalls
 from sayiir_es.client.commands import conflict_policy as policy_of
-from sayiir_es.client.session import Session
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from sayiir_es.client.session import Session
 
 
 class WorkflowClient(ClientCalls):
@@ -30,7 +31,7 @@ class WorkflowClient(ClientCalls):
 
     def _open_session(self) -> Session:
         if self._session is None:
-            self._session = Session(self._backend)
+            self._session = self._backend.new_session()
         return self._session
 
     async def aclose(self) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from sayiir_es.client.stores import MemoryStores, Stores
-
 if TYPE_CHECKING:
+    from sayiir_es.client.stores import Stores
     from sayiir_es.log.port import Log, Membership
+
+DEFAULT_URL = "file:.sayiir/log.db"
+"""The URL of the backend where none is named."""
 
 
 class BackendPort(ABC):
@@ -37,6 +39,6 @@ class BackendPort(ABC):
     def stores(self) -> Stores:
         """Where one worker keeps the partitions that it owns."""
 
+    @abstractmethod
     def views(self) -> Stores:
         """Where one client keeps the partitions that it only reads."""
-        return MemoryStores()

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Self
 
 from sayiir_es.client.backend_port import BackendPort
 from sayiir_es.client.loop_thread import LoopThread
-from sayiir_es.client.session import Session
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from sayiir_es.client.session import Session
 
 
 class Backend(BackendPort):
@@ -26,6 +27,12 @@ class Backend(BackendPort):
         self._thread: LoopThread | None = None
         self._session: Session | None = None
 
+    def new_session(self) -> Session:
+        """A session for one event loop; whoever opened it closes it."""
+        from sayiir_es.client.session import Session  # noqa: PLC0415 (slow to import)
+
+        return Session(self)
+
     @property
     def thread(self) -> LoopThread:
         """The event loop on which synchronous calls run."""
@@ -37,7 +44,7 @@ class Backend(BackendPort):
     def session(self) -> Session:
         """The session that synchronous calls share."""
         if self._session is None:
-            self._session = Session(self)
+            self._session = self.new_session()
         return self._session
 
     def is_on_thread(self) -> bool:

@@ -42,3 +42,7 @@ class InMemoryBackend(Backend):
     def stores(self) -> Stores:
         """The stores of this backend, kept from one owner to the next."""
         return self._stores
+
+    def views(self) -> Stores:
+        """Stores of one client, gone with its session."""
+        return MemoryStores()

@@ -14,8 +14,6 @@ from sayiir_es.client.backends.kafka import KafkaBackend
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-DEFAULT_URL = "file:.sayiir/log.db"
-
 
 def backend_from_url(url: str) -> Backend:
     """The backend that a URL names.
