@@ -35,8 +35,8 @@ HELPER_SLOTS = 64
 """Attempts that a helper's own worker runs at a time."""
 
 
-class HelperWorker(NamedTuple):
-    """A worker of this process, and what runs its attempts."""
+class SessionWorker(NamedTuple):
+    """A worker of a session, and the executor of its attempts."""
 
     engine: WorkerEngine
     executor: LocalExecutor
@@ -56,7 +56,7 @@ class Ownership:
         self._log = log
         self._registry = registry
         self._open_store = open_store
-        self._kept_worker: HelperWorker | None = None
+        self._kept_worker: SessionWorker | None = None
 
     async def close(self) -> None:
         """Stop the worker that is kept."""
@@ -114,7 +114,7 @@ class Ownership:
                 await worker.engine.definitions.publish(workflow)
         return worker.executor
 
-    def _new_worker(self, wakes: Wakes, *, runs_attempts: bool) -> HelperWorker:
+    def _new_worker(self, wakes: Wakes, *, runs_attempts: bool) -> SessionWorker:
         worker_id = f"helper-{secrets.token_hex(3)}"
         executor = LocalExecutor(
             HELPER_SLOTS, worker_id=worker_id, propagate_interrupts=True
@@ -138,7 +138,7 @@ class Ownership:
                 signer=configured_signer(),
             ),
         )
-        return HelperWorker(engine, executor)
+        return SessionWorker(engine, executor)
 
 
 def check_interrupted(executor: LocalExecutor | None) -> None:

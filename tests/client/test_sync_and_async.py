@@ -73,3 +73,19 @@ async def test_type_checkers_know_what_calls_take_and_return() -> None:
             sayiir_es.run_durable_workflow(flow, "b", 1, backend), WorkflowStatus
         )
         assert_type(sayiir_es.run_workflow(flow, 1, instance_id=None), object)
+
+
+def test_a_task_on_the_loop_of_its_backend_may_call_the_same_backend() -> None:
+    waiting = Flow("waiting").wait_for_signal("go").build()
+
+    async def send(value: object) -> object:
+        await aio.send_signal("b", "go", value, backend)
+        async with aio.WorkflowClient(backend) as client:
+            return (await client.status("b")).status
+
+    with InMemoryBackend() as backend:
+        sayiir_es.run_durable_workflow(waiting, "b", 1, backend)
+        flow = Flow("sending").then(send).build()
+        status = sayiir_es.run_durable_workflow(flow, "a", 7, backend)
+        assert status.output == "completed"
+        assert sayiir_es.resume_workflow(waiting, "b", backend).output == 7
