@@ -1,9 +1,8 @@
 """The public functions as coroutines, for code that already runs an event loop.
 
-Theory of operation. A session belongs to the event loop that opened it, so there is one
-a backend object and loop, opened at first use and kept until `aclose`. A backend that a
-function is given as a URL lives for that call only: keep an object, or a
-`WorkflowClient`, where calls are many.
+A backend that a function is given as a URL lives for that call only: keep an object, or
+a `WorkflowClient`, where calls are many. A backend object keeps a session for each
+event loop until `aclose`.
 
     async with WorkflowClient("file:orders.db") as client:
         await client.submit("orders", "order-7", {"amount": 5})
@@ -12,22 +11,17 @@ function is given as a URL lives for that call only: keep an object, or a
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
-
-from sayiir_es.client import control, requests
+from sayiir_es.client.async_calls import (
+    aclose,
+    cancel_workflow,
+    pause_workflow,
+    resume_workflow,
+    run_durable_workflow,
+    run_workflow,
+    send_signal,
+    unpause_workflow,
+)
 from sayiir_es.client.async_client import WorkflowClient
-from sayiir_es.client.backends import Backend, as_backend
-from sayiir_es.client.session import Session
-from sayiir_es.client.simple_engine import run_on_this_loop
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
-    from sayiir_es.client.workflow_status import WorkflowStatus
-    from sayiir_es.core.authoring.workflow import Workflow
 
 __all__ = [
     "WorkflowClient",
@@ -40,145 +34,3 @@ __all__ = [
     "send_signal",
     "unpause_workflow",
 ]
-
-_sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Backend, Session]] = (
-    WeakKeyDictionary()
-)
-
-
-async def run_workflow(
-    workflow: Workflow,
-    input_data: object,
-    *,
-    instance_id: str | None = None,
-    backend: Backend | str | None = None,
-    conflict_policy: str | None = None,
-) -> object:
-    """Run a workflow and return its output.
-
-    Without an `instance_id` it runs on this event loop, without persistence. With one
-    it is durable.
-
-    Raises:
-        TaskError: without persistence, if a task failed.
-        WorkflowError: with an instance id, if it did not complete.
-    """
-    if instance_id is None:
-        return await run_on_this_loop(workflow, input_data)
-    return requests.output_of(
-        await run_durable_workflow(
-            workflow, instance_id, input_data, backend, conflict_policy
-        )
-    )
-
-
-async def run_durable_workflow(
-    workflow: Workflow,
-    instance_id: str,
-    input_data: object,
-    backend: Backend | str | None = None,
-    conflict_policy: str | None = None,
-) -> WorkflowStatus:
-    """Start an instance and run it until it has ended or is parked.
-
-    Without a backend it runs in memory and is gone afterwards. A failed task does not
-    raise: the status says so.
-
-    Raises:
-        InstanceAlreadyExistsError: if it exists and the policy is `fail`.
-        WorkflowError: if the id or the definition does not do.
-        BackendError: if the log does not answer.
-    """
-    policy = requests.conflict_policy(conflict_policy)
-    async with _session("memory:" if backend is None else backend) as on:
-        return await requests.run_durable(on, workflow, instance_id, input_data, policy)
-
-
-async def resume_workflow(
-    workflow: Workflow, instance_id: str, backend: Backend | str
-) -> WorkflowStatus:
-    """Run an instance on until it has ended or is parked; safe at any time.
-
-    Raises:
-        BackendError: if there is no instance of that id.
-        WorkflowError: if it was started with another definition.
-    """
-    async with _session(backend) as session:
-        return await requests.resume(session, workflow, instance_id)
-
-
-async def cancel_workflow(
-    instance_id: str,
-    backend: Backend | str,
-    reason: str | None = None,
-    cancelled_by: str | None = None,
-) -> None:
-    """Cancel an instance.
-
-    Raises:
-        BackendError: if there is none, or it has completed or failed.
-    """
-    async with _session(backend) as session:
-        await control.cancel(session, instance_id, reason, cancelled_by)
-
-
-async def pause_workflow(
-    instance_id: str,
-    backend: Backend | str,
-    reason: str | None = None,
-    paused_by: str | None = None,
-) -> None:
-    """Pause an instance.
-
-    Raises:
-        BackendError: if there is none, or it has ended.
-    """
-    async with _session(backend) as session:
-        await control.pause(session, instance_id, reason, paused_by)
-
-
-async def unpause_workflow(instance_id: str, backend: Backend | str) -> None:
-    """Let a paused instance go on; `resume_workflow` then runs it.
-
-    Raises:
-        BackendError: if there is none, or it is not paused.
-    """
-    async with _session(backend) as session:
-        await control.unpause(session, instance_id)
-
-
-async def send_signal(
-    instance_id: str, signal_name: str, payload: object, backend: Backend | str
-) -> None:
-    """Send a signal, buffered until a wait takes it; silent for an ended instance."""
-    async with _session(backend) as session:
-        await control.send_signal(
-            session, instance_id, signal_name, payload, loud=False
-        )
-
-
-async def aclose(backend: Backend | None = None) -> None:
-    """Close this loop's session on a backend, or on all; the backends stay usable."""
-    kept = _sessions.get(asyncio.get_running_loop(), {})
-    for one in [backend] if backend is not None else list(kept):
-        session = kept.pop(one, None)
-        if session is not None:
-            await session.close()
-
-
-@asynccontextmanager
-async def _session(backend: Backend | str) -> AsyncGenerator[Session]:
-    """This loop's session on a backend; one for the call where only a URL is given."""
-    used = as_backend(backend)
-    if isinstance(backend, Backend):
-        kept = _sessions.setdefault(asyncio.get_running_loop(), {})
-        if used not in kept:
-            kept[used] = Session(used)
-        yield kept[used]
-        return
-    session = Session(used)
-    try:
-        yield session
-    finally:
-        await session.close()
-        used.close()

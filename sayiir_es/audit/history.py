@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
 from sayiir_es.audit.snapshot import Snapshot, snapshot_of
-from sayiir_es.client.backends import borrowed
-from sayiir_es.client.projection import home_of
+from sayiir_es.client.backends import use_backend
+from sayiir_es.client.projection import partition_of_instance
 from sayiir_es.client.valid_events import FoundEvent, events_of
 from sayiir_es.core.evolve.evolve import evolve
 from sayiir_es.core.model.errors import HoleInHistoryError, NotFoundError
@@ -114,14 +114,14 @@ def history(backend: Backend | str, instance_id: str) -> History:
         NotFoundError: if there is no event of it.
         LogUnavailableError: if nothing answers.
     """
-    with borrowed(backend) as used:
+    with use_backend(backend) as used:
         return used.thread.call(read_history(used.session, instance_id))
 
 
 async def read_history(session: Session, instance_id: str) -> History:
     """As `history`, in a session."""
     await session.open()
-    home = home_of(session.log, instance_id)
+    home = partition_of_instance(session.log, instance_id)
     found = await events_of(session.log, home, instance_id)
     if not found:
         raise NotFoundError(f"expected an instance {instance_id!r}, but there is none")

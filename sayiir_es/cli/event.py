@@ -17,12 +17,12 @@ from sayiir_es.cli.connection import (
 )
 from sayiir_es.cli.event_lines import line, shown
 from sayiir_es.cli.output import Format, OutputOption, data, to_json, write_line
-from sayiir_es.client.projection import home_of
+from sayiir_es.client.projection import partition_of_instance
 from sayiir_es.client.valid_events import (
+    EventFilter,
     ValidEvents,
-    Wanted,
-    merged_by_time,
-    offset_before,
+    find_offset_before,
+    merge_by_time,
 )
 from sayiir_es.core.duration import duration_ms
 from sayiir_es.core.model.errors import UsageError
@@ -81,7 +81,9 @@ def tail(
         raise UsageError(f"expected kinds of {', '.join(sorted(KINDS))}, but {unknown}")
     if instance_id is not None:
         checked_id(instance_id)
-    wanted = Wanted(instance_id=instance_id, kinds=kinds, since_ms=_since_ms(start))
+    wanted = EventFilter(
+        instance_id=instance_id, kinds=kinds, since_ms=_since_ms(start)
+    )
     if output is Format.JSON and follow:
         raise UsageError("expected an end for -o json, but --follow; use -o jsonl")
     printer = _Printer(output)
@@ -130,12 +132,17 @@ def _since_ms(start: str) -> int:
 
 
 async def _tail(
-    session: Session, wanted: Wanted, start: str, printer: _Printer, *, follow: bool
+    session: Session,
+    wanted: EventFilter,
+    start: str,
+    printer: _Printer,
+    *,
+    follow: bool,
 ) -> None:
     await session.open()
     sources = await _sources(session, wanted, start)
     try:
-        async for found in merged_by_time(sources):
+        async for found in merge_by_time(sources):
             printer.take(found)
         if follow:
             await asyncio.gather(*(_follow(source, printer) for source in sources))
@@ -150,7 +157,9 @@ async def _follow(source: ValidEvents, printer: _Printer) -> None:
             printer.take(found)
 
 
-async def _sources(session: Session, wanted: Wanted, start: str) -> list[ValidEvents]:
+async def _sources(
+    session: Session, wanted: EventFilter, start: str
+) -> list[ValidEvents]:
     log = session.log
     place = _PLACE.fullmatch(start)
     if place is not None:
@@ -162,13 +171,13 @@ async def _sources(session: Session, wanted: Wanted, start: str) -> list[ValidEv
         return [ValidEvents(log, partition, offset, wanted)]
     partitions = range(log.partitions)
     if wanted.instance_id is not None:
-        home = home_of(log, wanted.instance_id)
+        home = partition_of_instance(log, wanted.instance_id)
         partitions = range(home, home + 1)
     return [
         ValidEvents(
             log,
             partition,
-            await offset_before(log, partition, wanted.since_ms)
+            await find_offset_before(log, partition, wanted.since_ms)
             if wanted.since_ms
             else 0,
             wanted,

@@ -69,7 +69,7 @@ async def _read(session: Session) -> list[dict[str, object]]:
     """One object a partition, as of its end now."""
     rows: list[dict[str, object]] = []
     partition = 0
-    async for store in session.stores():
+    async for store in session.read_stores():
         position, log = store.position, session.log
         claimed = None
         if position.claim != NO_CLAIM:

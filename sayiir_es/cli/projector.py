@@ -13,7 +13,8 @@ from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, open_backen
 from sayiir_es.cli.failures import FAILED
 from sayiir_es.cli.output import say
 from sayiir_es.cli.serving import first_of, stop_signal
-from sayiir_es.client.backends import KafkaBackend, store_identity
+from sayiir_es.client.backends import KafkaBackend
+from sayiir_es.client.stores import store_identity
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.engine.projector import Projector
 from sayiir_es.engine.store.rocks.store import RocksStore

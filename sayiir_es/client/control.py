@@ -1,15 +1,14 @@
-"""What steers an instance, as coroutines: the one body behind every way in."""
+"""The control of instances (cancel, pause, retry, …), as coroutines over a session."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sayiir_es.client.commands import fork_command, new_command_id
 from sayiir_es.client.rejections import check_instance_id
-from sayiir_es.client.requests import new_command_id
 from sayiir_es.client.workflow_status import WorkflowStatus, workflow_status
 from sayiir_es.core.model.commands import (
     CancelWorkflow,
-    ForkWorkflow,
     PauseWorkflow,
     RetryWorkflow,
     SendSignal,
@@ -76,18 +75,8 @@ async def fork(
     check_instance_id(instance_id)
     check_instance_id(new_id)
     async with session.owning():
-        await session.command(fork_command(instance_id, sequence, new_id))
-        return workflow_status(await session.status(new_id))
-
-
-def fork_command(instance_id: str, sequence: int, new_id: str) -> ForkWorkflow:
-    """The command that begins `new_id` with the events of an instance."""
-    return ForkWorkflow(
-        instance_id=new_id,
-        command_id=new_command_id(),
-        source_instance_id=instance_id,
-        source_sequence=sequence,
-    )
+        await session.execute(fork_command(instance_id, sequence, new_id))
+        return workflow_status(await session.get_status(new_id))
 
 
 async def send_signal(
@@ -97,12 +86,12 @@ async def send_signal(
     payload: object,
     *,
     signal_id: str | None = None,
-    loud: bool = True,
+    raises_if_ended: bool = True,
 ) -> None:
     """Send a signal; buffered until a wait takes it.
 
     Raises:
-        CommandRefusedError: if the instance has ended and `loud`.
+        CommandRefusedError: if the instance has ended and `raises_if_ended`.
     """
     command = SendSignal(
         instance_id=instance_id,
@@ -113,9 +102,9 @@ async def send_signal(
     )
     async with session.owning():
         try:
-            await session.command(command)
+            await session.execute(command)
         except CommandRefusedError as error:
-            if loud or error.rejection != "terminal":
+            if raises_if_ended or error.rejection != "terminal":
                 raise
 
 
@@ -126,4 +115,4 @@ async def _control(
     if not command.instance_id:
         raise BackendError("Snapshot not found: ")
     async with session.owning():
-        await session.command(command)
+        await session.execute(command)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.client import calls
 from sayiir_es.client.backends import Backend, as_backend
-from sayiir_es.client.requests import conflict_policy
+from sayiir_es.client.commands import conflict_policy as policy_of
 from sayiir_es.client.simple_engine import run_simply
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class WorkflowEngine:
     ) -> object:
         """Run a workflow and return its output.
 
-        A workflow brings its functions; a `task_registry` takes their place, by id.
+        A workflow has its functions; a `task_registry` replaces them, by id.
 
         Raises:
             TaskError: if a task failed, or it waits for a signal.
@@ -47,7 +47,8 @@ class DurableEngine:
         self, backend: Backend | str, conflict_policy: str | None = None
     ) -> None:
         self._backend = as_backend(backend)
-        self._policy = checked_policy(conflict_policy)
+        policy_of(conflict_policy)  # refused here rather than at the first run
+        self._policy = conflict_policy
 
     def run(
         self,
@@ -100,9 +101,3 @@ class DurableEngine:
 
     def __repr__(self) -> str:
         return f"DurableEngine({self._backend.url!r})"
-
-
-def checked_policy(name: str | None) -> str | None:
-    """The name of a conflict policy, refused here rather than at the first run."""
-    conflict_policy(name)
-    return name

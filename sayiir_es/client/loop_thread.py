@@ -23,8 +23,8 @@ class Interruption(Exception):  # noqa: N818 (no error: it carries one)
         self.error = error
 
 
-async def carried(work: Coroutine[object, object, T]) -> T:
-    """What a coroutine returns; what would end the event loop as an `Interruption`."""
+async def carry_interruption(work: Coroutine[object, object, T]) -> T:
+    """Await a coroutine; raise what would end the event loop as an `Interruption`."""
     try:
         return await work
     except (KeyboardInterrupt, SystemExit) as error:
@@ -43,19 +43,23 @@ class LoopThread:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
+    def is_current(self) -> bool:
+        """Whether the caller runs on this thread."""
+        return threading.current_thread() is self._thread
+
     def call(self, work: Coroutine[object, object, T]) -> T:
         """Run a coroutine to its end and return its result, or raise its error.
 
         Raises:
             BackendError: if called on the loop's own thread: it would wait for itself.
         """
-        if threading.current_thread() is self._thread:
+        if self.is_current():
             work.close()
             raise BackendError(
                 "expected this call outside of an async task, but the task's own event "
                 "loop would wait for itself; use `sayiir_es.aio` or a sync task"
             )
-        future = asyncio.run_coroutine_threadsafe(carried(work), self._loop)
+        future = asyncio.run_coroutine_threadsafe(carry_interruption(work), self._loop)
         try:
             return future.result()
         except Interruption as interrupted:
@@ -69,7 +73,7 @@ class LoopThread:
         if self._loop.is_closed():
             return
         self._loop.call_soon_threadsafe(self._loop.stop)
-        if threading.current_thread() is not self._thread:
+        if not self.is_current():
             self._thread.join()
 
     def _run(self) -> None:

@@ -1,10 +1,10 @@
 """Owning a log from a client: for one call, or on Kafka from the first run on.
 
 Theory of operation. Where the backend allows it, a call owns the log while it lasts if
-nobody else does. A call that brings no workflow decides and wakes nobody; one that does
-runs their attempts and wakes what was due when it came, so that what it parks itself
-stays parked for the next call. On Kafka a worker is kept for the workflows that this
-process runs by helpers; it is a worker like any other.
+nobody else does. A call without workflows decides and wakes no instance. A call with
+workflows runs their attempts and wakes what was due when it began; so an instance that
+it parks itself stays parked until the next call. On Kafka a worker is kept for the
+workflows that this process runs by helpers; it is a worker like any other.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sayiir_es.core.model.errors import BackendError
 from sayiir_es.engine.attempts.local_executor import LocalExecutor
@@ -25,7 +25,7 @@ from sayiir_es.engine.worker_settings import Wakes, WorkerSettings
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from sayiir_es.client.backends import Backend
+    from sayiir_es.client.backend_port import BackendPort
     from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.engine.definitions.registry import Registry
     from sayiir_es.engine.worker_settings import StoreOpener
@@ -35,32 +35,43 @@ HELPER_SLOTS = 64
 """Attempts that a helper's own worker runs at a time."""
 
 
+class SessionWorker(NamedTuple):
+    """A worker of a session, and the executor of its attempts."""
+
+    engine: WorkerEngine
+    executor: LocalExecutor
+
+
 class Ownership:
-    """What one session owns, and how."""
+    """The partitions that one session owns, for a call or from the first run on."""
 
     def __init__(
-        self, backend: Backend, log: Log, registry: Registry, open_store: StoreOpener
+        self,
+        backend: BackendPort,
+        log: Log,
+        registry: Registry,
+        open_store: StoreOpener,
     ) -> None:
         self._backend = backend
         self._log = log
         self._registry = registry
         self._open_store = open_store
-        self._kept: tuple[WorkerEngine, LocalExecutor] | None = None
+        self._kept_worker: SessionWorker | None = None
 
     async def close(self) -> None:
-        """Let go of what is kept."""
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            await kept[0].stop()
+        """Stop the worker that is kept."""
+        worker, self._kept_worker = self._kept_worker, None
+        if worker is not None:
+            await worker.engine.stop()
 
     @asynccontextmanager
     async def hold(
         self, workflows: Sequence[Workflow]
     ) -> AsyncGenerator[LocalExecutor | None]:
-        """Own the log while inside, or see to it that a kept worker does.
+        """Own the log while inside, or keep a worker that owns its partitions.
 
-        Yields the executor that runs the attempts, if this process has one. What ends
-        a process from inside a task is raised when it is left.
+        Yields the executor that runs the attempts, if this process has one. A
+        `KeyboardInterrupt` or `SystemExit` of a task is raised at the end.
         """
         if not self._backend.owns_on_call:
             executor = await self._keep(workflows) if workflows else None
@@ -68,10 +79,10 @@ class Ownership:
                 yield executor
             finally:
                 if executor is not None and executor.interrupted is not None:
-                    await self.close()  # the next call takes the attempt up again
+                    await self.close()  # the next call runs the attempt again
             return
         wakes: Wakes = "due_at_claim" if workflows else "nobody"
-        engine, executor = self._worker(wakes, runs_attempts=bool(workflows))
+        engine, executor = self._new_worker(wakes, runs_attempts=bool(workflows))
         await engine.start(workflows)
         try:
             await engine.settled()
@@ -81,29 +92,29 @@ class Ownership:
             await engine.stop(drain=False)
 
     def check(self) -> None:
-        """Notice that the kept worker has lost a partition.
+        """Check that the kept worker serves all its partitions.
 
         Raises:
-            BackendError: if it has.
+            BackendError: if one has stopped.
         """
-        if self._kept is not None and self._kept[0].stopped:
-            partition, reason = next(iter(self._kept[0].stopped.items()))
+        worker = self._kept_worker
+        if worker is not None and worker.engine.stopped:
+            partition, reason = next(iter(worker.engine.stopped.items()))
             raise BackendError(
                 f"expected partition {partition} to be served, but it stopped: {reason}"
             )
 
     async def _keep(self, workflows: Sequence[Workflow]) -> LocalExecutor:
-        if self._kept is None:
-            self._kept = self._worker("all", runs_attempts=True)
-            await self._kept[0].start(workflows)
+        worker = self._kept_worker
+        if worker is None:
+            worker = self._kept_worker = self._new_worker("all", runs_attempts=True)
+            await worker.engine.start(workflows)
         else:
             for workflow in workflows:
-                await self._kept[0].definitions.publish(workflow)
-        return self._kept[1]
+                await worker.engine.definitions.publish(workflow)
+        return worker.executor
 
-    def _worker(
-        self, wakes: Wakes, *, runs_attempts: bool
-    ) -> tuple[WorkerEngine, LocalExecutor]:
+    def _new_worker(self, wakes: Wakes, *, runs_attempts: bool) -> SessionWorker:
         worker_id = f"helper-{secrets.token_hex(3)}"
         executor = LocalExecutor(
             HELPER_SLOTS, worker_id=worker_id, propagate_interrupts=True
@@ -127,15 +138,15 @@ class Ownership:
                 signer=configured_signer(),
             ),
         )
-        return engine, executor
+        return SessionWorker(engine, executor)
 
 
 def check_interrupted(executor: LocalExecutor | None) -> None:
-    """Raise what would end the process, if a task raised it."""
+    """Raise the `KeyboardInterrupt` or `SystemExit` that a task raised, if one did."""
     if executor is not None and executor.interrupted is not None:
         raise executor.interrupted
 
 
 def build_name() -> str:
-    """The version of this package, as claims name it."""
+    """The version of this package, which claims carry."""
     return version("sayiir-es")

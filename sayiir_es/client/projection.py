@@ -1,7 +1,7 @@
 """A client's own projection of partitions: reads its own writes, owns nothing.
 
-Each partition is folded into a store of the client's own, brought to the end offset
-that is asked for at the call; so a second call is cheap.
+Each partition is folded into a store of the client's own. A call folds what was added
+since the call before, up to where the partition ends now; so a second call is cheap.
 """
 
 from __future__ import annotations
@@ -38,51 +38,51 @@ class Projection:
         self._folds: dict[int, tuple[SnapshotStore, Reader]] = {}
         self._locks: dict[int, asyncio.Lock] = {}
 
-    async def rows(self, instance_id: str) -> Rows:
+    async def get_rows(self, instance_id: str) -> Rows:
         """The rows of an instance, as of the end of its partition now."""
-        store = await self.store(home_of(self._log, instance_id))
+        store = await self.read_to_end(partition_of_instance(self._log, instance_id))
         return store.rows(instance_id)
 
-    async def store(self, partition: int) -> SnapshotStore:
-        """The store of a partition, as of the partition's end now."""
+    async def read_to_end(self, partition: int) -> SnapshotStore:
+        """Fold a partition to its end now; the store that holds it."""
         async with self._locks.setdefault(partition, asyncio.Lock()):
             end = await self._log.end_offset(Topic.EVENTS, partition)
-            store, reader = await self._opened(partition)
+            store, reader = await self._open(partition)
             fold = Fold(store, partition)
             while store.position.offset < end:
                 chunk = await reader.read(max_wait_s=READ_WAIT_S)
                 if chunk is not None:
                     fold.apply(chunk)
-                    await asyncio.sleep(0)  # who else is on this loop needs a turn
+                    await asyncio.sleep(0)  # let other tasks of this loop run
             await store.flush()
             return store
 
-    async def news(self, instance_id: str, *, max_wait_s: float) -> None:
-        """Wait until something happened in the partition of an instance."""
-        partition = home_of(self._log, instance_id)
+    async def wait_for_events(self, instance_id: str, *, max_wait_s: float) -> None:
+        """Wait until events were added to the partition of an instance."""
+        partition = partition_of_instance(self._log, instance_id)
         async with self._locks.setdefault(partition, asyncio.Lock()):
-            store, reader = await self._opened(partition)
+            store, reader = await self._open(partition)
             chunk = await reader.read(max_wait_s=max_wait_s)
             if chunk is not None:
                 Fold(store, partition).apply(chunk)
 
-    async def _opened(self, partition: int) -> tuple[SnapshotStore, Reader]:
+    async def _open(self, partition: int) -> tuple[SnapshotStore, Reader]:
         if partition not in self._folds:
-            opened = await self._open_store(partition)
+            store = await self._open_store(partition)
             reader = await self._log.reader(
-                Topic.EVENTS, partition, opened.position.offset
+                Topic.EVENTS, partition, store.position.offset
             )
-            self._folds[partition] = (opened, reader)
+            self._folds[partition] = (store, reader)
         return self._folds[partition]
 
     async def close(self) -> None:
-        """Give back stores and readers."""
+        """Close stores and readers."""
         for store, reader in self._folds.values():
             await reader.close()
             await store.close()
         self._folds.clear()
 
 
-def home_of(log: Log, instance_id: str) -> int:
+def partition_of_instance(log: Log, instance_id: str) -> int:
     """The partition of an instance."""
     return partition_of(instance_id.encode("utf-8", "surrogatepass"), log.partitions)

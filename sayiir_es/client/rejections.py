@@ -1,4 +1,4 @@
-"""What an owner's refusal means to users: exceptions by code, never by text."""
+"""The exceptions that users get for rejected commands, by code, never by text."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def raise_rejection(
-    refused: CommandRejected, instance_id: str, status: str | None
+    rejection: CommandRejected, instance_id: str, status: str | None
 ) -> NoReturn:
     """Raise what Sayiir raises for the same situation.
 
-    `status` is the instance's status behind the refusal, for the text.
+    `status` is the instance's status after the rejection, for the text.
 
     Raises:
         InstanceAlreadyExistsError: for `already_exists`.
@@ -31,35 +31,35 @@ def raise_rejection(
     if status in ("waiting", "awaiting_signal"):
         status = "in_progress"  # a parked instance is one in progress
     state = "".join(part.capitalize() for part in (status or "unknown").split("_"))
-    match refused.code:
+    match rejection.code:
         case "already_exists":
             raise InstanceAlreadyExistsError(
                 f"Workflow instance already exists: {instance_id}"
             )
         case "definition_mismatch":
-            raise WorkflowError(f"Workflow definition mismatch: {refused.message}")
+            raise WorkflowError(f"Workflow definition mismatch: {rejection.message}")
         case "bad_request" | "unknown_workflow":
-            raise WorkflowError(refused.message)
-        case "not_found" if refused.command != "ForkWorkflow":
+            raise WorkflowError(rejection.message)
+        case "not_found" if rejection.command != "ForkWorkflow":
             raise BackendError(f"Snapshot not found: {instance_id}")
         case "not_paused":
             raise CommandRefusedError(
                 "Cannot pause workflow in state: Workflow is not paused (current "
                 f'state: "{state}")',
-                rejection=refused.code,
+                rejection=rejection.code,
             )
         case "terminal":
             verbs = {"CancelWorkflow": "cancel", "PauseWorkflow": "pause"}
-            verb = verbs.get(refused.command, "signal")
+            verb = verbs.get(rejection.command, "signal")
             raise CommandRefusedError(
-                f"Cannot {verb} workflow in state: {state}", rejection=refused.code
+                f"Cannot {verb} workflow in state: {state}", rejection=rejection.code
             )
         case _:
-            raise CommandRefusedError(refused.message, rejection=refused.code)
+            raise CommandRefusedError(rejection.message, rejection=rejection.code)
 
 
 def check_instance_id(instance_id: str) -> None:
-    """Refuse an id that no owner would take.
+    """Raise for an id that no owner would take.
 
     Raises:
         WorkflowError: if it is empty or too long.

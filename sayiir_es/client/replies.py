@@ -1,9 +1,9 @@
-"""How a client finds its answer: the valid event whose cause is its command.
+"""How a client finds the reply to a command: the valid event that the command caused.
 
 Theory of operation. A client notes the end of the partition's events, produces its
 command, and reads from there. One reader a partition serves all commands of the client:
 it applies the claim rule from the middle of the partition, by the `claim` header of the
-first event that it meets and the headers between that claim and its own start.
+first event that it reads and the headers between that claim and its own start.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from sayiir_es.client.claims import find_claim_in_force
 from sayiir_es.core.model.errors import BackendError
-from sayiir_es.core.model.position import NO_CLAIM
 from sayiir_es.engine.fold import decode_record, read_event_headers
 from sayiir_es.log.port import Topic
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from sayiir_es.log.port import Log, Reader, Record
 
 READ_WAIT_S = 1.0
-BOUNDED_EVENTS = 10_000
-"""Events kept for a command that is not yet acknowledged by the log."""
+COLLECTED_EVENTS_MAX = 10_000
+"""Events of an instance kept for commands that the log has not acknowledged yet."""
 
 
 class ReplyReader:
@@ -33,14 +33,14 @@ class ReplyReader:
         self._partition = partition
         self._claim: int | None = None
         self._start = 0
-        self._wanted: dict[str, int] = {}
+        self._expected: dict[str, int] = {}
         self._collected: dict[str, list[Event]] = {}
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
 
     async def expect(self, instance_id: str) -> None:
-        """From now on keep the answers to commands for this instance."""
+        """From now on keep the replies to commands for this instance."""
         async with self._lock:
             if self._task is None or self._task.done():
                 self._start = await self._log.end_offset(Topic.EVENTS, self._partition)
@@ -49,19 +49,19 @@ class ReplyReader:
                     Topic.EVENTS, self._partition, self._start
                 )
                 self._task = asyncio.create_task(self._read(reader))
-                self._task.add_done_callback(_heard)
-            self._wanted[instance_id] = self._wanted.get(instance_id, 0) + 1
+                self._task.add_done_callback(_retrieve_exception)
+            self._expected[instance_id] = self._expected.get(instance_id, 0) + 1
 
     def forget(self, instance_id: str) -> None:
-        """The command for this instance has its answer, or gave up."""
-        left = self._wanted.get(instance_id, 0) - 1
-        if left > 0:
-            self._wanted[instance_id] = left
+        """One command for this instance has its reply, or its sender gave up."""
+        others = self._expected.get(instance_id, 0) - 1
+        if others > 0:
+            self._expected[instance_id] = others
             return
-        self._wanted.pop(instance_id, None)
+        self._expected.pop(instance_id, None)
         self._collected.pop(instance_id, None)
 
-    async def answer(self, instance_id: str, offset: int) -> Event:
+    async def get_reply(self, instance_id: str, offset: int) -> Event:
         """The first event of the decision on the command at `offset`.
 
         Raises:
@@ -77,8 +77,8 @@ class ReplyReader:
                 raise BackendError(
                     f"expected to read events partition {self._partition}, but {error}"
                 ) from error
-            self._news.clear()
-            await self._news.wait()
+            self._changed.clear()
+            await self._changed.wait()
 
     async def close(self) -> None:
         """Stop reading."""
@@ -94,9 +94,9 @@ class ReplyReader:
                     continue
                 for record in chunk.records:
                     await self._take(record)
-                self._news.set()
+                self._changed.set()
         finally:
-            self._news.set()
+            self._changed.set()
             await reader.close()
 
     async def _take(self, record: Record) -> None:
@@ -105,47 +105,22 @@ class ReplyReader:
             self._claim = record.offset
             return
         if self._claim is None:
-            self._claim = await claim_in_force(
+            self._claim = await find_claim_in_force(
                 self._log, self._partition, self._start, hint=headers.claim
             )
         if headers.claim != self._claim or record.key is None:
             return
         instance_id = record.key.decode("utf-8", "replace")
-        if instance_id not in self._wanted:
+        if instance_id not in self._expected:
             return
         event = decode_record(record, headers, self._partition)
         if event.cause.startswith("command:"):
-            kept = self._collected.setdefault(instance_id, [])
-            kept.append(event)
-            del kept[:-BOUNDED_EVENTS]
+            events = self._collected.setdefault(instance_id, [])
+            events.append(event)
+            del events[:-COLLECTED_EVENTS_MAX]
 
 
-def _heard(task: asyncio.Task[None]) -> None:
-    """Whoever awaits an answer next is told; if nobody does, it is no news."""
+def _retrieve_exception(task: asyncio.Task[None]) -> None:
+    """Mark the error as seen: `get_reply` raises it, and asyncio need not log it."""
     if not task.cancelled():
         task.exception()
-
-
-async def claim_in_force(log: Log, partition: int, offset: int, *, hint: int) -> int:
-    """The claim in force for the record at `offset`.
-
-    `hint` is the `claim` header of the first event there: the claim in force is that
-    one, or one that stands between it and `offset`.
-    """
-    found = NO_CLAIM
-    at = max(hint, 0)
-    reader = await log.reader(Topic.EVENTS, partition, at)
-    try:
-        while at < offset:
-            chunk = await reader.read(max_wait_s=READ_WAIT_S)
-            if chunk is None:
-                continue
-            for record in chunk.records:
-                if record.offset >= offset:
-                    break
-                if read_event_headers(record, partition).kind == "PartitionClaimed":
-                    found = record.offset
-            at = chunk.end
-    finally:
-        await reader.close()
-    return found

@@ -1,10 +1,11 @@
-"""Finding instances by what they are, in a projection of every partition.
+"""Searches for instances by status, workflow, time and attributes.
 
-Theory of operation. A search reads the rows of every instance, of which there may be
-many, so it looks at the two small ones first: they tell workflow, times and attributes.
-Only what is to be shown is described in words. The stores are those of the session's
-projection, brought to the end of each partition at the call: whoever was told something
-finds it. A long search lets others on the loop have their turn between some instances.
+Theory of operation. A search reads rows of every instance, of which there may be many,
+so it reads the two small ones first: the header and the run hold workflow, times and
+attributes. The status is derived only for the instances that are returned. The stores
+are those of the session's projection, folded to the end of each partition at the call:
+a client finds what it has done. A long search lets other tasks of the loop run now and
+then.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ if TYPE_CHECKING:
     from sayiir_es.core.status.status import Status
     from sayiir_es.engine.store.port import SnapshotStore
 
-LISTED = 50
-"""How many instances a list shows when nobody says."""
+LIST_LIMIT = 50
+"""How many instances a list has by default."""
 
 TURN_INSTANCES = 256
-"""So many are looked at before others on the loop have their turn: some ms."""
+"""Instances read before other tasks of the loop may run: some milliseconds."""
 
 STATUSES: tuple[StatusName, ...] = get_args(StatusName)
 TimeName: TypeAlias = Literal["started", "updated"]
@@ -43,7 +44,7 @@ When: TypeAlias = datetime | timedelta | str
 
 
 class Criteria(TypedDict, total=False):
-    """What may be asked of instances; what is left out is not asked.
+    """The criteria of a search; one that is left out excludes nothing.
 
     Attributes:
         status: Such as `failed`.
@@ -52,7 +53,7 @@ class Criteria(TypedDict, total=False):
         since: From that time on: a `datetime` with a time zone, ISO-8601 text (UTC
             without a zone), or how long ago, as a `timedelta` or "10m".
         until: Before that time.
-        by: Which time: `started` (when left out), or `updated`, of the last event.
+        by: Which time: `started` (the default), or `updated`, of the last event.
     """
 
     status: StatusName | str | None
@@ -65,7 +66,7 @@ class Criteria(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """What an instance must be; times in epoch milliseconds, `until_ms` excluded."""
+    """What an instance must match; times in epoch milliseconds, `until_ms` excluded."""
 
     status: str | None = None
     workflow: str | None = None
@@ -75,23 +76,23 @@ class Search:
     by: TimeName = "started"
 
     def found_at(self, rows: Rows) -> int | None:
-        """The time by which an instance is found; None if it is not meant."""
-        header, started = get_header(rows), get_run(rows)
-        if header is None or started is None:
+        """The time by which an instance is sorted; None if it does not match."""
+        header, run = get_header(rows), get_run(rows)
+        if header is None or run is None:
             return None
-        at_ms = started.started_at if self.by == "started" else header.at
-        meant = (
-            self.workflow in (None, started.workflow)
+        at_ms = run.started_at if self.by == "started" else header.at
+        matches = (
+            self.workflow in (None, run.workflow)
             and (self.since_ms is None or at_ms >= self.since_ms)
             and (self.until_ms is None or at_ms < self.until_ms)
-            and self.attributes.items() <= started.attributes.items()
+            and self.attributes.items() <= run.attributes.items()
             and (self.status is None or self.status == status_name(rows))
         )
-        return at_ms if meant else None
+        return at_ms if matches else None
 
 
 def search_of(criteria: Criteria, *, now_ms: int) -> Search:
-    """The search for what somebody asked for.
+    """The search with these criteria.
 
     Raises:
         ValueError: if a status, time or kind of time is none.
@@ -113,7 +114,7 @@ def search_of(criteria: Criteria, *, now_ms: int) -> Search:
 
 
 def moment_ms(when: When, *, now_ms: int) -> int:
-    """A time in epoch milliseconds, from what people give for one.
+    """A time in epoch milliseconds, from the forms that `Criteria` takes.
 
     Raises:
         ValueError: if it is none, or a `datetime` without a time zone.
@@ -129,70 +130,72 @@ def moment_ms(when: When, *, now_ms: int) -> int:
     except ValueError:
         pass
     try:
-        read = datetime.fromisoformat(when)
+        moment = datetime.fromisoformat(when)
     except ValueError as error:
         raise ValueError(
             f"expected a time such as 10m (ago) or 2030-01-31T12:00:00Z, but {when!r}"
         ) from error
-    return round(read.replace(tzinfo=read.tzinfo or UTC).timestamp() * 1000)
+    return round(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
 
 
-async def listed(
+async def list_instances(
     session: Session, criteria: Criteria, limit: int
 ) -> tuple[WorkflowStatus, ...]:
-    """What a client's `list` answers.
+    """The last `limit` instances that match, as clients return them.
 
     Raises:
         ValueError: as `search_of`.
     """
-    wanted = search_of(criteria, now_ms=SystemClock().now_ms())
-    return tuple(map(workflow_status, await newest(session, wanted, limit)))
+    search = search_of(criteria, now_ms=SystemClock().now_ms())
+    return tuple(map(workflow_status, await newest_instances(session, search, limit)))
 
 
-async def count(session: Session, criteria: Criteria) -> int:
-    """What a client's `count` answers.
+async def count_instances(session: Session, criteria: Criteria) -> int:
+    """How many instances match.
 
     Raises:
         ValueError: as `search_of`.
     """
-    wanted = search_of(criteria, now_ms=SystemClock().now_ms())
-    return (await counted(session, wanted, lambda _: "")).total()
+    search = search_of(criteria, now_ms=SystemClock().now_ms())
+    return (await count_by_group(session, search, lambda _: "")).total()
 
 
-async def newest(session: Session, wanted: Search, limit: int) -> list[Status]:
-    """The last `limit` instances that are meant, by the time of the search."""
-    kept: list[tuple[int, str, Status]] = []
+async def newest_instances(
+    session: Session, search: Search, limit: int
+) -> list[Status]:
+    """The last `limit` instances that match, by the time of the search."""
+    last: list[tuple[int, str, Status]] = []
     async for store, instance_id, rows in _instances(session):
-        at_ms = wanted.found_at(rows)
+        at_ms = search.found_at(rows)
         if at_ms is None:
             continue
-        if len(kept) >= limit and (at_ms, instance_id) <= kept[0][:2]:
+        if len(last) >= limit and (at_ms, instance_id) <= last[0][:2]:
             continue
-        found = session.described(store, instance_id)
-        if found is None:
+        status = session.describe(store, instance_id)
+        if status is None:
             continue
-        put = heapq.heappush if len(kept) < limit else heapq.heappushpop
-        put(kept, (at_ms, instance_id, found))
-    return [found for _, _, found in sorted(kept, reverse=True)]
+        put = heapq.heappush if len(last) < limit else heapq.heappushpop
+        put(last, (at_ms, instance_id, status))
+    return [status for _, _, status in sorted(last, reverse=True)]
 
 
-async def counted(
-    session: Session, wanted: Search, group: Callable[[Rows], str]
+async def count_by_group(
+    session: Session, search: Search, group: Callable[[Rows], str]
 ) -> Counter[str]:
-    """How many instances are meant, by what `group` says of each."""
-    found: Counter[str] = Counter()
+    """How many instances match, by the group of each."""
+    counts: Counter[str] = Counter()
     async for _, _, rows in _instances(session):
-        if wanted.found_at(rows) is not None:
-            found[group(rows)] += 1
-    return found
+        if search.found_at(rows) is not None:
+            counts[group(rows)] += 1
+    return counts
 
 
 async def _instances(
     session: Session,
 ) -> AsyncIterator[tuple[SnapshotStore, str, Rows]]:
     """Every instance of every partition."""
-    async for store in session.stores():
-        # Ids first: the store may change while others have their turn.
+    async for store in session.read_stores():
+        # Ids first: the store may change while other tasks run.
         for number, instance_id in enumerate(list(store.instances()), start=1):
             yield store, instance_id, store.rows(instance_id)
             if number % TURN_INSTANCES == 0:

@@ -1,7 +1,7 @@
-"""A session: what one client may ask of a log, as coroutines on one event loop.
+"""A session: commands to a log and reads of it, as coroutines on one event loop.
 
 Theory of operation. A command is produced to the partition of its instance, and its
-answer is the decision that the owner appends. Where the backend allows it (memory, one
+reply is the decision that the owner appends. Where the backend allows it (memory, one
 file) a call owns the log while it lasts if nobody else does; it decides, and runs
 attempts only for the workflows that it was given.
 """
@@ -13,11 +13,11 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sayiir_es.client.backends import store_identity
 from sayiir_es.client.ownership import Ownership, check_interrupted
-from sayiir_es.client.projection import Projection, home_of
+from sayiir_es.client.projection import Projection, partition_of_instance
 from sayiir_es.client.rejections import check_instance_id, raise_rejection
 from sayiir_es.client.replies import ReplyReader
+from sayiir_es.client.stores import store_identity
 from sayiir_es.core.graph.references import result_of
 from sayiir_es.core.model.errors import BackendError
 from sayiir_es.core.model.events import CommandRejected
@@ -32,8 +32,8 @@ from sayiir_es.wire.commands import encode_command_avro
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from sayiir_es.client.backends import Backend
-    from sayiir_es.core.authoring.flow import Workflow
+    from sayiir_es.client.backend_port import BackendPort
+    from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.core.model.commands import Command, StartWorkflow
     from sayiir_es.core.model.events import Event
     from sayiir_es.core.model.rows import Rows
@@ -41,17 +41,17 @@ if TYPE_CHECKING:
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import LogIdentity
 
-ANSWER_LIMIT_S = 30.0
+REPLY_LIMIT_S = 30.0
 """How long a client waits for an owner; the command stays and is decided later."""
 
-LOOK_S = 0.5
-"""How long one wait for news of an instance lasts at most."""
+POLL_S = 0.5
+"""How long one wait for new events of an instance lasts at most."""
 
 
 class Session:
-    """Talks to one log; opened at first use."""
+    """A client's connection to one log; opened at first use."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: BackendPort) -> None:
         self.backend = backend
         self.log = backend.open_log()
         self.registry = Registry()
@@ -70,7 +70,7 @@ class Session:
                 self._identity = await self.log.open(create=True)
 
     async def close(self) -> None:
-        """Give back everything."""
+        """Close everything that was opened."""
         await self._ownership.close()
         for reader in self._readers.values():
             await reader.close()
@@ -82,31 +82,31 @@ class Session:
 
     # --- commands ---------------------------------------------------------------------
 
-    async def command(self, command: Command) -> Event:
-        """Produce a command and return the first event of its answer.
+    async def execute(self, command: Command) -> Event:
+        """Produce a command and return the first event of the decision on it.
 
         Raises:
             BackendError: if no owner answered in time; the command stays.
-            WorkflowError: what the owner's refusal means.
+            WorkflowError: what a rejection by the owner means.
         """
-        event = await self.ask(command)
+        event = await self.send(command)
         if isinstance(event.body, CommandRejected):
-            found = None
+            status = None
             if command.instance_id and event.body.code in ("terminal", "not_paused"):
-                found = await self.status_or_none(command.instance_id)
+                status = await self.find_status(command.instance_id)
             raise_rejection(
-                event.body, command.instance_id, found.status if found else None
+                event.body, command.instance_id, status.status if status else None
             )
         return event
 
-    async def ask(self, command: Command) -> Event:
-        """Produce a command and return the first event of its answer, a refusal too.
+    async def send(self, command: Command) -> Event:
+        """Produce a command and return the first event of its decision, or rejection.
 
         Raises:
             BackendError: if no owner answered in time; the command stays.
         """
         await self.open()
-        partition = home_of(self.log, command.instance_id)
+        partition = partition_of_instance(self.log, command.instance_id)
         reader = self._readers.get(partition)
         if reader is None:
             reader = self._readers[partition] = ReplyReader(self.log, partition)
@@ -120,12 +120,12 @@ class Session:
                     value=encode_command_avro(command),
                 ),
             )
-            async with asyncio.timeout(ANSWER_LIMIT_S):
-                return await reader.answer(command.instance_id, offset)
+            async with asyncio.timeout(REPLY_LIMIT_S):
+                return await reader.get_reply(command.instance_id, offset)
         except TimeoutError as error:
             raise BackendError(
                 f"expected an answer to {type(command).__name__} within "
-                f"{ANSWER_LIMIT_S:.0f} s, but no worker owns partition {partition}; "
+                f"{REPLY_LIMIT_S:.0f} s, but no worker owns partition {partition}; "
                 "start one with `sayiir-es worker run MODULE`; the command stays and "
                 "is decided later"
             ) from error
@@ -133,11 +133,11 @@ class Session:
             reader.forget(command.instance_id)
 
     async def submit(self, workflow: Workflow | str, start: StartWorkflow) -> Status:
-        """Start an instance; the status behind the owner's answer.
+        """Start an instance; the status after the owner's decision.
 
         Raises:
             InstanceAlreadyExistsError: under the policy `fail`.
-            WorkflowError: as `command`.
+            WorkflowError: as `execute`.
         """
         check_instance_id(start.instance_id)
         await self.open()
@@ -148,80 +148,82 @@ class Session:
                 workflow=workflow.graph.name,
                 definition_hash=workflow.definition_hash,
             )
-        await self.command(start)
-        return await self.status(start.instance_id)
+        await self.execute(start)
+        return await self.get_status(start.instance_id)
 
     # --- reading ----------------------------------------------------------------------
 
-    async def rows(self, instance_id: str) -> Rows:
+    async def get_rows(self, instance_id: str) -> Rows:
         """The rows of an instance as of the end of its partition now."""
         await self.open()
-        return await self._projection.rows(instance_id)
+        return await self._projection.get_rows(instance_id)
 
-    async def status(self, instance_id: str) -> Status:
+    async def get_status(self, instance_id: str) -> Status:
         """The status of an instance.
 
         Raises:
             BackendError: if there is none of that id.
         """
-        found = await self.status_or_none(instance_id)
-        if found is None:
+        status = await self.find_status(instance_id)
+        if status is None:
             raise BackendError(f"Snapshot not found: {instance_id}")
-        return found
+        return status
 
-    async def status_or_none(self, instance_id: str) -> Status | None:
+    async def find_status(self, instance_id: str) -> Status | None:
         """The status of an instance, or None."""
         await self.open()
-        store = await self._projection.store(home_of(self.log, instance_id))
-        started = get_run(store.rows(instance_id))
-        if started is None:
+        store = await self._projection.read_to_end(
+            partition_of_instance(self.log, instance_id)
+        )
+        run = get_run(store.rows(instance_id))
+        if run is None:
             return None
-        if not self.registry.knows(store.position.owner, started.graph_digest):
+        if not self.registry.knows(store.position.owner, run.graph_digest):
             await self.definitions.refresh()
-        return self.described(store, instance_id)
+        return self.describe(store, instance_id)
 
-    def described(self, store: SnapshotStore, instance_id: str) -> Status | None:
+    def describe(self, store: SnapshotStore, instance_id: str) -> Status | None:
         """The status of an instance in a store, by the definitions read so far."""
         rows = store.rows(instance_id)
-        started = get_run(rows)
-        if started is None:
+        run = get_run(rows)
+        if run is None:
             return None
-        graph = self.registry.by_digest(started.graph_digest)
-        said = self.registry.said(store.position.owner)
-        found = status_of(rows, instance_id, graph)
-        if found is None or graph is None or said is None:
-            return found
-        obstacle = said.obstacle(graph, found.attempts)
+        graph = self.registry.by_digest(run.graph_digest)
+        capabilities = self.registry.said(store.position.owner)
+        status = status_of(rows, instance_id, graph)
+        if status is None or graph is None or capabilities is None:
+            return status
+        obstacle = capabilities.obstacle(graph, status.attempts)
         if obstacle is None:
-            return found
+            return status
         path, lack = obstacle
         return replace(
-            found,
-            waiting_for=f"{found.waiting_for}; the worker that owns partition "
-            f"{home_of(self.log, instance_id)} lacks {lack} for {path!r}",
+            status,
+            waiting_for=f"{status.waiting_for}; the worker that owns partition "
+            f"{partition_of_instance(self.log, instance_id)} lacks {lack} for {path!r}",
         )
 
-    async def task_result(self, instance_id: str, task_id: str) -> bytes | None:
+    async def get_task_result(self, instance_id: str, task_id: str) -> bytes | None:
         """The result of the first node of that id in graph order, or None.
 
         Raises:
             BackendError: if there is no instance of that id.
         """
-        await self.status(instance_id)
-        rows = await self.rows(instance_id)
-        started = get_run(rows)
-        graph = self.registry.by_digest(started.graph_digest) if started else None
+        await self.get_status(instance_id)
+        rows = await self.get_rows(instance_id)
+        run = get_run(rows)
+        graph = self.registry.by_digest(run.graph_digest) if run else None
         path = graph.find(task_id) if graph is not None else None
         if graph is None or path is None:
             return None
         return result_of(rows, graph, path)
 
-    async def stores(self) -> AsyncGenerator[SnapshotStore]:
-        """The store of every partition, as of its end now."""
+    async def read_stores(self) -> AsyncGenerator[SnapshotStore]:
+        """Yield the store of each partition, as of its end now."""
         await self.open()
         await self.definitions.refresh()
         for partition in range(self.log.partitions):
-            yield await self._projection.store(partition)
+            yield await self._projection.read_to_end(partition)
 
     async def wait(
         self,
@@ -233,7 +235,7 @@ class Session:
     ) -> Status:
         """Wait until an instance has ended, or with `parked` until nothing runs.
 
-        What ends a process from inside a task of `executor` is raised.
+        A `KeyboardInterrupt` or `SystemExit` of a task of `executor` is raised.
 
         Raises:
             TimeoutError: if it did not within `timeout_s` seconds.
@@ -241,16 +243,16 @@ class Session:
         """
         async with asyncio.timeout(timeout_s):
             while True:
-                rows = await self.rows(instance_id)
+                rows = await self.get_rows(instance_id)
                 if is_resting(rows, parked=parked):
-                    found = await self.status(instance_id)
-                    if found.status in ENDED or (
-                        parked and found.status != "in_progress"
+                    status = await self.get_status(instance_id)
+                    if status.status in ENDED or (
+                        parked and status.status != "in_progress"
                     ):
-                        return found
+                        return status
                 check_interrupted(executor)
                 self._ownership.check()
-                await self._projection.news(instance_id, max_wait_s=LOOK_S)
+                await self._projection.wait_for_events(instance_id, max_wait_s=POLL_S)
 
     # --- owning -----------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 
 def run_simply(workflow: Workflow, value: object) -> object:
-    """Run a workflow here and now, and return its output.
+    """Run a workflow in this process and return its output.
 
     Raises:
         TaskError: if a task failed, no branch matched, a loop ran too often, or there
@@ -70,7 +70,7 @@ def run_simply(workflow: Workflow, value: object) -> object:
 
 
 async def run_on_this_loop(workflow: Workflow, value: object) -> object:
-    """As `run_simply`, as a coroutine."""
+    """As `run_simply`, on the event loop of the caller."""
     try:
         return await SimpleRun(workflow).run(value)
     except Interruption as interrupted:
@@ -86,7 +86,7 @@ class SimpleRun:
         self._threads: TaskThreads | None = None
 
     async def run(self, value: object) -> object:
-        """The output of the whole."""
+        """The output of the workflow."""
         self._threads = TaskThreads(asyncio.get_running_loop())
         try:
             data = encode_payload(dumped(value))
@@ -99,10 +99,12 @@ class SimpleRun:
     ) -> bytes | LoopResult[object]:
         for node, segment in zip(chain, segments(chain), strict=True):
             path = join(prefix, segment)
-            given = encode_payload(data.value) if isinstance(data, LoopResult) else data
+            payload = (
+                encode_payload(data.value) if isinstance(data, LoopResult) else data
+            )
             match node:
                 case TaskNode():
-                    data = await self._task(node, path, given)
+                    data = await self._task(node, path, payload)
                 case DelayNode():
                     await asyncio.sleep(node.duration_ms / 1000)
                 case SignalNode():
@@ -111,13 +113,13 @@ class SimpleRun:
                         "supported in sync executor"
                     )
                 case ForkNode():
-                    data = await self._fork(node, path, given)
+                    data = await self._fork(node, path, payload)
                 case RouteNode():
-                    data = await self._route(node, path, given)
+                    data = await self._route(node, path, payload)
                 case LoopNode():
-                    data = await self._loop(node, path, given)
+                    data = await self._loop(node, path, payload)
                 case ChildNode():
-                    data = await self._chain(node.chain, path, given)
+                    data = await self._chain(node.chain, path, payload)
                 case _:
                     assert_never(node)
         return data
@@ -183,24 +185,25 @@ class SimpleRun:
             except (DecodeError, Interruption):
                 raise
             except Exception as error:  # noqa: BLE001 (becomes the TaskError)
-                failed = error
-            retry = None if isinstance(failed, EncodeError) else node.retry
+                failure = error
+            retry = None if isinstance(failure, EncodeError) else node.retry
             if retry is None or attempt > retry.max_retries:
                 if limit.expired():
                     text = timeout_text(node.id, node.timeout_ms or 0)
                 else:
-                    trace = "".join(traceback.format_exception(failed))
-                    text = f"{error_text(failed)}\n\n{trace}"
-                raise TaskError(text) from failed
+                    trace = "".join(traceback.format_exception(failure))
+                    text = f"{error_text(failure)}\n\n{trace}"
+                raise TaskError(text) from failure
             await asyncio.sleep(retry_delay_ms(retry, attempt, path) / 1000)
 
     def _encoded(self, path: str, result: object) -> bytes | LoopResult[object]:
         place = self._graph.place(path)
         if place is not None and place.ends_loop:
-            found = loop_result_of(result)
-            if found is not None:
-                encode_payload(found.value)  # what JSON lacks is this task's failure
-                return found
+            loop_result = loop_result_of(result)
+            if loop_result is not None:
+                # A value that JSON cannot hold is a failure of this task.
+                encode_payload(loop_result.value)
+                return loop_result
         return encode_payload(result)
 
     async def _call(
@@ -217,39 +220,41 @@ class SimpleRun:
             deadline_at=None,
             idempotency_key=f"{self._graph.name}/{node.id}",
         )
-        own = contextvars.Context()
-        own.run(CONTEXT.set, context)
+        task_context = contextvars.Context()
+        task_context.run(CONTEXT.set, context)
         value = validated(function, decode_payload(data))
         loop = asyncio.get_running_loop()
         if inspect.iscoroutinefunction(function):
 
             async def asynchronous() -> object:
-                with interruptions(), attempt_span(context):
+                with carry_interruptions(), attempt_span(context):
                     return await function(value)
 
-            return await loop.create_task(asynchronous(), context=own)
+            return await loop.create_task(asynchronous(), context=task_context)
         ended: asyncio.Future[Call] = loop.create_future()
 
         def synchronous() -> object:
-            with interruptions(), attempt_span(context):
+            with carry_interruptions(), attempt_span(context):
                 return function(value)
 
-        def done(call: Call) -> None:
+        def on_done(call: Call) -> None:
             if not ended.done():
                 ended.set_result(call)
 
         assert self._threads is not None
-        self._threads.submit(Call(synchronous, own, done))
+        self._threads.submit(Call(synchronous, task_context, on_done))
         call = await ended
         if call.error is not None:
             raise call.error
         if inspect.isawaitable(call.result):
-            return await loop.create_task(awaited(call.result), context=own)
+            return await loop.create_task(
+                await_result(call.result), context=task_context
+            )
         return call.result
 
 
 @contextmanager
-def interruptions() -> Generator[None]:
+def carry_interruptions() -> Generator[None]:
     """Turn what would end the event loop into an `Interruption`."""
     try:
         yield
@@ -257,12 +262,12 @@ def interruptions() -> Generator[None]:
         raise Interruption(error) from error
 
 
-async def awaited(value: Awaitable[object]) -> object:
-    """What an awaitable gives, as a coroutine."""
-    with interruptions():
+async def await_result(value: Awaitable[object]) -> object:
+    """Await what a synchronous function returned."""
+    with carry_interruptions():
         return await value
 
 
 def plain(data: bytes | LoopResult[object]) -> object:
-    """The value that flows: a loop's mark means nothing outside of it."""
+    """The value that is passed on, without the wrapper of a loop's body."""
     return data.value if isinstance(data, LoopResult) else decode_payload(data)

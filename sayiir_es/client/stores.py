@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from sayiir_es.engine.store.memory import MemoryStore
+from sayiir_es.engine.store.port import StoreIdentity
 from sayiir_es.engine.store.rocks.store import RocksStore
 from sayiir_es.engine.store.state_dir import StateSlot
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sayiir_es.engine.store.port import SnapshotStore, StoreIdentity
+    from sayiir_es.engine.store.port import SnapshotStore
+    from sayiir_es.log.port import LogIdentity
 
 logger = structlog.get_logger()
 
@@ -30,7 +32,7 @@ class Stores(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the place; the stores were closed before."""
+        """Give the place back; the stores were closed before."""
         ...
 
 
@@ -45,7 +47,7 @@ class MemoryStores:
         return self._stores.setdefault(identity.partition, MemoryStore())
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to close: the stores are closed by who opened them."""
 
 
 class FolderStores:
@@ -56,10 +58,10 @@ class FolderStores:
 
     def open(self, identity: StoreIdentity) -> SnapshotStore:
         """The store in the subfolder of the partition's number."""
-        return opened(self._folder / str(identity.partition), identity)
+        return open_rocks_store(self._folder / str(identity.partition), identity)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to close: the stores are closed by who opened them."""
 
 
 class SlotStores:
@@ -74,7 +76,7 @@ class SlotStores:
         """The store in this slot's subfolder of the partition's number."""
         if self._slot is None:
             self._slot = StateSlot.take(self._state_dir, self._app)
-        return opened(self._slot.partition_path(identity.partition), identity)
+        return open_rocks_store(self._slot.partition_path(identity.partition), identity)
 
     def close(self) -> None:
         """Give the slot back; its stores stay, and warm the next process."""
@@ -83,8 +85,18 @@ class SlotStores:
             self._slot = None
 
 
-def opened(path: Path, identity: StoreIdentity) -> RocksStore:
-    """A store in RocksDB; what was found there is told to the operator."""
+def store_identity(identity: LogIdentity, partition: int) -> StoreIdentity:
+    """The identity that a store of this log's partition must have."""
+    return StoreIdentity(
+        cluster_id=identity.cluster_id,
+        events_topic_id=identity.topics["events"],
+        partition=partition,
+        partitions=identity.partitions,
+    )
+
+
+def open_rocks_store(path: Path, identity: StoreIdentity) -> RocksStore:
+    """A store in RocksDB; logs why the one that stood there was replaced."""
     store = RocksStore.open(path, identity)
     for note in store.notes:
         logger.warning("store.replaced", partition=identity.partition, reason=note)

@@ -1,7 +1,7 @@
 """The valid events of partitions, for readers that fold nothing.
 
-The claim rule decides what is valid, from the middle of a partition too. What is not
-wanted is passed over by its key and headers, without decoding.
+The claim rule decides what is valid, from the middle of a partition too. A record that
+the filter does not take is skipped by its key and headers, without decoding.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sayiir_es.client.replies import claim_in_force
+from sayiir_es.client.claims import find_claim_in_force
 from sayiir_es.engine.fold import decode_record, read_event_headers
 from sayiir_es.log.port import InstanceIndex, Topic
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 READ_WAIT_S = 1.0
 
 SEARCH_STOP = 1_000
-"""A search by time ends when so few records are left: reading them is quicker."""
+"""A search by time ends when so few records are left: reading them is faster."""
 
 CLOCK_MARGIN_MS = 120_000
 """How much later a record may land than it says: longer than any append may take."""
@@ -39,15 +39,15 @@ class FoundEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """Which events a reader asks for; empty and 0 mean any."""
+class EventFilter:
+    """Which events a reader returns; empty and 0 mean any."""
 
     instance_id: str | None = None
     kinds: frozenset[str] = frozenset()
     since_ms: int = 0
 
     def takes(self, record: Record, kind: str) -> bool:
-        """Whether a record may hold what is wanted, by key and kind."""
+        """Whether a record passes, by key and kind."""
         if self.kinds and kind not in self.kinds:
             return False
         if self.instance_id is None:
@@ -62,21 +62,24 @@ def _key_of(instance_id: str | None) -> bytes | None:
 class ValidEvents:
     """Reads the valid events of one partition, from an offset on."""
 
-    def __init__(self, log: Log, partition: int, start: int, wanted: Wanted) -> None:
+    def __init__(
+        self, log: Log, partition: int, start: int, event_filter: EventFilter
+    ) -> None:
         self._log = log
         self._partition = partition
         self._start = start
-        self._wanted = wanted
-        self._key = _key_of(wanted.instance_id)
+        self._filter = event_filter
+        self._key = _key_of(event_filter.instance_id)
         self._claim: int | None = None
         self._reader: Reader | None = None
         self.next_offset = start
 
     async def read(self, *, max_wait_s: float) -> Sequence[FoundEvent]:
-        """What follows; empty when nothing wanted came in time.
+        """The next events; empty when none that passes the filter came in time.
 
         Raises:
-            HistoryError: if a wanted valid record is no event that this build knows.
+            HistoryError: if a valid record that passes is no event that this build
+                knows.
         """
         if self._reader is None:
             self._reader = await self._log.reader(
@@ -86,98 +89,100 @@ class ValidEvents:
         if chunk is None:
             return ()
         self.next_offset = chunk.end
-        return await self._among(chunk.records)
+        return await self._select(chunk.records)
 
-    async def _among(self, records: Sequence[Record]) -> Sequence[FoundEvent]:
-        """Those wanted of records that follow one another."""
-        found: list[FoundEvent] = []
+    async def _select(self, records: Sequence[Record]) -> Sequence[FoundEvent]:
+        """The valid events that pass the filter, of records that follow one another."""
+        events: list[FoundEvent] = []
         for record in records:
             if self._key not in (None, record.key) and record.key is not None:
                 continue  # another instance's, and no claim: those have no key
-            event = await self._valid(record)
-            if event is not None and event.at >= self._wanted.since_ms:
-                found.append(
+            event = await self._decode_if_valid(record)
+            if event is not None and event.at >= self._filter.since_ms:
+                events.append(
                     FoundEvent(
                         partition=self._partition, offset=record.offset, event=event
                     )
                 )
-        return found
+        return events
 
     async def until_end(self) -> AsyncIterator[FoundEvent]:
-        """Everything up to where the partition ends now, by the log's index if any."""
+        """The events up to where the partition ends now, by the log's index if any."""
         end = await self._log.end_offset(Topic.EVENTS, self._partition)
-        wanted = self._wanted.instance_id
-        if wanted is not None and self.next_offset == 0 and self._reader is None:
-            for found in await self._indexed(wanted, end):
-                yield found
+        instance_id = self._filter.instance_id
+        if instance_id is not None and self.next_offset == 0 and self._reader is None:
+            for event in await self._read_indexed(instance_id, end):
+                yield event
         while self.next_offset < end:
-            for found in await self.read(max_wait_s=READ_WAIT_S):
-                yield found
+            for event in await self.read(max_wait_s=READ_WAIT_S):
+                yield event
 
     async def close(self) -> None:
         """Stop reading."""
         if self._reader is not None:
             await self._reader.close()
 
-    async def _indexed(self, instance_id: str, end: int) -> Sequence[FoundEvent]:
-        """All up to `end`, and go on from there; nothing where there is no index."""
+    async def _read_indexed(self, instance_id: str, end: int) -> Sequence[FoundEvent]:
+        """All up to `end`, where reading goes on; nothing where there is no index."""
         if not isinstance(self._log, InstanceIndex):
             return ()
         records = await self._log.read_instance(self._partition, instance_id)
-        found = await self._among([one for one in records if one.offset < end])
+        events = await self._select(
+            [record for record in records if record.offset < end]
+        )
         self._start = self.next_offset = end
-        return found
+        return events
 
-    async def _valid(self, record: Record) -> Event | None:
+    async def _decode_if_valid(self, record: Record) -> Event | None:
         headers = read_event_headers(record, self._partition)
         if headers.kind == "PartitionClaimed":
             self._claim = record.offset
         else:
             if self._claim is None:
-                self._claim = await claim_in_force(
+                self._claim = await find_claim_in_force(
                     self._log, self._partition, self._start, hint=headers.claim
                 )
             if headers.claim != self._claim:
                 return None
-        if not self._wanted.takes(record, headers.kind):
+        if not self._filter.takes(record, headers.kind):
             return None
         return decode_record(record, headers, self._partition)
 
 
 async def events_of(log: Log, partition: int, instance_id: str) -> list[FoundEvent]:
     """The valid events of one instance; raises as `ValidEvents.read`."""
-    events = ValidEvents(log, partition, 0, Wanted(instance_id=instance_id))
+    events = ValidEvents(log, partition, 0, EventFilter(instance_id=instance_id))
     try:
-        return [found async for found in events.until_end()]
+        return [event async for event in events.until_end()]
     finally:
         await events.close()
 
 
-async def merged_by_time(sources: Sequence[ValidEvents]) -> AsyncIterator[FoundEvent]:
-    """What partitions hold now, in order of time; within a partition in its order."""
+async def merge_by_time(sources: Sequence[ValidEvents]) -> AsyncIterator[FoundEvent]:
+    """The events of partitions up to now by time; those of one partition by offset."""
     streams = [source.until_end() for source in sources]
     heap: list[tuple[int, int, int, FoundEvent]] = []
 
     async def pull(index: int) -> None:
-        found = await anext(streams[index], None)
-        if found is not None:
-            heapq.heappush(heap, (found.event.at, index, found.offset, found))
+        event = await anext(streams[index], None)
+        if event is not None:
+            heapq.heappush(heap, (event.event.at, index, event.offset, event))
 
     for index in range(len(streams)):
         await pull(index)
     while heap:
-        _, index, _, found = heapq.heappop(heap)
-        yield found
+        _, index, _, event = heapq.heappop(heap)
+        yield event
         await pull(index)
 
 
-async def offset_before(log: Log, partition: int, at_ms: int) -> int:
-    """An offset behind which every event with `at` ≥ `at_ms` stands; often close."""
+async def find_offset_before(log: Log, partition: int, at_ms: int) -> int:
+    """An offset that no event with `at` ≥ `at_ms` stands before; often close."""
     low = await log.start_offset(Topic.EVENTS, partition)
     high = await log.end_offset(Topic.EVENTS, partition)
     while high - low > SEARCH_STOP:
         middle = (low + high) // 2
-        written_ms = await _written_ms(log, partition, middle)
+        written_ms = await _read_timestamp_ms(log, partition, middle)
         if written_ms is not None and written_ms < at_ms - CLOCK_MARGIN_MS:
             low = middle
         else:
@@ -185,7 +190,7 @@ async def offset_before(log: Log, partition: int, at_ms: int) -> int:
     return low
 
 
-async def _written_ms(log: Log, partition: int, offset: int) -> int | None:
+async def _read_timestamp_ms(log: Log, partition: int, offset: int) -> int | None:
     reader = await log.reader(Topic.EVENTS, partition, offset)
     try:
         chunk = await reader.read(max_wait_s=READ_WAIT_S)

@@ -6,9 +6,10 @@ import asyncio
 import secrets
 from typing import TYPE_CHECKING, Self
 
-from sayiir_es.client.backends import Backend, KafkaBackend, as_backend, store_identity
+from sayiir_es.client.backends import Backend, KafkaBackend, as_backend
 from sayiir_es.client.loop_thread import LoopThread
 from sayiir_es.client.ownership import build_name
+from sayiir_es.client.stores import store_identity
 from sayiir_es.core.duration import duration_ms
 from sayiir_es.engine.attempts.local_executor import LocalExecutor
 from sayiir_es.engine.clock import SystemClock
@@ -63,7 +64,7 @@ class RunningWorker:
         signer = configured_signer()
         log = self._log = self._backend.open_log()
         identity = await log.open(create=True)
-        # Nobody else reads a log of this machine, and it has the snapshots themselves.
+        # No other machine reads a log of this one, which has the snapshots already.
         snapshots = snapshots_wanted() and isinstance(self._backend, KafkaBackend)
         if snapshots:
             await log.open_snapshots()
@@ -98,7 +99,7 @@ class RunningWorker:
         await self.engine.start(workflows)
 
     async def stop(self) -> None:
-        """Drain, hand over and let go."""
+        """Drain, hand over the partitions and close everything."""
         if self.engine is not None:
             await self.engine.stop()
         self._stores.close()
@@ -109,16 +110,16 @@ class RunningWorker:
 class WorkerHandle:
     """A started worker: `shutdown` to end it, `join` to wait; a context manager."""
 
-    def __init__(self, thread: LoopThread, running: RunningWorker) -> None:
+    def __init__(self, thread: LoopThread, worker: RunningWorker) -> None:
         self._thread = thread
-        self._running = running
+        self._worker = worker
         self._ended = asyncio.Event()
-        self._asked = self._joined = False
+        self._shutdown_requested = self._joined = False
 
     def shutdown(self) -> None:
         """Ask the worker to drain and end; returns at once."""
-        if not self._asked:
-            self._asked = True
+        if not self._shutdown_requested:
+            self._shutdown_requested = True
             self._thread.call(self._begin_end())
 
     def join(self) -> None:
@@ -133,7 +134,7 @@ class WorkerHandle:
 
     async def _end(self) -> None:
         try:
-            await self._running.stop()
+            await self._worker.stop()
         finally:
             self._ended.set()
 
@@ -184,7 +185,7 @@ class Worker:
                 "expected max_concurrent_tasks of at least 1, but "
                 f"{max_concurrent_tasks}"
             )
-        self._running = RunningWorker(
+        self._worker = RunningWorker(
             worker_id,
             as_backend(backend),
             slots=max_concurrent_tasks or DEFAULT_SLOTS,
@@ -193,15 +194,15 @@ class Worker:
         )
 
     def start(self, workflows: Sequence[Workflow]) -> WorkerHandle:
-        """Start on a thread of its own; returns when the group was joined.
+        """Start on a thread of its own; returns when it has joined the group.
 
         Raises:
             BackendError: if the log does not answer or could lose history.
         """
         thread = LoopThread("sayiir-worker")
         try:
-            thread.call(self._running.start(list(workflows)))
+            thread.call(self._worker.start(list(workflows)))
         except BaseException:
             thread.close()
             raise
-        return WorkerHandle(thread, self._running)
+        return WorkerHandle(thread, self._worker)

@@ -1,4 +1,4 @@
-"""`WorkflowStatus`: what users of `sayiir` know, made from the core's status."""
+"""`WorkflowStatus`: the status as users of `sayiir` know it, from the core's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class WorkflowStatus:
         signal_id: SHA-256 (hex) of the id of the node that waits for a signal.
         waiting_for: One sentence.
         started_at: Epoch milliseconds; so is `updated_at`, of the last event.
-        attributes: What its start was given, for searches.
+        attributes: The names and values of its start, for searches.
     """
 
     status: str
@@ -93,33 +93,36 @@ class WorkflowStatus:
         return f"WorkflowStatus::{name}" + (f"({inside})" if inside else "")
 
 
-def workflow_status(found: Status) -> WorkflowStatus:
-    """The public status of what the core derived.
+def workflow_status(status: Status) -> WorkflowStatus:
+    """The public status, from the core's.
 
     Raises:
         DecodeError: if the recorded output is not JSON.
     """
-    waiting, listening = found.status == "waiting", found.status == "awaiting_signal"
-    node = hidden_id(found.node_id) if found.node_id is not None else None
+    is_waiting, is_listening = (
+        status.status == "waiting",
+        status.status == "awaiting_signal",
+    )
+    node = hidden_id(status.node_id) if status.node_id is not None else None
     return WorkflowStatus(
-        status=found.status,
-        instance_id=found.instance_id,
-        workflow=found.workflow,
-        definition_hash=found.definition_hash,
-        run=found.run,
-        sequence=found.sequence,
-        error=found.error,
-        reason=found.reason,
-        cancelled_by=found.requested_by if found.status == "cancelled" else None,
-        paused_by=found.requested_by if found.status == "paused" else None,
-        output=decode_payload(found.output) if found.output is not None else None,
-        wake_at=instant(found.wake_at) if found.wake_at is not None else None,
-        delay_id=node if waiting else None,
-        signal_id=node if listening else None,
-        signal_name=found.signal,
-        waiting_for=found.waiting_for,
-        started_at=found.started_at,
-        updated_at=found.updated_at,
-        attempts=found.attempts,
-        attributes=found.attributes,
+        status=status.status,
+        instance_id=status.instance_id,
+        workflow=status.workflow,
+        definition_hash=status.definition_hash,
+        run=status.run,
+        sequence=status.sequence,
+        error=status.error,
+        reason=status.reason,
+        cancelled_by=status.requested_by if status.status == "cancelled" else None,
+        paused_by=status.requested_by if status.status == "paused" else None,
+        output=decode_payload(status.output) if status.output is not None else None,
+        wake_at=instant(status.wake_at) if status.wake_at is not None else None,
+        delay_id=node if is_waiting else None,
+        signal_id=node if is_listening else None,
+        signal_name=status.signal,
+        waiting_for=status.waiting_for,
+        started_at=status.started_at,
+        updated_at=status.updated_at,
+        attempts=status.attempts,
+        attributes=status.attributes,
     )

@@ -3,9 +3,9 @@
 from sayiir_es.testing import given
 
 def test_an_order_is_shipped_once_it_is_approved() -> None:
-order = given(flow, {"id": 7}).signal("approved", True).after("24h")
-assert order.result.output == "shipped"
-order.survives_crashes()
+    order = given(flow, {"id": 7}).signal("approved", True).after("24h")
+    assert order.result.output == "shipped"
+    order.survives_crashes()
 """
 
 from sayiir_es.testing.result import Result

@@ -1,9 +1,9 @@
-"""Runs a workflow on a memory log and virtual time, with the very engine of a worker.
+"""Runs a workflow on a memory log and virtual time, with the engine of a worker.
 
-Theory of operation. Time runs by itself only while a task of the user's runs. Where
+Theory of operation. Time passes by itself only while a task of the user runs. When
 nothing runs, the clock is moved to the next timer: the end of a backoff always, delays
-and time-outs only as far as a scenario lets time pass. What the workflow's state is, is
-folded from the log, as any reader would.
+and time-outs only as far as a scenario lets time pass. The state of the workflow is
+folded from the log, as any reader does.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.log.solo import SoloMembership
 from sayiir_es.testing.result import Result
-from sayiir_es.testing.steps import Finished, Passed, Step, Told
+from sayiir_es.testing.steps import CommandStep, Step, TimeStep, ToTheEndStep
 from sayiir_es.testing.virtual_time import VirtualClock, VirtualLoop
 
 if TYPE_CHECKING:
@@ -42,38 +42,38 @@ if TYPE_CHECKING:
 
 INSTANCE = "test"
 SLOTS = 100
-NEWS_S = 60.0
-"""How long a look at the log waits, in virtual seconds, while a task runs."""
+READ_WAIT_S = 60.0
+"""How long a read of the log waits, in virtual seconds, while a task runs."""
 
 TICK_S = 0.05
-"""How long it waits, in virtual seconds, for what follows at once."""
+"""How long it waits, in virtual seconds, for events that follow at once."""
 
 
 class Harness:
-    """One owner on a log; `instance` is the only one."""
+    """One owner of a log with one instance, `INSTANCE`."""
 
     def __init__(self, workflow: Workflow, loop: VirtualLoop, start_ms: int) -> None:
         self.clock = VirtualClock(loop, start_ms)
         self.log = MemoryLog(now_ms=self.clock.now_ms, log_id="test")
         self.events: list[Event] = []
-        self._workflow = on_the_loop(workflow)
+        self._workflow = with_functions_on_loop(workflow)
         self._executor = LocalExecutor(SLOTS, worker_id="test")
         self._view = MemoryStore()
-        self._fold = Fold(self._view, 0, on_event=self._saw)
+        self._fold = Fold(self._view, 0, on_event=self._on_event)
         self._engine: WorkerEngine | None = None
 
-    # --- acts -------------------------------------------------------------------------
+    # --- steps ------------------------------------------------------------------------
 
     async def open(
-        self, records: Sequence[Record] = (), told: Sequence[Told] = ()
+        self, records: Sequence[Record] = (), commands: Sequence[CommandStep] = ()
     ) -> None:
-        """Start the owner, over events that stand there, and commands told before."""
+        """Start the owner on a log with these events and commands."""
         await self.log.open(create=True)
         appender = await self.log.appender(0)
         for record in records:
-            await appender.append([_copied(record)])
-        for command in told:
-            await self.tell(command)
+            await appender.append([_copy_of(record)])
+        for command in commands:
+            await self.send(command)
 
         async def open_store(partition: int) -> SnapshotStore:
             del partition
@@ -98,49 +98,49 @@ class Harness:
         if self._engine is not None:
             await self._engine.stop(drain=False)
 
-    async def do(self, step: Step, until_ms: int | None = None) -> None:
-        """Do a step, until nothing runs; `until_ms`: when a `Passed` is over."""
+    async def run_step(self, step: Step, until_ms: int | None = None) -> None:
+        """Run a step until nothing runs; `until_ms`: when a `TimeStep` is over."""
         match step:
-            case Told():
-                await self.tell(step)
-                await self.rest()
-            case Passed():
-                await self.rest()
+            case CommandStep():
+                await self.send(step)
+                await self.run_until_idle()
+            case TimeStep():
+                await self.run_until_idle()
                 end_ms = until_ms or self.clock.now_ms() + step.ms
                 while (due_ms := self._next_timer()) is not None and due_ms <= end_ms:
                     await self._wake_at(due_ms)
                 self.clock.move_to(end_ms)
-                await self.rest()
-            case Finished():
-                await self.rest()
+                await self.run_until_idle()
+            case ToTheEndStep():
+                await self.run_until_idle()
                 while (due_ms := self._next_timer()) is not None:
                     await self._wake_at(due_ms)
 
-    async def tell(self, step: Told) -> None:
+    async def send(self, step: CommandStep) -> None:
         """Produce a command."""
         body = {**step.command, "instance_id": INSTANCE}
         record = NewRecord(key=INSTANCE.encode(), value=json.dumps(body).encode())
         await self.log.produce(Topic.COMMANDS, 0, record)
 
-    async def rest(self) -> None:
-        """Wait until nothing runs and everything told is answered."""
+    async def run_until_idle(self) -> None:
+        """Run until no attempt runs and every command is decided."""
         while True:
-            await self._look(0.0)
+            await self._fold_events(0.0)
             self._check()
-            if not await self._is_answered():
-                await self._look(TICK_S)
+            if not await self._commands_are_decided():
+                await self._fold_events(TICK_S)
             elif self._executor.running():
-                await self._look(NEWS_S)
+                await self._fold_events(READ_WAIT_S)
             elif self._is_resting():
                 return
             else:
                 due_ms = self._end_of_backoff()
                 if due_ms is not None:
                     self.clock.move_to(due_ms)
-                await self._look(TICK_S)
+                await self._fold_events(TICK_S)
 
-    def result(self) -> Result:
-        """Where the instance stands.
+    def get_result(self) -> Result:
+        """The state of the instance now.
 
         Raises:
             AssertionError: if it never started.
@@ -148,18 +148,18 @@ class Harness:
         state = status_of(self._rows, INSTANCE, self._workflow.graph)
         if state is None:
             raise AssertionError(f"expected a started workflow, but {self.events!r}")
-        mine = tuple(event for event in self.events if event.instance_id == INSTANCE)
-        return Result(state=state, events=mine)
+        events = tuple(event for event in self.events if event.instance_id == INSTANCE)
+        return Result(state=state, events=events)
 
-    async def records(self) -> list[Record]:
-        """Every record of the events."""
-        found: list[Record] = []
+    async def read_records(self) -> list[Record]:
+        """Every record of the events topic."""
+        records: list[Record] = []
         end = await self.log.end_offset(Topic.EVENTS, 0)
         reader = await self.log.reader(Topic.EVENTS, 0, 0)
-        while len(found) < end:
-            chunk = await reader.read(max_wait_s=NEWS_S)
-            found += () if chunk is None else chunk.records
-        return found
+        while len(records) < end:
+            chunk = await reader.read(max_wait_s=READ_WAIT_S)
+            records += () if chunk is None else chunk.records
+        return records
 
     # --- inside -----------------------------------------------------------------------
 
@@ -167,16 +167,16 @@ class Harness:
     def _rows(self) -> Rows:
         return self._view.rows(INSTANCE)
 
-    def _saw(self, offset: int, event: Event) -> None:
+    def _on_event(self, offset: int, event: Event) -> None:
         del offset
         self.events.append(event)
 
-    async def _look(self, wait_s: float) -> None:
-        """Fold what the log holds by now, or will within `wait_s`."""
-        at = self._view.position.offset
+    async def _fold_events(self, wait_s: float) -> None:
+        """Fold the events that the log holds now, or gets within `wait_s`."""
+        offset = self._view.position.offset
         end = await self.log.end_offset(Topic.EVENTS, 0)
-        if at < end or wait_s:
-            reader = await self.log.reader(Topic.EVENTS, 0, at)
+        if offset < end or wait_s:
+            reader = await self.log.reader(Topic.EVENTS, 0, offset)
             chunk = await reader.read(max_wait_s=wait_s)
             if chunk is not None:
                 self._fold.apply(chunk)
@@ -186,19 +186,20 @@ class Harness:
         self.clock.move_to(due_ms)
         while len(self.events) == before:
             self._check()
-            await self._look(NEWS_S)
-        await self.rest()
+            await self._fold_events(READ_WAIT_S)
+        await self.run_until_idle()
 
-    async def _is_answered(self) -> bool:
-        told = await self.log.end_offset(Topic.COMMANDS, 0)
-        return self._view.position.next_command >= told
+    async def _commands_are_decided(self) -> bool:
+        end = await self.log.end_offset(Topic.COMMANDS, 0)
+        return self._view.position.next_command >= end
 
     def _next_timer(self) -> int | None:
         header = get_header(self._rows)
         if header is None:
             return None
         timers = (
-            owed_timer(header, chain, at) for chain, at in get_cursors(self._rows)
+            owed_timer(header, chain, cursor)
+            for chain, cursor in get_cursors(self._rows)
         )
         return min(
             (timer.due_at for timer in timers if timer is not None), default=None
@@ -207,34 +208,38 @@ class Harness:
     def _is_resting(self) -> bool:
         if not is_resting(self._rows, parked=True):
             return False
-        # A decision that was cut owes its rest: then it is in progress, too.
+        # Where a decision was cut, its rest is owed: the instance is in progress then.
         state = status_of(self._rows, INSTANCE, self._workflow.graph)
         return state is None or state.status != "in_progress"
 
     def _end_of_backoff(self) -> int | None:
         waits = [cursor.wait for _, cursor in get_cursors(self._rows)]
-        ends = [w.not_before for w in waits if isinstance(w, Awaiting) and w.not_before]
+        ends = [
+            wait.not_before
+            for wait in waits
+            if isinstance(wait, Awaiting) and wait.not_before
+        ]
         return min(ends, default=None)
 
     def _check(self) -> None:
-        """A partition that has stopped will never answer.
+        """Check that the owner serves the partition.
 
         Raises:
-            AssertionError: with its reason.
+            AssertionError: with the reason why it stopped.
         """
         if self._engine is not None and self._engine.stopped:
             raise AssertionError(f"the engine stopped: {self._engine.stopped[0]}")
 
 
-def on_the_loop(workflow: Workflow) -> Workflow:
-    """The workflow with its sync functions called on the loop: time is not theirs."""
-    functions = {path: _awaited(f) for path, f in workflow.functions.items()}
+def with_functions_on_loop(workflow: Workflow) -> Workflow:
+    """The workflow with its sync functions called on the event loop, not in threads."""
+    functions = {path: _coroutine_of(f) for path, f in workflow.functions.items()}
     return Workflow(
         graph=workflow.graph, functions=functions, metadata=workflow.metadata
     )
 
 
-def _awaited(function: Function) -> Function:
+def _coroutine_of(function: Function) -> Function:
     if inspect.iscoroutinefunction(function):
         return function
 
@@ -246,5 +251,5 @@ def _awaited(function: Function) -> Function:
     return call
 
 
-def _copied(record: Record) -> NewRecord:
+def _copy_of(record: Record) -> NewRecord:
     return NewRecord(key=record.key, value=record.value, headers=record.headers)

@@ -1,4 +1,4 @@
-"""What came of a scenario."""
+"""The result of a scenario."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """Where the workflow stands once nothing of it runs.
+    """The state of a workflow when none of its attempts runs.
 
     Attributes:
-        state: Everything that a status tells.
+        state: Its whole status.
         events: The instance's events, in order.
     """
 
@@ -51,5 +51,5 @@ class Result:
 
     @property
     def outcome(self) -> tuple[str, object, str | None]:
-        """What must be the same after a crash: status, output, error."""
+        """The part that a crash must not change: status, output, error."""
         return self.status, self.output, self.error

@@ -1,4 +1,4 @@
-"""Scenarios: a workflow and what happens to it, played, and crashed anywhere."""
+"""Scenarios: a workflow, commands and time; run once, or with crashes anywhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sayiir_es.core.duration import duration_ms
 from sayiir_es.testing.harness import Harness
-from sayiir_es.testing.steps import Finished, Passed, Step, Told
+from sayiir_es.testing.steps import CommandStep, Step, TimeStep, ToTheEndStep
 from sayiir_es.testing.virtual_time import EPOCH_MS, VirtualLoop
 from sayiir_es.wire.payload import decode_payload, encode_payload
 
@@ -24,32 +24,32 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MOMENT_MS = 1000
-"""How much later, in virtual time, things may happen that go on after a crash."""
+RECOVERY_MS = 1000
+"""How much later, in virtual time, a step may end that goes on after a crash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
-    """Where the log stood when a step began, and when the step was over."""
+class StepSpan:
+    """The events before a step, and the time at which it was over."""
 
-    events: int
-    over_ms: int
+    events_before: int
+    end_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Played:
-    """A scenario that was played to its end."""
+class ScenarioRun:
+    """A run of all steps of a scenario."""
 
     result: Result
     records: list[Record]
-    marks: list[Mark]
+    spans: list[StepSpan]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """A workflow and what happens to it, in order; each method adds a step.
+    """A workflow and the steps of a test, in order; each method adds a step.
 
-    Task functions really run, all on one event loop; sync ones are called there, too.
+    The task functions run, all on one event loop; sync ones are called there, too.
     Time is virtual: a backoff ends at once, a delay when the scenario lets time pass.
     """
 
@@ -59,15 +59,15 @@ class Scenario:
     def signal(
         self, name: str, payload: object = None, *, signal_id: str | None = None
     ) -> Scenario:
-        """Somebody sends a signal."""
-        told: dict[str, object] = {
+        """A signal is sent."""
+        command: dict[str, object] = {
             "command": "SendSignal",
             "signal": name,
             "payload": _plain(payload),
         }
         if signal_id is not None:
-            told["signal_id"] = signal_id
-        return self._then(Told(command=told))
+            command["signal_id"] = signal_id
+        return self._then(CommandStep(command=command))
 
     def after(self, duration: Duration) -> Scenario:
         """Time passes: seconds, a text such as "30s", "5m" or "24h", or a timedelta.
@@ -75,55 +75,59 @@ class Scenario:
         Raises:
             ValueError: if it is none of these, negative or not finite.
         """
-        return self._then(Passed(ms=duration_ms(duration, what="duration")))
+        return self._then(TimeStep(ms=duration_ms(duration, what="duration")))
 
     def to_the_end(self) -> Scenario:
-        """Time passes until it has ended, or waits for what no time brings."""
-        return self._then(Finished())
+        """Time passes until it has ended, or waits for a signal or a command."""
+        return self._then(ToTheEndStep())
 
     def cancel(self, reason: str | None = None) -> Scenario:
-        """Somebody cancels it."""
-        return self._then(Told(command={"command": "CancelWorkflow", "reason": reason}))
+        """The instance is cancelled."""
+        return self._then(
+            CommandStep(command={"command": "CancelWorkflow", "reason": reason})
+        )
 
     def pause(self, reason: str | None = None) -> Scenario:
-        """Somebody pauses it."""
-        return self._then(Told(command={"command": "PauseWorkflow", "reason": reason}))
+        """The instance is paused."""
+        return self._then(
+            CommandStep(command={"command": "PauseWorkflow", "reason": reason})
+        )
 
     def unpause(self) -> Scenario:
-        """Somebody lets it go on."""
-        return self._then(Told(command={"command": "UnpauseWorkflow"}))
+        """The paused instance may go on."""
+        return self._then(CommandStep(command={"command": "UnpauseWorkflow"}))
 
     def retry(self) -> Scenario:
-        """Somebody lets it go on after it has failed."""
-        return self._then(Told(command={"command": "RetryWorkflow"}))
+        """The failed instance is retried."""
+        return self._then(CommandStep(command={"command": "RetryWorkflow"}))
 
     @cached_property
     def result(self) -> Result:
-        """Where it stands after all steps; played once."""
-        return self._played.result
+        """The state after all steps; they run once."""
+        return self._run.result
 
     def survives_crashes(self) -> int:
-        """Play it again with a crash behind every event; how many that were.
+        """Run it again with a crash after each event; the number of crashes.
 
-        Each time the log is cut behind one event, all else is lost, and another owner
-        goes on with what is left of the scenario. The end must be the same. What ran
-        when the owner died runs again, as it does in production.
+        Each time the log is cut after one event, all else is lost, and another owner
+        goes on with the rest of the scenario. The outcome must be the same. An attempt
+        that ran when the owner died runs again, as it does in production.
 
         Raises:
-            AssertionError: naming the event behind which the end was another.
+            AssertionError: naming the event after which the outcome was another.
         """
-        whole = self._played
-        # The start and what it opens are one decision: nothing comes between.
-        first = whole.marks[0].events + 2
-        for count in range(first, len(whole.records) + 1):
-            again = _run(self._go_on(whole, count))
-            if again.outcome != whole.result.outcome:
-                event = whole.result.events[count - first + 1]
+        full_run = self._run
+        # The start and what it opens are one decision, which no crash can split.
+        first = full_run.spans[0].events_before + 2
+        for count in range(first, len(full_run.records) + 1):
+            result = run_on_virtual_loop(self._recover(full_run, count))
+            if result.outcome != full_run.result.outcome:
+                event = full_run.result.events[count - first + 1]
                 raise AssertionError(
                     f"crash behind event {event.sequence} ({event.kind}): expected "
-                    f"{whole.result.outcome!r}, but {again.outcome!r}"
+                    f"{full_run.result.outcome!r}, but {result.outcome!r}"
                 )
-        return len(whole.records) + 1 - first
+        return len(full_run.records) + 1 - first
 
     # --- inside -----------------------------------------------------------------------
 
@@ -131,39 +135,43 @@ class Scenario:
         return replace(self, steps=(*self.steps, step))
 
     @cached_property
-    def _played(self) -> Played:
-        return _run(self._play())
+    def _run(self) -> ScenarioRun:
+        return run_on_virtual_loop(self._run_all())
 
-    async def _play(self) -> Played:
-        stage = Harness(self.workflow, _loop(), EPOCH_MS)
-        await stage.open()
-        marks: list[Mark] = []
+    async def _run_all(self) -> ScenarioRun:
+        harness = Harness(self.workflow, _virtual_loop(), EPOCH_MS)
+        await harness.open()
+        spans: list[StepSpan] = []
         for step in self.steps:
-            await stage.rest()
-            began = len(stage.events)
-            await stage.do(step)
-            marks.append(Mark(events=began, over_ms=stage.clock.now_ms()))
-        result = stage.result()
-        records = await stage.records()
-        await stage.close()
-        return Played(result=result, records=records, marks=marks)
+            await harness.run_until_idle()
+            events_before = len(harness.events)
+            await harness.run_step(step)
+            end_ms = harness.clock.now_ms()
+            spans.append(StepSpan(events_before=events_before, end_ms=end_ms))
+        result = harness.get_result()
+        records = await harness.read_records()
+        await harness.close()
+        return ScenarioRun(result=result, records=records, spans=spans)
 
-    async def _go_on(self, whole: Played, count: int) -> Result:
-        """What comes of it if all but the first `count` records were lost."""
-        begun = sum(mark.events < count for mark in whole.marks)
-        told = [step for step in self.steps[:begun] if isinstance(step, Told)]
-        at_ms = whole.records[count - 1].timestamp_ms
-        stage = Harness(self.workflow, _loop(), at_ms)
-        await stage.open(whole.records[:count], told)
-        if begun and not isinstance(self.steps[begun - 1], Told):
-            # Time was passing: it goes on to pass. Going on took a moment, too.
-            over_ms = whole.marks[begun - 1].over_ms + MOMENT_MS
-            await stage.do(self.steps[begun - 1], until_ms=over_ms)
+    async def _recover(self, full_run: ScenarioRun, count: int) -> Result:
+        """The result if all records but the first `count` were lost in a crash."""
+        begun = sum(span.events_before < count for span in full_run.spans)
+        commands = [
+            step for step in self.steps[:begun] if isinstance(step, CommandStep)
+        ]
+        at_ms = full_run.records[count - 1].timestamp_ms
+        harness = Harness(self.workflow, _virtual_loop(), at_ms)
+        await harness.open(full_run.records[:count], commands)
+        if begun and not isinstance(self.steps[begun - 1], CommandStep):
+            # The crash was in a step that lets time pass: this step goes on. The
+            # recovery took some time, too.
+            until_ms = full_run.spans[begun - 1].end_ms + RECOVERY_MS
+            await harness.run_step(self.steps[begun - 1], until_ms=until_ms)
         for step in self.steps[begun:]:
-            await stage.do(step)
-        await stage.rest()
-        result = stage.result()
-        await stage.close()
+            await harness.run_step(step)
+        await harness.run_until_idle()
+        result = harness.get_result()
+        await harness.close()
         return result
 
 
@@ -173,7 +181,7 @@ def given(workflow: Workflow, value: object = None) -> Scenario:
     Raises:
         EncodeError: if the input has no JSON.
     """
-    start = Told(
+    start = CommandStep(
         command={
             "command": "StartWorkflow",
             "workflow": workflow.workflow_id,
@@ -189,15 +197,16 @@ def _plain(value: object) -> object:
     return decode_payload(encode_payload(value))
 
 
-def _loop() -> VirtualLoop:
+def _virtual_loop() -> VirtualLoop:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
     return loop
 
 
-def _run(play: Coroutine[object, object, T]) -> T:
+def run_on_virtual_loop(work: Coroutine[object, object, T]) -> T:
+    """Run a coroutine to its end on an event loop of virtual time."""
     loop = VirtualLoop()
     try:
-        return loop.run_until_complete(play)
+        return loop.run_until_complete(work)
     finally:
         loop.close()

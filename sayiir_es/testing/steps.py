@@ -1,4 +1,4 @@
-"""What happens to a workflow in a scenario, step by step."""
+"""The steps of a scenario: commands, and time that passes."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import TypeAlias
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """A command, as JSON data without the instance."""
+class CommandStep:
+    """A command is sent; it is JSON data without the instance."""
 
     command: dict[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Passed:
+class TimeStep:
     """Time passes, in milliseconds; timers fire in their order."""
 
     ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
-    """Time passes until the workflow has ended, or waits for what no time brings."""
+class ToTheEndStep:
+    """Time passes until the workflow has ended, or waits for a signal or command."""
 
 
-Step: TypeAlias = Told | Passed | Finished
+Step: TypeAlias = CommandStep | TimeStep | ToTheEndStep

@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from contextvars import Context
 
 EPOCH_MS = 1_700_000_000_000
-"""What a virtual clock shows at its start."""
+"""The time of a virtual clock at its start."""
 
 
 class Handle(asyncio.Handle):
-    """What type checkers do not know of a handle."""
+    """The parts of a handle that type checkers do not know."""
 
     _context: Context
 
 
 class Timer(asyncio.TimerHandle, Handle):
-    """What type checkers do not know of a timer."""
+    """The parts of a timer that type checkers do not know."""
 
     _when: float
     _scheduled: bool
@@ -80,11 +80,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         raise NotImplementedError
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Cancelled timers leave when their time comes."""
+        """Cancelled timers are removed when their time comes."""
 
 
 class VirtualClock:
-    """Wall time that goes with a virtual loop, and can be moved on; see `Clock`."""
+    """Wall time of a virtual loop, which can be moved ahead; see `Clock`."""
 
     def __init__(self, loop: VirtualLoop, start_ms: int = EPOCH_MS) -> None:
         self._loop = loop
@@ -99,5 +99,5 @@ class VirtualClock:
         return self._loop.time()
 
     def move_to(self, at_ms: int) -> None:
-        """Let wall time jump ahead; never back."""
+        """Move wall time ahead; never back."""
         self._start_ms += max(0, at_ms - self.now_ms())

@@ -18,7 +18,7 @@ def boom(_: object) -> object:
     raise ValueError("no way")
 
 
-async def test_a_workflow_without_persistence_runs_on_the_loop_that_asks() -> None:
+async def test_a_workflow_without_persistence_runs_on_the_callers_loop() -> None:
     loops: list[object] = []
 
     async def note(value: int) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sayiir_es import Flow, InMemoryBackend, Worker
-from sayiir_es.client.requests import start_command
+from sayiir_es.client.commands import start_command
 from sayiir_es.core.model.commands import (
     CancelWorkflow,
     Command,
@@ -86,31 +86,31 @@ def test_the_largest_record_is_refused_and_the_partition_goes_on(
     with InMemoryBackend() as backend, Worker("w", backend).start([parked]):
         session = backend.session
 
-        async def ask() -> tuple[Event, Event]:
-            await session.command(start_command("parked", "old", 1, policy="fail"))
-            answer = await session.ask(command)
-            return answer, await session.ask(replace(SIGNAL, command_id="next"))
+        async def send() -> tuple[Event, Event]:
+            await session.execute(start_command("parked", "old", 1, policy="fail"))
+            reply = await session.send(command)
+            return reply, await session.send(replace(SIGNAL, command_id="next"))
 
-        answer, after = backend.thread.call(ask())
-    assert isinstance(answer.body, CommandRejected)
-    assert answer.body.code == code
+        reply, after = backend.thread.call(send())
+    assert isinstance(reply.body, CommandRejected)
+    assert reply.body.code == code
     assert after.kind == "SignalReceived"
 
 
 def test_attributes_up_to_the_limit_are_recorded() -> None:
     name, most = "customer", DEFAULT_LIMITS.attributes_bytes
-    given = {name: "ä" * ((most - len(name)) // 2)}
+    attributes = {name: "ä" * ((most - len(name)) // 2)}
     with InMemoryBackend() as backend, Worker("w", backend).start([parked]):
         session = backend.session
 
-        async def ask() -> tuple[Event, Event]:
+        async def send() -> tuple[Event, Event]:
             await session.open()
-            first = await session.ask(replace(START, attributes=given))
-            given["x"] = ""
-            more = replace(START, instance_id="more", attributes=given)
-            return first, await session.ask(more)
+            first = await session.send(replace(START, attributes=attributes))
+            attributes["x"] = ""
+            larger = replace(START, instance_id="more", attributes=attributes)
+            return first, await session.send(larger)
 
-        taken, refused = backend.thread.call(ask())
-    assert taken.kind == "WorkflowStarted"
-    assert isinstance(refused.body, CommandRejected)
-    assert f"at most {most} bytes, but {most + 1} bytes" in refused.body.message
+        accepted, rejected = backend.thread.call(send())
+    assert accepted.kind == "WorkflowStarted"
+    assert isinstance(rejected.body, CommandRejected)
+    assert f"at most {most} bytes, but {most + 1} bytes" in rejected.body.message

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Order(BaseModel):
-    """What flows."""
+    """The value that the tasks pass on."""
 
     item: str
     amount: int
@@ -43,16 +43,16 @@ def durably(workflow: Workflow, value: object) -> object:
 both = pytest.mark.parametrize("run", [simply, durably])
 
 
-def raised(order: Order) -> Order:
+def increase(order: Order) -> Order:
     assert isinstance(order, Order)
     return order.model_copy(update={"amount": order.amount + 1})
 
 
-async def listed(order: Order) -> list[Order]:
+async def duplicate(order: Order) -> list[Order]:
     return [order, order]
 
 
-def counted(orders: list[Order]) -> int:
+def total_amount(orders: list[Order]) -> int:
     return sum(order.amount for order in orders)
 
 
@@ -64,14 +64,14 @@ def maybe(order: Order | None) -> str:
 def test_models_flow_through_sync_and_async_tasks(
     run: Callable[[Workflow, object], object],
 ) -> None:
-    flow = Flow().then(raised).then(listed).then(counted).build()
+    flow = Flow().then(increase).then(duplicate).then(total_amount).build()
     assert run(flow, {"item": "teapot", "amount": 2}) == 6
     assert run(flow, Order(item="teapot", amount=3)) == 8
 
 
 @both
 def test_a_result_is_json_data(run: Callable[[Workflow, object], object]) -> None:
-    flow = Flow().then(raised).build()
+    flow = Flow().then(increase).build()
     assert run(flow, {"item": "a", "amount": 1}) == {
         "item": "a",
         "amount": 2,
@@ -91,14 +91,14 @@ def test_optional_models_are_validated(
 def test_a_loop_may_carry_models(run: Callable[[Workflow, object], object]) -> None:
     def until_three(order: Order) -> LoopResult[Order]:
         done = order.amount >= 3
-        return LoopResult.done(order) if done else LoopResult.again(raised(order))
+        return LoopResult.done(order) if done else LoopResult.again(increase(order))
 
-    said = run(Flow().loop(until_three).build(), {"item": "x", "amount": 1})
-    assert said == {"item": "x", "amount": 3, "on": "2026-01-02"}
+    output = run(Flow().loop(until_three).build(), {"item": "x", "amount": 1})
+    assert output == {"item": "x", "amount": 3, "on": "2026-01-02"}
 
 
 def test_an_input_that_does_not_fit_fails_the_task_in_pydantics_words() -> None:
-    flow = Flow().then(raised).build()
+    flow = Flow().then(increase).build()
     with pytest.raises(TaskError, match="validation error"):
         run_workflow(flow, {"item": "x"})
     status = run_durable_workflow(flow, "i", {"item": "x"})

@@ -49,13 +49,13 @@ parked = Flow("parked").wait_for_signal("go").build()
 
 @pytest.fixture(params=["memory", "file"])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
-    made: Backend = (
+    backend: Backend = (
         InMemoryBackend()
         if request.param == "memory"
         else EmbeddedBackend(tmp_path / "log.db")
     )
-    with made:
-        yield made
+    with backend:
+        yield backend
 
 
 @pytest.fixture
@@ -70,12 +70,12 @@ def client(backend: Backend) -> WorkflowClient:
 
 
 def ids(client: WorkflowClient, **criteria: Unpack[Criteria]) -> list[str]:
-    return [one.instance_id for one in client.list(**criteria)]
+    return [status.instance_id for status in client.list(**criteria)]
 
 
 def test_the_last_started_are_listed_first(client: WorkflowClient) -> None:
-    assert [one.instance_id for one in client.list()] == ["d", "c", "b", "a"]
-    assert [one.instance_id for one in client.list(limit=2)] == ["d", "c"]
+    assert [status.instance_id for status in client.list()] == ["d", "c", "b", "a"]
+    assert [status.instance_id for status in client.list(limit=2)] == ["d", "c"]
 
 
 def test_by_status_and_workflow(client: WorkflowClient) -> None:
@@ -87,9 +87,9 @@ def test_by_status_and_workflow(client: WorkflowClient) -> None:
 
 
 def test_by_attributes_all_of_which_must_be_there(client: WorkflowClient) -> None:
-    found = client.list(attributes={"customer": "42"})
-    assert [one.instance_id for one in found] == ["d", "c"]
-    assert dict(found[0].attributes) == {"customer": "42", "region": "us"}
+    statuses = client.list(attributes={"customer": "42"})
+    assert [status.instance_id for status in statuses] == ["d", "c"]
+    assert dict(statuses[0].attributes) == {"customer": "42", "region": "us"}
     assert client.count(attributes={"customer": "42", "region": "eu"}) == 1
     assert client.count(attributes={"customer": "4"}) == 0
     assert client.count(attributes={}) == 4
@@ -102,14 +102,14 @@ def test_by_the_time_of_the_start_or_of_the_last_event(client: WorkflowClient) -
     later = client.submit(parked, "e").started_at
     assert later >= started
     assert client.count(since=at, until=at + timedelta(milliseconds=1)) >= 1
-    assert "c" not in [one.instance_id for one in client.list(until=at)]
+    assert "c" not in [status.instance_id for status in client.list(until=at)]
     assert client.count(since="1h") == 5
     assert client.count(until=timedelta(hours=1)) == 0
     client.pause("c", reason="why")
     assert client.list(by="updated")[0].instance_id == "c"
     changed = datetime.fromtimestamp(client.status("c").updated_at / 1000, UTC)
     newest = client.list(since=changed, by="updated")
-    assert [one.instance_id for one in newest] == ["c"]
+    assert [status.instance_id for status in newest] == ["c"]
 
 
 def test_what_a_client_was_told_is_in_its_answer(backend: Backend) -> None:
@@ -130,9 +130,9 @@ def test_more_instances_than_one_turn_looks_at(backend: Backend) -> None:
         for number in range(most):
             client.submit(parked, f"i{number}")
     assert client.count(status="awaiting_signal") == most
-    found = client.list(limit=most)
-    assert len({one.instance_id for one in found}) == most
-    times = [one.started_at for one in found]
+    statuses = client.list(limit=most)
+    assert len({status.instance_id for status in statuses}) == most
+    times = [status.started_at for status in statuses]
     assert times == sorted(times, reverse=True)
 
 
@@ -140,8 +140,8 @@ async def test_the_same_on_an_event_loop(tmp_path: Path) -> None:
     backend = EmbeddedBackend(tmp_path / "log.db")
     async with aio.WorkflowClient(backend) as client:
         await client.submit(parked, "a", attributes={"customer": "42"})
-        [found] = await client.list(attributes={"customer": "42"})
-        assert found.instance_id == "a"
+        [status] = await client.list(attributes={"customer": "42"})
+        assert status.instance_id == "a"
         assert await client.count(status="completed") == 0
         assert await client.count() == 1
 

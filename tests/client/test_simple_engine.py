@@ -55,15 +55,15 @@ def test_a_failure_tells_type_message_and_where() -> None:
 
 
 def test_a_fork_joins_by_name_in_declared_order() -> None:
-    seen: list[dict[str, int]] = []
+    inputs: list[dict[str, int]] = []
 
     def both(values: dict[str, int]) -> int:
-        seen.append(values)
+        inputs.append(values)
         return sum(values.values())
 
     flow = Flow().fork().branch(add, double).branch(double, name="twice").join(both)
     assert run_workflow(flow.build(), 3) == 14
-    assert list(seen[0].items()) == [("add", 8), ("twice", 6)]
+    assert list(inputs[0].items()) == [("add", 8), ("twice", 6)]
 
 
 def test_a_route_gives_the_envelope_and_its_default_keeps_the_key() -> None:
@@ -139,16 +139,16 @@ def test_a_time_out_is_enforced_for_sync_tasks_too() -> None:
 
 
 def test_the_context_names_the_workflow() -> None:
-    def told(_: object) -> list[object]:
+    def read_context(_: object) -> list[object]:
         context = get_task_context()
         assert context is not None
         return [context.workflow_id, context.instance_id, context.task_id]
 
-    flow = Flow("named", metadata={"a": 1}).then(told).build()
+    flow = Flow("named", metadata={"a": 1}).then(read_context).build()
     inner = flow._inner  # pyright: ignore[reportPrivateUsage]  # Sayiir's way
     registry = flow._task_registry  # pyright: ignore[reportPrivateUsage]  # as above
-    said = WorkflowEngine().run(inner, 1, registry)
-    assert said == ["named", "named", "told"]
+    ids = WorkflowEngine().run(inner, 1, registry)
+    assert ids == ["named", "named", "read_context"]
 
 
 def test_with_an_instance_id_it_is_durable_and_raises_unless_completed() -> None:

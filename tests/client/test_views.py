@@ -36,16 +36,16 @@ waiting = Flow("waiting").wait_for_signal("go").then(double).build()
 
 
 @pytest.fixture
-def folded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def chunk_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many records each chunk had that was folded."""
     counts: list[int] = []
     apply = Fold.apply
 
-    def counted(fold: Fold, chunk: Chunk) -> None:
+    def apply_and_count(fold: Fold, chunk: Chunk) -> None:
         counts.append(len(chunk.records))
         apply(fold, chunk)
 
-    monkeypatch.setattr(Fold, "apply", counted)
+    monkeypatch.setattr(Fold, "apply", apply_and_count)
     return counts
 
 
@@ -53,7 +53,8 @@ def statuses(path: Path) -> dict[str, str]:
     """What a client that is new says of all."""
     with EmbeddedBackend(path) as backend:
         return {
-            one.instance_id: str(one.status) for one in WorkflowClient(backend).list()
+            status.instance_id: str(status.status)
+            for status in WorkflowClient(backend).list()
         }
 
 
@@ -67,7 +68,7 @@ def test_a_short_log_is_folded_in_memory_and_leaves_no_directory(
 
 
 def test_a_long_log_is_folded_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folded: list[int]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_sizes: list[int]
 ) -> None:
     monkeypatch.setattr(EmbeddedBackend, "short_view_records", 3)
     path = tmp_path / "log.db"
@@ -76,14 +77,14 @@ def test_a_long_log_is_folded_once(
     expected = {f"i{number}": "completed" for number in range(4)}
     assert statuses(path) == expected
     assert list(tmp_path.glob("log.db.views/clients/0/0"))
-    folded.clear()
+    chunk_sizes.clear()
     assert statuses(path) == expected
-    assert sum(folded) == 0
+    assert sum(chunk_sizes) == 0
     run_durable_workflow(doubling, "late", 1, backend=f"file:{path}")
-    assert 0 < sum(folded) < 20, "its owner and its client, what came new"
-    folded.clear()
+    assert 0 < sum(chunk_sizes) < 20, "its owner and its client, what came new"
+    chunk_sizes.clear()
     assert statuses(path) == expected | {"late": "completed"}
-    assert sum(folded) == 0
+    assert sum(chunk_sizes) == 0
 
 
 def test_a_url_is_opened_for_a_call_and_closed_behind_it(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ def test_an_attempt_whose_owner_lacks_a_tag_waits_and_says_so() -> None:
             "; the worker that owns partition 0 lacks the tag 'gpu' for 'render'"
         )
     with Worker("gpu", backend, tags=["gpu", "large"]).start([film]):
-        done = client.wait("scene-1", timeout="10s")
-    assert (done.output, done.waiting_for) == (
+        status = client.wait("scene-1", timeout="10s")
+    assert (status.output, status.waiting_for) == (
         "image of a tree",
         "nothing: it has ended",
     )

@@ -54,5 +54,5 @@ def test_what_very_many_branches_wait_for_is_still_one_sentence() -> None:
     with InMemoryBackend() as backend:
         status = run_durable_workflow(workflow, "i", 0, backend)
         assert status.status == "awaiting_signal"
-        found = backend.thread.call(backend.session.status("i"))
-    assert found.waiting_for.endswith("; 30 more")
+        full_status = backend.thread.call(backend.session.get_status("i"))
+    assert full_status.waiting_for.endswith("; 30 more")

@@ -117,7 +117,7 @@ def test_a_command_that_no_worker_answers_says_so_and_is_decided_later(
     stage: LiveApp, backend: KafkaBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.lone_worker().terminate()  # made the topics
-    monkeypatch.setattr("sayiir_es.client.session.ANSWER_LIMIT_S", 1.0)
+    monkeypatch.setattr("sayiir_es.client.session.REPLY_LIMIT_S", 1.0)
     client = WorkflowClient(backend)
     with pytest.raises(BackendError, match="sayiir-es worker run"):
         client.submit(flows.greeting_flow, "w-1", "you")

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def backend() -> Iterator[InMemoryBackend]:
-    with InMemoryBackend() as opened:
-        yield opened
+    with InMemoryBackend() as backend:
+        yield backend
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the tests of this folder share: tasks that end a process, and looking on."""
+"""Tasks and reads that the tests of this folder share."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from sayiir_es import WorkflowClient, WorkflowStatus, resume_workflow
 from sayiir_es import run_durable_workflow as run
-from sayiir_es.client.projection import home_of
-from sayiir_es.client.valid_events import ValidEvents, Wanted
+from sayiir_es.client.projection import partition_of_instance
+from sayiir_es.client.valid_events import EventFilter, ValidEvents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,26 +48,26 @@ class Crash:
 
     def __init__(self, at_call: int = 1) -> None:
         self._at_call = at_call
-        self.given: list[object] = []
+        self.inputs: list[object] = []
 
     def __call__(self, value: object) -> object:
-        """Return what it got, or end the process."""
-        self.given.append(value)
-        if len(self.given) == self._at_call:
+        """Return the input, or end the process."""
+        self.inputs.append(value)
+        if len(self.inputs) == self._at_call:
             raise KeyboardInterrupt
         return value
 
 
-class Counted:
-    """A function that remembers what it was called with."""
+class RecordingFunction:
+    """A function that records the inputs of its calls."""
 
     def __init__(self, function: Function) -> None:
         self._function = function
-        self.given: list[object] = []
+        self.inputs: list[object] = []
 
     def __call__(self, value: object) -> object:
         """Call the function."""
-        self.given.append(value)
+        self.inputs.append(value)
         return self._function(value)
 
 
@@ -112,12 +112,12 @@ def history(backend: Backend, instance_id: str) -> list[Event]:
     async def read() -> list[Event]:
         session = backend.session
         await session.open()
-        partition = home_of(session.log, instance_id)
-        wanted = Wanted(instance_id=instance_id)
-        events = ValidEvents(session.log, partition, 0, wanted)
-        found = [found.event async for found in events.until_end()]
+        partition = partition_of_instance(session.log, instance_id)
+        event_filter = EventFilter(instance_id=instance_id)
+        events = ValidEvents(session.log, partition, 0, event_filter)
+        history = [event.event async for event in events.until_end()]
         await events.close()
-        return found
+        return history
 
     return backend.thread.call(read())
 

@@ -171,39 +171,39 @@ def parameters(line: str) -> list[tuple[str, str, str | None]]:
     """Name, kind and default of each parameter of a frozen line."""
     function = ast.parse(f"def f{line[line.index('(') :]}: ...").body[0]
     assert isinstance(function, ast.FunctionDef)
-    given = function.args
-    optional = len(given.args) - len(given.defaults)
+    arguments = function.args
+    optional = len(arguments.args) - len(arguments.defaults)
     defaults: list[ast.expr | None] = [*(None for _ in range(optional))]
-    defaults += given.defaults
-    found = [
+    defaults += arguments.defaults
+    kinds_and_defaults = [
         (arg.arg, "positional or keyword", default)
-        for arg, default in zip(given.args, defaults, strict=True)
+        for arg, default in zip(arguments.args, defaults, strict=True)
     ]
-    if given.vararg is not None:
-        found.append((given.vararg.arg, "variadic positional", None))
-    for arg, default in zip(given.kwonlyargs, given.kw_defaults, strict=True):
-        found.append((arg.arg, "keyword-only", default))
+    if arguments.vararg is not None:
+        kinds_and_defaults.append((arguments.vararg.arg, "variadic positional", None))
+    for arg, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        kinds_and_defaults.append((arg.arg, "keyword-only", default))
     return [
         (name, kind, None if default is None else repr(ast.literal_eval(default)))
-        for name, kind, default in found
+        for name, kind, default in kinds_and_defaults
     ]
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if "(" in line])
 def test_what_is_called_takes_the_parameters_that_users_know(line: str) -> None:
-    found: object = sayiir_es
+    target: object = sayiir_es
     for part in line.partition("(")[0].split("."):
-        found = getattr(found, part)
-    assert callable(found)
-    ours = dict(inspect.signature(found).parameters)
-    known = parameters(line)
-    positions = [name for name, kind, _ in known if kind != "keyword-only"]
+        target = getattr(target, part)
+    assert callable(target)
+    ours = dict(inspect.signature(target).parameters)
+    expected = parameters(line)
+    positions = [name for name, kind, _ in expected if kind != "keyword-only"]
     assert list(ours)[: len(positions)] == positions
-    for name, kind, default in known:
+    for name, kind, default in expected:
         parameter = ours.pop(name)
         assert parameter.kind.description == kind
         assert default is None or repr(parameter.default) == default
-    assert all(more.default is not more.empty for more in ours.values())
+    assert all(parameter.default is not parameter.empty for parameter in ours.values())
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if "(" not in line])
@@ -217,8 +217,8 @@ def test_all_names_can_be_imported_at_once() -> None:
     everything: dict[str, object] = {}
     for name in sayiir_es.__all__:
         everything[name] = getattr(sayiir_es, name)
-    known = {re.split(r"[.(]", line)[0] for line in LINES}
-    assert known <= set(everything)
+    names = {re.split(r"[.(]", line)[0] for line in LINES}
+    assert names <= set(everything)
     assert set(sayiir_es.__all__) <= set(dir(sayiir_es))
 
 

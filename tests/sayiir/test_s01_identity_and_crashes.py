@@ -22,8 +22,8 @@ from sayiir_es import (
 )
 from sayiir_es.core.model.events import DeadlineSet, RetryRecorded, TaskFailed
 from tests.sayiir.sample_tasks import (
-    Counted,
     Crash,
+    RecordingFunction,
     add_one,
     double,
     history,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 def result_of(flow: Workflow, value: object) -> object:
-    """What a flow gives, in both engines."""
+    """The output of a flow, the same in both engines."""
     durable = run_durable_workflow(flow, "any", value).output
     assert run_workflow(flow, value) == durable
     return durable
@@ -69,7 +69,9 @@ def test_s02_a_loop_and_a_route_after_a_child_with_the_same_run() -> None:
         return LoopResult.done(value + 1)
 
     child = Flow().loop(inner).route(lambda _: "a", keys=["a"]).branch("a", double)
-    flow = Flow().then_flow(child.done().build()).then(lambda found: found["result"])
+    flow = (
+        Flow().then_flow(child.done().build()).then(lambda envelope: envelope["result"])
+    )
     flow = flow.loop(outer).route(lambda _: "b", keys=["b"]).branch("b", double).done()
     assert result_of(flow.build(), 1) == {"branch": "b", "result": 402}
 
@@ -95,10 +97,10 @@ def test_s05_a_resumed_task_gets_its_own_input(
     crash, flow = Crash(), Flow()
     for _ in range(before):
         flow = flow.then(add_one)
-    built = flow.then(crash, name="crash").then(double).build()
-    run_crashing(built, "chain", 1, backend)
-    assert resume_workflow(built, "chain", backend).output == (1 + before) * 2
-    assert crash.given == [1 + before, 1 + before]
+    workflow = flow.then(crash, name="crash").then(double).build()
+    run_crashing(workflow, "chain", 1, backend)
+    assert resume_workflow(workflow, "chain", backend).output == (1 + before) * 2
+    assert crash.inputs == [1 + before, 1 + before]
 
 
 @pytest.mark.parametrize("after_a_task", [False, True])
@@ -113,10 +115,10 @@ def test_s06_a_loop_goes_on_with_the_value_it_carried(
         return LoopResult.done(value) if value == 0 else LoopResult.again(value - 1)
 
     flow = Flow().then(same) if after_a_task else Flow()
-    built = flow.loop(down, max_iterations=6).build()
-    run_crashing(built, "loop", 5, backend)
-    assert resume_workflow(built, "loop", backend).output == 0
-    assert crash.given == [5, 4, 3, 2, 2, 1, 0]
+    workflow = flow.loop(down, max_iterations=6).build()
+    run_crashing(workflow, "loop", 5, backend)
+    assert resume_workflow(workflow, "loop", backend).output == 0
+    assert crash.inputs == [5, 4, 3, 2, 2, 1, 0]
 
 
 def test_s07_a_branch_that_crashed_between_its_tasks_is_not_done(
@@ -134,25 +136,25 @@ def test_s07_a_branch_that_crashed_between_its_tasks_is_not_done(
 def test_s08_branches_of_a_root_get_what_the_workflow_got(
     crashing: str, backend: InMemoryBackend
 ) -> None:
-    crash, other = Crash(), Counted(double)
-    one, two = (crash, other) if crashing == "first" else (other, crash)
-    fork = Flow().fork().branch(one, name="one").branch(two, name="two")
+    crash, other = Crash(), RecordingFunction(double)
+    first_task, second_task = (crash, other) if crashing == "first" else (other, crash)
+    fork = Flow().fork().branch(first_task, name="one").branch(second_task, name="two")
     flow = fork.join(same).build()
     run_crashing(flow, "fork", 7, backend)
     output = resume_workflow(flow, "fork", backend).output
     expected = [7, 14] if crashing == "first" else [14, 7]
     assert output == dict(zip(("one", "two"), expected, strict=True))
-    assert set(other.given) == {7}
+    assert set(other.inputs) == {7}
 
 
 def test_s09_a_route_chooses_once(backend: InMemoryBackend) -> None:
-    choose, crash = Counted(lambda _: "a"), Crash()
+    choose, crash = RecordingFunction(lambda _: "a"), Crash()
     flow = Flow().route(choose, keys=["a"]).branch("a", add_one, crash).done().build()
     run_crashing(flow, "route", 1, backend)
     output = resume_workflow(flow, "route", backend).output
     assert output == {"branch": "a", "result": 2}
-    assert choose.given == [1]
-    assert crash.given == [2, 2]
+    assert choose.inputs == [1]
+    assert crash.inputs == [2, 2]
 
 
 def test_s10_an_attempt_keeps_one_deadline(backend: InMemoryBackend) -> None:
@@ -198,17 +200,17 @@ def test_s12_a_resume_repeats_no_event(backend: InMemoryBackend) -> None:
 
 
 def test_s13_two_resumes_at_once_execute_once(backend: InMemoryBackend) -> None:
-    counted = Counted(double)
-    flow = Flow().delay("nap", 0.02).then(counted, name="counted").build()
+    recorder = RecordingFunction(double)
+    flow = Flow().delay("nap", 0.02).then(recorder, name="counted").build()
     run_durable_workflow(flow, "nap", 4, backend)
 
-    def resumed(_: int) -> WorkflowStatus:
+    def resume(_: int) -> WorkflowStatus:
         return resume_until_ended(flow, "nap", backend)
 
     with ThreadPoolExecutor(4) as threads:
-        found = list(threads.map(resumed, range(4)))
-    assert [status.output for status in found] == [8] * 4
-    assert counted.given == [4]
+        statuses = list(threads.map(resume, range(4)))
+    assert [status.output for status in statuses] == [8] * 4
+    assert recorder.inputs == [4]
 
 
 def test_s14_a_terminated_run_leaves_no_signal_behind(
@@ -226,11 +228,11 @@ def test_s14_a_terminated_run_leaves_no_signal_behind(
 def test_s14_an_outcome_of_a_terminated_run_is_rejected(
     backend: InMemoryBackend, client: WorkflowClient
 ) -> None:
-    let_go: list[str] = []
+    release: list[str] = []
 
     def slow(value: str) -> str:
         if value == "old":
-            until(lambda: bool(let_go))
+            until(lambda: bool(release))
         return value
 
     flow = Flow().then(slow).build()
@@ -240,7 +242,7 @@ def test_s14_an_outcome_of_a_terminated_run_is_rejected(
         WorkflowClient(backend, conflict_policy="terminate_existing").submit(
             flow, "again", "new"
         )
-        let_go.append("now")
+        release.append("now")
         assert client.wait("again", timeout=10).output == "new"
         until(lambda: "OutcomeRejected" in kinds(backend, "again"))
     assert client.status("again").output == "new"

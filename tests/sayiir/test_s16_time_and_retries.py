@@ -27,7 +27,7 @@ from sayiir_es import (
 )
 from sayiir_es.core.model.events import DelayStarted, RetryRecorded
 from tests.sayiir.sample_tasks import (
-    Counted,
+    RecordingFunction,
     add_one,
     boom,
     double,
@@ -116,11 +116,11 @@ def test_s22_branches_wake_each_at_its_own_time(backend: InMemoryBackend) -> Non
     assert parked.is_waiting()
     assert (parked.wake_at or "").endswith(f"{first % 1000:03}Z"), "the earliest"
 
-    def ran() -> bool:
+    def has_run() -> bool:
         resume_workflow(flow, "fork", backend)
         return "TaskCompleted" in kinds(backend, "fork")
 
-    until(ran)
+    until(has_run)
     assert resume_workflow(flow, "fork", backend).is_waiting()
 
 
@@ -158,20 +158,20 @@ def test_s25_a_wake_up_is_fixed_when_the_delay_begins(
 @pytest.mark.parametrize("retries", [0, 1, 2])
 def test_s26_there_are_as_many_attempts_as_retries_and_one(retries: int) -> None:
     policy = RetryPolicy(max_retries=retries, initial_delay_secs=0.001)
-    counted = Counted(boom)
-    flow = Flow().then(task("counted", retries=policy)(counted)).build()
+    recorder = RecordingFunction(boom)
+    flow = Flow().then(task("counted", retries=policy)(recorder)).build()
     assert run_durable_workflow(flow, "durable", 1).is_failed()
-    assert len(counted.given) == retries + 1
+    assert len(recorder.inputs) == retries + 1
     with pytest.raises(TaskError):
         run_workflow(flow, 1)
-    assert len(counted.given) == 2 * (retries + 1)
+    assert len(recorder.inputs) == 2 * (retries + 1)
 
 
 def test_s27_each_wait_is_the_one_before_times_the_multiplier(
     backend: InMemoryBackend,
 ) -> None:
     policy = RetryPolicy(4, 0.004, 1.5, max_delay_secs=0.008)
-    flow = Flow().then(task("b", retries=policy)(Counted(boom))).build()
+    flow = Flow().then(task("b", retries=policy)(RecordingFunction(boom))).build()
     run_durable_workflow(flow, "waits", 1, backend)
     waits = [
         event.body.next_retry_at - event.at
@@ -212,22 +212,22 @@ def test_s29_time_outs_hold_for_sync_and_async_tasks(
     flow = (
         Flow().then(slow) if place == "top" else Flow().fork().branch(slow).join(same)
     )
-    built, began = flow.build(), time.monotonic()
-    status = run_durable_workflow(built, "late", 1)
+    workflow, started_s = flow.build(), time.monotonic()
+    status = run_durable_workflow(workflow, "late", 1)
     assert "timed out" in (status.error or "")
     with pytest.raises(TaskError, match="timed out"):
-        run_workflow(built, 1)
-    assert time.monotonic() - began < 1
+        run_workflow(workflow, 1)
+    assert time.monotonic() - started_s < 1
 
 
 @pytest.mark.parametrize("value", [{1, 2}, math.nan, object()])
 def test_s30_a_result_that_is_no_json_is_not_tried_again(value: object) -> None:
-    counted = Counted(lambda _: value)
-    flow = Flow().then(task("counted", retries=QUICK)(counted)).build()
+    recorder = RecordingFunction(lambda _: value)
+    flow = Flow().then(task("counted", retries=QUICK)(recorder)).build()
     status = run_durable_workflow(flow, "codec", 1)
     assert status.is_failed()
     assert (status.error or "").startswith("TypeError: ")
-    assert len(counted.given) == 1
+    assert len(recorder.inputs) == 1
 
 
 def test_s31_the_retries_of_a_body_are_of_each_iteration() -> None:
@@ -246,7 +246,7 @@ def test_s31_the_retries_of_a_body_are_of_each_iteration() -> None:
 
 
 def test_s32_a_retry_says_whose_attempt_failed(backend: InMemoryBackend) -> None:
-    flow = Flow().then(task("b", retries=QUICK)(Counted(boom))).build()
+    flow = Flow().then(task("b", retries=QUICK)(RecordingFunction(boom))).build()
     run_durable_workflow(flow, "who", 1, backend)
     bodies = [event.body for event in history(backend, "who")]
     assert all(body.worker for body in bodies if isinstance(body, RetryRecorded))
@@ -257,7 +257,12 @@ def test_s33_a_backoff_ends_at_once(
     what: str, backend: InMemoryBackend, client: WorkflowClient
 ) -> None:
     policy = RetryPolicy(max_retries=1, initial_delay_secs=600)
-    flow = Flow().then(task("b", retries=policy)(Counted(boom))).then(double).build()
+    flow = (
+        Flow()
+        .then(task("b", retries=policy)(RecordingFunction(boom)))
+        .then(double)
+        .build()
+    )
     with Worker("w1", backend).start([flow]):
         client.submit(flow, "backoff", 1)
         until(lambda: "RetryRecorded" in kinds(backend, "backoff"))

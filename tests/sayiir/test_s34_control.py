@@ -71,8 +71,11 @@ def test_s37_cancelling_or_pausing_twice_is_one(
     client.cancel("twice")
     with pytest.raises(BackendError, match="Cannot pause workflow in state: Cancelled"):
         client.pause("twice")
-    seen = kinds(backend, "twice")
-    assert (seen.count("WorkflowPaused"), seen.count("WorkflowCancelled")) == (1, 1)
+    event_kinds = kinds(backend, "twice")
+    assert (
+        event_kinds.count("WorkflowPaused"),
+        event_kinds.count("WorkflowCancelled"),
+    ) == (1, 1)
 
 
 def test_s38_what_is_not_paused_cannot_be_unpaused(backend: InMemoryBackend) -> None:
@@ -129,8 +132,8 @@ def test_s42_results_stay_readable_whatever_the_end(
 ) -> None:
     last = {"completed": double, "failed": boom, "cancelled": None}[end]
     flow = Flow().then(add_one)
-    built = (flow.wait_for_signal("go") if last is None else flow.then(last)).build()
-    run_durable_workflow(built, "ended", 1, backend)
+    workflow = (flow.wait_for_signal("go") if last is None else flow.then(last)).build()
+    run_durable_workflow(workflow, "ended", 1, backend)
     if end == "cancelled":
         client.cancel("ended")
     assert client.status("ended").status == end
@@ -145,14 +148,14 @@ def test_s42_signals_routes_and_loops_have_results_too(
 
     flow = Flow().wait_for_signal("go", name="wait").loop(twice)
     route = flow.route(lambda _: "a", keys=["a"]).branch("a", same).done()
-    built = route.wait_for_signal("end").build()
-    run_durable_workflow(built, "parts", 1, backend)
+    workflow = route.wait_for_signal("end").build()
+    run_durable_workflow(workflow, "parts", 1, backend)
     names = ("wait", "loop_0", "branch_0", "end", "nobody")
     assert [client.get_task_result("parts", name) for name in names] == [None] * 5
     client.send_signal("parts", "go", 3)
-    resume_workflow(built, "parts", backend)
-    found = [client.get_task_result("parts", name) for name in names]
-    assert found == [3, 6, {"branch": "a", "result": 6}, None, None]
+    resume_workflow(workflow, "parts", backend)
+    results = [client.get_task_result("parts", name) for name in names]
+    assert results == [3, 6, {"branch": "a", "result": 6}, None, None]
 
 
 def test_s43_the_first_of_two_cancels_is_the_one_that_counts(

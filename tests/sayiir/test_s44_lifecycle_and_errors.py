@@ -25,8 +25,8 @@ from sayiir_es import (
 from sayiir_es.client.stores import MemoryStores
 from sayiir_es.log.memory.log import Fault, MemoryLog
 from tests.sayiir.sample_tasks import (
-    Counted,
     Crash,
+    RecordingFunction,
     add_one,
     boom,
     double,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sayiir_es.log.port import NewRecord
 
 ADD = Flow("sums").then(add_one).build()
-OTHER = Flow("sums").then(double).build()
+CHANGED = Flow("sums").then(double).build()
 PARKED = Flow("parked").then(add_one).wait_for_signal("go").build()
 
 
@@ -50,12 +50,12 @@ def test_s44_another_definition_is_told_before_all_else(
 ) -> None:
     run_durable_workflow(ADD, "ended", 1, backend)
     with pytest.raises(WorkflowError, match="definition mismatch") as caught:
-        run_durable_workflow(OTHER, "ended", 1, backend, policy)
+        run_durable_workflow(CHANGED, "ended", 1, backend, policy)
     assert not isinstance(caught.value, InstanceAlreadyExistsError)
     with pytest.raises(WorkflowError, match="definition mismatch"):
-        resume_workflow(OTHER, "ended", backend)
+        resume_workflow(CHANGED, "ended", backend)
     with pytest.raises(WorkflowError, match="definition mismatch"):
-        WorkflowClient(backend, conflict_policy=policy).submit(OTHER, "ended", 1)
+        WorkflowClient(backend, conflict_policy=policy).submit(CHANGED, "ended", 1)
 
 
 def test_s45_a_duplicate_is_refused_before_its_input_is_encoded(
@@ -66,8 +66,8 @@ def test_s45_a_duplicate_is_refused_before_its_input_is_encoded(
         run_durable_workflow(ADD, "known", object(), backend)
     with pytest.raises(InstanceAlreadyExistsError):
         client.submit(ADD, "known", object())
-    again = WorkflowClient(backend, conflict_policy="use_existing")
-    assert again.submit(ADD, "known", object()).output == 2
+    reusing_client = WorkflowClient(backend, conflict_policy="use_existing")
+    assert reusing_client.submit(ADD, "known", object()).output == 2
     assert run_durable_workflow(ADD, "known", set[int](), backend, "use_existing").run
     with pytest.raises(TypeError, match="not JSON serializable"):
         client.submit(ADD, "unknown", object())
@@ -78,14 +78,14 @@ def test_s45_a_duplicate_is_refused_before_its_input_is_encoded(
 def test_s45_what_exists_is_not_executed_by_a_second_start(
     backend: InMemoryBackend, client: WorkflowClient
 ) -> None:
-    counted = Counted(add_one)
-    flow = Flow().then(counted, name="counted").build()
+    recorder = RecordingFunction(add_one)
+    flow = Flow().then(recorder, name="counted").build()
     client.submit(flow, "known", 1)
     status = run_durable_workflow(flow, "known", 1, backend, "use_existing")
     assert status.is_in_progress()
     with pytest.raises(InstanceAlreadyExistsError):
         run_durable_workflow(flow, "known", 1, backend)
-    assert counted.given == []
+    assert recorder.inputs == []
 
 
 def test_s46_only_run_workflow_raises_for_what_did_not_complete(
@@ -101,7 +101,7 @@ def test_s46_only_run_workflow_raises_for_what_did_not_complete(
 
 
 class FlakyBackend(InMemoryBackend):
-    """In memory, on a log whose answers get lost once in a while."""
+    """In memory, on a log that loses some acknowledgements."""
 
     def __init__(self, faults: EveryThird) -> None:
         super().__init__()
@@ -110,19 +110,19 @@ class FlakyBackend(InMemoryBackend):
 
 
 class EveryThird:
-    """Loses the answer to every third batch: nobody knows whether it landed."""
+    """Loses the acknowledgement of every third batch: whether it landed is unknown."""
 
     def __init__(self) -> None:
-        self.lost = 0
+        self.losses = 0
         self._batches = 0
 
     def next(self, partition: int, batch: Sequence[NewRecord]) -> Fault:
-        """What befalls this batch."""
+        """The fault of this batch."""
         del partition, batch
         self._batches += 1
         if self._batches % 3:
             return Fault()
-        self.lost += 1
+        self.losses += 1
         return Fault(answered_after_s=None, limit_s=0.01)
 
 
@@ -133,10 +133,10 @@ def test_s47_a_log_that_stumbles_fails_no_workflow() -> None:
         flow = flow.then(add_one)
     with FlakyBackend(faults) as backend:
         assert run_durable_workflow(flow.build(), "x", 0, backend).output == 5
-    assert faults.lost
+    assert faults.losses
 
 
-ASKS: list[Callable[[InMemoryBackend], object]] = [
+CALLS: list[Callable[[InMemoryBackend], object]] = [
     lambda backend: resume_workflow(ADD, "nobody", backend),
     lambda backend: cancel_workflow("nobody", backend),
     lambda backend: pause_workflow("nobody", backend),
@@ -146,12 +146,12 @@ ASKS: list[Callable[[InMemoryBackend], object]] = [
 ]
 
 
-@pytest.mark.parametrize("ask", ASKS)
+@pytest.mark.parametrize("call", CALLS)
 def test_s48_an_unknown_id_is_not_found(
-    ask: Callable[[InMemoryBackend], object], backend: InMemoryBackend
+    call: Callable[[InMemoryBackend], object], backend: InMemoryBackend
 ) -> None:
     with pytest.raises(BackendError, match=r"(?i)not found: nobody") as caught:
-        ask(backend)
+        call(backend)
     assert isinstance(caught.value, RuntimeError)
 
 

@@ -40,18 +40,18 @@ def test_s53_data_of_any_shape_is_data(value: object) -> None:
 
 @pytest.mark.parametrize("value", VALUES)
 def test_s54_loops_routes_and_forks_change_nothing_of_a_value(value: object) -> None:
-    def chosen(_: object) -> str:
+    def choose_key(_: object) -> str:
         return "a"
 
-    def done(given: object) -> LoopResult[object]:
-        return LoopResult.done(given)
+    def stop(value: object) -> LoopResult[object]:
+        return LoopResult.done(value)
 
-    flow = Flow().loop(done).route(chosen, keys=["a"]).branch("a", same).done()
-    built = flow.fork().branch(same, name="one").join(same).build()
+    flow = Flow().loop(stop).route(choose_key, keys=["a"]).branch("a", same).done()
+    workflow = flow.fork().branch(same, name="one").join(same).build()
     expected = {"one": {"branch": "a", "result": value}}
     for output in (
-        run_durable_workflow(built, "x", value).output,
-        run_workflow(built, value),
+        run_durable_workflow(workflow, "x", value).output,
+        run_workflow(workflow, value),
     ):
         assert output == expected
         assert repr(output) == repr(expected), "in the same order, of the same types"
@@ -75,10 +75,10 @@ def test_s55_the_default_branch_tells_the_key_that_was_chosen() -> None:
 
 
 def test_s56_what_follows_a_route_gets_key_and_result() -> None:
-    seen: list[object] = []
+    values: list[object] = []
     route = Flow().route(lambda _: "a", keys=["a"]).branch("a", double).done()
-    run_durable_workflow(route.then(seen.append, name="see").build(), "route", 2)
-    assert seen == [{"branch": "a", "result": 4}]
+    run_durable_workflow(route.then(values.append, name="see").build(), "route", 2)
+    assert values == [{"branch": "a", "result": 4}]
 
 
 def test_s57_a_join_gets_names_in_declared_order() -> None:
@@ -98,37 +98,37 @@ def test_s58_the_same_function_in_two_branches_runs_in_both() -> None:
 
 @pytest.mark.parametrize("value", [None, 0, False, "", [], {}])
 def test_s59_empty_values_are_values(value: object, backend: InMemoryBackend) -> None:
-    def done(given: object) -> LoopResult[object]:
-        return LoopResult.done(given)
+    def stop(value: object) -> LoopResult[object]:
+        return LoopResult.done(value)
 
     flow = (
         Flow()
         .then(same)
-        .loop(done)
+        .loop(stop)
         .fork()
         .branch(same, name="b")
-        .join(lambda found: found["b"])
+        .join(lambda results: results["b"])
     )
-    built = flow.wait_for_signal("go").then(same).build()
-    run_durable_workflow(built, "empty", value, backend)
+    workflow = flow.wait_for_signal("go").then(same).build()
+    run_durable_workflow(workflow, "empty", value, backend)
     send_signal("empty", "go", value, backend)
-    status = resume_workflow(built, "empty", backend)
+    status = resume_workflow(workflow, "empty", backend)
     assert status.is_completed()
     assert (status.output, type(status.output)) == (value, type(value))
 
 
 class Order(BaseModel):
-    """What is ordered."""
+    """An order."""
 
     item: str
     amount: int
 
 
 def test_s60_models_are_validated_in_and_dumped_out() -> None:
-    def more(order: Order) -> Order:
+    def increase(order: Order) -> Order:
         return Order(item=order.item, amount=order.amount + 1)
 
-    flow = Flow().then(more).build()
+    flow = Flow().then(increase).build()
     expected = {"item": "tea", "amount": 3}
     assert (
         run_durable_workflow(flow, "x", {"item": "tea", "amount": "2"}).output

@@ -20,7 +20,7 @@ from sayiir_es import (
     task,
 )
 from tests.sayiir.sample_tasks import (
-    Counted,
+    RecordingFunction,
     add_one,
     boom,
     double,
@@ -40,8 +40,9 @@ if TYPE_CHECKING:
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
     """Workers run alike wherever the log is; on Kafka too, see `tests/kafka`."""
     in_memory = request.param == "memory"
-    with InMemoryBackend() if in_memory else EmbeddedBackend(tmp_path / "l.db") as made:
-        yield made
+    backend = InMemoryBackend() if in_memory else EmbeddedBackend(tmp_path / "l.db")
+    with backend:
+        yield backend
 
 
 def once(value: int) -> LoopResult[int]:
@@ -86,31 +87,33 @@ def test_s62_behind_a_fork_each_task_gets_its_own_input(
 def test_s63_priorities_order_what_waits_for_a_slot(
     backend: Backend, client: WorkflowClient
 ) -> None:
-    ran: list[str] = []
+    task_ids: list[str] = []
     release = threading.Event()
 
     def note(value: object) -> object:
         context = get_task_context()
-        ran.append(context.task_id if context else "")
+        task_ids.append(context.task_id if context else "")
         release.wait(10)
         return value
 
     fork = Flow().fork()
     for name, priority in (("first", 1), ("minimal", 5), ("normal", 3), ("high", 2)):
-        fork.branch(task(name, priority=priority)(Counted(note)))
+        fork.branch(task(name, priority=priority)(RecordingFunction(note)))
     flow = fork.join(same).build()
     with Worker("w1", backend, max_concurrent_tasks=1).start([flow]):
         client.submit(flow, "order", 1)
-        until(lambda: bool(ran))
+        until(lambda: bool(task_ids))
         release.set()
         client.wait("order", timeout=10)
-    assert ran == ["first", "high", "normal", "minimal"]
+    assert task_ids == ["first", "high", "normal", "minimal"]
 
 
 def test_s64_tags_hold_back_only_what_a_tagged_worker_lacks(
     backend: Backend, client: WorkflowClient
 ) -> None:
-    tagged = Flow("tagged").then(task("gpu", tags=["gpu"])(Counted(same))).build()
+    tagged = (
+        Flow("tagged").then(task("gpu", tags=["gpu"])(RecordingFunction(same))).build()
+    )
     plain = Flow("plain").then(same).build()
     with Worker("w1", backend, tags=["cpu"]).start([tagged, plain]):
         client.submit(tagged, "tagged", 1)
@@ -153,23 +156,23 @@ def test_s68_a_worker_without_workflows_ends_when_it_is_told(
 def test_s69_resuming_beside_a_worker_is_safe(
     backend: Backend, client: WorkflowClient
 ) -> None:
-    counted = Counted(add_one)
-    flow = Flow().then(counted, name="counted").wait_for_signal("go").then(same)
-    built = flow.build()
-    with Worker("w1", backend, poll_interval=0.01).start([built]):
-        client.submit(built, "both", 1)
+    recorder = RecordingFunction(add_one)
+    flow = Flow().then(recorder, name="counted").wait_for_signal("go").then(same)
+    workflow = flow.build()
+    with Worker("w1", backend, poll_interval=0.01).start([workflow]):
+        client.submit(workflow, "both", 1)
         for _ in range(5):
-            assert resume_workflow(built, "both", backend).is_awaiting_signal()
+            assert resume_workflow(workflow, "both", backend).is_awaiting_signal()
         client.send_signal("both", "go", "ok")
-        assert resume_workflow(built, "both", backend).output == "ok"
-    assert counted.given == [1]
+        assert resume_workflow(workflow, "both", backend).output == "ok"
+    assert recorder.inputs == [1]
 
 
 def test_s70_nothing_brings_back_what_has_ended(
     backend: Backend, client: WorkflowClient
 ) -> None:
-    counted = Counted(add_one)
-    flow = Flow().then(counted, name="counted").build()
+    recorder = RecordingFunction(add_one)
+    flow = Flow().then(recorder, name="counted").build()
     with Worker("w1", backend).start([flow]):
         client.submit(flow, "ended", 1)
         client.wait("ended", timeout=10)
@@ -181,7 +184,7 @@ def test_s70_nothing_brings_back_what_has_ended(
             client.send_signal("ended", "go", 1)
         assert resume_workflow(flow, "ended", backend).output == 2
     assert client.status("ended").output == 2
-    assert counted.given == [1]
+    assert recorder.inputs == [1]
 
 
 def test_s71_a_signal_during_the_task_before_its_wait_is_not_lost(
@@ -207,11 +210,11 @@ def test_s71_a_signal_during_the_task_before_its_wait_is_not_lost(
 def test_s72_a_failure_in_a_worker_fails_the_instance(
     backend: Backend, client: WorkflowClient
 ) -> None:
-    counted = Counted(boom)
-    flow = Flow().then(task("counted", retries=0)(counted)).build()
+    recorder = RecordingFunction(boom)
+    flow = Flow().then(task("counted", retries=0)(recorder)).build()
     with Worker("w1", backend).start([flow]):
         client.submit(flow, "bad", 1)
         status = client.wait("bad", timeout=10)
         resume_workflow(flow, "bad", backend)
     assert (status.status, status.error) == ("failed", "ValueError: bang")
-    assert len(counted.given) == 1
+    assert len(recorder.inputs) == 1

@@ -31,7 +31,7 @@ from sayiir_es.audit.export.manifest import (
 )
 from sayiir_es.audit.export.origin import as_exported
 from sayiir_es.audit.verify.log import read_to, silent
-from sayiir_es.client.backends import borrowed
+from sayiir_es.client.backends import use_backend
 from sayiir_es.core.model.errors import HoleInHistoryError, UsageError
 from sayiir_es.log.port import Topic
 
@@ -68,7 +68,7 @@ def export(
         HoleInHistoryError: if the log lacks a record without saying why.
     """
     chosen = ExportFormat(file_format)
-    with borrowed(backend) as used:
+    with use_backend(backend) as used:
         return used.thread.call(export_log(used.open_log(), path, chosen))
 
 

@@ -22,8 +22,8 @@ from sayiir_es.audit.export.export import APP_KEY
 from sayiir_es.audit.export.manifest import Manifest, places, read_manifest
 from sayiir_es.audit.export.origin import as_imported
 from sayiir_es.audit.verify.log import read_to, silent
-from sayiir_es.client.backends import borrowed
-from sayiir_es.client.framing import without_framing
+from sayiir_es.client.backends import use_backend
+from sayiir_es.client.backends.framing import without_framing
 from sayiir_es.core.model.errors import (
     DecodeError,
     LogError,
@@ -59,7 +59,7 @@ def import_export(backend: Backend | str, path: str | os.PathLike[str]) -> Manif
         DecodeError: if a record is not what was exported; names the first.
         LogUnavailableError: if nothing answers.
     """
-    with borrowed(backend) as used:
+    with use_backend(backend) as used:
         return used.thread.call(import_into(used.open_log(), path))
 
 

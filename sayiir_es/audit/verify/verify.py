@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.audit.verify.log import LogVerification, silent
 from sayiir_es.audit.verify.stores import store_violations
-from sayiir_es.client.backends import borrowed
+from sayiir_es.client.backends import use_backend
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.wire.signing import load_public_keys
 
@@ -69,7 +69,7 @@ def verify(
         UsageError: if `public_key` holds no such key, or one instance is asked for.
     """
     keys = keys_of(public_key, instance_id)
-    with borrowed(backend) as used:
+    with use_backend(backend) as used:
         return used.thread.call(
             verify_log(used.open_log(), instance_id, state_dir, keys)
         )

@@ -25,8 +25,8 @@ from sayiir_es.cli.output import (
     print_rows,
     say,
 )
-from sayiir_es.client.session import ANSWER_LIMIT_S
-from sayiir_es.client.valid_events import ValidEvents, Wanted
+from sayiir_es.client.session import REPLY_LIMIT_S
+from sayiir_es.client.valid_events import EventFilter, ValidEvents
 from sayiir_es.core.model.errors import BackendError, CommandRefusedError
 from sayiir_es.core.model.events import (
     CommandDeadLettered,
@@ -194,9 +194,9 @@ async def _answer(session: Session, partition: int, begin: int, offset: int) -> 
         BackendError: if no owner answered in time; the command stays.
     """
     cause = f"command:{partition}@{offset}"
-    events = ValidEvents(session.log, partition, begin, Wanted())
+    events = ValidEvents(session.log, partition, begin, EventFilter())
     try:
-        async with asyncio.timeout(ANSWER_LIMIT_S), session.owning():
+        async with asyncio.timeout(REPLY_LIMIT_S), session.owning():
             while True:
                 for found in await events.read(max_wait_s=1.0):
                     if found.event.cause.partition("<")[0] == cause:
@@ -204,7 +204,7 @@ async def _answer(session: Session, partition: int, begin: int, offset: int) -> 
     except TimeoutError as error:
         raise BackendError(
             f"expected an answer to the command at {partition}@{offset} within "
-            f"{ANSWER_LIMIT_S:.0f} s, but no worker owns partition {partition}; the "
+            f"{REPLY_LIMIT_S:.0f} s, but no worker owns partition {partition}; the "
             "command stays and is decided later"
         ) from error
     finally:

@@ -13,9 +13,9 @@ from sayiir_es.cli.demo.orders import executions, orders
 from sayiir_es.cli.event_lines import line
 from sayiir_es.cli.output import talk
 from sayiir_es.client.backends import EmbeddedBackend
-from sayiir_es.client.requests import new_command_id, start_command
+from sayiir_es.client.commands import new_command_id, start_command
 from sayiir_es.client.session import Session
-from sayiir_es.client.valid_events import ValidEvents, Wanted
+from sayiir_es.client.valid_events import EventFilter, ValidEvents
 from sayiir_es.core.model.commands import SendSignal
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.core.model.events import PartitionClaimed
@@ -112,7 +112,7 @@ class DemoCluster:
 
     async def approve(self) -> None:
         """Send the signal that the order waits for."""
-        await self._session.command(
+        await self._session.execute(
             SendSignal(
                 instance_id=INSTANCE_ID,
                 command_id=new_command_id(),
@@ -187,7 +187,7 @@ class DemoCluster:
             self._watch.result()
 
     async def _follow(self) -> None:
-        events = ValidEvents(self._session.log, 0, 0, Wanted())
+        events = ValidEvents(self._session.log, 0, 0, EventFilter())
         try:
             while True:
                 for found in await events.read(max_wait_s=1.0):

@@ -36,7 +36,7 @@ from sayiir_es.cli.output import (
 )
 from sayiir_es.cli.store_reading import stored_status
 from sayiir_es.cli.typed_json import read_json
-from sayiir_es.client.requests import start_command
+from sayiir_es.client.commands import start_command
 from sayiir_es.core.model.commands import ConflictPolicy  # noqa: TC001 - typer reads it at run time
 from sayiir_es.core.model.errors import NotFoundError, WorkflowError
 from sayiir_es.core.status.status import ENDED, Status
@@ -104,7 +104,7 @@ def start(  # noqa: PLR0913 (one parameter an option)
         if wait:
             say(f"waiting for {chosen}", "dim")
             return await session.wait(chosen)
-        return await session.status(chosen)
+        return await session.get_status(chosen)
 
     found = in_session(backend, work)
     print_object(instance_view(found), output)
@@ -128,7 +128,7 @@ def show(
     """Show an instance: its status, and what it waits for."""
     checked_id(instance_id)
     if state_dir is None:
-        found = in_session(backend, lambda session: session.status_or_none(instance_id))
+        found = in_session(backend, lambda session: session.find_status(instance_id))
     else:
         found = stored_status(state_dir, instance_id)
     if found is None:
@@ -150,7 +150,7 @@ def result(
     checked_id(instance_id)
 
     async def work(session: Session) -> Status:
-        found = await session.status_or_none(instance_id)
+        found = await session.find_status(instance_id)
         if found is None:
             raise not_found(instance_id)
         return await session.wait(instance_id) if wait else found

@@ -16,8 +16,7 @@ from sayiir_es.cli.connection import (
 from sayiir_es.cli.failures import refusal
 from sayiir_es.cli.output import Format, OutputOption, print_object, write_line
 from sayiir_es.cli.typed_json import read_json
-from sayiir_es.client.control import fork_command
-from sayiir_es.client.requests import new_command_id
+from sayiir_es.client.commands import fork_command, new_command_id
 from sayiir_es.core.model.commands import (
     CancelWorkflow,
     Command,
@@ -164,7 +163,7 @@ async def answer_of(session: Session, command: Command) -> Event:
     await session.open()
     await session.definitions.refresh()
     async with session.owning():
-        answer = await session.ask(command)
+        answer = await session.send(command)
     if isinstance(answer.body, CommandRejected):
         raise refusal(answer.body)
     return answer

@@ -16,8 +16,8 @@ from sayiir_es.cli.connection import (
 from sayiir_es.cli.event_lines import history_table, line, shown
 from sayiir_es.cli.failures import not_found
 from sayiir_es.cli.output import Format, OutputOption, data, to_json, write_line
-from sayiir_es.client.projection import home_of
-from sayiir_es.client.valid_events import ValidEvents, Wanted
+from sayiir_es.client.projection import partition_of_instance
+from sayiir_es.client.valid_events import EventFilter, ValidEvents
 
 if TYPE_CHECKING:
     from sayiir_es.client.session import Session
@@ -57,9 +57,9 @@ async def _read(
     await session.open()
     events = ValidEvents(
         session.log,
-        home_of(session.log, instance_id),
+        partition_of_instance(session.log, instance_id),
         0,
-        Wanted(instance_id=instance_id),
+        EventFilter(instance_id=instance_id),
     )
     found: list[FoundEvent] = []
 

@@ -20,7 +20,14 @@ from sayiir_es.cli.output import (
     write_line,
 )
 from sayiir_es.cli.store_reading import stored_instances
-from sayiir_es.client.search import LISTED, Search, TimeName, counted, newest, search_of
+from sayiir_es.client.search import (
+    LIST_LIMIT,
+    Search,
+    TimeName,
+    count_by_group,
+    newest_instances,
+    search_of,
+)
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.core.model.rows import Rows, get_run
 from sayiir_es.core.status.status import StatusName, status_name
@@ -91,7 +98,7 @@ def list_instances(  # noqa: PLR0913 (one parameter an option)
     time: TimeOption = "started",
     limit: Annotated[
         int, typer.Option("--limit", min=1, help="The last so many.")
-    ] = LISTED,
+    ] = LIST_LIMIT,
     state_dir: StateDirOption = None,
     backend: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
@@ -99,7 +106,9 @@ def list_instances(  # noqa: PLR0913 (one parameter an option)
     """List instances, the last started first, or with `--time updated` changed."""
     wanted = _search(status, workflow, attribute, since, until, time)
     if state_dir is None:
-        found = in_session(backend, lambda session: newest(session, wanted, limit))
+        found = in_session(
+            backend, lambda session: newest_instances(session, wanted, limit)
+        )
     else:
         found = newest_of(stored_instances(state_dir), wanted, limit)
     if not found:
@@ -124,7 +133,9 @@ def count(  # noqa: PLR0913 (one parameter an option)
     wanted = _search(status, workflow, attribute, since, until, time)
     group = _GROUPS[by]
     if state_dir is None:
-        found = in_session(backend, lambda session: counted(session, wanted, group))
+        found = in_session(
+            backend, lambda session: count_by_group(session, wanted, group)
+        )
     else:
         found = Counter(
             group(rows)

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 async def backend(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> AsyncIterator[Backend]:
-    made: Backend = (
+    backend: Backend = (
         InMemoryBackend()
         if request.param == "memory"
         else EmbeddedBackend(tmp_path / "log.db")
     )
-    yield made
-    await aio.aclose(made)
-    made.close()
+    yield backend
+    await aio.aclose(backend)
+    backend.close()
 
 
 async def test_an_instance_runs_to_its_end(backend: Backend) -> None:
@@ -63,8 +63,8 @@ async def test_pause_unpause_and_cancel(backend: Backend) -> None:
     assert (await aio.resume_workflow(approving, "a", backend)).is_paused()
     await aio.unpause_workflow("a", backend)
     await aio.cancel_workflow("a", backend, reason="enough", cancelled_by="ana")
-    found = await aio.resume_workflow(approving, "a", backend)
-    assert (found.status, found.reason) == ("cancelled", "enough")
+    status = await aio.resume_workflow(approving, "a", backend)
+    assert (status.status, status.reason) == ("cancelled", "enough")
 
 
 async def test_a_client_does_what_the_synchronous_one_does(backend: Backend) -> None:
@@ -93,8 +93,8 @@ async def test_many_calls_share_a_loop(tmp_path: Path) -> None:
         await asyncio.gather(
             *(client.submit("doubling", f"i{n}", n) for n in range(10))
         )
-        found = await asyncio.gather(*(client.status(f"i{n}") for n in range(10)))
-    assert {one.status for one in found} == {"in_progress"}
+        statuses = await asyncio.gather(*(client.status(f"i{n}") for n in range(10)))
+    assert {status.status for status in statuses} == {"in_progress"}
 
 
 def test_each_loop_has_a_session_of_its_own(tmp_path: Path) -> None:

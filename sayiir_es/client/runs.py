@@ -1,81 +1,25 @@
-"""What users ask of an instance, as coroutines: the one body behind every way in.
+"""Starts, runs and results of instances, as coroutines over a session.
 
-Starts, runs and results are here; what steers an instance is in `steering`.
+What controls an instance that runs is in `control`.
 """
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
+from sayiir_es.client.commands import start_command
 from sayiir_es.client.rejections import check_instance_id
 from sayiir_es.client.workflow_status import WorkflowStatus, workflow_status
-from sayiir_es.core.model.commands import (
-    CONFLICT_POLICIES,
-    ConflictPolicy,
-    StartWorkflow,
-)
 from sayiir_es.core.model.errors import InstanceAlreadyExistsError, WorkflowError
-from sayiir_es.wire.models import dumped
-from sayiir_es.wire.payload import decode_payload, encode_payload
+from sayiir_es.wire.payload import decode_payload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sayiir_es.client.session import Session
-    from sayiir_es.core.authoring.flow import Workflow
+    from sayiir_es.core.authoring.workflow import Workflow
+    from sayiir_es.core.model.commands import ConflictPolicy
     from sayiir_es.core.status.status import Status
-
-POLICY_NAMES: dict[str, ConflictPolicy] = {
-    **{policy: policy for policy in CONFLICT_POLICIES},
-    "useExisting": "use_existing",
-    "terminateExisting": "terminate_existing",
-}
-
-
-def conflict_policy(name: str | None) -> ConflictPolicy:
-    """The policy of that name; None is `fail`.
-
-    Raises:
-        ValueError: if there is none of that name.
-    """
-    if name is None:
-        return "fail"
-    policy = POLICY_NAMES.get(name)
-    if policy is None:
-        raise ValueError(
-            f'invalid conflict_policy: "{name}" (expected "fail", "use_existing", or '
-            '"terminate_existing")'
-        )
-    return policy
-
-
-def new_command_id() -> str:
-    """An id for a command, so that a producer's retry is not a second command."""
-    return secrets.token_hex(12)
-
-
-def start_command(
-    workflow: str,
-    instance_id: str,
-    value: object,
-    *,
-    policy: ConflictPolicy,
-    attributes: Mapping[str, str] | None = None,
-) -> StartWorkflow:
-    """The command that starts an instance; encodes its input.
-
-    Raises:
-        EncodeError: if the input is not a JSON value.
-    """
-    return StartWorkflow(
-        instance_id=instance_id,
-        command_id=new_command_id(),
-        workflow=workflow,
-        input=encode_payload(dumped(value)),
-        conflict_policy=policy,
-        attributes=dict(attributes or {}),
-    )
 
 
 async def submit(
@@ -94,22 +38,23 @@ async def submit(
             name, instance_id, value, policy=policy, attributes=attributes
         )
     except (TypeError, ValueError):
-        # That it exists is told first: who submits twice need not encode twice.
-        found = await existing(session, workflow, instance_id, policy)
-        if found is None:
+        # An instance that exists goes before an input that cannot be encoded:
+        # a second submit need not bring the input again.
+        status = await existing_status(session, workflow, instance_id, policy)
+        if status is None:
             raise
-        return workflow_status(found)
+        return workflow_status(status)
     async with session.owning():
         return workflow_status(await session.submit(workflow, start))
 
 
-async def existing(
+async def existing_status(
     session: Session,
     workflow: Workflow | str,
     instance_id: str,
     policy: ConflictPolicy,
 ) -> Status | None:
-    """What a start with this policy would find instead of starting, if anything.
+    """The status that a start with this policy returns instead of starting, if any.
 
     Raises:
         InstanceAlreadyExistsError: under the policy `fail`.
@@ -117,23 +62,23 @@ async def existing(
     """
     if policy == "terminate_existing":
         return None
-    found = await session.status_or_none(instance_id)
-    if found is None:
+    status = await session.find_status(instance_id)
+    if status is None:
         return None
     if not isinstance(workflow, str):
-        _check_definition(workflow, found)
+        _check_definition(workflow, status)
     if policy == "fail":
         raise InstanceAlreadyExistsError(
             f"Workflow instance already exists: {instance_id}"
         )
-    return found
+    return status
 
 
-def _check_definition(workflow: Workflow, found: Status) -> None:
-    if found.definition_hash != workflow.definition_hash:
+def _check_definition(workflow: Workflow, status: Status) -> None:
+    if status.definition_hash != workflow.definition_hash:
         raise WorkflowError(
             "Workflow definition mismatch: expected hash "
-            f"'{workflow.definition_hash}', found '{found.definition_hash}'"
+            f"'{workflow.definition_hash}', found '{status.definition_hash}'"
         )
 
 
@@ -146,10 +91,10 @@ async def run_durable(
 ) -> WorkflowStatus:
     """Start an instance and run it until it has ended or is parked."""
     check_instance_id(instance_id)
-    # Asked before owning, which would run what the existing instance owes.
-    found = await existing(session, workflow, instance_id, policy)
-    if found is not None:
-        return workflow_status(found)
+    # Looked up before owning, which would run what the existing instance owes.
+    status = await existing_status(session, workflow, instance_id, policy)
+    if status is not None:
+        return workflow_status(status)
     start = start_command(workflow.graph.name, instance_id, value, policy=policy)
     async with session.owning([workflow]) as executor:
         await session.submit(workflow, start)
@@ -161,14 +106,9 @@ async def run_durable(
 async def resume(
     session: Session, workflow: Workflow, instance_id: str
 ) -> WorkflowStatus:
-    """Run an instance on until it has ended or is parked; safe at any time.
-
-    Raises:
-        BackendError: if there is no instance of that id.
-        WorkflowError: if it was started with another definition.
-    """
+    """Run an instance on until it has ended or is parked; safe at any time."""
     check_instance_id(instance_id)
-    _check_definition(workflow, await session.status(instance_id))
+    _check_definition(workflow, await session.get_status(instance_id))
     async with session.owning([workflow]) as executor:
         return workflow_status(
             await session.wait(instance_id, parked=True, executor=executor)
@@ -192,5 +132,5 @@ def output_of(status: WorkflowStatus) -> object:
 
 async def task_result(session: Session, instance_id: str, task_id: str) -> object:
     """The decoded result of a task, or None where it has none yet."""
-    data = await session.task_result(instance_id, task_id)
+    data = await session.get_task_result(instance_id, task_id)
     return None if data is None else decode_payload(data)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def with_framing(log: Log, app: str) -> Log:
-    """The log as the settings want its records to look; as it is by default.
+    """The log with the framing that the settings ask for, or the log itself.
 
     Raises:
         SettingsError: if a setting cannot be used.
@@ -30,7 +30,7 @@ def with_framing(log: Log, app: str) -> Log:
 
 
 def without_framing(log: Log) -> Log:
-    """The log itself, whatever it wears."""
+    """The log itself, below its framing if it has any."""
     from sayiir_es.log.framing import FramedLog  # noqa: PLC0415 (rarely needed)
 
     return log.inner if isinstance(log, FramedLog) else log
