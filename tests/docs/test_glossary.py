@@ -48,7 +48,7 @@ def words(name: str) -> list[str]:
 
 
 def forms(word: str) -> set[str]:
-    """The word itself, and what it may be a form of: `slots` of slot, `owned` of own."""
+    """The word itself, and what it may be a form of: `slots` of slot."""
     stems = {word}
     for ending in ("s", "es", "d", "ed", "ing", "er", "r", "or"):
         if word.endswith(ending) and len(word) > len(ending) + 1:
