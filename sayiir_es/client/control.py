@@ -16,7 +16,7 @@ from sayiir_es.core.model.commands import (
     UnpauseWorkflow,
 )
 from sayiir_es.core.model.errors import BackendError, CommandRefusedError
-from sayiir_es.wire.models import dumped
+from sayiir_es.wire.pydantic_models import dumped
 from sayiir_es.wire.payload import encode_payload
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from sayiir_es.core.model.commands import (
     StartWorkflow,
 )
 from sayiir_es.core.model.errors import InstanceAlreadyExistsError, WorkflowError
-from sayiir_es.wire.models import dumped
+from sayiir_es.wire.pydantic_models import dumped
 from sayiir_es.wire.payload import decode_payload, encode_payload
 
 if TYPE_CHECKING:

@@ -43,7 +43,7 @@ from sayiir_es.engine.attempts.outcomes import said
 from sayiir_es.engine.attempts.task_context import CONTEXT, TaskExecutionContext
 from sayiir_es.engine.attempts.task_threads import Call, TaskThreads
 from sayiir_es.engine.attempts.tracing import attempt_span
-from sayiir_es.wire.models import dumped, validated
+from sayiir_es.wire.pydantic_models import (dumped, validated)
 from sayiir_es.wire.payload import decode_payload, encode_payload
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sayiir_es.log.port import Appender, Chunk, Log, LogIdentity, Reader, Record
-    from sayiir_es.wire.frames import Frames
+    from sayiir_es.wire.confluent_frames import Frames
 
 HEADERS_BYTES = 1_500_000
 """What CloudEvents' headers add to the largest batch: 2,000 records with ids of a usual

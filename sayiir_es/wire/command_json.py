@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from sayiir_es.core.model.errors import EncodeError
 from sayiir_es.wire.payload import decode_payload, encode_payload, is_unicode
-from sayiir_es.wire.unreadable import UnreadableError, shown
+from sayiir_es.wire.errors import (UnreadableError, shown)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from sayiir_es.core.model.commands import CONFLICT_POLICIES, Command, StartWorkflow
 from sayiir_es.wire.command_json import read_json_command, write_json_command
-from sayiir_es.wire.record import check_head, read_record, write_record
+from sayiir_es.wire.avro_record import (check_head, read_record, write_record)
 from sayiir_es.wire.schema import (
     COMMAND_NAMESPACE,
     HEAD_BYTES,
     load_older_schemas,
     load_schemas,
 )
-from sayiir_es.wire.unreadable import UnreadableError, shown
+from sayiir_es.wire.errors import (UnreadableError, shown)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

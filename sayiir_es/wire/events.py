@@ -29,7 +29,7 @@ from sayiir_es.wire.binary import (
     write_recurring_string,
     write_string,
 )
-from sayiir_es.wire.record import UNWRITABLE, check_head, read_record, write_record
+from sayiir_es.wire.avro_record import (UNWRITABLE, check_head, read_record, write_record)
 from sayiir_es.wire.schema import (
     EVENT_NAMESPACE,
     HEAD_BYTES,
@@ -37,7 +37,7 @@ from sayiir_es.wire.schema import (
     load_older_schemas,
     load_schemas,
 )
-from sayiir_es.wire.unreadable import UnreadableError, shown
+from sayiir_es.wire.errors import (UnreadableError, shown)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -12,7 +12,7 @@ import math
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from sayiir_es.core.model.errors import EncodeError
-from sayiir_es.wire.unreadable import SHOWN_CHARACTERS, UnreadableError, shown
+from sayiir_es.wire.errors import (SHOWN_CHARACTERS, UnreadableError, shown)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

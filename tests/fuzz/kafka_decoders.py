@@ -14,12 +14,12 @@ from sayiir_es.core.model.errors import (
     UnsafeLogError,
 )
 from sayiir_es.log.kafka.assignor import StickyAssignor
-from sayiir_es.log.kafka.fetched import Fetched
-from sayiir_es.log.kafka.topics import check_identity
+from sayiir_es.log.kafka.completed_fetch import Fetched
+from sayiir_es.log.kafka.topic_rules import check_identity
 from sayiir_es.log.port import LogIdentity
 from sayiir_es.wire.events import encode_event
-from sayiir_es.wire.frames import FRAME_BYTES, Frames, published
-from sayiir_es.wire.registry import SchemaRegistry
+from sayiir_es.wire.confluent_frames import (FRAME_BYTES, Frames, published)
+from sayiir_es.wire.schema_registry import SchemaRegistry
 from sayiir_es.wire.schema import HEAD_BYTES
 from tests.fuzz.decoders import Decoder
 from tests.wire.examples import EVENTS

@@ -17,7 +17,7 @@ from sayiir_es.log.port import NewRecord
 from sayiir_es.projection import Move, Place, Projection, SqlView, project
 from sayiir_es.wire.events import event_headers
 from tests.projection.history import STAGES, VALID, append, append_to
-from tests.projection.kept import TABLE, fold, keep, kept, open_view
+from tests.projection.sample_view import (TABLE, fold, keep, kept, open_view)
 from tests.tree import ROOT
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ ALL = [(offset, count) for count, offset in enumerate(VALID)]
 def test_a_fold_that_is_killed_before_any_statement_has_each_effect_once(
     tmp_path: Path,
 ) -> None:
-    line = (sys.executable, "-m", "tests.projection.killed", str(tmp_path))
+    line = (sys.executable, "-m", "tests.projection.kill_folds", str(tmp_path))
     done = subprocess.run(  # noqa: S603 - our own command
         line, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
     )

@@ -14,7 +14,7 @@ from sayiir_es.cli.dead_letter.records import all_letters, mark
 from sayiir_es.core.model.commands import Command
 from sayiir_es.core.model.events import Body
 from sayiir_es.engine.owner.tenure import to_record
-from sayiir_es.log.kafka.topics import new_topic
+from sayiir_es.log.kafka.topic_rules import new_topic
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.cloud_events import cloud_event_headers
 from sayiir_es.wire.commands import write_origin

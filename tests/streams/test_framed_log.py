@@ -17,8 +17,8 @@ from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.cloud_events import cloud_event_headers
 from sayiir_es.wire.commands import encode_command_avro
 from sayiir_es.wire.events import decode_event
-from sayiir_es.wire.frames import Frames, published
-from sayiir_es.wire.registry import SchemaRegistry
+from sayiir_es.wire.confluent_frames import (Frames, published)
+from sayiir_es.wire.schema_registry import SchemaRegistry
 from sayiir_es.wire.schema import SNAPSHOT_NAMESPACE, load_schemas, parse_record
 from tests.projection.history import claim, run_of
 from tests.streams.small_registry import served

@@ -8,8 +8,8 @@ import typer
 
 from sayiir_es.cli.output import Format, OutputOption, print_rows, say
 from sayiir_es.core.model.errors import UsageError
-from sayiir_es.wire.frames import published, register_all
-from sayiir_es.wire.registry import SchemaRegistry
+from sayiir_es.wire.confluent_frames import (published, register_all)
+from sayiir_es.wire.schema_registry import SchemaRegistry
 from sayiir_es.wire.schema import HEAD_BYTES, MAGIC, parse_record
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from sayiir_es.engine.attempts.slot_queue import SlotQueue
 from sayiir_es.engine.attempts.task_context import CONTEXT, TaskExecutionContext
 from sayiir_es.engine.attempts.task_threads import Call, TaskThreads
 from sayiir_es.engine.attempts.tracing import attempt_span
-from sayiir_es.wire.models import validated
+from sayiir_es.wire.pydantic_models import validated
 from sayiir_es.wire.payload import decode_payload
 
 if TYPE_CHECKING:

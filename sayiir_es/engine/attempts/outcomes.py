@@ -9,7 +9,7 @@ from sayiir_es.core.graph.paths import decode_segment
 from sayiir_es.core.model.errors import EncodeError
 from sayiir_es.core.model.inputs import Outcome
 from sayiir_es.core.model.limits import clip
-from sayiir_es.wire.models import dumped
+from sayiir_es.wire.pydantic_models import dumped
 from sayiir_es.wire.payload import encode_payload
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from sayiir_es.log.kafka import topics as rules
+from sayiir_es.log.kafka import topic_rules as rules
 from sayiir_es.log.kafka.appender import KafkaAppender, payload_limit
 from sayiir_es.log.kafka.connection import (
     EARLIEST,

@@ -22,7 +22,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
 
 from sayiir_es.core.model.errors import LogUnavailableError, UnsafeLogError
-from sayiir_es.log.kafka import heartbeats
+from sayiir_es.log.kafka import coordinator
 from sayiir_es.log.kafka.assignor import Held, StickyAssignor
 from sayiir_es.log.kafka.connection import OPEN_LIMIT_S, TRANSPORT_ERRORS
 from sayiir_es.log.port import Assignment, Topic
@@ -98,7 +98,7 @@ class KafkaMembership:
                 f"but {error!r}"
             ) from error
         self._consumer = consumer
-        heartbeats.watch(consumer, self)
+        coordinator.watch(consumer, self)
         consumer.subscribe([self._topic], listener=self)
         self._poll = asyncio.ensure_future(self._keep_polling(consumer))
         with contextlib.suppress(TimeoutError):
@@ -121,7 +121,7 @@ class KafkaMembership:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_LIMIT_S):
-                await heartbeats.leave(consumer)
+                await coordinator.leave(consumer)
         self._partitions = frozenset()
         self._changed_in_epoch = self._epoch + 1
         self._tell()

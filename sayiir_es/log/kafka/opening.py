@@ -14,7 +14,7 @@ from aiokafka.protocol.admin import CreateTopicsRequest
 from aiokafka.structs import TopicPartition
 
 from sayiir_es.core.model.errors import LogUnavailableError, UnsafeLogError
-from sayiir_es.log.kafka import topics as rules
+from sayiir_es.log.kafka import topic_rules as rules
 from sayiir_es.log.kafka.appender import KafkaAppender
 from sayiir_es.log.kafka.connection import EARLIEST, LATEST, TRANSPORT_ERRORS, Lane
 from sayiir_es.log.kafka.describe import describe

@@ -15,7 +15,7 @@ from aiokafka.protocol.fetch import FetchRequest
 
 from sayiir_es.core.model.errors import LogUnavailableError, OffsetGoneError
 from sayiir_es.log.kafka.connection import READ_COMMITTED, TRANSPORT_ERRORS
-from sayiir_es.log.kafka.fetched import Fetched
+from sayiir_es.log.kafka.completed_fetch import Fetched
 
 if TYPE_CHECKING:
     from sayiir_es.log.kafka.connection import Lane

@@ -14,7 +14,7 @@ from sayiir_es.core.model.errors import (
     OffsetGoneError,
     UncertainAppendError,
 )
-from sayiir_es.log.kafka.fetched import CHUNK_RECORDS_MAX
+from sayiir_es.log.kafka.completed_fetch import CHUNK_RECORDS_MAX
 from sayiir_es.log.port import NewRecord, Topic
 from tests import kafka_app
 from tests.kafka_app import record, take

@@ -34,7 +34,7 @@ from sayiir_es.core.model.waits import (
     Sleeping,
 )
 from sayiir_es.engine.store.port import StoreIdentity
-from sayiir_es.wire.unreadable import SHOWN_CHARACTERS
+from sayiir_es.wire.errors import SHOWN_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ that of the ids: NUL becomes 00 FF, and 00 01 ends it.
 from __future__ import annotations
 
 from sayiir_es.core.model.errors import StoreError
-from sayiir_es.wire.unreadable import shown
+from sayiir_es.wire.errors import shown
 
 POSITION = b"P"
 ROW = b"I"

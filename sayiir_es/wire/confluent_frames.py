@@ -26,7 +26,7 @@ from sayiir_es.wire.schema import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sayiir_es.wire.registry import SchemaRegistry
+    from sayiir_es.wire.schema_registry import SchemaRegistry
 
 FRAME_BYTES = 5
 _ZERO = b"\x00"

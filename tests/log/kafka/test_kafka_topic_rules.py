@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sayiir_es.core.model.errors import UnsafeLogError
-from sayiir_es.log.kafka import topics
+from sayiir_es.log.kafka import topic_rules
 from sayiir_es.log.kafka.describe import ClusterDescription, TopicDescription
 from sayiir_es.log.port import LogIdentity, Topic
 
@@ -18,7 +18,7 @@ def made(*, brokers: int = 3, replicas: int = 3) -> ClusterDescription:
     """The cluster as it is right after our topics were made."""
     found: dict[str, TopicDescription] = {}
     for topic in Topic:
-        new = topics.new_topic("app", topic, partitions=8, replicas=replicas)
+        new = topic_rules.new_topic("app", topic, partitions=8, replicas=replicas)
         found[new.name] = TopicDescription(
             id=new.name,
             partitions=new.partitions,
@@ -33,7 +33,7 @@ def made(*, brokers: int = 3, replicas: int = 3) -> ClusterDescription:
 def with_settings(
     found: ClusterDescription, topic: Topic, **settings: str
 ) -> ClusterDescription:
-    name = topics.topic_name("app", topic)
+    name = topic_rules.topic_name("app", topic)
     changed = {key.replace("_", "."): value for key, value in settings.items()}
     one = replace(
         found.topics[name], settings={**found.topics[name].settings, **changed}
@@ -44,13 +44,13 @@ def with_settings(
 def with_replicas(
     found: ClusterDescription, topic: Topic, count: int
 ) -> ClusterDescription:
-    name = topics.topic_name("app", topic)
+    name = topic_rules.topic_name("app", topic)
     one = replace(found.topics[name], replicas=count)
     return replace(found, topics={**found.topics, name: one})
 
 
 def test_topics_as_we_make_them_pass_without_a_warning() -> None:
-    assert topics.check_settings("app", made()) == ()
+    assert topic_rules.check_settings("app", made()) == ()
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_what_could_lose_history_is_refused_by_name_and_value(
     found: ClusterDescription, words: str
 ) -> None:
     with pytest.raises(UnsafeLogError, match=words):
-        topics.check_settings("app", found)
+        topic_rules.check_settings("app", found)
 
 
 def test_all_faults_are_told_at_once() -> None:
@@ -92,23 +92,23 @@ def test_all_faults_are_told_at_once() -> None:
         made(), Topic.EVENTS, retention_ms="1", min_insync_replicas="1"
     )
     with pytest.raises(UnsafeLogError, match=r"retention\.ms.*min\.insync\.replicas"):
-        topics.check_settings("app", found)
+        topic_rules.check_settings("app", found)
 
 
 def test_commands_that_expire_within_a_day_are_warned_of() -> None:
     found = with_settings(made(), Topic.COMMANDS, retention_ms="1000")
     assert (
-        "a command that waits longer is lost" in topics.check_settings("app", found)[0]
+        "a command that waits longer is lost" in topic_rules.check_settings("app", found)[0]
     )
 
 
 def test_the_same_log_agrees_with_its_record() -> None:
-    topics.check_identity(topics.app_record(IDENTITY), IDENTITY)
+    topic_rules.check_identity(topic_rules.app_record(IDENTITY), IDENTITY)
 
 
 def test_a_topic_newer_than_the_record_is_no_fault() -> None:
     now = replace(IDENTITY, topics={"events": "e1", "snapshots": "s1"})
-    topics.check_identity(topics.app_record(IDENTITY), now)
+    topic_rules.check_identity(topic_rules.app_record(IDENTITY), now)
 
 
 @pytest.mark.parametrize(
@@ -123,18 +123,18 @@ def test_another_log_than_the_recorded_one_is_refused(
     now: LogIdentity, words: str
 ) -> None:
     with pytest.raises(UnsafeLogError, match=words):
-        topics.check_identity(topics.app_record(IDENTITY), now)
+        topic_rules.check_identity(topic_rules.app_record(IDENTITY), now)
 
 
 @pytest.mark.parametrize("value", [b"", b"{}", b"[1]", b"\xff"])
 def test_an_app_record_that_cannot_be_read_is_refused(value: bytes) -> None:
     with pytest.raises(UnsafeLogError, match="expected an app record"):
-        topics.check_identity(value, IDENTITY)
+        topic_rules.check_identity(value, IDENTITY)
 
 
 def test_a_snapshots_topic_as_it_is_made_is_accepted() -> None:
-    name = topics.topic_name("app", Topic.SNAPSHOTS)
-    topics.check_snapshots(name, made().topics[name], 8)
+    name = topic_rules.topic_name("app", Topic.SNAPSHOTS)
+    topic_rules.check_snapshots(name, made().topics[name], 8)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +148,6 @@ def test_a_snapshots_topic_that_makes_no_table_is_refused(
     settings: dict[str, str], partitions: int, words: str
 ) -> None:
     found = with_settings(made(), Topic.SNAPSHOTS, **settings)
-    name = topics.topic_name("app", Topic.SNAPSHOTS)
+    name = topic_rules.topic_name("app", Topic.SNAPSHOTS)
     with pytest.raises(UnsafeLogError, match=words):
-        topics.check_snapshots(name, found.topics[name], partitions)
+        topic_rules.check_snapshots(name, found.topics[name], partitions)

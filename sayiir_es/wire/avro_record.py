@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sayiir_es.core.model.errors import EncodeError
 from sayiir_es.wire.binary import READERS, WRITERS
 from sayiir_es.wire.schema import HEAD_BYTES, MAGIC
-from sayiir_es.wire.unreadable import UnreadableError, shown
+from sayiir_es.wire.errors import (UnreadableError, shown)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

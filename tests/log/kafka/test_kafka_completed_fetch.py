@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sayiir_es.core.model.errors import LogUnavailableError, OffsetGoneError
 from sayiir_es.log.kafka import lenient_decoder
-from sayiir_es.log.kafka.fetched import Fetched
+from sayiir_es.log.kafka.completed_fetch import Fetched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
