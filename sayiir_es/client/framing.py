@@ -21,7 +21,6 @@ def with_framing(log: Log, app: str) -> Log:
     if url is None and not settings.cloud_events:
         return log
     from sayiir_es.log.framing import FramedLog  # noqa: PLC0415 (slow to import)
-    from sayiir_es.wire.confluent_frames import Frames  # noqa: PLC0415
     from sayiir_es.wire.schema_registry import SchemaRegistry  # noqa: PLC0415
 
     frames = None if url is None else Frames(SchemaRegistry(url))

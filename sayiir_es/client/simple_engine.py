@@ -43,8 +43,8 @@ from sayiir_es.engine.attempts.outcomes import said
 from sayiir_es.engine.attempts.task_context import CONTEXT, TaskExecutionContext
 from sayiir_es.engine.attempts.task_threads import Call, TaskThreads
 from sayiir_es.engine.attempts.tracing import attempt_span
-from sayiir_es.wire.pydantic_models import (dumped, validated)
 from sayiir_es.wire.payload import decode_payload, encode_payload
+from sayiir_es.wire.pydantic_models import dump_models, validate_input
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
@@ -89,7 +89,7 @@ class SimpleRun:
         """The output of the whole."""
         self._threads = TaskThreads(asyncio.get_running_loop())
         try:
-            data = encode_payload(dumped(value))
+            data = encode_payload(dump_models(value))
             return plain(await self._chain(self._graph.chain, "", data))
         finally:
             self._threads.close()
@@ -179,7 +179,7 @@ class SimpleRun:
             try:
                 async with limit:
                     result = await self._call(function, node, data, attempt)
-                return self._encoded(path, dumped(result))
+                return self._encoded(path, dump_models(result))
             except (DecodeError, Interruption):
                 raise
             except Exception as error:  # noqa: BLE001 (becomes the TaskError)
@@ -219,7 +219,7 @@ class SimpleRun:
         )
         own = contextvars.Context()
         own.run(CONTEXT.set, context)
-        value = validated(function, decode_payload(data))
+        value = validate_input(function, decode_payload(data))
         loop = asyncio.get_running_loop()
         if inspect.iscoroutinefunction(function):
 

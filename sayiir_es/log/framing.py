@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sayiir_es.log.port import Appender, Chunk, Log, LogIdentity, Reader, Record
-    from sayiir_es.wire.confluent_frames import Frames
+    from sayiir_es.wire.confluent_frames import ConfluentFrames
 
 HEADERS_BYTES = 1_500_000
 """What CloudEvents' headers add to the largest batch: 2,000 records with ids of a usual
@@ -42,7 +42,9 @@ class FramedLog:
     before the partition) where its headers are not.
     """
 
-    def __init__(self, inner: Log, frames: Frames | None, source: str | None) -> None:
+    def __init__(
+        self, inner: Log, frames: ConfluentFrames | None, source: str | None
+    ) -> None:
         self.inner = inner
         self._frames = frames
         self._source = source
@@ -128,7 +130,7 @@ class FramedLog:
 
 class _FramedAppender:
     def __init__(
-        self, inner: Appender, frames: Frames | None, source: bytes | None
+        self, inner: Appender, frames: ConfluentFrames | None, source: bytes | None
     ) -> None:
         self._inner = inner
         self._frames = frames
@@ -150,7 +152,7 @@ class _FramedAppender:
 
 
 class _UnframingReader:
-    def __init__(self, inner: Reader, frames: Frames, *, told: bool) -> None:
+    def __init__(self, inner: Reader, frames: ConfluentFrames, *, told: bool) -> None:
         self._inner = inner
         self._frames = frames
         self._told = told

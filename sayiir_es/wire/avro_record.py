@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.errors import EncodeError
 from sayiir_es.wire.binary import READERS, WRITERS
+from sayiir_es.wire.errors import UnreadableError, excerpt_of
 from sayiir_es.wire.schema import HEAD_BYTES, MAGIC
-from sayiir_es.wire.errors import (UnreadableError, shown)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +36,7 @@ def write_record(schema: RecordSchema, values: Mapping[str, object]) -> bytes:
         except UNWRITABLE as error:
             raise EncodeError(
                 f"expected a value of {schema.name}.{field.name} ({field.shape}), but "
-                f"{shown(value)}"
+                f"{excerpt_of(value)}"
             ) from error
     return b"".join(parts)
 
@@ -61,7 +61,7 @@ def read_record(
                 reason="truncated",
             ) from error
         except UnicodeDecodeError as error:
-            seen = shown(error.object[error.start : error.start + 8])
+            seen = excerpt_of(error.object[error.start : error.start + 8])
             raise UnreadableError(
                 f"expected UTF-8 in {where}, but bytes {seen}", reason="bad_text"
             ) from error

@@ -14,7 +14,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sayiir_es.wire.errors import (UnreadableError, shown)
+from sayiir_es.wire.errors import UnreadableError, excerpt_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ _LONG_MIN, _LONG_MAX = -(2**63), 2**63 - 1
 
 def _spell_long(value: int) -> bytes:
     if not _LONG_MIN <= value <= _LONG_MAX:
-        raise OverflowError(f"expected a 64-bit integer, but {shown(value)}")
+        raise OverflowError(f"expected a 64-bit integer, but {excerpt_of(value)}")
     rest = value << 1 if value >= 0 else ~(value << 1)
     spelled = bytearray()
     while rest > 127:  # noqa: PLR2004  # seven bits a byte, the eighth says "goes on"
@@ -62,7 +62,7 @@ def write_int(value: int) -> bytes:
     if 0 <= value < _SMALL_MAX:
         return _SMALL[value]
     if not _INT_MIN <= value <= _INT_MAX:
-        raise OverflowError(f"expected a 32-bit integer, but {shown(value)}")
+        raise OverflowError(f"expected a 32-bit integer, but {excerpt_of(value)}")
     return _spell_long(value)
 
 

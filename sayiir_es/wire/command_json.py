@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from sayiir_es.core.model.errors import EncodeError
+from sayiir_es.wire.errors import UnreadableError, excerpt_of
 from sayiir_es.wire.payload import decode_payload, encode_payload, is_unicode
-from sayiir_es.wire.errors import (UnreadableError, shown)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,14 +35,14 @@ def read_json_command(
     body = decode_payload(data)
     if not isinstance(body, dict):
         raise UnreadableError(
-            f"expected a JSON object, but {shown(body)}", reason="bad_json"
+            f"expected a JSON object, but {excerpt_of(body)}", reason="bad_json"
         )
     given = cast("dict[str, object]", body)
     name = given.pop(COMMAND_FIELD, None)
     schema = schemas.get(name) if isinstance(name, str) else None
     if schema is None:
         raise UnreadableError(
-            f"expected `command` to be one of {', '.join(schemas)}, but {shown(name)}",
+            f"expected `command` to be one of {', '.join(schemas)}, but {excerpt_of(name)}",
             reason="unknown_command",
         )
     values = dict(schema.defaults)
@@ -59,7 +59,7 @@ def read_json_command(
         known = ", ".join(field.name for field in schema.fields)
         raise UnreadableError(
             f"expected only the fields {known} in {schema.name}, but "
-            f"{shown(next(iter(given)))}",
+            f"{excerpt_of(next(iter(given)))}",
             reason="unknown_field",
         )
     return schema.name, values
@@ -77,7 +77,7 @@ def _read(shape: str, value: object, where: str) -> object:
         return None
     if not _fits(shape.removesuffix("?"), value):
         raise UnreadableError(
-            f"expected {where} ({shape}), but {shown(value)}", reason="wrong_type"
+            f"expected {where} ({shape}), but {excerpt_of(value)}", reason="wrong_type"
         )
     return value
 

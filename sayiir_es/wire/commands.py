@@ -14,15 +14,15 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, get_args
 
 from sayiir_es.core.model.commands import CONFLICT_POLICIES, Command, StartWorkflow
+from sayiir_es.wire.avro_record import check_head, read_record, write_record
 from sayiir_es.wire.command_json import read_json_command, write_json_command
-from sayiir_es.wire.avro_record import (check_head, read_record, write_record)
+from sayiir_es.wire.errors import UnreadableError, excerpt_of
 from sayiir_es.wire.schema import (
     COMMAND_NAMESPACE,
     HEAD_BYTES,
     load_older_schemas,
     load_schemas,
 )
-from sayiir_es.wire.errors import (UnreadableError, shown)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,7 +85,7 @@ def decode_command(
         if field in values and values[field] not in words:
             raise UnreadableError(
                 f"expected {name}.{field} to be one of {', '.join(words)}, but "
-                f"{shown(values[field])}",
+                f"{excerpt_of(values[field])}",
                 reason="unknown_word",
             )
     build: Any = _CLASSES[name]  # its fields are the schema's, a test holds them so
@@ -163,7 +163,7 @@ def _resolve_ids(
             values["instance_id"] = key.decode()
         except UnicodeDecodeError as error:
             raise UnreadableError(
-                f"expected a key in UTF-8, but {shown(key)}", reason="bad_key"
+                f"expected a key in UTF-8, but {excerpt_of(key)}", reason="bad_key"
             ) from error
     else:
         values["instance_id"] = place if name == StartWorkflow.__name__ else ""

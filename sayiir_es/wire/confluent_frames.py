@@ -37,7 +37,7 @@ _PUBLISHED = tuple(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Registered:
+class RegisteredSchema:
     """A schema under its subject, which is the record's full name."""
 
     subject: str
@@ -45,7 +45,7 @@ class Registered:
     head: bytes
 
 
-def published() -> Iterator[tuple[str, str]]:
+def published_schemas() -> Iterator[tuple[str, str]]:
     """Subject and text of every schema, those of earlier versions first."""
     for folder in (schema_directory() / "frozen", schema_directory()):
         for file in sorted(folder.iterdir(), key=lambda one: one.name):
@@ -55,23 +55,25 @@ def published() -> Iterator[tuple[str, str]]:
                 yield f"{fields['namespace']}.{fields['name']}", text
 
 
-def register_all(registry: SchemaRegistry) -> list[Registered]:
+def register_all(registry: SchemaRegistry) -> list[RegisteredSchema]:
     """Register every published schema; those that are registered keep their ids.
 
     Raises:
         SettingsError: if the registry refuses one.
         LogUnavailableError: if it does not answer.
     """
-    done: dict[bytes, Registered] = {}
-    for subject, text in published():
+    done: dict[bytes, RegisteredSchema] = {}
+    for subject, text in published_schemas():
         head = parse_record(text).head
         if head not in done:  # the newest stands among the earlier ones, too
             schema_id = registry.register(subject, text)
-            done[head] = Registered(subject=subject, schema_id=schema_id, head=head)
+            done[head] = RegisteredSchema(
+                subject=subject, schema_id=schema_id, head=head
+            )
     return list(done.values())
 
 
-class Frames:
+class ConfluentFrames:
     """Changes heads, with what a registry says."""
 
     def __init__(self, registry: SchemaRegistry) -> None:

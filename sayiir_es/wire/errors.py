@@ -1,14 +1,14 @@
 """What is raised for bytes that are not what the contract says, and how it shows them.
 
 Input may be hostile and of any size, so a message never echoes more than
-`SHOWN_CHARACTERS` of it.
+`EXCERPT_CHARACTERS_MAX` of it.
 """
 
 from __future__ import annotations
 
 from sayiir_es.core.model.errors import DecodeError
 
-SHOWN_CHARACTERS = 200
+EXCERPT_CHARACTERS_MAX = 200
 """Most characters of input in one message: a record may be a megabyte, a line not."""
 
 
@@ -23,13 +23,13 @@ class UnreadableError(DecodeError):
         self.reason = reason
 
 
-def shown(value: object) -> str:
+def excerpt_of(value: object) -> str:
     """A piece of input as it may stand in a message: of bounded length, printable."""
     match value:
         case str():
-            text = ascii(value[:SHOWN_CHARACTERS])
+            text = ascii(value[:EXCERPT_CHARACTERS_MAX])
         case bytes():
-            text = value[: SHOWN_CHARACTERS // 2].hex()
+            text = value[: EXCERPT_CHARACTERS_MAX // 2].hex()
         case dict():
             text = "an object"
         case list():
@@ -38,10 +38,14 @@ def shown(value: object) -> str:
             text = "null"
         case bool():
             text = "true" if value else "false"
-        case int() if value.bit_length() > SHOWN_CHARACTERS:
+        case int() if value.bit_length() > EXCERPT_CHARACTERS_MAX:
             text = f"an integer of {value.bit_length()} bits"  # repr may refuse it
         case int() | float():
             text = repr(value)
         case _:
             text = f"a {type(value).__name__}"
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+    return (
+        text
+        if len(text) <= EXCERPT_CHARACTERS_MAX
+        else text[: EXCERPT_CHARACTERS_MAX - 1] + "…"
+    )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from sayiir_es.core.model.errors import EncodeError, UnknownEventError
 from sayiir_es.core.model.events import Body, Event
+from sayiir_es.wire.avro_record import UNWRITABLE, check_head, read_record, write_record
 from sayiir_es.wire.binary import (
     READERS,
     WRITERS,
@@ -29,7 +30,7 @@ from sayiir_es.wire.binary import (
     write_recurring_string,
     write_string,
 )
-from sayiir_es.wire.avro_record import (UNWRITABLE, check_head, read_record, write_record)
+from sayiir_es.wire.errors import UnreadableError, excerpt_of
 from sayiir_es.wire.schema import (
     EVENT_NAMESPACE,
     HEAD_BYTES,
@@ -37,7 +38,6 @@ from sayiir_es.wire.schema import (
     load_older_schemas,
     load_schemas,
 )
-from sayiir_es.wire.errors import (UnreadableError, shown)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -235,7 +235,7 @@ def _unreadable(decoding: _Decoding, data: bytes) -> UnreadableError:
     except UnreadableError as error:
         return error
     return UnreadableError(
-        f"expected {decoding.schema.name}, but {shown(data)}", reason="undecodable"
+        f"expected {decoding.schema.name}, but {excerpt_of(data)}", reason="undecodable"
     )
 
 

@@ -12,7 +12,7 @@ import math
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from sayiir_es.core.model.errors import EncodeError
-from sayiir_es.wire.errors import (SHOWN_CHARACTERS, UnreadableError, shown)
+from sayiir_es.wire.errors import EXCERPT_CHARACTERS_MAX, UnreadableError, excerpt_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,13 +48,13 @@ def decode_payload(data: bytes) -> object:
     try:
         value: object = _decode(data.decode())
     except UnicodeDecodeError as error:
-        seen = shown(error.object[error.start : error.start + 8])
+        seen = excerpt_of(error.object[error.start : error.start + 8])
         raise UnreadableError(
             f"expected JSON in UTF-8, but bytes {seen} at {error.start}",
             reason="bad_text",
         ) from error
     except json.JSONDecodeError as error:
-        seen = shown(error.doc[error.pos : error.pos + 20])
+        seen = excerpt_of(error.doc[error.pos : error.pos + 20])
         raise UnreadableError(
             f"expected JSON, but {seen} at character {error.pos}", reason="bad_json"
         ) from error
@@ -84,7 +84,7 @@ _decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 def _culprit(value: object) -> str:
     for path, seen in _walk(value, "$", ()):
-        return f"{seen} at {path[:SHOWN_CHARACTERS]}"
+        return f"{seen} at {path[:EXCERPT_CHARACTERS_MAX]}"
     return f"a {type(value).__name__} at $ that cannot be written"
 
 
@@ -117,7 +117,7 @@ def _walk_object(
         if wrong is not None:
             yield path, f"a key that is {wrong}"
         name = ascii(key)[1:-1] if isinstance(key, str) else f"{key}"
-        yield from _walk(item, f"{path}.{name[:SHOWN_CHARACTERS]}", above)
+        yield from _walk(item, f"{path}.{name[:EXCERPT_CHARACTERS_MAX]}", above)
 
 
 def _wrong_with(value: object) -> str | None:

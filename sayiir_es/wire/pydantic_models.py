@@ -24,7 +24,7 @@ FUNCTIONS_MAX = 4_096
 """Functions whose annotation is remembered."""
 
 
-def validated(function: Callable[..., object], value: object) -> object:
+def validate_input(function: Callable[..., object], value: object) -> object:
     """The value as the function's first parameter wants it.
 
     Raises:
@@ -36,7 +36,7 @@ def validated(function: Callable[..., object], value: object) -> object:
     return value if adapter is None else adapter.validate_python(value)
 
 
-def dumped(value: object) -> object:
+def dump_models(value: object) -> object:
     """The value with every model in it as JSON data, and nothing else changed."""
     if "pydantic" not in sys.modules:
         return value

@@ -6,15 +6,15 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from sayiir_es.core.status.instance_summary import InstanceSummary
+from sayiir_es.wire.avro_record import check_head, read_record, write_record
+from sayiir_es.wire.errors import UnreadableError
 from sayiir_es.wire.events import event_headers
-from sayiir_es.wire.avro_record import (check_head, read_record, write_record)
 from sayiir_es.wire.schema import (
     HEAD_BYTES,
     SNAPSHOT_NAMESPACE,
     load_older_schemas,
     load_schemas,
 )
-from sayiir_es.wire.errors import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,6 +21,7 @@ from sayiir_es.wire.commands import (
     read_origin,
     write_origin,
 )
+from sayiir_es.wire.errors import UnreadableError
 from sayiir_es.wire.event_json import event_to_json
 from sayiir_es.wire.events import (
     decode_event,
@@ -30,7 +31,6 @@ from sayiir_es.wire.events import (
 )
 from sayiir_es.wire.payload import decode_payload, encode_payload
 from sayiir_es.wire.snapshots import decode_snapshot, encode_snapshot
-from sayiir_es.wire.errors import UnreadableError
 from tests.fuzz.graphs import GRAPHS
 from tests.wire.examples import COMMANDS, EVENTS, golden_bytes
 

@@ -14,13 +14,17 @@ from sayiir_es.core.model.errors import (
     UnsafeLogError,
 )
 from sayiir_es.log.kafka.assignor import StickyAssignor
-from sayiir_es.log.kafka.completed_fetch import Fetched
+from sayiir_es.log.kafka.completed_fetch import CompletedFetch
 from sayiir_es.log.kafka.topic_rules import check_identity
 from sayiir_es.log.port import LogIdentity
+from sayiir_es.wire.confluent_frames import (
+    FRAME_BYTES,
+    ConfluentFrames,
+    published_schemas,
+)
 from sayiir_es.wire.events import encode_event
-from sayiir_es.wire.confluent_frames import (FRAME_BYTES, Frames, published)
-from sayiir_es.wire.schema_registry import SchemaRegistry
 from sayiir_es.wire.schema import HEAD_BYTES
+from sayiir_es.wire.schema_registry import SchemaRegistry
 from tests.fuzz.decoders import Decoder
 from tests.wire.examples import EVENTS
 
@@ -64,7 +68,7 @@ def with_sums(data: bytes) -> bytes:
 
 
 def _fetch(data: bytes) -> None:
-    fetched = Fetched(0, data, None, compacted=False)
+    fetched = CompletedFetch(0, data, None, compacted=False)
     end = 0
     while not fetched.empty:
         chunk = fetched.take()
@@ -120,7 +124,7 @@ class PaperRegistry(SchemaRegistry):
 def _framed(data: bytes) -> None:
     """The bytes are a framed record, and the schema that its id names."""
     registry = PaperRegistry()
-    frames = Frames(registry)
+    frames = ConfluentFrames(registry)
     registry.paper = data.decode("utf-8", "replace")
     with closing(asyncio.new_event_loop()) as loop:
         framed = b"\x00" + data[: FRAME_BYTES - 1] + data
@@ -163,7 +167,7 @@ KAFKA_DECODERS: tuple[Decoder, ...] = (
     ),
     Decoder(
         name="confluent-frame",
-        samples=tuple(text.encode() for _, text in published()),
+        samples=tuple(text.encode() for _, text in published_schemas()),
         read=_framed,
         refusals=(),
         share=2,

@@ -26,7 +26,7 @@ LIMIT_S = 10.0
 
 HOLDER = """
 import sys, time
-from sayiir_es.log.lock import OwnerLock
+from sayiir_es.log.embedded.lock import OwnerLock
 lock = OwnerLock(sys.argv[1])
 print(lock.try_acquire(), flush=True)
 time.sleep(60)

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from tests.projection.history import STAGES, append_to
-from tests.projection.sample_view import (fold, kept)
+from tests.projection.sample_view import fold, kept
 
 
 def killed_before(statement: int, stage: int, log: Path, view: Path) -> bool:

@@ -17,7 +17,7 @@ from sayiir_es.log.port import NewRecord
 from sayiir_es.projection import Move, Place, Projection, SqlView, project
 from sayiir_es.wire.events import event_headers
 from tests.projection.history import STAGES, VALID, append, append_to
-from tests.projection.sample_view import (TABLE, fold, keep, kept, open_view)
+from tests.projection.sample_view import TABLE, fold, keep, kept, open_view
 from tests.tree import ROOT
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.cloud_events import cloud_event_headers
 from sayiir_es.wire.commands import encode_command_avro
+from sayiir_es.wire.confluent_frames import ConfluentFrames, published_schemas
 from sayiir_es.wire.events import decode_event
-from sayiir_es.wire.confluent_frames import (Frames, published)
-from sayiir_es.wire.schema_registry import SchemaRegistry
 from sayiir_es.wire.schema import SNAPSHOT_NAMESPACE, load_schemas, parse_record
+from sayiir_es.wire.schema_registry import SchemaRegistry
 from tests.projection.history import claim, run_of
 from tests.streams.small_registry import served
 
@@ -43,7 +43,7 @@ def registry() -> Iterator[SmallRegistry]:
 
 async def framing(inner: MemoryLog, registry: SmallRegistry) -> FramedLog:
     """An opened log that frames what goes to `inner`."""
-    log = FramedLog(inner, Frames(SchemaRegistry(registry.url)), None)
+    log = FramedLog(inner, ConfluentFrames(SchemaRegistry(registry.url)), None)
     await log.open(create=True)
     return log
 
@@ -167,7 +167,9 @@ async def test_each_published_schema_is_registered_once(
     registry: SmallRegistry,
 ) -> None:
     await framing(MemoryLog(), registry)
-    versions = {(subject, parse_record(text).head) for subject, text in published()}
+    versions = {
+        (subject, parse_record(text).head) for subject, text in published_schemas()
+    }
     asked = Counter(path.split("/")[2] for path in registry.asked)
     assert asked == Counter(subject for subject, _ in versions)
 

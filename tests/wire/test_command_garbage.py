@@ -14,8 +14,8 @@ from sayiir_es.wire.commands import (
     encode_command_avro,
     encode_command_json,
 )
-from sayiir_es.wire.payload import decode_payload, encode_payload
 from sayiir_es.wire.errors import UnreadableError
+from sayiir_es.wire.payload import decode_payload, encode_payload
 from tests.wire.examples import COMMAND_SCHEMAS, COMMANDS, EVENTS, golden_bytes
 from tests.wire.values import JSON_VALUES, PATIENT
 

@@ -20,8 +20,8 @@ from sayiir_es.core.model.events import (
     PartitionClaimed,
     TaskCompleted,
 )
-from sayiir_es.wire.events import decode_event, decoding_of, encode_event
 from sayiir_es.wire.avro_record import read_record
+from sayiir_es.wire.events import decode_event, decoding_of, encode_event
 from sayiir_es.wire.schema import EVENT_NAMESPACE, HEAD_BYTES, parse_record
 from tests.wire.examples import (
     EVENT_SCHEMAS,

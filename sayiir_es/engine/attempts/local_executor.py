@@ -27,8 +27,8 @@ from sayiir_es.engine.attempts.slot_queue import SlotQueue
 from sayiir_es.engine.attempts.task_context import CONTEXT, TaskExecutionContext
 from sayiir_es.engine.attempts.task_threads import Call, TaskThreads
 from sayiir_es.engine.attempts.tracing import attempt_span
-from sayiir_es.wire.pydantic_models import validated
 from sayiir_es.wire.payload import decode_payload
+from sayiir_es.wire.pydantic_models import validate_input
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -135,7 +135,7 @@ class LocalExecutor:
 
         def call() -> None:
             with attempt_span(context):
-                given = validated(job.function, decode_payload(job.input))
+                given = validate_input(job.function, decode_payload(job.input))
                 running.stage = "running"
                 result = job.function(given)
             if inspect.isawaitable(result):
@@ -218,7 +218,7 @@ class LocalExecutor:
         failed: BaseException | None = None
         try:
             with attempt_span(running.context):
-                given = validated(job.function, decode_payload(job.input))
+                given = validate_input(job.function, decode_payload(job.input))
                 running.stage = "running"
                 awaited = job.function(given)
                 result = await awaited if inspect.isawaitable(awaited) else awaited

@@ -70,7 +70,7 @@ def is_disk_failure(error: sqlite3.Error) -> bool:
     return _primary(error) == sqlite3.SQLITE_IOERR
 
 
-def in_words(path: Path, error: sqlite3.Error) -> LogError:
+def log_error_of(path: Path, error: sqlite3.Error) -> LogError:
     """Return what an error of SQLite means to who uses the log at `path`."""
     if is_lock(error):
         return LogUnavailableError(
@@ -132,7 +132,7 @@ def open_file(path: Path, *, create: bool, partitions: int) -> LogIdentity:
                 _create(connection, partitions)
             return _identity(connection, path, partitions)
     except sqlite3.Error as error:
-        raise in_words(path, error) from error
+        raise log_error_of(path, error) from error
 
 
 def _checked_size(path: Path) -> int:
@@ -267,7 +267,7 @@ def _identity(
     if pages * _value(connection, "PRAGMA page_size") <= WHOLE_CHECK_BYTES_MAX:
         found = _value(connection, "PRAGMA quick_check(1)")
         if found != "ok":
-            raise in_words(path, _damage(found))
+            raise log_error_of(path, _damage(found))
     topics = {t.value: meta.get(f"topic:{t.value}", "") for t in APP_TOPICS}
     missing = sorted(name for name, id_ in topics.items() if not id_)
     if missing or "log_id" not in meta:

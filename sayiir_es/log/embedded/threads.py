@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from sayiir_es.core.model.errors import LogUnavailableError, UncertainAppendError
 from sayiir_es.log.batch_size import payload_bytes
-from sayiir_es.log.embedded.file import connect, in_words, is_disk_failure, is_lock
+from sayiir_es.log.embedded.file import connect, is_disk_failure, is_lock, log_error_of
 from sayiir_es.log.embedded.rows import Write, insert
 from sayiir_es.log.notifier import call_on
 
@@ -65,7 +65,7 @@ class ConnectionThread:
         try:
             return await self.call(lambda: work(self._connect(), *args, **kwargs))
         except sqlite3.Error as error:
-            raise in_words(self.path, error) from error
+            raise log_error_of(self.path, error) from error
 
     async def call(self, call: Callable[[], T]) -> T:
         """Make a call on the thread."""
@@ -188,7 +188,7 @@ class CommitThread(ConnectionThread):
             return [*insert(self._connect(), writes)]
         except sqlite3.Error as error:
             if is_lock(error):
-                return [in_words(self.path, error) for _ in writes]
+                return [log_error_of(self.path, error) for _ in writes]
             if is_disk_failure(error):
                 # A sync that failed once may succeed the next time without having
                 # written anything: only a fresh start, reading the disk, knows.

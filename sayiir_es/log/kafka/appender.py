@@ -28,7 +28,7 @@ from sayiir_es.log.kafka.connection import REQUEST_LIMIT_MS, TRANSPORT_ERRORS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sayiir_es.log.kafka.connection import Lane
+    from sayiir_es.log.kafka.connection import LeaderConnection
     from sayiir_es.log.port import NewRecord
 
 # Sequence numbers are 32-bit; behind the last one a fresh producer id begins at 0.
@@ -62,7 +62,9 @@ def payload_bytes(batch: Sequence[NewRecord]) -> int:
 class KafkaAppender:
     """The only writer of its producer id; see `log.port.Appender`."""
 
-    def __init__(self, lane: Lane, *, max_message_bytes: int, limit_s: float) -> None:
+    def __init__(
+        self, lane: LeaderConnection, *, max_message_bytes: int, limit_s: float
+    ) -> None:
         self._lane = lane
         self._max_message_bytes = max_message_bytes
         self._limit_s = limit_s

@@ -24,14 +24,16 @@ _VERSION = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class PreviousAssignment:
     """What a member was given last, and in which generation of the group."""
 
     generation: int = -1
     partitions: frozenset[int] = frozenset()
 
 
-def deal(count: int, members: Mapping[str, Held]) -> dict[str, tuple[int, ...]]:
+def assign_partitions(
+    count: int, members: Mapping[str, PreviousAssignment]
+) -> dict[str, tuple[int, ...]]:
     """Return what each member is given of partitions 0 to `count` - 1.
 
     Shares differ by one at most. A member keeps what it held, as far as its share goes;
@@ -66,7 +68,7 @@ class StickyAssignor:
     def __init__(self, topic: str, count: int) -> None:
         self._topic = topic
         self._count = count
-        self.held = Held()
+        self.held = PreviousAssignment()
 
     def metadata(self, topics: Iterable[str]) -> Any:
         """Return what this member tells the leader: its topic and what it holds."""
@@ -81,7 +83,9 @@ class StickyAssignor:
     def assign(self, cluster: object, members: Mapping[str, Any]) -> dict[str, Any]:
         """Return each member's assignment; only the leader of the group is asked."""
         del cluster  # the count is the recorded one, whatever the topic has now
-        dealt = deal(self._count, {m: _held(members[m].user_data) for m in members})
+        dealt = assign_partitions(
+            self._count, {m: _held(members[m].user_data) for m in members}
+        )
         return {
             member: ConsumerProtocolMemberAssignment(
                 _VERSION, [(self._topic, list(partitions))], b""
@@ -93,13 +97,13 @@ class StickyAssignor:
         """Do nothing: what is held is set with its generation, see `heartbeats`."""
 
 
-def _held(told: bytes | None) -> Held:
+def _held(told: bytes | None) -> PreviousAssignment:
     """Return what a member says it holds; nothing when it cannot be read."""
     try:
         fields = json.loads(told or b"{}")
-        return Held(
+        return PreviousAssignment(
             generation=int(fields["generation"]),
             partitions=frozenset(int(p) for p in fields["partitions"]),
         )
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return Held()
+        return PreviousAssignment()

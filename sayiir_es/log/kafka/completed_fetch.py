@@ -58,7 +58,7 @@ def _record(offset: int, found: Any) -> Record:
     return record
 
 
-class Fetched:
+class CompletedFetch:
     """The bytes of one answer, handed out as chunks that follow one another."""
 
     def __init__(

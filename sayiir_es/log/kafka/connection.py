@@ -175,7 +175,7 @@ async def _bootstrap(client: Any) -> None:
             return
 
 
-class Lane:
+class LeaderConnection:
     """One connection of one's own to whoever leads a partition."""
 
     def __init__(self, cluster: Cluster, topic: str, partition: int) -> None:

@@ -28,7 +28,7 @@ _GZIP = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignRecord:
+class DecodedRecord:
     """A record, in the words of aiokafka's."""
 
     offset: int
@@ -38,7 +38,7 @@ class ForeignRecord:
     headers: list[tuple[str, bytes | None]]
 
 
-def records(data: bytes, base_offset: int) -> Iterator[ForeignRecord]:
+def records(data: bytes, base_offset: int) -> Iterator[DecodedRecord]:
     """Yield the records of the batch at `base_offset` in the bytes of a fetch.
 
     Raises:
@@ -53,7 +53,7 @@ def records(data: bytes, base_offset: int) -> Iterator[ForeignRecord]:
     raise LogUnavailableError(f"expected a batch at {base_offset}, but there is none")
 
 
-def _records(batch: bytes) -> Iterator[ForeignRecord]:
+def _records(batch: bytes) -> Iterator[DecodedRecord]:
     base, _ = _PREFIX.unpack_from(batch)
     flags, _, first_ms, last_ms, *_, count = _REST.unpack_from(batch, _PREFIX.size)
     body = batch[_RECORDS_AT:]
@@ -70,7 +70,7 @@ def _records(batch: bytes) -> Iterator[ForeignRecord]:
         cursor.skip(1)  # its attributes, of which there are none yet
         delta_ms = cursor.number()
         offset = base + cursor.number()
-        yield ForeignRecord(
+        yield DecodedRecord(
             offset=offset,
             timestamp=last_ms if flags & _LOG_APPEND_TIME else first_ms + delta_ms,
             key=cursor.text(),

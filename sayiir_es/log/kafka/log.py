@@ -16,7 +16,7 @@ from sayiir_es.log.kafka.connection import (
     EARLIEST,
     LATEST,
     Cluster,
-    Lane,
+    LeaderConnection,
 )
 from sayiir_es.log.kafka.log_filter import install_filter
 from sayiir_es.log.kafka.opening import CREATION_LIMIT_S, Opening
@@ -172,17 +172,17 @@ class KafkaLog:
 
     async def reader(self, topic: Topic, partition: int, offset: int) -> KafkaReader:
         """A reader that begins at `offset`, as read_committed gives records."""
-        lane = Lane(self._cluster, self.name(topic), partition)
+        lane = LeaderConnection(self._cluster, self.name(topic), partition)
         return KafkaReader(lane, offset, compacted=topic in _COMPACTED)
 
     async def start_offset(self, topic: Topic, partition: int) -> int:
         """The first kept offset."""
-        lane = Lane(self._cluster, self.name(topic), partition)
+        lane = LeaderConnection(self._cluster, self.name(topic), partition)
         return await self._cluster.offset(lane.partition, EARLIEST)
 
     async def end_offset(self, topic: Topic, partition: int) -> int:
         """One above the last record that a reader is given."""
-        lane = Lane(self._cluster, self.name(topic), partition)
+        lane = LeaderConnection(self._cluster, self.name(topic), partition)
         return await self._cluster.offset(lane.partition, LATEST)
 
     async def produce(self, topic: Topic, partition: int, record: NewRecord) -> int:
@@ -206,7 +206,7 @@ class KafkaLog:
         self, topic: Topic, partition: int, limit_s: float
     ) -> KafkaAppender:
         appender = KafkaAppender(
-            Lane(self._cluster, self.name(topic), partition),
+            LeaderConnection(self._cluster, self.name(topic), partition),
             max_message_bytes=self._message_bytes_of(topic),
             limit_s=limit_s,
         )

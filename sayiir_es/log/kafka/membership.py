@@ -23,7 +23,7 @@ from aiokafka.errors import KafkaError
 
 from sayiir_es.core.model.errors import LogUnavailableError, UnsafeLogError
 from sayiir_es.log.kafka import coordinator
-from sayiir_es.log.kafka.assignor import Held, StickyAssignor
+from sayiir_es.log.kafka.assignor import PreviousAssignment, StickyAssignor
 from sayiir_es.log.kafka.connection import OPEN_LIMIT_S, TRANSPORT_ERRORS
 from sayiir_es.log.port import Assignment, Topic
 
@@ -168,7 +168,9 @@ class KafkaMembership:
 
     def assigned(self, sent_at_s: float, member_id: str, generation: int) -> None:
         """A new assignment is in force; `on_partitions_assigned` has run."""
-        self._assignor.held = Held(generation=generation, partitions=self._dealt)
+        self._assignor.held = PreviousAssignment(
+            generation=generation, partitions=self._dealt
+        )
         first = not self._member_id
         changed = first or self._dealt != self._partitions
         if member_id != self._member_id and not first:

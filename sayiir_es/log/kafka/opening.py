@@ -16,7 +16,12 @@ from aiokafka.structs import TopicPartition
 from sayiir_es.core.model.errors import LogUnavailableError, UnsafeLogError
 from sayiir_es.log.kafka import topic_rules as rules
 from sayiir_es.log.kafka.appender import KafkaAppender
-from sayiir_es.log.kafka.connection import EARLIEST, LATEST, TRANSPORT_ERRORS, Lane
+from sayiir_es.log.kafka.connection import (
+    EARLIEST,
+    LATEST,
+    TRANSPORT_ERRORS,
+    LeaderConnection,
+)
 from sayiir_es.log.kafka.describe import describe
 from sayiir_es.log.kafka.reader import KafkaReader
 from sayiir_es.log.port import APP_TOPICS, LogIdentity, NewRecord, Topic
@@ -36,7 +41,7 @@ _TOPIC_EXISTS = 36
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class AppTopics:
     """What `open_app` found."""
 
     identity: LogIdentity
@@ -55,7 +60,7 @@ class Opening:
 
     async def open_app(
         self, *, create: bool, partitions: int, replication: int | None
-    ) -> Opened:
+    ) -> AppTopics:
         """Find all topics, after making them where there is none, and check them.
 
         Raises:
@@ -78,7 +83,7 @@ class Opening:
         warnings = rules.check_settings(self._app, found)
         if recorded is None:
             await self._record(found, identity)
-        return Opened(
+        return AppTopics(
             identity=identity,
             message_bytes={t: _message_bytes(found, self._name(t)) for t in APP_TOPICS},
             warnings=warnings,
@@ -197,7 +202,7 @@ class Opening:
                     raise
                 await asyncio.sleep(_POLL_S)
                 continue
-            missing, recorded = rules.missing(self._app, found[0]), found[1]
+            missing, recorded = rules.missing_topics(self._app, found[0]), found[1]
             if not missing and (recorded is not None or create):
                 return found
             # Without a record yet, the process that made the first topic is at work.
@@ -215,7 +220,7 @@ class Opening:
         """The topics as they are known now, and the app record if there is one."""
         found = await describe(self._cluster, self._names)
         await self._cluster.track(list(found.topics))
-        if self._name(Topic.DEFINITIONS) in rules.missing(self._app, found):
+        if self._name(Topic.DEFINITIONS) in rules.missing_topics(self._app, found):
             return found, None
         return found, await self._recorded()
 
@@ -223,7 +228,9 @@ class Opening:
         where = TopicPartition(self._name(Topic.DEFINITIONS), 0)
         at = await self._cluster.offset(where, EARLIEST)
         end = await self._cluster.offset(where, LATEST)
-        reader = KafkaReader(Lane(self._cluster, *where), at, compacted=True)
+        reader = KafkaReader(
+            LeaderConnection(self._cluster, *where), at, compacted=True
+        )
         value: bytes | None = None
         try:
             while at < end:
@@ -254,7 +261,7 @@ class Opening:
                 )
         name = self._name(Topic.DEFINITIONS)
         appender = KafkaAppender(
-            Lane(self._cluster, name, 0),
+            LeaderConnection(self._cluster, name, 0),
             max_message_bytes=_message_bytes(found, name),
             limit_s=self._limit_s,
         )

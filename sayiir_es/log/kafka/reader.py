@@ -14,11 +14,11 @@ from aiokafka.errors import for_code
 from aiokafka.protocol.fetch import FetchRequest
 
 from sayiir_es.core.model.errors import LogUnavailableError, OffsetGoneError
+from sayiir_es.log.kafka.completed_fetch import CompletedFetch
 from sayiir_es.log.kafka.connection import READ_COMMITTED, TRANSPORT_ERRORS
-from sayiir_es.log.kafka.completed_fetch import Fetched
 
 if TYPE_CHECKING:
-    from sayiir_es.log.kafka.connection import Lane
+    from sayiir_es.log.kafka.connection import LeaderConnection
     from sayiir_es.log.port import Chunk
 
 _FETCH_BYTES = 1 << 20
@@ -29,12 +29,12 @@ _OFFSET_OUT_OF_RANGE = 1
 class KafkaReader:
     """One reader of one partition; see `log.port.Reader`."""
 
-    def __init__(self, lane: Lane, offset: int, *, compacted: bool) -> None:
+    def __init__(self, lane: LeaderConnection, offset: int, *, compacted: bool) -> None:
         self._lane = lane
         self._next = offset
         self._compacted = compacted
-        self._fetch: asyncio.Task[Fetched] | None = None
-        self._fetched: Fetched | None = None
+        self._fetch: asyncio.Task[CompletedFetch] | None = None
+        self._fetched: CompletedFetch | None = None
 
     async def read(self, *, max_wait_s: float) -> Chunk | None:
         """Return what follows, or None when nothing came within `max_wait_s`.
@@ -71,7 +71,7 @@ class KafkaReader:
             await asyncio.gather(fetch, return_exceptions=True)
         self._lane.close()
 
-    async def _poll(self) -> Fetched:
+    async def _poll(self) -> CompletedFetch:
         where = self._lane.partition
         spot = (where.partition, self._next, _FETCH_BYTES)
         request = FetchRequest(
@@ -90,7 +90,9 @@ class KafkaReader:
             if code:
                 await self._refused(code)
                 continue
-            fetched = Fetched(self._next, more[-1], more[2], compacted=self._compacted)
+            fetched = CompletedFetch(
+                self._next, more[-1], more[2], compacted=self._compacted
+            )
             if not fetched.empty:
                 return fetched
 

@@ -102,7 +102,7 @@ def app_record(identity: LogIdentity) -> bytes:
     return json.dumps(fields, sort_keys=True).encode()
 
 
-def missing(app: str, found: ClusterDescription) -> list[str]:
+def missing_topics(app: str, found: ClusterDescription) -> list[str]:
     """Return the names of the app's topics that the cluster does not have."""
     names = (topic_name(app, topic) for topic in APP_TOPICS)
     return [name for name in names if name not in found.topics]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 WRITER = """
 import asyncio, sys
-from sayiir_es.log.embedded import EmbeddedLog
+from sayiir_es.log.embedded.log import EmbeddedLog
 from sayiir_es.log.port import NewRecord
 
 async def main():

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PRODUCER = """
 import asyncio, sys
-from sayiir_es.log.embedded import EmbeddedLog
+from sayiir_es.log.embedded.log import EmbeddedLog
 from sayiir_es.log.port import NewRecord, Topic
 
 async def main():

@@ -5,26 +5,32 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sayiir_es.log.kafka.assignor import Held, StickyAssignor, deal
+from sayiir_es.log.kafka.assignor import (
+    PreviousAssignment,
+    StickyAssignor,
+    assign_partitions,
+)
 
 NAMES = ("a", "b", "c", "d", "e")
 
 
-def held(*partitions: int, generation: int = 1) -> Held:
-    return Held(generation=generation, partitions=frozenset(partitions))
+def held(*partitions: int, generation: int = 1) -> PreviousAssignment:
+    return PreviousAssignment(generation=generation, partitions=frozenset(partitions))
 
 
 def test_one_member_is_given_all() -> None:
-    assert deal(3, {"a": Held()}) == {"a": (0, 1, 2)}
+    assert assign_partitions(3, {"a": PreviousAssignment()}) == {"a": (0, 1, 2)}
 
 
 def test_a_joiner_is_given_only_what_the_others_have_too_many_of() -> None:
-    dealt = deal(8, {"a": held(0, 1, 2, 3), "b": held(4, 5, 6, 7), "c": Held()})
+    dealt = assign_partitions(
+        8, {"a": held(0, 1, 2, 3), "b": held(4, 5, 6, 7), "c": PreviousAssignment()}
+    )
     assert dealt == {"a": (0, 1, 2), "b": (4, 5, 6), "c": (3, 7)}
 
 
 def test_what_a_leaver_held_is_spread_and_nothing_else_moves() -> None:
-    dealt = deal(8, {"a": held(0, 1, 2), "c": held(3, 7)})
+    dealt = assign_partitions(8, {"a": held(0, 1, 2), "c": held(3, 7)})
     assert set(dealt["a"]) >= {0, 1, 2}
     assert set(dealt["c"]) >= {3, 7}
     assert len(dealt["a"]) == len(dealt["c"]) == 4
@@ -32,24 +38,24 @@ def test_what_a_leaver_held_is_spread_and_nothing_else_moves() -> None:
 
 def test_of_two_that_name_a_partition_the_later_generation_holds_it() -> None:
     members = {"a": held(0, 1, generation=4), "b": held(0, 1, generation=5)}
-    assert deal(2, members) == {"a": (1,), "b": (0,)}
+    assert assign_partitions(2, members) == {"a": (1,), "b": (0,)}
     members["c"] = held(0, 1, generation=3)
-    assert deal(2, members)["a"] == (1,)
+    assert assign_partitions(2, members)["a"] == (1,)
 
 
 def test_partitions_that_do_not_exist_are_not_dealt() -> None:
-    assert deal(2, {"a": held(0, 7)}) == {"a": (0, 1)}
+    assert assign_partitions(2, {"a": held(0, 7)}) == {"a": (0, 1)}
 
 
 def test_more_members_than_partitions_leave_some_without() -> None:
-    dealt = deal(1, {"a": Held(), "b": Held()})
+    dealt = assign_partitions(1, {"a": PreviousAssignment(), "b": PreviousAssignment()})
     assert sorted(map(len, dealt.values())) == [0, 1]
 
 
 members = st.dictionaries(
     st.sampled_from(NAMES),
     st.builds(
-        Held,
+        PreviousAssignment,
         generation=st.integers(-1, 5),
         partitions=st.frozensets(st.integers(0, 12)),
     ),
@@ -59,20 +65,22 @@ members = st.dictionaries(
 
 @given(st.integers(1, 12), members)
 def test_every_partition_is_dealt_once_and_shares_differ_by_one(
-    count: int, told: dict[str, Held]
+    count: int, told: dict[str, PreviousAssignment]
 ) -> None:
-    dealt = deal(count, told)
+    dealt = assign_partitions(count, told)
     assert sorted(p for share in dealt.values() for p in share) == list(range(count))
     sizes = [len(share) for share in dealt.values()]
     assert max(sizes) - min(sizes) <= 1
-    assert dealt == deal(count, dict(reversed(told.items())))
+    assert dealt == assign_partitions(count, dict(reversed(told.items())))
 
 
 @given(st.integers(1, 12), members)
-def test_a_second_deal_moves_nothing(count: int, told: dict[str, Held]) -> None:
-    dealt = deal(count, told)
+def test_a_second_deal_moves_nothing(
+    count: int, told: dict[str, PreviousAssignment]
+) -> None:
+    dealt = assign_partitions(count, told)
     kept = {m: held(*share, generation=9) for m, share in dealt.items()}
-    assert deal(count, kept) == dealt
+    assert assign_partitions(count, kept) == dealt
 
 
 def test_members_tell_the_leader_what_they_hold_in_kafkas_own_form() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sayiir_es.core.model.errors import LogUnavailableError, OffsetGoneError
 from sayiir_es.log.kafka import lenient_decoder
-from sayiir_es.log.kafka.completed_fetch import Fetched
+from sayiir_es.log.kafka.completed_fetch import CompletedFetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,12 +42,12 @@ def with_odd_name(data: bytes) -> bytes:
     return resummed(data.replace(b"name", b"n\xffme", 1))
 
 
-def offsets(fetched: Fetched) -> list[int]:
+def offsets(fetched: CompletedFetch) -> list[int]:
     return [record.offset for record in fetched.take().records]
 
 
 def test_a_batch_that_begins_before_the_offset_is_taken_from_there() -> None:
-    fetched = Fetched(12, batch(10, 0, 1, 2, 3), None, compacted=False)
+    fetched = CompletedFetch(12, batch(10, 0, 1, 2, 3), None, compacted=False)
     chunk = fetched.take()
     assert [r.offset for r in chunk.records] == [12, 13]
     assert (chunk.start, chunk.end, chunk.gaps) == (12, 14, ())
@@ -56,7 +56,7 @@ def test_a_batch_that_begins_before_the_offset_is_taken_from_there() -> None:
 
 def test_a_cut_batch_at_the_end_waits_for_the_next_fetch() -> None:
     data = batch(0, 0, 1) + batch(2, 0, 1)[:-3]
-    fetched = Fetched(0, data, None, compacted=False)
+    fetched = CompletedFetch(0, data, None, compacted=False)
     assert offsets(fetched) == [0, 1]
     assert fetched.empty
 
@@ -65,14 +65,14 @@ def test_a_cut_batch_at_the_end_waits_for_the_next_fetch() -> None:
     "data", [batch(0, 0, 2), batch(0, 0) + batch(2, 0), batch(1, 0)]
 )
 def test_a_hole_that_nothing_explains_is_lost_history(data: bytes) -> None:
-    fetched = Fetched(0, data, None, compacted=False)
+    fetched = CompletedFetch(0, data, None, compacted=False)
     with pytest.raises(OffsetGoneError, match="says nothing of what stood between"):
         fetched.take()
 
 
 def test_holes_of_a_compacted_topic_are_gaps() -> None:
     data = batch(1, 0, 2, 3) + batch(7, 0)
-    chunk = Fetched(0, data, None, compacted=True).take()
+    chunk = CompletedFetch(0, data, None, compacted=True).take()
     assert [r.offset for r in chunk.records] == [1, 3, 4, 7]
     assert (chunk.end, chunk.gaps) == (8, ((0, 1), (2, 3), (5, 7)))
 
@@ -81,14 +81,14 @@ def test_damaged_bytes_are_told_and_not_skipped() -> None:
     data = bytearray(batch(0, 0))
     data[-1] ^= 1
     with pytest.raises(LogUnavailableError, match="checksum"):
-        Fetched(0, bytes(data), None, compacted=False).take()
+        CompletedFetch(0, bytes(data), None, compacted=False).take()
 
 
 def test_a_batch_that_does_not_unpack_is_a_typed_error() -> None:
     data = bytearray(batch(0, 0))
     data[22] |= 4  # zstd
     with pytest.raises(LogUnavailableError, match="expected to unpack the batch at 0"):
-        Fetched(0, resummed(bytes(data)), None, compacted=False).take()
+        CompletedFetch(0, resummed(bytes(data)), None, compacted=False).take()
 
 
 def zipped(data: bytes) -> bytes:
@@ -103,7 +103,7 @@ def test_a_header_name_that_is_no_text_is_escaped_and_stops_nothing(
     packed: Callable[[bytes], bytes],
 ) -> None:
     data = packed(with_odd_name(batch(3, 0, 1))) + batch(5, 0)
-    chunk = Fetched(3, data, None, compacted=False).take()
+    chunk = CompletedFetch(3, data, None, compacted=False).take()
     assert [r.offset for r in chunk.records] == [3, 4, 5]
     assert chunk.records[0].headers == (("n\\xffme", b"h"),)
     assert chunk.records[1].headers == (("name", b"h"),)

@@ -98,7 +98,8 @@ def test_all_faults_are_told_at_once() -> None:
 def test_commands_that_expire_within_a_day_are_warned_of() -> None:
     found = with_settings(made(), Topic.COMMANDS, retention_ms="1000")
     assert (
-        "a command that waits longer is lost" in topic_rules.check_settings("app", found)[0]
+        "a command that waits longer is lost"
+        in topic_rules.check_settings("app", found)[0]
     )
 
 
