@@ -17,6 +17,7 @@ from sayiir_es.client.loop_thread import LoopThread
 from sayiir_es.client.stores import FolderStores, MemoryStores, SlotStores, Stores
 from sayiir_es.engine.store.port import StoreIdentity
 from sayiir_es.engine.store.state_dir import default_state_dir
+from sayiir_es.log.embedded.lock import OwnerLock
 from sayiir_es.log.embedded.log import EmbeddedLog
 from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.solo import SoloMembership
@@ -132,7 +133,7 @@ class InMemoryBackend(Backend):
     def membership(self, log: Log) -> Membership:
         """All partitions, as soon as no other worker of this backend has them."""
         del log
-        return SoloMembership.for_memory(self._log)
+        return SoloMembership(self._log.owner_lock(), partitions=self._log.partitions)
 
     def stores(self) -> Stores:
         """The stores of this backend, kept from one owner to the next."""
@@ -163,7 +164,7 @@ class EmbeddedBackend(Backend):
     def membership(self, log: Log) -> Membership:
         """All partitions, as soon as this process holds the file's owner lock."""
         del log
-        return SoloMembership.for_file(self.path)
+        return SoloMembership(OwnerLock(self.path))
 
     def stores(self) -> Stores:
         """RocksDB beside the file; only the holder of the owner lock opens it."""

@@ -1,6 +1,6 @@
-"""What is raised for bytes that are not what the contract says, and how it shows them.
+"""The error for bytes that do not follow the contract, and excerpts for its message.
 
-Input may be hostile and of any size, so a message never echoes more than
+Input may be hostile and of any size, so a message never repeats more than
 `EXCERPT_CHARACTERS_MAX` of it.
 """
 
@@ -13,7 +13,7 @@ EXCERPT_CHARACTERS_MAX = 200
 
 
 class UnreadableError(DecodeError):
-    """Bytes that do not decode; `reason` is short, stable and free of input.
+    """Bytes that do not decode; `reason` is short and stable, and holds no input.
 
     Operator action: look at the producer of the record that the message names.
     """
@@ -24,7 +24,7 @@ class UnreadableError(DecodeError):
 
 
 def excerpt_of(value: object) -> str:
-    """A piece of input as it may stand in a message: of bounded length, printable."""
+    """Return input for a message: printable, at most `EXCERPT_CHARACTERS_MAX` long."""
     match value:
         case str():
             text = ascii(value[:EXCERPT_CHARACTERS_MAX])
@@ -44,8 +44,6 @@ def excerpt_of(value: object) -> str:
             text = repr(value)
         case _:
             text = f"a {type(value).__name__}"
-    return (
-        text
-        if len(text) <= EXCERPT_CHARACTERS_MAX
-        else text[: EXCERPT_CHARACTERS_MAX - 1] + "…"
-    )
+    if len(text) <= EXCERPT_CHARACTERS_MAX:
+        return text
+    return text[: EXCERPT_CHARACTERS_MAX - 1] + "…"

@@ -1,10 +1,11 @@
 """Events as the records of the events topic: bytes, key and headers.
 
 Theory of operation. This is the hot path: an event is encoded once by its owner and
-decoded by every reader. The six common fields are spelled out, since all kinds begin
-with them; the kind's own go through the functions that `wire.binary` has for their
-shapes. Decoding sets the slots of the values directly: the `__init__` of a frozen
-dataclass costs more than reading the bytes, and none here does anything else.
+decoded by every reader. The code names the six common fields, since all kinds begin
+with them; the fields of the kind are written and read by the functions that
+`wire.binary` has for their shapes. Decoding sets the slots of the values directly: the
+`__init__` of a frozen dataclass costs more than reading the bytes, and does nothing
+else here.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from sayiir_es.wire.binary import Reader, Writer
 
 COMMON_FIELDS = ("claim", "instance_id", "run", "sequence", "at", "cause")
-"""What every event begins with, in this order."""
+"""The fields that every event begins with, in this order."""
 
 KIND_HEADER = "kind"
 CLAIM_HEADER = "claim"
@@ -57,7 +58,7 @@ _CLAIM = re.compile(rb"-1|0|[1-9][0-9]{0,18}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventHeaders:
-    """What filters and the claim rule need of an event, without its bytes."""
+    """What filters and the claim rule need of an event; read without decoding it."""
 
     kind: str
     claim: int
@@ -98,14 +99,14 @@ def _setter(owner: type, name: str) -> Callable[[Any, Any], None]:
 
 
 def decoding_of(schema: RecordSchema, newest: RecordSchema) -> _Decoding:
-    """How what `schema` wrote becomes a value of the newest schema's kind.
+    """Return how bytes that `schema` wrote become a value of the newest schema.
 
     Raises:
         KeyError: if a field that `newest` adds has no default.
     """
     body = KINDS[schema.name]
     own = schema.fields[len(COMMON_FIELDS) :]
-    written = {field.name for field in schema.fields}
+    written_names = {field.name for field in schema.fields}
     return _Decoding(
         schema=schema,
         newest=newest,
@@ -114,7 +115,7 @@ def decoding_of(schema: RecordSchema, newest: RecordSchema) -> _Decoding:
         defaults=tuple(
             (_setter(body, field.name), newest.defaults[field.name])
             for field in newest.fields
-            if field.name not in written
+            if field.name not in written_names
         ),
     )
 
@@ -149,7 +150,7 @@ _set_body = _setter(Event, "body")
 
 
 def encode_event(event: Event) -> bytes:
-    """The bytes of an event, under single-object encoding.
+    """Return the bytes of an event, in single-object encoding.
 
     Raises:
         EncodeError: if a value is not what its field takes, such as text with a lone
@@ -188,7 +189,7 @@ def _unwritable(event: Event) -> EncodeError:
 
 
 def decode_event(data: bytes) -> Event:
-    """The event that the bytes hold.
+    """Return the event that the bytes hold.
 
     Raises:
         UnknownEventError: if no schema of this build has their fingerprint.
@@ -240,18 +241,18 @@ def _unreadable(decoding: _Decoding, data: bytes) -> UnreadableError:
 
 
 def record_key(event: Event) -> bytes | None:
-    """The record's key: the instance id, or None where there is no instance."""
+    """Return the record's key: the instance id, or None for an event without one."""
     return event.instance_id.encode() if event.instance_id else None
 
 
 @lru_cache(maxsize=1024)
 def event_headers(event_kind: str, claim: int) -> tuple[tuple[str, bytes], ...]:
-    """The headers that every event record carries."""
+    """Return the headers that every event record has."""
     return (KIND_HEADER, event_kind.encode()), (CLAIM_HEADER, b"%d" % claim)
 
 
 def read_headers(headers: Sequence[tuple[str, bytes]]) -> EventHeaders | None:
-    """Kind and claim; None if one is missing, there twice, or not readable."""
+    """Return kind and claim; None if one is missing, there twice, or not readable."""
     kind: bytes | None = None
     claim: bytes | None = None
     for name, value in headers:

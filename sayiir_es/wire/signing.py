@@ -1,6 +1,6 @@
-"""Ed25519 keys of checkpoints: files of PEM, signatures made and held to public keys.
+"""Ed25519 keys of checkpoints: reads them from PEM files, checks signatures.
 
-Needs the extra `audit`, and says so; without a key nothing of it is imported.
+Needs the extra `audit`, and an error says so; without a key nothing of it is imported.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ class Signer(Protocol):
     """Signs; `Ed25519PrivateKey` of `cryptography` is one."""
 
     def sign(self, data: bytes, /) -> bytes:
-        """The signature, 64 bytes, the same each time."""
+        """Return the signature: 64 bytes, the same ones for the same data."""
         ...
 
 
 class PublicKeys:
-    """Public keys, of which any may have signed: a key is replaced now and then."""
+    """Public keys, of which any may have signed: keys are replaced now and then."""
 
     def __init__(self, keys: Sequence[Ed25519PublicKey]) -> None:
         self._keys = tuple(keys)
 
     def signed(self, data: bytes, signature: bytes) -> bool:
-        """Whether the signature is one of these keys over the data."""
+        """Return whether one of these keys made the signature over the data."""
         refusal = _module("cryptography.exceptions").InvalidSignature
         for key in self._keys:
             try:

@@ -128,9 +128,9 @@ def _framed(data: bytes) -> None:
     registry.paper = data.decode("utf-8", "replace")
     with closing(asyncio.new_event_loop()) as loop:
         framed = b"\x00" + data[: FRAME_BYTES - 1] + data
-        value = loop.run_until_complete(frames.unframed(framed))
+        value = loop.run_until_complete(frames.unframe(framed))
         assert value.endswith(framed[FRAME_BYTES:])
-        assert loop.run_until_complete(frames.unframed(data[1:])) is not None
+        assert loop.run_until_complete(frames.unframe(data[1:])) is not None
         loop.run_until_complete(loop.shutdown_default_executor())
     assert len(value) in {len(framed), len(framed) - FRAME_BYTES + HEAD_BYTES}
 

@@ -39,9 +39,9 @@ def membership(
 ) -> Callable[[], SoloMembership]:
     """Makes memberships of one log."""
     if request.param == "file":
-        return lambda: SoloMembership.for_file(tmp_path / "log.db", partitions=2)
+        return lambda: SoloMembership(OwnerLock(tmp_path / "log.db"), partitions=2)
     log = MemoryLog(2)
-    return lambda: SoloMembership.for_memory(log)
+    return lambda: SoloMembership(log.owner_lock(), partitions=log.partitions)
 
 
 async def test_the_first_to_join_has_all_partitions_at_once(
@@ -130,7 +130,7 @@ async def test_a_lock_passes_over_when_its_holder_is_killed(tmp_path: Path) -> N
     )
     assert holder.stdout is not None
     assert await holder.stdout.readline() == b"True\n"
-    member = SoloMembership.for_file(path)
+    member = SoloMembership(OwnerLock(path))
     await member.join()
     assert member.current().partitions == frozenset()
     change = asyncio.create_task(member.changed(member.current().epoch))

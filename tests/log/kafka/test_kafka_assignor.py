@@ -85,7 +85,7 @@ def test_a_second_deal_moves_nothing(
 
 def test_members_tell_the_leader_what_they_hold_in_kafkas_own_form() -> None:
     first, second = StickyAssignor("t", 4), StickyAssignor("t", 4)
-    first.held = held(2, 3)
+    first.previous = held(2, 3)
     told = {"x": first.metadata(["t"]), "y": second.metadata(["t"])}
     dealt = second.assign(None, told)
     assert dealt["x"].assignment == [("t", [2, 3])]
