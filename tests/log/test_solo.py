@@ -1,4 +1,4 @@
-"""Who owns a log alone: the first to come, until it leaves or its process ends."""
+"""One worker owns a whole log: the first to ask, until it leaves or dies."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ time.sleep(60)
 def membership(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> Callable[[], SoloMembership]:
-    """Makes memberships of one log."""
+    """Return a function that makes memberships of one log."""
     if request.param == "file":
         return lambda: SoloMembership(OwnerLock(tmp_path / "log.db"), partitions=2)
     log = MemoryLog(2)
@@ -74,7 +74,7 @@ async def test_the_second_waits_until_the_first_has_left(
     await second.leave()
 
 
-async def test_leaving_wakes_who_waits_for_a_change(
+async def test_leaving_wakes_a_caller_that_waits_for_a_change(
     membership: Callable[[], SoloMembership],
 ) -> None:
     member = membership()
@@ -87,7 +87,7 @@ async def test_leaving_wakes_who_waits_for_a_change(
     await member.leave()
 
 
-async def test_one_who_leaves_while_waiting_never_owns(
+async def test_a_member_that_leaves_while_waiting_never_owns(
     membership: Callable[[], SoloMembership],
 ) -> None:
     first, second, third = membership(), membership(), membership()
@@ -101,7 +101,7 @@ async def test_one_who_leaves_while_waiting_never_owns(
     await third.leave()
 
 
-async def test_a_change_that_came_before_the_question_is_told_at_once(
+async def test_a_change_before_the_call_is_returned_at_once(
     membership: Callable[[], SoloMembership],
 ) -> None:
     member = membership()
@@ -112,7 +112,7 @@ async def test_a_change_that_came_before_the_question_is_told_at_once(
     await member.leave()
 
 
-async def test_an_assignment_is_as_fresh_as_the_question(
+async def test_an_assignment_is_fresh_when_it_is_read(
     membership: Callable[[], SoloMembership],
 ) -> None:
     member = membership()

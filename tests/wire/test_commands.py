@@ -127,9 +127,9 @@ def test_of_a_key_that_stands_twice_the_last_counts() -> None:
     assert command.workflow == "b"
 
 
-@pytest.mark.parametrize("given", [{}, {"input": None}])
-def test_a_missing_input_is_json_null(given: dict[str, None]) -> None:
-    command = decode(as_json(command="StartWorkflow", workflow="w", **given))
+@pytest.mark.parametrize("fields", [{}, {"input": None}])
+def test_a_missing_input_is_json_null(fields: dict[str, None]) -> None:
+    command = decode(as_json(command="StartWorkflow", workflow="w", **fields))
     assert isinstance(command, StartWorkflow)
     assert command.input == b"null"
 

@@ -1,4 +1,4 @@
-"""What `open` makes, finds again, and refuses, on a real Kafka."""
+"""What `open` creates, finds again, and refuses, on a real Kafka."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests import kafka_app
 pytestmark = pytest.mark.kafka
 
 
-async def reopened(log: KafkaLog) -> KafkaLog:
+async def reopen(log: KafkaLog) -> KafkaLog:
     again = KafkaLog(log.bootstrap_servers, app=log.app, partitions=5)
     await again.open(create=True)
     await again.close()
@@ -64,10 +64,10 @@ async def test_processes_that_open_at_the_same_time_make_one_app(
 
 async def test_a_missing_topic_is_refused(kafka_bootstrap: str) -> None:
     async with kafka_app.opened(kafka_bootstrap) as log:
-        async with kafka_app.admin(kafka_bootstrap) as hands:
-            await hands.delete_topics([log.name(Topic.DEAD_LETTERS)])
+        async with kafka_app.admin(kafka_bootstrap) as admin:
+            await admin.delete_topics([log.name(Topic.DEAD_LETTERS)])
         with pytest.raises(UnsafeLogError, match=r"dead-letters'\] is missing"):
-            await reopened(log)
+            await reopen(log)
 
 
 @pytest.mark.parametrize("topic", [Topic.EVENTS, Topic.COMMANDS])
@@ -75,21 +75,21 @@ async def test_a_topic_that_was_deleted_and_made_again_is_refused(
     kafka_bootstrap: str, topic: Topic
 ) -> None:
     async with kafka_app.opened(kafka_bootstrap) as log:
-        async with kafka_app.admin(kafka_bootstrap) as hands:
-            await hands.delete_topics([log.name(topic)])
+        async with kafka_app.admin(kafka_bootstrap) as admin:
+            await admin.delete_topics([log.name(topic)])
             forever = {"retention.ms": "-1"}
-            await kafka_app.make_topic(hands, log.name(topic), 2, forever)
+            await kafka_app.make_topic(admin, log.name(topic), 2, forever)
         with pytest.raises(UnsafeLogError, match=f"'{topic.value}'.* made again"):
-            await reopened(log)
+            await reopen(log)
 
 
 async def test_a_raised_partition_count_is_refused(kafka_bootstrap: str) -> None:
     async with kafka_app.opened(kafka_bootstrap) as log:
-        async with kafka_app.admin(kafka_bootstrap) as hands:
+        async with kafka_app.admin(kafka_bootstrap) as admin:
             for topic in (Topic.EVENTS, Topic.COMMANDS):
-                await kafka_app.raise_partitions(hands, log.name(topic), 3)
+                await kafka_app.raise_partitions(admin, log.name(topic), 3)
         with pytest.raises(UnsafeLogError, match=r"expected 2 partitions, but .* 3"):
-            await reopened(log)
+            await reopen(log)
 
 
 @pytest.mark.parametrize(
@@ -110,10 +110,10 @@ async def test_events_that_could_be_removed_are_refused_with_the_value_to_set(
     kafka_bootstrap: str, settings: dict[str, str], words: str
 ) -> None:
     async with kafka_app.opened(kafka_bootstrap) as log:
-        async with kafka_app.admin(kafka_bootstrap) as hands:
-            await kafka_app.set_topic(hands, log.name(Topic.EVENTS), settings)
+        async with kafka_app.admin(kafka_bootstrap) as admin:
+            await kafka_app.set_topic(admin, log.name(Topic.EVENTS), settings)
         with pytest.raises(UnsafeLogError, match=words):
-            await reopened(log)
+            await reopen(log)
 
 
 async def test_a_lost_app_record_is_refused_once_there_is_history(
@@ -123,12 +123,12 @@ async def test_a_lost_app_record_is_refused_once_there_is_history(
         appender = await log.appender(1)
         await appender.append([kafka_app.record(b"history")])
         await appender.close()
-        async with kafka_app.admin(kafka_bootstrap) as hands:
+        async with kafka_app.admin(kafka_bootstrap) as admin:
             name = log.name(Topic.DEFINITIONS)
-            await hands.delete_topics([name])
-            await kafka_app.make_topic(hands, name, 1, {"cleanup.policy": "compact"})
+            await admin.delete_topics([name])
+            await kafka_app.make_topic(admin, name, 1, {"cleanup.policy": "compact"})
         with pytest.raises(UnsafeLogError, match="the record was deleted"):
-            await reopened(log)
+            await reopen(log)
 
 
 async def test_an_address_where_nothing_answers_is_unavailable(
