@@ -46,13 +46,13 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         shutil.chown(data, user)
         for parent in data.parents[:2]:
             parent.chmod(0o755)
-    options = ("-D", str(data), "-U", "view", "-A", "trust", "-N")
-    command = (str(folder / "initdb"), *options)
+    command = [str(folder / "initdb"), "-D", str(data), "-U", "view", "-A", "trust"]
+    command += ["--no-sync"]
     subprocess.run(command, check=True, capture_output=True, cwd=data, user=user)  # noqa: S603 - ours
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
-    options = ("-D", str(data), "-p", port, "-k", str(data), "-c", "fsync=off")
-    command = (str(folder / "postgres"), *options, "-h", "127.0.0.1")
+    command = [str(folder / "postgres"), "-D", str(data), "-p", port, "-k", str(data)]
+    command += ["-c", "fsync=off", "-h", "127.0.0.1"]
     with (data / "output").open("wb") as output:
         server = subprocess.Popen(  # noqa: S603 - our own command
             command, stdout=output, stderr=output, cwd=data, user=user
