@@ -80,7 +80,7 @@ def open_consumer(bootstrap: str) -> Consumer:
             "group.id": "unused",  # librdkafka wants one; nothing is committed
             "enable.auto.commit": False,
             "enable.partition.eof": True,
-            "auto.offset.reset": "error",  # never go on behind a hole in a history
+            "auto.offset.reset": "error",  # never skip a hole in a history
         }
     )
 

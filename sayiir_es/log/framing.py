@@ -31,8 +31,7 @@ BATCH_BYTES_LEAST = 900_000
 """What must be left for the events, in bytes: the largest payload and its decision."""
 
 FRAME_HEADER = "schema-id"
-"""On a command that came in a frame, for the dead letters: the schema id of the
-frame."""
+"""On a command that came in a frame: its schema id, for the dead letters."""
 
 _FRAMED = (Topic.EVENTS, Topic.COMMANDS, Topic.SNAPSHOTS)
 

@@ -5,14 +5,14 @@ Three adapters pass one conformance suite: `kafka`, `embedded` (one SQLite file)
 
 What an adapter promises:
 
-* A batch lands whole or not at all, at consecutive offsets, behind all that landed
+* A batch lands whole or not at all, at consecutive offsets, after all that landed
   before it. Offsets of a partition start at 0 and never fall.
 * `Appender.append` returns the offset of the batch's first record after the log has
   made it durable. When the outcome is unknown it raises `UncertainAppendError`; the
   batch may then still land at any later time, and the appender is dead.
 * A reader yields every record from its start on, in order, as chunks without a hole
   between them; a gap inside a chunk is one that the log itself reports (control records
-  of a foreign transaction, records of an aborted one).
+  of transactions, records of an aborted one).
 * A read below the first kept offset raises `OffsetGoneError`: nothing is skipped.
 """
 

@@ -136,7 +136,7 @@ class SqlView(View[C]):
         """Move on and call `fold` in one transaction.
 
         Raises:
-            FencedError: if the view does not stand at `move.before`.
+            FencedError: if the view is not at `move.before`.
         """
         cursor = self._connection.cursor()
         try:

@@ -50,6 +50,6 @@ class View(Protocol[T_co]):
         """Move on and call `fold` in one transaction: both or neither.
 
         Raises:
-            FencedError: if the view does not stand at `move.before`.
+            FencedError: if the view is not at `move.before`.
         """
         ...

@@ -1,7 +1,7 @@
 """The running digest of a partition's events, and the bytes that a checkpoint signs.
 
 Theory of operation. A partition's valid records, claims among them, form a chain: the
-digest behind a record is SHA-256 over, one after the other,
+digest after a record is SHA-256 over, one after the other,
 
     the digest before it          32 bytes; all zero before the first record
     its offset                    8 bytes, big-endian, signed

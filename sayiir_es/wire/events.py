@@ -172,10 +172,10 @@ def encode_event(event: Event) -> bytes:
             )
         )
     except UNWRITABLE as error:
-        raise _unwritable(event) from error
+        raise _encode_error_of(event) from error
 
 
-def _unwritable(event: Event) -> EncodeError:
+def _encode_error_of(event: Event) -> EncodeError:
     encoding = _ENCODINGS.get(type(event.body))
     if encoding is None:
         return EncodeError(f"expected a known event kind, but {event.kind!r}")
@@ -221,16 +221,16 @@ def decode_event(data: bytes) -> Event:
             own, place = read(data, place)
             set_field(body, own)
     except (IndexError, UnicodeDecodeError, UnreadableError) as error:
-        raise _unreadable(decoding, data) from error
+        raise _unreadable_error_of(decoding, data) from error
     if place != len(data):
-        raise _unreadable(decoding, data)
+        raise _unreadable_error_of(decoding, data)
     for set_field, default in decoding.defaults:
         set_field(body, default)
     _set_body(event, body)
     return event
 
 
-def _unreadable(decoding: _Decoding, data: bytes) -> UnreadableError:
+def _unreadable_error_of(decoding: _Decoding, data: bytes) -> UnreadableError:
     try:
         read_record(decoding.schema, decoding.newest, data)
     except UnreadableError as error:

@@ -23,7 +23,7 @@ _NOT_FOUND = 404
 
 
 class SchemaRegistry:
-    """One registry, by its URL; user and password may stand in it.
+    """One registry, by its URL; it may contain user and password.
 
     Raises:
         SettingsError: if the URL is none of http or https.
@@ -52,7 +52,7 @@ class SchemaRegistry:
             LogUnavailableError: if the registry does not answer.
         """
         path = f"/subjects/{quote(subject, safe='')}/versions"
-        response = self._ask(path, {"schema": schema})
+        response = self._request(path, {"schema": schema})
         schema_id = None if response is None else response.get("id")
         if not isinstance(schema_id, int):
             raise SettingsError(
@@ -66,11 +66,11 @@ class SchemaRegistry:
         Raises:
             LogUnavailableError: if the registry does not answer.
         """
-        response = self._ask(f"/schemas/ids/{schema_id}", None)
+        response = self._request(f"/schemas/ids/{schema_id}", None)
         text = None if response is None else response.get("schema")
         return text if isinstance(text, str) else None
 
-    def _ask(self, path: str, body: object) -> dict[str, object] | None:
+    def _request(self, path: str, body: object) -> dict[str, object] | None:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(  # noqa: S310 - http or https, see above
             self.url + path, data=data, headers=self._headers

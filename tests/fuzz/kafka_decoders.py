@@ -47,8 +47,8 @@ def _fetches() -> tuple[bytes, ...]:
     events = [encode_event(event) for event in EVENTS[:3]]
     plain, zipped = _batch(0, *events), _batch(1, *events * 20)
     odd = with_checksums(plain.replace("näme".encode(), b"n\xffme\xfe", 1))
-    behind = len(events).to_bytes(8, "big") + zipped[8:]
-    return plain, zipped, odd, odd + behind, _batch(0, b"")
+    next_batch = len(events).to_bytes(8, "big") + zipped[8:]
+    return plain, zipped, odd, odd + next_batch, _batch(0, b"")
 
 
 def with_checksums(data: bytes) -> bytes:

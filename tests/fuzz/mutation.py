@@ -83,15 +83,15 @@ def remove(data: bytes, chance: Random) -> bytes:
 def blow_up(data: bytes, chance: Random) -> bytes:
     """Replace some bytes by a huge length or an odd value."""
     at = chance.randrange(len(data) + 1)
-    behind = at + chance.randint(0, 6)
-    return data[:at] + chance.choice(LENGTHS) + data[behind:]
+    end = at + chance.randint(0, 6)
+    return data[:at] + chance.choice(LENGTHS) + data[end:]
 
 
 def repeat(data: bytes, chance: Random) -> bytes:
     """Repeat a piece."""
     at = chance.randrange(len(data))
-    behind = at + chance.randint(1, 40)
-    return data[:behind] + data[at:behind] + data[behind:]
+    end = at + chance.randint(1, 40)
+    return data[:end] + data[at:end] + data[end:]
 
 
 EDITS: tuple[Callable[[bytes, Random], bytes], ...] = (
@@ -107,8 +107,8 @@ EDITS: tuple[Callable[[bytes, Random], bytes], ...] = (
 
 def splice(first: bytes, second: bytes, chance: Random) -> bytes:
     """Join the beginning of one record and the end of another."""
-    at, behind = chance.randint(0, len(first)), chance.randint(0, len(second))
-    return first[:at] + second[behind:]
+    at, end = chance.randint(0, len(first)), chance.randint(0, len(second))
+    return first[:at] + second[end:]
 
 
 def change_json(data: bytes, chance: Random) -> bytes:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.log.conformance import Subject
 
 
-async def test_a_batch_stands_whole_at_offsets_that_follow_one_another(
+async def test_a_batch_is_written_whole_at_consecutive_offsets(
     subject: Subject,
 ) -> None:
     log = await open_log(subject)
@@ -116,7 +116,7 @@ async def test_an_appender_has_one_batch_in_flight(subject: Subject) -> None:
     assert await first == 0
 
 
-async def test_an_appender_is_dead_behind_an_append_that_was_cancelled(
+async def test_an_appender_is_dead_after_an_append_that_was_cancelled(
     subject: Subject,
 ) -> None:
     log = await open_log(subject)

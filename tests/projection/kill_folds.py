@@ -1,7 +1,7 @@
 """Folds a log, killed before each statement in turn: `python -m … LOG FOLDER`.
 
 Prints the view after each kill and the fold that follows it, one JSON list a line. It
-is a program of its own because it forks, which a process with threads may not.
+is a separate program because it forks, which a process with threads may not.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A log that dresses its records: what stands in it, and what comes back."""
+"""A log that frames its records: what it stores, and what it returns."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def append(log: Log) -> None:
     await appender.close()
 
 
-async def test_events_stand_framed_and_are_read_as_they_were(
+async def test_events_are_stored_framed_and_read_as_they_were(
     registry: SmallRegistry,
 ) -> None:
     inner = MemoryLog()
@@ -77,7 +77,7 @@ async def test_events_stand_framed_and_are_read_as_they_were(
     assert [decode_event(record.value or b"") for record in records] == EVENTS
 
 
-async def test_snapshots_stand_framed_and_are_read_as_they_were(
+async def test_snapshots_are_stored_framed_and_read_as_they_were(
     registry: SmallRegistry,
 ) -> None:
     inner = MemoryLog()

@@ -180,7 +180,7 @@ def test_a_damaged_command_is_another_command_or_unreadable(command: Command) ->
 
 @given(st.binary(max_size=100), st.sampled_from(sorted(COMMAND_SCHEMAS)))
 @settings(PATIENT)
-def test_noise_behind_a_good_head_is_a_command_or_unreadable(
+def test_noise_after_a_good_head_is_a_command_or_unreadable(
     noise: bytes, name: str
 ) -> None:
     decode(COMMAND_SCHEMAS[name].head + noise)

@@ -183,7 +183,7 @@ def test_a_damaged_event_is_another_event_or_a_typed_error(event: Event) -> None
 
 @given(st.binary(max_size=200), st.sampled_from(sorted(EVENT_SCHEMAS)))
 @settings(PATIENT, max_examples=300)
-def test_noise_behind_a_good_head_is_an_event_or_a_typed_error(
+def test_noise_after_a_good_head_is_an_event_or_a_typed_error(
     noise: bytes, kind: str
 ) -> None:
     event_or_error = decode(EVENT_SCHEMAS[kind].head + noise)

@@ -30,8 +30,7 @@ FORMAT = "1"
 """Of the tables; a build refuses a file of any other format."""
 
 APPLICATION_ID = 0x53415945
-"""`SAYE`, in the header of the file: tells it from the SQLite files of other
-programs."""
+"""`SAYE`, in the header of the file: other programs' SQLite files have another id."""
 
 _HEADER_BYTES = 100
 """What every SQLite file begins with."""
@@ -64,12 +63,12 @@ _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 def is_lock(error: sqlite3.Error) -> bool:
     """Return whether other processes kept the file locked: nothing was written."""
-    return _primary(error) in _LOCKED
+    return _primary_code(error) in _LOCKED
 
 
 def is_disk_failure(error: sqlite3.Error) -> bool:
     """Return whether the disk failed: what its cache shows may not be on it."""
-    return _primary(error) == sqlite3.SQLITE_IOERR
+    return _primary_code(error) == sqlite3.SQLITE_IOERR
 
 
 def log_error_of(path: Path, error: sqlite3.Error) -> LogError:
@@ -79,7 +78,7 @@ def log_error_of(path: Path, error: sqlite3.Error) -> LogError:
             f"expected to use {str(path)!r} within {BUSY_LIMIT_S:g} s, but another "
             "process kept it locked"
         )
-    if _primary(error) in _DAMAGED:
+    if _primary_code(error) in _DAMAGED:
         return UnsafeLogError(
             f"expected a whole log in {str(path)!r}, but SQLite says: {error}; restore "
             "it from a copy, or move it away to begin anew"
@@ -106,7 +105,7 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA fullfsync = ON")  # on macOS fsync is not enough
     except UnicodeDecodeError as error:  # Python cannot read what SQLite says of it
-        raise _damage("malformed database schema") from error
+        raise _damage_error("malformed database schema") from error
     return connection
 
 
@@ -124,25 +123,25 @@ def open_file(path: Path, *, create: bool, partitions: int) -> LogIdentity:
             f"expected {str(path)!r} on a disk of this machine, but it is on {kind!r}: "
             "choose a local path, or Kafka for several machines"
         )
-    size = _checked_size(path)
+    size = _check_size(path)
     _make_folder(path, create=create)
     try:
         with closing(connect(path, create=create)) as connection:
             _check_kind(connection, path)
-            excess_bytes = size % _value(connection, "PRAGMA page_size")
+            excess_bytes = size % _read_value(connection, "PRAGMA page_size")
             if excess_bytes:
                 # SQLite would read the missing part of the last page as zeros.
-                raise _cut(path, f"{excess_bytes} bytes of its last page")
-            # Behind the check: it changes the file.
+                raise _cut_error(path, f"{excess_bytes} bytes of its last page")
+            # After the check, because it changes the file.
             _begin_write_ahead(connection, path)
             if create:
                 _create(connection, partitions)
-            return _identity(connection, path, partitions)
+            return _read_identity(connection, path, partitions)
     except sqlite3.Error as error:
         raise log_error_of(path, error) from error
 
 
-def _checked_size(path: Path) -> int:
+def _check_size(path: Path) -> int:
     """Return the file's size in bytes; 0 where a write-ahead file holds the rest of it.
 
     SQLite takes a file of no byte, or of one, for a new one, and deletes the
@@ -162,13 +161,13 @@ def _checked_size(path: Path) -> int:
     except OSError as error:
         raise LogUnavailableError(f"expected a log, but {error}") from error
     if 0 < size < _HEADER_BYTES:
-        raise _cut(path, f"{size} bytes")
+        raise _cut_error(path, f"{size} bytes")
     if size == 0 < ahead_size:
-        raise _cut(path, f"0 bytes beside a write-ahead file of {ahead_size}")
+        raise _cut_error(path, f"0 bytes beside a write-ahead file of {ahead_size}")
     return 0 if ahead_size else size
 
 
-def _cut(path: Path, detail: str) -> UnsafeLogError:
+def _cut_error(path: Path, detail: str) -> UnsafeLogError:
     return UnsafeLogError(
         f"expected a whole log in {str(path)!r}, but {detail}; restore it from a copy, "
         "or move it away to begin anew"
@@ -206,8 +205,8 @@ def _check_kind(connection: sqlite3.Connection, path: Path) -> None:
     # In one transaction: between two, another process may create the log's tables.
     connection.execute("BEGIN")
     try:
-        application = _value(connection, "PRAGMA application_id")
-        tables = _value(connection, "SELECT count(*) FROM sqlite_master")
+        application = _read_value(connection, "PRAGMA application_id")
+        tables = _read_value(connection, "SELECT count(*) FROM sqlite_master")
     finally:
         connection.execute("ROLLBACK")
     if application != APPLICATION_ID and (application or tables):
@@ -222,7 +221,7 @@ def _begin_write_ahead(connection: sqlite3.Connection, path: Path) -> None:
     end_s = time.monotonic() + BUSY_LIMIT_S
     while True:
         try:
-            mode = _value(connection, "PRAGMA journal_mode = WAL")
+            mode = _read_value(connection, "PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
             if not is_lock(error) or time.monotonic() > end_s:
                 raise
@@ -237,11 +236,11 @@ def _begin_write_ahead(connection: sqlite3.Connection, path: Path) -> None:
 
 def _create(connection: sqlite3.Connection, partitions: int) -> None:
     """Create the tables in one transaction, unless another process has done so."""
-    if _value(connection, "PRAGMA application_id"):
+    if _read_value(connection, "PRAGMA application_id"):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if not _value(connection, "PRAGMA application_id"):
+        if not _read_value(connection, "PRAGMA application_id"):
             for statement in _SCHEMA.split(";"):
                 connection.execute(statement)
             ids = {f"topic:{topic.value}": secrets.token_hex(8) for topic in APP_TOPICS}
@@ -259,10 +258,10 @@ def _create(connection: sqlite3.Connection, partitions: int) -> None:
             connection.execute("ROLLBACK")
 
 
-def _identity(
+def _read_identity(
     connection: sqlite3.Connection, path: Path, partitions: int
 ) -> LogIdentity:
-    if not _value(connection, "PRAGMA application_id"):
+    if not _read_value(connection, "PRAGMA application_id"):
         raise LogUnavailableError(
             f"expected a log in {str(path)!r}, but nobody has made it yet"
         )
@@ -272,11 +271,11 @@ def _identity(
             f"expected a log of format {FORMAT!r} in {str(path)!r}, but it has "
             f"{meta.get('format')!r}: use the build that wrote it"
         )
-    pages: int = _value(connection, "PRAGMA page_count")
-    if pages * _value(connection, "PRAGMA page_size") <= WHOLE_CHECK_BYTES_MAX:
-        verdict = _value(connection, "PRAGMA quick_check(1)")
+    pages: int = _read_value(connection, "PRAGMA page_count")
+    if pages * _read_value(connection, "PRAGMA page_size") <= WHOLE_CHECK_BYTES_MAX:
+        verdict = _read_value(connection, "PRAGMA quick_check(1)")
         if verdict != "ok":
-            raise log_error_of(path, _damage(verdict))
+            raise log_error_of(path, _damage_error(verdict))
     topics = {t.value: meta.get(f"topic:{t.value}", "") for t in APP_TOPICS}
     missing_topics = sorted(name for name, id_ in topics.items() if not id_)
     if missing_topics or "log_id" not in meta:
@@ -292,18 +291,18 @@ def _identity(
     return LogIdentity(cluster_id=meta["log_id"], partitions=partitions, topics=topics)
 
 
-def _value(connection: sqlite3.Connection, query: str) -> Any:
+def _read_value(connection: sqlite3.Connection, query: str) -> Any:
     (row,) = connection.execute(query).fetchall()
     return row[0]
 
 
-def _primary(error: sqlite3.Error) -> int:
+def _primary_code(error: sqlite3.Error) -> int:
     # The low byte is the kind of error, the rest is detail. Errors that Python itself
     # raises have no code.
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def _damage(detail: object) -> sqlite3.DatabaseError:
+def _damage_error(detail: object) -> sqlite3.DatabaseError:
     error = sqlite3.DatabaseError(str(detail))
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
     return error

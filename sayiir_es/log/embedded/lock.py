@@ -17,7 +17,7 @@ from pathlib import Path
 from sayiir_es.core.model.errors import LogUnavailableError
 
 POLL_S = 0.05
-"""How often a lock that another process holds is tried: no process tells when it goes.
+"""How often a lock of another process is tried: a process that ends wakes nobody.
 
 A take-over after `kill -9` takes this long; a try costs 10 µs."""
 

@@ -156,7 +156,7 @@ class EmbeddedLog:
             UncertainAppendError: the disk failed, or is full.
         """
         if self._commit_thread is None:
-            raise self._closed()
+            raise self._closed_error()
         return await self._commit_thread.write(
             Write(topic=topic, partition=partition, batch=batch)
         )
@@ -178,10 +178,10 @@ class EmbeddedLog:
 
     def _get_reader_thread(self) -> ConnectionThread:
         if self._reader_thread is None:
-            raise self._closed()
+            raise self._closed_error()
         return self._reader_thread
 
-    def _closed(self) -> LogUnavailableError:
+    def _closed_error(self) -> LogUnavailableError:
         return LogUnavailableError(
             f"expected {str(self.path)!r} to be open, but it is not"
         )

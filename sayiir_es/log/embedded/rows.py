@@ -42,8 +42,8 @@ class Write:
 def insert(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[int]:
     """Write batches in one transaction and return their first offsets.
 
-    The transaction begins by taking the file's write lock, so no other process's
-    record can come between looking for the end and writing behind it.
+    The transaction takes the file's write lock first, so no other process can write
+    between the look for the end and the write at the end.
     """
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -153,7 +153,7 @@ def _record(row: Any) -> Record:
     offset, key, value, packed_headers, timestamp_ms = row
     headers = _headers(offset, packed_headers) if packed_headers else ()
     if not (_is_bytes(key) and _is_bytes(value) and type(timestamp_ms) is int):
-        raise _damaged(offset, "a row of other types")
+        raise _damage_error(offset, "a row of other types")
     return Record(
         offset=offset,
         key=key,
@@ -168,10 +168,10 @@ def _headers(offset: int, packed_headers: Any) -> tuple[tuple[str, bytes], ...]:
         headers = _unpack(packed_headers, use_list=False)
         for name, value in headers:
             if type(name) is not str or type(value) is not bytes:
-                raise _damaged(offset, "headers of other types")
+                raise _damage_error(offset, "headers of other types")
     except (TypeError, ValueError) as error:
         # Every error of msgpack is a ValueError.
-        raise _damaged(offset, f"{type(error).__name__}: {error}") from error
+        raise _damage_error(offset, f"{type(error).__name__}: {error}") from error
     return headers
 
 
@@ -179,7 +179,7 @@ def _is_bytes(value: object) -> bool:
     return value is None or type(value) is bytes
 
 
-def _damaged(offset: int, detail: str) -> UnsafeLogError:
+def _damage_error(offset: int, detail: str) -> UnsafeLogError:
     return UnsafeLogError(
         f"expected a whole record at offset {offset}, but {detail}: the file is "
         "damaged, restore it from a copy"

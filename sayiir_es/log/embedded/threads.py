@@ -144,9 +144,9 @@ class CommitThread(ConnectionThread):
             return  # they failed with the batches before them
         answers = [answer for _, answer in entries]
         # Whatever ends the commit, no caller waits for ever.
-        results: list[int | LogError] = [_broken_off() for _ in entries]
+        results: list[int | LogError] = [_broken_off_error() for _ in entries]
         try:
-            results = self._committed([write for write, _ in entries])
+            results = self._commit_batches([write for write, _ in entries])
             failure = results[0]
             if not isinstance(failure, int):
                 dropped_answers = self._drop_queued()
@@ -173,15 +173,15 @@ class CommitThread(ConnectionThread):
         return entries
 
     def _drop_queued(self) -> list[Answer]:
-        """Empty the queue: nothing may land behind a batch that did not land."""
+        """Empty the queue: nothing may land after a batch that did not land."""
         with self._lock:
             answers = [answer for _, answer in self._queue]
             self._queue.clear()
         return answers
 
-    def _committed(self, writes: Sequence[Write]) -> list[int | LogError]:
+    def _commit_batches(self, writes: Sequence[Write]) -> list[int | LogError]:
         if self._disk_failure:
-            return [self._uncertain(self._disk_failure) for _ in writes]
+            return [self._uncertain_error(self._disk_failure) for _ in writes]
         try:
             return [*insert(self._connect(), writes)]
         except sqlite3.Error as error:
@@ -191,9 +191,9 @@ class CommitThread(ConnectionThread):
                 # A sync that failed once may succeed the next time without having
                 # written anything: only a new process, which reads the disk, knows.
                 self._disk_failure = f"{error}; start anew when the disk is well"
-            return [self._uncertain(str(error)) for _ in writes]
+            return [self._uncertain_error(str(error)) for _ in writes]
 
-    def _uncertain(self, reason: str) -> UncertainAppendError:
+    def _uncertain_error(self, reason: str) -> UncertainAppendError:
         return UncertainAppendError(
             f"expected to commit to {str(self.path)!r}, but {reason}"
         )
@@ -233,7 +233,7 @@ class WatchThread:
             connection.close()
 
 
-def _broken_off() -> UncertainAppendError:
+def _broken_off_error() -> UncertainAppendError:
     return UncertainAppendError("expected a commit to end, but it broke off")
 
 

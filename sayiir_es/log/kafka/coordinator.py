@@ -26,7 +26,7 @@ _LEAVE_GROUP = "leave"
 
 
 class GroupListener(Protocol):
-    """Is told of the group's answers; times are those of the requests, monotonic."""
+    """Is called with the group's answers; times are monotonic, of the requests."""
 
     def answered(self, sent_at_s: float) -> None:
         """The group knows this member, but is about to assign again."""
@@ -39,7 +39,7 @@ class GroupListener(Protocol):
 
 
 def watch(consumer: Any, listener: GroupListener) -> None:
-    """From now on, tell `listener` of each answer of the group.
+    """From now on, call `listener` with each answer of the group.
 
     Call it between the consumer's `start` and its `subscribe`.
 

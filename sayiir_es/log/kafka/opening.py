@@ -79,7 +79,7 @@ class Opening:
         description, app_record = await self._wait_for_topics(
             create=create, is_new=is_new
         )
-        identity = self._identity(description)
+        identity = self._identity_of(description)
         if app_record is not None:
             topic_rules.check_identity(app_record, identity)
         warnings = topic_rules.check_settings(self._app, description)
@@ -138,7 +138,7 @@ class Opening:
     def _name(self, topic: Topic) -> str:
         return topic_rules.topic_name(self._app, topic)
 
-    def _identity(self, description: ClusterDescription) -> LogIdentity:
+    def _identity_of(self, description: ClusterDescription) -> LogIdentity:
         return LogIdentity(
             cluster_id=description.cluster_id,
             partitions=description.topics[self._name(Topic.EVENTS)].partitions,
@@ -211,8 +211,7 @@ class Opening:
             missing = topic_rules.missing_topics(self._app, description)
             if not missing and (app_record is not None or create):
                 return description, app_record
-            # There is no record yet: the process that created the first topic is at
-            # work.
+            # No record yet: the process that created the first topic goes on.
             has_definitions = self._name(Topic.DEFINITIONS) not in missing
             in_creation = app_record is None and (has_definitions or is_new)
             if not in_creation or is_late:

@@ -68,8 +68,7 @@ def new_topic(app: str, topic: Topic, *, partitions: int, replicas: int) -> NewT
             settings |= {
                 "cleanup.policy": "delete",
                 "retention.ms": str(7 * DAY_MS),
-                # The broker unpacks what clients compress: a worker may lack their
-                # codec.
+                # The broker unpacks what clients compress: workers may lack the codec.
                 "compression.type": "uncompressed",
                 "unclean.leader.election.enable": "false",
             }

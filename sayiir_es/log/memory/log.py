@@ -110,7 +110,7 @@ class MemoryLog:
         """Nothing to do: every topic is there."""
 
     async def close(self) -> None:
-        """Do nothing: what it holds stays, for whoever shares it."""
+        """Do nothing: other users may share the log."""
 
     async def appender(self, partition: int) -> MemoryAppender:
         """A fresh appender for one partition of `events`."""

@@ -131,7 +131,7 @@ class MemoryOwnerLock:
         )
 
     def release(self) -> None:
-        """Release the lock if it is ours, and wake whoever waits for it."""
+        """Release the lock if it is ours, and wake the candidates that wait for it."""
         if self._topics.swap_owner(self, None):
             self._topics.notifier.wake(("owner",))
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_many_who_open_a_new_file_at_once_find_one_log(tmp_path: Path) -> None:
+def test_many_that_open_a_new_file_at_once_find_one_log(tmp_path: Path) -> None:
     for round_ in range(15):
         path = tmp_path / f"{round_}.db"
         barrier = threading.Barrier(4)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RECORD = NewRecord(key=b"i", value=b"1")
 
 
-async def test_nothing_lands_behind_what_did_not(
+async def test_nothing_lands_after_a_record_that_did_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "log.db"

@@ -104,7 +104,7 @@ async def test_commands_of_another_client_are_read_with_every_compression(
         await reader.close()
 
 
-async def test_a_reader_at_the_end_gets_what_comes_at_once(
+async def test_a_reader_at_the_end_gets_a_new_record_at_once(
     kafka_bootstrap: str,
 ) -> None:
     async with kafka_app.opened(kafka_bootstrap) as log:
@@ -210,7 +210,7 @@ async def test_a_cancelled_append_ends_the_appender(kafka_bootstrap: str) -> Non
         await appender.close()
 
 
-async def test_thousands_who_produce_at_once_keep_their_order(
+async def test_thousands_of_records_produced_at_once_keep_their_order(
     kafka_bootstrap: str,
 ) -> None:
     async with kafka_app.opened(kafka_bootstrap) as log:

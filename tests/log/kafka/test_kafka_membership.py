@@ -219,7 +219,7 @@ async def test_a_broker_away_for_a_session_is_a_lapse_and_the_share_stays(
         assert member.current().partitions == before.partitions
 
 
-async def test_a_session_that_the_brokers_do_not_allow_is_refused_in_words(
+async def test_a_session_that_the_brokers_do_not_allow_is_refused_with_its_limits(
     kafka_bootstrap: str,
 ) -> None:
     settings = {"session_timeout_ms": 100, "heartbeat_interval_ms": 30}

@@ -117,7 +117,7 @@ def test_an_append_lands_after_its_writer_gave_up_and_its_reader_learns_of_it() 
     in_virtual_time(work())
 
 
-def test_a_claim_lands_after_its_writer_gave_up_behind_the_claim_of_another() -> None:
+def test_a_claim_lands_after_its_writer_gave_up_and_after_another_claim() -> None:
     async def work() -> None:
         log = await open_log(LATE)
         with pytest.raises(UncertainAppendError):
@@ -130,7 +130,7 @@ def test_a_claim_lands_after_its_writer_gave_up_behind_the_claim_of_another() ->
     in_virtual_time(work())
 
 
-def test_an_append_whose_answer_is_lost_stands_in_the_log() -> None:
+def test_an_append_whose_answer_is_lost_is_in_the_log() -> None:
     async def work() -> None:
         log = await open_log(ANSWER_LOST)
         with pytest.raises(UncertainAppendError):
