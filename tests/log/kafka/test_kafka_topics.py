@@ -9,11 +9,41 @@ import pytest
 
 from sayiir_es.core.model.errors import LogUnavailableError, UnsafeLogError
 from sayiir_es.log.kafka import connection
+from sayiir_es.log.kafka.connection import Cluster
+from sayiir_es.log.kafka.describe import describe
 from sayiir_es.log.kafka.log import KafkaLog
 from sayiir_es.log.port import APP_TOPICS, Topic
 from tests import kafka_app
 
 pytestmark = pytest.mark.kafka
+
+
+async def recreate(
+    log: KafkaLog, topic: Topic, partitions: int, settings: dict[str, str]
+) -> None:
+    """Delete a topic and create it again; wait until the broker serves the new one."""
+    name = log.name(topic)
+    cluster = Cluster(log.bootstrap_servers, {})
+    await cluster.open()
+    try:
+        old = (await describe(cluster, [name])).topics[name].id
+        async with kafka_app.admin(log.bootstrap_servers) as admin:
+            await admin.delete_topics([name])
+            await kafka_app.make_topic(admin, name, partitions, settings)
+        async with asyncio.timeout(kafka_app.LIMIT_S):
+            while await topic_id(cluster, name) in {None, old}:  # noqa: ASYNC110 - a broker's state
+                await asyncio.sleep(0.02)
+    finally:
+        await cluster.close()
+
+
+async def topic_id(cluster: Cluster, name: str) -> str | None:
+    """Return the id under which the broker serves a topic; None if it does not."""
+    try:
+        topics = (await describe(cluster, [name])).topics
+    except LogUnavailableError:  # it has the topic, but not its settings yet
+        return None
+    return topics[name].id if name in topics else None
 
 
 async def reopen(log: KafkaLog) -> KafkaLog:
@@ -75,10 +105,7 @@ async def test_a_topic_that_was_deleted_and_made_again_is_refused(
     kafka_bootstrap: str, topic: Topic
 ) -> None:
     async with kafka_app.opened(kafka_bootstrap) as log:
-        async with kafka_app.admin(kafka_bootstrap) as admin:
-            await admin.delete_topics([log.name(topic)])
-            forever = {"retention.ms": "-1"}
-            await kafka_app.make_topic(admin, log.name(topic), 2, forever)
+        await recreate(log, topic, 2, {"retention.ms": "-1"})
         with pytest.raises(UnsafeLogError, match=f"'{topic.value}'.* made again"):
             await reopen(log)
 
@@ -123,10 +150,7 @@ async def test_a_lost_app_record_is_refused_once_there_is_history(
         appender = await log.appender(1)
         await appender.append([kafka_app.record(b"history")])
         await appender.close()
-        async with kafka_app.admin(kafka_bootstrap) as admin:
-            name = log.name(Topic.DEFINITIONS)
-            await admin.delete_topics([name])
-            await kafka_app.make_topic(admin, name, 1, {"cleanup.policy": "compact"})
+        await recreate(log, Topic.DEFINITIONS, 1, {"cleanup.policy": "compact"})
         with pytest.raises(UnsafeLogError, match="the record was deleted"):
             await reopen(log)
 
