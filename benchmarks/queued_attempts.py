@@ -93,7 +93,7 @@ async def run(attempts: int, input_bytes: int, *, has_code: bool) -> dict[str, f
             executor=executor,
             registry=Registry(tags=frozenset(["heavy" if has_code else "light"])),
         ),
-        membership=SoloMembership.for_memory(log),
+        membership=SoloMembership(log.owner_lock(), partitions=log.partitions),
         open_store=open_store,
         settings=WorkerSettings(worker_id="w", incarnation="w", build="bench"),
     )

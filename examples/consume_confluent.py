@@ -5,7 +5,7 @@
 
 The first prints each instance with its workflow and status; the second the events of
 one partition from an offset on. It needs `pip install confluent-kafka fastavro` and the
-folder `schemas/`. docs/guides/consuming-events.md tells the rules that it applies.
+folder `schemas/`. docs/guides/consuming-events.md explains the rules that it applies.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ LIMIT_S = 30.0
 
 
 class ClaimRule:
-    """Tells the events of one partition from what displaced owners wrote."""
+    """Tells the valid events of one partition from those of displaced owners."""
 
     def __init__(self, claim: int | None = None) -> None:
         self.claim = claim
 
     def takes(self, record: Message) -> bool:
-        """Whether the record counts; it must be asked about every record, in order."""
+        """Return whether the record is valid; call it for every record, in order."""
         headers = dict(record.headers() or ())
         if headers["kind"] == b"PartitionClaimed":
             self.claim = record.offset()
@@ -51,7 +51,7 @@ class ClaimRule:
 
 
 class Decoder:
-    """Decodes events by the fingerprint that each begins with."""
+    """Decodes events by the fingerprint of the schema at their beginning."""
 
     def __init__(self, folder: Path = SCHEMAS) -> None:
         self._schemas: dict[bytes, tuple[str, Any]] = {}
@@ -62,27 +62,31 @@ class Decoder:
             self._schemas[head] = (schema["name"], parse_schema(schema))
 
     def decode(self, value: bytes) -> dict[str, Any]:
-        """The fields of an event, and its kind; an unknown schema is a KeyError."""
+        """Return the kind and the fields of an event.
+
+        Raises:
+            KeyError: if the event is of an unknown schema.
+        """
         kind, schema = self._schemas[value[:HEAD_BYTES]]
         fields: Any = schemaless_reader(io.BytesIO(value[HEAD_BYTES:]), schema, None)
         return {"kind": kind, **fields}
 
 
 def open_consumer(bootstrap: str) -> Consumer:
-    """A consumer that belongs to no group and is told where partitions end."""
+    """Return a consumer without a group that sees the ends of partitions."""
     return Consumer(
         {
             "bootstrap.servers": bootstrap,
             "group.id": "unused",  # librdkafka wants one; nothing is committed
             "enable.auto.commit": False,
             "enable.partition.eof": True,
-            "auto.offset.reset": "error",  # a hole in a history is no place to go on
+            "auto.offset.reset": "error",  # never skip a hole in a history
         }
     )
 
 
 def until_end(consumer: Consumer, places: list[TopicPartition]) -> Iterator[Message]:
-    """Every record from these places on, until each partition has been read."""
+    """Yield every record from these places on, until each partition has been read."""
     consumer.assign(places)
     open_ends = {place.partition for place in places}
     while open_ends:
@@ -99,7 +103,7 @@ def until_end(consumer: Consumer, places: list[TopicPartition]) -> Iterator[Mess
 
 
 def claim_before(consumer: Consumer, topic: str, record: Message) -> int:
-    """The claim in force just before a record that is no claim itself.
+    """Return the claim in force just before a record that is no claim itself.
 
     Its own `claim` header says how far back to look: the last claim from there on.
     """
@@ -117,21 +121,21 @@ def claim_before(consumer: Consumer, topic: str, record: Message) -> int:
 def events_from(
     bootstrap: str, topic: str, partition: int, offset: int
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Offset and fields of the valid events of a partition, from any offset on."""
-    consumer, looker = open_consumer(bootstrap), open_consumer(bootstrap)
+    """Yield offset and fields of a partition's valid events, from any offset on."""
+    consumer, lookup = open_consumer(bootstrap), open_consumer(bootstrap)
     decoder, rule = Decoder(), None
     try:
         for record in until_end(consumer, [TopicPartition(topic, partition, offset)]):
             if rule is None:
                 claims = dict(record.headers() or ())["kind"] == b"PartitionClaimed"
                 rule = ClaimRule(
-                    None if claims else claim_before(looker, topic, record)
+                    None if claims else claim_before(lookup, topic, record)
                 )
             if rule.takes(record):
                 yield record.offset(), decoder.decode(record.value() or b"")
     finally:
         consumer.close()
-        looker.close()
+        lookup.close()
 
 
 ENDS = {
@@ -156,7 +160,7 @@ CLOSES = {
 
 
 class Instance:
-    """What one instance's events say of its status."""
+    """The status of one instance, folded from its events."""
 
     def __init__(self) -> None:
         self.workflow: str | None = None  # None: only signals or refusals so far
@@ -178,7 +182,7 @@ class Instance:
             self.waits.pop(event["path"], None)
 
     def status(self) -> str:
-        """As `sayiir-es instance list` says it."""
+        """Return the status that `sayiir-es instance list` shows."""
         for status in ("in_progress", "waiting", "awaiting_signal"):
             if not self.phase and status in self.waits.values():
                 return status
@@ -186,35 +190,38 @@ class Instance:
 
 
 def instances(bootstrap: str, topic: str) -> dict[str, Instance]:
-    """Every instance of the app, as of now."""
+    """Return every instance of the app, as of now."""
     consumer, decoder = open_consumer(bootstrap), Decoder()
     try:
         count = len(consumer.list_topics(topic, LIMIT_S).topics[topic].partitions)
         places = [TopicPartition(topic, p, OFFSET_BEGINNING) for p in range(count)]
         rules = [ClaimRule() for _ in places]
-        found: dict[str, Instance] = {}
+        instances_by_id: dict[str, Instance] = {}
         for record in until_end(consumer, places):
             if rules[record.partition() or 0].takes(record):
                 event = decoder.decode(record.value() or b"")
-                if event["sequence"]:  # 0 leaves no trace in an instance
-                    found.setdefault(event["instance_id"], Instance()).fold(event)
+                if event["sequence"]:  # 0: an event that changes no instance
+                    instance_id = event["instance_id"]
+                    instances_by_id.setdefault(instance_id, Instance()).fold(event)
     finally:
         consumer.close()
-    return found
+    return instances_by_id
 
 
 def main(bootstrap: str, app: str, place: str = "") -> None:
-    """Print statuses, or what stands behind a place, `PARTITION:OFFSET`."""
+    """Print statuses, or the events from a place `PARTITION:OFFSET` on."""
     topic = f"{app}.events"
     if place:
         partition, offset = (int(part) for part in place.split(":"))
-        for at, event in events_from(bootstrap, topic, partition, offset):
-            name = f"{partition}@{at}\t{event['kind']}\t{event['instance_id']}"
-            sys.stdout.write(f"{name}\n")
+        for event_offset, event in events_from(bootstrap, topic, partition, offset):
+            place = f"{partition}@{event_offset}"
+            sys.stdout.write(f"{place}\t{event['kind']}\t{event['instance_id']}\n")
         return
-    for instance_id, one in sorted(instances(bootstrap, topic).items()):
-        if one.workflow is not None:
-            sys.stdout.write(f"{instance_id}\t{one.workflow}\t{one.status()}\n")
+    for instance_id, instance in sorted(instances(bootstrap, topic).items()):
+        if instance.workflow is not None:
+            sys.stdout.write(
+                f"{instance_id}\t{instance.workflow}\t{instance.status()}\n"
+            )
 
 
 if __name__ == "__main__":

@@ -28,17 +28,17 @@ from examples.consume_confluent import (
 
 
 def load_decoders() -> dict[bytes, Any]:
-    """The schemas of snapshots, by what begins a record that they wrote."""
-    found: dict[bytes, Any] = {}
+    """Return the schemas of snapshots, by the first bytes of their records."""
+    schemas: dict[bytes, Any] = {}
     for file in SCHEMAS.rglob("io.sayiir.snapshot.v1.*.avsc"):  # frozen ones too
         schema = json.loads(file.read_text(encoding="utf-8"))
         crc = fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO")
-        found[b"\xc3\x01" + bytes.fromhex(crc)] = parse_schema(schema)
-    return found
+        schemas[b"\xc3\x01" + bytes.fromhex(crc)] = parse_schema(schema)
+    return schemas
 
 
 def table(bootstrap: str, topic: str) -> dict[str, dict[str, Any]]:
-    """The latest snapshot of every instance, as of now."""
+    """Return the latest snapshot of every instance, as of now."""
     consumer, decoders = open_consumer(bootstrap), load_decoders()
     rows: dict[str, dict[str, Any]] = {}
     try:
@@ -48,8 +48,8 @@ def table(bootstrap: str, topic: str) -> dict[str, dict[str, Any]]:
             value = record.value() or b""
             schema = decoders[value[:HEAD_BYTES]]
             row: Any = schemaless_reader(io.BytesIO(value[HEAD_BYTES:]), schema, None)
-            held = rows.get(row["instance_id"])
-            if held is None or row["sequence"] > held["sequence"]:
+            latest = rows.get(row["instance_id"])
+            if latest is None or row["sequence"] > latest["sequence"]:
                 rows[row["instance_id"]] = row
     finally:
         consumer.close()

@@ -30,39 +30,39 @@ if TYPE_CHECKING:
 OUTCOMES = {kind: outcome for kind, outcome in ENDS.items() if outcome != "paused"}
 KINDS = {"WorkflowStarted", *OUTCOMES}
 COMMIT_S = 1.0
-TRANSACTION_MS = 5_000  # what a killed process has begun is given up after this
+TRANSACTION_MS = 5_000  # a transaction of a killed process is aborted after this
 
 
 class ValidEvents:
-    """The claim rule as a filter, over the partitions that this process is given."""
+    """The claim rule as a filter, for the partitions of this process."""
 
     def __init__(self, bootstrap: str, topic: str) -> None:
         self._topic = topic
-        self._looker = open_consumer(bootstrap)
+        self._lookup = open_consumer(bootstrap)
         self._rules: dict[int, tuple[int, ClaimRule]] = {}
 
     def takes(self, _value: object, _key: object, _at: int, headers: Any) -> bool:
-        """Whether the record is a valid event, of a kind that counts."""
+        """Return whether the record is a valid event of a kind that counts."""
         place = message_context()
-        told = dict(headers)
-        expected, rule = self._rules.get(place.partition, (-1, ClaimRule()))
-        if told["kind"] == b"PartitionClaimed":
+        values = dict(headers)
+        next_offset, rule = self._rules.get(place.partition, (-1, ClaimRule()))
+        if values["kind"] == b"PartitionClaimed":
             rule = ClaimRule(place.offset)
-        elif place.offset != expected:  # begun in the middle, or had it not for a while
+        elif place.offset != next_offset:  # a new partition, or it comes back
             rule = ClaimRule(self._claim_before(place.partition, place.offset))
         self._rules[place.partition] = (place.offset + 1, rule)
-        return told["kind"].decode() in KINDS and int(told["claim"]) == rule.claim
+        return values["kind"].decode() in KINDS and int(values["claim"]) == rule.claim
 
     def _claim_before(self, partition: int, offset: int) -> int:
         places = [TopicPartition(self._topic, partition, offset)]
-        record = next(until_end(self._looker, places))
-        return claim_before(self._looker, self._topic, record)
+        record = next(until_end(self._lookup, places))
+        return claim_before(self._lookup, self._topic, record)
 
 
 def outcome_of(
     event: dict[str, Any], instance: State[str, Any]
 ) -> dict[str, str] | None:
-    """What a run ended with, if this event ends one; its start named the workflow."""
+    """Return the outcome of a run, if this event ends one."""
     if event["kind"] == "WorkflowStarted":
         instance.set("workflow", event["workflow"])
         return None
@@ -70,8 +70,8 @@ def outcome_of(
     return {"workflow": workflow, "outcome": OUTCOMES[event["kind"]]}
 
 
-def counted(ended: dict[str, str], workflow: State[str, Any]) -> dict[str, int]:
-    """The counts of a workflow, one more than before."""
+def count_outcome(ended: dict[str, str], workflow: State[str, Any]) -> dict[str, int]:
+    """Return the counts of a workflow, with one more outcome."""
     counts: dict[str, int] = workflow.get("counts", {})
     counts[ended["outcome"]] = counts.get(ended["outcome"], 0) + 1
     workflow.set("counts", counts)
@@ -88,7 +88,7 @@ def main(bootstrap: str, app: str, state_dir: str = "state") -> None:
         state_dir=state_dir,
         processing_guarantee="exactly-once",
         commit_interval=COMMIT_S,
-        # Killed and started again, it takes its old place without a session's wait.
+        # When it is killed and started again, it gets its partitions back at once.
         consumer_extra_config={"group.instance.id": f"{group}-1"},
         producer_extra_config={"transaction.timeout.ms": TRANSACTION_MS},
     )
@@ -105,7 +105,7 @@ def main(bootstrap: str, app: str, state_dir: str = "state") -> None:
         .apply(outcome_of, stateful=True)
         .filter(lambda ended: ended is not None)
         .group_by("workflow")
-        .apply(counted, stateful=True)
+        .apply(count_outcome, stateful=True)
         .to_topic(outcomes)
     )
     processor.run()

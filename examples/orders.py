@@ -1,4 +1,4 @@
-"""An order, from the reservation to the parcel: the constructs of everyday life.
+"""An order, from the reservation to the parcel, with the most common constructs.
 
 Run it on one file, with two terminals:
 
@@ -12,9 +12,9 @@ or on Kafka, with as many workers as you like:
     export SAYIIR_BACKEND=kafka://localhost:9092/sayiir
     sayiir-es worker run examples.orders
 
-Tasks are plain functions of one argument: what comes in is the output of the step
-before, what is returned is a JSON value and enters the log once. They are ordinary
-functions in tests, too: `reserve({"item": "teapot", "amount": 5})`.
+Tasks are plain functions of one argument, which is the output of the step before. They
+return a JSON value, which enters the log once. In tests they are ordinary functions:
+`reserve({"item": "teapot", "amount": 5})`.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from sayiir_es import Flow, RetryPolicy, get_task_context, task
 
 
 class Order(TypedDict):
-    """What a producer sends as input."""
+    """The input that a producer sends."""
 
     item: str
     amount: int
 
 
 class Approval(TypedDict):
-    """What the signal carries."""
+    """The payload of the signal."""
 
     ok: bool
 
 
-# A sync task runs on a thread of the worker's own, so that it may block. It is tried
-# again after 0.5 s, 1 s and 2 s; when that is due survives any crash.
+# A sync task runs on a thread of the worker, so that it may block. It is retried after
+# 0.5 s, 1 s and 2 s; the times of the retries survive any crash.
 @task(retries=RetryPolicy(max_retries=3, initial_delay_secs=0.5), tags=["stock"])
 def reserve(order: Order) -> Order:
     """Take the item from the shelf."""
@@ -49,8 +49,8 @@ def reserve(order: Order) -> Order:
 
 
 # An async task runs on the worker's event loop. Its deadline is an event: it counts
-# from the attempt's beginning, also across a crash of the worker. Effects are at least
-# once: pass the idempotency key on, and the other side charges once.
+# from the attempt's beginning, also across a crash of the worker. The task may run more
+# than once: with the idempotency key, the card network charges once.
 @task(timeout="30s", retries=2, priority=2)
 async def charge(approval: Approval | None) -> dict[str, object]:
     """Ask the card network for the money; None when nobody answered in time."""
@@ -67,12 +67,12 @@ def ship(payment: dict[str, object]) -> dict[str, object]:
     return {**payment, "shipped": payment["charged"]}
 
 
-# What stands at the top level of a module is what `worker run` registers; its name is
-# what a producer in any language starts.
+# `worker run` registers the workflows at the top level of a module. A producer in any
+# language starts them by their name.
 orders = (
     Flow("orders")
     .then(reserve)
-    # Parked: no thread, no memory. After two days the wait ends with None.
+    # It waits without a thread or memory. After two days the wait ends with None.
     .wait_for_signal("approval", timeout="48h")
     .then(charge)
     # A durable timer: it fires though every process was stopped in between.

@@ -3,8 +3,8 @@
     python -m examples.produce_avro localhost:9092 shop webshop.orders
 
 It reads `webshop.orders` to its end and starts `orders` for each record, whose value is
-the input: JSON, as it is. It may be run again, or killed and run again: each start is
-named by the place of its record, and an owner takes a name once. It needs
+the input: JSON, unchanged. It may be run again, or killed and run again: each start is
+named by the place of its record, and an owner accepts a name once. It needs
 `pip install confluent-kafka fastavro` and the folder `schemas/`.
 """
 
@@ -24,7 +24,7 @@ from examples.produce_confluent import open_producer
 
 
 class Encoder:
-    """Encodes one command under Avro's single-object encoding."""
+    """Encodes one command in Avro's single-object encoding."""
 
     def __init__(self, command: str) -> None:
         file = SCHEMAS / f"io.sayiir.command.v1.{command}.avsc"
@@ -34,27 +34,27 @@ class Encoder:
         self._schema = parse_schema(schema)
 
     def encode(self, fields: dict[str, Any]) -> bytes:
-        """The bytes of a record; fields that are left out take their defaults."""
+        """Return the bytes of a record; fields that are left out get defaults."""
         body = io.BytesIO()
         schemaless_writer(body, self._schema, fields)
         return self._head + body.getvalue()
 
 
 def start_of(record: Message) -> dict[str, Any]:
-    """The command that a record stands for, under a name that no other record has."""
+    """Return the command for a record, with an id that no other record has."""
     place = f"{record.topic()}-{record.partition()}-{record.offset()}"
     return {
         "instance_id": place,
         "workflow": "orders",
         "input": record.value(),
-        # An instance of this name is this record's: there is nothing left to do.
+        # An instance of this id was started for this record: nothing is left to do.
         "conflict_policy": "use_existing",
         "attributes": {"source": record.topic()},
     }
 
 
 def main(bootstrap: str, app: str, source: str) -> None:
-    """Start what the records of `source` ask for."""
+    """Start a workflow for each record of `source`."""
     encoder, consumer = Encoder("StartWorkflow"), open_consumer(bootstrap)
     producer = open_producer(bootstrap)
     try:

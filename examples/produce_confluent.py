@@ -2,8 +2,9 @@
 
     python -m examples.produce_confluent localhost:9092 shop order-7
 
-It starts `orders` and prints the event that answers: `WorkflowStarted`, or what was
-refused and why. Run it twice: the second start is answered, and starts nothing.
+It starts `orders` and prints the event that answers: `WorkflowStarted`, or the
+rejection and its reason. Run it twice: the second start is answered, and starts
+nothing.
 """
 
 from __future__ import annotations
@@ -30,38 +31,38 @@ if TYPE_CHECKING:
 
 
 def open_producer(bootstrap: str) -> Producer:
-    """A producer whose acknowledged records are there to stay."""
+    """Return a producer whose acknowledged records are durable."""
     return Producer(
         {
             "bootstrap.servers": bootstrap,
             "acks": "all",
             "enable.idempotence": True,
-            # As Java's clients: the command's partition is then that of its events.
-            # With any other the command is forwarded once, and works as well.
+            # As Java's clients: then the command's partition is that of its events.
+            # With any other partitioner the command is forwarded once.
             "partitioner": "murmur2_random",
         }
     )
 
 
 def deliver(producer: Producer, topic: str, key: str, value: bytes) -> TopicPartition:
-    """Produce one record and return where it stands."""
+    """Produce one record and return its place."""
     places: list[TopicPartition] = []
 
-    def delivered(error: KafkaError | None, record: Message) -> None:
+    def on_delivery(error: KafkaError | None, record: Message) -> None:
         if error is None:
             place = (record.topic(), record.partition(), record.offset())
             places.append(TopicPartition(*place))
 
-    producer.produce(topic, key=key, value=value, on_delivery=delivered)
+    producer.produce(topic, key=key, value=value, on_delivery=on_delivery)
     if producer.flush(LIMIT_S) or not places:
         raise TimeoutError(f"expected {topic} to take a record within {LIMIT_S} s")
     return places[0]
 
 
 def valid_events(
-    consumer: Consumer, looker: Consumer, place: TopicPartition
+    consumer: Consumer, lookup: Consumer, place: TopicPartition
 ) -> Iterator[dict[str, Any]]:
-    """The valid events of a partition from a place on, as they come."""
+    """Yield the valid events of a partition from a place on, as they are appended."""
     decoder, rule = Decoder(), None
     consumer.assign([place])
     end_s = time.monotonic() + LIMIT_S
@@ -71,7 +72,7 @@ def valid_events(
             continue
         if rule is None:
             claims = dict(record.headers() or ())["kind"] == b"PartitionClaimed"
-            claim = None if claims else claim_before(looker, place.topic, record)
+            claim = None if claims else claim_before(lookup, place.topic, record)
             rule = ClaimRule(claim)
         if rule.takes(record):
             yield decoder.decode(record.value() or b"")
@@ -86,11 +87,11 @@ def main(bootstrap: str, app: str, instance_id: str) -> None:
         "workflow": "orders",
         "input": {"item": "teapot", "amount": 5},
     }
-    consumer, looker = open_consumer(bootstrap), open_consumer(bootstrap)
+    consumer, lookup = open_consumer(bootstrap), open_consumer(bootstrap)
     events = f"{app}.events"
     try:
         count = len(consumer.list_topics(events, LIMIT_S).topics[events].partitions)
-        # The answer stands behind what stands there now, on the command's partition.
+        # The answer comes after the present end of the command's partition.
         ends = [
             consumer.get_watermark_offsets(TopicPartition(events, p), LIMIT_S)[1]
             for p in range(count)
@@ -99,15 +100,15 @@ def main(bootstrap: str, app: str, instance_id: str) -> None:
         producer = open_producer(bootstrap)
         place = deliver(producer, f"{app}.commands", instance_id, value)
         cause = f"command:{place.partition}@{place.offset}"
-        behind = TopicPartition(events, place.partition, ends[place.partition])
-        for event in valid_events(consumer, looker, behind):
+        start_place = TopicPartition(events, place.partition, ends[place.partition])
+        for event in valid_events(consumer, lookup, start_place):
             if event["cause"] == cause:
-                told = event.get("code", f"run {event['run']}")
-                sys.stdout.write(f"{event['kind']} {instance_id}: {told}\n")
+                detail = event.get("code", f"run {event['run']}")
+                sys.stdout.write(f"{event['kind']} {instance_id}: {detail}\n")
                 return
     finally:
         consumer.close()
-        looker.close()
+        lookup.close()
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ TOPIC = "sayiir.commands"
 
 
 def on_delivery(error: KafkaError | None, record: Message) -> None:
-    """Say where the log keeps a command: `P@O` is the cause of its events."""
+    """Print a command's place in the log: `P@O` is the cause of its events."""
     if error is not None:
         sys.stderr.write(f"not delivered: {error}\n")
         return
@@ -34,7 +34,7 @@ def main(bootstrap: str, count: int, topic: str = TOPIC) -> None:
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
-            # A command that was acknowledged must be there after any one broker died.
+            # A command that was acknowledged must survive the loss of any one broker.
             "acks": "all",
             # A retry of this producer is no second command.
             "enable.idempotence": True,
@@ -48,8 +48,8 @@ def main(bootstrap: str, count: int, topic: str = TOPIC) -> None:
             "workflow": "orders",
             "input": {"item": "teapot", "amount": 5},
         }
-        # A signal may come before its instance: it is buffered. Its id makes a second
-        # one of the same id known, whoever sends it.
+        # A signal may come before its instance: it is buffered. A second signal with
+        # the same id is a duplicate, whoever sends it.
         approve = {
             "command": "SendSignal",
             "instance_id": key,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ELSEWHERE = {
-    "sayiir_es/wire/unreadable.py: UnreadableError": "adds a reason, has no code",
+    "sayiir_es/wire/errors.py: UnreadableError": "adds a reason, has no code",
 }
 
 ERROR_CLASSES = [

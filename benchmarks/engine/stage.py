@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaProducer
 
 from sayiir_es.client.backends import EmbeddedBackend, KafkaBackend
 from sayiir_es.log.kafka.log import KafkaLog
-from sayiir_es.log.kafka.topics import topic_name
+from sayiir_es.log.kafka.topic_rules import topic_name
 from sayiir_es.log.port import Topic
 from tests.broker import LocalBroker
 

@@ -11,8 +11,8 @@ from sayiir_es.core.model.commands import (
     ForkWorkflow,
     StartWorkflow,
 )
-from sayiir_es.wire.models import dumped
 from sayiir_es.wire.payload import encode_payload
+from sayiir_es.wire.pydantic_models import dump_models
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +63,7 @@ def start_command(
         instance_id=instance_id,
         command_id=new_command_id(),
         workflow=workflow,
-        input=encode_payload(dumped(value)),
+        input=encode_payload(dump_models(value)),
         conflict_policy=policy,
         attributes=dict(attributes or {}),
     )

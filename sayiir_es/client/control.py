@@ -15,8 +15,8 @@ from sayiir_es.core.model.commands import (
     UnpauseWorkflow,
 )
 from sayiir_es.core.model.errors import BackendError, CommandRefusedError
-from sayiir_es.wire.models import dumped
 from sayiir_es.wire.payload import encode_payload
+from sayiir_es.wire.pydantic_models import dump_models
 
 if TYPE_CHECKING:
     from sayiir_es.client.session import Session
@@ -97,7 +97,7 @@ async def send_signal(
         instance_id=instance_id,
         command_id=new_command_id(),
         signal=signal,
-        payload=encode_payload(dumped(payload)),
+        payload=encode_payload(dump_models(payload)),
         signal_id=signal_id,
     )
     async with session.owning():

@@ -43,8 +43,8 @@ from sayiir_es.engine.attempts.outcomes import error_text
 from sayiir_es.engine.attempts.task_context import CONTEXT, TaskExecutionContext
 from sayiir_es.engine.attempts.task_threads import Call, TaskThreads
 from sayiir_es.engine.attempts.tracing import attempt_span
-from sayiir_es.wire.models import dumped, validated
 from sayiir_es.wire.payload import decode_payload, encode_payload
+from sayiir_es.wire.pydantic_models import dump_models, validate_input
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
@@ -89,7 +89,7 @@ class SimpleRun:
         """The output of the workflow."""
         self._threads = TaskThreads(asyncio.get_running_loop())
         try:
-            data = encode_payload(dumped(value))
+            data = encode_payload(dump_models(value))
             return plain(await self._chain(self._graph.chain, "", data))
         finally:
             self._threads.close()
@@ -181,7 +181,7 @@ class SimpleRun:
             try:
                 async with limit:
                     result = await self._call(function, node, data, attempt)
-                return self._encoded(path, dumped(result))
+                return self._encoded(path, dump_models(result))
             except (DecodeError, Interruption):
                 raise
             except Exception as error:  # noqa: BLE001 (becomes the TaskError)
@@ -222,7 +222,7 @@ class SimpleRun:
         )
         task_context = contextvars.Context()
         task_context.run(CONTEXT.set, context)
-        value = validated(function, decode_payload(data))
+        value = validate_input(function, decode_payload(data))
         loop = asyncio.get_running_loop()
         if inspect.iscoroutinefunction(function):
 

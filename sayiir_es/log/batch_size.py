@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sayiir_es.log.port import NewRecord
 
 MAX_BATCH_BYTES = 900_000
-"""Below what a Kafka topic of default settings takes: what works here works there."""
+"""Below what a Kafka topic with default settings takes: what fits here fits there."""
 
 
 def payload_bytes(batch: Sequence[NewRecord]) -> int:
@@ -26,7 +26,7 @@ def payload_bytes(batch: Sequence[NewRecord]) -> int:
 
 
 def check_batch(batch: Sequence[NewRecord]) -> None:
-    """Refuse what no local log takes.
+    """Refuse a batch that no local log takes.
 
     Raises:
         BatchTooLargeError: it has more than `MAX_BATCH_BYTES`.

@@ -1,10 +1,11 @@
-"""A log whose records wear what other tools ask for: frames, CloudEvents' headers.
+"""A log that adds what other tools ask for: Confluent's frame, CloudEvents' headers.
 
-Theory of operation. Nothing above knows: events and commands are under single-object
-encoding there, with the headers of the contract. On the way to the log a head is
-changed for Confluent's frame and headers are added; on the way back frames are changed
-again, and headers that nobody asked for are ignored as ever. Both kinds of heads are
-read, so that a setting may change while history stays.
+Theory of operation. The code above the log does not notice: there, events and commands
+have Avro's single-object encoding and the headers of the contract. When a record is
+written, its head is replaced by Confluent's frame, and headers are added. When it is
+read, the frame is replaced by the head again; added headers are ignored, as unknown
+headers always are. Both forms are read, so that the setting may change while history
+stays.
 """
 
 from __future__ import annotations
@@ -20,29 +21,31 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sayiir_es.log.port import Appender, Chunk, Log, LogIdentity, Reader, Record
-    from sayiir_es.wire.frames import Frames
+    from sayiir_es.wire.confluent_frames import ConfluentFrames
 
 HEADERS_BYTES = 1_500_000
-"""What CloudEvents' headers add to the largest batch: 2,000 records with ids of a usual
-length, or fewer with long ones, which count in keys and values already."""
+"""What CloudEvents' headers add to the largest batch, in bytes: 2,000 records with ids
+of a usual length, or fewer with long ids, which count in keys and values already."""
 
 BATCH_BYTES_LEAST = 900_000
-"""What must be left for the events themselves: the largest payload and its decision."""
+"""What must be left for the events, in bytes: the largest payload and its decision."""
 
 FRAME_HEADER = "schema-id"
-"""On a command that came framed, for the dead letters: which schema its head named."""
+"""On a command that came in a frame: its schema id, for the dead letters."""
 
 _FRAMED = (Topic.EVENTS, Topic.COMMANDS, Topic.SNAPSHOTS)
 
 
 class FramedLog:
-    """A log in other clothes; see `log.port.Log`.
+    """Adds a frame and headers to the records of another log; see `log.port.Log`.
 
-    `frames` is None where no registry is configured, `source` (the CloudEvents source,
-    before the partition) where its headers are not.
+    `frames` is None where no schema registry is configured. `source` is the CloudEvents
+    source without the partition, None where CloudEvents' headers are not configured.
     """
 
-    def __init__(self, inner: Log, frames: Frames | None, source: str | None) -> None:
+    def __init__(
+        self, inner: Log, frames: ConfluentFrames | None, source: str | None
+    ) -> None:
         self.inner = inner
         self._frames = frames
         self._source = source
@@ -54,12 +57,12 @@ class FramedLog:
 
     @property
     def max_batch_bytes(self) -> int:
-        """The largest batch that `append` takes, before it is dressed."""
-        most = self.inner.max_batch_bytes
-        return most if self._source is None else most - HEADERS_BYTES
+        """The largest batch that `append` takes, in bytes, before anything is added."""
+        inner_limit = self.inner.max_batch_bytes
+        return inner_limit if self._source is None else inner_limit - HEADERS_BYTES
 
     async def open(self, *, create: bool) -> LogIdentity:
-        """Open the log, and learn the ids of the schemas.
+        """Open the log, and get the ids of the schemas from the registry.
 
         Raises:
             SettingsError: if a batch with CloudEvents' headers would not fit, or the
@@ -89,21 +92,23 @@ class FramedLog:
         await self.inner.open_snapshots()
 
     async def close(self) -> None:
-        """Give back connections and files."""
+        """Close connections and files."""
         await self.inner.close()
 
     async def appender(self, partition: int) -> Appender:
         """A fresh appender for one partition of `events`."""
         appender = await self.inner.appender(partition)
         source = self._source and f"{self._source}/{partition}".encode()
-        return _FramedAppender(appender, self._frames, source or None)
+        return _FramingAppender(appender, self._frames, source or None)
 
     async def reader(self, topic: Topic, partition: int, offset: int) -> Reader:
         """A reader that begins at `offset`."""
         reader = await self.inner.reader(topic, partition, offset)
         if self._frames is None or topic not in _FRAMED:
             return reader
-        return _UnframingReader(reader, self._frames, told=topic is Topic.COMMANDS)
+        return _UnframingReader(
+            reader, self._frames, with_schema_id=topic is Topic.COMMANDS
+        )
 
     async def start_offset(self, topic: Topic, partition: int) -> int:
         """The first kept offset."""
@@ -121,61 +126,63 @@ class FramedLog:
         """
         if self._frames is not None and topic in _FRAMED and record.value:
             headers = tuple(h for h in record.headers if h[0] != FRAME_HEADER)
-            value = self._frames.framed(record.value)
+            value = self._frames.frame(record.value)
             record = NewRecord(key=record.key, value=value, headers=headers)
         return await self.inner.produce(topic, partition, record)
 
 
-class _FramedAppender:
+class _FramingAppender:
     def __init__(
-        self, inner: Appender, frames: Frames | None, source: bytes | None
+        self, inner: Appender, frames: ConfluentFrames | None, source: bytes | None
     ) -> None:
         self._inner = inner
         self._frames = frames
         self._source = source
 
     async def append(self, batch: Sequence[NewRecord]) -> int:
-        return await self._inner.append([self._dressed(record) for record in batch])
+        return await self._inner.append([self._frame(record) for record in batch])
 
     async def close(self) -> None:
         await self._inner.close()
 
-    def _dressed(self, record: NewRecord) -> NewRecord:
+    def _frame(self, record: NewRecord) -> NewRecord:
         value, headers = record.value or b"", record.headers
         if self._source is not None:
             headers += cloud_event_headers(value, headers, source=self._source)
         if self._frames is not None:
-            value = self._frames.framed(value)
+            value = self._frames.frame(value)
         return NewRecord(key=record.key, value=value, headers=headers)
 
 
 class _UnframingReader:
-    def __init__(self, inner: Reader, frames: Frames, *, told: bool) -> None:
+    def __init__(
+        self, inner: Reader, frames: ConfluentFrames, *, with_schema_id: bool
+    ) -> None:
         self._inner = inner
         self._frames = frames
-        self._told = told
+        self._with_schema_id = with_schema_id
         self._chunk: Chunk | None = None
 
     async def read(self, *, max_wait_s: float) -> Chunk | None:
-        # Kept until it is given away: a read that the registry, or its caller, breaks
-        # off must not leave a hole.
+        # Kept until it is returned: when the registry fails, or the caller is
+        # cancelled, the next read must return the same records.
         if self._chunk is None:
             self._chunk = await self._inner.read(max_wait_s=max_wait_s)
         if self._chunk is None:
             return None
-        records = [await self._undressed(record) for record in self._chunk.records]
+        records = [await self._unframe(record) for record in self._chunk.records]
         chunk, self._chunk = self._chunk, None
         return replace(chunk, records=records)
 
     async def close(self) -> None:
         await self._inner.close()
 
-    async def _undressed(self, record: Record) -> Record:
+    async def _unframe(self, record: Record) -> Record:
         if record.value is None or record.value[:1] != b"\x00":
             return record
-        value = await self._frames.unframed(record.value)
-        if value is record.value or not self._told:
+        value = await self._frames.unframe(record.value)
+        if value is record.value or not self._with_schema_id:
             return replace(record, value=value)
-        number = str(int.from_bytes(record.value[1:5], "big")).encode()
-        headers = (*record.headers, (FRAME_HEADER, number))
+        schema_id = str(int.from_bytes(record.value[1:5], "big")).encode()
+        headers = (*record.headers, (FRAME_HEADER, schema_id))
         return replace(record, value=value, headers=headers)

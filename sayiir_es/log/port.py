@@ -1,18 +1,18 @@
 """The log port: an ordered, partitioned, append-only log behind one small interface.
 
 Three adapters pass one conformance suite: `kafka`, `embedded` (one SQLite file) and
-`memory`. Everything above speaks only this module's words.
+`memory`. All code above the log uses only the types of this module.
 
 What an adapter promises:
 
-* A batch lands whole or not at all, at consecutive offsets, behind all that landed
+* A batch lands whole or not at all, at consecutive offsets, after all that landed
   before it. Offsets of a partition start at 0 and never fall.
 * `Appender.append` returns the offset of the batch's first record after the log has
   made it durable. When the outcome is unknown it raises `UncertainAppendError`; the
   batch may then still land at any later time, and the appender is dead.
 * A reader yields every record from its start on, in order, as chunks without a hole
   between them; a gap inside a chunk is one that the log itself reports (control records
-  of a foreign transaction, records of an aborted one).
+  of transactions, records of an aborted one).
 * A read below the first kept offset raises `OffsetGoneError`: nothing is skipped.
 """
 
@@ -37,11 +37,11 @@ class Topic(Enum):
     DEFINITIONS = "definitions"
     ATTEMPTS = "attempts"
     SNAPSHOTS = "snapshots"
-    """Optional: made when an owner is to write it, and nothing depends on it."""
+    """Optional: made when an owner is to write it; nothing depends on it."""
 
 
 APP_TOPICS = tuple(topic for topic in Topic if topic is not Topic.SNAPSHOTS)
-"""What an app has from its beginning, and is known by."""
+"""The topics that every app has from its start; their ids are its identity."""
 
 
 @fast_frozen
@@ -56,7 +56,7 @@ class NewRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A record as it stands in a partition. `timestamp_ms` is the log's own."""
+    """A record of a partition. `timestamp_ms` is the log's, since the epoch."""
 
     offset: int
     key: bytes | None
@@ -67,10 +67,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """What a partition holds from `start` up to, not including, `end`.
+    """The content of a partition from `start` up to, not including, `end`.
 
-    `gaps` names the stretches [first, past) inside it where the log reports that no
-    record is for us; every other offset has its record.
+    `gaps` are the ranges [first, past) of offsets for which the log says that there is
+    no record for a reader; every other offset has its record.
     """
 
     start: int
@@ -81,9 +81,9 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogIdentity:
-    """What tells one log from another: compared with what stores and records say.
+    """What tells one log from another: compared with that in stores and records.
 
-    `topics` maps a role's value to the id the log gave that topic when it was made.
+    `topics` maps a role's value to the id that the log gave the topic when it was made.
     """
 
     cluster_id: str
@@ -108,7 +108,7 @@ class Appender(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of it; never waits for the log."""
+        """Close it; never waits for the log."""
         ...
 
 
@@ -117,7 +117,7 @@ class Reader(Protocol):
     """Reads one partition of one topic from an offset on."""
 
     async def read(self, *, max_wait_s: float) -> Chunk | None:
-        """Return what follows, or None when nothing came within `max_wait_s`.
+        """Return the next records, or None when there are none within `max_wait_s`.
 
         Raises:
             OffsetGoneError: the next offset is below the first kept one, or above the
@@ -164,7 +164,7 @@ class Log(Protocol):
         ...
 
     async def close(self) -> None:
-        """Give back connections and files."""
+        """Close connections and files."""
         ...
 
     async def appender(self, partition: int) -> Appender:
@@ -186,9 +186,9 @@ class Log(Protocol):
     async def produce(self, topic: Topic, partition: int, record: NewRecord) -> int:
         """Write one record outside the claim rule and return its offset.
 
-        For all topics but the events. What
-        one process writes to a partition lands in the order of the calls; when one of
-        them is not acknowledged, those called behind it meanwhile do not land either.
+        For all topics but the events. The records that one process writes to a
+        partition land in the order of the calls. When one is not acknowledged, those
+        that were called after it, before its error, do not land either.
 
         Raises:
             LogUnavailableError: it was not acknowledged; it may still land.
@@ -199,7 +199,7 @@ class Log(Protocol):
 
 @runtime_checkable
 class InstanceIndex(Protocol):
-    """What a log has, too, that finds an instance's events without reading all."""
+    """A log that also has an index: it reads one instance's events alone."""
 
     async def read_instance(self, partition: int, instance_id: str) -> list[Record]:
         """The events of one instance, valid or not, and those of the partition.
@@ -211,12 +211,12 @@ class InstanceIndex(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """What the group lets this process try to own.
+    """The partitions that the group lets this process try to own.
 
-    `epoch` grows with every answer of the group that confirms the assignment;
-    `fresh_at_s` is the monotonic time at which the heartbeat that confirmed it last was
-    *sent*; `lapses` counts what makes rule 7 necessary: a session timeout without an
-    answered heartbeat, a new member id, a paused process.
+    `epoch` grows with every answer of the group that confirms the assignment.
+    `fresh_at_s` is the monotonic time, in seconds, at which the last heartbeat that was
+    answered so was *sent*. `lapses` counts what makes rule 7 of the claim necessary: a
+    session timeout without an answered heartbeat, a new member id, a paused process.
     """
 
     partitions: frozenset[int]
@@ -229,22 +229,22 @@ class Membership(Protocol):
     """Who may try to own what (liveness only: the claim decides).
 
     `exclusive` says that nobody else can even try while this process is a member: then
-    it lets go of its partitions before it leaves. Where it is false it leaves first,
-    and serves on until the next owner's claim.
+    it gives up its partitions before it leaves. Where it is false it leaves first, and
+    goes on serving until the next owner's claim.
     """
 
     exclusive: bool
 
     async def join(self) -> None:
-        """Ask to be given partitions."""
+        """Ask to be assigned partitions."""
         ...
 
     async def leave(self) -> None:
-        """Give all back; returns when the group knows."""
+        """Give all partitions back; returns when the group knows."""
         ...
 
     def current(self) -> Assignment:
-        """The assignment as it is known now."""
+        """Return the assignment as it is known now."""
         ...
 
     async def changed(self, since_epoch: int) -> Assignment:

@@ -28,7 +28,7 @@ create table if not exists sayiir_places (
 
 
 class Cursor(Protocol):
-    """What every DB-API 2.0 cursor has of what is used here."""
+    """The part of a DB-API 2.0 cursor that is used here."""
 
     @property
     def rowcount(self) -> int:
@@ -44,7 +44,7 @@ class Cursor(Protocol):
         ...
 
     def close(self) -> None:
-        """Give it back."""
+        """Close it."""
         ...
 
 
@@ -53,33 +53,33 @@ C_co = TypeVar("C_co", bound=Cursor, covariant=True)
 
 
 class Connection(Protocol[C_co]):
-    """What every DB-API 2.0 connection has of what is used here."""
+    """The part of a DB-API 2.0 connection that is used here."""
 
     def cursor(self) -> C_co:
         """A new cursor."""
         ...
 
     def commit(self) -> None:
-        """End the transaction; what it did stands."""
+        """End the transaction and keep its changes."""
         ...
 
     def rollback(self) -> None:
-        """End the transaction; what it did is gone."""
+        """End the transaction and drop its changes."""
         ...
 
 
 class SqlView(View[C]):
-    """Tables of yours, and beside them one of ours, `sayiir_places`.
+    """Your tables, and one of ours in the same database, `sayiir_places`.
 
-    A fold is given a cursor in an open transaction; it neither commits nor rolls back.
+    A fold gets a cursor in an open transaction; it must neither commit nor roll back.
 
     Args:
-        connection: Used by nobody else meanwhile; it must not commit by itself.
+        connection: Used by nobody else meanwhile; must not be in autocommit mode.
         name: Tells this view from others in the same database.
 
     Raises:
-        ValueError: if the connection commits each statement by itself, or its module
-            marks parameters in a way that this class does not know.
+        ValueError: if the connection is in autocommit mode, or its module marks
+            parameters in a way that this class does not know.
     """
 
     def __init__(self, connection: Connection[C], name: str) -> None:
@@ -99,7 +99,7 @@ class SqlView(View[C]):
         self._log_id = ""
 
     def places(self, log_id: str) -> Mapping[int, Place]:
-        """The places of partitions that were folded before; makes the table.
+        """Return the places of partitions that were folded before; creates the table.
 
         Raises:
             StoreError: if the view was folded from another log.
@@ -118,11 +118,11 @@ class SqlView(View[C]):
         finally:
             cursor.close()
         places: dict[int, Place] = {}
-        for partition, offset, claim, found in rows:
-            if found != log_id:
+        for partition, offset, claim, stored_log_id in rows:
+            if stored_log_id != log_id:
                 raise StoreError(
                     f"expected view {self._name!r} to be of log {log_id!r}, but it was "
-                    f"folded from {found!r}: drop its tables and its rows of "
+                    f"folded from {stored_log_id!r}: drop its tables and its rows of "
                     "sayiir_places, or give it another name"
                 )
             assert isinstance(partition, int)
@@ -136,11 +136,11 @@ class SqlView(View[C]):
         """Move on and call `fold` in one transaction.
 
         Raises:
-            FencedError: if the view does not stand at `move.before`.
+            FencedError: if the view is not at `move.before`.
         """
         cursor = self._connection.cursor()
         try:
-            self._move(cursor, move)  # first: it locks the row, or finds it gone
+            self._move(cursor, move)  # first: it locks the row, or fails
             fold(cursor)
             self._connection.commit()
         except BaseException:

@@ -1,4 +1,4 @@
-"""What a store must do to be a view: keep places and rows in one transaction."""
+"""What a store must do to be a view: write places and rows in one transaction."""
 
 from __future__ import annotations
 
@@ -31,13 +31,15 @@ class Move:
 
 
 class View(Protocol[T_co]):
-    """A store that keeps places and what was folded in one transaction.
+    """A store that writes places and what was folded in one transaction.
 
-    `T_co` is what a fold works on: a cursor, a session.
+    `T_co` is what a fold works with: a cursor, a session.
     """
 
     def places(self, log_id: str) -> Mapping[int, Place]:
-        """The places of partitions that were folded before; `log_id` names the log.
+        """Return the places of partitions that were folded before.
+
+        `log_id` names the log.
 
         Raises:
             StoreError: if the view was folded from another log.
@@ -45,9 +47,9 @@ class View(Protocol[T_co]):
         ...
 
     def write(self, move: Move, fold: Callable[[T_co], None]) -> None:
-        """Move on and call `fold`, both or neither.
+        """Move on and call `fold` in one transaction: both or neither.
 
         Raises:
-            FencedError: if the view does not stand at `move.before`.
+            FencedError: if the view is not at `move.before`.
         """
         ...

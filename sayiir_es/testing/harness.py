@@ -86,7 +86,9 @@ class Harness:
                 executor=self._executor,
                 registry=Registry(),
             ),
-            membership=SoloMembership.for_memory(self.log),
+            membership=SoloMembership(
+                self.log.owner_lock(), partitions=self.log.partitions
+            ),
             open_store=open_store,
             settings=WorkerSettings(worker_id="test", incarnation="test", build="test"),
         )

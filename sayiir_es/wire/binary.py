@@ -1,12 +1,12 @@
 """Avro's binary encoding of flat records, as small functions picked once per field.
 
 Theory of operation. A field's writer turns a value into bytes; its reader takes the
-record's bytes and a place in them and returns the value and the place behind it. Which
+record's bytes and a place in them and returns the value and the place after it. Which
 functions serve a record is looked up once, when its schema is loaded; the hot path then
-only calls them. For records this small that takes less than half the time of the
+only calls them. For such small records this takes less than half the time of the
 general codec with its dicts (`benchmarks/codec.py`), against which the tests compare
-every shape. No reader trusts a length: what it names must be there before anything is
-made of it.
+every shape. No reader trusts a length: that many bytes must be there before a value is
+made of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sayiir_es.wire.unreadable import UnreadableError, shown
+from sayiir_es.wire.errors import UnreadableError, excerpt_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,25 +27,25 @@ _INT_MIN, _INT_MAX = -(2**31), 2**31 - 1
 _LONG_MIN, _LONG_MAX = -(2**63), 2**63 - 1
 
 
-def _spell_long(value: int) -> bytes:
+def _encode_long(value: int) -> bytes:
     if not _LONG_MIN <= value <= _LONG_MAX:
-        raise OverflowError(f"expected a 64-bit integer, but {shown(value)}")
-    rest = value << 1 if value >= 0 else ~(value << 1)
-    spelled = bytearray()
-    while rest > 127:  # noqa: PLR2004  # seven bits a byte, the eighth says "goes on"
-        spelled.append(rest & 127 | 128)
-        rest >>= 7
-    spelled.append(rest)
-    return bytes(spelled)
+        raise OverflowError(f"expected a 64-bit integer, but {excerpt_of(value)}")
+    remaining = value << 1 if value >= 0 else ~(value << 1)
+    encoded = bytearray()
+    while remaining > 127:  # noqa: PLR2004  # seven bits a byte, the eighth says "goes on"
+        encoded.append(remaining & 127 | 128)
+        remaining >>= 7
+    encoded.append(remaining)
+    return bytes(encoded)
 
 
 _SMALL_MAX = 8192
-"""Integers from 0 that take at most two bytes; lengths and counters mostly do."""
+"""Integers from 0 that take at most two bytes, as most lengths and counters do."""
 
-_SMALL = tuple(_spell_long(value) for value in range(_SMALL_MAX))
+_SMALL = tuple(_encode_long(value) for value in range(_SMALL_MAX))
 _ONE_BYTE = tuple((byte >> 1) ^ -(byte & 1) for byte in range(128))
 
-write_recurring_long = lru_cache(maxsize=1024)(_spell_long)
+write_recurring_long = lru_cache(maxsize=1024)(_encode_long)
 """For claims and times, of which neighbouring events have the same."""
 
 
@@ -54,7 +54,7 @@ write_recurring_long = lru_cache(maxsize=1024)(_spell_long)
 
 def write_long(value: int) -> bytes:
     """Encode a long."""
-    return _SMALL[value] if 0 <= value < _SMALL_MAX else _spell_long(value)
+    return _SMALL[value] if 0 <= value < _SMALL_MAX else _encode_long(value)
 
 
 def write_int(value: int) -> bytes:
@@ -62,15 +62,15 @@ def write_int(value: int) -> bytes:
     if 0 <= value < _SMALL_MAX:
         return _SMALL[value]
     if not _INT_MIN <= value <= _INT_MAX:
-        raise OverflowError(f"expected a 32-bit integer, but {shown(value)}")
-    return _spell_long(value)
+        raise OverflowError(f"expected a 32-bit integer, but {excerpt_of(value)}")
+    return _encode_long(value)
 
 
 def write_string(value: str) -> bytes:
     """Encode a string."""
     encoded = value.encode()
     size = len(encoded)
-    return (_SMALL[size] if size < _SMALL_MAX else _spell_long(size)) + encoded
+    return (_SMALL[size] if size < _SMALL_MAX else _encode_long(size)) + encoded
 
 
 write_recurring_string = lru_cache(maxsize=1024)(write_string)
@@ -80,7 +80,7 @@ write_recurring_string = lru_cache(maxsize=1024)(write_string)
 def write_bytes(value: bytes) -> bytes:
     """Encode bytes."""
     size = len(value)
-    return (_SMALL[size] if size < _SMALL_MAX else _spell_long(size)) + value
+    return (_SMALL[size] if size < _SMALL_MAX else _encode_long(size)) + value
 
 
 def _write_boolean(value: bool) -> bytes:  # noqa: FBT001  # called by position
@@ -114,8 +114,9 @@ def _write_string_map(values: Mapping[str, str]) -> bytes:
 
 # --- readers --------------------------------------------------------------------------
 #
-# Running off the end is an IndexError, bad UTF-8 a UnicodeDecodeError: `decode` below
-# turns both into words. Nothing is checked twice on the way.
+# The end of the bytes is an IndexError, bad UTF-8 a UnicodeDecodeError: `read_record`
+# and `decode_event` turn both into an `UnreadableError`. So nothing is checked twice
+# here.
 
 
 def read_long(data: bytes, place: int) -> tuple[int, int]:
@@ -168,7 +169,7 @@ def read_string(data: bytes, place: int) -> tuple[str, int]:
         size, place = read_long(data, place)
     end = place + size
     if size < 0 or end > len(data):
-        raise _too_long(size, len(data) - place)
+        raise _length_error(size, len(data) - place)
     return data[place:end].decode(), end
 
 
@@ -182,13 +183,13 @@ def read_bytes(data: bytes, place: int) -> tuple[bytes, int]:
         size, place = read_long(data, place)
     end = place + size
     if size < 0 or end > len(data):
-        raise _too_long(size, len(data) - place)
+        raise _length_error(size, len(data) - place)
     return data[place:end], end
 
 
-def _too_long(size: int, left: int) -> UnreadableError:
+def _length_error(size: int, bytes_left: int) -> UnreadableError:
     return UnreadableError(
-        f"expected a length from 0 to the {left} bytes left, but {size}",
+        f"expected a length from 0 to the {bytes_left} bytes left, but {size}",
         reason="truncated" if size > 0 else "bad_length",
     )
 
@@ -223,7 +224,7 @@ def _read_block(data: bytes, place: int) -> tuple[int, int]:
         count = -count
         _, place = read_long(data, place)
     if count > len(data) - place:  # each item takes a byte at least
-        raise _too_long(count, len(data) - place)
+        raise _length_error(count, len(data) - place)
     return count, place
 
 

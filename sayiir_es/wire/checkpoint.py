@@ -1,7 +1,7 @@
 """The running digest of a partition's events, and the bytes that a checkpoint signs.
 
 Theory of operation. A partition's valid records, claims among them, form a chain: the
-digest behind a record is SHA-256 over, one after the other,
+digest after a record is SHA-256 over, one after the other,
 
     the digest before it          32 bytes; all zero before the first record
     its offset                    8 bytes, big-endian, signed
@@ -11,12 +11,12 @@ digest behind a record is SHA-256 over, one after the other,
     its key                       the record's key
     its value                     the rest, as Avro's single-object encoding has it
 
-The claim needs no place of its own: a record counts only under the claim in force,
-which is the offset of a record in the chain. What does not count (late batches of
-displaced owners, and gaps) is no part of it. Each `PartitionClaimed` holds a checkpoint
-of the chain: the digest of all that counts below `digest_end`, the offset up to which
-its writer had folded. So whoever has the log computes each digest anew, and no record
-below a checkpoint can change without it.
+The claim itself is no input: a record is valid only under the claim in force, which is
+the offset of a record in the chain. Invalid records (late batches of displaced owners)
+and gaps are not in the chain. Each `PartitionClaimed` holds a checkpoint of the chain:
+the digest of all valid records below `digest_end`, the offset up to which its writer
+had folded. So whoever has the log can compute each digest again, and no record below a
+checkpoint can change without a change of its digest.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from struct import Struct
 
 _FRAME = Struct(">qHi")
 _SIGNED = Struct(">24siq")
-_WORDS = b"sayiir-es checkpoint v1\x00"
-"""So that a signature made for something else is never one of a checkpoint."""
+_PURPOSE = b"sayiir-es checkpoint v1\x00"
+"""Signed too, so that a signature for another purpose is never one of a checkpoint."""
 
 DIGEST_BYTES = 32
 
@@ -35,7 +35,7 @@ DIGEST_BYTES = 32
 def digest_of(
     before: bytes, offset: int, kind: bytes, key: bytes | None, value: bytes | None
 ) -> bytes:
-    """The digest behind a valid record, from the one before it."""
+    """Return the digest after a valid record, from the digest before it."""
     if key is None:
         frame = _FRAME.pack(offset, len(kind), -1)
         key = b""
@@ -45,9 +45,9 @@ def digest_of(
 
 
 def signed_bytes(partition: int, digest_end: int, digest: bytes) -> bytes:
-    """What the signature of a checkpoint is made over.
+    """Return the bytes that the signature of a checkpoint signs.
 
-    The text `sayiir-es checkpoint v1` and a zero byte, the partition in 4
-    and `digest_end` in 8 bytes, big-endian and signed, then the digest.
+    The text `sayiir-es checkpoint v1` and a zero byte, the partition in 4 and
+    `digest_end` in 8 bytes, big-endian and signed, then the digest.
     """
-    return _SIGNED.pack(_WORDS, partition, digest_end) + digest
+    return _SIGNED.pack(_PURPOSE, partition, digest_end) + digest

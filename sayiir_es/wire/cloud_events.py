@@ -15,12 +15,12 @@ AVRO = b"application/avro"
 def cloud_event_headers(
     value: bytes, headers: tuple[tuple[str, bytes], ...], *, source: bytes
 ) -> tuple[tuple[str, bytes], ...]:
-    """What an encoded event of ours carries beside the headers that it has.
+    """Return the headers that CloudEvents adds to those of an encoded event.
 
-    `ce_id` is INSTANCE/SEQUENCE/CLAIM. The claim stands in it because a displaced owner
-    may write the same sequence again: whoever drops known ids must not drop the one
-    that counts. An event without a sequence is named by its cause, a claim by its owner
-    and time.
+    `ce_id` is INSTANCE/SEQUENCE/CLAIM. It has the claim because a displaced owner may
+    write the same sequence again: a consumer that drops ids which it has seen must not
+    drop the valid event. An event without a sequence is named by its cause, a claim by
+    its owner and time.
     """
     claim, place = read_long(value, HEAD_BYTES)
     instance_id, place = read_string(value, place)
@@ -54,7 +54,7 @@ def _type_of(headers: tuple[tuple[str, bytes], ...]) -> bytes:
 
 @lru_cache(maxsize=16)
 def _time(at_ms: int) -> bytes:
-    """Epoch milliseconds in RFC 3339; neighbouring events have the same."""
+    """Return epoch milliseconds in RFC 3339; cached: neighbouring events share it."""
     moment = datetime.fromtimestamp(at_ms / 1000, UTC)
     text = moment.isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z").encode()

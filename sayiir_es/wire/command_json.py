@@ -1,8 +1,8 @@
 """Commands as JSON objects: `{"command": NAME, …}` with the fields of NAME's schema.
 
-Where the schema says bytes, any JSON value stands. A field that may be left out in Avro
-may be left out here; `null` says the same where the schema allows null. Fields that the
-schema does not have are refused: a misspelt option must not start a run without it.
+A field of type bytes takes any JSON value. A field with a default in Avro may be left
+out here; `null` means the same where the schema allows null. Fields that the schema
+does not have are refused: a misspelt option must not start a run without that option.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from sayiir_es.core.model.errors import EncodeError
+from sayiir_es.wire.errors import UnreadableError, excerpt_of
 from sayiir_es.wire.payload import decode_payload, encode_payload, is_unicode
-from sayiir_es.wire.unreadable import UnreadableError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,7 @@ _INTEGERS = {"int": 2**31, "long": 2**63}
 def read_json_command(
     schemas: Mapping[str, RecordSchema], data: bytes
 ) -> tuple[str, dict[str, object]]:
-    """Name and fields of a command in JSON.
+    """Return the name and the fields of a command in JSON.
 
     Raises:
         UnreadableError: if it is not one of `schemas`.
@@ -35,31 +35,32 @@ def read_json_command(
     body = decode_payload(data)
     if not isinstance(body, dict):
         raise UnreadableError(
-            f"expected a JSON object, but {shown(body)}", reason="bad_json"
+            f"expected a JSON object, but {excerpt_of(body)}", reason="bad_json"
         )
-    given = cast("dict[str, object]", body)
-    name = given.pop(COMMAND_FIELD, None)
+    json_fields = cast("dict[str, object]", body)
+    name = json_fields.pop(COMMAND_FIELD, None)
     schema = schemas.get(name) if isinstance(name, str) else None
     if schema is None:
         raise UnreadableError(
-            f"expected `command` to be one of {', '.join(schemas)}, but {shown(name)}",
+            f"expected `command` to be one of {', '.join(schemas)}, but "
+            f"{excerpt_of(name)}",
             reason="unknown_command",
         )
     values = dict(schema.defaults)
     for field in schema.fields:
-        if field.name in given:
+        if field.name in json_fields:
             where = f"{schema.name}.{field.name}"
-            values[field.name] = _read(field.shape, given.pop(field.name), where)
+            values[field.name] = _read(field.shape, json_fields.pop(field.name), where)
         elif field.name not in values:
             raise UnreadableError(
                 f"expected the field {schema.name}.{field.name}, but it is missing",
                 reason="missing_field",
             )
-    if given:
-        known = ", ".join(field.name for field in schema.fields)
+    if json_fields:
+        names = ", ".join(field.name for field in schema.fields)
         raise UnreadableError(
-            f"expected only the fields {known} in {schema.name}, but "
-            f"{shown(next(iter(given)))}",
+            f"expected only the fields {names} in {schema.name}, but "
+            f"{excerpt_of(next(iter(json_fields)))}",
             reason="unknown_field",
         )
     return schema.name, values
@@ -77,7 +78,7 @@ def _read(shape: str, value: object, where: str) -> object:
         return None
     if not _fits(shape.removesuffix("?"), value):
         raise UnreadableError(
-            f"expected {where} ({shape}), but {shown(value)}", reason="wrong_type"
+            f"expected {where} ({shape}), but {excerpt_of(value)}", reason="wrong_type"
         )
     return value
 
@@ -99,16 +100,16 @@ def _fits(shape: str, value: object) -> bool:
 
 
 def write_json_command(schema: RecordSchema, values: Mapping[str, object]) -> bytes:
-    """The JSON form of a command; fields at their default are left out.
+    """Return the JSON form of a command; fields with their default are left out.
 
     Raises:
         EncodeError: if a payload is not JSON, or a text not UTF-8.
     """
     body: dict[str, object] = {COMMAND_FIELD: schema.name}
-    missing = object()
+    no_default = object()
     for field in schema.fields:
         value = values[field.name]
-        if value == schema.defaults.get(field.name, missing):
+        if value == schema.defaults.get(field.name, no_default):
             continue
         body[field.name] = _payload(value) if isinstance(value, bytes) else value
     return encode_payload(body)

@@ -1,10 +1,11 @@
 """Commands as the records of the commands topic: JSON or Avro, from anyone.
 
-Theory of operation. Both forms hold the fields of the command's schema. A record first
-becomes a dict of them, by its first byte, and then a value: ids that were left out are
-filled from the record's key and place, and the few fields of fixed words are checked.
-Whatever is wrong is a `DecodeError` here (the record goes to the dead letters); what
-can be read but not granted, such as an id that is too long, is the owner's to refuse.
+Theory of operation. Both forms hold the fields of the command's schema; the first byte
+of a record says which form it has. A record first becomes a dict of fields and then a
+command: ids that were left out are taken from the record's key and place, and fields
+with a fixed set of values are checked. A record that cannot be read is a `DecodeError`
+(it goes to the dead letters). A command that can be read but not accepted, such as one
+with an id that is too long, is refused later, by the owner.
 """
 
 from __future__ import annotations
@@ -14,21 +15,21 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, get_args
 
 from sayiir_es.core.model.commands import CONFLICT_POLICIES, Command, StartWorkflow
+from sayiir_es.wire.avro_record import check_head, read_record, write_record
 from sayiir_es.wire.command_json import read_json_command, write_json_command
-from sayiir_es.wire.record import check_head, read_record, write_record
+from sayiir_es.wire.errors import UnreadableError, excerpt_of
 from sayiir_es.wire.schema import (
     COMMAND_NAMESPACE,
     HEAD_BYTES,
     load_older_schemas,
     load_schemas,
 )
-from sayiir_es.wire.unreadable import UnreadableError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 ORIGIN_HEADER = "origin"
-"""On a forwarded command: `PARTITION@OFFSET` where it first stood."""
+"""On a forwarded command: `PARTITION@OFFSET`, where it was first."""
 
 TRACEPARENT_HEADER = "traceparent"
 """W3C trace context, where it travels as a header."""
@@ -44,12 +45,12 @@ _BY_HEAD = {
     for schema in (*load_older_schemas(COMMAND_NAMESPACE), *_SCHEMAS.values())
 }
 
-_WORDS: Mapping[str, tuple[str, ...]] = {
+_VALUES_OF_FIELD: Mapping[str, tuple[str, ...]] = {
     "conflict_policy": CONFLICT_POLICIES,
     "result": ("completed", "failed", "withdrawn"),
     "loop": ("none", "again", "done"),
 }
-"""Fields that take one of a few words."""
+"""Fields that take one of a few values."""
 
 
 def decode_command(
@@ -60,15 +61,15 @@ def decode_command(
     offset: int,
     headers: Sequence[tuple[str, bytes]] = (),
 ) -> Command:
-    """The command of a record at `partition`@`offset`, with its ids resolved.
+    """Return the command of a record at `partition`@`offset`, with its ids resolved.
 
-    The body's `instance_id` wins over the key. Without both a start takes an id made of
-    the place, and other commands an empty one, which the owner refuses. The place is
-    the one where the command first stood, if it was forwarded.
+    The body's `instance_id` wins over the key. Without both a start gets an id made of
+    the record's place, and other commands an empty one, which the owner refuses. The
+    place of a forwarded command is where it was first.
 
     Raises:
-        DecodeError: if no command of a known schema comes out of it; an
-            `UnreadableError`, whose `reason` is short and stable.
+        DecodeError: if it is no command of a known schema; an `UnreadableError`, whose
+            `reason` is short and stable.
     """
     if value is None:
         raise UnreadableError("expected a command, but null", reason="null")
@@ -81,11 +82,11 @@ def decode_command(
     origin_partition, origin_offset = read_origin(headers) or (partition, offset)
     place = f"{origin_partition}@{origin_offset}"
     _resolve_ids(values, name, key, place)
-    for field, words in _WORDS.items():
-        if field in values and values[field] not in words:
+    for field, allowed in _VALUES_OF_FIELD.items():
+        if field in values and values[field] not in allowed:
             raise UnreadableError(
-                f"expected {name}.{field} to be one of {', '.join(words)}, but "
-                f"{shown(values[field])}",
+                f"expected {name}.{field} to be one of {', '.join(allowed)}, but "
+                f"{excerpt_of(values[field])}",
                 reason="unknown_word",
             )
     build: Any = _CLASSES[name]  # its fields are the schema's, a test holds them so
@@ -94,7 +95,7 @@ def decode_command(
 
 
 def encode_command_avro(command: Command) -> bytes:
-    """The bytes of a command under Avro's single-object encoding.
+    """Return the bytes of a command in Avro's single-object encoding.
 
     Raises:
         EncodeError: if a value is not what its field takes; names the field.
@@ -103,7 +104,7 @@ def encode_command_avro(command: Command) -> bytes:
 
 
 def encode_command_json(command: Command) -> bytes:
-    """The bytes of a command as a JSON object; fields that say nothing are left out.
+    """Return the bytes of a command as JSON; fields with their default are left out.
 
     Raises:
         EncodeError: if a payload is not JSON, or a text not UTF-8.
@@ -112,20 +113,20 @@ def encode_command_json(command: Command) -> bytes:
 
 
 def read_origin(headers: Sequence[tuple[str, bytes]]) -> tuple[int, int] | None:
-    """Partition and offset where a forwarded command first stood.
+    """Return the partition and offset where a forwarded command was first.
 
     None if there is no such header, or one that no owner writes: then the command
-    counts as its sender's own.
+    counts as not forwarded.
     """
     for name, value in headers:
         if name == ORIGIN_HEADER:
-            found = _ORIGIN.fullmatch(value)
-            return None if found is None else (int(found[1]), int(found[2]))
+            match = _ORIGIN.fullmatch(value)
+            return None if match is None else (int(match[1]), int(match[2]))
     return None
 
 
 def write_origin(origin: tuple[int, int]) -> tuple[tuple[str, bytes], ...]:
-    """The headers of a forwarded command."""
+    """Return the headers of a forwarded command."""
     return ((ORIGIN_HEADER, b"%d@%d" % origin),)
 
 
@@ -163,7 +164,7 @@ def _resolve_ids(
             values["instance_id"] = key.decode()
         except UnicodeDecodeError as error:
             raise UnreadableError(
-                f"expected a key in UTF-8, but {shown(key)}", reason="bad_key"
+                f"expected a key in UTF-8, but {excerpt_of(key)}", reason="bad_key"
             ) from error
     else:
         values["instance_id"] = place if name == StartWorkflow.__name__ else ""

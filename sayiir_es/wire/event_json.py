@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 def event_to_json(
     event: Event, *, partition: int | None = None, offset: int | None = None
 ) -> dict[str, object]:
-    """One flat object of what `json` can write: kind, place, common and own fields.
+    """Return an event as one flat object: kind, place, common fields, own fields.
 
-    Payload bytes that are JSON stand as JSON, others as `{"base64": …}`. Partition and
+    Payload bytes that are JSON become JSON, others `{"base64": …}`. Partition and
     offset are left out where they are None.
     """
-    shown: dict[str, object] = {"kind": event.kind}
+    json_event: dict[str, object] = {"kind": event.kind}
     if partition is not None:
-        shown["partition"] = partition
+        json_event["partition"] = partition
     if offset is not None:
-        shown["offset"] = offset
+        json_event["offset"] = offset
     for name in ("instance_id", "run", "sequence", "at", "claim", "cause"):
-        shown[name] = getattr(event, name)
+        json_event[name] = getattr(event, name)
     for field in fields(event.body):
-        shown[field.name] = _plain(getattr(event.body, field.name))
-    return shown
+        json_event[field.name] = _plain(getattr(event.body, field.name))
+    return json_event
 
 
 def _plain(value: object) -> object:

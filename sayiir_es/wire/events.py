@@ -1,10 +1,11 @@
 """Events as the records of the events topic: bytes, key and headers.
 
 Theory of operation. This is the hot path: an event is encoded once by its owner and
-decoded by every reader. The six common fields are spelled out, since all kinds begin
-with them; the kind's own go through the functions that `wire.binary` has for their
-shapes. Decoding sets the slots of the values directly: the `__init__` of a frozen
-dataclass costs more than reading the bytes, and none here does anything else.
+decoded by every reader. The code names the six common fields, since all kinds begin
+with them; the fields of the kind are written and read by the functions that
+`wire.binary` has for their shapes. Decoding sets the slots of the values directly: the
+`__init__` of a frozen dataclass costs more than reading the bytes, and does nothing
+else here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from sayiir_es.core.model.errors import EncodeError, UnknownEventError
 from sayiir_es.core.model.events import Body, Event
+from sayiir_es.wire.avro_record import UNWRITABLE, check_head, read_record, write_record
 from sayiir_es.wire.binary import (
     READERS,
     WRITERS,
@@ -29,7 +31,7 @@ from sayiir_es.wire.binary import (
     write_recurring_string,
     write_string,
 )
-from sayiir_es.wire.record import UNWRITABLE, check_head, read_record, write_record
+from sayiir_es.wire.errors import UnreadableError, excerpt_of
 from sayiir_es.wire.schema import (
     EVENT_NAMESPACE,
     HEAD_BYTES,
@@ -37,7 +39,6 @@ from sayiir_es.wire.schema import (
     load_older_schemas,
     load_schemas,
 )
-from sayiir_es.wire.unreadable import UnreadableError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from sayiir_es.wire.binary import Reader, Writer
 
 COMMON_FIELDS = ("claim", "instance_id", "run", "sequence", "at", "cause")
-"""What every event begins with, in this order."""
+"""The fields that every event begins with, in this order."""
 
 KIND_HEADER = "kind"
 CLAIM_HEADER = "claim"
@@ -57,7 +58,7 @@ _CLAIM = re.compile(rb"-1|0|[1-9][0-9]{0,18}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventHeaders:
-    """What filters and the claim rule need of an event, without its bytes."""
+    """What filters and the claim rule need of an event; read without decoding it."""
 
     kind: str
     claim: int
@@ -98,14 +99,14 @@ def _setter(owner: type, name: str) -> Callable[[Any, Any], None]:
 
 
 def decoding_of(schema: RecordSchema, newest: RecordSchema) -> _Decoding:
-    """How what `schema` wrote becomes a value of the newest schema's kind.
+    """Return how bytes that `schema` wrote become a value of the newest schema.
 
     Raises:
         KeyError: if a field that `newest` adds has no default.
     """
     body = KINDS[schema.name]
     own = schema.fields[len(COMMON_FIELDS) :]
-    written = {field.name for field in schema.fields}
+    written_names = {field.name for field in schema.fields}
     return _Decoding(
         schema=schema,
         newest=newest,
@@ -114,7 +115,7 @@ def decoding_of(schema: RecordSchema, newest: RecordSchema) -> _Decoding:
         defaults=tuple(
             (_setter(body, field.name), newest.defaults[field.name])
             for field in newest.fields
-            if field.name not in written
+            if field.name not in written_names
         ),
     )
 
@@ -149,7 +150,7 @@ _set_body = _setter(Event, "body")
 
 
 def encode_event(event: Event) -> bytes:
-    """The bytes of an event, under single-object encoding.
+    """Return the bytes of an event, in single-object encoding.
 
     Raises:
         EncodeError: if a value is not what its field takes, such as text with a lone
@@ -171,10 +172,10 @@ def encode_event(event: Event) -> bytes:
             )
         )
     except UNWRITABLE as error:
-        raise _unwritable(event) from error
+        raise _encode_error_of(event) from error
 
 
-def _unwritable(event: Event) -> EncodeError:
+def _encode_error_of(event: Event) -> EncodeError:
     encoding = _ENCODINGS.get(type(event.body))
     if encoding is None:
         return EncodeError(f"expected a known event kind, but {event.kind!r}")
@@ -188,7 +189,7 @@ def _unwritable(event: Event) -> EncodeError:
 
 
 def decode_event(data: bytes) -> Event:
-    """The event that the bytes hold.
+    """Return the event that the bytes hold.
 
     Raises:
         UnknownEventError: if no schema of this build has their fingerprint.
@@ -220,38 +221,38 @@ def decode_event(data: bytes) -> Event:
             own, place = read(data, place)
             set_field(body, own)
     except (IndexError, UnicodeDecodeError, UnreadableError) as error:
-        raise _unreadable(decoding, data) from error
+        raise _unreadable_error_of(decoding, data) from error
     if place != len(data):
-        raise _unreadable(decoding, data)
+        raise _unreadable_error_of(decoding, data)
     for set_field, default in decoding.defaults:
         set_field(body, default)
     _set_body(event, body)
     return event
 
 
-def _unreadable(decoding: _Decoding, data: bytes) -> UnreadableError:
+def _unreadable_error_of(decoding: _Decoding, data: bytes) -> UnreadableError:
     try:
         read_record(decoding.schema, decoding.newest, data)
     except UnreadableError as error:
         return error
     return UnreadableError(
-        f"expected {decoding.schema.name}, but {shown(data)}", reason="undecodable"
+        f"expected {decoding.schema.name}, but {excerpt_of(data)}", reason="undecodable"
     )
 
 
 def record_key(event: Event) -> bytes | None:
-    """The record's key: the instance id, or None where there is no instance."""
+    """Return the record's key: the instance id, or None for an event without one."""
     return event.instance_id.encode() if event.instance_id else None
 
 
 @lru_cache(maxsize=1024)
 def event_headers(event_kind: str, claim: int) -> tuple[tuple[str, bytes], ...]:
-    """The headers that every event record carries."""
+    """Return the headers that every event record has."""
     return (KIND_HEADER, event_kind.encode()), (CLAIM_HEADER, b"%d" % claim)
 
 
 def read_headers(headers: Sequence[tuple[str, bytes]]) -> EventHeaders | None:
-    """Kind and claim; None if one is missing, there twice, or not readable."""
+    """Return kind and claim; None if one is missing, there twice, or not readable."""
     kind: bytes | None = None
     claim: bytes | None = None
     for name, value in headers:

@@ -1,8 +1,8 @@
 """The JSON codec of users' values: inputs, results and signals.
 
-A value becomes compact UTF-8 JSON, with the order of keys kept. What JSON cannot carry
-is refused when it is written, with the value's type and place; nothing is guessed from
-a value's shape when it is read.
+A value becomes compact UTF-8 JSON and keeps the order of its keys. A value that JSON
+cannot carry is refused when it is written; the error names its type and path. When a
+value is read, nothing is guessed from its shape.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import math
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from sayiir_es.core.model.errors import EncodeError
-from sayiir_es.wire.unreadable import SHOWN_CHARACTERS, UnreadableError, shown
+from sayiir_es.wire.errors import EXCERPT_CHARACTERS_MAX, UnreadableError, excerpt_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DEPTH_MAX = 200
-"""How deep the search for the culprit goes; beyond it the message names the root."""
+"""How deep the search for the wrong value goes; beyond, the error names the root."""
 
 
 def encode_payload(value: object) -> bytes:
@@ -27,7 +27,7 @@ def encode_payload(value: object) -> bytes:
     Keys that are numbers, booleans or None become text, as in `json.dumps`.
 
     Raises:
-        EncodeError: if JSON cannot carry it; names the culprit's type and path.
+        EncodeError: if JSON cannot carry it; names the wrong value's type and path.
     """
     try:
         return _encode(value).encode()
@@ -36,7 +36,9 @@ def encode_payload(value: object) -> bytes:
             "expected a JSON value, but one nested too deeply at $"
         ) from error
     except (TypeError, ValueError, OverflowError) as error:
-        raise EncodeError(f"expected a JSON value, but {_culprit(value)}") from error
+        raise EncodeError(
+            f"expected a JSON value, but {_locate_problem(value)}"
+        ) from error
 
 
 def decode_payload(data: bytes) -> object:
@@ -48,15 +50,15 @@ def decode_payload(data: bytes) -> object:
     try:
         value: object = _decode(data.decode())
     except UnicodeDecodeError as error:
-        seen = shown(error.object[error.start : error.start + 8])
+        excerpt = excerpt_of(error.object[error.start : error.start + 8])
         raise UnreadableError(
-            f"expected JSON in UTF-8, but bytes {seen} at {error.start}",
+            f"expected JSON in UTF-8, but bytes {excerpt} at {error.start}",
             reason="bad_text",
         ) from error
     except json.JSONDecodeError as error:
-        seen = shown(error.doc[error.pos : error.pos + 20])
+        excerpt = excerpt_of(error.doc[error.pos : error.pos + 20])
         raise UnreadableError(
-            f"expected JSON, but {seen} at character {error.pos}", reason="bad_json"
+            f"expected JSON, but {excerpt} at character {error.pos}", reason="bad_json"
         ) from error
     except RecursionError as error:
         raise UnreadableError(
@@ -82,20 +84,20 @@ _decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
 # --- why a value cannot be written ----------------------------------------------------
 
 
-def _culprit(value: object) -> str:
-    for path, seen in _walk(value, "$", ()):
-        return f"{seen} at {path[:SHOWN_CHARACTERS]}"
+def _locate_problem(value: object) -> str:
+    for path, problem in _walk(value, "$", ()):
+        return f"{problem} at {path[:EXCERPT_CHARACTERS_MAX]}"
     return f"a {type(value).__name__} at $ that cannot be written"
 
 
 def _walk(
     value: object, path: str, above: tuple[int, ...]
 ) -> Iterator[tuple[str, str]]:
-    """What JSON cannot carry, depth first: its path, and what it is."""
+    """Yield what JSON cannot carry, depth first: its path, and what it is."""
     if not isinstance(value, dict | list | tuple):
-        wrong = _wrong_with(value)
-        if wrong is not None:
-            yield path, wrong
+        problem = _problem_of(value)
+        if problem is not None:
+            yield path, problem
         return
     inside = cast("dict[object, object] | list[object]", value)
     if id(inside) in above:
@@ -113,15 +115,15 @@ def _walk_object(
     value: dict[object, object], path: str, above: tuple[int, ...]
 ) -> Iterator[tuple[str, str]]:
     for key, item in value.items():
-        wrong = _wrong_with(key)
-        if wrong is not None:
-            yield path, f"a key that is {wrong}"
+        problem = _problem_of(key)
+        if problem is not None:
+            yield path, f"a key that is {problem}"
         name = ascii(key)[1:-1] if isinstance(key, str) else f"{key}"
-        yield from _walk(item, f"{path}.{name[:SHOWN_CHARACTERS]}", above)
+        yield from _walk(item, f"{path}.{name[:EXCERPT_CHARACTERS_MAX]}", above)
 
 
-def _wrong_with(value: object) -> str | None:
-    """Why JSON cannot carry a value that holds no others; None if it can."""
+def _problem_of(value: object) -> str | None:
+    """Return why JSON cannot carry a value that holds no others; None if it can."""
     match value:
         case None:
             return None
@@ -136,7 +138,7 @@ def _wrong_with(value: object) -> str | None:
 
 
 def is_unicode(text: str) -> bool:
-    """Whether UTF-8 can carry it: JSON's escapes can spell lone surrogates."""
+    """Return whether UTF-8 can carry it: JSON's escapes can spell lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:

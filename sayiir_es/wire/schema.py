@@ -1,10 +1,11 @@
 """The Avro schemas of the public contract, as the codec needs them.
 
 Theory of operation. Each record of `schemas/` is flat: primitives, nullable primitives,
-maps and arrays of strings. A record travels under single-object encoding, so its first
-ten bytes say which schema wrote it. When a schema gains an optional field, the one
-before stays in `schemas/frozen/`: what it wrote is read with its fields and filled up
-with the defaults of the newest. Logical types are for other readers and stripped here.
+maps and arrays of strings. A record is written in single-object encoding, so its first
+ten bytes, the head, say which schema wrote it. When a schema gains an optional field,
+the one before stays in `schemas/frozen/`: its records are read with its fields, and the
+defaults of the newest schema are added. Logical types are for other readers and are
+stripped here.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordSchema:
-    """A flat record; `head` begins all that it writes.
+    """A flat record; `head` is the first bytes of each record that it writes.
 
     Attributes:
         name: Without the namespace: the event's kind or the command's name.
@@ -61,7 +62,7 @@ class RecordSchema:
 
 
 def schema_directory() -> Traversable:
-    """Where the `.avsc` files are: in the installed package, else in the checkout."""
+    """Return where the `.avsc` files are: in the installed package or the checkout."""
     packaged = resources.files("sayiir_es.wire") / "schemas"
     if packaged.is_dir():
         return packaged
@@ -96,12 +97,12 @@ def parse_record(text: str) -> RecordSchema:
 
 
 def load_schemas(namespace: str) -> dict[str, RecordSchema]:
-    """The newest schema of each record of a namespace, by name."""
+    """Return the newest schema of each record of a namespace, by name."""
     return {schema.name: schema for schema in _parse_all(schema_directory(), namespace)}
 
 
 def load_older_schemas(namespace: str) -> list[RecordSchema]:
-    """The schemas that were published earlier, the newest possibly among them."""
+    """Return the schemas that were published earlier; the newest may be among them."""
     return _parse_all(schema_directory() / "frozen", namespace)
 
 

@@ -1,6 +1,6 @@
-"""Ed25519 keys of checkpoints: files of PEM, signatures made and held to public keys.
+"""Ed25519 keys of checkpoints: reads them from PEM files, checks signatures.
 
-Needs the extra `audit`, and says so; without a key nothing of it is imported.
+Needs the extra `audit`, and an error says so; without a key nothing of it is imported.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ class Signer(Protocol):
     """Signs; `Ed25519PrivateKey` of `cryptography` is one."""
 
     def sign(self, data: bytes, /) -> bytes:
-        """The signature, 64 bytes, the same each time."""
+        """Return the signature: 64 bytes, the same ones for the same data."""
         ...
 
 
 class PublicKeys:
-    """Public keys, of which any may have signed: a key is replaced now and then."""
+    """Public keys, of which any may have signed: keys are replaced now and then."""
 
     def __init__(self, keys: Sequence[Ed25519PublicKey]) -> None:
         self._keys = tuple(keys)
 
     def signed(self, data: bytes, signature: bytes) -> bool:
-        """Whether the signature is one of these keys over the data."""
-        refusal = _module("cryptography.exceptions").InvalidSignature
+        """Return whether one of these keys made the signature over the data."""
+        refusal = _import("cryptography.exceptions").InvalidSignature
         for key in self._keys:
             try:
                 key.verify(signature, data)
@@ -54,12 +54,12 @@ def load_signer(path: Path) -> Signer:
     Raises:
         UsageError: if it is none, or cannot be read, or `cryptography` is missing.
     """
-    serialization = _module("cryptography.hazmat.primitives.serialization")
-    ed25519 = _module("cryptography.hazmat.primitives.asymmetric.ed25519")
-    data = _content(path)
+    serialization = _import("cryptography.hazmat.primitives.serialization")
+    ed25519 = _import("cryptography.hazmat.primitives.asymmetric.ed25519")
+    data = _read_file(path)
     try:
         key = serialization.load_pem_private_key(data, password=None)
-    except _refusals() as error:
+    except _key_errors() as error:
         raise UsageError(
             f"expected a private key without a password in {str(path)!r}, but {error}"
         ) from error
@@ -78,13 +78,13 @@ def load_public_keys(path: Path) -> PublicKeys:
         UsageError: if there is none, or it cannot be read, or `cryptography` is
             missing.
     """
-    serialization = _module("cryptography.hazmat.primitives.serialization")
-    ed25519 = _module("cryptography.hazmat.primitives.asymmetric.ed25519")
+    serialization = _import("cryptography.hazmat.primitives.serialization")
+    ed25519 = _import("cryptography.hazmat.primitives.asymmetric.ed25519")
     keys: list[Ed25519PublicKey] = []
-    for block in _PUBLIC_BLOCK.findall(_content(path)):
+    for block in _PUBLIC_BLOCK.findall(_read_file(path)):
         try:
             key = serialization.load_pem_public_key(block)
-        except _refusals() as error:
+        except _key_errors() as error:
             raise UsageError(
                 f"expected public keys in {str(path)!r}, but {error}"
             ) from error
@@ -98,7 +98,7 @@ def load_public_keys(path: Path) -> PublicKeys:
     return PublicKeys(keys)
 
 
-def _content(path: Path) -> bytes:
+def _read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
@@ -107,12 +107,12 @@ def _content(path: Path) -> bytes:
         ) from error
 
 
-def _refusals() -> tuple[type[Exception], ...]:
-    exceptions = _module("cryptography.exceptions")
+def _key_errors() -> tuple[type[Exception], ...]:
+    exceptions = _import("cryptography.exceptions")
     return ValueError, TypeError, exceptions.UnsupportedAlgorithm
 
 
-def _module(name: str) -> Any:
+def _import(name: str) -> Any:
     try:
         return import_module(name)
     except ModuleNotFoundError as error:

@@ -6,15 +6,15 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from sayiir_es.core.status.instance_summary import InstanceSummary
+from sayiir_es.wire.avro_record import check_head, read_record, write_record
+from sayiir_es.wire.errors import UnreadableError
 from sayiir_es.wire.events import event_headers
-from sayiir_es.wire.record import check_head, read_record, write_record
 from sayiir_es.wire.schema import (
     HEAD_BYTES,
     SNAPSHOT_NAMESPACE,
     load_older_schemas,
     load_schemas,
 )
-from sayiir_es.wire.unreadable import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ _BY_HEAD = {
 
 
 def encode_snapshot(snapshot: InstanceSummary) -> bytes:
-    """The bytes of a snapshot, under single-object encoding.
+    """Return the bytes of a snapshot, in single-object encoding.
 
     Raises:
         EncodeError: if a value is not what its field takes; names the field.
@@ -39,7 +39,7 @@ def encode_snapshot(snapshot: InstanceSummary) -> bytes:
 
 
 def decode_snapshot(data: bytes) -> InstanceSummary:
-    """The snapshot that the bytes hold.
+    """Return the snapshot that the bytes hold.
 
     Raises:
         DecodeError: if they are none, or of a schema that this build does not know.
@@ -57,5 +57,5 @@ def decode_snapshot(data: bytes) -> InstanceSummary:
 
 
 def snapshot_headers(claim: int) -> tuple[tuple[str, bytes], ...]:
-    """The headers that every record carries: as those of events, kind and claim."""
+    """Return the headers that every record has: kind and claim, as events have."""
     return event_headers(KIND, claim)

@@ -1,14 +1,15 @@
-"""Runs the code of one page of the manual, and holds it to what the page claims.
+"""Runs the code of one page of the manual, and compares it with the page's claims.
 
 Theory of operation. All blocks of a page run in its order, in one namespace and one
-empty directory. What they claim is compared, "…" standing for anything:
+empty directory. Their claims are compared with the results; "…" stands for anything:
 
 * `value  # -> REPR`: the value of an expression, on its last line or the next ones;
 * `call()  # raises TYPE: TEXT`: the error that a statement ends with, in full;
 * a `text` block: all that the `python` or `sh` block before it printed.
 
-A block of `sh` holds commands of ours only. What prints must be shown, and what is
-shown must have been printed, so that no page can promise what nobody saw.
+A block of `sh` has commands of `sayiir-es` only. Output must be shown on the page, and
+what is shown must have been printed, so that a page cannot promise what does not
+happen.
 """
 
 from __future__ import annotations
@@ -45,23 +46,23 @@ class PageRunner:
             CodeBlockParser("text", self._text),
         ]
         self._document: Document = Sybil(parsers, path=str(path.parent)).parse(path)
-        self._printed = ""
+        self._output = ""
 
     def run(self) -> int:
         """Run the whole page and return the number of its blocks.
 
         Raises:
-            AssertionError: if the page claims what is not so.
+            AssertionError: if a claim of the page is wrong.
         """
         count = 0
         try:
             for example in self._document.examples():
-                if self._printed:
-                    shown = str(example.parsed) if _is_text(example) else "nothing"
-                    assert _is_text(example), _differ(example, self._printed, shown)
+                if self._output:
+                    page_text = str(example.parsed) if _is_text(example) else "nothing"
+                    assert _is_text(example), _differ(example, self._output, page_text)
                 example.evaluate()
                 count += 1
-            assert not self._printed, f"expected it to be shown, but: {self._printed}"
+            assert not self._output, f"expected it to be shown, but: {self._output}"
         finally:
             for value in self._document.namespace.values():
                 if isinstance(value, Backend):
@@ -74,20 +75,22 @@ class PageRunner:
         source = str(example.parsed)
         lines = source.splitlines()
         first = example.line + 1  # the line below the fence
-        printed = io.StringIO()
-        with redirect_stdout(printed):
+        output = io.StringIO()
+        with redirect_stdout(output):
             for statement in ast.parse(source).body:
                 claim = _claim(lines, statement)
                 ast.increment_lineno(statement, first - 1)
                 self._statement(example, statement, claim)
-        self._printed = printed.getvalue()
+        self._output = output.getvalue()
 
     def _statement(
         self, example: Example, statement: ast.stmt, claim: Claim | None
     ) -> None:
-        verb, claimed = claim or ("", "")
+        verb, claim_text = claim or ("", "")
         is_value = verb == "->"
-        assert not is_value or isinstance(statement, ast.Expr), f"no value: {claimed}"
+        assert not is_value or isinstance(statement, ast.Expr), (
+            f"no value: {claim_text}"
+        )
         mode = "eval" if is_value else "exec"
         tree = (
             ast.Expression(statement.value)
@@ -96,29 +99,31 @@ class PageRunner:
         )
         code = compile(tree, example.path, mode, dont_inherit=True)
         try:
-            seen = repr(eval(code, example.namespace))  # noqa: S307 (a page of ours)
+            result = repr(eval(code, example.namespace))  # noqa: S307 (a page of ours)
         except Exception as error:
             if verb != "raises":
                 raise
-            seen = f"{type(error).__name__}: {error}"
+            result = f"{type(error).__name__}: {error}"
         if claim is not None:
-            assert _matches(claimed, seen), _differ(example, seen, claimed)
+            assert _matches(claim_text, result), _differ(example, result, claim_text)
 
     def _shell(self, example: Example) -> None:
-        printed = io.StringIO()
-        with redirect_stdout(printed):
+        output = io.StringIO()
+        with redirect_stdout(output):
             for line in str(example.parsed).splitlines():
-                expected = EXIT.search(line)
+                exit_match = EXIT.search(line)
                 program, *arguments = shlex.split(line, comments=True)
                 assert program == PROGRAM, f"expected {PROGRAM}, but {line}"
                 code = run(arguments)
-                assert code == int(expected[1] if expected else 0), f"{line}: {code}"
-        self._printed = printed.getvalue()
+                assert code == int(exit_match[1] if exit_match else 0), (
+                    f"{line}: {code}"
+                )
+        self._output = output.getvalue()
 
     def _text(self, example: Example) -> None:
-        printed, self._printed = self._printed, ""
-        shown = str(example.parsed)
-        assert _matches(shown, printed), _differ(example, printed, shown)
+        output, self._output = self._output, ""
+        page_text = str(example.parsed)
+        assert _matches(page_text, output), _differ(example, output, page_text)
 
 
 def _is_text(example: Example) -> bool:
@@ -126,29 +131,29 @@ def _is_text(example: Example) -> bool:
 
 
 def _claim(lines: list[str], statement: ast.stmt) -> Claim | None:
-    """What a statement's last line, or the comments right below it, claims."""
+    """Return the claim on a statement's last line or in the comments right below."""
     end = statement.end_lineno or statement.lineno
     tail = lines[end - 1].encode()[statement.end_col_offset or 0 :].decode()
-    found = CLAIM.search(tail)
-    if found is None:
+    match = CLAIM.search(tail)
+    if match is None:
         if end >= len(lines) or CLAIM.match(lines[end]) is None:
             return None
-        found = CLAIM.match(lines[end])
+        match = CLAIM.match(lines[end])
         end += 1
-    assert found is not None
-    claimed = [found[2]]
+    assert match is not None
+    lines_of_claim = [match[2]]
     while end < len(lines) and lines[end].lstrip().startswith("#   "):
-        claimed.append(lines[end].lstrip().removeprefix("#   "))
+        lines_of_claim.append(lines[end].lstrip().removeprefix("#   "))
         end += 1
-    return found[1], "\n".join(claimed)
+    return match[1], "\n".join(lines_of_claim)
 
 
-def _matches(claimed: str, seen: str) -> bool:
-    """Whether it is as claimed but for blanks; "…" stands for anything."""
-    parts = [re.escape(" ".join(part.split())) for part in claimed.split("…")]
+def _matches(claim: str, result: str) -> bool:
+    """Return whether they are the same except for blanks; "…" matches anything."""
+    parts = [re.escape(" ".join(part.split())) for part in claim.split("…")]
     pattern = r"\s*.*?\s*".join(parts)
-    return re.fullmatch(pattern, " ".join(seen.split()), re.DOTALL) is not None
+    return re.fullmatch(pattern, " ".join(result.split()), re.DOTALL) is not None
 
 
-def _differ(example: Example, seen: str, claimed: str) -> str:
-    return f"{example.path}:{example.line}: expected\n{claimed}\nbut\n{seen}"
+def _differ(example: Example, result: str, claim: str) -> str:
+    return f"{example.path}:{example.line}: expected\n{claim}\nbut\n{result}"

@@ -1,4 +1,4 @@
-"""Runs every example of the manual: what its pages claim is so."""
+"""Runs every example of the manual and checks the claims of its pages."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ LAST_SECTIONS = ("## What the log shows", "## Common mistakes")
 
 
 @pytest.fixture(autouse=True)
-def _desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An empty directory, and a terminal of the width that the pages were set for."""
+def _page_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """An empty directory, and a terminal as wide as the pages expect."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("NO_COLOR", "1")
     for name in ("SAYIIR_BACKEND", "SAYIIR_STATE_DIR", "SAYIIR_LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SAYIIR_SIGNING_KEY", "")  # gone again behind a page of it
+    # A page sets it: this resets it after that page.
+    monkeypatch.setenv("SAYIIR_SIGNING_KEY", "")
     yield
     structlog.reset_defaults()  # commands of this test logged to its own stderr
     logging.basicConfig(force=True)

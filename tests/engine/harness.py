@@ -81,7 +81,9 @@ class World:
             ports=Ports(
                 log=self.log, clock=clock, executor=executor, registry=Registry()
             ),
-            membership=SoloMembership.for_memory(self.log),
+            membership=SoloMembership(
+                self.log.owner_lock(), partitions=self.log.partitions
+            ),
             open_store=open_store,
             settings=WorkerSettings(
                 worker_id=name,

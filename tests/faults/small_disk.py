@@ -23,7 +23,7 @@ from sayiir_es.log.port import NewRecord, Topic
 from tests.engine.store.rocks.rocks_history import assert_same
 from tests.faults.folding_process import open_store
 from tests.faults.histories import History, fold_to
-from tests.log.conformance import batch, whole
+from tests.log.conformance import batch, read_all
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -139,7 +139,7 @@ async def log(folder: Path) -> None:
         large = NewRecord(key=b"k", value=bytes(500_000), headers=())
         with pytest.raises(LogError, match="full"):
             await appender.append([*batch(name, 2), large])
-    assert await whole(opened) == kept
+    assert await read_all(opened) == kept
     ballast.drop()
     appender = await opened.appender(0)
     assert await appender.append(batch("behind", 2)) == len(kept)
@@ -147,7 +147,7 @@ async def log(folder: Path) -> None:
     await opened.close()
     again = EmbeddedLog(path)
     await again.open(create=False)
-    assert await whole(again) == kept
+    assert await read_all(again) == kept
     assert await again.end_offset(Topic.EVENTS, 0) == len(kept)
     await again.close()
 

@@ -92,7 +92,7 @@ def worker(log: MemoryLog, disk: Disk, clock: VirtualClock) -> WorkerEngine:
             executor=LocalExecutor(INSTANCES, worker_id="w"),
             registry=Registry(),
         ),
-        membership=SoloMembership.for_memory(log),
+        membership=SoloMembership(log.owner_lock(), partitions=log.partitions),
         open_store=disk,
         settings=WorkerSettings(worker_id="w", incarnation="1", build="test"),
     )

@@ -146,7 +146,9 @@ class Scene:
                 executor=LocalExecutor(INSTANCES, worker_id=name),
                 registry=Registry(),
             ),
-            membership=SoloMembership.for_memory(self.log),
+            membership=SoloMembership(
+                self.log.owner_lock(), partitions=self.log.partitions
+            ),
             open_store=open_store,
             settings=WorkerSettings(worker_id=name, incarnation=name, build="test"),
         )

@@ -29,7 +29,7 @@ from sayiir_es.log.notifier import Notifier
 from sayiir_es.log.port import NewRecord, Topic
 from tests.audit.instance_logs import claimed
 from tests.faults.histories import History, fold_to
-from tests.log.conformance import batch, whole
+from tests.log.conformance import batch, read_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +93,7 @@ async def read_cut(folder: Path, data: bytes, ahead: bytes | None) -> list[str]:
     log = EmbeddedLog(lay_down(folder, data, ahead))
     try:
         await log.open(create=True)
-        return await whole(log)
+        return await read_all(log)
     finally:
         await log.close()
 

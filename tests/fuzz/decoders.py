@@ -1,6 +1,6 @@
-"""Every decoder of bytes from outside: samples of what it reads, and what it may raise.
+"""Every decoder of bytes from outside: samples that it reads, and what it may raise.
 
-A `read` checks what came out as well: what was read can be written, and reads the same.
+A `read` checks the result as well: it can be encoded, and decodes to the same value.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sayiir_es.wire.commands import (
     read_origin,
     write_origin,
 )
+from sayiir_es.wire.errors import UnreadableError
 from sayiir_es.wire.event_json import event_to_json
 from sayiir_es.wire.events import (
     decode_event,
@@ -30,7 +31,6 @@ from sayiir_es.wire.events import (
 )
 from sayiir_es.wire.payload import decode_payload, encode_payload
 from sayiir_es.wire.snapshots import decode_snapshot, encode_snapshot
-from sayiir_es.wire.unreadable import UnreadableError
 from tests.fuzz.graphs import GRAPHS
 from tests.wire.examples import COMMANDS, EVENTS, golden_bytes
 
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 REFUSAL_CHARACTERS_MAX = 2_000
-"""A message shows a little of the input, never all of it."""
+"""A message has an excerpt of the input, never all of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoder:
-    """One reader of bytes.
+    """One decoder.
 
     Attributes:
         refusals: What it may raise; their messages begin with `expected`.
-        share: How many of a run's records it gets, against the others.
+        share: Its weight, by which a run's records are divided among the decoders.
     """
 
     name: str
@@ -75,20 +75,20 @@ def _event(data: bytes) -> None:
     json.dumps(event_to_json(event, partition=0, offset=0))
 
 
-def named(data: bytes) -> tuple[tuple[str, bytes], ...]:
-    """Bytes as headers: a name, NUL, its value, a line's end."""
+def headers_of(data: bytes) -> tuple[tuple[str, bytes], ...]:
+    """Return bytes as headers: a name, NUL, its value, a line's end."""
     pairs = (line.partition(b"\x00") for line in data.split(b"\n"))
     return tuple((name.decode("utf-8", "replace"), value) for name, _, value in pairs)
 
 
-def _as_lines(headers: tuple[tuple[str, bytes], ...]) -> bytes:
+def _lines_of(headers: tuple[tuple[str, bytes], ...]) -> bytes:
     return b"\n".join(name.encode() + b"\x00" + value for name, value in headers)
 
 
 def _event_headers(data: bytes) -> None:
-    found = read_headers(named(data))
-    if found is not None:
-        assert read_headers(event_headers(found.kind, found.claim)) == found
+    headers = read_headers(headers_of(data))
+    if headers is not None:
+        assert read_headers(event_headers(headers.kind, headers.claim)) == headers
 
 
 def _snapshot(data: bytes) -> None:
@@ -97,13 +97,13 @@ def _snapshot(data: bytes) -> None:
 
 
 def _origin(data: bytes) -> None:
-    found = read_origin(named(data))
-    if found is not None:
-        assert read_origin(write_origin(found)) == found
+    origin = read_origin(headers_of(data))
+    if origin is not None:
+        assert read_origin(write_origin(origin)) == origin
 
 
 def _command(data: bytes) -> None:
-    """What stands before the first NUL is tried as the record's key, too."""
+    """The bytes before the first NUL are tried as the record's key, too."""
     for key in (b"order-7", data.partition(b"\x00")[0], None):
         command = decode_command(key=key, value=data, partition=3, offset=41)
         data = encode_command_avro(command)
@@ -121,10 +121,10 @@ def _command(data: bytes) -> None:
 def _payload(data: bytes) -> None:
     value = decode_payload(data)
     try:
-        written = encode_payload(value)
+        encoded = encode_payload(value)
     except EncodeError:
         return  # JSON's escapes spell lone surrogates, and 1e999
-    assert decode_payload(written) == value
+    assert decode_payload(encoded) == value
 
 
 def _definition(data: bytes) -> None:
@@ -136,12 +136,12 @@ def _definition(data: bytes) -> None:
     assert graph.place(graph.first) is not None
 
 
-def _announcement(data: bytes) -> None:
-    said = read_capabilities(data)
-    assert read_capabilities(said.record()) == said
+def _capabilities(data: bytes) -> None:
+    capabilities = read_capabilities(data)
+    assert read_capabilities(capabilities.record()) == capabilities
 
 
-def _announcements() -> Iterator[bytes]:
+def _capability_records() -> Iterator[bytes]:
     for tags in (None, frozenset[str](), frozenset({"gpu", "eu"})):
         yield Capabilities(graphs=frozenset({"ab" * 32, "cd" * 32}), tags=tags).record()
 
@@ -170,15 +170,15 @@ WIRE_DECODERS: tuple[Decoder, ...] = (
     ),
     Decoder(
         name="event-headers",
-        samples=tuple(_as_lines(event_headers(e.kind, e.claim)) for e in EVENTS[:9]),
+        samples=tuple(_lines_of(event_headers(e.kind, e.claim)) for e in EVENTS[:9]),
         read=_event_headers,
         refusals=(),
     ),
     Decoder(
         name="origin-header",
         samples=(
-            _as_lines(write_origin((3, 41))),
-            _as_lines(((TRACEPARENT_HEADER, b"00-1-2-01"), *write_origin((0, 0)))),
+            _lines_of(write_origin((3, 41))),
+            _lines_of(((TRACEPARENT_HEADER, b"00-1-2-01"), *write_origin((0, 0)))),
         ),
         read=_origin,
         refusals=(),
@@ -208,8 +208,8 @@ WIRE_DECODERS: tuple[Decoder, ...] = (
     ),
     Decoder(
         name="announcement",
-        samples=tuple(_announcements()),
-        read=_announcement,
+        samples=tuple(_capability_records()),
+        read=_capabilities,
         refusals=(DecodeError,),
         share=5,
     ),

@@ -1,4 +1,4 @@
-"""Graphs of every node with every option: what stands on the definitions topic."""
+"""Graphs with every node and every option, as the definitions topic holds them."""
 
 from __future__ import annotations
 

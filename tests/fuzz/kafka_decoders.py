@@ -14,22 +14,26 @@ from sayiir_es.core.model.errors import (
     UnsafeLogError,
 )
 from sayiir_es.log.kafka.assignor import StickyAssignor
-from sayiir_es.log.kafka.fetched import Fetched
-from sayiir_es.log.kafka.topics import check_identity
+from sayiir_es.log.kafka.completed_fetch import CompletedFetch
+from sayiir_es.log.kafka.topic_rules import check_identity
 from sayiir_es.log.port import LogIdentity
+from sayiir_es.wire.confluent_frames import (
+    FRAME_BYTES,
+    ConfluentFrames,
+    published_schemas,
+)
 from sayiir_es.wire.events import encode_event
-from sayiir_es.wire.frames import FRAME_BYTES, Frames, published
-from sayiir_es.wire.registry import SchemaRegistry
 from sayiir_es.wire.schema import HEAD_BYTES
+from sayiir_es.wire.schema_registry import SchemaRegistry
 from tests.fuzz.decoders import Decoder
 from tests.wire.examples import EVENTS
 
 # By name: they have no type hints.
 _batches = import_module("aiokafka.record.default_records")
-_sums = import_module("aiokafka.record.util")
+_checksums = import_module("aiokafka.record.util")
 
 _HEAD_BYTES = 61
-_SUMMED_FROM = 21
+_CHECKSUM_FROM = 21
 
 
 def _batch(compression: int, *values: bytes) -> bytes:
@@ -42,50 +46,50 @@ def _batch(compression: int, *values: bytes) -> bytes:
 def _fetches() -> tuple[bytes, ...]:
     events = [encode_event(event) for event in EVENTS[:3]]
     plain, zipped = _batch(0, *events), _batch(1, *events * 20)
-    odd = with_sums(plain.replace("näme".encode(), b"n\xffme\xfe", 1))
-    behind = len(events).to_bytes(8, "big") + zipped[8:]
-    return plain, zipped, odd, odd + behind, _batch(0, b"")
+    odd = with_checksums(plain.replace("näme".encode(), b"n\xffme\xfe", 1))
+    next_batch = len(events).to_bytes(8, "big") + zipped[8:]
+    return plain, zipped, odd, odd + next_batch, _batch(0, b"")
 
 
-def with_sums(data: bytes) -> bytes:
-    """The same batches; each is as long as its head says, and its sum is right."""
-    done, at = bytearray(data), 0
-    while at + _HEAD_BYTES <= len(done):
-        length = int.from_bytes(done[at + 8 : at + 12], "big")
-        if not 49 <= length <= len(done) - at - 12:
-            length = len(done) - at - 12
-            done[at + 8 : at + 12] = length.to_bytes(4, "big")
+def with_checksums(data: bytes) -> bytes:
+    """Return the same batches with the right length and checksum in each head."""
+    out, at = bytearray(data), 0
+    while at + _HEAD_BYTES <= len(out):
+        length = int.from_bytes(out[at + 8 : at + 12], "big")
+        if not 49 <= length <= len(out) - at - 12:
+            length = len(out) - at - 12
+            out[at + 8 : at + 12] = length.to_bytes(4, "big")
         end = at + 12 + length
-        done[at + 22] &= 0xF9  # plain or gzip: the others' decoders abort the process
-        total = int(_sums.calc_crc32c(bytes(done[at + _SUMMED_FROM : end])))
-        done[at + 17 : at + 21] = total.to_bytes(4, "big")
+        out[at + 22] &= 0xF9  # plain or gzip: the decoders of others abort the process
+        checksum = int(_checksums.calc_crc32c(bytes(out[at + _CHECKSUM_FROM : end])))
+        out[at + 17 : at + 21] = checksum.to_bytes(4, "big")
         at = end
-    return bytes(done)
+    return bytes(out)
 
 
 def _fetch(data: bytes) -> None:
-    fetched = Fetched(0, data, None, compacted=False)
+    fetch = CompletedFetch(0, data, None, compacted=False)
     end = 0
-    while not fetched.empty:
-        chunk = fetched.take()
+    while not fetch.empty:
+        chunk = fetch.take()
         assert chunk.start == end
         assert chunk.end >= end
         end = chunk.end
 
 
-def _fetch_with_sums(data: bytes) -> None:
-    _fetch(with_sums(data))
+def _fetch_with_checksums(data: bytes) -> None:
+    _fetch(with_checksums(data))
 
 
 def _user_data(data: bytes) -> None:
-    """What another member of the group says it holds."""
+    """The bytes are the user data of another member of the group."""
     assignor = StickyAssignor("t", 4)
     members = {
         "other": ConsumerProtocolMemberMetadata(0, ["t"], data),
         "we": assignor.metadata(["t"]),
     }
-    dealt = assignor.assign(None, members)
-    assert sum(len(one.assignment[0][1]) for one in dealt.values()) == 4
+    assignment = assignor.assign(None, members)
+    assert sum(len(one.assignment[0][1]) for one in assignment.values()) == 4
 
 
 _LOG = LogIdentity(cluster_id="c", partitions=4, topics={"events": "e"})
@@ -98,35 +102,35 @@ def _app_record(data: bytes) -> None:
 # --- Confluent's frame ----------------------------------------------------------------
 
 
-class PaperRegistry(SchemaRegistry):
-    """A registry that knows one schema by every id: what a fuzzer wrote on it."""
+class OneSchemaRegistry(SchemaRegistry):
+    """A registry that returns one text, the fuzzer's, for every id."""
 
     def __init__(self) -> None:
         super().__init__("http://registry")
-        self.paper: str | None = None
+        self.text: str | None = None
         self._ids: dict[str, int] = {}
 
     def register(self, subject: str, schema: str) -> int:
-        """An id for each."""
+        """Return a new id for each schema."""
         del subject
         return self._ids.setdefault(schema, len(self._ids) + 1)
 
     def schema(self, schema_id: int) -> str | None:
-        """What stands on the paper."""
+        """Return the fuzzer's text."""
         del schema_id
-        return self.paper
+        return self.text
 
 
 def _framed(data: bytes) -> None:
-    """The bytes are a framed record, and the schema that its id names."""
-    registry = PaperRegistry()
-    frames = Frames(registry)
-    registry.paper = data.decode("utf-8", "replace")
+    """The bytes are a framed record, and also the schema of its id."""
+    registry = OneSchemaRegistry()
+    frames = ConfluentFrames(registry)
+    registry.text = data.decode("utf-8", "replace")
     with closing(asyncio.new_event_loop()) as loop:
         framed = b"\x00" + data[: FRAME_BYTES - 1] + data
-        value = loop.run_until_complete(frames.unframed(framed))
+        value = loop.run_until_complete(frames.unframe(framed))
         assert value.endswith(framed[FRAME_BYTES:])
-        assert loop.run_until_complete(frames.unframed(data[1:])) is not None
+        assert loop.run_until_complete(frames.unframe(data[1:])) is not None
         loop.run_until_complete(loop.shutdown_default_executor())
     assert len(value) in {len(framed), len(framed) - FRAME_BYTES + HEAD_BYTES}
 
@@ -141,7 +145,7 @@ KAFKA_DECODERS: tuple[Decoder, ...] = (
     Decoder(
         name="kafka-fetch-with-sums",
         samples=_fetches(),
-        read=_fetch_with_sums,
+        read=_fetch_with_checksums,
         refusals=(LogUnavailableError, OffsetGoneError),
     ),
     Decoder(
@@ -163,7 +167,7 @@ KAFKA_DECODERS: tuple[Decoder, ...] = (
     ),
     Decoder(
         name="confluent-frame",
-        samples=tuple(text.encode() for _, text in published()),
+        samples=tuple(text.encode() for _, text in published_schemas()),
         read=_framed,
         refusals=(),
         share=2,

@@ -1,6 +1,6 @@
-"""Bytes that were valid once: flipped, cut, spliced, with lengths blown up; and noise.
+"""Mutates valid bytes: flips, cuts, splices, huge lengths; and random noise.
 
-All chance comes from one `random.Random`, so a seed gives the same records again.
+All randomness comes from one `random.Random`, so a seed gives the same records again.
 """
 
 from __future__ import annotations
@@ -36,62 +36,62 @@ LENGTHS = (
     b"{}",
     b"[]",
 )
-"""Lengths and values that a trusting decoder pays for, in each of our encodings."""
+"""Lengths and values that hurt a decoder that trusts them, in each of our encodings."""
 
 ODD_VALUES: tuple[Any, ...] = (
     *(None, True, 0, 1, -1, 2**31, 2**63, 2**64, 10**18, 10**400, 0.5, -0.0, 1e308),
     *(float("inf"), float("nan"), "", "a", "\ud800", "\x00", "a/b", "x" * 3_000),
     *([], {}, [[]], [1], ["a", "a"], {"a": 1}, "task", "fork", "loop", "null"),
 )
-"""Values in a JSON document that its reader may not have thought of."""
+"""Values in a JSON document that its reader may not expect."""
 
 NOISE_BYTES_MAX = 120
 EDITS_MAX = 3
 
 
 def flip(data: bytes, chance: Random) -> bytes:
-    """One bit is another."""
+    """Flip one bit."""
     at = chance.randrange(len(data))
     return data[:at] + bytes((data[at] ^ 1 << chance.randrange(8),)) + data[at + 1 :]
 
 
 def overwrite(data: bytes, chance: Random) -> bytes:
-    """One byte is any other, often one at an edge."""
+    """Replace one byte, often by one at an edge."""
     at = chance.randrange(len(data))
     byte = chance.choice((0, 1, 2, 0x7F, 0x80, 0xFF, chance.randrange(256)))
     return data[:at] + bytes((byte,)) + data[at + 1 :]
 
 
 def cut(data: bytes, chance: Random) -> bytes:
-    """The end is missing, or the beginning."""
+    """Drop the end, or the beginning."""
     at = chance.randrange(len(data))
     return data[:at] if chance.random() < 0.8 else data[at:]
 
 
 def insert(data: bytes, chance: Random) -> bytes:
-    """Some bytes came in between."""
+    """Insert some bytes."""
     at = chance.randrange(len(data) + 1)
     return data[:at] + chance.randbytes(chance.randint(1, 9)) + data[at:]
 
 
 def remove(data: bytes, chance: Random) -> bytes:
-    """Some bytes fell out."""
+    """Remove some bytes."""
     at = chance.randrange(len(data))
     return data[:at] + data[at + chance.randint(1, 9) :]
 
 
 def blow_up(data: bytes, chance: Random) -> bytes:
-    """A length, or a value, is beyond all measure."""
+    """Replace some bytes by a huge length or an odd value."""
     at = chance.randrange(len(data) + 1)
-    behind = at + chance.randint(0, 6)
-    return data[:at] + chance.choice(LENGTHS) + data[behind:]
+    end = at + chance.randint(0, 6)
+    return data[:at] + chance.choice(LENGTHS) + data[end:]
 
 
 def repeat(data: bytes, chance: Random) -> bytes:
-    """A piece stands there twice."""
+    """Repeat a piece."""
     at = chance.randrange(len(data))
-    behind = at + chance.randint(1, 40)
-    return data[:behind] + data[at:behind] + data[behind:]
+    end = at + chance.randint(1, 40)
+    return data[:end] + data[at:end] + data[end:]
 
 
 EDITS: tuple[Callable[[bytes, Random], bytes], ...] = (
@@ -106,13 +106,13 @@ EDITS: tuple[Callable[[bytes, Random], bytes], ...] = (
 
 
 def splice(first: bytes, second: bytes, chance: Random) -> bytes:
-    """The beginning of one record, and the end of another."""
-    at, behind = chance.randint(0, len(first)), chance.randint(0, len(second))
-    return first[:at] + second[behind:]
+    """Join the beginning of one record and the end of another."""
+    at, end = chance.randint(0, len(first)), chance.randint(0, len(second))
+    return first[:at] + second[end:]
 
 
 def change_json(data: bytes, chance: Random) -> bytes:
-    """One value of a JSON document is another, or gone; nothing where it is none."""
+    """Replace or remove one value of a JSON document; other bytes stay the same."""
     try:
         document: object = json.loads(data)
     except ValueError:
@@ -129,17 +129,17 @@ def change_json(data: bytes, chance: Random) -> bytes:
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Every container with each of its keys or indexes."""
-    sort = value.__class__
-    if sort not in {dict, list}:
+    """Yield every container with each of its keys or indexes."""
+    value_type = value.__class__
+    if value_type not in {dict, list}:
         return
-    for key in tuple(value) if sort is dict else range(len(value)):
+    for key in tuple(value) if value_type is dict else range(len(value)):
         yield value, key
         yield from _places(value[key])
 
 
 def mutated(samples: Sequence[bytes], chance: Random) -> bytes:
-    """A record that is like one of `samples`, or noise behind the head of one."""
+    """Return a record similar to one of `samples`, or noise after its head."""
     data = chance.choice(samples)
     form = chance.random()
     if form < 0.05:

@@ -1,4 +1,4 @@
-"""Decoders of what lies on disk: rows and keys of a store, rows of a log's file."""
+"""Decoders of bytes on disk: rows and keys of a store, rows of a log's file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sayiir_es.engine.store.rocks.codec import (
 from sayiir_es.log.embedded.rows import read_from
 from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
-from tests.fuzz.decoders import Decoder, named
+from tests.fuzz.decoders import Decoder, headers_of
 
 IDENTITY = StoreIdentity(
     cluster_id="c", events_topic_id="té", partition=3, partitions=8
@@ -79,8 +79,8 @@ def _row(data: bytes) -> None:
 
 
 def _position(data: bytes) -> None:
-    found = decode_position(data)
-    assert decode_position(encode_position(*found)) == found
+    position = decode_position(data)
+    assert decode_position(encode_position(*position)) == position
 
 
 _POSITION = encode_position(
@@ -114,7 +114,7 @@ _connection.execute(
 
 
 def _file_row(data: bytes) -> None:
-    """The headers of a row; what is no text in a key or value is bytes anyway."""
+    """The bytes are the headers of a row; its key and value may be any bytes."""
     _connection.execute("UPDATE records SET headers = ?", (data,))
     for record in read_from(_connection, Topic.EVENTS, 0, 0):
         assert all(type(n) is str and type(v) is bytes for n, v in record.headers)
@@ -124,8 +124,8 @@ def _file_row(data: bytes) -> None:
 
 
 def _letter(data: bytes) -> None:
-    """The bytes are a letter's headers; its key stands among them."""
-    headers = named(data)
+    """The bytes are a letter's headers; its key is one of them."""
+    headers = headers_of(data)
     record = NewRecord(key=dict(headers).get("key"), value=b"{", headers=headers)
 
     async def letters() -> None:
@@ -134,8 +134,8 @@ def _letter(data: bytes) -> None:
         await log.produce(Topic.DEAD_LETTERS, 0, record)
         for letter in await all_letters(log):
             assert letter.size is not None
-            found, value = await letter_at(log, letter.place)
-            assert (found, value) == (letter, record.value)
+            same_letter, value = await letter_at(log, letter.place)
+            assert (same_letter, value) == (letter, record.value)
             original(letter, value)
 
     asyncio.run(letters())

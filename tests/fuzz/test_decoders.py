@@ -1,7 +1,7 @@
-"""Decoders take a million records that no one of us wrote: a value or a typed error.
+"""Decoders read a million random records: each gives a value or a typed error.
 
-What was found once is kept in `kept/`, and read again in every run. A run begins with
-its seed; `SAYIIR_FUZZ_SEED` gives the same records again.
+Records that once broke a decoder are in `crashers/` and are read in every run. A run
+prints its seed; with `SAYIIR_FUZZ_SEED` it reads the same records again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import secrets
 import pytest
 
 from tests.fuzz.decoders import WIRE_DECODERS, Decoder
-from tests.fuzz.fuzzing import KEPT, fuzz, kept_records, replay, told
+from tests.fuzz.fuzzer import CRASHERS, crashers_of, failure_message, fuzz, replay
 from tests.fuzz.kafka_decoders import KAFKA_DECODERS
 from tests.fuzz.store_decoders import STORE_DECODERS
 
@@ -27,41 +27,45 @@ each_decoder = pytest.mark.parametrize(
 
 
 def feed(decoder: Decoder, seed: str, records: int) -> None:
-    """Feed a decoder its share of so many records."""
+    """Feed a decoder its share of `records`."""
     report = fuzz(decoder, seed, records * decoder.share // SHARES)
     print(f"{decoder.name}, SAYIIR_FUZZ_SEED={seed}: {report}")  # noqa: T201
-    assert not report.crashers, told(decoder, seed, report)
+    assert not report.crashers, failure_message(decoder, seed, report)
     assert report.refused or not decoder.refusals
 
 
 @each_decoder
-def test_what_it_was_made_for_is_read(decoder: Decoder) -> None:
+def test_a_decoder_reads_its_samples(decoder: Decoder) -> None:
     for data in decoder.samples:
         decoder.read(data)
 
 
 @each_decoder
-def test_fresh_records_are_read_or_refused_in_words(decoder: Decoder) -> None:
+def test_fresh_records_are_read_or_refused_with_a_typed_error(decoder: Decoder) -> None:
     feed(decoder, SEED, RECORDS)
 
 
 @pytest.mark.long
 @each_decoder
-def test_a_million_records_are_read_or_refused_in_words(decoder: Decoder) -> None:
+def test_a_million_records_are_read_or_refused_with_a_typed_error(
+    decoder: Decoder,
+) -> None:
     feed(decoder, SEED, RECORDS_LONG)
 
 
 @each_decoder
-def test_what_broke_it_once_breaks_it_no_more(decoder: Decoder) -> None:
-    for name, data in kept_records(decoder.name):
+def test_a_record_that_broke_a_decoder_once_does_not_break_it_again(
+    decoder: Decoder,
+) -> None:
+    for name, data in crashers_of(decoder.name):
         report = replay(decoder, data)
         assert not report.crashers, (name, report.crashers[0][1])
 
 
-def test_each_kept_record_is_of_a_decoder_that_there_is() -> None:
+def test_each_crasher_belongs_to_a_decoder() -> None:
     names = {decoder.name for decoder in DECODERS}
-    kept = {file.name.partition(".")[0] for file in KEPT.iterdir()}
-    assert kept <= names
+    names_of_files = {file.name.partition(".")[0] for file in CRASHERS.iterdir()}
+    assert names_of_files <= names
 
 
 def test_a_seed_gives_the_same_records_again() -> None:

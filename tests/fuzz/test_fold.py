@@ -1,9 +1,9 @@
-"""Mutated histories through the fold: it stops and says where, or goes on; never else.
+"""Folds damaged histories: the fold stops and says where, or goes on, nothing else.
 
-One record of a partition is other bytes, has other headers, is another event, stands
-twice, or is missing. Whatever comes of it, the rows are those of the position beside
-them, each can be stored, and the state can be told. Where the fold stops, `audit
-verify`, which shares no code with it, finds something wrong as well.
+One record of a partition has other bytes, other headers, another event, is there twice,
+or is missing. Afterwards the rows are always those of the stored position, each can be
+stored, and the status can be read. Where the fold stops, `audit verify`, which shares
+no code with it, reports a violation as well.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.audit.instance_logs import (
     verified,
 )
 from tests.audit.random_instances import lived
-from tests.fuzz.fuzzing import bounded_memory
+from tests.fuzz.fuzzer import bounded_memory
 from tests.fuzz.mutation import mutated
 from tests.fuzz.store_decoders import IDENTITY
 from tests.fuzz.test_decoders import SEED
@@ -38,7 +38,7 @@ from tests.fuzz.test_decoders import SEED
 if TYPE_CHECKING:
     from sayiir_es.core.graph.graph import Graph
 
-LIVES, LIVES_LONG = 50, 2_000
+INSTANCES, INSTANCES_LONG = 50, 2_000
 CHANGES_EACH = 25
 
 ODD_TEXTS = ("", "i", "x", "a/b@3", "loop_0@9", "start", "result:", "\x00", "command:")
@@ -50,7 +50,7 @@ ODD_NUMBERS = (-(2**63), -1, 0, 1, 2, 7, 2**31 - 1, 2**63 - 1)
 
 
 def other_value(name: str, value: object, chance: Random) -> object:
-    """A value of the same type that no owner would have written there."""
+    """Return a value of the same type that no owner would have written there."""
     match value:
         case bool():
             return not value
@@ -66,34 +66,35 @@ def other_value(name: str, value: object, chance: Random) -> object:
             return value
 
 
-def other_event(found: Record, chance: Random) -> Record:
-    """Another event under the same claim, well written."""
-    event = decode_event(found.value or b"")
+def other_event(original: Record, chance: Random) -> Record:
+    """Return another event of the same claim, encoded correctly."""
+    event = decode_event(original.value or b"")
     body: Any = event.body
     owner: Any = chance.choice((event, body))
     names = [field.name for field in fields(owner) if field.name != "body"]
     if owner is event:
         names.remove("claim")
     if not names:
-        return found
+        return original
     name = chance.choice(names)
     changed = replace(owner, **{name: other_value(name, getattr(owner, name), chance)})
     try:
         return record(
-            found.offset, changed if owner is event else replace(event, body=changed)
+            original.offset,
+            changed if owner is event else replace(event, body=changed),
         )
     except EncodeError:
-        return found  # beyond the 32 bits of its field: it cannot be written at all
+        return original  # beyond the 32 bits of its field: it cannot be written at all
 
 
-def other_bytes(found: Record, chance: Random) -> Record:
-    """Damaged bytes under sound headers."""
-    return replace(found, value=mutated((found.value or b"",), chance))
+def other_bytes(original: Record, chance: Random) -> Record:
+    """Return damaged bytes with correct headers."""
+    return replace(original, value=mutated((original.value or b"",), chance))
 
 
-def other_headers(found: Record, chance: Random) -> Record:
-    """One header is gone, there twice, or says something else."""
-    headers = list(found.headers)
+def other_headers(original: Record, chance: Random) -> Record:
+    """Return it with one header missing, repeated, or changed."""
+    headers = list(original.headers)
     at = chance.randrange(len(headers))
     name, value = headers[at]
     match chance.randrange(3):
@@ -103,31 +104,31 @@ def other_headers(found: Record, chance: Random) -> Record:
             headers.append(headers[at])
         case _:
             headers[at] = (name, mutated((value,), chance))
-    return replace(found, headers=tuple(headers))
+    return replace(original, headers=tuple(headers))
 
 
-def changed(records: list[Record], chance: Random) -> list[Record]:
-    """The same history with one thing wrong."""
+def change_one(records: list[Record], chance: Random) -> list[Record]:
+    """Return the same history with one thing wrong."""
     at = chance.randrange(len(records))
-    done = list(records)
+    changed = list(records)
     match chance.randrange(8):
         case 0:
-            del done[at]
+            del changed[at]
         case 1:
-            done.insert(at, done[at])
+            changed.insert(at, changed[at])
         case 2:
-            done.insert(chance.randrange(len(done)), done.pop(at))
+            changed.insert(chance.randrange(len(changed)), changed.pop(at))
         case 3 | 4:
-            done[at] = other_bytes(done[at], chance)
+            changed[at] = other_bytes(changed[at], chance)
         case 5:
-            done[at] = other_headers(done[at], chance)
+            changed[at] = other_headers(changed[at], chance)
         case _:
-            done[at] = other_event(done[at], chance)
-    return [replace(found, offset=offset) for offset, found in enumerate(done)]
+            changed[at] = other_event(changed[at], chance)
+    return [replace(one, offset=offset) for offset, one in enumerate(changed)]
 
 
-def folded(records: list[Record]) -> tuple[MemoryStore, HistoryError | None]:
-    """What comes of folding them, and why it stopped."""
+def fold(records: list[Record]) -> tuple[MemoryStore, HistoryError | None]:
+    """Return the store after folding them, and the error that stopped it, if any."""
     store = MemoryStore()
     chunk = Chunk(start=0, end=len(records), records=records)
     try:
@@ -138,22 +139,22 @@ def folded(records: list[Record]) -> tuple[MemoryStore, HistoryError | None]:
 
 
 def rows_of(store: MemoryStore) -> dict[tuple[str, str], bytes]:
-    """Every row as a store in a directory would hold it."""
-    found: dict[tuple[str, str], bytes] = {}
+    """Return every row in the bytes of a store on disk."""
+    rows_by_key: dict[tuple[str, str], bytes] = {}
     for instance_id in store.instances():
         rows = store.rows(instance_id)
         for key in rows.keys(""):
             row = rows.get(key)
             if row is not None:
-                found[instance_id, key] = encode_row(row)
-                assert decode_row(found[instance_id, key]) == row
-    return found
+                rows_by_key[instance_id, key] = encode_row(row)
+                assert decode_row(rows_by_key[instance_id, key]) == row
+    return rows_by_key
 
 
 def check(records: list[Record], graph: Graph, commands: list[int]) -> bool:
-    """Whether the fold stopped; all that must hold, holds."""
+    """Return whether the fold stopped, after checking what must hold either way."""
     violations = verified(records, graph, commands)
-    store, error = folded(records)
+    store, error = fold(records)
     offset = store.position.offset
     rows = rows_of(store)
     encode_position(IDENTITY, store.position)
@@ -163,7 +164,7 @@ def check(records: list[Record], graph: Graph, commands: list[int]) -> bool:
         assert offset == len(records)
         return False
     assert f"0@{offset}" in str(error) or f"offset {offset}" in str(error)
-    before, none = folded(records[:offset])
+    before, none = fold(records[:offset])
     assert none is None
     assert before.position == store.position
     assert rows_of(before) == rows
@@ -171,23 +172,25 @@ def check(records: list[Record], graph: Graph, commands: list[int]) -> bool:
     return True
 
 
-def fold_lives(seed: str, lives: int) -> None:
-    """Fold so many lives, each with one thing wrong, many times over."""
+def fold_instances(seed: str, count: int) -> None:
+    """Fold `count` random instances, many times, each time with one thing wrong."""
     stopped = went_on = 0
-    for number in range(lives):
+    for number in range(count):
         chance = Random(f"fold {seed} {number}")  # noqa: S311
-        life = lived(chance.randrange(2**32))
-        events = events_of(life)
+        instance = lived(chance.randrange(2**32))
+        events = events_of(instance)
         records, commands = records_of(events), commands_of(events)
         if not records:
             continue
         with bounded_memory():
             for _ in range(CHANGES_EACH):
-                wrong = changed(records, chance)
-                with contextlib.ExitStack() as told:
-                    told.callback(print, f"life {number} of SAYIIR_FUZZ_SEED={seed}")
-                    stops = check(wrong, life.graph, commands)
-                    told.pop_all()
+                wrong = change_one(records, chance)
+                with contextlib.ExitStack() as on_failure:
+                    on_failure.callback(
+                        print, f"instance {number} of SAYIIR_FUZZ_SEED={seed}"
+                    )
+                    stops = check(wrong, instance.graph, commands)
+                    on_failure.pop_all()
                 stopped += stops
                 went_on += not stops
     print(f"SAYIIR_FUZZ_SEED={seed}: {stopped} stopped, {went_on} went on")  # noqa: T201
@@ -196,19 +199,19 @@ def fold_lives(seed: str, lives: int) -> None:
 
 
 def test_a_history_with_one_thing_wrong_stops_the_fold_or_is_folded() -> None:
-    fold_lives(SEED, LIVES)
+    fold_instances(SEED, INSTANCES)
 
 
 @pytest.mark.long
 def test_many_histories_with_one_thing_wrong_stop_the_fold_or_are_folded() -> None:
-    fold_lives(SEED, LIVES_LONG)
+    fold_instances(SEED, INSTANCES_LONG)
 
 
 @pytest.mark.parametrize("cause", [c for c in ODD_CAUSES if c.startswith("command:")])
 def test_a_command_named_as_no_owner_names_it_stops_the_fold(cause: str) -> None:
     claim, event, *_ = events_of(lived(1))
-    found = [claim, replace(event, cause=cause)]
-    _, error = folded(records_of(found))
+    events = [claim, replace(event, cause=cause)]
+    _, error = fold(records_of(events))
     assert str(error) == (
         f"expected `cause` to name a command at offset 1, but {event.kind} says "
         f"{cause!r}"

@@ -1,4 +1,4 @@
-"""What the conformance suite of the log port is run against, and its words.
+"""The logs that the conformance suite of the log port tests, and its test data.
 
 Each test of `test_conformance_*` takes a `subject`: a fresh app on one kind of log.
 """
@@ -24,41 +24,41 @@ LIMIT_S = 20.0
 
 
 class Subject(Protocol):
-    """An app of a test's own, on one kind of log."""
+    """An app of one test, on one kind of log."""
 
     def log(self, *, partitions: int = 1) -> Log:
-        """A log of the app that is not open yet; the fixture closes it."""
+        """Return a log of the app, not open yet; the fixture closes it."""
         ...
 
     async def drop_before(self, topic: Topic, partition: int, offset: int) -> None:
-        """Take away what stands below an offset, as retention does."""
+        """Delete the records below an offset, as retention does."""
         ...
 
 
 def record(value: bytes, key: bytes | None = b"i-1") -> NewRecord:
-    """A record with one header, as an event has."""
+    """Return a record with one header, as an event has."""
     return NewRecord(key=key, value=value, headers=(("claim", b"\x00" * 8),))
 
 
 def batch(name: str, size: int) -> list[NewRecord]:
-    """Records whose values tell which of how many of which batch they are."""
+    """Return records whose values are `name:index/size`."""
     return [record(f"{name}:{i}/{size}".encode()) for i in range(size)]
 
 
 def values(records: list[Record]) -> list[str]:
-    """What the records carry, as text."""
+    """Return the values of records, as text."""
     return [(record.value or b"").decode() for record in records]
 
 
-async def opened(subject: Subject, *, partitions: int = 1) -> Log:
-    """An open log of a fresh app."""
+async def open_log(subject: Subject, *, partitions: int = 1) -> Log:
+    """Open a log of a fresh app."""
     log = subject.log(partitions=partitions)
     await log.open(create=True)
     return log
 
 
-async def chunk_of(reader: Reader) -> Chunk:
-    """The next chunk, which is there or about to come."""
+async def read_chunk(reader: Reader) -> Chunk:
+    """Read the next chunk, which is there or about to come."""
     async with asyncio.timeout(LIMIT_S):
         while True:
             chunk = await reader.read(max_wait_s=1)
@@ -66,21 +66,23 @@ async def chunk_of(reader: Reader) -> Chunk:
                 return chunk
 
 
-async def take(reader: Reader, count: int) -> list[Record]:
+async def read_records(reader: Reader, count: int) -> list[Record]:
     """Read until there are `count` records."""
     records: list[Record] = []
     while len(records) < count:
-        records += (await chunk_of(reader)).records
+        records += (await read_chunk(reader)).records
     return records
 
 
-async def whole(log: Log, topic: Topic = Topic.EVENTS, partition: int = 0) -> list[str]:
-    """The values of all that a partition holds."""
+async def read_all(
+    log: Log, topic: Topic = Topic.EVENTS, partition: int = 0
+) -> list[str]:
+    """Read the values of all records of a partition."""
     count = await log.end_offset(topic, partition)
     reader = await log.reader(topic, partition, 0)
-    records = await take(reader, count)
+    records = await read_records(reader, count)
     await reader.close()
-    assert [one.offset for one in records] == list(range(count))
+    assert [record.offset for record in records] == list(range(count))
     return values(records)
 
 
@@ -91,35 +93,35 @@ class MemorySubject:
         self._log: MemoryLog | None = None
 
     def log(self, *, partitions: int = 1) -> Log:
-        """A log of the app that is not open yet."""
+        """Return a log of the app, not open yet."""
         if self._log is None:
             self._log = MemoryLog(partitions)
         return self._log
 
     async def drop_before(self, topic: Topic, partition: int, offset: int) -> None:
-        """Take away what stands below an offset."""
+        """Delete the records below an offset."""
         assert self._log is not None
         self._log.drop_before(topic, partition, offset)
 
     async def close(self) -> None:
-        """Give all back."""
+        """Close the logs."""
 
 
 class EmbeddedSubject:
-    """A log in a file of a test's own."""
+    """A log in a file of one test."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._logs: list[Log] = []
+        self._opened_logs: list[Log] = []
 
     def log(self, *, partitions: int = 1) -> Log:
-        """A log of the app that is not open yet."""
+        """Return a log of the app, not open yet."""
         log = EmbeddedLog(self._path, partitions=partitions)
-        self._logs.append(log)
+        self._opened_logs.append(log)
         return log
 
     async def drop_before(self, topic: Topic, partition: int, offset: int) -> None:
-        """Take away what stands below an offset."""
+        """Delete the records below an offset."""
         statement = (
             "DELETE FROM records WHERE topic = ? AND partition = ? AND offset < ?"
         )
@@ -127,40 +129,40 @@ class EmbeddedSubject:
             connection.execute(statement, (topic.value, partition, offset))
 
     async def close(self) -> None:
-        """Give all back."""
-        for log in self._logs:
+        """Close the logs."""
+        for log in self._opened_logs:
             await log.close()
 
 
 class KafkaSubject:
-    """An app on a real Kafka, whose topics are deleted behind the test."""
+    """An app on a real Kafka, whose topics are deleted after the test."""
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
         self._app = f"t-{secrets.token_hex(4)}"
-        self._logs: list[Log] = []
+        self._opened_logs: list[Log] = []
 
     def log(self, *, partitions: int = 1) -> Log:
-        """A log of the app that is not open yet."""
+        """Return a log of the app, not open yet."""
         from sayiir_es.log.kafka.log import KafkaLog  # noqa: PLC0415 - slow to import
 
         log = KafkaLog(self._bootstrap, app=self._app, partitions=partitions)
-        self._logs.append(log)
+        self._opened_logs.append(log)
         return log
 
     async def drop_before(self, topic: Topic, partition: int, offset: int) -> None:
-        """Take away what stands below an offset."""
+        """Delete the records below an offset."""
         from tests import kafka_app  # noqa: PLC0415 - slow to import
 
-        async with kafka_app.admin(self._bootstrap) as hands:
+        async with kafka_app.admin(self._bootstrap) as admin:
             name = f"{self._app}.{topic.value}"
-            await kafka_app.drop_records(hands, name, partition, offset)
+            await kafka_app.drop_records(admin, name, partition, offset)
 
     async def close(self) -> None:
-        """Give all back."""
+        """Close the logs."""
         from tests import kafka_app  # noqa: PLC0415 - slow to import
 
-        for log in self._logs:
+        for log in self._opened_logs:
             await log.close()
-        async with kafka_app.admin(self._bootstrap) as hands:
-            await hands.delete_topics([f"{self._app}.{t.value}" for t in Topic])
+        async with kafka_app.admin(self._bootstrap) as admin:
+            await admin.delete_topics([f"{self._app}.{t.value}" for t in Topic])

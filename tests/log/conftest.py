@@ -20,12 +20,12 @@ async def subject(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> AsyncGenerator[Subject]:
     """A fresh app on each kind of log."""
-    made: MemorySubject | EmbeddedSubject | KafkaSubject
+    log_subject: MemorySubject | EmbeddedSubject | KafkaSubject
     if request.param == "memory":
-        made = MemorySubject()
+        log_subject = MemorySubject()
     elif request.param == "embedded":
-        made = EmbeddedSubject(tmp_path / "new" / "log.db")
+        log_subject = EmbeddedSubject(tmp_path / "new" / "log.db")
     else:
-        made = KafkaSubject(request.getfixturevalue("kafka_bootstrap"))
-    yield made
-    await made.close()
+        log_subject = KafkaSubject(request.getfixturevalue("kafka_bootstrap"))
+    yield log_subject
+    await log_subject.close()

@@ -1,4 +1,4 @@
-"""Who owns a log alone: the first to come, until it leaves or its process ends."""
+"""One worker owns a whole log: the first to ask, until it leaves or dies."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ time.sleep(60)
 def membership(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> Callable[[], SoloMembership]:
-    """Makes memberships of one log."""
+    """Return a function that makes memberships of one log."""
     if request.param == "file":
-        return lambda: SoloMembership.for_file(tmp_path / "log.db", partitions=2)
+        return lambda: SoloMembership(OwnerLock(tmp_path / "log.db"), partitions=2)
     log = MemoryLog(2)
-    return lambda: SoloMembership.for_memory(log)
+    return lambda: SoloMembership(log.owner_lock(), partitions=log.partitions)
 
 
 async def test_the_first_to_join_has_all_partitions_at_once(
@@ -74,7 +74,7 @@ async def test_the_second_waits_until_the_first_has_left(
     await second.leave()
 
 
-async def test_leaving_wakes_who_waits_for_a_change(
+async def test_leaving_wakes_a_caller_that_waits_for_a_change(
     membership: Callable[[], SoloMembership],
 ) -> None:
     member = membership()
@@ -87,7 +87,7 @@ async def test_leaving_wakes_who_waits_for_a_change(
     await member.leave()
 
 
-async def test_one_who_leaves_while_waiting_never_owns(
+async def test_a_member_that_leaves_while_waiting_never_owns(
     membership: Callable[[], SoloMembership],
 ) -> None:
     first, second, third = membership(), membership(), membership()
@@ -101,7 +101,7 @@ async def test_one_who_leaves_while_waiting_never_owns(
     await third.leave()
 
 
-async def test_a_change_that_came_before_the_question_is_told_at_once(
+async def test_a_change_before_the_call_is_returned_at_once(
     membership: Callable[[], SoloMembership],
 ) -> None:
     member = membership()
@@ -112,7 +112,7 @@ async def test_a_change_that_came_before_the_question_is_told_at_once(
     await member.leave()
 
 
-async def test_an_assignment_is_as_fresh_as_the_question(
+async def test_an_assignment_is_fresh_when_it_is_read(
     membership: Callable[[], SoloMembership],
 ) -> None:
     member = membership()
@@ -130,7 +130,7 @@ async def test_a_lock_passes_over_when_its_holder_is_killed(tmp_path: Path) -> N
     )
     assert holder.stdout is not None
     assert await holder.stdout.readline() == b"True\n"
-    member = SoloMembership.for_file(path)
+    member = SoloMembership(OwnerLock(path))
     await member.join()
     assert member.current().partitions == frozenset()
     change = asyncio.create_task(member.changed(member.current().epoch))

@@ -1,1 +1,1 @@
-"""Tests of the ground: settings, logs, the wheel, the compose file."""
+"""Tests of settings, logs, the wheel, the benchmark and the compose file."""

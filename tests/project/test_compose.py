@@ -20,9 +20,11 @@ UP_LIMIT_S = 90
 
 @pytest.fixture(scope="module")
 def services() -> dict[str, Any]:
-    """The services, as the file says them."""
-    found: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))["services"]
-    return found
+    """The services of the file."""
+    compose: dict[str, dict[str, Any]] = yaml.safe_load(
+        FILE.read_text(encoding="utf-8")
+    )
+    return compose["services"]
 
 
 def test_the_broker_listens_on_loopback_only(services: dict[str, Any]) -> None:
@@ -41,16 +43,18 @@ def test_the_broker_is_the_kafka_that_the_tests_use(services: dict[str, Any]) ->
 
 
 def test_every_listener_of_the_broker_has_a_protocol(services: dict[str, Any]) -> None:
-    said = services["kafka"]["environment"]
-    names = set(re.findall(r"([A-Z]+)://", said["KAFKA_LISTENERS"]))
+    environment = services["kafka"]["environment"]
+    names = set(re.findall(r"([A-Z]+)://", environment["KAFKA_LISTENERS"]))
     mapped = dict(
         pair.split(":")
-        for pair in said["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(",")
+        for pair in environment["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(",")
     )
     assert names == set(mapped)
-    advertised = set(re.findall(r"([A-Z]+)://", said["KAFKA_ADVERTISED_LISTENERS"]))
-    assert advertised == names - {said["KAFKA_CONTROLLER_LISTENER_NAMES"]}
-    assert said["KAFKA_INTER_BROKER_LISTENER_NAME"] in advertised
+    advertised = set(
+        re.findall(r"([A-Z]+)://", environment["KAFKA_ADVERTISED_LISTENERS"])
+    )
+    assert advertised == names - {environment["KAFKA_CONTROLLER_LISTENER_NAMES"]}
+    assert environment["KAFKA_INTER_BROKER_LISTENER_NAME"] in advertised
 
 
 def test_one_broker_asks_for_one_copy_of_everything(services: dict[str, Any]) -> None:
@@ -69,12 +73,12 @@ def test_the_worker_waits_for_the_broker_and_keeps_its_state(
     worker = services["worker"]
     assert worker["command"] == ["worker", "run", "examples.orders"]
     assert worker["depends_on"] == {"kafka": {"condition": "service_healthy"}}
-    said = worker["environment"]
+    environment = worker["environment"]
     internal = services["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
     address = internal.partition("INTERNAL://")[2]
-    assert said["SAYIIR_BACKEND"] == f"kafka://{address}/sayiir"
+    assert environment["SAYIIR_BACKEND"] == f"kafka://{address}/sayiir"
     (volume,) = worker["volumes"]
-    assert volume.endswith(f":{said['SAYIIR_STATE_DIR']}")
+    assert volume.endswith(f":{environment['SAYIIR_STATE_DIR']}")
     assert worker["stop_grace_period"] == "30s"
 
 
@@ -85,22 +89,22 @@ def test_the_dockerfile_copies_what_is_there_and_may_be_sent() -> None:
         for line in re.findall(r"^COPY (?!--)(.+)$", text, re.MULTILINE)
         for source in line.split()[:-1]
     ]
-    sent = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    patterns = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert sources
     for source in sources:
         assert (ROOT / source).exists(), source
-        assert f"!{source}" in sent
+        assert f"!{source}" in patterns
 
 
 def _compose() -> list[str]:
-    """The command of the plugin, or of the program before it; empty without either."""
+    """Return the command of the plugin, or of the older program; empty without both."""
     docker = shutil.which("docker")
     if docker is not None:
         plugin = [docker, "compose"]
-        asked = subprocess.run(  # noqa: S603 - our own command
+        version = subprocess.run(  # noqa: S603 - our own command
             [*plugin, "version"], capture_output=True, check=False
         )
-        if asked.returncode == 0:
+        if version.returncode == 0:
             return plugin
     older = shutil.which("docker-compose")
     return [older] if older else []
@@ -113,7 +117,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_compose_itself_takes_the_file() -> None:
+def test_docker_compose_accepts_the_file() -> None:
     if not _compose():
         pytest.skip("no docker compose here")
     checked = _run("config", "--quiet")

@@ -1,4 +1,4 @@
-"""Lines of log: for eyes in a terminal, JSON elsewhere; no id can forge or obey."""
+"""Log lines: for people in a terminal, JSON elsewhere; no id can forge a line."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def _restored_logging() -> Iterator[None]:
     root.setLevel(level)
 
 
-def written(
+def log_lines(
     log_format: LogFormat | None, *, hostile: str = HOSTILE, level: str = "info"
 ) -> str:
-    """What two log lines with this id look like, ours and a library's."""
+    """Return two log lines with this id, ours and a library's."""
     stream = io.StringIO()
     assert level in {"info", "warning"}
     configure_logging(
@@ -55,8 +55,8 @@ def written(
     return stream.getvalue()
 
 
-def test_lines_are_json_where_nobody_reads_along() -> None:
-    ours, library = (json.loads(line) for line in written(None).splitlines())
+def test_lines_are_json_outside_of_a_terminal() -> None:
+    ours, library = (json.loads(line) for line in log_lines(None).splitlines())
     assert ours["event"] == "partition.claimed"
     assert ours["instance_id"] == HOSTILE
     assert (ours["partition"], ours["level"]) == (3, "info")
@@ -66,11 +66,11 @@ def test_lines_are_json_where_nobody_reads_along() -> None:
     assert library["event"] == f"Unable to reach {HOSTILE}"
 
 
-def test_lines_are_for_eyes_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_are_for_people_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
-    shown = _shown_in_a_terminal()
-    assert "\x1b[" in shown
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    output = _terminal_output()
+    assert "\x1b[" in output
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
     assert "partition.claimed" in plain
     assert "instance_id=order-7" in plain
 
@@ -79,12 +79,12 @@ def test_a_terminal_without_colour_is_respected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    shown = _shown_in_a_terminal()
-    assert "\x1b" not in shown
-    assert "instance_id=order-7" in shown
+    output = _terminal_output()
+    assert "\x1b" not in output
+    assert "instance_id=order-7" in output
 
 
-def _shown_in_a_terminal() -> str:
+def _terminal_output() -> str:
     reader, terminal = pty.openpty()
     try:
         with os.fdopen(terminal, "w", encoding="utf-8") as stream:
@@ -100,11 +100,11 @@ def _shown_in_a_terminal() -> str:
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
 def test_control_characters_of_an_id_are_escaped(log_format: str) -> None:
-    chosen = cast("LogFormat", log_format)
-    text = written(chosen)
+    own_format = cast("LogFormat", log_format)
+    text = log_lines(own_format)
     unprintable = {c for c in text if not c.isprintable()}
     assert unprintable == {"\n"}
-    assert text.count("\n") == written(chosen, hostile="tame").count("\n") == 2
+    assert text.count("\n") == log_lines(own_format, hostile="tame").count("\n") == 2
 
 
 def test_a_traceback_in_a_terminal_cannot_forge_a_line_of_log() -> None:
@@ -119,7 +119,7 @@ def test_a_traceback_in_a_terminal_cannot_forge_a_line_of_log() -> None:
 
 
 def test_lines_below_the_level_are_not_written() -> None:
-    text = written("json", level="warning")
+    text = log_lines("json", level="warning")
     assert "partition.claimed" not in text
     assert "Unable to reach" in text
 
@@ -129,9 +129,9 @@ def test_logs_go_to_stderr_because_stdout_is_for_data(
 ) -> None:
     configure_logging()
     structlog.get_logger("sayiir_es.test").info("partition.claimed")
-    seen = capsys.readouterr()
-    assert seen.out == ""
-    assert json.loads(seen.err)["event"] == "partition.claimed"
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert json.loads(streams.err)["event"] == "partition.claimed"
 
 
 # --- the source -----------------------------------------------------------------------
@@ -143,18 +143,18 @@ ABOUT_THE_CALL = {"exc_info", "stack_info"}
 
 
 def log_calls() -> list[tuple[str, ast.Call]]:
-    """Each call of a log method in the package, with where it stands."""
-    found: list[tuple[str, ast.Call]] = []
+    """Return each call of a log method in the package, with its place."""
+    calls: list[tuple[str, ast.Call]] = []
     for module in modules("sayiir_es/"):
         for node in ast.walk(module.tree):
             match node:
                 case ast.Call(func=ast.Attribute(attr=level, value=receiver)) if (
                     level in LEVELS and _is_a_logger(receiver)
                 ):
-                    found.append((f"{module.name}:{node.lineno}", node))
+                    calls.append((f"{module.name}:{node.lineno}", node))
                 case _:
                     pass
-    return found
+    return calls
 
 
 def _is_a_logger(receiver: ast.expr) -> bool:
@@ -179,7 +179,7 @@ def _odd(call: ast.Call) -> bool:
             return True
 
 
-def test_data_in_logs_stands_under_the_keys_of_telemetry() -> None:
+def test_data_in_logs_has_the_keys_of_telemetry() -> None:
     unknown = [
         f"{where}: {keyword.arg}"
         for where, call in log_calls()

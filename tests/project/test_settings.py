@@ -1,4 +1,4 @@
-"""The environment: its defaults, and every bad value told at once."""
+"""The environment: its defaults, and every bad value named at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wheel: it holds what the code reads at run time, and works where it is alone."""
+"""The wheel: it has the files that the code reads, and works without the checkout."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ for kind in ("event", "command", "snapshot"):
 
 
 def _run(*command: str | Path, cwd: Path = ROOT) -> str:
-    done = subprocess.run(  # noqa: S603 - our own command
+    process = subprocess.run(  # noqa: S603 - our own command
         [str(part) for part in command],
         cwd=cwd,
         capture_output=True,
@@ -35,8 +35,8 @@ def _run(*command: str | Path, cwd: Path = ROOT) -> str:
         check=False,
         timeout=LIMIT_S,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 def _uv() -> str | None:
@@ -46,7 +46,7 @@ def _uv() -> str | None:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's wheel, built from the tree as it stands."""
+    """The project's wheel, built from the present tree."""
     folder = tmp_path_factory.mktemp("wheel")
     uv = _uv()
     if uv is not None:
@@ -54,8 +54,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     else:
         pip = (sys.executable, "-m", "pip")
         _run(*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ".")
-    (built,) = folder.glob("*.whl")
-    return built
+    (wheel_file,) = folder.glob("*.whl")
+    return wheel_file
 
 
 @pytest.mark.timeout(LIMIT_S * 2)
@@ -65,8 +65,8 @@ def test_the_wheel_holds_every_file_that_the_code_reads(wheel: Path) -> None:
     schemas = [n for n in files() if n.startswith("schemas/") and n.endswith(".avsc")]
     assert "sayiir_es/py.typed" in package
     assert schemas
-    wanted = {*package, *(f"sayiir_es/wire/{name}" for name in schemas)}
-    assert not wanted - names
+    required = {*package, *(f"sayiir_es/wire/{name}" for name in schemas)}
+    assert not required - names
     assert not [n for n in names if n.startswith(("tests/", "docs/", "examples/"))]
 
 

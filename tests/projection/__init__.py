@@ -1,1 +1,1 @@
-"""Views of one's own: exactly once, whatever is killed, on any store."""
+"""Projections: each event once in the view, whatever is killed, on any store."""

@@ -1,4 +1,4 @@
-"""A history of two owners, one displaced, written to a log in stages."""
+"""A history of two owners, one displaced, that is written to a log in stages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CLAIM = PartitionClaimed(owner="w/1", build="test", next_command=0)
 
 
 def run_of(instance_id: str, claim: int) -> list[Event]:
-    """What a run of one task leaves."""
+    """Return the events of a run of one task."""
     bodies: tuple[Body, ...] = (
         WorkflowStarted(
             command_id=instance_id,
@@ -58,14 +58,14 @@ def _event(instance_id: str, claim: int, sequence: int, body: Body) -> Event:
 
 
 def claim() -> list[Event]:
-    """A claim of the partition."""
+    """Return a claim of the partition, as a batch."""
     return [_event("", -1, 0, _CLAIM)]
 
 
 STAGES: tuple[tuple[list[Event], ...], ...] = (
     (claim(), run_of("i-1", 0)),  # offsets 0, 1–4
-    # The second owner claims; the first has not heard of it. What it writes begins a
-    # stage, too: whoever goes on there must have kept the claim.
+    # The second owner claims; the first does not know. A stage begins with an event of
+    # the first, too: a projection that goes on there must have stored the claim.
     (claim(), run_of("i-2", 5), run_of("late-1", 0)),  # 5, 6–9, 10–13
     (run_of("late-2", 0), run_of("i-3", 5)),  # 14–17, 18–21
 )

@@ -1,4 +1,4 @@
-"""A view is what the valid events make of it, each once, whenever it was killed."""
+"""A view has each valid event exactly once, whenever its projection was killed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sayiir_es.log.port import NewRecord
 from sayiir_es.projection import Move, Place, Projection, SqlView, project
 from sayiir_es.wire.events import event_headers
 from tests.projection.history import STAGES, VALID, append, append_to
-from tests.projection.kept import TABLE, fold, keep, kept, open_view
+from tests.projection.sample_view import TABLE, fold, keep, open_view, read_view
 from tests.tree import ROOT
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ ALL = [(offset, count) for count, offset in enumerate(VALID)]
 def test_a_fold_that_is_killed_before_any_statement_has_each_effect_once(
     tmp_path: Path,
 ) -> None:
-    line = (sys.executable, "-m", "tests.projection.killed", str(tmp_path))
-    done = subprocess.run(  # noqa: S603 - our own command
+    line = (sys.executable, "-m", "tests.projection.kill_folds", str(tmp_path))
+    process = subprocess.run(  # noqa: S603 - our own command
         line, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
     )
-    assert done.returncode == 0, done.stderr
-    views = [json.loads(text) for text in done.stdout.splitlines()]
+    assert process.returncode == 0, process.stderr
+    views = [json.loads(text) for text in process.stdout.splitlines()]
     assert len(views) > 3 * len(VALID)
     for view in views:
         assert [tuple(row) for row in view] == ALL
@@ -46,27 +46,27 @@ def test_a_fold_in_one_go_skips_what_displaced_owners_wrote(tmp_path: Path) -> N
     for stage in range(len(STAGES)):
         append_to(tmp_path / "log", stage)
     fold(tmp_path / "log", tmp_path / "view")
-    assert kept(tmp_path / "view") == ALL
+    assert read_view(tmp_path / "view") == ALL
     fold(tmp_path / "log", tmp_path / "view")
-    assert kept(tmp_path / "view") == ALL
+    assert read_view(tmp_path / "view") == ALL
 
 
 def test_what_a_fold_raises_leaves_the_view_as_it_was(tmp_path: Path) -> None:
     append_to(tmp_path / "log", 0)
     connection = open_view(tmp_path / "view")
 
-    def refuse(cursor: Cursor, found: FoundEvent) -> None:
-        keep(cursor, found)
-        if found.offset == 3:
+    def refuse(cursor: Cursor, valid_event: FoundEvent) -> None:
+        keep(cursor, valid_event)
+        if valid_event.offset == 3:
             raise LookupError("expected a customer, but none")
 
     view = SqlView(connection, "kept")
     with pytest.raises(LookupError):
         project(f"file:{tmp_path / 'log'}", view, refuse, follow=False)
-    assert kept(tmp_path / "view") == []
+    assert read_view(tmp_path / "view") == []
     connection.close()
     fold(tmp_path / "log", tmp_path / "view")
-    assert kept(tmp_path / "view") == ALL[:5]
+    assert read_view(tmp_path / "view") == ALL[:5]
 
 
 def test_a_process_whose_view_another_has_moved_writes_nothing(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_process_whose_view_another_has_moved_writes_nothing(tmp_path: Path) -
         after = Place(offset=6, claim=0)
         with pytest.raises(FencedError):
             view.write(Move(partition=0, before=before, after=after), insert)
-    assert kept(tmp_path / "view") == ALL[:5]
+    assert read_view(tmp_path / "view") == ALL[:5]
     connection.close()
 
 
@@ -112,9 +112,9 @@ async def test_kinds_that_are_not_wanted_only_move_the_place() -> None:
     connection = sqlite3.connect(":memory:")
     connection.execute(TABLE)
     view = SqlView(connection, "kept")
-    wanted = Projection(log, view, keep, kinds=["WorkflowCompleted"])
-    await wanted.run(follow=False)
-    assert wanted.events == 3
+    projection = Projection(log, view, keep, kinds=["WorkflowCompleted"])
+    await projection.run(follow=False)
+    assert projection.events == 3
     rows = connection.execute("select place from kept").fetchall()
     assert rows == [(4,), (9,), (21,)]
     place = connection.execute("select next_offset, claim from sayiir_places")
@@ -134,9 +134,9 @@ async def test_a_kind_that_this_build_does_not_know_stops_the_projection() -> No
     connection = sqlite3.connect(":memory:")
     connection.execute(TABLE)
     view = SqlView(connection, "kept")
-    stopped = Projection(log, view, keep, kinds=["WorkflowCompleted"])
+    projection = Projection(log, view, keep, kinds=["WorkflowCompleted"])
     with pytest.RaisesGroup(UnknownEventError):
-        await stopped.run(follow=False)
+        await projection.run(follow=False)
 
 
 async def test_a_projection_that_follows_takes_what_is_appended_later() -> None:
@@ -144,13 +144,13 @@ async def test_a_projection_that_follows_takes_what_is_appended_later() -> None:
     await log.open(create=True)
     connection = sqlite3.connect(":memory:")
     connection.execute(TABLE)
-    following = Projection(log, SqlView(connection, "kept"), keep)
-    task = asyncio.create_task(following.run(follow=True))
+    projection = Projection(log, SqlView(connection, "kept"), keep)
+    task = asyncio.create_task(projection.run(follow=True))
     for stage in STAGES:
         await append(log, stage)
         await asyncio.sleep(0)
     async with asyncio.timeout(10):
-        while following.events < len(VALID):  # noqa: ASYNC110 - a count, no event of ours
+        while projection.events < len(VALID):  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.005)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""A view in Postgres: the same promise on a server of a test's own."""
+"""A view in Postgres: exactly once, on a server of one test."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ INSTALLED = Path("/usr/lib/postgresql")  # where Debian puts its versions
 
 
 def _server() -> Path | None:
-    """The folder with `initdb` and `postgres`."""
-    found = shutil.which("initdb")
+    """Return the folder with `initdb` and `postgres`."""
+    initdb = shutil.which("initdb")
     folders = sorted(INSTALLED.glob("*/bin")) if INSTALLED.is_dir() else []
-    return Path(found).resolve().parent if found else folders[-1] if folders else None
+    return Path(initdb).resolve().parent if initdb else folders[-1] if folders else None
 
 
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an empty database, without durability: it lives for a test."""
+    """The address of an empty database without durability, for one module."""
     folder = _server()
     if folder is None:
         pytest.skip("no Postgres: install the package `postgresql` for its server")
@@ -46,42 +46,43 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         shutil.chown(data, user)
         for parent in data.parents[:2]:
             parent.chmod(0o755)
-    made = (str(folder / "initdb"), "-D", str(data), "-U", "view", "-A", "trust", "-N")
-    subprocess.run(made, check=True, capture_output=True, cwd=data, user=user)  # noqa: S603 - ours
+    command = [str(folder / "initdb"), "-D", str(data), "-U", "view", "-A", "trust"]
+    command += ["--no-sync"]
+    subprocess.run(command, check=True, capture_output=True, cwd=data, user=user)  # noqa: S603 - ours
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
-    served = [str(folder / "postgres"), "-D", str(data), "-p", port, "-k", str(data)]
-    served += ["-c", "fsync=off", "-h", "127.0.0.1"]
-    with (data / "words").open("wb") as words:
-        popen = subprocess.Popen(  # noqa: S603 - our own command
-            served, stdout=words, stderr=words, cwd=data, user=user
+    command = [str(folder / "postgres"), "-D", str(data), "-p", port, "-k", str(data)]
+    command += ["-c", "fsync=off", "-h", "127.0.0.1"]
+    with (data / "output").open("wb") as output:
+        server = subprocess.Popen(  # noqa: S603 - our own command
+            command, stdout=output, stderr=output, cwd=data, user=user
         )
     address = f"host=127.0.0.1 port={port} user=view dbname=postgres"
     try:
-        _until_it_answers(address, popen)
+        _until_it_answers(address, server)
         yield address
     finally:
-        popen.kill()
-        popen.wait()
+        server.kill()
+        server.wait()
 
 
-def _until_it_answers(address: str, popen: subprocess.Popen[bytes]) -> None:
+def _until_it_answers(address: str, server: subprocess.Popen[bytes]) -> None:
     psycopg: Any = import_module("psycopg")
     end_s = time.monotonic() + LIMIT_S
     while True:
         try:
             psycopg.connect(address).close()
         except psycopg.OperationalError:
-            assert popen.poll() is None
+            assert server.poll() is None
             assert time.monotonic() < end_s
             time.sleep(0.05)
         else:
             return
 
 
-def keep(cursor: Cursor, found: FoundEvent) -> None:
+def keep(cursor: Cursor, valid_event: FoundEvent) -> None:
     """Keep the event's offset."""
-    cursor.execute("insert into kept values (%s)", (found.offset,))
+    cursor.execute("insert into kept values (%s)", (valid_event.offset,))
 
 
 def test_a_view_in_postgres_has_each_effect_once(postgres: str, tmp_path: Path) -> None:
@@ -91,10 +92,10 @@ def test_a_view_in_postgres_has_each_effect_once(postgres: str, tmp_path: Path) 
     connection.commit()
     log = f"file:{tmp_path / 'log'}"
 
-    def refuse_late(cursor: Cursor, found: FoundEvent) -> None:
-        keep(cursor, found)
-        if found.offset in {3, 7, 20}:
-            raise LookupError(found.offset)
+    def refuse_late(cursor: Cursor, valid_event: FoundEvent) -> None:
+        keep(cursor, valid_event)
+        if valid_event.offset in {3, 7, 20}:
+            raise LookupError(valid_event.offset)
 
     for stage in range(len(STAGES)):
         append_to(tmp_path / "log", stage)

@@ -176,5 +176,5 @@ def records_of(log: MemoryLog, topic: Topic, partition: int) -> list[Record]:
     start, end = topics.bounds(topic, partition)
     found: list[Record] = []
     while start + len(found) < end:
-        found += topics.take(topic, partition, start + len(found))
+        found += topics.read_from(topic, partition, start + len(found))
     return found

@@ -1,4 +1,4 @@
-"""A shop on the Kafka that all tests share: two owners in turn, and a late batch."""
+"""An app on the Kafka that all tests share: two owners in turn, and a late batch."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 PARTITIONS = 2
 LIMIT_S = 60.0
-GO = "/usr/local/go/bin"  # where its own installer puts it, and no shell looks
-FIRST_CLAIM = 0  # on every partition: nothing stands before it
+GO = "/usr/local/go/bin"  # its own installer puts it there, outside of PATH
+FIRST_CLAIM = 0  # on every partition: there is nothing before it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shop:
-    """An app whose instances rest; `statuses` is what each came to."""
+class SampleApp:
+    """An app whose instances are at rest; `statuses` has the status of each."""
 
     bootstrap: str
-    app: str
+    name: str
     backend: KafkaBackend
     statuses: Mapping[str, str]
 
@@ -48,32 +48,32 @@ class Shop:
 
 
 def program(*line: str, cwd: Path = ROOT) -> str:
-    """Run a program to its end and return what it printed."""
-    done = subprocess.run(  # noqa: S603 - our own command
+    """Run a program to its end and return its output."""
+    process = subprocess.run(  # noqa: S603 - our own command
         line, cwd=cwd, capture_output=True, text=True, timeout=LIMIT_S, check=False
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
-def command_line(shop_: Shop, *typed: str) -> str:
-    """What a command of ours prints."""
-    line = (sys.executable, "-m", "sayiir_es.cli", *typed, "--backend", shop_.url)
+def command_line(app: SampleApp, *words: str) -> str:
+    """Return what a command of `sayiir-es` prints."""
+    line = (sys.executable, "-m", "sayiir_es.cli", *words, "--backend", app.url)
     return program(*line)
 
 
-def console(shop_: Shop, guide: Path, word: str) -> list[str]:
-    """Run the commands of a guide that hold a word; what each printed."""
+def console(app: SampleApp, guide: Path, word: str) -> list[str]:
+    """Run the commands of a guide that contain `word`; return their outputs."""
     blocks = re.findall(r"```console\n(.*?)```", guide.read_text(), re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if word in line]
     assert lines, f"expected a command with {word!r} in {guide.name}"
     path = [Path(sys.executable).parent, os.environ.get("PATH", ""), GO]
-    printed: list[str] = []
+    outputs: list[str] = []
     for line in lines:
-        typed = re.sub(r"shop\b", shop_.app, line)
-        typed = typed.replace("localhost:9092", shop_.bootstrap)
-        done = subprocess.run(  # noqa: S603 - a command of our guide
-            ("/bin/bash", "-o", "pipefail", "-c", typed),
+        command = re.sub(r"shop\b", app.name, line)
+        command = command.replace("localhost:9092", app.bootstrap)
+        process = subprocess.run(  # noqa: S603 - a command of our guide
+            ("/bin/bash", "-o", "pipefail", "-c", command),
             cwd=ROOT,
             env={**os.environ, "PATH": os.pathsep.join(map(str, path))},
             capture_output=True,
@@ -81,17 +81,17 @@ def console(shop_: Shop, guide: Path, word: str) -> list[str]:
             timeout=LIMIT_S,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
-        printed.append(done.stdout)
-    return printed
+        assert process.returncode == 0, process.stderr
+        outputs.append(process.stdout)
+    return outputs
 
 
 @pytest.fixture(scope="module")
-def settled(
+def sample_app(
     kafka_bootstrap: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Shop]:
-    """Instances of two owners in turn, and what the first wrote when displaced."""
-    app = f"shop-{secrets.token_hex(4)}"
+) -> Iterator[SampleApp]:
+    """Instances of two owners in turn, and a late batch of the first owner."""
+    app = f"streams-{secrets.token_hex(4)}"
     state = tmp_path_factory.mktemp("state")
     with KafkaBackend(
         kafka_bootstrap,
@@ -100,30 +100,30 @@ def settled(
         session_timeout_ms=1000,
         heartbeat_interval_ms=200,
     ) as backend:
-        asyncio.run(_make(kafka_bootstrap, app))
+        asyncio.run(_create_app(kafka_bootstrap, app))
         with Worker("w1", backend).start(sample_workflows.WORKFLOWS):
-            statuses = sample_workflows.come_to_rest(backend, "first", 1)
+            statuses = sample_workflows.run_to_rest(backend, "first", 1)
         with pytest.MonkeyPatch.context() as environment:  # from the second owner on
             environment.setenv("SAYIIR_SNAPSHOTS_TOPIC", "true")
             second = Worker("w2", backend).start(sample_workflows.WORKFLOWS)
         with second:
-            statuses |= sample_workflows.come_to_rest(backend, "second", 1)
+            statuses |= sample_workflows.run_to_rest(backend, "second", 1)
             asyncio.run(_write_late(kafka_bootstrap, app))
-            statuses |= sample_workflows.come_to_rest(backend, "third", 1)
-        yield Shop(
-            bootstrap=kafka_bootstrap, app=app, backend=backend, statuses=statuses
+            statuses |= sample_workflows.run_to_rest(backend, "third", 1)
+        yield SampleApp(
+            bootstrap=kafka_bootstrap, name=app, backend=backend, statuses=statuses
         )
     asyncio.run(_delete(kafka_bootstrap, app))
 
 
-async def _make(bootstrap: str, app: str) -> None:
+async def _create_app(bootstrap: str, app: str) -> None:
     log = KafkaLog(bootstrap, app=app, partitions=PARTITIONS)
     await log.open(create=True)
     await log.close()
 
 
 async def _write_late(bootstrap: str, app: str) -> None:
-    """Write what an owner that was displaced long ago would: it fails everything."""
+    """Write as an owner that was displaced long ago: events that fail an instance."""
     body = WorkflowFailed(path="double", error_type="Late", error="never happened")
     async with kafka_app.producer(bootstrap) as producer:
         for partition in range(PARTITIONS):
@@ -148,8 +148,8 @@ async def _write_late(bootstrap: str, app: str) -> None:
 
 
 async def _delete(bootstrap: str, app: str) -> None:
-    async with kafka_app.admin(bootstrap) as hands:
+    async with kafka_app.admin(bootstrap) as admin:
         names = [
-            name for name in await hands.list_topics() if name.partition(".")[0] == app
+            name for name in await admin.list_topics() if name.partition(".")[0] == app
         ]
-        await hands.delete_topics(names)
+        await admin.delete_topics(names)

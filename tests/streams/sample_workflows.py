@@ -1,4 +1,4 @@
-"""Workflows that come to rest in every status, and the events that they leave."""
+"""Workflows that end or wait in every status, to fill a topic with their events."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ WORKFLOWS = [
     looping,
     routed,
 ]
-RESTS = {
+FINAL_STATUSES = {
     "simple": "completed",
     "failing": "failed",
     "retrying": "in_progress",
@@ -108,32 +108,32 @@ RESTS = {
 }
 
 
-def come_to_rest(backend: Backend, prefix: str, count: int) -> dict[str, str]:
-    """Start `count` instances of each workflow, and some that people interfere with.
+def run_to_rest(backend: Backend, prefix: str, count: int) -> dict[str, str]:
+    """Start `count` instances of each workflow, and pause, cancel or signal some more.
 
-    Returns the status by instance id, when all have reached theirs.
+    Returns the status of each instance by its id, when all have reached theirs.
     """
     client = WorkflowClient(backend)
-    wanted: dict[str, str] = {}
+    expected: dict[str, str] = {}
     for number in range(count):
         for workflow in WORKFLOWS:
             instance_id = f"{prefix}-{workflow.workflow_id}-{number}"
             client.submit(workflow, instance_id, number)
-            wanted[instance_id] = RESTS[workflow.workflow_id]
+            expected[instance_id] = FINAL_STATUSES[workflow.workflow_id]
     for status in ("paused", "cancelled", "completed"):
         instance_id = f"{prefix}-asked-{status}"
         client.submit(asking, instance_id, None)
-        wanted[instance_id] = status
+        expected[instance_id] = status
     client.pause(f"{prefix}-asked-paused")
     client.cancel(f"{prefix}-asked-cancelled")
     client.send_signal(f"{prefix}-asked-completed", "answer", 21)
     client.send_signal(f"{prefix}-nobody", "answer", 1)
     end_s = time.monotonic() + LIMIT_S
     while True:
-        found = {name: client.status(name).status for name in wanted}
-        if found == wanted:
-            return wanted
-        assert time.monotonic() < end_s, found
+        statuses = {name: client.status(name).status for name in expected}
+        if statuses == expected:
+            return expected
+        assert time.monotonic() < end_s, statuses
         with contextlib.suppress(TimeoutError):
-            name = next(name for name in wanted if found[name] != wanted[name])
+            name = next(name for name in expected if statuses[name] != expected[name])
             client.wait(name, timeout="100ms")

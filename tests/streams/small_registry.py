@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 
 
 class SmallRegistry:
-    """What is registered, and how many answers it owes before it works again."""
+    """The registered schemas; fails the next `outages` requests."""
 
     def __init__(self) -> None:
         self.schemas: dict[int, str] = {}
         self.outages = 0
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.url = ""
 
     def add(self, schema: str) -> int:
-        """The id of a schema; a new one where it is not known."""
-        for number, known in self.schemas.items():
-            if known == schema:
+        """Return the id of a schema; a new id for a new schema."""
+        for number, text in self.schemas.items():
+            if text == schema:
                 return number
         number = 100 + len(self.schemas)
         self.schemas[number] = schema
         return number
 
-    def answer(self, path: str, body: bytes) -> tuple[int, object]:
-        """Status and body."""
-        self.asked.append(path)
+    def respond(self, path: str, body: bytes) -> tuple[int, object]:
+        """Return the status and the body of a response."""
+        self.requests.append(path)
         if self.outages:
             self.outages -= 1
             return 503, {"message": "expected to work, but an outage"}
@@ -43,23 +43,23 @@ class SmallRegistry:
 
 
 @contextmanager
-def served() -> Generator[SmallRegistry]:
-    """A registry at a free port."""
+def serve_registry() -> Generator[SmallRegistry]:
+    """Serve a registry at a free port."""
     registry = SmallRegistry()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self._answer(b"")
+            self._respond(b"")
 
         def do_POST(self) -> None:
-            self._answer(self.rfile.read(int(self.headers["Content-Length"])))
+            self._respond(self.rfile.read(int(self.headers["Content-Length"])))
 
         def log_message(self, format: str, *_: object) -> None:  # noqa: A002 - its name
             del format  # a test prints nothing
 
-        def _answer(self, body: bytes) -> None:
-            status, answer = registry.answer(self.path, body)
-            data = json.dumps(answer).encode()
+        def _respond(self, body: bytes) -> None:
+            status, document = registry.respond(self.path, body)
+            data = json.dumps(document).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()

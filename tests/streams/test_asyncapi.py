@@ -14,7 +14,7 @@ from sayiir_es.cli.dead_letter.records import all_letters, mark
 from sayiir_es.core.model.commands import Command
 from sayiir_es.core.model.events import Body
 from sayiir_es.engine.owner.tenure import to_record
-from sayiir_es.log.kafka.topics import new_topic
+from sayiir_es.log.kafka.topic_rules import new_topic
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.cloud_events import cloud_event_headers
 from sayiir_es.wire.commands import write_origin
@@ -32,9 +32,9 @@ COMMANDS = {command.__name__ for command in get_args(Command)}
 
 
 def test_every_reference_leads_somewhere() -> None:
-    found: list[str] = re.findall(r'\$ref: "([^"]+)"', TEXT)
-    assert len(found) > 2 * len(MESSAGES)
-    for reference in found:
+    references: list[str] = re.findall(r'\$ref: "([^"]+)"', TEXT)
+    assert len(references) > 2 * len(MESSAGES)
+    for reference in references:
         if reference.startswith("#/"):
             node: Any = API
             for part in reference[2:].split("/"):
@@ -48,14 +48,14 @@ def test_the_channels_are_the_topics_with_their_settings() -> None:
     for topic in Topic:
         channel = API["channels"][topic.value]
         assert channel["address"] == f"{{app}}.{topic.value}"
-        made = new_topic("app", topic, partitions=8, replicas=1)
+        new = new_topic("app", topic, partitions=8, replicas=1)
         bindings = channel["bindings"]["kafka"]
-        said = bindings["topicConfiguration"]
-        assert said["cleanup.policy"] == [made.settings["cleanup.policy"]]
-        assert str(said.get("retention.ms")) == made.settings.get(
+        configuration = bindings["topicConfiguration"]
+        assert configuration["cleanup.policy"] == [new.settings["cleanup.policy"]]
+        assert str(configuration.get("retention.ms")) == new.settings.get(
             "retention.ms", "None"
         )
-        assert bindings.get("partitions", 8) == made.partitions
+        assert bindings.get("partitions", 8) == new.partitions
 
 
 @pytest.mark.parametrize(
@@ -87,11 +87,13 @@ def test_each_message_refers_to_its_schema(
 
 def test_the_headers_are_those_that_are_written() -> None:
     event = TRAITS["event"]["headers"]
-    written = dict(event_headers("TaskCompleted", 1001))
+    own_headers = dict(event_headers("TaskCompleted", 1001))
     record = to_record(run_of("i-1", 1001)[0])
-    added = cloud_event_headers(record.value or b"", record.headers, source=b"/x/0")
-    assert set(event["properties"]) == set(written) | set(dict(added))
-    assert set(event["required"]) == set(written)
+    cloud_headers = cloud_event_headers(
+        record.value or b"", record.headers, source=b"/x/0"
+    )
+    assert set(event["properties"]) == set(own_headers) | set(dict(cloud_headers))
+    assert set(event["required"]) == set(own_headers)
     pattern = event["properties"]["claim"]["pattern"]
     for claim in ("-1", "0", "1001", "01", "-2", "", "1e3"):
         headers = (("kind", b"TaskCompleted"), ("claim", claim.encode()))
@@ -127,11 +129,15 @@ async def test_the_headers_of_a_mark_are_those_that_are_written() -> None:
     backend = InMemoryBackend()
     log = backend.open_log()
     await log.open(create=True)
-    ours = (("reason", b"bad_json"), ("position", b"0@0"), ("record-key", b"i"))
-    letter = NewRecord(key=b"0@0", value=b"{", headers=ours)
-    await log.produce(Topic.DEAD_LETTERS, 0, letter)
-    [found] = await all_letters(log)
-    await mark(log, found, "dropped", "why")
+    letter_headers = (
+        ("reason", b"bad_json"),
+        ("position", b"0@0"),
+        ("record-key", b"i"),
+    )
+    record = NewRecord(key=b"0@0", value=b"{", headers=letter_headers)
+    await log.produce(Topic.DEAD_LETTERS, 0, record)
+    [letter] = await all_letters(log)
+    await mark(log, letter, "dropped", "why")
     reader = await log.reader(Topic.DEAD_LETTERS, 0, 1)
     chunk = await reader.read(max_wait_s=10)
     assert chunk is not None

@@ -1,4 +1,4 @@
-"""A log that dresses its records: what stands in it, and what comes back."""
+"""A log that frames its records: what it stores, and what it returns."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.cloud_events import cloud_event_headers
 from sayiir_es.wire.commands import encode_command_avro
+from sayiir_es.wire.confluent_frames import ConfluentFrames, published_schemas
 from sayiir_es.wire.events import decode_event
-from sayiir_es.wire.frames import Frames, published
-from sayiir_es.wire.registry import SchemaRegistry
 from sayiir_es.wire.schema import SNAPSHOT_NAMESPACE, load_schemas, parse_record
+from sayiir_es.wire.schema_registry import SchemaRegistry
 from tests.projection.history import claim, run_of
-from tests.streams.small_registry import served
+from tests.streams.small_registry import serve_registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,26 +30,26 @@ if TYPE_CHECKING:
     from tests.streams.small_registry import SmallRegistry
 
 CANCEL = CancelWorkflow(instance_id="i-1", command_id="c-1")
-ADDED_BYTES = 350  # what `log.dressed` reckons with for ids of a usual length
+ADDED_BYTES = 350  # what `log.framing` expects for ids of a usual length
 EVENTS = [*claim(), *run_of("i-1", 0)]
 
 
 @pytest.fixture
 def registry() -> Iterator[SmallRegistry]:
-    """A registry of this test's own."""
-    with served() as one:
+    """A registry of this test alone."""
+    with serve_registry() as one:
         yield one
 
 
-async def framing(inner: MemoryLog, registry: SmallRegistry) -> FramedLog:
-    """An opened log that frames what goes to `inner`."""
-    log = FramedLog(inner, Frames(SchemaRegistry(registry.url)), None)
+async def open_framed_log(inner: MemoryLog, registry: SmallRegistry) -> FramedLog:
+    """Open a log that frames the records that it writes to `inner`."""
+    log = FramedLog(inner, ConfluentFrames(SchemaRegistry(registry.url)), None)
     await log.open(create=True)
     return log
 
 
-async def read(log: Log, topic: Topic) -> Sequence[Record]:
-    """What partition 0 of a topic holds."""
+async def read_records(log: Log, topic: Topic) -> Sequence[Record]:
+    """Read the records of partition 0 of a topic."""
     reader = await log.reader(topic, 0, 0)
     chunk = await reader.read(max_wait_s=1)
     assert chunk is not None
@@ -63,50 +63,53 @@ async def append(log: Log) -> None:
     await appender.close()
 
 
-async def test_events_stand_framed_and_are_read_as_they_were(
+async def test_events_are_stored_framed_and_read_as_they_were(
     registry: SmallRegistry,
 ) -> None:
     inner = MemoryLog()
-    log = await framing(inner, registry)
+    log = await open_framed_log(inner, registry)
     await append(log)
-    for record in await read(inner, Topic.EVENTS):
+    for record in await read_records(inner, Topic.EVENTS):
         assert record.value is not None
         assert record.value[0] == 0
         assert int.from_bytes(record.value[1:5], "big") in registry.schemas
-    found = [decode_event(one.value or b"") for one in await read(log, Topic.EVENTS)]
-    assert found == EVENTS
+    records = await read_records(log, Topic.EVENTS)
+    assert [decode_event(record.value or b"") for record in records] == EVENTS
 
 
-async def test_snapshots_stand_framed_and_are_read_as_they_were(
+async def test_snapshots_are_stored_framed_and_read_as_they_were(
     registry: SmallRegistry,
 ) -> None:
     inner = MemoryLog()
-    log = await framing(inner, registry)
+    log = await open_framed_log(inner, registry)
     await log.open_snapshots()
     schema = load_schemas(SNAPSHOT_NAMESPACE)["InstanceSnapshot"]
     record = NewRecord(key=b"i-1", value=schema.head + b"body")
     await log.produce(Topic.SNAPSHOTS, 0, record)
-    (stored,) = await read(inner, Topic.SNAPSHOTS)
+    (stored,) = await read_records(inner, Topic.SNAPSHOTS)
     assert stored.value is not None
     assert registry.schemas[int.from_bytes(stored.value[1:5], "big")]
     assert (stored.value[0], stored.value[5:]) == (0, b"body")
-    (found,) = await read(log, Topic.SNAPSHOTS)
-    assert found.value == record.value
+    (unframed,) = await read_records(log, Topic.SNAPSHOTS)
+    assert unframed.value == record.value
 
 
 async def test_an_outage_while_an_id_is_asked_for_leaves_no_hole(
     registry: SmallRegistry,
 ) -> None:
     inner = MemoryLog()
-    await append(await framing(inner, registry))
-    # The same schemas under ids that a reader does not know from its start.
+    await append(await open_framed_log(inner, registry))
+    # The same schemas under ids that a reader has not read at its start.
     for number, schema in list(registry.schemas.items()):
         registry.schemas[number + 900] = schema
-    theirs = MemoryLog()
-    log = await framing(theirs, registry)
-    appender = await theirs.appender(0)
+    renumbered_log = MemoryLog()
+    log = await open_framed_log(renumbered_log, registry)
+    appender = await renumbered_log.appender(0)
     await appender.append(
-        [renumbered(record, by=900) for record in await read(inner, Topic.EVENTS)]
+        [
+            renumbered(record, by=900)
+            for record in await read_records(inner, Topic.EVENTS)
+        ]
     )
     reader = await log.reader(Topic.EVENTS, 0, 0)
     registry.outages = 2
@@ -119,7 +122,7 @@ async def test_an_outage_while_an_id_is_asked_for_leaves_no_hole(
 
 
 def renumbered(record: Record, *, by: int) -> NewRecord:
-    """A framed record under another id."""
+    """Return a framed record with another schema id."""
     value = record.value or b""
     number = int.from_bytes(value[1:5], "big") + by
     framed = b"\0" + number.to_bytes(4, "big") + value[5:]
@@ -130,7 +133,7 @@ async def test_a_framed_command_is_read_and_its_id_kept_for_the_dead_letters(
     registry: SmallRegistry,
 ) -> None:
     inner = MemoryLog()
-    log = await framing(inner, registry)
+    log = await open_framed_log(inner, registry)
     value = encode_command_avro(CANCEL)
     plain = NewRecord(key=b"i-1", value=value)
     await inner.produce(Topic.COMMANDS, 0, plain)
@@ -138,24 +141,25 @@ async def test_a_framed_command_is_read_and_its_id_kept_for_the_dead_letters(
     await inner.produce(
         Topic.COMMANDS, 0, NewRecord(key=b"i-1", value=b"\0\0\0\0\7not ours")
     )
-    (bare, _), (framed, headers), (unknown, _) = [
-        (one.value, dict(one.headers)) for one in await read(log, Topic.COMMANDS)
+    (bare, _), (unframed, headers), (unknown, _) = [
+        (one.value, dict(one.headers))
+        for one in await read_records(log, Topic.COMMANDS)
     ]
-    assert bare == framed == value
+    assert bare == unframed == value
     assert int(headers[FRAME_HEADER]) in registry.schemas
     assert unknown == b"\0\0\0\0\7not ours"
-    # A forward of such a command is framed again, and the header not carried along.
-    again = NewRecord(key=b"i-1", value=framed, headers=tuple(headers.items()))
+    # A forward of such a command is framed again, without the header.
+    again = NewRecord(key=b"i-1", value=unframed, headers=tuple(headers.items()))
     await log.produce(Topic.COMMANDS, 0, again)
-    assert (await read(inner, Topic.COMMANDS))[-1].headers == ()
+    assert (await read_records(inner, Topic.COMMANDS))[-1].headers == ()
 
 
-async def test_a_registry_that_refuses_or_is_silent_is_told_at_the_start(
+async def test_a_registry_that_refuses_or_is_silent_is_an_error_at_the_start(
     registry: SmallRegistry,
 ) -> None:
     registry.outages = 1
     with pytest.raises(LogUnavailableError, match="503"):
-        await framing(MemoryLog(), registry)
+        await open_framed_log(MemoryLog(), registry)
     for url in ("ftp://host", "http://", "registry:8081"):
         with pytest.raises(SettingsError, match="schema registry"):
             SchemaRegistry(url)
@@ -166,10 +170,12 @@ async def test_a_registry_that_refuses_or_is_silent_is_told_at_the_start(
 async def test_each_published_schema_is_registered_once(
     registry: SmallRegistry,
 ) -> None:
-    await framing(MemoryLog(), registry)
-    versions = {(subject, parse_record(text).head) for subject, text in published()}
-    asked = Counter(path.split("/")[2] for path in registry.asked)
-    assert asked == Counter(subject for subject, _ in versions)
+    await open_framed_log(MemoryLog(), registry)
+    versions = {
+        (subject, parse_record(text).head) for subject, text in published_schemas()
+    }
+    requests = Counter(path.split("/")[2] for path in registry.requests)
+    assert requests == Counter(subject for subject, _ in versions)
 
 
 def test_headers_are_what_the_cloudevents_library_reads() -> None:
@@ -182,12 +188,12 @@ def test_headers_are_what_the_cloudevents_library_reads() -> None:
         message = kafka.KafkaMessage(
             headers=dict(added), key=record.key, value=record.value
         )
-        found = kafka.from_binary_event(message)
-        assert found.get_data() == value
-        assert found.get_type() == f"io.sayiir.event.v1.{event.kind}"
-        assert found.get_source() == "/x.events/0"
-        assert (found.get_subject() or "") == event.instance_id
-        assert found.get_time().timestamp() * 1000 == event.at
-        assert found.get_id() == (
+        cloud_event = kafka.from_binary_event(message)
+        assert cloud_event.get_data() == value
+        assert cloud_event.get_type() == f"io.sayiir.event.v1.{event.kind}"
+        assert cloud_event.get_source() == "/x.events/0"
+        assert (cloud_event.get_subject() or "") == event.instance_id
+        assert cloud_event.get_time().timestamp() * 1000 == event.at
+        assert cloud_event.get_id() == (
             f"i-1/{event.sequence}/0" if event.sequence else f"w/1/{event.at}/-1"
         )

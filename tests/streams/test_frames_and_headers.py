@@ -1,4 +1,4 @@
-"""Frames of a registry and CloudEvents' headers, on what a worker and clients write."""
+"""Confluent's frame and CloudEvents' headers on what workers and clients write."""
 
 from __future__ import annotations
 
@@ -42,29 +42,29 @@ BIG_MESSAGES = {
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a registry of this module's own, by franz-go's fake."""
+    """The URL of a registry for this module: franz-go's fake."""
     go = shutil.which("go", path=f"{os.environ.get('PATH', '')}:{GO}")
     if go is None:
         pytest.skip("no Go: install Go 1.26 or newer for a registry to test against")
-    built = tmp_path_factory.mktemp("go") / "registry"
+    program_file = tmp_path_factory.mktemp("go") / "registry"
     source = ROOT / "tests" / "streams" / "registry"
-    program(go, "build", "-o", str(built), ".", cwd=source)
+    program(go, "build", "-o", str(program_file), ".", cwd=source)
     with subprocess.Popen(  # noqa: S603 - our own program
-        [built], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as running:
-        assert running.stdout is not None
-        assert running.stdin is not None
+        [program_file], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
         try:
-            yield running.stdout.readline().strip()
+            yield process.stdout.readline().strip()
         finally:
-            running.stdin.close()
-            running.wait(10)
+            process.stdin.close()
+            process.wait(10)
 
 
 @pytest.fixture
 async def app(kafka_bootstrap: str) -> AsyncIterator[str]:
     """An app whose topics have room for headers; it is deleted afterwards."""
-    name = f"dressed-{secrets.token_hex(4)}"
+    name = f"framed-{secrets.token_hex(4)}"
     log = KafkaLog(kafka_bootstrap, app=name, partitions=2)
     await log.open(create=True)
     await log.close()
@@ -76,13 +76,13 @@ async def app(kafka_bootstrap: str) -> AsyncIterator[str]:
 
 
 def backend_of(bootstrap: str, app: str, state: Path) -> KafkaBackend:
-    """A backend as the environment wants it now."""
+    """Return a backend with the settings of the environment."""
     times = {"session_timeout_ms": 1000, "heartbeat_interval_ms": 200}
     return KafkaBackend(bootstrap, app=app, state_dir=state, **times)
 
 
 def run_one(backend: KafkaBackend, instance_id: str) -> object:
-    """Run an instance by a worker and a client of the backend; its output."""
+    """Run an instance with a worker and a client; return its output."""
     with Worker("w", backend).start([sample_workflows.simple]):
         client = WorkflowClient(backend)
         client.submit(sample_workflows.simple, instance_id, 21)
@@ -90,7 +90,7 @@ def run_one(backend: KafkaBackend, instance_id: str) -> object:
 
 
 async def records_of(bootstrap: str, topic: str) -> list[Any]:
-    """Every record of a topic, as it stands there."""
+    """Read every record of a topic, with aiokafka alone."""
     kafka: Any = import_module("aiokafka")
     consumer = kafka.AIOKafkaConsumer(
         topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest"
@@ -98,19 +98,19 @@ async def records_of(bootstrap: str, topic: str) -> list[Any]:
     await consumer.start()
     try:
         ends = await consumer.end_offsets(consumer.assignment())
-        found: list[Any] = []
-        while len(found) < sum(ends.values()):
+        records: list[Any] = []
+        while len(records) < sum(ends.values()):
             for batch in (await consumer.getmany(timeout_ms=1000)).values():
-                found += batch
+                records += batch
     finally:
         await consumer.stop()
-    return found
+    return records
 
 
 def schema_of(registry: str, schema_id: int) -> Any:
-    """What the registry holds under an id."""
-    with urllib.request.urlopen(f"{registry}/schemas/ids/{schema_id}") as answer:  # noqa: S310 - ours
-        return json.loads(json.load(answer)["schema"])
+    """Return the schema that the registry has under an id."""
+    with urllib.request.urlopen(f"{registry}/schemas/ids/{schema_id}") as response:  # noqa: S310 - ours
+        return json.loads(json.load(response)["schema"])
 
 
 async def test_with_a_registry_every_reader_of_confluents_frame_decodes_the_events(
@@ -125,14 +125,14 @@ async def test_with_a_registry_every_reader_of_confluents_frame_decodes_the_even
     monkeypatch.setenv("SAYIIR_SCHEMA_REGISTRY_URL", registry)
     with backend_of(kafka_bootstrap, app, tmp_path / "framed") as backend:
         assert run_one(backend, "framed") == 84
-        # What stood there before is read as ever.
+        # Events from before the setting are read as well.
         assert WorkflowClient(backend).status("before").output == 84
     with monkeypatch.context() as bare:
         bare.delenv("SAYIIR_SCHEMA_REGISTRY_URL")
         records = await records_of(kafka_bootstrap, f"{app}.events")
-    mine = [record for record in records if record.key == b"framed"]
+    framed = [record for record in records if record.key == b"framed"]
     kinds: list[str] = []
-    for record in sorted(mine, key=lambda one: one.offset):
+    for record in sorted(framed, key=lambda one: one.offset):
         assert record.value[0] == 0
         schema = schema_of(registry, int.from_bytes(record.value[1:5], "big"))
         body = io.BytesIO(record.value[5:])
@@ -151,7 +151,7 @@ async def test_cloud_events_are_what_the_cloudevents_binding_says(
 ) -> None:
     monkeypatch.setenv("SAYIIR_CLOUD_EVENTS", "true")
     with backend_of(kafka_bootstrap, app, tmp_path) as backend:
-        assert run_one(backend, "dressed") == 84
+        assert run_one(backend, "framed") == 84
     records = await records_of(kafka_bootstrap, f"{app}.events")
     names = [
         (record.partition, dict(record.headers)["ce_id"].decode()) for record in records
@@ -165,8 +165,8 @@ async def test_cloud_events_are_what_the_cloudevents_binding_says(
         assert headers["content-type"] == "application/avro"
         assert headers["ce_time"].endswith("Z")
         assert headers.get("ce_subject", "").encode() == (record.key or b"")
-        if record.key == b"dressed" and headers["kind"] == "WorkflowStarted":
-            assert headers["ce_id"] == f"dressed/1/{headers['claim']}"
+        if record.key == b"framed" and headers["kind"] == "WorkflowStarted":
+            assert headers["ce_id"] == f"framed/1/{headers['claim']}"
 
 
 async def test_cloud_events_are_refused_where_a_batch_has_no_room_for_them(

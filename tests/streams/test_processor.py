@@ -1,4 +1,4 @@
-"""A stream processor by quixstreams counts outcomes, killed in the midst of it."""
+"""A stream processor by quixstreams counts outcomes and is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from tests.streams.conftest import Shop
+    from tests.streams.conftest import SampleApp
 
 pytestmark = pytest.mark.kafka
 
@@ -29,32 +29,32 @@ OUTCOMES = {"completed", "failed", "cancelled"}
 
 
 @contextmanager
-def processor(shop: Shop, state: Path) -> Generator[subprocess.Popen[bytes]]:
-    """The example, as long as the block lasts."""
+def processor(app: SampleApp, state: Path) -> Generator[subprocess.Popen[bytes]]:
+    """Run the example for the length of the block."""
     name = "examples.count_outcomes"
-    line = (sys.executable, "-m", name, shop.bootstrap, shop.app, str(state))
-    with (state.parent / "words").open("ab") as words:
-        popen = subprocess.Popen(line, cwd=ROOT, stdout=words, stderr=words)  # noqa: S603 - our own command
+    line = (sys.executable, "-m", name, app.bootstrap, app.name, str(state))
+    with (state.parent / "output").open("ab") as output:
+        process = subprocess.Popen(line, cwd=ROOT, stdout=output, stderr=output)  # noqa: S603 - our own command
     try:
-        yield popen
+        yield process
     finally:
-        popen.kill()
-        popen.wait()
+        process.kill()
+        process.wait()
 
 
 @contextmanager
-def outcomes(shop: Shop) -> Generator[Any]:
+def outcomes(app: SampleApp) -> Generator[Any]:
     """A consumer of the committed counts."""
     consumer: Any = import_module("confluent_kafka").Consumer(  # has no type hints
         {
-            "bootstrap.servers": shop.bootstrap,
-            "group.id": f"{shop.app}.test",
+            "bootstrap.servers": app.bootstrap,
+            "group.id": f"{app.name}.test",
             "auto.offset.reset": "earliest",
             "topic.metadata.refresh.interval.ms": 200,
             "allow.auto.create.topics": False,
         }
     )
-    consumer.subscribe([f"{shop.app}.outcomes"])
+    consumer.subscribe([f"{app.name}.outcomes"])
     try:
         yield consumer
     finally:
@@ -62,35 +62,35 @@ def outcomes(shop: Shop) -> Generator[Any]:
 
 
 def test_a_processor_that_is_killed_counts_each_outcome_once(
-    settled: Shop, tmp_path: Path
+    sample_app: SampleApp, tmp_path: Path
 ) -> None:
-    wanted: dict[str, Counter[str]] = {}
-    for instance_id, status in settled.statuses.items():
+    expected: dict[str, Counter[str]] = {}
+    for instance_id, status in sample_app.statuses.items():
         workflow = instance_id.split("-")[1].replace("asked", "asking")
         if status in OUTCOMES:
-            wanted.setdefault(workflow, Counter())[status] += 1
+            expected.setdefault(workflow, Counter())[status] += 1
     state = tmp_path / "state"
-    seen: dict[str, dict[str, int]] = {}
+    counts_by_workflow: dict[str, dict[str, int]] = {}
     totals: list[int] = []
     kills = 0
     end_s = time.monotonic() + LIMIT_S
-    with outcomes(settled) as consumer:
-        while seen != wanted:
-            with processor(settled, state) as running:
-                while seen != wanted:
-                    words = (tmp_path / "words").read_text()
-                    assert running.poll() is None, words
-                    assert time.monotonic() < end_s, (seen, words)
+    with outcomes(sample_app) as consumer:
+        while counts_by_workflow != expected:
+            with processor(sample_app, state) as process:
+                while counts_by_workflow != expected:
+                    output = (tmp_path / "output").read_text()
+                    assert process.poll() is None, output
+                    assert time.monotonic() < end_s, (counts_by_workflow, output)
                     record: Any = consumer.poll(0.1)
                     if record is None or record.error() is not None:
                         continue
                     workflow = (record.key() or b"").decode()
-                    seen[workflow] = json.loads(record.value() or b"")
-                    totals.append(sum(seen[workflow].values()))
+                    counts_by_workflow[workflow] = json.loads(record.value() or b"")
+                    totals.append(sum(counts_by_workflow[workflow].values()))
                     if not kills:
-                        running.send_signal(signal.SIGKILL)
+                        process.send_signal(signal.SIGKILL)
                         kills = 1
                         break
     assert kills
-    # Each outcome is one count: one that was taken twice would be one more.
-    assert len(totals) == sum(sum(counts.values()) for counts in wanted.values())
+    # Each outcome is one count: an outcome that counted twice would be one more.
+    assert len(totals) == sum(sum(counts.values()) for counts in expected.values())

@@ -1,4 +1,4 @@
-"""The commands of the guide for producers, run as they stand there."""
+"""The commands of the guide for producers, run as they are written there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.tree import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.streams.conftest import Shop
+    from tests.streams.conftest import SampleApp
 
 pytestmark = pytest.mark.kafka
 
@@ -29,67 +29,75 @@ ORDER = {"item": "kettle", "amount": 2}
 
 
 @pytest.fixture(scope="module")
-def served(settled: Shop) -> Iterator[Shop]:
-    """The shop, with a worker that runs `orders`."""
-    with Worker("w", settled.backend).start([orders]):
-        yield settled
+def app_with_worker(sample_app: SampleApp) -> Iterator[SampleApp]:
+    """The app, with a worker that runs `orders`."""
+    with Worker("w", sample_app.backend).start([orders]):
+        yield sample_app
 
 
-def kinds_of(shop: Shop, instance_id: str) -> list[str]:
-    """The kinds in an instance's history."""
-    typed = ("instance", "history", instance_id, "-o", "jsonl")
-    text = command_line(shop, *typed)
+def kinds_of(app: SampleApp, instance_id: str) -> list[str]:
+    """Return the event kinds of an instance's history."""
+    words = ("instance", "history", instance_id, "-o", "jsonl")
+    text = command_line(app, *words)
     return [json.loads(line)["kind"] for line in text.splitlines()]
 
 
-def result_of(shop: Shop, instance_id: str) -> object:
-    """What an instance ends with."""
-    text = command_line(shop, "instance", "result", instance_id, "--wait")
+def result_of(app: SampleApp, instance_id: str) -> object:
+    """Return the result of an instance."""
+    text = command_line(app, "instance", "result", instance_id, "--wait")
     return json.loads(text)
 
 
-def test_two_lines_of_kcat_start_and_approve_an_order(served: Shop) -> None:
+def test_two_lines_of_kcat_start_and_approve_an_order(
+    app_with_worker: SampleApp,
+) -> None:
     if shutil.which("kcat") is None:
         pytest.skip("no kcat: install the package `kcat`")
-    assert console(served, GUIDE, "kcat") == ["", ""]
-    shipped = result_of(served, "order-100")
-    assert isinstance(shipped, dict)
-    assert shipped["shipped"] is True
+    assert console(app_with_worker, GUIDE, "kcat") == ["", ""]
+    result = result_of(app_with_worker, "order-100")
+    assert isinstance(result, dict)
+    assert result["shipped"] is True
 
 
-def test_a_producer_of_json_is_told_the_cause_of_its_events(served: Shop) -> None:
-    (printed,) = console(served, GUIDE, "examples.produce_json")
-    causes = printed.split()
+def test_a_producer_of_json_prints_the_cause_of_its_events(
+    app_with_worker: SampleApp,
+) -> None:
+    (output,) = console(app_with_worker, GUIDE, "examples.produce_json")
+    causes = output.split()
     assert len(causes) == 20
     assert all(re.fullmatch(r"command:\d@\d+", cause) for cause in causes)
     for number in (0, 9):
-        assert result_of(served, f"order-{number}")
+        assert result_of(app_with_worker, f"order-{number}")
 
 
-def test_a_producer_finds_the_answer_to_its_command(served: Shop) -> None:
-    assert console(served, GUIDE, "order-70") == ["WorkflowStarted order-70: run 1\n"]
+def test_a_producer_finds_the_answer_to_its_command(app_with_worker: SampleApp) -> None:
+    assert console(app_with_worker, GUIDE, "order-70") == [
+        "WorkflowStarted order-70: run 1\n"
+    ]
     again = "CommandRejected order-70: already_exists\n"
-    assert console(served, GUIDE, "order-70") == [again]
+    assert console(app_with_worker, GUIDE, "order-70") == [again]
 
 
-def test_a_bridge_that_is_run_twice_starts_each_record_once(served: Shop) -> None:
-    source = f"web{served.app}.orders"
-    asyncio.run(_make_topic(served, source))
+def test_a_bridge_that_is_run_twice_starts_each_record_once(
+    app_with_worker: SampleApp,
+) -> None:
+    source = f"web{app_with_worker.name}.orders"
+    asyncio.run(_make_topic(app_with_worker, source))
     for _ in range(3):
         kafka_app.produce_by_librdkafka(
-            served.bootstrap, source, json.dumps(ORDER).encode(), "none"
+            app_with_worker.bootstrap, source, json.dumps(ORDER).encode(), "none"
         )
-    first, second = console(served, GUIDE, "examples.produce_avro")
+    first, second = console(app_with_worker, GUIDE, "examples.produce_avro")
     assert first == second
     names = first.split()
     assert len(names) == 3
     for name in names:
         end_s = time.monotonic() + LIMIT_S
-        while "CommandAcknowledged" not in (kinds := kinds_of(served, name)):
+        while "CommandAcknowledged" not in (kinds := kinds_of(app_with_worker, name)):
             assert time.monotonic() < end_s, kinds
         assert kinds.count("WorkflowStarted") == 1
 
 
-async def _make_topic(shop: Shop, name: str) -> None:
-    async with kafka_app.admin(shop.bootstrap) as hands:
-        await kafka_app.make_topic(hands, name, 1, {})
+async def _make_topic(app: SampleApp, name: str) -> None:
+    async with kafka_app.admin(app.bootstrap) as admin:
+        await kafka_app.make_topic(admin, name, 1, {})

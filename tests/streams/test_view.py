@@ -1,4 +1,4 @@
-"""A view of one's own over the events of a real Kafka."""
+"""A view over the events of a real Kafka."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from sayiir_es.projection import SqlView, project
 
 if TYPE_CHECKING:
     from sayiir_es.projection import Cursor, FoundEvent
-    from tests.streams.conftest import Shop
+    from tests.streams.conftest import SampleApp
 
 pytestmark = pytest.mark.kafka
 
 
-def fold(cursor: Cursor, found: FoundEvent) -> None:
-    """Keep what each run ended with."""
-    event = found.event
+def fold(cursor: Cursor, valid_event: FoundEvent) -> None:
+    """Keep the outcome of each run."""
+    event = valid_event.event
     match event.body:
         case WorkflowStarted(workflow=workflow):
             row = (event.instance_id, workflow)
@@ -37,15 +37,17 @@ def fold(cursor: Cursor, found: FoundEvent) -> None:
             pass
 
 
-def test_a_view_over_kafka_holds_what_each_instance_came_to(settled: Shop) -> None:
+def test_a_view_over_kafka_holds_the_outcome_of_each_instance(
+    sample_app: SampleApp,
+) -> None:
     connection = sqlite3.connect(":memory:")
     connection.execute("create table runs (id primary key, workflow, outcome)")
     ends = ("completed", "failed", "cancelled")
     view = SqlView(connection, "runs")
-    assert project(settled.url, view, fold, follow=False) > len(settled.statuses)
-    assert project(settled.url, view, fold, follow=False) == 0
+    assert project(sample_app.url, view, fold, follow=False) > len(sample_app.statuses)
+    assert project(sample_app.url, view, fold, follow=False) == 0
     rows = connection.execute("select id, outcome from runs").fetchall()
     assert dict(rows) == {
         name: status if status in ends else "open"
-        for name, status in settled.statuses.items()
+        for name, status in sample_app.statuses.items()
     }

@@ -182,12 +182,12 @@ _EMPTY: Mapping[str, object] = {
 
 
 def empty_values(schema: RecordSchema) -> dict[str, Any]:
-    """The least that each field takes."""
+    """Return the smallest value of each field."""
     return {field.name: _EMPTY.get(field.shape) for field in schema.fields}
 
 
 def event_of(schema: RecordSchema, values: Mapping[str, Any]) -> e.Event:
-    """The event that has these values in its fields."""
+    """Return the event that has these values in its fields."""
     common = {name: values[name] for name in COMMON_FIELDS}
     own = {f.name: values[f.name] for f in schema.fields[len(COMMON_FIELDS) :]}
     build: Any = KINDS[schema.name]
@@ -213,7 +213,7 @@ def minimal_event(kind: str) -> e.Event:
 
 def minimal_command(name: str) -> c.Command:
     schema = COMMAND_SCHEMAS[name]
-    words: dict[str, Any] = {
+    values_of_field: dict[str, Any] = {
         "conflict_policy": "fail",
         "result": "completed",
         "loop": "none",
@@ -221,7 +221,10 @@ def minimal_command(name: str) -> c.Command:
         "command_id": "",
     }
     values = empty_values(schema)
-    values.update((field, words[field]) for field in words.keys() & values.keys())
+    values.update(
+        (field, values_of_field[field])
+        for field in values_of_field.keys() & values.keys()
+    )
     build: Any = {type(command).__name__: type(command) for command in COMMANDS}[name]
     command: c.Command = build(**values)
     return command
@@ -258,35 +261,35 @@ SNAPSHOT = InstanceSummary(
     updated_at=AT,
     attributes={"customer": "ana", "región": "eu"},
 )
-"""No instance is all of this at once."""
+"""No real instance has all of these at once."""
 
 
 EVENTS: tuple[e.Event, ...] = tuple(populated_event(body) for body in BODIES)
 
 
 def golden_bytes() -> dict[str, dict[str, str]]:
-    """What today's code writes for the examples, in hex, by full name."""
-    found: dict[str, dict[str, str]] = {}
+    """Return what today's code writes for the examples, in hex, by full name."""
+    golden: dict[str, dict[str, str]] = {}
     for event in EVENTS:
-        found[f"{EVENT_NAMESPACE}.{event.kind}"] = {
+        golden[f"{EVENT_NAMESPACE}.{event.kind}"] = {
             "populated": encode_event(event).hex(),
             "minimal": encode_event(minimal_event(event.kind)).hex(),
         }
     for command in COMMANDS:
         name = type(command).__name__
-        found[f"{COMMAND_NAMESPACE}.{name}"] = {
+        golden[f"{COMMAND_NAMESPACE}.{name}"] = {
             "populated": encode_command_avro(command).hex(),
             "minimal": encode_command_avro(minimal_command(name)).hex(),
         }
-    found[f"{SNAPSHOT_NAMESPACE}.InstanceSnapshot"] = {
+    golden[f"{SNAPSHOT_NAMESPACE}.InstanceSnapshot"] = {
         "populated": encode_snapshot(SNAPSHOT).hex(),
         "minimal": encode_snapshot(minimal_snapshot()).hex(),
     }
-    return found
+    return golden
 
 
 def avro_json(full_name: str) -> dict[str, Any]:
-    """A schema as its file has it."""
+    """Return a schema as its file has it."""
     text = (schema_directory() / f"{full_name}.avsc").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema

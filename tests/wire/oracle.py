@@ -1,4 +1,4 @@
-"""The general Avro codec, against which ours is held: it shares no code with it."""
+"""The general Avro codec, to compare ours with: it shares no code with it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def without_logical_types(avro: object) -> Any:
-    """The same schema, so that the oracle reads times as plain longs."""
+    """Return the schema without them, so that the oracle reads times as longs."""
     if isinstance(avro, dict):
         schema = cast("dict[str, Any]", avro)
         return {
@@ -37,7 +37,7 @@ class Oracle:
         )
 
     def write(self, values: dict[str, Any]) -> bytes:
-        """The record's bytes."""
+        """Return the record's bytes."""
         stream = io.BytesIO()
         fastavro.schemaless_writer(  # pyright: ignore[reportUnknownMemberType]  # IO of what
             stream, self._schema, values
@@ -45,7 +45,7 @@ class Oracle:
         return stream.getvalue()
 
     def read(self, data: bytes) -> object:
-        """The record's fields."""
+        """Return the record's fields."""
         return fastavro.schemaless_reader(  # pyright: ignore[reportUnknownMemberType]  # IO of what
             io.BytesIO(data), self._schema, None
         )

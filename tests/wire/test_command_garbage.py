@@ -1,4 +1,4 @@
-"""Bytes on the commands topic that are no command: typed errors in bounded words."""
+"""Bytes on the commands topic that are no command: typed errors of bounded length."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sayiir_es.wire.commands import (
     encode_command_avro,
     encode_command_json,
 )
+from sayiir_es.wire.errors import UnreadableError
 from sayiir_es.wire.payload import decode_payload, encode_payload
-from sayiir_es.wire.unreadable import UnreadableError
 from tests.wire.examples import COMMAND_SCHEMAS, COMMANDS, EVENTS, golden_bytes
 from tests.wire.values import JSON_VALUES, PATIENT
 
@@ -26,8 +26,8 @@ START_HEAD = COMMAND_SCHEMAS["StartWorkflow"].head
 START = START_HEAD + b"\x00\x00\x02w\x080000\x00\x08fail\x00\x00"
 
 
-def decoded(value: bytes | None) -> Command | UnreadableError:
-    """The command, or the one error that there may be, in bounded words."""
+def decode(value: bytes | None) -> Command | UnreadableError:
+    """Return the command, or the only error that is allowed, of bounded length."""
     try:
         return decode_command(key=b"order-7", value=value, partition=3, offset=41)
     except UnreadableError as error:
@@ -39,9 +39,9 @@ def decoded(value: bytes | None) -> Command | UnreadableError:
 
 
 def reason_of(value: bytes | None) -> str:
-    found = decoded(value)
-    assert isinstance(found, UnreadableError)
-    return found.reason
+    error = decode(value)
+    assert isinstance(error, UnreadableError)
+    return error.reason
 
 
 def as_json(**body: Any) -> bytes:
@@ -170,17 +170,20 @@ def test_a_damaged_command_is_another_command_or_unreadable(command: Command) ->
         for place in range(len(data)):
             for byte in (0x00, 0x22, 0x80, 0xFF, data[place] ^ 0x01):
                 damaged = data[:place] + bytes((byte,)) + data[place + 1 :]
-                found = decoded(damaged)
-                if not isinstance(found, UnreadableError):
-                    assert decoded(encode_command_avro(found)) == found
+                command_or_error = decode(damaged)
+                if not isinstance(command_or_error, UnreadableError):
+                    assert (
+                        decode(encode_command_avro(command_or_error))
+                        == command_or_error
+                    )
 
 
 @given(st.binary(max_size=100), st.sampled_from(sorted(COMMAND_SCHEMAS)))
 @settings(PATIENT)
-def test_noise_behind_a_good_head_is_a_command_or_unreadable(
+def test_noise_after_a_good_head_is_a_command_or_unreadable(
     noise: bytes, name: str
 ) -> None:
-    decoded(COMMAND_SCHEMAS[name].head + noise)
+    decode(COMMAND_SCHEMAS[name].head + noise)
 
 
 @given(
@@ -190,6 +193,6 @@ def test_noise_behind_a_good_head_is_a_command_or_unreadable(
 def test_any_json_object_is_a_command_or_unreadable(
     body: dict[str, Any], name: str
 ) -> None:
-    found = decoded(encode_payload({**body, "command": name}))
-    if not isinstance(found, UnreadableError):
-        assert decode_payload(encode_command_json(found))
+    command_or_error = decode(encode_payload({**body, "command": name}))
+    if not isinstance(command_or_error, UnreadableError):
+        assert decode_payload(encode_command_json(command_or_error))

@@ -120,16 +120,16 @@ def test_a_payload_keeps_its_order_of_keys_and_becomes_compact_utf_8() -> None:
     assert command.payload == '{"b":1.0,"a":"é"}'.encode()
 
 
-def test_of_a_key_that_stands_twice_the_last_counts() -> None:
+def test_of_a_key_that_is_there_twice_the_last_counts() -> None:
     value = b'{"command":"StartWorkflow","workflow":"a","workflow":"b","input":1}'
     command = decode(value)
     assert isinstance(command, StartWorkflow)
     assert command.workflow == "b"
 
 
-@pytest.mark.parametrize("given", [{}, {"input": None}])
-def test_a_missing_input_is_json_null(given: dict[str, None]) -> None:
-    command = decode(as_json(command="StartWorkflow", workflow="w", **given))
+@pytest.mark.parametrize("fields", [{}, {"input": None}])
+def test_a_missing_input_is_json_null(fields: dict[str, None]) -> None:
+    command = decode(as_json(command="StartWorkflow", workflow="w", **fields))
     assert isinstance(command, StartWorkflow)
     assert command.input == b"null"
 
@@ -231,7 +231,7 @@ def test_a_forwarded_command_keeps_ids_and_origin() -> None:
     assert read_origin(headers) == (3, 41)
 
 
-def test_ids_that_a_forward_left_out_come_from_where_it_first_stood() -> None:
+def test_ids_that_a_forward_left_out_come_from_its_first_place() -> None:
     command = decode(JSON_WITHOUT_IDS, key=None, headers=write_origin((5, 7)))
     assert (command.instance_id, command.command_id) == ("5@7", "5@7")
 

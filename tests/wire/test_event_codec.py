@@ -20,8 +20,8 @@ from sayiir_es.core.model.events import (
     PartitionClaimed,
     TaskCompleted,
 )
+from sayiir_es.wire.avro_record import read_record
 from sayiir_es.wire.events import decode_event, decoding_of, encode_event
-from sayiir_es.wire.record import read_record
 from sayiir_es.wire.schema import EVENT_NAMESPACE, HEAD_BYTES, parse_record
 from tests.wire.examples import (
     EVENT_SCHEMAS,
@@ -37,7 +37,7 @@ from tests.wire.values import PATIENT, record_values
 ORACLES = {kind: Oracle(f"{EVENT_NAMESPACE}.{kind}") for kind in EVENT_SCHEMAS}
 
 
-def as_the_oracle_has_it(value: Any) -> Any:
+def for_the_oracle(value: Any) -> Any:
     return [*value] if isinstance(value, tuple) else value
 
 
@@ -55,7 +55,7 @@ def test_events_are_written_and_read_as_fastavro_does(
     kind, values = case
     event = event_of(EVENT_SCHEMAS[kind], values)
     data = encode_event(event)
-    plain = {name: as_the_oracle_has_it(value) for name, value in values.items()}
+    plain = {name: for_the_oracle(value) for name, value in values.items()}
 
     assert data[HEAD_BYTES:] == ORACLES[kind].write(plain)
     assert ORACLES[kind].read(data[HEAD_BYTES:]) == plain
@@ -69,16 +69,16 @@ def test_the_head_is_the_magic_and_the_fingerprint_of_the_schema(kind: str) -> N
     assert encode_event(minimal_event(kind)).startswith(b"\xc3\x01" + crc)
 
 
-def test_the_fingerprint_is_little_endian_as_the_avro_specification_has_it() -> None:
+def test_the_fingerprint_is_little_endian_as_the_avro_specification_says() -> None:
     assert fingerprint('"null"', "CRC-64-AVRO") == "8a8f25cce724dd63"
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.kind)
 def test_a_decoded_event_is_an_ordinary_value(event: Event) -> None:
-    decoded = decode_event(encode_event(event))
-    assert repr(decoded) == repr(event)
-    assert decoded.kind == event.kind
-    assert replace(decoded, claim=5) == replace(event, claim=5)
+    decode = decode_event(encode_event(event))
+    assert repr(decode) == repr(event)
+    assert decode.kind == event.kind
+    assert replace(decode, claim=5) == replace(event, claim=5)
 
 
 def test_blocks_with_a_size_and_several_blocks_are_read() -> None:
@@ -149,8 +149,8 @@ def test_a_body_of_no_known_kind_is_refused() -> None:
 # --- what cannot be read --------------------------------------------------------------
 
 
-def decoded(data: bytes) -> Event | DecodeError | UnknownEventError:
-    """The event, or the one of the two errors that there may be."""
+def decode(data: bytes) -> Event | DecodeError | UnknownEventError:
+    """Return the event, or one of the two errors that are allowed."""
     try:
         return decode_event(data)
     except (DecodeError, UnknownEventError) as error:
@@ -174,24 +174,24 @@ def test_a_damaged_event_is_another_event_or_a_typed_error(event: Event) -> None
         for byte in (0x00, 0x01, 0x7F, 0x80, 0xFF, data[place] ^ 0x01):
             damaged = bytearray(data)
             damaged[place] = byte
-            found = decoded(bytes(damaged))
-            if isinstance(found, Event):
-                assert decode_event(encode_event(found)) == found
+            event_or_error = decode(bytes(damaged))
+            if isinstance(event_or_error, Event):
+                assert decode_event(encode_event(event_or_error)) == event_or_error
             else:
-                assert len(str(found)) < 500
+                assert len(str(event_or_error)) < 500
 
 
 @given(st.binary(max_size=200), st.sampled_from(sorted(EVENT_SCHEMAS)))
 @settings(PATIENT, max_examples=300)
-def test_noise_behind_a_good_head_is_an_event_or_a_typed_error(
+def test_noise_after_a_good_head_is_an_event_or_a_typed_error(
     noise: bytes, kind: str
 ) -> None:
-    found = decoded(EVENT_SCHEMAS[kind].head + noise)
-    if isinstance(found, Event):
-        assert decode_event(encode_event(found)) == found
+    event_or_error = decode(EVENT_SCHEMAS[kind].head + noise)
+    if isinstance(event_or_error, Event):
+        assert decode_event(encode_event(event_or_error)) == event_or_error
     else:
-        assert isinstance(found, DecodeError)
-        assert len(str(found)) < 500
+        assert isinstance(event_or_error, DecodeError)
+        assert len(str(event_or_error)) < 500
 
 
 def test_an_unknown_fingerprint_is_an_unknown_event_that_names_it() -> None:
@@ -208,7 +208,7 @@ def test_an_unknown_fingerprint_is_an_unknown_event_that_names_it() -> None:
         (b"\xc3\x01\x02", "expected a head of 10 bytes, but 3"),
     ],
 )
-def test_what_is_not_under_single_object_encoding_says_what_it_is(
+def test_bytes_in_no_single_object_encoding_are_named_in_the_error(
     data: bytes, message: str
 ) -> None:
     with pytest.raises(DecodeError, match=f"^{message}$"):

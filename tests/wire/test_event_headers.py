@@ -1,4 +1,4 @@
-"""What filters and the claim rule see of an event without decoding it."""
+"""What filters and the claim rule read of an event without decoding it."""
 
 from __future__ import annotations
 

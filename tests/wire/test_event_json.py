@@ -1,4 +1,4 @@
-"""Events as people see them on a terminal."""
+"""Events as JSON objects."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def test_an_event_is_one_flat_object_with_its_place_first() -> None:
     body = TaskCompleted(
         path="charge", attempt=1, output=b'{"amount":5}', loop="none", worker="w1"
     )
-    shown = event_to_json(populated_event(body), partition=3, offset=1042)
-    assert list(shown.items()) == [
+    json_event = event_to_json(populated_event(body), partition=3, offset=1042)
+    assert list(json_event.items()) == [
         ("kind", "TaskCompleted"),
         ("partition", 3),
         ("offset", 1042),
@@ -36,19 +36,19 @@ def test_an_event_is_one_flat_object_with_its_place_first() -> None:
 
 
 def test_an_event_without_a_place_shows_none() -> None:
-    shown = event_to_json(EVENTS[0])
-    assert "partition" not in shown
-    assert "offset" not in shown
+    json_event = event_to_json(EVENTS[0])
+    assert "partition" not in json_event
+    assert "offset" not in json_event
 
 
 @pytest.mark.parametrize("payload", [b"\xff\xfe", b"NaN", b"", b"[" * 100_000])
 def test_payload_bytes_that_are_not_json_are_shown_in_base64(payload: bytes) -> None:
     body = SignalReceived(command_id="c", signal="s", signal_id=None, payload=payload)
-    shown = event_to_json(populated_event(body))["payload"]
-    assert shown == {"base64": base64.b64encode(payload).decode()}
+    json_payload = event_to_json(populated_event(body))["payload"]
+    assert json_payload == {"base64": base64.b64encode(payload).decode()}
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.kind)
 def test_every_kind_is_shown_as_json(event: Event) -> None:
-    shown = event_to_json(event, partition=0, offset=0)
-    assert json.loads(json.dumps(shown, allow_nan=False)) == shown
+    json_event = event_to_json(event, partition=0, offset=0)
+    assert json.loads(json.dumps(json_event, allow_nan=False)) == json_event

@@ -1,8 +1,8 @@
-"""Bytes that stand on topics already: they are read, and written, so for ever.
+"""Bytes that are on topics already: they are read, and written, the same for ever.
 
-`golden.json` is frozen: never change what stands in it. A new kind adds an entry, which
-`tests.wire.examples.golden_bytes` makes; a new version of one adds one under its name
-with the number of the version behind it.
+`golden.json` is frozen: never change an entry of it. A new kind adds an entry, which
+`tests.wire.examples.golden_bytes` makes; a new version of a kind adds an entry under
+its name with the number of the version after it.
 """
 
 from __future__ import annotations

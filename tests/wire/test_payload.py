@@ -25,8 +25,8 @@ def test_what_json_can_carry_comes_back_as_it_was(value: Any) -> None:
     assert encode_payload(decode_payload(data)) == data
 
 
-def decoded(data: bytes) -> object:
-    """The value, or the one error that there may be."""
+def decode(data: bytes) -> object:
+    """Return the value, or the only error that is allowed."""
     try:
         return decode_payload(data)
     except DecodeError as error:
@@ -36,9 +36,9 @@ def decoded(data: bytes) -> object:
 @given(st.binary(max_size=50) | st.text(max_size=50).map(str.encode))
 @settings(PATIENT)
 def test_any_bytes_are_a_value_or_a_decode_error(data: bytes) -> None:
-    found = decoded(data)
-    if isinstance(found, DecodeError):
-        assert str(found).startswith("expected JSON")
+    value_or_error = decode(data)
+    if isinstance(value_or_error, DecodeError):
+        assert str(value_or_error).startswith("expected JSON")
 
 
 def test_the_form_is_compact_utf_8_in_the_order_given() -> None:
@@ -106,10 +106,10 @@ def test_what_json_cannot_carry_is_refused_with_type_and_path(
 
 def test_a_socket_in_a_result_is_named() -> None:
     with (
-        socket.socket() as plug,
+        socket.socket() as open_socket,
         pytest.raises(EncodeError, match=r"but a socket \(not JSON.*\) at \$\.a\[0\]$"),
     ):
-        encode_payload({"a": [plug]})
+        encode_payload({"a": [open_socket]})
 
 
 def test_a_value_nested_without_end_is_refused_both_ways() -> None:

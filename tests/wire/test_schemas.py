@@ -164,12 +164,12 @@ def test_every_schema_reads_and_is_read_by_all_that_were_published(
     full_name: str,
 ) -> None:
     make_checker: Any = ReaderWriterCompatibilityChecker  # avro has half its hints
-    now = parse(json.dumps(avro_json(full_name)))
-    published = frozen_versions(full_name)
-    assert published, f"freeze the first version of {full_name}"
-    for text in published:
-        before = parse(text)
-        for reader, writer in ((now, before), (before, now)):
+    newest = parse(json.dumps(avro_json(full_name)))
+    versions = frozen_versions(full_name)
+    assert versions, f"freeze the first version of {full_name}"
+    for text in versions:
+        version = parse(text)
+        for reader, writer in ((newest, version), (version, newest)):
             checker = make_checker()
             result = checker.get_compatibility(reader, writer)
             assert result.compatibility is SchemaCompatibilityType.compatible, (
@@ -190,7 +190,7 @@ def test_nothing_is_frozen_that_has_no_schema() -> None:
 
 def test_a_field_added_without_a_default_is_refused_when_loaded() -> None:
     newest = parse_record(json.dumps(avro_json(f"{EVENT_NAMESPACE}.DelayElapsed")))
-    before = avro_json(f"{EVENT_NAMESPACE}.DelayElapsed")
-    del before["fields"][-1]
+    older = avro_json(f"{EVENT_NAMESPACE}.DelayElapsed")
+    del older["fields"][-1]
     with pytest.raises(KeyError, match="path"):
-        decoding_of(parse_record(json.dumps(before)), newest)
+        decoding_of(parse_record(json.dumps(older)), newest)

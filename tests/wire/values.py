@@ -1,4 +1,4 @@
-"""Hypothesis strategies for what events, commands and payloads may hold."""
+"""Hypothesis strategies for the fields of events, commands and payloads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sayiir_es.wire.schema import RecordSchema
 
 PATIENT = settings(deadline=None)
-"""A busy machine is slow now and then; that is no finding."""
+"""A busy machine is slow now and then; that is no failure."""
 
 INTS = st.integers(-(2**31), 2**31 - 1)
 LONGS = st.integers(-(2**63), 2**63 - 1)

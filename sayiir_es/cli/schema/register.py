@@ -8,9 +8,9 @@ import typer
 
 from sayiir_es.cli.output import Format, OutputOption, print_rows, say
 from sayiir_es.core.model.errors import UsageError
-from sayiir_es.wire.frames import published, register_all
-from sayiir_es.wire.registry import SchemaRegistry
+from sayiir_es.wire.confluent_frames import published_schemas, register_all
 from sayiir_es.wire.schema import HEAD_BYTES, MAGIC, parse_record
+from sayiir_es.wire.schema_registry import SchemaRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +36,9 @@ def register(
 ) -> None:
     """Register every schema under its full name; those that are there stay."""
     if dry_run:
-        heads = {parse_record(text).head: subject for subject, text in published()}
+        heads = {
+            parse_record(text).head: subject for subject, text in published_schemas()
+        }
         rows = [_row(subject, head, None) for head, subject in heads.items()]
     elif registry is None:
         raise UsageError(

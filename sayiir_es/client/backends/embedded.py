@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.client.backends.backend import Backend
 from sayiir_es.client.stores import FolderStores, SlotStores
+from sayiir_es.log.embedded.lock import OwnerLock
 from sayiir_es.log.embedded.log import EmbeddedLog
 from sayiir_es.log.solo import SoloMembership
 
@@ -41,7 +42,7 @@ class EmbeddedBackend(Backend):
     def membership(self, log: Log) -> Membership:
         """All partitions, as soon as this process holds the file's owner lock."""
         del log
-        return SoloMembership.for_file(self.path)
+        return SoloMembership(OwnerLock(self.path))
 
     def stores(self) -> Stores:
         """RocksDB beside the file; only the holder of the owner lock opens it."""

@@ -21,10 +21,10 @@ def with_framing(log: Log, app: str) -> Log:
     if url is None and not settings.cloud_events:
         return log
     from sayiir_es.log.framing import FramedLog  # noqa: PLC0415 (slow to import)
-    from sayiir_es.wire.frames import Frames  # noqa: PLC0415
-    from sayiir_es.wire.registry import SchemaRegistry  # noqa: PLC0415
+    from sayiir_es.wire.confluent_frames import ConfluentFrames  # noqa: PLC0415
+    from sayiir_es.wire.schema_registry import SchemaRegistry  # noqa: PLC0415
 
-    frames = None if url is None else Frames(SchemaRegistry(url))
+    frames = None if url is None else ConfluentFrames(SchemaRegistry(url))
     source = f"/{app}.events" if settings.cloud_events else None
     return FramedLog(log, frames, source)
 

@@ -37,7 +37,7 @@ class InMemoryBackend(Backend):
     def membership(self, log: Log) -> Membership:
         """All partitions, as soon as no other worker of this backend has them."""
         del log
-        return SoloMembership.for_memory(self._log)
+        return SoloMembership(self._log.owner_lock(), partitions=self._log.partitions)
 
     def stores(self) -> Stores:
         """The stores of this backend, kept from one owner to the next."""

@@ -28,8 +28,8 @@ from sayiir_es.engine.attempts.slot_queue import SlotQueue
 from sayiir_es.engine.attempts.task_context import CONTEXT, TaskExecutionContext
 from sayiir_es.engine.attempts.task_threads import Call, TaskThreads
 from sayiir_es.engine.attempts.tracing import attempt_span
-from sayiir_es.wire.models import validated
 from sayiir_es.wire.payload import decode_payload
+from sayiir_es.wire.pydantic_models import validate_input
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Coroutine
@@ -154,7 +154,7 @@ class LocalExecutor:
 
         def call() -> None:
             with attempt_span(context):
-                value = validated(function, decode_payload(attempt.input))
+                value = validate_input(function, decode_payload(attempt.input))
                 execution.stage = "running"
                 result = function(value)
             if inspect.isawaitable(result):
@@ -242,7 +242,7 @@ class LocalExecutor:
         failed: BaseException | None = None
         try:
             with attempt_span(execution.context):
-                value = validated(function, decode_payload(attempt.input))
+                value = validate_input(function, decode_payload(attempt.input))
                 execution.stage = "running"
                 returned = function(value)
                 result = await returned if inspect.isawaitable(returned) else returned

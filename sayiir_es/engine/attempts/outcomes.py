@@ -9,8 +9,8 @@ from sayiir_es.core.graph.paths import decode_segment
 from sayiir_es.core.model.errors import EncodeError
 from sayiir_es.core.model.inputs import Outcome
 from sayiir_es.core.model.limits import clip
-from sayiir_es.wire.models import dumped
 from sayiir_es.wire.payload import encode_payload
+from sayiir_es.wire.pydantic_models import dump_models
 
 if TYPE_CHECKING:
     from sayiir_es.core.model.events import LoopMark
@@ -38,7 +38,7 @@ class OutcomeMaker:
                 return self.failed(attempt, "bad_loop_result", text, retriable=False)
             loop, result = loop_result.tag, loop_result.value
         try:
-            output = encode_payload(dumped(result))
+            output = encode_payload(dump_models(result))
         except EncodeError as error:
             return self.failed(attempt, "encode", error_text(error), retriable=False)
         if len(output) > self._limits.payload_bytes:

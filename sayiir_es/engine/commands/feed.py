@@ -28,7 +28,7 @@ from sayiir_es.wire.commands import (
     read_origin,
     write_origin,
 )
-from sayiir_es.wire.unreadable import UnreadableError
+from sayiir_es.wire.errors import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -1,10 +1,10 @@
 """The log in one SQLite file: durable before it acknowledges, for one machine.
 
-Any process of the machine may read the file and produce commands; who owns the events
-is settled by the owner lock (`lock`) and, as everywhere, by the claim rule. Readers of
-this process are woken by its commits; other processes' commits are noticed within 10
-ms. `embedded_file` tells how the file is made and why a commit is durable,
-`embedded_threads` why no call here blocks the event loop.
+Any process of the machine may read the file and produce commands. Who owns the events
+is decided by the owner lock (`lock`) and, as everywhere, by the claim rule. Readers of
+this process are woken by its commits; commits of other processes are noticed within 10
+ms. Module `file` says how the file is made and why a commit is durable, `threads` why
+no call here blocks the event loop.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from sayiir_es.log.port import NewRecord, Record
 
-# All logs of this process on one file share their news: a commit of one wakes all.
-_news_of: WeakValueDictionary[Path, Notifier] = WeakValueDictionary()
+# All logs of this process on one file share a notifier: a commit of one wakes all.
+_notifiers: WeakValueDictionary[Path, Notifier] = WeakValueDictionary()
 
 
 class EmbeddedLog:
@@ -38,12 +38,12 @@ class EmbeddedLog:
     def __init__(self, path: str | os.PathLike[str], *, partitions: int = 1) -> None:
         """Touch nothing yet; `open` makes or checks the file at `path`."""
         self.path = Path(path).resolve()
-        self.news = _news_of.setdefault(self.path, Notifier())
+        self.notifier = _notifiers.setdefault(self.path, Notifier())
         self._partitions = partitions
         self._identity: LogIdentity | None = None
-        self._commits: CommitThread | None = None
-        self._reads: ConnectionThread | None = None
-        self._watch: WatchThread | None = None
+        self._commit_thread: CommitThread | None = None
+        self._reader_thread: ConnectionThread | None = None
+        self._watch_thread: WatchThread | None = None
 
     @property
     def partitions(self) -> int:
@@ -64,37 +64,37 @@ class EmbeddedLog:
                 another partition count, or on a disk where SQLite is not safe.
         """
         if self._identity is None:
-            commits = CommitThread(self.path, self.news)
+            commit_thread = CommitThread(self.path, self.notifier)
             try:
-                self._identity = await commits.call(
+                self._identity = await commit_thread.call(
                     lambda: open_file(
                         self.path, create=create, partitions=self._partitions
                     )
                 )
             except BaseException:
-                await commits.close()
+                await commit_thread.close()
                 raise
-            self._commits = commits
-            self._reads = ConnectionThread(self.path, "reads")
-            self._watch = WatchThread(self.path, self.news)
+            self._commit_thread = commit_thread
+            self._reader_thread = ConnectionThread(self.path, "reads")
+            self._watch_thread = WatchThread(self.path, self.notifier)
         return self._identity
 
     async def open_snapshots(self) -> None:
         """Nothing to do: every topic is there."""
 
     async def close(self) -> None:
-        """Commit what is queued and give the file back; again, it does nothing."""
-        commits, self._commits = self._commits, None
-        reads, self._reads = self._reads, None
-        watch, self._watch = self._watch, None
+        """Commit what is queued and close the file; a second call does nothing."""
+        commit_thread, self._commit_thread = self._commit_thread, None
+        reader_thread, self._reader_thread = self._reader_thread, None
+        watch_thread, self._watch_thread = self._watch_thread, None
         self._identity = None
-        if watch is not None:
-            watch.close()
-        if commits is not None:
-            await commits.close()
-        if reads is not None:
-            await reads.close()
-        self.news.wake()
+        if watch_thread is not None:
+            watch_thread.close()
+        if commit_thread is not None:
+            await commit_thread.close()
+        if reader_thread is not None:
+            await reader_thread.close()
+        self.notifier.wake()
 
     async def appender(self, partition: int) -> EmbeddedAppender:
         """A fresh appender for one partition of `events`."""
@@ -109,12 +109,12 @@ class EmbeddedLog:
     async def start_offset(self, topic: Topic, partition: int) -> int:
         """The first kept offset."""
         self._check(topic, partition)
-        return (await self._reading().run(bounds, topic, partition))[0]
+        return (await self._get_reader_thread().run(bounds, topic, partition))[0]
 
     async def end_offset(self, topic: Topic, partition: int) -> int:
         """One above the last record."""
         self._check(topic, partition)
-        return (await self._reading().run(bounds, topic, partition))[1]
+        return (await self._get_reader_thread().run(bounds, topic, partition))[1]
 
     async def produce(self, topic: Topic, partition: int, record: NewRecord) -> int:
         """Write one record outside the claim rule and return its offset.
@@ -133,11 +133,17 @@ class EmbeddedLog:
             raise LogUnavailableError(str(error)) from error
 
     async def read_instance(self, partition: int, instance_id: str) -> list[Record]:
-        """The events of one instance, valid or not, and those of the partition."""
-        key = instance_id.encode("utf-8", "surrogatepass")
-        return await self._reading().run(read_key, partition, key)
+        """Return the events of one instance, valid or not, and those of the partition.
 
-    # --- beneath the port -------------------------------------------------------------
+        Raises:
+            LogUnavailableError: the log is closed, or cannot be read now.
+            UnsafeLogError: the file is damaged.
+        """
+        key = instance_id.encode("utf-8", "surrogatepass")
+        return await self._get_reader_thread().run(read_key, partition, key)
+
+    # --- below the port
+    # ----------------------------------------------------------------
 
     async def write(
         self, topic: Topic, partition: int, batch: Sequence[NewRecord]
@@ -149,29 +155,33 @@ class EmbeddedLog:
                 nothing was written.
             UncertainAppendError: the disk failed, or is full.
         """
-        if self._commits is None:
-            raise self._closed()
-        return await self._commits.write(
+        if self._commit_thread is None:
+            raise self._closed_error()
+        return await self._commit_thread.write(
             Write(topic=topic, partition=partition, batch=batch)
         )
 
-    async def take(self, topic: Topic, partition: int, offset: int) -> Chunk | None:
-        """Return what stands at `offset` and behind it; None at the end of the log.
+    async def read_chunk(
+        self, topic: Topic, partition: int, offset: int
+    ) -> Chunk | None:
+        """Return the records from `offset` on; None at the end of the log.
 
         Raises:
             OffsetGoneError: it is outside of what the log holds.
         """
-        records = await self._reading().run(read_from, topic, partition, offset)
+        records = await self._get_reader_thread().run(
+            read_from, topic, partition, offset
+        )
         if not records:
             return None
         return Chunk(start=offset, end=offset + len(records), records=records)
 
-    def _reading(self) -> ConnectionThread:
-        if self._reads is None:
-            raise self._closed()
-        return self._reads
+    def _get_reader_thread(self) -> ConnectionThread:
+        if self._reader_thread is None:
+            raise self._closed_error()
+        return self._reader_thread
 
-    def _closed(self) -> LogUnavailableError:
+    def _closed_error(self) -> LogUnavailableError:
         return LogUnavailableError(
             f"expected {str(self.path)!r} to be open, but it is not"
         )
@@ -213,7 +223,7 @@ class EmbeddedAppender:
         return base
 
     async def close(self) -> None:
-        """Let go of it; a batch that is queued still lands."""
+        """Close it; a batch that is queued still lands."""
         self._idle = False
 
 
@@ -224,7 +234,7 @@ class EmbeddedReader:
         self, log: EmbeddedLog, topic: Topic, partition: int, offset: int
     ) -> None:
         self._log = log
-        self._where = (topic, partition)
+        self._topic_partition = (topic, partition)
         self._next = offset
 
     async def read(self, *, max_wait_s: float) -> Chunk | None:
@@ -235,7 +245,7 @@ class EmbeddedReader:
             LogUnavailableError: the log is closed, or cannot be read now.
             UnsafeLogError: the file is damaged.
         """
-        chunk = await self._log.take(*self._where, self._next)
+        chunk = await self._log.read_chunk(*self._topic_partition, self._next)
         if chunk is None:
             try:
                 async with asyncio.timeout(max_wait_s):
@@ -249,13 +259,13 @@ class EmbeddedReader:
         """Stop reading."""
 
     async def _wait(self) -> Chunk:
-        news = self._log.news
+        notifier = self._log.notifier
         while True:
-            waiter = news.waiter(self._where)
+            waiter = notifier.waiter(self._topic_partition)
             try:
-                chunk = await self._log.take(*self._where, self._next)
+                chunk = await self._log.read_chunk(*self._topic_partition, self._next)
                 if chunk is not None:
                     return chunk
                 await waiter
             finally:
-                news.forget(waiter)
+                notifier.forget(waiter)

@@ -1,7 +1,7 @@
 """Tells whether a path lies on a disk that machines share over a network.
 
-SQLite's write-ahead log needs memory that all its processes share, and locks that hold:
-over a network there is neither, and two machines would quietly ruin the file.
+SQLite's write-ahead log needs memory that all its processes share, and reliable locks.
+Over a network there is neither: two machines would damage the file without an error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SHARED = frozenset(
 def network_disk(path: Path) -> str | None:
     """Return the kind of the shared disk that an absolute path lies on, else None.
 
-    None, too, where the system does not say what is mounted.
+    None, too, where the system does not list what is mounted.
     """
     try:
         mounts = _MOUNTS.read_text(errors="surrogateescape")
@@ -35,17 +35,17 @@ def network_disk(path: Path) -> str | None:
 def kind_of_disk(path: PurePath, mounts: str) -> str:
     """Return the kind of file system of the mount that holds a path.
 
-    `mounts` is what Linux's `mountinfo` says: of two mounts at one place the later one
+    `mounts` is the text of Linux's `mountinfo`: of two mounts at one path the later one
     is on top.
     """
-    found, found_parts = "", -1
+    disk_kind, depth = "", -1
     for line in mounts.splitlines():
         place, _, kind = line.partition(" - ")
         mounted_at = PurePath(_unescaped(place.split(" ")[4]))
-        parts = len(mounted_at.parts)
-        if parts >= found_parts and path.is_relative_to(mounted_at):
-            found, found_parts = kind.split(" ")[0], parts
-    return found
+        mount_depth = len(mounted_at.parts)
+        if mount_depth >= depth and path.is_relative_to(mounted_at):
+            disk_kind, depth = kind.split(" ")[0], mount_depth
+    return disk_kind
 
 
 def _unescaped(place: str) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CHUNK_RECORDS_MAX = 1_000
 CHUNK_BYTES_MAX = 1 << 20
-"""A chunk ends behind the record that exceeds either: some milliseconds of reading."""
+"""A chunk ends with the record that reaches either: some milliseconds of reading."""
 
 _msgpack: Any = msgpack  # ships no hints
 _pack: Callable[..., bytes] = _msgpack.packb
@@ -42,8 +42,8 @@ class Write:
 def insert(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[int]:
     """Write batches in one transaction and return their first offsets.
 
-    The transaction begins by taking the file's write lock, so no other process's
-    record can come between looking for the end and writing behind it.
+    The transaction takes the file's write lock first, so no other process can write
+    between the look for the end and the write at the end.
     """
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -81,7 +81,7 @@ def bounds(
     connection: sqlite3.Connection, topic: Topic, partition: int
 ) -> tuple[int, int]:
     """Return the first kept offset, and the one above the last."""
-    # Each as a question of its own: SQLite answers either by one look at the index.
+    # Two queries in one: SQLite answers each by one look at the index.
     ((first, last),) = connection.execute(
         "SELECT (SELECT min(offset) FROM records WHERE topic = ?1 AND partition = ?2),"
         " (SELECT max(offset) FROM records WHERE topic = ?1 AND partition = ?2)",
@@ -97,30 +97,30 @@ def read_from(
 
     Raises:
         OffsetGoneError: it is outside of what the log holds, or a record is missing.
-        UnsafeLogError: a row is none that was written: the file is damaged.
+        UnsafeLogError: a row was never written so: the file is damaged.
     """
-    question = (
+    query = (
         f"SELECT {_COLUMNS} FROM records"  # noqa: S608 - our own column names
         " WHERE topic = ? AND partition = ? AND offset >= ? ORDER BY offset LIMIT ?"
     )
-    values = (topic.value, partition, offset, CHUNK_RECORDS_MAX)
+    parameters = (topic.value, partition, offset, CHUNK_RECORDS_MAX)
     records: list[Record] = []
-    size, expected = 0, offset
-    with closing(connection.execute(question, values)) as rows:
+    size, next_offset = 0, offset
+    with closing(connection.execute(query, parameters)) as rows:
         for row in rows:
-            if row[0] != expected:
+            if row[0] != next_offset:
                 raise OffsetGoneError(
-                    f"expected offset {expected} of {topic.value!r} {partition}, but "
-                    f"the next that the log holds is {row[0]}"
+                    f"expected offset {next_offset} of {topic.value!r} {partition}, "
+                    f"but the next that the log holds is {row[0]}"
                 )
             records.append(_record(row))
-            expected += 1
+            next_offset += 1
             size += sum(len(part) for part in row[1:4] if part)
             if size >= CHUNK_BYTES_MAX:
                 break
     if not records:
         _, end = bounds(connection, topic, partition)
-        # Since the question above the log may have grown up to it and beyond.
+        # The log may have grown since the query above, up to this offset and beyond.
         if offset > end or offset < 0:
             raise OffsetGoneError(
                 f"expected offset {offset} of {topic.value!r} {partition}, but the log "
@@ -132,24 +132,28 @@ def read_from(
 def read_key(
     connection: sqlite3.Connection, partition: int, key: bytes
 ) -> list[Record]:
-    """Return the events of one key and of none, in order of offset, by the index."""
-    question = (
+    """Return the events of one key and those without a key, in order of offset.
+
+    Raises:
+        UnsafeLogError: a row was never written so: the file is damaged.
+    """
+    query = (
         f"SELECT {_COLUMNS} FROM records"  # noqa: S608 - our own column names
         " WHERE topic = 'events' AND key IS ? AND partition = ?"
     )
-    found = [
+    records = [
         _record(row)
-        for wanted in (key, None)
-        for row in connection.execute(question, (wanted, partition))
+        for record_key in (key, None)
+        for row in connection.execute(query, (record_key, partition))
     ]
-    return sorted(found, key=lambda record: record.offset)
+    return sorted(records, key=lambda record: record.offset)
 
 
 def _record(row: Any) -> Record:
-    offset, key, value, packed, timestamp_ms = row
-    headers = _headers(offset, packed) if packed else ()
+    offset, key, value, packed_headers, timestamp_ms = row
+    headers = _headers(offset, packed_headers) if packed_headers else ()
     if not (_is_bytes(key) and _is_bytes(value) and type(timestamp_ms) is int):
-        raise _damaged(offset, "a row of other types")
+        raise _damage_error(offset, "a row of other types")
     return Record(
         offset=offset,
         key=key,
@@ -159,24 +163,24 @@ def _record(row: Any) -> Record:
     )
 
 
-def _headers(offset: int, packed: Any) -> tuple[tuple[str, bytes], ...]:
+def _headers(offset: int, packed_headers: Any) -> tuple[tuple[str, bytes], ...]:
     try:
-        headers = _unpack(packed, use_list=False)
+        headers = _unpack(packed_headers, use_list=False)
         for name, value in headers:
             if type(name) is not str or type(value) is not bytes:
-                raise _damaged(offset, "headers of other types")
+                raise _damage_error(offset, "headers of other types")
     except (TypeError, ValueError) as error:
-        # Every error of msgpack itself is a ValueError.
-        raise _damaged(offset, f"{type(error).__name__}: {error}") from error
+        # Every error of msgpack is a ValueError.
+        raise _damage_error(offset, f"{type(error).__name__}: {error}") from error
     return headers
 
 
-def _is_bytes(found: object) -> bool:
-    return found is None or type(found) is bytes
+def _is_bytes(value: object) -> bool:
+    return value is None or type(value) is bytes
 
 
-def _damaged(offset: int, seen: str) -> UnsafeLogError:
+def _damage_error(offset: int, detail: str) -> UnsafeLogError:
     return UnsafeLogError(
-        f"expected a whole record at offset {offset}, but {seen}: the file is damaged, "
-        "restore it from a copy"
+        f"expected a whole record at offset {offset}, but {detail}: the file is "
+        "damaged, restore it from a copy"
     )

@@ -1,8 +1,8 @@
 """The threads of an embedded log, so that no event loop ever waits for a disk.
 
-One thread commits, one reads, one looks for commits of other processes; each has a
-connection of its own. Whatever queues up while the disk syncs one commit goes into the
-next one together, so that a sync is paid once for all of it.
+One thread commits, one reads, one looks for commits of other processes; each has its
+own connection. All batches that queue up while the disk syncs one commit go into the
+next one together, so that they share one sync.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from sayiir_es.core.model.errors import LogUnavailableError, UncertainAppendError
 from sayiir_es.log.batch_size import payload_bytes
-from sayiir_es.log.embedded.file import connect, in_words, is_disk_failure, is_lock
+from sayiir_es.log.embedded.file import connect, is_disk_failure, is_lock, log_error_of
 from sayiir_es.log.embedded.rows import Write, insert
 from sayiir_es.log.notifier import call_on
 
@@ -33,17 +33,17 @@ T = TypeVar("T")
 
 COMMIT_RECORDS_MAX = 5_000
 COMMIT_BYTES_MAX = 4 << 20
-"""A commit takes no further batch behind either, so that its first one is not late."""
+"""A commit takes no further batch once it has either, so that its first is not late."""
 
 WATCH_S = 0.01
-"""How often the file is looked at while somebody waits: 5 ms for what another process
-writes, at 0.1 % of a core."""
+"""How often the file is looked at while somebody waits: a record of another process is
+seen after 5 ms on average, for 0.1 % of a core."""
 
 Answer = asyncio.Future[int]
 
 
 class ConnectionThread:
-    """A thread with a connection, for one piece of work at a time."""
+    """A thread with a connection, which makes one call at a time."""
 
     def __init__(self, path: Path, name: str) -> None:
         self.path = path
@@ -57,15 +57,15 @@ class ConnectionThread:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Do the work on the thread.
+        """Call `work` on the thread, with the connection.
 
         Raises:
-            LogError: SQLite refuses, in words; or this is closed.
+            LogError: SQLite refused, or this is closed.
         """
         try:
             return await self.call(lambda: work(self._connect(), *args, **kwargs))
         except sqlite3.Error as error:
-            raise in_words(self.path, error) from error
+            raise log_error_of(self.path, error) from error
 
     async def call(self, call: Callable[[], T]) -> T:
         """Make a call on the thread."""
@@ -86,7 +86,7 @@ class ConnectionThread:
         )
 
     async def close(self) -> None:
-        """Do what is queued, then close the connection; again, it does nothing."""
+        """Do what is queued, then close the connection; a second call does nothing."""
         if self._closed:
             return
         closed = self.submit(self._disconnect)
@@ -105,13 +105,13 @@ class ConnectionThread:
 
 
 class CommitThread(ConnectionThread):
-    """Commits batches in the order in which they came, several at a time."""
+    """Commits batches in the order in which they were written, several at a time."""
 
-    def __init__(self, path: Path, news: Notifier) -> None:
+    def __init__(self, path: Path, notifier: Notifier) -> None:
         super().__init__(path, "commits")
-        self._news = news
+        self._notifier = notifier
         self._lock = threading.Lock()
-        self._queued: deque[tuple[Write, Answer]] = deque()
+        self._queue: deque[tuple[Write, Answer]] = deque()
         self._disk_failure = ""
 
     async def write(self, write: Write) -> int:
@@ -124,8 +124,8 @@ class CommitThread(ConnectionThread):
         """
         answer: Answer = asyncio.get_running_loop().create_future()
         with self._lock:
-            self._queued.append((write, answer))
-            first = len(self._queued) == 1
+            self._queue.append((write, answer))
+            first = len(self._queue) == 1
         if first:
             self._submit_commit()
         return await answer
@@ -135,78 +135,76 @@ class CommitThread(ConnectionThread):
             self.submit(self._commit)
         except LogUnavailableError:
             with self._lock:
-                self._queued.clear()
+                self._queue.clear()
             raise
 
     def _commit(self) -> None:
-        taken = self._take()
-        if not taken:
-            return  # it failed with what stood before it
-        answers = [answer for _, answer in taken]
-        # Whatever ends the commit, nobody waits for ever.
-        results: list[int | LogError] = [_broken_off() for _ in taken]
+        entries = self._take()
+        if not entries:
+            return  # they failed with the batches before them
+        answers = [answer for _, answer in entries]
+        # Whatever ends the commit, no caller waits for ever.
+        results: list[int | LogError] = [_broken_off_error() for _ in entries]
         try:
-            results = self._committed([write for write, _ in taken])
+            results = self._commit_batches([write for write, _ in entries])
             failure = results[0]
             if not isinstance(failure, int):
-                behind = self._drop_queued()
-                answers += behind
-                results += [failure for _ in behind]
+                dropped_answers = self._drop_queued()
+                answers += dropped_answers
+                results += [failure for _ in dropped_answers]
         finally:
-            _give(answers, results)
-        self._news.wake({(write.topic, write.partition) for write, _ in taken})
+            _resolve_all(answers, results)
+        self._notifier.wake({(write.topic, write.partition) for write, _ in entries})
 
     def _take(self) -> list[tuple[Write, Answer]]:
-        taken: list[tuple[Write, Answer]] = []
+        entries: list[tuple[Write, Answer]] = []
         records = size = 0
         with self._lock:
             while (
-                self._queued
-                and records < COMMIT_RECORDS_MAX
-                and size < COMMIT_BYTES_MAX
+                self._queue and records < COMMIT_RECORDS_MAX and size < COMMIT_BYTES_MAX
             ):
-                write, answer = self._queued.popleft()
-                taken.append((write, answer))
+                write, answer = self._queue.popleft()
+                entries.append((write, answer))
                 records += len(write.batch)
                 size += payload_bytes(write.batch)
-            more = bool(self._queued)
+            more = bool(self._queue)
         if more:
             self._submit_commit()
-        return taken
+        return entries
 
     def _drop_queued(self) -> list[Answer]:
-        """Take what queues off it: nothing lands behind what did not."""
+        """Empty the queue: nothing may land after a batch that did not land."""
         with self._lock:
-            dropped = [answer for _, answer in self._queued]
-            self._queued.clear()
-        return dropped
+            answers = [answer for _, answer in self._queue]
+            self._queue.clear()
+        return answers
 
-    def _committed(self, writes: Sequence[Write]) -> list[int | LogError]:
+    def _commit_batches(self, writes: Sequence[Write]) -> list[int | LogError]:
         if self._disk_failure:
-            return [self._uncertain(self._disk_failure) for _ in writes]
+            return [self._uncertain_error(self._disk_failure) for _ in writes]
         try:
             return [*insert(self._connect(), writes)]
         except sqlite3.Error as error:
             if is_lock(error):
-                return [in_words(self.path, error) for _ in writes]
+                return [log_error_of(self.path, error) for _ in writes]
             if is_disk_failure(error):
                 # A sync that failed once may succeed the next time without having
-                # written anything: only a fresh start, reading the disk, knows.
+                # written anything: only a new process, which reads the disk, knows.
                 self._disk_failure = f"{error}; start anew when the disk is well"
-            return [self._uncertain(str(error)) for _ in writes]
+            return [self._uncertain_error(str(error)) for _ in writes]
 
-    def _uncertain(self, reason: str) -> UncertainAppendError:
+    def _uncertain_error(self, reason: str) -> UncertainAppendError:
         return UncertainAppendError(
             f"expected to commit to {str(self.path)!r}, but {reason}"
         )
 
 
 class WatchThread:
-    """Wakes those who wait when any other connection has committed."""
+    """Wakes the waiters when any other connection has committed."""
 
-    def __init__(self, path: Path, news: Notifier) -> None:
+    def __init__(self, path: Path, notifier: Notifier) -> None:
         self._path = path
-        self._news = news
+        self._notifier = notifier
         self._stop = threading.Event()
         self._thread = threading.Thread(
             target=self._run, name="sayiir-watch", daemon=True
@@ -219,28 +217,28 @@ class WatchThread:
 
     def _run(self) -> None:
         connection: sqlite3.Connection | None = None
-        seen = -1
+        last_version = -1
         while not self._stop.wait(WATCH_S):
-            if not self._news.awaited:
+            if not self._notifier.awaited:
                 continue
-            # Locked for a moment: the next look tells as much.
+            # Locked for a moment: the next look will see it.
             with suppress(sqlite3.Error):
                 if connection is None:
                     connection = connect(self._path)
                 ((version,),) = connection.execute("PRAGMA data_version")
-                if version != seen:
-                    seen = version
-                    self._news.wake()
+                if version != last_version:
+                    last_version = version
+                    self._notifier.wake()
         if connection is not None:
             connection.close()
 
 
-def _broken_off() -> UncertainAppendError:
+def _broken_off_error() -> UncertainAppendError:
     return UncertainAppendError("expected a commit to end, but it broke off")
 
 
-def _give(answers: Sequence[Answer], results: Sequence[int | LogError]) -> None:
-    """Hand out results, each on its own loop: one call for each loop."""
+def _resolve_all(answers: Sequence[Answer], results: Sequence[int | LogError]) -> None:
+    """Resolve each answer on its own loop, with one call for each loop."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Answer, int | LogError]]] = {}
     for answer, result in zip(answers, results, strict=True):
         by_loop.setdefault(answer.get_loop(), []).append((answer, result))

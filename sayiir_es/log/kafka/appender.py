@@ -1,10 +1,10 @@
 """Appends batches to one partition, each exactly once, with one batch in flight.
 
-The batch carries a producer id and a sequence number (Kafka's idempotence), so sending
-the same bytes again, to the same leader or the next one, can never write them twice:
-an outage shorter than the limit is ridden out inside one `append`. When the limit ends
-an append, or the broker answers what retrying cannot cure, nobody knows whether the
-bytes on their way will land: the appender is dead from then on.
+The batch carries a producer id and a sequence number (Kafka's idempotence), so the same
+bytes can be sent again, to the same leader or the next one, and are written once: an
+outage shorter than the limit only makes one `append` slow. When the limit ends an
+append, or the broker answers with an error that retrying cannot cure, nobody knows
+whether the bytes that were sent will land: the appender is dead from then on.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from sayiir_es.core.model.errors import (
     LogUnavailableError,
     UncertainAppendError,
 )
+from sayiir_es.log.batch_size import payload_bytes
 from sayiir_es.log.kafka.connection import REQUEST_LIMIT_MS, TRANSPORT_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sayiir_es.log.kafka.connection import Lane
+    from sayiir_es.log.kafka.connection import LeaderConnection
     from sayiir_es.log.port import NewRecord
 
-# Sequence numbers are 32-bit; behind the last one a fresh producer id begins at 0.
+# Sequence numbers have 32 bits; after the last one a fresh producer id begins at 0.
 _LAST_SEQUENCE = 2**31 - 1
 _ALL_REPLICAS = -1
 _NO_TRANSACTION: Any = None
@@ -43,27 +44,19 @@ _BATCH_HEADER_BYTES = 61
 def payload_limit(max_message_bytes: int) -> int:
     """Return how many bytes of keys, values and headers a batch may hold.
 
-    An eighth is kept for the frames of its records: enough when a record has 115 bytes
-    or more, as every event does. `append` checks the exact size too.
+    An eighth is kept for what Kafka adds to each record: enough when a record has 115
+    bytes or more, as every event does. `append` checks the exact size too.
     """
     return (max_message_bytes - _BATCH_HEADER_BYTES) * 7 // 8
-
-
-def payload_bytes(batch: Sequence[NewRecord]) -> int:
-    """Return the bytes of keys, values and headers."""
-    size = 0
-    for record in batch:
-        size += len(record.key or b"") + len(record.value or b"")
-        for name, value in record.headers:
-            size += len(name) + len(value)
-    return size
 
 
 class KafkaAppender:
     """The only writer of its producer id; see `log.port.Appender`."""
 
-    def __init__(self, lane: Lane, *, max_message_bytes: int, limit_s: float) -> None:
-        self._lane = lane
+    def __init__(
+        self, connection: LeaderConnection, *, max_message_bytes: int, limit_s: float
+    ) -> None:
+        self._connection = connection
         self._max_message_bytes = max_message_bytes
         self._limit_s = limit_s
         self.producer_id = -1
@@ -88,7 +81,7 @@ class KafkaAppender:
             ) from error
         finally:
             if not self._idle:
-                self._lane.close()
+                self._connection.close()
 
     async def append(self, batch: Sequence[NewRecord]) -> int:
         """Append one batch and return its first record's offset.
@@ -112,7 +105,7 @@ class KafkaAppender:
             self._idle = True
             raise
         except (TimeoutError, LogUnavailableError) as error:
-            self._lane.close()
+            self._connection.close()
             reason = str(error) or "there was none"
             raise UncertainAppendError(
                 f"expected an answer from the leader of {self._name} "
@@ -123,13 +116,14 @@ class KafkaAppender:
         return base
 
     async def close(self) -> None:
-        """Let go of the connection; never waits for the log."""
+        """Close the connection; never waits for the log."""
         self._idle = False
-        self._lane.close()
+        self._connection.close()
 
     @property
     def _name(self) -> str:
-        return f"{self._lane.partition.topic!r} {self._lane.partition.partition}"
+        topic, partition = self._connection.partition
+        return f"{topic!r} {partition}"
 
     async def _identify(self) -> None:
         request = InitProducerIdRequest(
@@ -138,21 +132,21 @@ class KafkaAppender:
         )
         while True:
             try:
-                answer = await self._lane.send(request)
+                response = await self._connection.send(request)
             except TRANSPORT_ERRORS:
-                await self._lane.recover()
+                await self._connection.recover()
                 continue
-            error = for_code(answer.error_code)
+            error = for_code(response.error_code)
             if error is NoError:
-                self.producer_id = answer.producer_id
-                self._epoch = answer.producer_epoch
+                self.producer_id = response.producer_id
+                self._epoch = response.producer_epoch
                 self._sequence = 0
                 return
             if not error.retriable:
                 raise LogUnavailableError(
                     f"expected a producer id for {self._name}, but {error.__name__}"
                 )
-            await self._lane.recover()
+            await self._connection.recover()
 
     def _request(self, batch: Sequence[NewRecord]) -> ProduceRequest:
         limit = self._max_message_bytes
@@ -167,7 +161,7 @@ class KafkaAppender:
             if append(index, now_ms, record.key, record.value, headers) is None:
                 fits = False
                 break
-        # Frames included it is never smaller than the payload: mostly one look is all.
+        # The size is never below the payload's: mostly one comparison is enough.
         size = builder.size()
         if not fits or size > limit or size > payload_limit(limit):
             payload = payload_bytes(batch)
@@ -176,7 +170,7 @@ class KafkaAppender:
                     f"expected at most {payload_limit(limit)} bytes in one batch for "
                     f"{self._name}, but it has {payload}"
                 )
-        partition = self._lane.partition
+        partition = self._connection.partition
         return ProduceRequest(
             transactional_id=None,
             required_acks=_ALL_REPLICAS,
@@ -188,12 +182,12 @@ class KafkaAppender:
         sent_before = False
         while True:
             try:
-                answer = await self._lane.send(request)
+                response = await self._connection.send(request)
             except TRANSPORT_ERRORS:
                 sent_before = True
-                await self._lane.recover()
+                await self._connection.recover()
                 continue
-            _, code, base, *_ = answer.topics[0][1][0]
+            _, code, base, *_ = response.topics[0][1][0]
             if not code:
                 return int(base)
             error = for_code(code)
@@ -203,10 +197,10 @@ class KafkaAppender:
                     "raise max.message.bytes of the topic"
                 )
             if not error.retriable:
-                self._lane.close()
+                self._connection.close()
                 raise UncertainAppendError(
                     f"expected an acknowledgement from {self._name}, "
                     f"but {error.__name__}"
                 )
             sent_before = True
-            await self._lane.recover()
+            await self._connection.recover()

@@ -1,16 +1,18 @@
-"""Reaches brokers: one shared view of the cluster, and lanes of one's own to a leader.
+"""Reaches brokers: one shared view of the cluster, and connections to the leaders.
 
-`Cluster` wraps aiokafka's client: it knows who leads which partition, and asks short
-questions. A `Lane` is one connection to the leader of one partition, for one user.
+`Cluster` wraps aiokafka's client: it knows who leads which partition, and sends short
+requests. A `LeaderConnection` is a connection to the leader of one partition, for one
+user.
 
-Appenders and readers own a lane, and not an aiokafka producer or consumer, because:
+Appenders and readers own such a connection, and not an aiokafka producer or consumer,
+because:
 
 * a broker answers the requests of one connection in order, so a reader's long poll must
-  not stand before anybody's append;
-* an appender that is given up must be able to let go at once. A producer retries in the
-  background and cannot be stopped while its broker is away; a lane is closed, and what
-  it had sent may land or not, which is what `UncertainAppendError` says;
-* a claim costs one connection and one request, and an append no hops between tasks.
+  not delay an append;
+* an appender that is given up must be able to stop at once. A producer retries in the
+  background and cannot be stopped while its broker is away. A connection can be closed;
+  what was sent over it may land or not, which is what `UncertainAppendError` says;
+* a claim costs one connection and one request, and an append no switch between tasks.
 """
 
 from __future__ import annotations
@@ -29,19 +31,19 @@ from sayiir_es.core.model.errors import LogUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# What a connection, or the wait for its answer, can fail with.
+# The errors of a connection, or of the wait for its answer.
 TRANSPORT_ERRORS = (KafkaError, OSError, TimeoutError)
-# A broker that takes longer than this over one request is asked again, maybe elsewhere.
+# A request that takes longer than this is sent again, maybe to another broker.
 # Shorter than an append's limit, so that a frozen broker does not cost the claim.
 REQUEST_LIMIT_MS = 10_000
-# Between attempts while a partition has no leader: an election takes tens of them.
+# Between attempts while a partition has no leader: an election lasts tens of these.
 BACKOFF_S = 0.05
 OPEN_LIMIT_S = 10.0
-QUESTION_LIMIT_S = 30.0
+OFFSETS_LIMIT_S = 30.0
 READ_COMMITTED = 1
 EARLIEST, LATEST = -2, -1
 
-_LANE_OPTIONS = (
+_CONNECTION_OPTIONS = (
     "client_id",
     "request_timeout_ms",
     "ssl_context",
@@ -59,7 +61,7 @@ class Cluster:
     """The brokers behind one address, as one process sees them."""
 
     def __init__(self, bootstrap_servers: str, options: Mapping[str, Any]) -> None:
-        """Connect nothing yet; `options` go to aiokafka as they are."""
+        """Connect nothing yet; `options` are passed to aiokafka."""
         self.bootstrap_servers = bootstrap_servers
         self.options: dict[str, Any] = {
             "client_id": "sayiir-es",
@@ -93,23 +95,26 @@ class Cluster:
     async def track(self, topics: list[str]) -> None:
         """Know from now on who leads the partitions of these topics.
 
-        They must exist: aiokafka's question lets a broker make those that do not, with
+        They must exist: aiokafka's request lets a broker create those that do not, with
         settings that lose history.
+
+        Raises:
+            LogUnavailableError: it is not open.
         """
         self._open_client().set_topics(topics)
         await self.refresh()
 
     async def close(self) -> None:
-        """Close the shared connections; lanes close themselves."""
+        """Close the shared connections; those of appenders and readers are theirs."""
         client, self._client = self._client, None
         if client is not None:
             await client.close()
 
     async def refresh(self) -> None:
-        """Ask anew who leads what; comes back after `BACKOFF_S` at least."""
+        """Ask again who leads what; takes at least `BACKOFF_S` seconds."""
         update = self._open_client().force_metadata_update()
         await asyncio.sleep(BACKOFF_S)
-        # A closing client never answers it, so the wait has an end of its own.
+        # A client that is closed meanwhile never answers: so the wait has a limit.
         await asyncio.wait([update], timeout=REQUEST_LIMIT_MS / 1000)
 
     def leader(self, partition: TopicPartition) -> Any | None:
@@ -129,25 +134,25 @@ class Cluster:
         """Return the `EARLIEST` kept offset or the one past the `LATEST` record.
 
         Raises:
-            LogUnavailableError: the leader did not answer within `QUESTION_LIMIT_S`.
+            LogUnavailableError: the leader did not answer within `OFFSETS_LIMIT_S`.
         """
-        spot = (partition.topic, [(partition.partition, which)])
-        request = OffsetRequest(-1, READ_COMMITTED, [spot])
+        topic_request = (partition.topic, [(partition.partition, which)])
+        request = OffsetRequest(-1, READ_COMMITTED, [topic_request])
         try:
-            async with asyncio.timeout(QUESTION_LIMIT_S):
+            async with asyncio.timeout(OFFSETS_LIMIT_S):
                 while True:
                     leader = self.leader(partition)
-                    found = leader and await self._listed(request, leader.nodeId)
-                    if found is not None:
-                        return int(found)
+                    offset = leader and await self._list_offset(request, leader.nodeId)
+                    if offset is not None:
+                        return int(offset)
                     await self.refresh()
         except TimeoutError as error:
             raise LogUnavailableError(
                 f"expected the offsets of {partition.topic!r} {partition.partition}, "
-                f"but no leader answered in {QUESTION_LIMIT_S:.0f} s"
+                f"but no leader answered in {OFFSETS_LIMIT_S:.0f} s"
             ) from error
 
-    async def _listed(self, request: Any, node: int) -> int | None:
+    async def _list_offset(self, request: Any, node: int) -> int | None:
         try:
             response = await self.ask(request, node=node)
         except TRANSPORT_ERRORS:
@@ -175,14 +180,14 @@ async def _bootstrap(client: Any) -> None:
             return
 
 
-class Lane:
-    """One connection of one's own to whoever leads a partition."""
+class LeaderConnection:
+    """A connection to the leader of a partition, whichever broker that is now."""
 
     def __init__(self, cluster: Cluster, topic: str, partition: int) -> None:
         self._cluster = cluster
         self.partition = TopicPartition(topic, partition)
         options = cluster.options
-        self._options = {k: options[k] for k in _LANE_OPTIONS if k in options}
+        self._options = {k: options[k] for k in _CONNECTION_OPTIONS if k in options}
         self._connection: Any = None
         self._closed = False
 
@@ -198,12 +203,12 @@ class Lane:
         return await connection.send(request)
 
     async def recover(self) -> None:
-        """Let go of the connection and find out who leads now."""
+        """Drop the connection and find out who leads now."""
         self._drop()
         await self._cluster.refresh()
 
     def close(self) -> None:
-        """Let go for good; what was sent may still arrive."""
+        """Close it for good; what was sent may still arrive."""
         self._closed = True
         self._drop()
 

@@ -1,8 +1,8 @@
 """Asks a cluster what its topics are: ids, partitions, replicas, settings.
 
-aiokafka 0.14 speaks the Metadata request up to version 5, which gives no topic ids;
-versions 11 and 12 (Kafka 2.8 and newer) do, so their structures are written out here. A
-topic that was deleted and made again keeps its name but gets another id: nothing else
+aiokafka 0.14 has the Metadata request up to version 5, which returns no topic ids.
+Versions 11 and 12 (Kafka 2.8 and newer) do, so their structures are defined here. A
+topic that was deleted and created again keeps its name but gets another id: only the id
 tells the two apart.
 """
 
@@ -41,7 +41,7 @@ _TEXT = CompactString("utf-8")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicDescription:
-    """A topic as the cluster knows it; `replicas` is the lowest of its partitions."""
+    """A topic of the cluster; `replicas` is the lowest count of its partitions."""
 
     id: str
     partitions: int
@@ -70,7 +70,7 @@ class _TopicId:
 
 
 _NO_ID = bytes(16)
-_TOPIC_ID: Any = _TopicId  # to aiokafka any class with these two is a type
+_TOPIC_ID: Any = _TopicId  # for aiokafka any class with these two methods is a type
 
 _REQUEST = Schema(
     (
@@ -163,16 +163,18 @@ class TopicsRequest:
 
 
 async def describe(cluster: Cluster, names: list[str]) -> ClusterDescription:
-    """Return what the cluster says of these topics.
+    """Return the cluster, with those of the named topics that exist.
 
     Raises:
-        LogUnavailableError: no broker answered, or it may not be asked.
+        LogUnavailableError: no broker answered, or it refused.
         UnsafeLogError: the brokers are too old to give topics an id.
     """
     try:
-        answer = await cluster.ask(TopicsRequest(names))
-        found = [topic for topic in answer.topics if topic[0] != _UNKNOWN_TOPIC]
-        settings = await _settings(cluster, [topic[1] for topic in found])
+        response = await cluster.ask(TopicsRequest(names))
+        topic_entries = [
+            topic for topic in response.topics if topic[0] != _UNKNOWN_TOPIC
+        ]
+        settings = await _settings(cluster, [topic[1] for topic in topic_entries])
     except NotImplementedError as error:
         raise UnsafeLogError(
             "expected brokers that give topics an id (Kafka 2.8 or newer), "
@@ -183,7 +185,7 @@ async def describe(cluster: Cluster, names: list[str]) -> ClusterDescription:
             f"expected a description of {names!r}, but {error!r}"
         ) from error
     topics: dict[str, TopicDescription] = {}
-    for code, name, topic_id, _, partitions, *_ in found:
+    for code, name, topic_id, _, partitions, *_ in topic_entries:
         if code and not for_code(code).retriable:
             raise LogUnavailableError(
                 f"expected to see topic {name!r}, but {for_code(code).__name__}"
@@ -195,9 +197,9 @@ async def describe(cluster: Cluster, names: list[str]) -> ClusterDescription:
             settings=settings[name],
         )
     return ClusterDescription(
-        cluster_id=answer.cluster_id or "",
-        brokers=len(answer.brokers),
-        controller=answer.controller_id,
+        cluster_id=response.cluster_id or "",
+        brokers=len(response.brokers),
+        controller=response.controller_id,
         topics=topics,
     )
 
@@ -206,12 +208,12 @@ async def _settings(cluster: Cluster, names: list[str]) -> dict[str, dict[str, s
     if not names:
         return {}
     resources = [(_TOPIC_RESOURCE, name, None) for name in names]
-    answer = await cluster.ask(DescribeConfigsRequest(resources))
-    out: dict[str, dict[str, str]] = {}
-    for code, message, _, name, entries in answer.resources:
+    response = await cluster.ask(DescribeConfigsRequest(resources))
+    settings: dict[str, dict[str, str]] = {}
+    for code, message, _, name, entries in response.resources:
         if code:
             raise KafkaError(
                 f"settings of {name!r}: {message or for_code(code).__name__}"
             )
-        out[name] = {entry[0]: entry[1] or "" for entry in entries}
-    return out
+        settings[name] = {entry[0]: entry[1] or "" for entry in entries}
+    return settings

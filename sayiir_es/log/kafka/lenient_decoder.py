@@ -1,9 +1,9 @@
 """Decodes a batch whose header names are not UTF-8, which aiokafka's decoder cannot.
 
 Anyone may write commands. One such record would stop its partition for good, because
-aiokafka's iterator ends in a `UnicodeDecodeError` in the middle of the batch; here odd
-bytes of a name are shown escaped, and the owner refuses the record like any other that
-it cannot read. Slow, and only used for such a batch.
+aiokafka's iterator ends in a `UnicodeDecodeError` in the middle of the batch. Here the
+bytes of such a name are escaped, and the owner refuses the record like any other that
+it cannot read. It is slow, and only used for such a batch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sayiir_es.core.model.errors import LogUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# From a batch's start: base offset, its length behind these 12 bytes; then the rest.
+# A batch begins with its base offset and its length without these 12 bytes.
 _PREFIX = struct.Struct(">qi")
 _REST = struct.Struct(">xxxxxxxxxhiqqqhii")  # leader epoch, magic and checksum skipped
 _RECORDS_AT = 61
@@ -28,8 +28,8 @@ _GZIP = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignRecord:
-    """A record, in the words of aiokafka's."""
+class DecodedRecord:
+    """A record with the attributes that aiokafka's records have."""
 
     offset: int
     timestamp: int
@@ -38,7 +38,7 @@ class ForeignRecord:
     headers: list[tuple[str, bytes | None]]
 
 
-def records(data: bytes, base_offset: int) -> Iterator[ForeignRecord]:
+def records(data: bytes, base_offset: int) -> Iterator[DecodedRecord]:
     """Yield the records of the batch at `base_offset` in the bytes of a fetch.
 
     Raises:
@@ -53,7 +53,7 @@ def records(data: bytes, base_offset: int) -> Iterator[ForeignRecord]:
     raise LogUnavailableError(f"expected a batch at {base_offset}, but there is none")
 
 
-def _records(batch: bytes) -> Iterator[ForeignRecord]:
+def _records(batch: bytes) -> Iterator[DecodedRecord]:
     base, _ = _PREFIX.unpack_from(batch)
     flags, _, first_ms, last_ms, *_, count = _REST.unpack_from(batch, _PREFIX.size)
     body = batch[_RECORDS_AT:]
@@ -67,10 +67,10 @@ def _records(batch: bytes) -> Iterator[ForeignRecord]:
     cursor = _Cursor(body)
     for _ in range(count):
         cursor.number()  # the record's length
-        cursor.skip(1)  # its attributes, of which there are none yet
+        cursor.skip(1)  # its attributes, of which Kafka has none yet
         delta_ms = cursor.number()
         offset = base + cursor.number()
-        yield ForeignRecord(
+        yield DecodedRecord(
             offset=offset,
             timestamp=last_ms if flags & _LOG_APPEND_TIME else first_ms + delta_ms,
             key=cursor.text(),

@@ -1,7 +1,7 @@
 """The log on Apache Kafka: opens an app's topics and hands out appenders and readers.
 
-See `connection` for why nothing here is an aiokafka producer or consumer, `topics` for
-what is refused at `open`, and `log.port` for what is promised.
+Module `connection` says why nothing here is an aiokafka producer or consumer,
+`topic_rules` what is refused at `open`, and `log.port` what a log promises.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from sayiir_es.log.kafka import topics as rules
 from sayiir_es.log.kafka.appender import KafkaAppender, payload_limit
 from sayiir_es.log.kafka.connection import (
     EARLIEST,
     LATEST,
     Cluster,
-    Lane,
+    LeaderConnection,
 )
 from sayiir_es.log.kafka.log_filter import install_filter
 from sayiir_es.log.kafka.opening import CREATION_LIMIT_S, Opening
 from sayiir_es.log.kafka.producer import RecordProducer
 from sayiir_es.log.kafka.reader import KafkaReader
+from sayiir_es.log.kafka.topic_rules import topic_name
 from sayiir_es.log.port import Topic
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 _logger = structlog.get_logger()
 
 DEFAULT_PARTITIONS = 8
-# Longer than `broker.session.timeout.ms` (9 s) and an election: inside it a lost broker
-# does not cost the claim.
+# Longer than `broker.session.timeout.ms` (9 s) and an election: a broker that is lost
+# for less time does not cost the claim.
 DEFAULT_APPEND_LIMIT_S = 60.0
 DEFAULT_PRODUCE_LIMIT_S = 30.0
 _COMPACTED = (Topic.DEFINITIONS, Topic.SNAPSHOTS)
@@ -60,14 +60,14 @@ class KafkaLog:
 
         Args:
             bootstrap_servers: `host:port`, several with commas between.
-            app: what the names of its topics begin with.
+            app: the prefix of its topics' names.
             partitions: for a new app; an existing one keeps its own.
             replication: for a new app; None is three, or all brokers when fewer.
             session_timeout_ms: how long the group waits for a silent member.
-            heartbeat_interval_ms: how often a member speaks up.
+            heartbeat_interval_ms: how often a member sends a heartbeat.
             append_limit_s: how long an append may take before it is uncertain.
             produce_limit_s: how long `produce` may take.
-            client: TLS, SASL and the like, as aiokafka's client names them.
+            client: TLS, SASL and others, as aiokafka's client names them.
         """
         install_filter()
         self.app = app
@@ -82,7 +82,7 @@ class KafkaLog:
         self._produce_limit_s = produce_limit_s
         self._cluster = Cluster(bootstrap_servers, client)
         self._identity: LogIdentity | None = None
-        self._message_bytes: Mapping[Topic, int] = {}
+        self._message_limits: Mapping[Topic, int] = {}
         self._producers: dict[tuple[Topic, int], RecordProducer] = {}
 
     @classmethod
@@ -95,7 +95,7 @@ class KafkaLog:
         heartbeat_interval_ms: int,
         client: Mapping[str, Any],
     ) -> KafkaLog:
-        """A log with what a backend knows; `client` as aiokafka's client names it."""
+        """A log with a backend's settings; `client` as aiokafka's client names it."""
         return cls(
             bootstrap_servers,
             app=app,
@@ -112,11 +112,11 @@ class KafkaLog:
     @property
     def max_batch_bytes(self) -> int:
         """The largest batch that `append` takes, in bytes of keys, values, headers."""
-        return payload_limit(self._message_bytes_of(Topic.EVENTS))
+        return payload_limit(self._max_message_bytes(Topic.EVENTS))
 
     def name(self, topic: Topic) -> str:
         """Return Kafka's name of one of the app's topics."""
-        return rules.topic_name(self.app, topic)
+        return topic_name(self.app, topic)
 
     async def open(self, *, create: bool) -> LogIdentity:
         """Connect, create all topics if none exists and `create`, check them.
@@ -128,7 +128,7 @@ class KafkaLog:
         """
         await self._cluster.open()
         try:
-            opened = await Opening(
+            topics = await Opening(
                 self._cluster, self.app, limit_s=CREATION_LIMIT_S
             ).open_app(
                 create=create,
@@ -138,12 +138,12 @@ class KafkaLog:
         except BaseException:
             await self.close()
             raise
-        self._identity = opened.identity
-        self._message_bytes = opened.message_bytes
-        self.warnings = opened.warnings
+        self._identity = topics.identity
+        self._message_limits = topics.message_bytes
+        self.warnings = topics.warnings
         for warning in self.warnings:
             _logger.warning("log.setting_warned", app=self.app, setting=warning)
-        return opened.identity
+        return topics.identity
 
     async def open_snapshots(self) -> None:
         """Make the snapshots topic where there is none, and check it.
@@ -157,10 +157,10 @@ class KafkaLog:
         limit = await opening.open_snapshots(
             partitions=self.partitions, replication=self._replication
         )
-        self._message_bytes = {**self._message_bytes, Topic.SNAPSHOTS: limit}
+        self._message_limits = {**self._message_limits, Topic.SNAPSHOTS: limit}
 
     async def close(self) -> None:
-        """Give back connections."""
+        """Close all connections."""
         producers, self._producers = self._producers, {}
         for producer in producers.values():
             await producer.close()
@@ -172,18 +172,18 @@ class KafkaLog:
 
     async def reader(self, topic: Topic, partition: int, offset: int) -> KafkaReader:
         """A reader that begins at `offset`, as read_committed gives records."""
-        lane = Lane(self._cluster, self.name(topic), partition)
-        return KafkaReader(lane, offset, compacted=topic in _COMPACTED)
+        connection = LeaderConnection(self._cluster, self.name(topic), partition)
+        return KafkaReader(connection, offset, compacted=topic in _COMPACTED)
 
     async def start_offset(self, topic: Topic, partition: int) -> int:
         """The first kept offset."""
-        lane = Lane(self._cluster, self.name(topic), partition)
-        return await self._cluster.offset(lane.partition, EARLIEST)
+        connection = LeaderConnection(self._cluster, self.name(topic), partition)
+        return await self._cluster.offset(connection.partition, EARLIEST)
 
     async def end_offset(self, topic: Topic, partition: int) -> int:
         """One above the last record that a reader is given."""
-        lane = Lane(self._cluster, self.name(topic), partition)
-        return await self._cluster.offset(lane.partition, LATEST)
+        connection = LeaderConnection(self._cluster, self.name(topic), partition)
+        return await self._cluster.offset(connection.partition, LATEST)
 
     async def produce(self, topic: Topic, partition: int, record: NewRecord) -> int:
         """Write one record outside the claim rule and return its offset.
@@ -198,7 +198,7 @@ class KafkaLog:
         if producer is None:
             producer = self._producers[topic, partition] = RecordProducer(
                 lambda: self._appender(topic, partition, self._produce_limit_s),
-                max_message_bytes=self._message_bytes_of(topic),
+                max_message_bytes=self._max_message_bytes(topic),
             )
         return await producer.produce(record)
 
@@ -206,12 +206,12 @@ class KafkaLog:
         self, topic: Topic, partition: int, limit_s: float
     ) -> KafkaAppender:
         appender = KafkaAppender(
-            Lane(self._cluster, self.name(topic), partition),
-            max_message_bytes=self._message_bytes_of(topic),
+            LeaderConnection(self._cluster, self.name(topic), partition),
+            max_message_bytes=self._max_message_bytes(topic),
             limit_s=limit_s,
         )
         await appender.start()
         return appender
 
-    def _message_bytes_of(self, topic: Topic) -> int:
-        return self._message_bytes.get(topic, _DEFAULT_MESSAGE_BYTES)
+    def _max_message_bytes(self, topic: Topic) -> int:
+        return self._message_limits.get(topic, _DEFAULT_MESSAGE_BYTES)

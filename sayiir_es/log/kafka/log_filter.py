@@ -1,8 +1,8 @@
-"""Holds back aiokafka's repeated log lines: one of a kind in ten seconds, with a count.
+"""Suppresses aiokafka's repeated log lines: one of a kind in ten seconds, with a count.
 
 While a broker is away every client logs each attempt to reach it, thousands of lines
 in a short outage. A filter on each of aiokafka's loggers lets the first line of a kind
-pass and counts the rest; the next line that passes says how many were held back.
+pass and counts the others; the next line that passes says how many were suppressed.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ class OncePerKind(logging.Filter):
         self._kinds: dict[tuple[str, object], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Say whether the line passes; add the count of those that did not."""
+        """Return whether the line passes; add the count of those that did not."""
         kind = (record.name, record.msg)
         now_s = time.monotonic()
-        seen = self._kinds.get(kind)
-        if seen is not None and now_s - seen[0] < self._interval_s:
-            self._kinds[kind] = (seen[0], seen[1] + 1)
+        last = self._kinds.get(kind)
+        if last is not None and now_s - last[0] < self._interval_s:
+            self._kinds[kind] = (last[0], last[1] + 1)
             return False
         self._kinds[kind] = (now_s, 0)
-        if seen is not None and seen[1]:
-            record.msg = f"{record.msg} (and {seen[1]} more like it before)"
+        if last is not None and last[1]:
+            record.msg = f"{record.msg} (and {last[1]} more like it before)"
         return True
 
 
@@ -40,7 +40,7 @@ _FILTER = OncePerKind()
 
 
 def install_filter() -> None:
-    """Put the filter on every logger that aiokafka has made; again is no harm."""
+    """Put the filter on every logger of aiokafka; a second call changes nothing."""
     for name in list(logging.root.manager.loggerDict):
         if name == "aiokafka" or name.startswith("aiokafka."):
             # A logger keeps one filter once, however often it is added.

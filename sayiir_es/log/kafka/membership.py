@@ -1,13 +1,15 @@
 """Who may try to own which partitions, by a Kafka consumer group that fetches nothing.
 
 A consumer joins `<app>.workers` for the topic `commands` with every partition paused:
-the group deals the partitions, and notices who has died. Commands are read elsewhere,
-by a reader for each owned partition, so a rebalance stops nothing that stays.
+the group assigns the partitions, and notices which members have died. Commands are read
+elsewhere, by a reader for each owned partition, so a rebalance does not interrupt the
+partitions that stay.
 
 The group decides liveness only. `fresh_at_s` moves when the group's answer confirms the
-assignment *and* the assignment is known here: counted at the join, it let owners of
-partitions that had moved wake up and go on appending. A silence longer than a session
-is a lapse, found by whoever looks first: the poll, an answer, the caller of `current`.
+assignment *and* the assignment is known here. When it moved at the join already, owners
+of partitions that had moved could wake up and go on appending. A silence longer than a
+session is a lapse. The first to look notices it: the poll, an answer, or the caller of
+`current`.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
 
 from sayiir_es.core.model.errors import LogUnavailableError, UnsafeLogError
-from sayiir_es.log.kafka import heartbeats
-from sayiir_es.log.kafka.assignor import Held, StickyAssignor
+from sayiir_es.log.kafka import coordinator
+from sayiir_es.log.kafka.assignor import PreviousAssignment, StickyAssignor
 from sayiir_es.log.kafka.connection import OPEN_LIMIT_S, TRANSPORT_ERRORS
 from sayiir_es.log.port import Assignment, Topic
 
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 _logger = structlog.get_logger()
 
 _NEVER_S = float("-inf")
-# How long `join` waits to be told its share: longer than a dead member's session.
+# How long `join` waits for its assignment: longer than a dead member's session.
 JOIN_LIMIT_S = 30.0
 LEAVE_LIMIT_S = 5.0
 # How often the group consumer is polled; each poll also looks for a lapse.
@@ -50,28 +52,28 @@ class KafkaMembership:
     exclusive = False
 
     def __init__(self, log: KafkaLog) -> None:
-        """Join nothing yet; `log` is open and gives names, count and settings."""
+        """Join nothing yet; `log` must be open: it has the names and the settings."""
         self._log = log
         self._topic = log.name(Topic.COMMANDS)
         self._session_s = log.session_timeout_ms / 1000
         self._assignor = StickyAssignor(self._topic, log.partitions)
         self._consumer: Any = None
         self._poll: asyncio.Task[None] | None = None
-        self._dealt: frozenset[int] = frozenset()
+        self._assigned: frozenset[int] = frozenset()
         self._partitions: frozenset[int] = frozenset()
         self._member_id = ""
         self._epoch = 0
         self._fresh_at_s = _NEVER_S
-        self._heard_at_s = _NEVER_S
+        self._answered_at_s = _NEVER_S
         self._lapses = 0
         self._silent = False
-        # The first epoch that begins with all changes so far in it.
+        # The first epoch that has all changes so far in it.
         self._changed_in_epoch = 0
-        self._change = asyncio.Event()
-        self._refused: KafkaError | None = None
+        self._changed_event = asyncio.Event()
+        self._refusal: KafkaError | None = None
 
     async def join(self) -> None:
-        """Ask to be given partitions; returns when the group has answered.
+        """Ask to be assigned partitions; returns when the group has answered.
 
         Raises:
             LogUnavailableError: no broker answers.
@@ -98,33 +100,33 @@ class KafkaMembership:
                 f"but {error!r}"
             ) from error
         self._consumer = consumer
-        heartbeats.watch(consumer, self)
+        coordinator.watch(consumer, self)
         consumer.subscribe([self._topic], listener=self)
         self._poll = asyncio.ensure_future(self._keep_polling(consumer))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(JOIN_LIMIT_S):
                 await self.changed(self._epoch)
-        if self._refused is not None:
-            refused = self._refused
+        if self._refusal is not None:
+            refusal = self._refusal
             await self.leave()
             raise UnsafeLogError(
                 f"expected group {self._log.app!r}.workers to take a member with "
-                f"session_timeout_ms={self._log.session_timeout_ms}, but {refused!r}: "
+                f"session_timeout_ms={self._log.session_timeout_ms}, but {refusal!r}: "
                 "keep it within the brokers' group.min.session.timeout.ms and "
                 "group.max.session.timeout.ms"
-            ) from refused
+            ) from refusal
 
     async def leave(self) -> None:
-        """Give all back; returns when the group knows."""
+        """Give all partitions back; returns when the group knows."""
         consumer, self._consumer = self._consumer, None
         if consumer is None:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_LIMIT_S):
-                await heartbeats.leave(consumer)
+                await coordinator.leave(consumer)
         self._partitions = frozenset()
         self._changed_in_epoch = self._epoch + 1
-        self._tell()
+        self._notify()
         if self._poll is not None:
             self._poll.cancel()
             await asyncio.wait([self._poll])
@@ -133,7 +135,7 @@ class KafkaMembership:
                 await consumer.stop()
 
     def current(self) -> Assignment:
-        """The assignment as it is known now."""
+        """Return the assignment as it is known now."""
         self._look_for_silence()
         return Assignment(
             partitions=self._partitions,
@@ -145,58 +147,60 @@ class KafkaMembership:
     async def changed(self, since_epoch: int) -> Assignment:
         """Wait until `partitions` or `lapses` differ from those at `since_epoch`.
 
-        A lapse does not begin an epoch: to who waits it is told at once, to others with
-        the next one.
+        A lapse does not begin an epoch: a caller that waits hears of it at once, others
+        with the next epoch.
         """
         if not since_epoch < self._changed_in_epoch <= self._epoch:
-            await self._change.wait()
+            await self._changed_event.wait()
         return self.current()
 
-    # --- what the group tells ---------------------------------------------------------
+    # --- answers of the group ---------------------------------------------------------
 
-    def heard(self, sent_at_s: float) -> None:
-        """The group knows us, but is about to assign anew."""
+    def answered(self, sent_at_s: float) -> None:
+        """The group knows this member, but is about to assign again."""
         self._look_for_silence()
-        self._heard_at_s = sent_at_s
+        self._answered_at_s = sent_at_s
         self._silent = False
 
     def confirmed(self, sent_at_s: float) -> None:
-        """The group knows us and the assignment that we have."""
-        self.heard(sent_at_s)
+        """The group knows this member and its assignment."""
+        self.answered(sent_at_s)
         self._epoch += 1
         self._fresh_at_s = sent_at_s
 
     def assigned(self, sent_at_s: float, member_id: str, generation: int) -> None:
         """A new assignment is in force; `on_partitions_assigned` has run."""
-        self._assignor.held = Held(generation=generation, partitions=self._dealt)
-        first = not self._member_id
-        changed = first or self._dealt != self._partitions
-        if member_id != self._member_id and not first:
+        self._assignor.previous = PreviousAssignment(
+            generation=generation, partitions=self._assigned
+        )
+        is_first = not self._member_id
+        has_changed = is_first or self._assigned != self._partitions
+        if member_id != self._member_id and not is_first:
             self._lapses += 1
-            changed = True
+            has_changed = True
         self._member_id = member_id
-        self._partitions = self._dealt
+        self._partitions = self._assigned
         self.confirmed(sent_at_s)
-        if changed:
+        if has_changed:
             self._changed_in_epoch = self._epoch
-            self._tell()
+            self._notify()
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Take note, and see that nothing is ever fetched for these."""
-        dealt = list(assigned)
-        for partition in dealt:
-            # With a position there is nothing to ask for before the pause counts.
+        """Note the partitions, and make sure that nothing is ever fetched of them."""
+        partitions = list(assigned)
+        for partition in partitions:
+            # With a position the consumer asks nothing before the pause is in force.
             self._consumer.seek(partition, 0)
             self._consumer.pause(partition)
-        self._dealt = frozenset(p.partition for p in dealt)
+        self._assigned = frozenset(p.partition for p in partitions)
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Keep all: the next assignment says what is no longer ours to try."""
+        """Keep all: the next assignment says which ones are no longer ours."""
 
     # --- our own watch ----------------------------------------------------------------
 
     async def _keep_polling(self, consumer: Any) -> None:
-        """Poll, which keeps the membership, and look whether the group went silent."""
+        """Poll, which keeps the membership, and check whether the group is silent."""
         wait_s = min(_POLL_S_MAX, self._session_s / 4)
         while True:
             try:
@@ -206,25 +210,25 @@ class KafkaMembership:
                     "membership.refused", app=self._log.app, error_code=repr(error)
                 )
                 if self._epoch == 0:
-                    self._refused = error
-                    self._tell()
+                    self._refusal = error
+                    self._notify()
                 await asyncio.sleep(wait_s)
             self._look_for_silence()
 
     def _look_for_silence(self) -> None:
         """Count one lapse for each silence that is longer than a session."""
-        if self._silent or self._heard_at_s == _NEVER_S or self._consumer is None:
+        if self._silent or self._answered_at_s == _NEVER_S or self._consumer is None:
             return
-        if time.monotonic() - self._heard_at_s > self._session_s:
+        if time.monotonic() - self._answered_at_s > self._session_s:
             self._silent = True
             self._lapses += 1
             self._changed_in_epoch = self._epoch + 1
-            self._tell()
+            self._notify()
 
-    def _tell(self) -> None:
-        self._change.set()
-        self._change = asyncio.Event()
+    def _notify(self) -> None:
+        self._changed_event.set()
+        self._changed_event = asyncio.Event()
 
 
-# By registration: type checkers do not know what the class would derive from.
+# Registered, not derived: aiokafka has no types for the base class.
 ConsumerRebalanceListener.register(KafkaMembership)

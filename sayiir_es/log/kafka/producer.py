@@ -1,7 +1,8 @@
-"""Writes single records to one partition, many callers at once.
+"""Writes single records to one partition, for many callers at once.
 
-Records that arrive while a batch is under way wait and go out together in the next: one
-lone record is sent at once, thousands share a few requests. Order is that of arrival.
+Records that arrive while a batch is under way wait and are sent together in the next
+one: a single record is sent at once, thousands share a few requests. The order is that
+of arrival.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from sayiir_es.log.kafka.appender import KafkaAppender
     from sayiir_es.log.port import NewRecord
 
-# A million waiting callers would be a fault above us; this many are a busy second.
+# A million waiting callers would be a fault of the caller; this many are a busy second.
 QUEUE_RECORDS_MAX = 100_000
 
 
@@ -62,7 +63,7 @@ class RecordProducer:
         return await future
 
     async def close(self) -> None:
-        """Stop; whoever still waits is told that the log is unavailable."""
+        """Stop; callers that still wait get a `LogUnavailableError`."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -77,12 +78,12 @@ class RecordProducer:
                 batch = self._next_batch()
                 await self._write(batch)
         finally:
-            # Only when closed, or by a fault of ours, is there anybody left to tell.
+            # A caller still waits only when this was closed, or by a bug here.
             self._task = None
-            waiting = [*batch, *self._queue]
+            entries = [*batch, *self._queue]
             self._queue.clear()
             self._fail(
-                waiting, LogUnavailableError("expected an open log, but it ends")
+                entries, LogUnavailableError("expected an open log, but it ends")
             )
 
     async def _write(self, batch: list[tuple[NewRecord, asyncio.Future[int]]]) -> None:
@@ -91,11 +92,11 @@ class RecordProducer:
                 self._appender = await self._open_appender()
             base = await self._appender.append([record for record, _ in batch])
         except (UncertainAppendError, LogUnavailableError) as error:
-            # The log was silent for the whole limit: nobody behind gets an answer now.
+            # The log was silent for the whole limit: the queued records fail as well.
             self._appender = None
-            waiting = [*batch, *self._queue]
+            entries = [*batch, *self._queue]
             self._queue.clear()
-            self._fail(waiting, LogUnavailableError(str(error)))
+            self._fail(entries, LogUnavailableError(str(error)))
         except LogError as error:
             self._fail(batch, error)
         else:
@@ -105,9 +106,9 @@ class RecordProducer:
 
     def _next_batch(self) -> list[tuple[NewRecord, asyncio.Future[int]]]:
         batch = [self._queue.popleft()]
-        size = _framed(batch[0][0])
+        size = _size_in_batch(batch[0][0])
         while self._queue:
-            size += _framed(self._queue[0][0])
+            size += _size_in_batch(self._queue[0][0])
             if size > self._batch_bytes_max:
                 break
             batch.append(self._queue.popleft())
@@ -115,14 +116,14 @@ class RecordProducer:
 
     @staticmethod
     def _fail(
-        waiting: list[tuple[NewRecord, asyncio.Future[int]]], error: LogError
+        entries: list[tuple[NewRecord, asyncio.Future[int]]], error: LogError
     ) -> None:
-        for _, future in waiting:
+        for _, future in entries:
             if not future.done():
                 future.set_exception(error)
 
 
-def _framed(record: NewRecord) -> int:
+def _size_in_batch(record: NewRecord) -> int:
     """Return the most bytes that the record takes in a batch."""
     estimate: Callable[..., int] = DefaultRecordBatchBuilder.estimate_size_in_bytes
     return estimate(record.key, record.value, list(record.headers))

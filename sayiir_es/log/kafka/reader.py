@@ -1,8 +1,8 @@
-"""Reads one partition from an offset on: long polls on a lane of its own.
+"""Reads one partition from an offset on: long polls on its own connection.
 
-One fetch is always under way while the caller works on what the last one brought. The
-broker holds it until there is something, so a record is here a millisecond after it was
-acknowledged, and an idle partition costs two requests a second.
+One fetch is always under way while the caller works on the records of the last one. The
+broker holds the request until there is a record, so a record is here a millisecond
+after it was acknowledged, and an idle partition costs two requests a second.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from aiokafka.errors import for_code
 from aiokafka.protocol.fetch import FetchRequest
 
 from sayiir_es.core.model.errors import LogUnavailableError, OffsetGoneError
+from sayiir_es.log.kafka.completed_fetch import CompletedFetch
 from sayiir_es.log.kafka.connection import READ_COMMITTED, TRANSPORT_ERRORS
-from sayiir_es.log.kafka.fetched import Fetched
 
 if TYPE_CHECKING:
-    from sayiir_es.log.kafka.connection import Lane
+    from sayiir_es.log.kafka.connection import LeaderConnection
     from sayiir_es.log.port import Chunk
 
 _FETCH_BYTES = 1 << 20
@@ -29,12 +29,14 @@ _OFFSET_OUT_OF_RANGE = 1
 class KafkaReader:
     """One reader of one partition; see `log.port.Reader`."""
 
-    def __init__(self, lane: Lane, offset: int, *, compacted: bool) -> None:
-        self._lane = lane
+    def __init__(
+        self, connection: LeaderConnection, offset: int, *, compacted: bool
+    ) -> None:
+        self._connection = connection
         self._next = offset
         self._compacted = compacted
-        self._fetch: asyncio.Task[Fetched] | None = None
-        self._fetched: Fetched | None = None
+        self._fetch: asyncio.Task[CompletedFetch] | None = None
+        self._completed: CompletedFetch | None = None
 
     async def read(self, *, max_wait_s: float) -> Chunk | None:
         """Return what follows, or None when nothing came within `max_wait_s`.
@@ -43,7 +45,7 @@ class KafkaReader:
             OffsetGoneError: the next offset is not in the log.
             LogUnavailableError: the broker refused, or sent damaged bytes.
         """
-        if self._fetched is None:
+        if self._completed is None:
             fetch = self._fetch
             if fetch is None:
                 fetch = self._fetch = asyncio.ensure_future(self._poll())
@@ -52,14 +54,14 @@ class KafkaReader:
                 if not fetch.done():
                     return None
             self._fetch = None
-            self._fetched = fetch.result()
-        fetched, self._fetched = self._fetched, None
-        chunk = fetched.take()
+            self._completed = fetch.result()
+        completed, self._completed = self._completed, None
+        chunk = completed.take()
         self._next = chunk.end
-        if fetched.empty:
+        if completed.empty:
             self._fetch = asyncio.ensure_future(self._poll())
         else:
-            self._fetched = fetched
+            self._completed = completed
         return chunk
 
     async def close(self) -> None:
@@ -67,44 +69,49 @@ class KafkaReader:
         fetch, self._fetch = self._fetch, None
         if fetch is not None:
             fetch.cancel()
-            # Looked at, so that asyncio does not report an error that nobody waits for.
+            # Its error is read, so that asyncio does not report it as never retrieved.
             await asyncio.gather(fetch, return_exceptions=True)
-        self._lane.close()
+        self._connection.close()
 
-    async def _poll(self) -> Fetched:
-        where = self._lane.partition
-        spot = (where.partition, self._next, _FETCH_BYTES)
+    async def _poll(self) -> CompletedFetch:
+        topic_partition = self._connection.partition
+        partition_request = (topic_partition.partition, self._next, _FETCH_BYTES)
         request = FetchRequest(
-            _FETCH_WAIT_MS, 1, _FETCH_BYTES, READ_COMMITTED, [(where.topic, [spot])]
+            _FETCH_WAIT_MS,
+            1,
+            _FETCH_BYTES,
+            READ_COMMITTED,
+            [(topic_partition.topic, [partition_request])],
         )
         while True:
             try:
-                answer = await self._lane.send(request)
+                response = await self._connection.send(request)
             except TRANSPORT_ERRORS:
-                await self._lane.recover()
+                await self._connection.recover()
                 continue
-            if not answer.topics:  # the whole answer is an error of the request
-                await self._lane.recover()
+            if not response.topics:  # the whole answer is an error of the request
+                await self._connection.recover()
                 continue
-            _, code, _, *more = answer.topics[0][1][0]
+            _, code, _, *more = response.topics[0][1][0]
             if code:
-                await self._refused(code)
+                await self._handle_refusal(code)
                 continue
-            fetched = Fetched(self._next, more[-1], more[2], compacted=self._compacted)
-            if not fetched.empty:
-                return fetched
+            completed = CompletedFetch(
+                self._next, more[-1], more[2], compacted=self._compacted
+            )
+            if not completed.empty:
+                return completed
 
-    async def _refused(self, code: int) -> None:
-        where = self._lane.partition
+    async def _handle_refusal(self, code: int) -> None:
+        topic, partition = self._connection.partition
         if code == _OFFSET_OUT_OF_RANGE:
             raise OffsetGoneError(
-                f"expected offset {self._next} of {where.topic!r} {where.partition}, "
+                f"expected offset {self._next} of {topic!r} {partition}, "
                 "but it is outside of what the log holds"
             )
         error = for_code(code)
         if not error.retriable:
             raise LogUnavailableError(
-                f"expected to read {where.topic!r} {where.partition}, "
-                f"but {error.__name__}"
+                f"expected to read {topic!r} {partition}, but {error.__name__}"
             )
-        await self._lane.recover()
+        await self._connection.recover()

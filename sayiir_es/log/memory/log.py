@@ -4,9 +4,9 @@ Theory of operation. All time is the running loop's (`asyncio.sleep`,
 `asyncio.timeout`): on a loop of virtual time the log is virtual too, and it starts no
 thread. It belongs to no loop: several may use it at once, each from its own thread.
 
-A batch under a fault travels in a task of the log's own, in an empty context: what was
-sent lands even when the sender has been cancelled, or when a simulation no longer runs
-what belongs to the sender's process.
+A batch with a fault is delivered by a task of the log, in an empty context: what was
+sent lands even when the sender was cancelled, or when a simulation no longer runs the
+tasks of the sender's process.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ APPEND_LIMIT_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What befalls one append. Times in seconds.
+    """What goes wrong with one append. Times in seconds.
 
     Attributes:
-        lands_after_s: When the batch stands in the log; None: the request is lost.
-        answered_after_s: From then until the writer hears; None: the answer is lost.
+        lands_after_s: When the batch is in the log; None: the request is lost.
+        answered_after_s: From then until the answer; None: the answer is lost.
         limit_s: When the writer gives up, not knowing; the batch may land after that.
     """
 
@@ -51,14 +51,14 @@ class Faults(Protocol):
     """Draws the fault of each append."""
 
     def next(self, partition: int, batch: Sequence[NewRecord]) -> Fault:
-        """Return what befalls this batch; `Fault()` is none."""
+        """Return the fault of this batch; `Fault()` is none."""
         ...
 
 
 class MemoryLog:
     """All topics of an app in lists; see `log.port.Log`.
 
-    It lives as long as the object: `close` gives back nothing, for other sessions and
+    It lives as long as the object: `close` drops nothing, because other sessions and
     workers of the process may share it.
     """
 
@@ -72,8 +72,8 @@ class MemoryLog:
     ) -> None:
         """Hold nothing yet.
 
-        `now_ms` gives the records' timestamps, `log_id` the identity: the system's
-        clock and a random one, where a simulation does not bring its own.
+        `now_ms` gives the records' timestamps in milliseconds since the epoch, `log_id`
+        the identity. By default they are the system's clock and a random id.
         """
         self.faults = faults
         self._created = False
@@ -96,7 +96,7 @@ class MemoryLog:
         return MAX_BATCH_BYTES
 
     async def open(self, *, create: bool) -> LogIdentity:
-        """Return who it is; the first to open it with `create` makes it.
+        """Return its identity; the first to open it with `create` makes it.
 
         Raises:
             LogUnavailableError: nobody has made it.
@@ -110,7 +110,7 @@ class MemoryLog:
         """Nothing to do: every topic is there."""
 
     async def close(self) -> None:
-        """Let go of it; what it holds stays, for whoever shares it."""
+        """Do nothing: other users may share the log."""
 
     async def appender(self, partition: int) -> MemoryAppender:
         """A fresh appender for one partition of `events`."""
@@ -139,18 +139,18 @@ class MemoryLog:
         if topic is Topic.EVENTS:
             raise ValueError("expected events to be appended, but they were produced")
         check_batch((record,))
-        offset = self._topics.land(topic, partition, (record,))
+        offset = self._topics.append(topic, partition, (record,))
         await asyncio.sleep(0)  # a caller in a loop must not starve the readers
         return offset
 
-    # --- beneath the port -------------------------------------------------------------
+    # --- below the port ---------------------------------------------------------------
 
     def owner_lock(self) -> MemoryOwnerLock:
-        """One more that would own this log; a single one can hold it at a time."""
+        """A new candidate for owning this log; one at a time holds the lock."""
         return MemoryOwnerLock(self._topics)
 
     def drop_before(self, topic: Topic, partition: int, offset: int) -> None:
-        """Forget the records below `offset`, as a topic's retention does."""
+        """Drop the records below `offset`, as a topic's retention does."""
         self._topics.drop_before(topic, partition, offset)
 
 
@@ -167,13 +167,14 @@ class MemoryAppender:
         self._partition = partition
         self._faults = faults
         self._idle = True
-        self._travelling: asyncio.Task[None] | None = None
+        self._delivery: asyncio.Task[None] | None = None
 
     async def append(self, batch: Sequence[NewRecord]) -> int:
         """Append one batch and return its first record's offset.
 
         Raises:
-            UncertainAppendError: the fault says that the writer does not know.
+            UncertainAppendError: the fault lost the request or the answer, or the
+                appender is closed or dead.
             BatchTooLargeError: it is larger than any batch may be.
         """
         if not self._idle:
@@ -185,7 +186,7 @@ class MemoryAppender:
         self._idle = False
         faults = self._faults()
         if faults is None:
-            base = self._topics.land(Topic.EVENTS, self._partition, batch)
+            base = self._topics.append(Topic.EVENTS, self._partition, batch)
             await asyncio.sleep(0)  # as every real log: other tasks run meanwhile
         else:
             base = await self._send(batch, faults.next(self._partition, batch))
@@ -193,15 +194,15 @@ class MemoryAppender:
         return base
 
     async def close(self) -> None:
-        """Let go of it; a batch on its way still lands."""
+        """Close it; a batch that was sent still lands."""
         self._idle = False
 
     async def _send(self, batch: Sequence[NewRecord], fault: Fault) -> int:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[int] = loop.create_future()
         # Held, because a loop alone does not keep a task from being collected.
-        self._travelling = loop.create_task(
-            self._travel(batch, fault, answer), context=Context()
+        self._delivery = loop.create_task(
+            self._deliver(batch, fault, answer), context=Context()
         )
         try:
             async with asyncio.timeout(fault.limit_s):
@@ -212,13 +213,13 @@ class MemoryAppender:
                 f"{fault.limit_s:g} s, but there was none"
             ) from error
 
-    async def _travel(
+    async def _deliver(
         self, batch: Sequence[NewRecord], fault: Fault, answer: asyncio.Future[int]
     ) -> None:
         if fault.lands_after_s is None:
             return
         await asyncio.sleep(fault.lands_after_s)
-        base = self._topics.land(Topic.EVENTS, self._partition, batch)
+        base = self._topics.append(Topic.EVENTS, self._partition, batch)
         if fault.answered_after_s is None:
             return
         await asyncio.sleep(fault.answered_after_s)
@@ -233,7 +234,7 @@ class MemoryReader:
         self, topics: MemoryTopics, topic: Topic, partition: int, offset: int
     ) -> None:
         self._topics = topics
-        self._where = (topic, partition)
+        self._topic_partition = (topic, partition)
         self._next = offset
 
     async def read(self, *, max_wait_s: float) -> Chunk | None:
@@ -242,7 +243,7 @@ class MemoryReader:
         Raises:
             OffsetGoneError: the next offset is outside of what the log holds.
         """
-        chunk = self._take()
+        chunk = self._next_chunk()
         if chunk is not None:
             await asyncio.sleep(0)  # a long fold must not starve the writers
             self._next = chunk.end
@@ -260,17 +261,17 @@ class MemoryReader:
 
     async def _wait(self) -> Chunk:
         while True:
-            waiter = self._topics.news.waiter(self._where)
+            waiter = self._topics.notifier.waiter(self._topic_partition)
             try:
-                chunk = self._take()
+                chunk = self._next_chunk()
                 if chunk is not None:
                     return chunk
                 await waiter
             finally:
-                self._topics.news.forget(waiter)
+                self._topics.notifier.forget(waiter)
 
-    def _take(self) -> Chunk | None:
-        records = self._topics.take(*self._where, self._next)
+    def _next_chunk(self) -> Chunk | None:
+        records = self._topics.read_from(*self._topic_partition, self._next)
         if not records:
             return None
         return Chunk(

@@ -1,7 +1,7 @@
 """What a log in memory holds: records in lists, and who owns it.
 
-One lock guards all, so that a worker's event loop and a client's, each in a thread of
-its own, may share a log; nothing ever waits under it.
+One lock guards all, so that a worker's event loop and a client's, each in its own
+thread, may share a log. Nothing waits while it holds that lock.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sayiir_es.log.port import NewRecord
 
 CHUNK_RECORDS_MAX = 1_000
-"""Records handed out at a time, so that a fold lets the event loop breathe."""
+"""Records in one chunk; a larger one would block the event loop for too long."""
 
 
 class _Partition:
@@ -36,7 +36,7 @@ class MemoryTopics:
     """The partitions of all topics of an app."""
 
     def __init__(self, partitions: int, now_ms: Callable[[], int]) -> None:
-        self.news = Notifier()
+        self.notifier = Notifier()
         self._now_ms = now_ms
         self._lock = threading.Lock()
         self._owner: MemoryOwnerLock | None = None
@@ -53,16 +53,16 @@ class MemoryTopics:
             ValueError: there is no such partition.
         """
         with self._lock:
-            found = self._partition(topic, partition)
-            return found.start, found.end
+            content = self._partition(topic, partition)
+            return content.start, content.end
 
-    def land(self, topic: Topic, partition: int, batch: Sequence[NewRecord]) -> int:
-        """Put a batch at the end and return its first offset."""
+    def append(self, topic: Topic, partition: int, batch: Sequence[NewRecord]) -> int:
+        """Append a batch and return its first offset."""
         now_ms = self._now_ms()
         with self._lock:
-            found = self._partition(topic, partition)
-            base = found.end
-            found.records.extend(
+            content = self._partition(topic, partition)
+            base = content.end
+            content.records.extend(
                 Record(
                     offset=offset,
                     key=new.key,
@@ -72,41 +72,41 @@ class MemoryTopics:
                 )
                 for offset, new in enumerate(batch, base)
             )
-        self.news.wake(((topic, partition),))
+        self.notifier.wake(((topic, partition),))
         return base
 
-    def take(self, topic: Topic, partition: int, offset: int) -> list[Record]:
+    def read_from(self, topic: Topic, partition: int, offset: int) -> list[Record]:
         """Return some records from `offset` on; none at the end of the log.
 
         Raises:
             OffsetGoneError: it is outside of what the log holds.
         """
         with self._lock:
-            found = self._partition(topic, partition)
-            if not found.start <= offset <= found.end:
+            content = self._partition(topic, partition)
+            if not content.start <= offset <= content.end:
                 raise OffsetGoneError(
                     f"expected offset {offset} of {topic.value!r} {partition}, but the "
-                    f"log holds {found.start} up to {found.end}"
+                    f"log holds {content.start} up to {content.end}"
                 )
-            first = offset - found.start
-            return found.records[first : first + CHUNK_RECORDS_MAX]
+            first = offset - content.start
+            return content.records[first : first + CHUNK_RECORDS_MAX]
 
     def drop_before(self, topic: Topic, partition: int, offset: int) -> None:
-        """Forget the records below `offset`, as a topic's retention does."""
+        """Drop the records below `offset`, as a topic's retention does."""
         with self._lock:
-            found = self._partition(topic, partition)
-            dropped = min(max(offset - found.start, 0), len(found.records))
-            del found.records[:dropped]
-            found.start += dropped
+            content = self._partition(topic, partition)
+            dropped = min(max(offset - content.start, 0), len(content.records))
+            del content.records[:dropped]
+            content.start += dropped
 
     def swap_owner(
-        self, was: MemoryOwnerLock | None, now: MemoryOwnerLock | None
+        self, previous: MemoryOwnerLock | None, new: MemoryOwnerLock | None
     ) -> bool:
-        """Make `now` the owner if `was` is; say whether it was."""
+        """Make `new` the owner if `previous` is; return whether it was."""
         with self._lock:
-            if self._owner is not was:
+            if self._owner is not previous:
                 return False
-            self._owner = now
+            self._owner = new
             return True
 
     def _partition(self, topic: Topic, partition: int) -> _Partition:
@@ -119,29 +119,29 @@ class MemoryTopics:
 
 
 class MemoryOwnerLock:
-    """One candidate for owning a log in memory: the first one to come holds it."""
+    """One candidate for owning a log in memory: the first one to ask holds it."""
 
     def __init__(self, topics: MemoryTopics) -> None:
         self._topics = topics
 
     def try_acquire(self) -> bool:
-        """Say whether it is ours, after taking it if nobody had it."""
+        """Take the lock if nobody has it; return whether it is ours."""
         return self._topics.swap_owner(None, self) or self._topics.swap_owner(
             self, self
         )
 
     def release(self) -> None:
-        """Give it back if it is ours, and wake who waits for it."""
+        """Release the lock if it is ours, and wake the candidates that wait for it."""
         if self._topics.swap_owner(self, None):
-            self._topics.news.wake(("owner",))
+            self._topics.notifier.wake(("owner",))
 
     async def acquire(self) -> None:
         """Wait until it is ours."""
         while True:
-            waiter = self._topics.news.waiter("owner")
+            waiter = self._topics.notifier.waiter("owner")
             try:
                 if self.try_acquire():
                     return
                 await waiter
             finally:
-                self._topics.news.forget(waiter)
+                self._topics.notifier.forget(waiter)

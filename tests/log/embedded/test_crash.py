@@ -1,6 +1,6 @@
-"""The log in one file behind `kill -9`, torn writes, a failing disk and a full one.
+"""The log in one file after `kill -9`, torn writes, a failing disk and a full one.
 
-Each batch says in its records how many it has, so that a part of one shows.
+Each record names the size of its batch, so that a part of a batch can be seen.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sayiir_es.log.embedded.rows import Write
 from sayiir_es.log.embedded.threads import CommitThread
 from sayiir_es.log.notifier import Notifier
 from sayiir_es.log.port import Topic
-from tests.log.conformance import batch, record, whole
+from tests.log.conformance import batch, read_all, record
 
 if TYPE_CHECKING:
     from sayiir_es.log.port import NewRecord
@@ -48,28 +48,28 @@ asyncio.run(main())
 """
 
 
-def check_whole_batches(found: list[str]) -> None:
-    """Every batch is there from its first record to its last, in one piece."""
+def check_whole_batches(texts: list[str]) -> None:
+    """Check that every batch is there from its first record to its last."""
     at = 0
-    while at < len(found):
-        name, _, rest = found[at].partition(":")
+    while at < len(texts):
+        name, _, rest = texts[at].partition(":")
         size = int(rest.partition("/")[2])
-        assert found[at : at + size] == [f"{name}:{i}/{size}" for i in range(size)]
+        assert texts[at : at + size] == [f"{name}:{i}/{size}" for i in range(size)]
         at += size
 
 
 def tail_of(path: Path) -> Path:
-    """Where SQLite keeps what was committed last: the write-ahead file."""
+    """Return the write-ahead file, where SQLite keeps the last commits."""
     return path.with_name(path.name + "-wal")
 
 
-async def content(path: Path) -> list[str]:
-    """All events in the file, after opening it anew."""
+async def read_events(path: Path) -> list[str]:
+    """Open the file again and read all events in it."""
     log = EmbeddedLog(path)
     await log.open(create=False)
-    found = await whole(log)
+    texts = await read_all(log)
     await log.close()
-    return found
+    return texts
 
 
 async def test_kill_9_loses_no_acknowledged_batch_and_leaves_no_part_of_one(
@@ -98,9 +98,9 @@ async def test_kill_9_loses_no_acknowledged_batch_and_leaves_no_part_of_one(
             base, size = map(int, complete[-1].split())
             acknowledged = base + size
         assert end >= acknowledged
-    found = [text[: len(text) // 20] for text in await content(path)]
-    assert len({text.partition(".")[0] for text in found}) == 20
-    check_whole_batches(found)
+    texts = [text[: len(text) // 20] for text in await read_events(path)]
+    assert len({text.partition(".")[0] for text in texts}) == 20
+    check_whole_batches(texts)
 
 
 async def test_a_log_whose_tail_is_cut_anywhere_opens_with_whole_batches_only(
@@ -112,7 +112,7 @@ async def test_a_log_whose_tail_is_cut_anywhere_opens_with_whole_batches_only(
     appender = await log.appender(0)
     for number in range(8):
         await appender.append(batch(str(number), 1 + number % 4))
-    expected = await whole(log)
+    expected = await read_all(log)
     data, tail = path.read_bytes(), tail_of(path).read_bytes()
     await log.close()
 
@@ -125,10 +125,10 @@ async def test_a_log_whose_tail_is_cut_anywhere_opens_with_whole_batches_only(
         copy.parent.mkdir()
         copy.write_bytes(data)
         tail_of(copy).write_bytes(tail[:cut])
-        found = await content(copy)
-        assert found == expected[: len(found)]
-        check_whole_batches(found)
-        counts.append(len(found))
+        texts = await read_events(copy)
+        assert texts == expected[: len(texts)]
+        check_whole_batches(texts)
+        counts.append(len(texts))
     assert counts == sorted(counts)
     assert counts[-1] == len(expected)
     assert len(set(counts)) > 4
@@ -142,25 +142,25 @@ async def test_a_torn_byte_in_the_tail_ends_the_log_before_that_batch(
     await log.open(create=True)
     appender = await log.appender(0)
     await appender.append(batch("first", 3))
-    kept = len(tail_of(path).read_bytes())
+    intact_bytes = len(tail_of(path).read_bytes())
     await appender.append(batch("second", 3))
     data, tail = path.read_bytes(), bytearray(tail_of(path).read_bytes())
     await log.close()
-    tail[kept + 2_000] ^= 1
+    tail[intact_bytes + 2_000] ^= 1
     copy = tmp_path / "copy.db"
     copy.write_bytes(data)
     tail_of(copy).write_bytes(tail)
-    assert await content(copy) == [f"first:{i}/3" for i in range(3)]
+    assert await read_events(copy) == [f"first:{i}/3" for i in range(3)]
 
 
 def descriptors_of(path: Path) -> list[int]:
-    """Through which this process has a file open."""
-    found: list[int] = []
+    """Return the descriptors through which this process has a file open."""
+    descriptors: list[int] = []
     for link in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):  # the one that listed the folder
             if link.readlink() == path:
-                found.append(int(link.name))
-    return found
+                descriptors.append(int(link.name))
+    return descriptors
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
@@ -186,7 +186,7 @@ async def test_a_failed_sync_is_never_acknowledged_nor_tried_again(
     with pytest.raises(LogUnavailableError, match="start anew"):
         await log.produce(Topic.COMMANDS, 0, record(b"lost"))
     await log.close()
-    assert await content(path) == ["before:0/2", "before:1/2"]
+    assert await read_events(path) == ["before:0/2", "before:1/2"]
 
 
 async def test_a_write_that_fails_leaves_nothing_of_its_batch(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ async def test_a_write_that_fails_leaves_nothing_of_its_batch(tmp_path: Path) ->
     appender = await log.appender(0)
     await appender.append(batch("before", 2))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # As a quota does: the write-ahead file may not grow by more than a page.
+    # As with a quota: the write-ahead file may not grow by more than a page.
     limit = tail_of(path).stat().st_size + 5_000
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
@@ -205,7 +205,7 @@ async def test_a_write_that_fails_leaves_nothing_of_its_batch(tmp_path: Path) ->
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     await log.close()
-    assert await content(path) == ["before:0/2", "before:1/2"]
+    assert await read_events(path) == ["before:0/2", "before:1/2"]
 
 
 async def test_a_full_disk_refuses_a_batch_whole_and_takes_the_next_when_it_has_room(
@@ -227,4 +227,4 @@ async def test_a_full_disk_refuses_a_batch_whole_and_takes_the_next_when_it_has_
     await commits.run(lambda c: c.execute("PRAGMA max_page_count = 100000"))
     assert await write(*batch("after", 1)) == 2
     await commits.close()
-    assert await content(path) == ["before:0/2", "before:1/2", "after:0/1"]
+    assert await read_events(path) == ["before:0/2", "before:1/2", "after:0/1"]

@@ -1,4 +1,4 @@
-"""The log in one file: what it refuses, other processes, one instance's events."""
+"""The log in one file: refused files, other processes, one instance's events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sayiir_es.core.model.errors import LogUnavailableError, UnsafeLogError
 from sayiir_es.log.embedded import file
 from sayiir_es.log.embedded.log import EmbeddedLog
 from sayiir_es.log.port import InstanceIndex, Topic
-from tests.log.conformance import batch, record, take, values, whole
+from tests.log.conformance import batch, read_all, read_records, record, values
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ asyncio.run(main())
 """
 
 
-async def made(path: Path, *, partitions: int = 1) -> None:
+async def make_log(path: Path, *, partitions: int = 1) -> None:
     log = EmbeddedLog(path, partitions=partitions)
     await log.open(create=True)
     await (await log.appender(0)).append(batch("a", 20))
@@ -60,7 +60,7 @@ async def test_a_missing_file_is_made_only_when_that_was_asked_for(
     with pytest.raises(LogUnavailableError, match="no such file"):
         await EmbeddedLog(path).open(create=False)
     assert not path.parent.exists()
-    await made(path)
+    await make_log(path)
     assert path.exists()
 
 
@@ -69,7 +69,7 @@ async def test_an_empty_file_is_no_log_yet(tmp_path: Path) -> None:
     path.touch()
     with pytest.raises(LogUnavailableError, match="nobody has made it"):
         await EmbeddedLog(path).open(create=False)
-    await made(path)
+    await make_log(path)
 
 
 async def test_what_is_not_sqlite_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ async def test_the_database_of_another_program_is_refused_and_left_alone(
 
 async def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
-    await made(path)
+    await make_log(path)
     change(path, "UPDATE meta SET value = '2' WHERE key = 'format'")
     with pytest.raises(UnsafeLogError, match=r"format '1'.*but it has '2'"):
         await EmbeddedLog(path).open(create=True)
@@ -101,14 +101,14 @@ async def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
 
 async def test_another_partition_count_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
-    await made(path, partitions=2)
+    await make_log(path, partitions=2)
     with pytest.raises(UnsafeLogError, match=r"expected 1 partitions.*'2'"):
         await EmbeddedLog(path).open(create=True)
 
 
 async def test_a_missing_topic_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
-    await made(path)
+    await make_log(path)
     change(path, "DELETE FROM meta WHERE key = 'topic:events'")
     with pytest.raises(UnsafeLogError, match="events"):
         await EmbeddedLog(path).open(create=True)
@@ -131,7 +131,7 @@ async def test_a_damaged_file_is_refused(tmp_path: Path, where: float) -> None:
 
 async def test_a_file_that_was_cut_short_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
-    await made(path)
+    await make_log(path)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(UnsafeLogError, match="copy"):
@@ -159,7 +159,7 @@ async def test_a_file_that_others_keep_locked_is_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "log.db"
-    await made(path)
+    await make_log(path)
     monkeypatch.setattr(file, "BUSY_LIMIT_S", 0.1)
     log = EmbeddedLog(path)
     await log.open(create=False)
@@ -170,7 +170,7 @@ async def test_a_file_that_others_keep_locked_is_unavailable(
             await log.produce(Topic.COMMANDS, 0, record(b"1"))
         with pytest.raises(LogUnavailableError, match="kept it locked"):
             await appender.append(batch("b", 1))
-        assert len(await whole(log)) == 20  # readers do not mind
+        assert len(await read_all(log)) == 20  # readers need no lock
     assert await log.produce(Topic.COMMANDS, 0, record(b"1")) == 0
     assert await (await log.appender(0)).append(batch("b", 1)) == 20
     await log.close()
@@ -179,7 +179,7 @@ async def test_a_file_that_others_keep_locked_is_unavailable(
 # --- several at once ------------------------------------------------------------------
 
 
-async def test_many_who_make_the_same_log_at_once_make_one(tmp_path: Path) -> None:
+async def test_many_that_create_the_same_log_at_once_create_one(tmp_path: Path) -> None:
     logs = [EmbeddedLog(tmp_path / "log.db") for _ in range(6)]
     identities = await asyncio.gather(*(log.open(create=True) for log in logs))
     assert all(identity == identities[0] for identity in identities)
@@ -198,14 +198,14 @@ async def test_a_second_process_produces_while_the_first_reads(tmp_path: Path) -
         *(sys.executable, "-c", PRODUCER, str(path), str(count)),
         stderr=subprocess.PIPE,
     )
-    found: list[str] = []
+    texts: list[str] = []
     for number in range(count // 2):
-        found += values(await take(reader, 1)) if len(found) <= number else []
+        texts += values(await read_records(reader, 1)) if len(texts) <= number else []
         # Meanwhile this process writes too.
         await (await log.appender(0)).append(batch("a", 2))
-    while len(found) < count:
-        found += values(await take(reader, 1))
-    assert found == [str(number) for number in range(count)]
+    while len(texts) < count:
+        texts += values(await read_records(reader, 1))
+    assert texts == [str(number) for number in range(count)]
     _, errors = await producer.communicate()
     assert (producer.returncode, errors) == (0, b"")
     await log.close()
@@ -220,7 +220,7 @@ async def test_a_commit_of_another_process_is_noticed_within_the_wait(
     reader = await log.reader(Topic.EVENTS, 0, 0)
     reading = asyncio.create_task(reader.read(max_wait_s=10))
     await asyncio.wait([reading], timeout=0.05)
-    # A connection of its own, as another process has: nothing tells our readers.
+    # A separate connection, as another process has: no notifier wakes the readers.
     change(
         path,
         "INSERT INTO records VALUES ('events', 0, 0, NULL, x'61', NULL, 1)",
@@ -241,7 +241,7 @@ def test_loops_in_two_threads_share_a_file(tmp_path: Path) -> None:
         reader = await log.reader(Topic.COMMANDS, 0, 0)
         appender = await log.appender(0)
         for _ in range(rounds):
-            (command,) = await take(reader, 1)
+            (command,) = await read_records(reader, 1)
             await appender.append([record(command.value or b"")])
         await log.close()
 
@@ -251,7 +251,7 @@ def test_loops_in_two_threads_share_a_file(tmp_path: Path) -> None:
         reader = await log.reader(Topic.EVENTS, 0, 0)
         for number in range(rounds):
             await log.produce(Topic.COMMANDS, 0, record(str(number).encode()))
-            assert values(await take(reader, 1)) == [str(number)]
+            assert values(await read_records(reader, 1)) == [str(number)]
         await log.close()
 
     thread = threading.Thread(target=lambda: asyncio.run(echo()))
@@ -282,13 +282,13 @@ async def test_closing_commits_what_is_queued(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     log = EmbeddedLog(path)
     await log.open(create=True)
-    written = [
+    writes = [
         asyncio.create_task(log.produce(Topic.COMMANDS, 0, record(str(n).encode())))
         for n in range(20)
     ]
     await asyncio.sleep(0)
     await log.close()
-    assert sorted(await asyncio.gather(*written)) == list(range(20))
+    assert sorted(await asyncio.gather(*writes)) == list(range(20))
     again = EmbeddedLog(path)
     await again.open(create=False)
     assert await again.end_offset(Topic.COMMANDS, 0) == 20

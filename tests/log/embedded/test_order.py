@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RECORD = NewRecord(key=b"i", value=b"1")
 
 
-async def test_nothing_lands_behind_what_did_not(
+async def test_nothing_lands_after_a_record_that_did_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "log.db"
@@ -32,14 +32,14 @@ async def test_nothing_lands_behind_what_did_not(
     await log.open(create=False)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        # More than one commit takes: the last one waits for its own.
-        produced = [
+        # One more than a commit takes: the last record waits for the next commit.
+        writes = [
             asyncio.ensure_future(log.produce(Topic.COMMANDS, 0, RECORD))
             for _ in range(COMMIT_RECORDS_MAX + 1)
         ]
         with pytest.raises(LogUnavailableError, match="kept it locked"):
-            await produced[0]
-    answers = await asyncio.gather(*produced, return_exceptions=True)
+            await writes[0]
+    answers = await asyncio.gather(*writes, return_exceptions=True)
     assert {type(answer) for answer in answers} == {LogUnavailableError}
     assert await log.produce(Topic.COMMANDS, 0, RECORD) == 0
     await log.close()

@@ -1,4 +1,4 @@
-"""Appending, producing and reading on a Kafka that is well."""
+"""Appending, producing and reading on a healthy Kafka."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sayiir_es.core.model.errors import (
     OffsetGoneError,
     UncertainAppendError,
 )
-from sayiir_es.log.kafka.fetched import CHUNK_RECORDS_MAX
+from sayiir_es.log.kafka.completed_fetch import CHUNK_RECORDS_MAX
 from sayiir_es.log.port import NewRecord, Topic
 from tests import kafka_app
 from tests.kafka_app import record, take
@@ -34,12 +34,12 @@ async def test_a_batch_is_read_back_as_it_was_appended(kafka_bootstrap: str) -> 
         assert await appender.append([record(b"first")]) == 0
         assert await appender.append(batch) == 1
         reader = await log.reader(Topic.EVENTS, 1, 1)
-        found = await take(reader, 3)
+        records = await take(reader, 3)
         assert [
-            NewRecord(key=r.key, value=r.value, headers=r.headers) for r in found
+            NewRecord(key=r.key, value=r.value, headers=r.headers) for r in records
         ] == batch
-        assert [r.offset for r in found] == [1, 2, 3]
-        assert abs(found[0].timestamp_ms / 1000 - time.time()) < 60  # noqa: TID251 - the log's own clock
+        assert [r.offset for r in records] == [1, 2, 3]
+        assert abs(records[0].timestamp_ms / 1000 - time.time()) < 60  # noqa: TID251 - the log's own clock
         await reader.close()
         await appender.close()
 
@@ -63,25 +63,25 @@ async def test_chunks_follow_one_another_without_a_hole(kafka_bootstrap: str) ->
         await appender.close()
 
 
-async def test_foreign_transactions_leave_gaps_that_are_named(
+async def test_transactions_of_other_producers_leave_gaps_that_are_named(
     kafka_bootstrap: str,
 ) -> None:
     async with kafka_app.opened(kafka_bootstrap) as log:
         name = log.name(Topic.COMMANDS)
         async with kafka_app.producer(
             kafka_bootstrap, transactional_id=name
-        ) as foreign:
-            async with foreign.transaction():
-                await foreign.send_and_wait(name, b"kept", partition=0)
-            await foreign.begin_transaction()
-            await foreign.send_and_wait(name, b"dropped", partition=0)
-            await foreign.abort_transaction()
+        ) as other_producer:
+            async with other_producer.transaction():
+                await other_producer.send_and_wait(name, b"kept", partition=0)
+            await other_producer.begin_transaction()
+            await other_producer.send_and_wait(name, b"dropped", partition=0)
+            await other_producer.abort_transaction()
         await log.produce(Topic.COMMANDS, 0, record(b"last"))
         reader = await log.reader(Topic.COMMANDS, 0, 0)
-        found = await take(reader, 2)
-        assert [(r.offset, r.value) for r in found] == [(0, b"kept"), (4, b"last")]
+        records = await take(reader, 2)
+        assert [(r.offset, r.value) for r in records] == [(0, b"kept"), (4, b"last")]
         await reader.close()
-        # 1 ends the first transaction, 2 was aborted, 3 says so.
+        # 1 ends the first transaction, 2 was aborted, 3 is the abort marker.
         reader = await log.reader(Topic.COMMANDS, 0, 1)
         chunk = await reader.read(max_wait_s=5)
         assert chunk is not None
@@ -90,7 +90,7 @@ async def test_foreign_transactions_leave_gaps_that_are_named(
 
 
 @pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
-async def test_commands_of_another_client_are_read_whatever_it_packs_them_with(
+async def test_commands_of_another_client_are_read_with_every_compression(
     kafka_bootstrap: str, codec: str
 ) -> None:
     async with kafka_app.opened(kafka_bootstrap) as log:
@@ -98,13 +98,13 @@ async def test_commands_of_another_client_are_read_whatever_it_packs_them_with(
             kafka_bootstrap, log.name(Topic.COMMANDS), b"v" * 1_000, codec
         )
         reader = await log.reader(Topic.COMMANDS, 0, 0)
-        (found,) = await take(reader, 1)
-        assert (found.key, found.value) == (b"k", b"v" * 1_000)
-        assert found.headers == (("empty", b""),)
+        (record,) = await take(reader, 1)
+        assert (record.key, record.value) == (b"k", b"v" * 1_000)
+        assert record.headers == (("empty", b""),)
         await reader.close()
 
 
-async def test_a_reader_at_the_end_gets_what_comes_at_once(
+async def test_a_reader_at_the_end_gets_a_new_record_at_once(
     kafka_bootstrap: str,
 ) -> None:
     async with kafka_app.opened(kafka_bootstrap) as log:
@@ -130,8 +130,8 @@ async def test_an_offset_outside_of_the_log_is_gone(
     async with kafka_app.opened(kafka_bootstrap) as log:
         appender = await log.appender(0)
         await appender.append([record(b"x")] * 3)
-        async with kafka_app.admin(kafka_bootstrap) as hands:
-            await kafka_app.drop_records(hands, log.name(Topic.EVENTS), 0, 2)
+        async with kafka_app.admin(kafka_bootstrap) as admin:
+            await kafka_app.drop_records(admin, log.name(Topic.EVENTS), 0, 2)
         assert await log.start_offset(Topic.EVENTS, 0) == 2
         reader = await log.reader(Topic.EVENTS, 0, offset)
         with pytest.raises(OffsetGoneError, match=f"expected offset {offset} "):
@@ -165,9 +165,9 @@ async def test_a_topic_that_was_made_narrower_refuses_and_the_appender_goes_on(
 ) -> None:
     async with kafka_app.opened(kafka_bootstrap) as log:
         appender = await log.appender(0)
-        async with kafka_app.admin(kafka_bootstrap) as hands:
+        async with kafka_app.admin(kafka_bootstrap) as admin:
             narrow = {"retention.ms": "-1", "max.message.bytes": "2000"}
-            await kafka_app.set_topic(hands, log.name(Topic.EVENTS), narrow)
+            await kafka_app.set_topic(admin, log.name(Topic.EVENTS), narrow)
         with pytest.raises(BatchTooLargeError, match=r"raise max\.message\.bytes"):
             await appender.append([record(bytes(5000))])
         assert await appender.append([record(b"next")]) == 0
@@ -210,18 +210,18 @@ async def test_a_cancelled_append_ends_the_appender(kafka_bootstrap: str) -> Non
         await appender.close()
 
 
-async def test_thousands_who_produce_at_once_keep_their_order(
+async def test_thousands_of_records_produced_at_once_keep_their_order(
     kafka_bootstrap: str,
 ) -> None:
     async with kafka_app.opened(kafka_bootstrap) as log:
-        records = [record(b"%d" % i) for i in range(5_000)]
+        new_records = [record(b"%d" % i) for i in range(5_000)]
         offsets = await asyncio.gather(
-            *(log.produce(Topic.COMMANDS, 0, one) for one in records)
+            *(log.produce(Topic.COMMANDS, 0, new) for new in new_records)
         )
         assert offsets == list(range(5_000))
         reader = await log.reader(Topic.COMMANDS, 0, 0)
-        found = await take(reader, 5_000)
-        assert [r.value for r in found] == [r.value for r in records]
+        records = await take(reader, 5_000)
+        assert [r.value for r in records] == [r.value for r in new_records]
         await reader.close()
 
 

@@ -1,55 +1,68 @@
-"""Dealing partitions: balanced, determined by what is told, few moves."""
+"""Assigning partitions: balanced, the same for the same members, few moves."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sayiir_es.log.kafka.assignor import Held, StickyAssignor, deal
+from sayiir_es.log.kafka.assignor import (
+    PreviousAssignment,
+    StickyAssignor,
+    assign_partitions,
+)
 
 NAMES = ("a", "b", "c", "d", "e")
 
 
-def held(*partitions: int, generation: int = 1) -> Held:
-    return Held(generation=generation, partitions=frozenset(partitions))
+def previous(*partitions: int, generation: int = 1) -> PreviousAssignment:
+    return PreviousAssignment(generation=generation, partitions=frozenset(partitions))
 
 
-def test_one_member_is_given_all() -> None:
-    assert deal(3, {"a": Held()}) == {"a": (0, 1, 2)}
+def test_one_member_is_assigned_all_partitions() -> None:
+    assert assign_partitions(3, {"a": PreviousAssignment()}) == {"a": (0, 1, 2)}
 
 
-def test_a_joiner_is_given_only_what_the_others_have_too_many_of() -> None:
-    dealt = deal(8, {"a": held(0, 1, 2, 3), "b": held(4, 5, 6, 7), "c": Held()})
-    assert dealt == {"a": (0, 1, 2), "b": (4, 5, 6), "c": (3, 7)}
+def test_a_joiner_gets_only_what_the_others_have_too_many_of() -> None:
+    assignment = assign_partitions(
+        8,
+        {
+            "a": previous(0, 1, 2, 3),
+            "b": previous(4, 5, 6, 7),
+            "c": PreviousAssignment(),
+        },
+    )
+    assert assignment == {"a": (0, 1, 2), "b": (4, 5, 6), "c": (3, 7)}
 
 
-def test_what_a_leaver_held_is_spread_and_nothing_else_moves() -> None:
-    dealt = deal(8, {"a": held(0, 1, 2), "c": held(3, 7)})
-    assert set(dealt["a"]) >= {0, 1, 2}
-    assert set(dealt["c"]) >= {3, 7}
-    assert len(dealt["a"]) == len(dealt["c"]) == 4
+def test_the_partitions_of_a_leaver_are_spread_and_nothing_else_moves() -> None:
+    assignment = assign_partitions(8, {"a": previous(0, 1, 2), "c": previous(3, 7)})
+    assert set(assignment["a"]) >= {0, 1, 2}
+    assert set(assignment["c"]) >= {3, 7}
+    assert len(assignment["a"]) == len(assignment["c"]) == 4
 
 
 def test_of_two_that_name_a_partition_the_later_generation_holds_it() -> None:
-    members = {"a": held(0, 1, generation=4), "b": held(0, 1, generation=5)}
-    assert deal(2, members) == {"a": (1,), "b": (0,)}
-    members["c"] = held(0, 1, generation=3)
-    assert deal(2, members)["a"] == (1,)
+    members = {"a": previous(0, 1, generation=4), "b": previous(0, 1, generation=5)}
+    assert assign_partitions(2, members) == {"a": (1,), "b": (0,)}
+    members["c"] = previous(0, 1, generation=3)
+    assert assign_partitions(2, members)["a"] == (1,)
 
 
-def test_partitions_that_do_not_exist_are_not_dealt() -> None:
-    assert deal(2, {"a": held(0, 7)}) == {"a": (0, 1)}
+def test_partitions_that_do_not_exist_are_not_assigned() -> None:
+    assert assign_partitions(2, {"a": previous(0, 7)}) == {"a": (0, 1)}
 
 
 def test_more_members_than_partitions_leave_some_without() -> None:
-    dealt = deal(1, {"a": Held(), "b": Held()})
-    assert sorted(map(len, dealt.values())) == [0, 1]
+    assignment = assign_partitions(
+        1, {"a": PreviousAssignment(), "b": PreviousAssignment()}
+    )
+    assert sorted(map(len, assignment.values())) == [0, 1]
 
 
 members = st.dictionaries(
     st.sampled_from(NAMES),
     st.builds(
-        Held,
+        PreviousAssignment,
         generation=st.integers(-1, 5),
         partitions=st.frozensets(st.integers(0, 12)),
     ),
@@ -58,35 +71,41 @@ members = st.dictionaries(
 
 
 @given(st.integers(1, 12), members)
-def test_every_partition_is_dealt_once_and_shares_differ_by_one(
-    count: int, told: dict[str, Held]
+def test_every_partition_is_assigned_once_and_shares_differ_by_one(
+    count: int, members: dict[str, PreviousAssignment]
 ) -> None:
-    dealt = deal(count, told)
-    assert sorted(p for share in dealt.values() for p in share) == list(range(count))
-    sizes = [len(share) for share in dealt.values()]
+    assignment = assign_partitions(count, members)
+    assert sorted(p for share in assignment.values() for p in share) == list(
+        range(count)
+    )
+    sizes = [len(share) for share in assignment.values()]
     assert max(sizes) - min(sizes) <= 1
-    assert dealt == deal(count, dict(reversed(told.items())))
+    assert assignment == assign_partitions(count, dict(reversed(members.items())))
 
 
 @given(st.integers(1, 12), members)
-def test_a_second_deal_moves_nothing(count: int, told: dict[str, Held]) -> None:
-    dealt = deal(count, told)
-    kept = {m: held(*share, generation=9) for m, share in dealt.items()}
-    assert deal(count, kept) == dealt
+def test_a_second_assignment_moves_nothing(
+    count: int, members: dict[str, PreviousAssignment]
+) -> None:
+    assignment = assign_partitions(count, members)
+    next_members = {
+        m: previous(*share, generation=9) for m, share in assignment.items()
+    }
+    assert assign_partitions(count, next_members) == assignment
 
 
-def test_members_tell_the_leader_what_they_hold_in_kafkas_own_form() -> None:
+def test_members_send_the_leader_their_partitions_in_kafkas_own_form() -> None:
     first, second = StickyAssignor("t", 4), StickyAssignor("t", 4)
-    first.held = held(2, 3)
-    told = {"x": first.metadata(["t"]), "y": second.metadata(["t"])}
-    dealt = second.assign(None, told)
-    assert dealt["x"].assignment == [("t", [2, 3])]
-    assert dealt["y"].assignment == [("t", [0, 1])]
+    first.previous = previous(2, 3)
+    metadata = {"x": first.metadata(["t"]), "y": second.metadata(["t"])}
+    assignment = second.assign(None, metadata)
+    assert assignment["x"].assignment == [("t", [2, 3])]
+    assert assignment["y"].assignment == [("t", [0, 1])]
 
 
-def test_a_member_that_tells_nothing_readable_is_dealt_a_share_all_the_same() -> None:
+def test_a_member_whose_user_data_is_unreadable_gets_a_share_all_the_same() -> None:
     assignor = StickyAssignor("t", 2)
-    stranger = assignor.metadata(["t"])
-    stranger.user_data = b"\xff"
-    dealt = assignor.assign(None, {"x": stranger, "y": assignor.metadata(["t"])})
-    assert [len(dealt[m].assignment[0][1]) for m in ("x", "y")] == [1, 1]
+    unreadable = assignor.metadata(["t"])
+    unreadable.user_data = b"\xff"
+    assignment = assignor.assign(None, {"x": unreadable, "y": assignor.metadata(["t"])})
+    assert [len(assignment[m].assignment[0][1]) for m in ("x", "y")] == [1, 1]

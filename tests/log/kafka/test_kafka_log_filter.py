@@ -1,4 +1,4 @@
-"""aiokafka's lines are held back by kind, and counted."""
+"""aiokafka's repeated lines are suppressed by kind, and counted."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ def line(text: str, *arguments: object) -> logging.LogRecord:
 
 
 def test_a_kind_passes_once_whatever_it_names() -> None:
-    quiet = OncePerKind(interval_s=60)
-    assert quiet.filter(line("no node %s", 1))
-    assert not quiet.filter(line("no node %s", 2))
-    assert quiet.filter(line("another kind"))
+    log_filter = OncePerKind(interval_s=60)
+    assert log_filter.filter(line("no node %s", 1))
+    assert not log_filter.filter(line("no node %s", 2))
+    assert log_filter.filter(line("another kind"))
 
 
-def test_the_next_line_after_the_interval_tells_how_many_were_held_back(
+def test_the_next_line_after_the_interval_says_how_many_were_suppressed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now_s = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now_s)
-    quiet = OncePerKind(interval_s=10)
-    assert quiet.filter(line("no node %s", 1))
-    assert not quiet.filter(line("no node %s", 2))
+    log_filter = OncePerKind(interval_s=10)
+    assert log_filter.filter(line("no node %s", 1))
+    assert not log_filter.filter(line("no node %s", 2))
     now_s = 111.0
-    passed = line("no node %s", 3)
-    assert quiet.filter(passed)
-    assert passed.getMessage() == "no node 3 (and 1 more like it before)"
+    next_line = line("no node %s", 3)
+    assert log_filter.filter(next_line)
+    assert next_line.getMessage() == "no node 3 (and 1 more like it before)"

@@ -1,4 +1,4 @@
-"""Two and three members of one group: who is given what, and what each gets to know."""
+"""Two and three members of one group: their assignments, and what each learns."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ T = TypeVar("T")
 pytestmark = pytest.mark.kafka
 
 
-def like(log: KafkaLog) -> KafkaLog:
-    """Another process's log of the same app."""
+def copy_of(log: KafkaLog) -> KafkaLog:
+    """Return another log object of the same app, as another process has one."""
     return KafkaLog(
         log.bootstrap_servers,
         app=log.app,
@@ -38,8 +38,8 @@ def like(log: KafkaLog) -> KafkaLog:
 
 @asynccontextmanager
 async def joined(log: KafkaLog) -> AsyncGenerator[KafkaMembership]:
-    """A member of the app's group, over a log of its own."""
-    own = like(log)
+    """A member of the app's group, with its own log object."""
+    own = copy_of(log)
     await own.open(create=False)
     member = KafkaMembership(own)
     try:
@@ -50,7 +50,7 @@ async def joined(log: KafkaLog) -> AsyncGenerator[KafkaMembership]:
         await own.close()
 
 
-def dealt_once(count: int, *members: KafkaMembership) -> bool:
+def is_assigned_once(count: int, *members: KafkaMembership) -> bool:
     shares = [member.current().partitions for member in members]
     flat = [p for share in shares for p in share]
     return sorted(flat) == list(range(count))
@@ -58,16 +58,16 @@ def dealt_once(count: int, *members: KafkaMembership) -> bool:
 
 async def until_rebalancing(log: KafkaLog) -> None:
     group = f"{log.app}.workers"
-    async with kafka_app.admin(log.bootstrap_servers) as hands:
+    async with kafka_app.admin(log.bootstrap_servers) as admin:
         state = ""
         async with asyncio.timeout(kafka_app.LIMIT_S):
             while state != "PreparingRebalance":
-                (answer,) = await hands.describe_consumer_groups([group])
-                state = answer.groups[0][2]
+                (response,) = await admin.describe_consumer_groups([group])
+                state = response.groups[0][2]
 
 
-class Elsewhere:
-    """An event loop in a thread of its own, which can be stopped like a process."""
+class OtherLoop:
+    """An event loop in its own thread, which can be stopped like a process."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -75,23 +75,23 @@ class Elsewhere:
         self._thread.start()
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await work that runs there."""
+        """Run `work` on the loop and wait for its result."""
         return await asyncio.wrap_future(
             asyncio.run_coroutine_threadsafe(work, self._loop)
         )
 
     def freeze(self) -> None:
-        """Stop everything there, as SIGSTOP would; connections stay open."""
+        """Stop the loop, as SIGSTOP would; connections stay open."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Let the loop go on."""
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
 
 
-async def test_the_first_member_is_given_all_when_join_returns(
+async def test_the_first_member_has_all_partitions_when_join_returns(
     kafka_bootstrap: str,
 ) -> None:
     async with kafka_app.opened(kafka_bootstrap, partitions=3) as log:
@@ -113,10 +113,10 @@ async def test_heartbeats_make_the_assignment_fresh_and_change_nothing(
         later = member.current()
         assert later.fresh_at_s > first.fresh_at_s
         assert (later.partitions, later.lapses) == (first.partitions, 0)
-        waiting = asyncio.ensure_future(member.changed(first.epoch))
+        change = asyncio.ensure_future(member.changed(first.epoch))
         await until(lambda: member.current().epoch > later.epoch + 1)
-        assert not waiting.done()
-        waiting.cancel()
+        assert not change.done()
+        change.cancel()
 
 
 async def test_a_joiner_and_a_leaver_move_only_what_must_move(
@@ -127,24 +127,24 @@ async def test_a_joiner_and_a_leaver_move_only_what_must_move(
             kafka_app.opened(kafka_bootstrap, partitions=8)
         )
         first = await stack.enter_async_context(joined(log))
-        waiting = asyncio.ensure_future(first.changed(first.current().epoch))
+        change = asyncio.ensure_future(first.changed(first.current().epoch))
         second = await stack.enter_async_context(joined(log))
-        await until(lambda: dealt_once(8, first, second))
-        assert (await waiting).partitions == first.current().partitions
-        had = [first.current().partitions, second.current().partitions]
-        assert [len(share) for share in had] == [4, 4]
+        await until(lambda: is_assigned_once(8, first, second))
+        assert (await change).partitions == first.current().partitions
+        before = [first.current().partitions, second.current().partitions]
+        assert [len(share) for share in before] == [4, 4]
         async with joined(log) as third:
-            await until(lambda: dealt_once(8, first, second, third))
-            kept = [first.current().partitions, second.current().partitions]
-            assert [len(h - k) for h, k in zip(had, kept, strict=True)] == [1, 1]
-            assert all(k <= h for h, k in zip(had, kept, strict=True))
+            await until(lambda: is_assigned_once(8, first, second, third))
+            during = [first.current().partitions, second.current().partitions]
+            assert [len(h - k) for h, k in zip(before, during, strict=True)] == [1, 1]
+            assert all(k <= h for h, k in zip(before, during, strict=True))
             begin_s = time.monotonic()
             await third.leave()
             assert time.monotonic() - begin_s < 1
             assert third.current().partitions == frozenset()
-        await until(lambda: dealt_once(8, first, second))
-        again = [first.current().partitions, second.current().partitions]
-        assert all(k <= a for k, a in zip(kept, again, strict=True))
+        await until(lambda: is_assigned_once(8, first, second))
+        after = [first.current().partitions, second.current().partitions]
+        assert all(k <= a for k, a in zip(during, after, strict=True))
         assert first.current().lapses == second.current().lapses == 0
 
 
@@ -152,27 +152,27 @@ async def test_a_frozen_member_loses_its_share_after_the_session_and_notices(
     kafka_bootstrap: str,
 ) -> None:
     async with kafka_app.opened(kafka_bootstrap, partitions=4) as log:
-        elsewhere = Elsewhere()
-        own = like(log)
-        await elsewhere.run(own.open(create=False))
+        other_loop = OtherLoop()
+        own = copy_of(log)
+        await other_loop.run(own.open(create=False))
         frozen = KafkaMembership(own)
-        await elsewhere.run(frozen.join())
+        await other_loop.run(frozen.join())
         async with joined(log) as other:
-            await until(lambda: dealt_once(4, frozen, other))
+            await until(lambda: is_assigned_once(4, frozen, other))
             begin_s = time.monotonic()
-            elsewhere.freeze()
+            other_loop.freeze()
             await until(lambda: len(other.current().partitions) == 4)
             assert 0.5 < time.monotonic() - begin_s < 5
-            # Whoever asks first learns of the silence, before any answer comes.
+            # The first to look notices the silence, before any answer comes.
             assert frozen.current().lapses == 1
-            elsewhere.thaw()
-            await until(lambda: dealt_once(4, frozen, other))
+            other_loop.thaw()
+            await until(lambda: is_assigned_once(4, frozen, other))
             # Once for the silence, once because it is another member now.
             assert frozen.current().lapses == 2
             assert other.current().lapses == 0
-        await elsewhere.run(frozen.leave())
-        await elsewhere.run(own.close())
-        elsewhere.freeze()
+        await other_loop.run(frozen.leave())
+        await other_loop.run(own.close())
+        other_loop.freeze()
 
 
 async def test_a_member_leaves_at_once_while_a_join_waits_for_others(
@@ -180,24 +180,24 @@ async def test_a_member_leaves_at_once_while_a_join_waits_for_others(
 ) -> None:
     settings = {"session_timeout_ms": 10_000}
     async with kafka_app.opened(kafka_bootstrap, **settings) as log:
-        elsewhere = Elsewhere()
-        own = like(log)
-        await elsewhere.run(own.open(create=False))
+        other_loop = OtherLoop()
+        own = copy_of(log)
+        await other_loop.run(own.open(create=False))
         frozen = KafkaMembership(own)
-        await elsewhere.run(frozen.join())
-        elsewhere.freeze()
+        await other_loop.run(frozen.join())
+        other_loop.freeze()
         # The join of the next one waits for the frozen one, as long as its session.
-        waiting = KafkaMembership(log)
-        join = asyncio.ensure_future(waiting.join())
+        joining = KafkaMembership(log)
+        join = asyncio.ensure_future(joining.join())
         await until_rebalancing(log)
         begin_s = time.monotonic()
-        await waiting.leave()
+        await joining.leave()
         assert time.monotonic() - begin_s < 3
         await join
-        elsewhere.thaw()
-        await elsewhere.run(frozen.leave())
-        await elsewhere.run(own.close())
-        elsewhere.freeze()
+        other_loop.thaw()
+        await other_loop.run(frozen.leave())
+        await other_loop.run(own.close())
+        other_loop.freeze()
 
 
 async def test_a_broker_away_for_a_session_is_a_lapse_and_the_share_stays(
@@ -208,18 +208,18 @@ async def test_a_broker_away_for_a_session_is_a_lapse_and_the_share_stays(
         joined(log) as member,
     ):
         before = member.current()
-        waiting = asyncio.ensure_future(member.changed(before.epoch))
+        change = asyncio.ensure_future(member.changed(before.epoch))
         local_broker.kill(1)
-        told = await asyncio.wait_for(waiting, 5)
-        assert told.lapses == 1
-        assert told.partitions == before.partitions
+        assignment = await asyncio.wait_for(change, 5)
+        assert assignment.lapses == 1
+        assert assignment.partitions == before.partitions
         local_broker.launch(1)
         fresh_at_s = member.current().fresh_at_s
         await until(lambda: member.current().fresh_at_s > fresh_at_s)
         assert member.current().partitions == before.partitions
 
 
-async def test_a_session_that_the_brokers_do_not_allow_is_refused_in_words(
+async def test_a_session_that_the_brokers_do_not_allow_is_refused_with_its_limits(
     kafka_bootstrap: str,
 ) -> None:
     settings = {"session_timeout_ms": 100, "heartbeat_interval_ms": 30}

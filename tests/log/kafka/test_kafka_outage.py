@@ -1,4 +1,4 @@
-"""What a broker's death or freeze does to appends, reads and produced records."""
+"""What a stopped or frozen broker does to appends, reads and produced records."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.kafka
 
 
-async def test_an_append_rides_through_the_death_and_return_of_the_broker(
+async def test_an_append_survives_the_death_and_return_of_the_broker(
     local_broker: LocalBroker,
 ) -> None:
     async with kafka_app.opened(local_broker.bootstrap) as log:
@@ -34,8 +34,8 @@ async def test_an_append_rides_through_the_death_and_return_of_the_broker(
         assert await append == 1
         assert await produce == 0
         assert await appender.append([record(b"after")]) == 4
-        found = [r.value for r in await take(reader, 5)]
-        assert found == [b"before", *[b"during"] * 3, b"after"]
+        values = [r.value for r in await take(reader, 5)]
+        assert values == [b"before", *[b"during"] * 3, b"after"]
         await reader.close()
         await appender.close()
 
@@ -61,8 +61,8 @@ async def test_an_append_that_was_sent_before_the_death_is_written_once(
         await asyncio.wait([task])
         assert acked == list(range(len(acked)))
         reader = await log.reader(Topic.EVENTS, 0, 0)
-        found = await take(reader, len(acked))
-        values = [r.value for r in found[: len(acked)]]
+        records = await take(reader, len(acked))
+        values = [r.value for r in records[: len(acked)]]
         assert values == [b"%d" % i for i in range(len(acked))]
         await reader.close()
         await appender.close()
@@ -89,7 +89,7 @@ async def test_a_batch_whose_appender_gave_up_may_land_later(
         await fresh.close()
 
 
-async def test_a_record_nobody_acknowledges_is_told_and_the_next_goes_out(
+async def test_a_record_that_is_not_acknowledged_fails_and_the_next_is_sent(
     local_broker: LocalBroker,
 ) -> None:
     async with kafka_app.opened(local_broker.bootstrap, produce_limit_s=0.5) as log:

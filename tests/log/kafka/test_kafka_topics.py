@@ -1,4 +1,4 @@
-"""What `open` makes, finds again, and refuses, on a real Kafka."""
+"""What `open` creates, finds again, and refuses, on a real Kafka."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 
 from sayiir_es.core.model.errors import LogUnavailableError, UnsafeLogError
 from sayiir_es.log.kafka import connection
+from sayiir_es.log.kafka.connection import Cluster
+from sayiir_es.log.kafka.describe import describe
 from sayiir_es.log.kafka.log import KafkaLog
 from sayiir_es.log.port import APP_TOPICS, Topic
 from tests import kafka_app
@@ -16,7 +18,35 @@ from tests import kafka_app
 pytestmark = pytest.mark.kafka
 
 
-async def reopened(log: KafkaLog) -> KafkaLog:
+async def recreate(
+    log: KafkaLog, topic: Topic, partitions: int, settings: dict[str, str]
+) -> None:
+    """Delete a topic and create it again; wait until the broker serves the new one."""
+    name = log.name(topic)
+    cluster = Cluster(log.bootstrap_servers, {})
+    await cluster.open()
+    try:
+        old = (await describe(cluster, [name])).topics[name].id
+        async with kafka_app.admin(log.bootstrap_servers) as admin:
+            await admin.delete_topics([name])
+            await kafka_app.make_topic(admin, name, partitions, settings)
+        async with asyncio.timeout(kafka_app.LIMIT_S):
+            while await topic_id(cluster, name) in {None, old}:  # noqa: ASYNC110 - a broker's state
+                await asyncio.sleep(0.02)
+    finally:
+        await cluster.close()
+
+
+async def topic_id(cluster: Cluster, name: str) -> str | None:
+    """Return the id under which the broker serves a topic; None if it does not."""
+    try:
+        topics = (await describe(cluster, [name])).topics
+    except LogUnavailableError:  # it has the topic, but not its settings yet
+        return None
+    return topics[name].id if name in topics else None
+
+
+async def reopen(log: KafkaLog) -> KafkaLog:
     again = KafkaLog(log.bootstrap_servers, app=log.app, partitions=5)
     await again.open(create=True)
     await again.close()
@@ -64,10 +94,10 @@ async def test_processes_that_open_at_the_same_time_make_one_app(
 
 async def test_a_missing_topic_is_refused(kafka_bootstrap: str) -> None:
     async with kafka_app.opened(kafka_bootstrap) as log:
-        async with kafka_app.admin(kafka_bootstrap) as hands:
-            await hands.delete_topics([log.name(Topic.DEAD_LETTERS)])
+        async with kafka_app.admin(kafka_bootstrap) as admin:
+            await admin.delete_topics([log.name(Topic.DEAD_LETTERS)])
         with pytest.raises(UnsafeLogError, match=r"dead-letters'\] is missing"):
-            await reopened(log)
+            await reopen(log)
 
 
 @pytest.mark.parametrize("topic", [Topic.EVENTS, Topic.COMMANDS])
@@ -75,21 +105,18 @@ async def test_a_topic_that_was_deleted_and_made_again_is_refused(
     kafka_bootstrap: str, topic: Topic
 ) -> None:
     async with kafka_app.opened(kafka_bootstrap) as log:
-        async with kafka_app.admin(kafka_bootstrap) as hands:
-            await hands.delete_topics([log.name(topic)])
-            forever = {"retention.ms": "-1"}
-            await kafka_app.make_topic(hands, log.name(topic), 2, forever)
+        await recreate(log, topic, 2, {"retention.ms": "-1"})
         with pytest.raises(UnsafeLogError, match=f"'{topic.value}'.* made again"):
-            await reopened(log)
+            await reopen(log)
 
 
 async def test_a_raised_partition_count_is_refused(kafka_bootstrap: str) -> None:
     async with kafka_app.opened(kafka_bootstrap) as log:
-        async with kafka_app.admin(kafka_bootstrap) as hands:
+        async with kafka_app.admin(kafka_bootstrap) as admin:
             for topic in (Topic.EVENTS, Topic.COMMANDS):
-                await kafka_app.raise_partitions(hands, log.name(topic), 3)
+                await kafka_app.raise_partitions(admin, log.name(topic), 3)
         with pytest.raises(UnsafeLogError, match=r"expected 2 partitions, but .* 3"):
-            await reopened(log)
+            await reopen(log)
 
 
 @pytest.mark.parametrize(
@@ -110,10 +137,10 @@ async def test_events_that_could_be_removed_are_refused_with_the_value_to_set(
     kafka_bootstrap: str, settings: dict[str, str], words: str
 ) -> None:
     async with kafka_app.opened(kafka_bootstrap) as log:
-        async with kafka_app.admin(kafka_bootstrap) as hands:
-            await kafka_app.set_topic(hands, log.name(Topic.EVENTS), settings)
+        async with kafka_app.admin(kafka_bootstrap) as admin:
+            await kafka_app.set_topic(admin, log.name(Topic.EVENTS), settings)
         with pytest.raises(UnsafeLogError, match=words):
-            await reopened(log)
+            await reopen(log)
 
 
 async def test_a_lost_app_record_is_refused_once_there_is_history(
@@ -123,12 +150,9 @@ async def test_a_lost_app_record_is_refused_once_there_is_history(
         appender = await log.appender(1)
         await appender.append([kafka_app.record(b"history")])
         await appender.close()
-        async with kafka_app.admin(kafka_bootstrap) as hands:
-            name = log.name(Topic.DEFINITIONS)
-            await hands.delete_topics([name])
-            await kafka_app.make_topic(hands, name, 1, {"cleanup.policy": "compact"})
+        await recreate(log, Topic.DEFINITIONS, 1, {"cleanup.policy": "compact"})
         with pytest.raises(UnsafeLogError, match="the record was deleted"):
-            await reopened(log)
+            await reopen(log)
 
 
 async def test_an_address_where_nothing_answers_is_unavailable(

@@ -11,7 +11,7 @@ import pytest
 from sayiir_es.core.model.errors import LogUnavailableError, UncertainAppendError
 from sayiir_es.log.memory.log import Fault, MemoryLog
 from sayiir_es.log.port import Topic
-from tests.log.conformance import batch, record, take, values, whole
+from tests.log.conformance import batch, read_all, read_records, record, values
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -24,34 +24,34 @@ ANSWER_LOST = Fault(answered_after_s=None, limit_s=5)
 SLOW = Fault(lands_after_s=1, answered_after_s=2, limit_s=5)
 
 
-class Drawn:
-    """Faults in a given order, then none."""
+class FaultList:
+    """Faults in the order of the list, then none."""
 
     def __init__(self, *faults: Fault) -> None:
         self._faults = list(faults)
-        self.asked: list[tuple[int, int]] = []
+        self.appends: list[tuple[int, int]] = []
 
     def next(self, partition: int, batch: Sequence[NewRecord]) -> Fault:
         """Return the next one."""
-        self.asked.append((partition, len(batch)))
+        self.appends.append((partition, len(batch)))
         return self._faults.pop(0) if self._faults else Fault()
 
 
 class _Jump:
-    """In place of a selector: waiting is moving the clock."""
+    """In place of a selector: to wait moves the clock."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
 
     def select(self, timeout: float | None) -> list[object]:
-        """Wait."""
+        """Move the clock by `timeout` seconds."""
         assert timeout is not None, "nothing is ready and nothing scheduled"
         self.now_s += timeout
         return []
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """A loop whose time is moved by itself; it cannot be woken from outside."""
+    """A loop that moves its own time; it cannot be woken from outside."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
 
 def in_virtual_time(work: Coroutine[Any, Any, None]) -> float:
-    """Run to the end of all that is scheduled; return how long that took."""
+    """Run until nothing is scheduled any more; return the virtual seconds it took."""
     loop = VirtualLoop()
     try:
         loop.run_until_complete(work)
@@ -75,15 +75,15 @@ def in_virtual_time(work: Coroutine[Any, Any, None]) -> float:
         loop.close()
 
 
-async def opened(*faults: Fault) -> MemoryLog:
-    log = MemoryLog(faults=Drawn(*faults))
+async def open_log(*faults: Fault) -> MemoryLog:
+    log = MemoryLog(faults=FaultList(*faults))
     await log.open(create=True)
     return log
 
 
 def test_a_request_that_is_lost_never_lands() -> None:
     async def work() -> None:
-        log = await opened(LOST)
+        log = await open_log(LOST)
         appender = await log.appender(0)
         with pytest.raises(UncertainAppendError):
             await appender.append(batch("a", 2))
@@ -98,7 +98,7 @@ def test_a_request_that_is_lost_never_lands() -> None:
 
 def test_an_append_lands_after_its_writer_gave_up_and_its_reader_learns_of_it() -> None:
     async def work() -> None:
-        log = await opened(LATE)
+        log = await open_log(LATE)
         displaced = await log.appender(0)
         with pytest.raises(UncertainAppendError):
             await displaced.append(batch("late", 2))
@@ -106,43 +106,47 @@ def test_an_append_lands_after_its_writer_gave_up_and_its_reader_learns_of_it() 
         rightful = await log.appender(0)
         assert await rightful.append(batch("mine", 1)) == 0
         reader = await log.reader(Topic.EVENTS, 0, 0)
-        assert values(await take(reader, 3)) == ["mine:0/1", "late:0/2", "late:1/2"]
+        assert values(await read_records(reader, 3)) == [
+            "mine:0/1",
+            "late:0/2",
+            "late:1/2",
+        ]
         assert asyncio.get_running_loop().time() == 15
         assert await rightful.append(batch("mine", 1)) == 3
 
     in_virtual_time(work())
 
 
-def test_a_claim_lands_after_its_writer_gave_up_behind_the_claim_of_another() -> None:
+def test_a_claim_lands_after_its_writer_gave_up_and_after_another_claim() -> None:
     async def work() -> None:
-        log = await opened(LATE)
+        log = await open_log(LATE)
         with pytest.raises(UncertainAppendError):
             await (await log.appender(0)).append([record(b"claim of A", key=b"")])
         claim = await (await log.appender(0)).append([record(b"claim of B", key=b"")])
         await asyncio.sleep(20)
         assert claim == 0
-        assert await whole(log) == ["claim of B", "claim of A"]
+        assert await read_all(log) == ["claim of B", "claim of A"]
 
     in_virtual_time(work())
 
 
-def test_an_append_whose_answer_is_lost_stands_in_the_log() -> None:
+def test_an_append_whose_answer_is_lost_is_in_the_log() -> None:
     async def work() -> None:
-        log = await opened(ANSWER_LOST)
+        log = await open_log(ANSWER_LOST)
         with pytest.raises(UncertainAppendError):
             await (await log.appender(0)).append(batch("a", 2))
-        assert await whole(log) == ["a:0/2", "a:1/2"]
+        assert await read_all(log) == ["a:0/2", "a:1/2"]
 
     in_virtual_time(work())
 
 
 def test_a_slow_append_is_acknowledged_late_and_seen_before() -> None:
     async def work() -> None:
-        log = await opened(SLOW)
+        log = await open_log(SLOW)
         loop = asyncio.get_running_loop()
         appender = await log.appender(0)
         append = asyncio.create_task(appender.append(batch("a", 1)))
-        await take(await log.reader(Topic.EVENTS, 0, 0), 1)
+        await read_records(await log.reader(Topic.EVENTS, 0, 0), 1)
         assert loop.time() == 1
         assert await append == 0
         assert loop.time() == 3
@@ -151,9 +155,9 @@ def test_a_slow_append_is_acknowledged_late_and_seen_before() -> None:
     in_virtual_time(work())
 
 
-def test_what_was_sent_lands_though_its_sender_was_cancelled() -> None:
+def test_a_batch_that_was_sent_lands_though_its_sender_was_cancelled() -> None:
     async def work() -> None:
-        log = await opened(SLOW)
+        log = await open_log(SLOW)
         appender = await log.appender(0)
         append = asyncio.create_task(appender.append(batch("a", 2)))
         await asyncio.sleep(0.5)
@@ -161,29 +165,29 @@ def test_what_was_sent_lands_though_its_sender_was_cancelled() -> None:
         await asyncio.gather(append, return_exceptions=True)
         del appender
         await asyncio.sleep(1)
-        assert await whole(log) == ["a:0/2", "a:1/2"]
+        assert await read_all(log) == ["a:0/2", "a:1/2"]
 
     in_virtual_time(work())
 
 
 def test_faults_are_drawn_once_for_each_append_and_can_be_switched_off() -> None:
     async def work() -> None:
-        drawn = Drawn(LOST)
-        log = MemoryLog(2, faults=drawn)
+        faults = FaultList(LOST)
+        log = MemoryLog(2, faults=faults)
         await log.open(create=True)
         with pytest.raises(UncertainAppendError):
             await (await log.appender(1)).append(batch("a", 3))
         await (await log.appender(0)).append(batch("b", 1))
         log.faults = None
         await (await log.appender(0)).append(batch("c", 1))
-        assert drawn.asked == [(1, 3), (0, 1)]
+        assert faults.appends == [(1, 3), (0, 1)]
 
     in_virtual_time(work())
 
 
 def test_a_reader_waits_in_virtual_time() -> None:
     async def work() -> None:
-        log = await opened()
+        log = await open_log()
         reader = await log.reader(Topic.EVENTS, 0, 0)
         assert await reader.read(max_wait_s=3_600) is None
 
@@ -195,8 +199,8 @@ def test_its_clock_and_identity_may_be_given() -> None:
         log = MemoryLog(now_ms=lambda: 42, log_id="fixed")
         assert (await log.open(create=True)).cluster_id == "fixed"
         await (await log.appender(0)).append(batch("a", 1))
-        (found,) = await take(await log.reader(Topic.EVENTS, 0, 0), 1)
-        assert found.timestamp_ms == 42
+        (record,) = await read_records(await log.reader(Topic.EVENTS, 0, 0), 1)
+        assert record.timestamp_ms == 42
 
     in_virtual_time(work())
 
@@ -206,11 +210,11 @@ async def test_two_logs_are_not_the_same() -> None:
     assert await one.open(create=True) != await other.open(create=True)
 
 
-async def test_a_log_outlives_the_close_of_one_who_shares_it() -> None:
-    log = await opened()
+async def test_a_log_outlives_the_close_of_one_user() -> None:
+    log = await open_log()
     await (await log.appender(0)).append(batch("a", 1))
     await log.close()
-    assert await whole(log) == ["a:0/1"]
+    assert await read_all(log) == ["a:0/1"]
 
 
 async def test_a_log_that_nobody_made_is_unavailable() -> None:
@@ -226,7 +230,7 @@ def test_loops_in_two_threads_share_a_log() -> None:
         reader = await log.reader(Topic.COMMANDS, 0, 0)
         appender = await log.appender(0)
         for expected in range(rounds):
-            (command,) = await take(reader, 1)
+            (command,) = await read_records(reader, 1)
             assert command.offset == expected
             await appender.append([record(command.value or b"")])
 
@@ -235,7 +239,7 @@ def test_loops_in_two_threads_share_a_log() -> None:
         reader = await log.reader(Topic.EVENTS, 0, 0)
         for number in range(rounds):
             await log.produce(Topic.COMMANDS, 0, record(str(number).encode()))
-            assert values(await take(reader, 1)) == [str(number)]
+            assert values(await read_records(reader, 1)) == [str(number)]
 
     thread = threading.Thread(target=lambda: asyncio.run(echo()))
     thread.start()
@@ -244,22 +248,22 @@ def test_loops_in_two_threads_share_a_log() -> None:
     assert not thread.is_alive()
 
 
-async def test_news_for_a_loop_that_is_closed_is_dropped() -> None:
-    log = await opened()
-    gone = asyncio.new_event_loop()
+async def test_a_wake_for_a_loop_that_is_closed_is_dropped() -> None:
+    log = await open_log()
+    closed_loop = asyncio.new_event_loop()
 
     async def wait() -> None:
         reader = await log.reader(Topic.EVENTS, 0, 0)
         await reader.read(max_wait_s=60)
 
     def run() -> None:
-        task = gone.create_task(wait())
-        gone.run_until_complete(asyncio.sleep(0))
-        # Dropped as a killed process's: its task never runs again.
-        forgotten.append(task)
-        gone.close()
+        task = closed_loop.create_task(wait())
+        closed_loop.run_until_complete(asyncio.sleep(0))
+        # As in a killed process: the task never runs again.
+        tasks.append(task)
+        closed_loop.close()
 
-    forgotten: list[asyncio.Task[None]] = []
+    tasks: list[asyncio.Task[None]] = []
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()

@@ -34,7 +34,7 @@ from sayiir_es.core.model.waits import (
     Sleeping,
 )
 from sayiir_es.engine.store.port import StoreIdentity
-from sayiir_es.wire.unreadable import SHOWN_CHARACTERS
+from sayiir_es.wire.errors import EXCERPT_CHARACTERS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -220,4 +220,4 @@ def _decode(data: bytes) -> object:
 
 
 def _seen(value: object) -> str:
-    return repr(value)[:SHOWN_CHARACTERS]
+    return repr(value)[:EXCERPT_CHARACTERS_MAX]

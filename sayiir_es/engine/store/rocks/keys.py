@@ -12,7 +12,7 @@ that of the ids: NUL becomes 00 FF, and 00 01 ends it.
 from __future__ import annotations
 
 from sayiir_es.core.model.errors import StoreError
-from sayiir_es.wire.unreadable import shown
+from sayiir_es.wire.errors import excerpt_of
 
 POSITION = b"P"
 ROW = b"I"
@@ -64,7 +64,7 @@ def split(key: bytes, start: int = 1) -> tuple[str, str]:
     end = key.find(_END, start)
     if end < 0:
         raise StoreError(
-            f"expected a key with an instance, but the store has {shown(key)}"
+            f"expected a key with an instance, but the store has {excerpt_of(key)}"
         )
     try:
         return (
@@ -73,7 +73,7 @@ def split(key: bytes, start: int = 1) -> tuple[str, str]:
         )
     except UnicodeDecodeError as error:
         raise StoreError(
-            f"expected a key in UTF-8, but the store has {shown(key)}"
+            f"expected a key in UTF-8, but the store has {excerpt_of(key)}"
         ) from error
 
 

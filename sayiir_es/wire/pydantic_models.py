@@ -1,8 +1,8 @@
-"""Pydantic models at the edge of a task: validated in, dumped out.
+"""Pydantic models in the input and the result of a task.
 
-A task whose first parameter's annotation is a model, or holds one (`list[Order]`,
-`Order | None`), gets its input validated; models in a result become JSON data. Code
-that uses no models pays one look at the loaded modules.
+When the annotation of a task's first parameter is a model, or holds one (`list[Order]`,
+`Order | None`), its input is validated. Models in a result become JSON data. Where
+pydantic is not imported, this costs one look at the loaded modules.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, TypeAdapter
 
 FUNCTIONS_MAX = 4_096
-"""Functions whose annotation is remembered."""
+"""How many functions' annotations are cached."""
 
 
-def validated(function: Callable[..., object], value: object) -> object:
-    """The value as the function's first parameter wants it.
+def validate_input(function: Callable[..., object], value: object) -> object:
+    """Return the value as the type of the function's first parameter.
 
     Raises:
-        pydantic.ValidationError: if it is not what the annotation says.
+        pydantic.ValidationError: if it does not fit the annotation.
     """
     if "pydantic" not in sys.modules:
         return value
@@ -36,8 +36,8 @@ def validated(function: Callable[..., object], value: object) -> object:
     return value if adapter is None else adapter.validate_python(value)
 
 
-def dumped(value: object) -> object:
-    """The value with every model in it as JSON data, and nothing else changed."""
+def dump_models(value: object) -> object:
+    """Return the value with every model in it as JSON data; nothing else changes."""
     if "pydantic" not in sys.modules:
         return value
     model = _model()
@@ -84,7 +84,7 @@ def _first_hint(function: Callable[..., object]) -> Any:
         names = list(inspect.signature(function).parameters)
         return typing.get_type_hints(function).get(names[0]) if names else None
     except (NameError, TypeError, ValueError, AttributeError):
-        return None  # an annotation that cannot be read says nothing
+        return None  # an annotation that cannot be read is none
 
 
 def _holds_model(hint: Any) -> bool:

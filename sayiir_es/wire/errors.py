@@ -1,19 +1,19 @@
-"""What is raised for bytes that are not what the contract says, and how it shows them.
+"""The error for bytes that do not follow the contract, and excerpts for its message.
 
-Input may be hostile and of any size, so a message never echoes more than
-`SHOWN_CHARACTERS` of it.
+Input may be hostile and of any size, so a message never repeats more than
+`EXCERPT_CHARACTERS_MAX` of it.
 """
 
 from __future__ import annotations
 
 from sayiir_es.core.model.errors import DecodeError
 
-SHOWN_CHARACTERS = 200
+EXCERPT_CHARACTERS_MAX = 200
 """Most characters of input in one message: a record may be a megabyte, a line not."""
 
 
 class UnreadableError(DecodeError):
-    """Bytes that do not decode; `reason` is short, stable and free of input.
+    """Bytes that do not decode; `reason` is short and stable, and holds no input.
 
     Operator action: look at the producer of the record that the message names.
     """
@@ -23,13 +23,13 @@ class UnreadableError(DecodeError):
         self.reason = reason
 
 
-def shown(value: object) -> str:
-    """A piece of input as it may stand in a message: of bounded length, printable."""
+def excerpt_of(value: object) -> str:
+    """Return input for a message: printable, at most `EXCERPT_CHARACTERS_MAX` long."""
     match value:
         case str():
-            text = ascii(value[:SHOWN_CHARACTERS])
+            text = ascii(value[:EXCERPT_CHARACTERS_MAX])
         case bytes():
-            text = value[: SHOWN_CHARACTERS // 2].hex()
+            text = value[: EXCERPT_CHARACTERS_MAX // 2].hex()
         case dict():
             text = "an object"
         case list():
@@ -38,10 +38,12 @@ def shown(value: object) -> str:
             text = "null"
         case bool():
             text = "true" if value else "false"
-        case int() if value.bit_length() > SHOWN_CHARACTERS:
+        case int() if value.bit_length() > EXCERPT_CHARACTERS_MAX:
             text = f"an integer of {value.bit_length()} bits"  # repr may refuse it
         case int() | float():
             text = repr(value)
         case _:
             text = f"a {type(value).__name__}"
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+    if len(text) <= EXCERPT_CHARACTERS_MAX:
+        return text
+    return text[: EXCERPT_CHARACTERS_MAX - 1] + "…"

@@ -1,7 +1,7 @@
 """Folds a log, killed before each statement in turn: `python -m … LOG FOLDER`.
 
 Prints the view after each kill and the fold that follows it, one JSON list a line. It
-is a program of its own because it forks, which a process with threads may not.
+is a separate program because it forks, which a process with threads may not.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import sys
 from pathlib import Path
 
 from tests.projection.history import STAGES, append_to
-from tests.projection.kept import fold, kept
+from tests.projection.sample_view import fold, read_view
 
 
-def killed_before(statement: int, stage: int, log: Path, view: Path) -> bool:
-    """Fold in a child that is killed before its n-th statement; whether it was."""
+def fold_killed_before(statement: int, stage: int, log: Path, view: Path) -> bool:
+    """Fold in a child that is killed before a statement; return whether it was."""
     child = os.fork()
     if child == 0:
-        seen = 0
+        executed = 0
 
         def count(_text: str) -> None:
-            nonlocal seen
-            seen += 1
-            if seen == statement:
+            nonlocal executed
+            executed += 1
+            if executed == statement:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         try:
@@ -42,7 +42,7 @@ def killed_before(statement: int, stage: int, log: Path, view: Path) -> bool:
 
 
 def main(folder: Path) -> None:
-    """Kill each stage's fold before each of its statements; the others go through."""
+    """Kill each stage's fold before each of its statements; other stages complete."""
     for stage in range(len(STAGES)):
         statement, was_killed = 0, True
         while was_killed:
@@ -52,9 +52,9 @@ def main(folder: Path) -> None:
             for number in range(len(STAGES)):
                 append_to(log, number)
                 if number == stage:
-                    was_killed = killed_before(statement, stage, log, view)
+                    was_killed = fold_killed_before(statement, stage, log, view)
                 fold(log, view)
-            sys.stdout.write(json.dumps(kept(view)) + "\n")
+            sys.stdout.write(json.dumps(read_view(view)) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Feeds a decoder: keeps what it must not raise, counts what it did, bounds its memory.
+"""Feeds a decoder: collects wrong errors, counts refusals, bounds its memory.
 
 Memory is bounded by the operating system: while records are decoded the process may map
 `MEMORY_BYTES` more than before, so that a decoder that trusts a length fails at once.
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from types import FrameType
 
-KEPT = Path(__file__).parent / "kept"
+CRASHERS = Path(__file__).parent / "crashers"
 """Records that once broke a decoder, in hex: DECODER.NUMBER.hex."""
 
 MEMORY_BYTES = 64 * 1024 * 1024
-SLOWEST_KEPT = 5
+SLOWEST_MAX = 5
 CALLS_MIN, CALLS_PER_BYTE = 20_000, 60
 """What decoding one record may take, in calls of functions."""
 
-NAMED_MOST = 5
-"""Crashers that one failure shows."""
+CRASHERS_SHOWN_MAX = 5
+"""How many crashers one failure message shows."""
 
 
 @dataclass
 class Report:
-    """What came of a run."""
+    """The result of a run."""
 
     records: int = 0
     refused: int = 0
@@ -55,7 +55,7 @@ class Report:
 
 
 def fuzz(decoder: Decoder, seed: str, records: int) -> Report:
-    """Feed it so many records that follow from `seed`."""
+    """Feed it random records; the same `seed` gives the same records."""
     chance = Random(f"{decoder.name} {seed}")  # noqa: S311 (a seed gives them again)
     report = Report()
     with bounded_memory():
@@ -76,19 +76,19 @@ def replay(decoder: Decoder, data: bytes) -> Report:
 
 def _feed(decoder: Decoder, data: bytes, report: Report) -> None:
     began_ns = perf_counter_ns()
-    wrong = trouble(decoder, data, report)
+    problem = problem_of(decoder, data, report)
     took_ns = perf_counter_ns() - began_ns
     report.records += 1
-    if wrong is not None:
-        report.crashers.append((data, wrong))
-    if len(report.slowest) < SLOWEST_KEPT:
+    if problem is not None:
+        report.crashers.append((data, problem))
+    if len(report.slowest) < SLOWEST_MAX:
         heapq.heappush(report.slowest, (took_ns, data))
     elif took_ns > report.slowest[0][0]:
         heapq.heapreplace(report.slowest, (took_ns, data))
 
 
-def trouble(decoder: Decoder, data: bytes, report: Report) -> str | None:
-    """What is wrong with how it took a record; None if nothing is."""
+def problem_of(decoder: Decoder, data: bytes, report: Report) -> str | None:
+    """Return what is wrong with its answer to a record; None if nothing is."""
     try:
         decoder.read(data)
     except decoder.refusals as refusal:
@@ -98,7 +98,7 @@ def trouble(decoder: Decoder, data: bytes, report: Report) -> str | None:
             return f"a refusal in other words: {text[:200]!r} ({len(text)} characters)"
     except MemoryError as error:
         return f"more than {MEMORY_BYTES} bytes: {error!r}"
-    except Exception as error:  # noqa: BLE001 (what is wrong is what we look for)
+    except Exception as error:  # noqa: BLE001 (any other error is what we look for)
         return f"{type(error).__name__}: {str(error)[:200]}"
     return None
 
@@ -113,7 +113,7 @@ def _count_calls(decoder: Decoder, data: bytes, report: Report) -> None:
     before = sys.getprofile()
     sys.setprofile(count)
     try:
-        trouble(decoder, data, Report())
+        problem_of(decoder, data, Report())
     finally:
         sys.setprofile(before)
     if calls > CALLS_MIN + CALLS_PER_BYTE * len(data):
@@ -122,7 +122,7 @@ def _count_calls(decoder: Decoder, data: bytes, report: Report) -> None:
 
 @contextmanager
 def bounded_memory() -> Generator[None]:
-    """While it lasts this process may map `MEMORY_BYTES` more than it has."""
+    """Let this process map at most `MEMORY_BYTES` more than it has now."""
     status = Path("/proc/self/statm")
     if not status.exists():  # elsewhere the limit counts other things
         yield
@@ -137,17 +137,17 @@ def bounded_memory() -> Generator[None]:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-def kept_records(name: str) -> list[tuple[str, bytes]]:
-    """The records that once broke a decoder, with the names of their files."""
+def crashers_of(name: str) -> list[tuple[str, bytes]]:
+    """Return the records that once broke a decoder, with their files' names."""
     return [
         (file.name, bytes.fromhex(file.read_text()))
-        for file in sorted(KEPT.glob(f"{name}.*.hex"))
+        for file in sorted(CRASHERS.glob(f"{name}.*.hex"))
     ]
 
 
-def told(decoder: Decoder, seed: str, report: Report) -> str:
-    """What a failure says: enough to see it, and to keep it."""
+def failure_message(decoder: Decoder, seed: str, report: Report) -> str:
+    """Return the message of a failure: enough to see it, and to keep the records."""
     lines = [f"{decoder.name}, seed {seed!r}: {len(report.crashers)} records"]
-    for data, wrong in report.crashers[:NAMED_MOST]:
-        lines += [f"  {wrong}", f"  {data[:2_000].hex()}"]
+    for data, problem in report.crashers[:CRASHERS_SHOWN_MAX]:
+        lines += [f"  {problem}", f"  {data[:2_000].hex()}"]
     return "\n".join(lines)

@@ -1,9 +1,9 @@
-"""The one place that touches aiokafka's group coordinator: what it hears, and leaving.
+"""The only code that touches aiokafka's group coordinator: its answers, and leaving.
 
-aiokafka has no public sign of a heartbeat's answer, of the generation or of the member
-id, and leaves a group only behind whatever request is under way. Its coordinator's
-private methods are wrapped here, on the instance, and nowhere else; another version
-than the one this was written for is refused.
+aiokafka shows neither the answer to a heartbeat nor the generation nor the member id,
+and leaves a group only after the request that is under way. So private methods of its
+coordinator are wrapped here, on the instance, and nowhere else. A version other than
+the one that this was written for is refused.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 VERSION = "0.14."
-# A connection of its own: a broker answers the requests of one in order, and that to
-# the coordinator may hold a join that waits for other members.
+# A separate connection: a broker answers the requests of one in order, and on that to
+# the coordinator a join may wait for other members.
 _LEAVE_GROUP = "leave"
 
 
 class GroupListener(Protocol):
-    """Who is told what the group answers; times are monotonic, of the sending."""
+    """Is called with the group's answers; times are monotonic, of the requests."""
 
-    def heard(self, sent_at_s: float) -> None:
-        """The group knows us, but is about to assign anew."""
+    def answered(self, sent_at_s: float) -> None:
+        """The group knows this member, but is about to assign again."""
 
     def confirmed(self, sent_at_s: float) -> None:
-        """The group knows us and the assignment that we have."""
+        """The group knows this member and its assignment."""
 
     def assigned(self, sent_at_s: float, member_id: str, generation: int) -> None:
         """A new assignment is in force; the consumer's callback has run."""
 
 
 def watch(consumer: Any, listener: GroupListener) -> None:
-    """Tell `listener` of each answer of the group, from now on.
+    """From now on, call `listener` with each answer of the group.
 
     Call it between the consumer's `start` and its `subscribe`.
 
     Raises:
-        RuntimeError: aiokafka is not the version whose privates these are.
+        RuntimeError: aiokafka has another version than `VERSION`.
     """
     if not aiokafka.__version__.startswith(VERSION):
         raise RuntimeError(f"expected aiokafka {VERSION}x, but {aiokafka.__version__}")
@@ -54,26 +54,26 @@ def watch(consumer: Any, listener: GroupListener) -> None:
 
     async def do_heartbeat() -> bool:
         sent_at_s = time.monotonic()
-        answered: bool = await heartbeat()
-        if answered:
+        is_known: bool = await heartbeat()
+        if is_known:
             # To aiokafka "rebalance in progress" is a good answer; it asks to rejoin.
-            rejoins = coordinator._rejoin_needed_fut.done()  # noqa: SLF001 - same
-            (listener.heard if rejoins else listener.confirmed)(sent_at_s)
-        return answered
+            is_rebalancing = coordinator._rejoin_needed_fut.done()  # noqa: SLF001 - same
+            (listener.answered if is_rebalancing else listener.confirmed)(sent_at_s)
+        return is_known
 
     async def do_rejoin_group(subscription: Any) -> bool:
         sent_at_s = time.monotonic()
-        joined: bool = await rejoin(subscription)
-        if joined:
+        has_joined: bool = await rejoin(subscription)
+        if has_joined:
             listener.assigned(sent_at_s, coordinator.member_id, coordinator.generation)
-        return joined
+        return has_joined
 
     coordinator._do_heartbeat = do_heartbeat  # noqa: SLF001 - same
     coordinator._do_rejoin_group = do_rejoin_group  # noqa: SLF001 - same
 
 
 async def leave(consumer: Any) -> bool:
-    """Leave the group at once, ahead of a join under way; say whether it knows."""
+    """Leave the group, without waiting for a join; return whether it knows."""
     coordinator = consumer._coordinator  # noqa: SLF001 - see the module's docstring
     if not coordinator.member_id or coordinator.coordinator_id is None:
         return False

@@ -1,4 +1,4 @@
-"""A view that shows every effect twice if it happened twice, and how to fold it."""
+"""A view in which an effect that happened twice is seen twice, and its fold."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 TABLE = "create table if not exists kept (place integer, running integer)"
 
 
-def keep(cursor: Cursor, found: FoundEvent) -> None:
+def keep(cursor: Cursor, valid_event: FoundEvent) -> None:
     """Keep the event's offset, and how many were kept before it."""
     cursor.execute("select count(*) from kept")
     (count,) = cursor.fetchall()[0]
     assert isinstance(count, int)
     # Two statements, so that something can happen between them.
-    cursor.execute(f"insert into kept values ({found.offset}, 0)")  # noqa: S608 - a number
+    cursor.execute(f"insert into kept values ({valid_event.offset}, 0)")  # noqa: S608 - a number
     cursor.execute(
-        f"update kept set running = {count} where place = {found.offset}"  # noqa: S608 - numbers
+        f"update kept set running = {count} where place = {valid_event.offset}"  # noqa: S608 - numbers
     )
 
 
 def open_view(
     file: Path, on_statement: Callable[[str], None] | None = None
 ) -> sqlite3.Connection:
-    """A connection to the view, which tells of each statement before it happens."""
+    """Connect to the view; `on_statement` is called before each statement."""
     connection = sqlite3.connect(file)
     connection.execute(TABLE)
     connection.set_trace_callback(on_statement)
@@ -41,16 +41,16 @@ def open_view(
 def fold(
     log: Path, view: Path, on_statement: Callable[[str], None] | None = None
 ) -> None:
-    """Fold what the log holds now into the view."""
+    """Fold the present content of the log into the view."""
     connection = open_view(view, on_statement)
     project(f"file:{log}", SqlView(connection, "kept"), keep, follow=False)
     connection.close()
 
 
-def kept(view: Path) -> list[tuple[int, int]]:
-    """What the view holds, in order of its rows."""
+def read_view(view: Path) -> list[tuple[int, int]]:
+    """Return the view's rows, in order."""
     connection = open_view(view)
     rows = connection.execute("select place, running from kept order by rowid")
-    found = rows.fetchall()
+    view_rows = rows.fetchall()
     connection.close()
-    return found
+    return view_rows

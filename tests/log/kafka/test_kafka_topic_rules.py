@@ -1,4 +1,4 @@
-"""The rules of the topics that need no broker."""
+"""The rules of an app's topics; needs no broker."""
 
 from __future__ import annotations
 
@@ -7,108 +7,114 @@ from dataclasses import replace
 import pytest
 
 from sayiir_es.core.model.errors import UnsafeLogError
-from sayiir_es.log.kafka import topics
+from sayiir_es.log.kafka import topic_rules
 from sayiir_es.log.kafka.describe import ClusterDescription, TopicDescription
 from sayiir_es.log.port import LogIdentity, Topic
 
 IDENTITY = LogIdentity(cluster_id="c", partitions=8, topics={"events": "e1"})
 
 
-def made(*, brokers: int = 3, replicas: int = 3) -> ClusterDescription:
-    """The cluster as it is right after our topics were made."""
-    found: dict[str, TopicDescription] = {}
+def new_cluster(*, brokers: int = 3, replicas: int = 3) -> ClusterDescription:
+    """Return the cluster right after an app's topics were created."""
+    topics: dict[str, TopicDescription] = {}
     for topic in Topic:
-        new = topics.new_topic("app", topic, partitions=8, replicas=replicas)
-        found[new.name] = TopicDescription(
+        new = topic_rules.new_topic("app", topic, partitions=8, replicas=replicas)
+        topics[new.name] = TopicDescription(
             id=new.name,
             partitions=new.partitions,
             replicas=new.replicas,
             settings={"retention.bytes": "-1", **new.settings},
         )
     return ClusterDescription(
-        cluster_id="c", brokers=brokers, controller=1, topics=found
+        cluster_id="c", brokers=brokers, controller=1, topics=topics
     )
 
 
 def with_settings(
-    found: ClusterDescription, topic: Topic, **settings: str
+    cluster: ClusterDescription, topic: Topic, **settings: str
 ) -> ClusterDescription:
-    name = topics.topic_name("app", topic)
-    changed = {key.replace("_", "."): value for key, value in settings.items()}
-    one = replace(
-        found.topics[name], settings={**found.topics[name].settings, **changed}
+    name = topic_rules.topic_name("app", topic)
+    changes = {key.replace("_", "."): value for key, value in settings.items()}
+    changed_topic = replace(
+        cluster.topics[name], settings={**cluster.topics[name].settings, **changes}
     )
-    return replace(found, topics={**found.topics, name: one})
+    return replace(cluster, topics={**cluster.topics, name: changed_topic})
 
 
 def with_replicas(
-    found: ClusterDescription, topic: Topic, count: int
+    cluster: ClusterDescription, topic: Topic, count: int
 ) -> ClusterDescription:
-    name = topics.topic_name("app", topic)
-    one = replace(found.topics[name], replicas=count)
-    return replace(found, topics={**found.topics, name: one})
+    name = topic_rules.topic_name("app", topic)
+    changed_topic = replace(cluster.topics[name], replicas=count)
+    return replace(cluster, topics={**cluster.topics, name: changed_topic})
 
 
 def test_topics_as_we_make_them_pass_without_a_warning() -> None:
-    assert topics.check_settings("app", made()) == ()
+    assert topic_rules.check_settings("app", new_cluster()) == ()
 
 
 @pytest.mark.parametrize(
-    ("found", "words"),
+    ("cluster", "words"),
     [
         (
-            with_settings(made(), Topic.EVENTS, min_insync_replicas="1"),
+            with_settings(new_cluster(), Topic.EVENTS, min_insync_replicas="1"),
             "app.events has min.insync.replicas=1: set 2",
         ),
         (
-            with_settings(made(), Topic.EVENTS, unclean_leader_election_enable="true"),
+            with_settings(
+                new_cluster(), Topic.EVENTS, unclean_leader_election_enable="true"
+            ),
             "unclean.leader.election.enable=true: set false",
         ),
         (
-            with_replicas(made(), Topic.EVENTS, 1),
+            with_replicas(new_cluster(), Topic.EVENTS, 1),
             "app.events has one replica on 3 brokers: reassign it to 3",
         ),
         (
-            with_settings(made(), Topic.COMMANDS, cleanup_policy="compact"),
+            with_settings(new_cluster(), Topic.COMMANDS, cleanup_policy="compact"),
             "app.commands has cleanup.policy=compact: set delete",
         ),
         (
             with_settings(
-                made(), Topic.DEFINITIONS, cleanup_policy="delete", retention_ms="9"
+                new_cluster(),
+                Topic.DEFINITIONS,
+                cleanup_policy="delete",
+                retention_ms="9",
             ),
             "app.definitions has cleanup.policy=delete: set compact",
         ),
     ],
 )
 def test_what_could_lose_history_is_refused_by_name_and_value(
-    found: ClusterDescription, words: str
+    cluster: ClusterDescription, words: str
 ) -> None:
     with pytest.raises(UnsafeLogError, match=words):
-        topics.check_settings("app", found)
+        topic_rules.check_settings("app", cluster)
 
 
-def test_all_faults_are_told_at_once() -> None:
-    found = with_settings(
-        made(), Topic.EVENTS, retention_ms="1", min_insync_replicas="1"
+def test_all_faults_are_named_at_once() -> None:
+    cluster = with_settings(
+        new_cluster(), Topic.EVENTS, retention_ms="1", min_insync_replicas="1"
     )
     with pytest.raises(UnsafeLogError, match=r"retention\.ms.*min\.insync\.replicas"):
-        topics.check_settings("app", found)
+        topic_rules.check_settings("app", cluster)
 
 
 def test_commands_that_expire_within_a_day_are_warned_of() -> None:
-    found = with_settings(made(), Topic.COMMANDS, retention_ms="1000")
+    cluster = with_settings(new_cluster(), Topic.COMMANDS, retention_ms="1000")
     assert (
-        "a command that waits longer is lost" in topics.check_settings("app", found)[0]
+        "a command that waits longer is lost"
+        in topic_rules.check_settings("app", cluster)[0]
     )
 
 
 def test_the_same_log_agrees_with_its_record() -> None:
-    topics.check_identity(topics.app_record(IDENTITY), IDENTITY)
+    topic_rules.check_identity(topic_rules.app_record(IDENTITY), IDENTITY)
 
 
 def test_a_topic_newer_than_the_record_is_no_fault() -> None:
     now = replace(IDENTITY, topics={"events": "e1", "snapshots": "s1"})
-    topics.check_identity(topics.app_record(IDENTITY), now)
+    topic_rules.check_identity(topic_rules.app_record(IDENTITY), now)
 
 
 @pytest.mark.parametrize(
@@ -123,18 +129,18 @@ def test_another_log_than_the_recorded_one_is_refused(
     now: LogIdentity, words: str
 ) -> None:
     with pytest.raises(UnsafeLogError, match=words):
-        topics.check_identity(topics.app_record(IDENTITY), now)
+        topic_rules.check_identity(topic_rules.app_record(IDENTITY), now)
 
 
 @pytest.mark.parametrize("value", [b"", b"{}", b"[1]", b"\xff"])
 def test_an_app_record_that_cannot_be_read_is_refused(value: bytes) -> None:
     with pytest.raises(UnsafeLogError, match="expected an app record"):
-        topics.check_identity(value, IDENTITY)
+        topic_rules.check_identity(value, IDENTITY)
 
 
 def test_a_snapshots_topic_as_it_is_made_is_accepted() -> None:
-    name = topics.topic_name("app", Topic.SNAPSHOTS)
-    topics.check_snapshots(name, made().topics[name], 8)
+    name = topic_rules.topic_name("app", Topic.SNAPSHOTS)
+    topic_rules.check_snapshots(name, new_cluster().topics[name], 8)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +153,7 @@ def test_a_snapshots_topic_as_it_is_made_is_accepted() -> None:
 def test_a_snapshots_topic_that_makes_no_table_is_refused(
     settings: dict[str, str], partitions: int, words: str
 ) -> None:
-    found = with_settings(made(), Topic.SNAPSHOTS, **settings)
-    name = topics.topic_name("app", Topic.SNAPSHOTS)
+    cluster = with_settings(new_cluster(), Topic.SNAPSHOTS, **settings)
+    name = topic_rules.topic_name("app", Topic.SNAPSHOTS)
     with pytest.raises(UnsafeLogError, match=words):
-        topics.check_snapshots(name, found.topics[name], partitions)
+        topic_rules.check_snapshots(name, cluster.topics[name], partitions)

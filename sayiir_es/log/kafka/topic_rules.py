@@ -1,13 +1,13 @@
-"""The rules of an app's topics: how they are made, and what could lose history.
+"""The rules of an app's topics: how they are created, and what could lose history.
 
 The app record (key `app` on `definitions`) holds the partition count, the cluster's id
-and every topic's id as they were when the app was made. At each start the topics are
+and every topic's id of the time when the app was created. At each start the topics are
 compared with it: a raised partition count moves keys to other owners, and a topic that
-was deleted and made again has another id and begins at offset 0.
+was deleted and created again has another id and begins at offset 0.
 
-Creation is a race that one process wins: it makes `definitions` first, and whoever
-finds that there waits for the record. A crash in between leaves some topics and no
-record, which the next start refuses in words.
+When several processes create an app at once, one wins: each tries to create
+`definitions` first, and those for which it exists already wait for the record. A crash
+in between leaves some topics and no record, which the next start refuses with an error.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 
 APP_KEY = b"app"
 DAY_MS = 24 * 60 * 60 * 1000
-# A quarter more than Kafka's default for the commands: a letter holds the whole record
-# and why it lies here, and an eighth of a batch is kept for frames.
+# A quarter more than Kafka's default, which commands have: a dead letter holds the
+# whole record and the reason, and an eighth of a batch is kept for what Kafka adds.
 DEAD_LETTER_BYTES = 1_048_588 * 5 // 4
 SNAPSHOT_BYTES = DEAD_LETTER_BYTES
-"""An output has been an event; what stands beside it in a snapshot is small."""
+"""An output has fitted into an event; the other fields of a snapshot are small."""
 _FOREVER = "-1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTopic:
-    """A topic to be made."""
+    """A topic to be created."""
 
     name: str
     partitions: int
@@ -53,7 +53,7 @@ def topic_name(app: str, topic: Topic) -> str:
 
 
 def new_topic(app: str, topic: Topic, *, partitions: int, replicas: int) -> NewTopic:
-    """Return what one of the app's topics is made with."""
+    """Return one of the app's topics with the settings that it is created with."""
     settings = {"min.insync.replicas": str(min(2, replicas))}
     count = partitions
     match topic:
@@ -68,7 +68,7 @@ def new_topic(app: str, topic: Topic, *, partitions: int, replicas: int) -> NewT
             settings |= {
                 "cleanup.policy": "delete",
                 "retention.ms": str(7 * DAY_MS),
-                # Whatever a client compresses with, the broker unpacks: we may lack it.
+                # The broker unpacks what clients compress: workers may lack the codec.
                 "compression.type": "uncompressed",
                 "unclean.leader.election.enable": "false",
             }
@@ -93,7 +93,7 @@ def new_topic(app: str, topic: Topic, *, partitions: int, replicas: int) -> NewT
 
 
 def app_record(identity: LogIdentity) -> bytes:
-    """Return the app record's value: JSON, to be read by people too."""
+    """Return the app record's value: JSON, which people can read too."""
     fields = {
         "cluster_id": identity.cluster_id,
         "partitions": identity.partitions,
@@ -102,36 +102,38 @@ def app_record(identity: LogIdentity) -> bytes:
     return json.dumps(fields, sort_keys=True).encode()
 
 
-def missing(app: str, found: ClusterDescription) -> list[str]:
+def missing_topics(app: str, description: ClusterDescription) -> list[str]:
     """Return the names of the app's topics that the cluster does not have."""
     names = (topic_name(app, topic) for topic in APP_TOPICS)
-    return [name for name in names if name not in found.topics]
+    return [name for name in names if name not in description.topics]
 
 
-def check_identity(recorded: bytes, now: LogIdentity) -> None:
-    """Compare the cluster with the app record.
+def check_identity(value: bytes, now: LogIdentity) -> None:
+    """Compare the cluster with the value of the app record.
 
     Raises:
-        UnsafeLogError: they differ; names what does.
+        UnsafeLogError: they differ; the message says in what.
     """
     try:
-        fields = json.loads(recorded)
-        was = (fields["cluster_id"], fields["partitions"], dict(fields["topics"]))
+        fields = json.loads(value)
+        cluster_id, partitions = fields["cluster_id"], fields["partitions"]
+        topics = dict(fields["topics"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnsafeLogError(
-            f"expected an app record on definitions, but it reads {recorded[:200]!r}"
+            f"expected an app record on definitions, but it reads {value[:200]!r}"
         ) from error
-    if was[0] != now.cluster_id:
+    if cluster_id != now.cluster_id:
         raise UnsafeLogError(
-            f"expected cluster {was[0]!r:.200}, but this is {now.cluster_id!r}: the "
-            "topics were copied; give the app another name or start from empty topics"
+            f"expected cluster {cluster_id!r:.200}, but this is {now.cluster_id!r}: "
+            "the topics were copied; give the app another name or start from empty "
+            "topics"
         )
-    if was[1] != now.partitions:
+    if partitions != now.partitions:
         raise UnsafeLogError(
-            f"expected {was[1]!r:.200} partitions, but there are {now.partitions}: "
+            f"expected {partitions!r:.200} partitions, but there are {now.partitions}: "
             "keys would move to other owners; the count can never be changed in place"
         )
-    changed = [role for role, id_ in now.topics.items() if was[2].get(role, id_) != id_]
+    changed = [role for role, id_ in now.topics.items() if topics.get(role, id_) != id_]
     if changed:
         raise UnsafeLogError(
             f"expected the topics that the app was made with, but {changed} "
@@ -140,63 +142,64 @@ def check_identity(recorded: bytes, now: LogIdentity) -> None:
         )
 
 
-def check_settings(app: str, found: ClusterDescription) -> tuple[str, ...]:
-    """Refuse what could lose history; return what is worth a warning.
+def check_settings(app: str, description: ClusterDescription) -> tuple[str, ...]:
+    """Refuse settings that could lose history; return warnings about others.
 
     Raises:
         UnsafeLogError: names each setting that is wrong, and the value to set.
     """
     topics: Mapping[Topic, TopicDescription] = {
-        topic: found.topics[topic_name(app, topic)] for topic in APP_TOPICS
+        topic: description.topics[topic_name(app, topic)] for topic in APP_TOPICS
     }
     events = topics[Topic.EVENTS]
     faults = [
-        *_lossy_events(topic_name(app, Topic.EVENTS), events, found.brokers),
+        *_lossy_events(topic_name(app, Topic.EVENTS), events, description.brokers),
         *_wrong_shapes(app, topics),
     ]
     if faults:
         listed = "; ".join(faults)
         raise UnsafeLogError(f"expected settings that keep history, but {listed}")
-    return tuple(_warnings(app, found.brokers, topics))
+    return tuple(_warnings(app, description.brokers, topics))
 
 
-def check_snapshots(name: str, found: TopicDescription, partitions: int) -> None:
+def check_snapshots(name: str, description: TopicDescription, partitions: int) -> None:
     """Refuse a snapshots topic that no table can be made of.
 
     Raises:
         UnsafeLogError: names what is wrong, and what to set.
     """
-    policy = found.settings.get("cleanup.policy", "delete")
+    policy = description.settings.get("cleanup.policy", "delete")
     if policy != "compact":
         raise UnsafeLogError(
             f"expected a topic that keeps the last of each instance, but {name} has "
             f"cleanup.policy={policy}: set compact"
         )
-    if found.partitions != partitions:
+    if description.partitions != partitions:
         raise UnsafeLogError(
             f"expected {partitions} partitions of {name}, as events has, but there are "
-            f"{found.partitions}: delete it, and the next worker makes and fills it"
+            f"{description.partitions}: delete it, and the next worker makes and fills "
+            "it"
         )
 
 
 def _lossy_events(name: str, events: TopicDescription, brokers: int) -> Iterator[str]:
     settings = events.settings
-    wanted = {
+    required = {
         "cleanup.policy": "delete",
         "retention.ms": _FOREVER,
         "retention.bytes": _FOREVER,
     }
     if events.replicas > 1:
-        wanted["unclean.leader.election.enable"] = "false"
+        required["unclean.leader.election.enable"] = "false"
         # An acknowledgement must mean two copies.
         if settings.get("min.insync.replicas", "1") == "1":
-            wanted["min.insync.replicas"] = "2"
-    for key, value in wanted.items():
+            required["min.insync.replicas"] = "2"
+    for key, value in required.items():
         if settings.get(key) != value:
             yield f"{name} has {key}={settings.get(key)}: set {value}"
     if events.replicas == 1 and brokers > 1:
-        wish = min(3, brokers)
-        yield f"{name} has one replica on {brokers} brokers: reassign it to {wish}"
+        advised = min(3, brokers)
+        yield f"{name} has one replica on {brokers} brokers: reassign it to {advised}"
 
 
 def _wrong_shapes(app: str, topics: Mapping[Topic, TopicDescription]) -> Iterator[str]:
@@ -205,9 +208,9 @@ def _wrong_shapes(app: str, topics: Mapping[Topic, TopicDescription]) -> Iterato
         if policy != "delete":
             yield f"{topic_name(app, topic)} has cleanup.policy={policy}: set delete"
     name = topic_name(app, Topic.DEFINITIONS)
-    kept = topics[Topic.DEFINITIONS].settings
-    policy = kept.get("cleanup.policy", "delete")
-    if policy != "compact" and kept.get("retention.ms") != _FOREVER:
+    settings = topics[Topic.DEFINITIONS].settings
+    policy = settings.get("cleanup.policy", "delete")
+    if policy != "compact" and settings.get("retention.ms") != _FOREVER:
         yield f"{name} has cleanup.policy={policy}: set compact"
     count = topics[Topic.DEFINITIONS].partitions
     if count != 1:
@@ -229,24 +232,29 @@ def _warnings(
             "with replication 3 and min.insync.replicas=2, for anything that matters"
         )
     for topic in (Topic.COMMANDS, Topic.DEFINITIONS):
-        one = topics[topic]
+        description = topics[topic]
         name = topic_name(app, topic)
-        if brokers > 1 and one.replicas == 1:
+        if brokers > 1 and description.replicas == 1:
             yield f"{name} has one replica on {brokers} brokers: reassign it"
-        if one.replicas > 1 and one.settings.get("min.insync.replicas") == "1":
+        if (
+            description.replicas > 1
+            and description.settings.get("min.insync.replicas") == "1"
+        ):
             yield f"{name} has min.insync.replicas=1: set 2"
-        if one.settings.get("unclean.leader.election.enable") == "true":
+        if description.settings.get("unclean.leader.election.enable") == "true":
             yield f"{name} has unclean.leader.election.enable=true: set false"
-    packed = topics[Topic.COMMANDS].settings.get("compression.type", "uncompressed")
-    if packed not in {"uncompressed", "gzip"} and not has_zstd():
+    compression = topics[Topic.COMMANDS].settings.get(
+        "compression.type", "uncompressed"
+    )
+    if compression not in {"uncompressed", "gzip"} and not has_zstd():
         yield (
-            f"{topic_name(app, Topic.COMMANDS)} has compression.type={packed}: set "
-            "uncompressed, or install cramjam; a command in zstd, lz4 or snappy would "
-            "stop its partition"
+            f"{topic_name(app, Topic.COMMANDS)} has compression.type={compression}: "
+            "set uncompressed, or install cramjam; a command in zstd, lz4 or snappy "
+            "would stop its partition"
         )
-    kept_ms = int(topics[Topic.COMMANDS].settings.get("retention.ms", _FOREVER))
-    if 0 <= kept_ms < DAY_MS:
+    retention_ms = int(topics[Topic.COMMANDS].settings.get("retention.ms", _FOREVER))
+    if 0 <= retention_ms < DAY_MS:
         yield (
-            f"{topic_name(app, Topic.COMMANDS)} has retention.ms={kept_ms}: a command "
-            f"that waits longer is lost; set at least {DAY_MS}"
+            f"{topic_name(app, Topic.COMMANDS)} has retention.ms={retention_ms}: a "
+            f"command that waits longer is lost; set at least {DAY_MS}"
         )

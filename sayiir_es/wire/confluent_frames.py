@@ -1,10 +1,11 @@
 """Confluent's frame: a zero byte and a schema's id in place of its fingerprint.
 
 Theory of operation. A record under single-object encoding and one in Confluent's frame
-differ in their heads only: ten bytes that hold the fingerprint, or five that hold the
-id that a registry gave to the schema. So a head is changed for the other and nothing is
-encoded twice. Ids are learnt when the log is opened, by registering every schema that
-this build knows; another's is asked for when it is met first.
+differ in their first bytes only: a head of ten bytes with the fingerprint, or a frame
+of five with the id that a registry gave to the schema. So one is replaced by the other
+and nothing is encoded twice. Ids are read when the log is opened, by registering every
+schema that this build has; the schema of another id is requested when the id is first
+seen.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from sayiir_es.wire.schema import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sayiir_es.wire.registry import SchemaRegistry
+    from sayiir_es.wire.schema_registry import SchemaRegistry
 
 FRAME_BYTES = 5
 _ZERO = b"\x00"
@@ -37,7 +38,7 @@ _PUBLISHED = tuple(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Registered:
+class RegisteredSchema:
     """A schema under its subject, which is the record's full name."""
 
     subject: str
@@ -45,34 +46,36 @@ class Registered:
     head: bytes
 
 
-def published() -> Iterator[tuple[str, str]]:
-    """Subject and text of every schema, those of earlier versions first."""
+def published_schemas() -> Iterator[tuple[str, str]]:
+    """Yield subject and text of every schema, those of earlier versions first."""
     for folder in (schema_directory() / "frozen", schema_directory()):
-        for file in sorted(folder.iterdir(), key=lambda one: one.name):
+        for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
             if file.name.startswith(_PUBLISHED):
                 text = file.read_text(encoding="utf-8")
                 fields = json.loads(text)
                 yield f"{fields['namespace']}.{fields['name']}", text
 
 
-def register_all(registry: SchemaRegistry) -> list[Registered]:
-    """Register every published schema; those that are registered keep their ids.
+def register_all(registry: SchemaRegistry) -> list[RegisteredSchema]:
+    """Register every published schema; one that is registered already keeps its id.
 
     Raises:
         SettingsError: if the registry refuses one.
         LogUnavailableError: if it does not answer.
     """
-    done: dict[bytes, Registered] = {}
-    for subject, text in published():
+    by_head: dict[bytes, RegisteredSchema] = {}
+    for subject, text in published_schemas():
         head = parse_record(text).head
-        if head not in done:  # the newest stands among the earlier ones, too
+        if head not in by_head:  # the newest is among the earlier ones, too
             schema_id = registry.register(subject, text)
-            done[head] = Registered(subject=subject, schema_id=schema_id, head=head)
-    return list(done.values())
+            by_head[head] = RegisteredSchema(
+                subject=subject, schema_id=schema_id, head=head
+            )
+    return list(by_head.values())
 
 
-class Frames:
-    """Changes heads, with what a registry says."""
+class ConfluentFrames:
+    """Replaces heads by frames and back, with the ids of a schema registry."""
 
     def __init__(self, registry: SchemaRegistry) -> None:
         self._registry = registry
@@ -80,34 +83,35 @@ class Frames:
         self._heads: dict[bytes, bytes | None] = {}
 
     async def open(self) -> None:
-        """Register every schema, so that no event waits for it.
+        """Register every schema now, so that no event has to wait for an id.
 
         Raises:
             SettingsError: if the registry refuses one.
             LogUnavailableError: if it does not answer.
         """
-        for one in await asyncio.to_thread(register_all, self._registry):
-            frame = _ZERO + one.schema_id.to_bytes(FRAME_BYTES - 1, "big")
-            self._frames[one.head] = frame
-            self._heads[frame] = one.head
+        for schema in await asyncio.to_thread(register_all, self._registry):
+            frame = _ZERO + schema.schema_id.to_bytes(FRAME_BYTES - 1, "big")
+            self._frames[schema.head] = frame
+            self._heads[frame] = schema.head
 
-    def framed(self, value: bytes) -> bytes:
-        """A record of ours in Confluent's frame; anything else as it is."""
+    def frame(self, value: bytes) -> bytes:
+        """Return one of our records in Confluent's frame, any other value unchanged."""
         frame = self._frames.get(value[:HEAD_BYTES])
         return value if frame is None else frame + value[HEAD_BYTES:]
 
-    async def unframed(self, value: bytes) -> bytes:
-        """A framed record under single-object encoding; anything else as it is.
+    async def unframe(self, value: bytes) -> bytes:
+        """Return a framed record in single-object encoding, any other value unchanged.
 
         Raises:
-            LogUnavailableError: if the registry must be asked and does not answer.
+            LogUnavailableError: if a schema must be requested and the registry does not
+                answer.
         """
         if value[:1] != _ZERO or len(value) < FRAME_BYTES:
             return value
         frame = value[:FRAME_BYTES]
         if frame not in self._heads:
-            number = int.from_bytes(frame[1:], "big")
-            text = await asyncio.to_thread(self._registry.schema, number)
+            schema_id = int.from_bytes(frame[1:], "big")
+            text = await asyncio.to_thread(self._registry.schema, schema_id)
             self._heads[frame] = None if text is None else _head_of(text)
         head = self._heads[frame]
         return value if head is None else head + value[FRAME_BYTES:]

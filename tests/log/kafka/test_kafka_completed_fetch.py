@@ -1,4 +1,4 @@
-"""What becomes of the bytes of a fetch, batch by batch, without a broker."""
+"""The bytes of a fetch become chunks, batch by batch; needs no broker."""
 
 from __future__ import annotations
 
@@ -12,98 +12,98 @@ from hypothesis import strategies as st
 
 from sayiir_es.core.model.errors import LogUnavailableError, OffsetGoneError
 from sayiir_es.log.kafka import lenient_decoder
-from sayiir_es.log.kafka.fetched import Fetched
+from sayiir_es.log.kafka.completed_fetch import CompletedFetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 # By name: they have no type hints.
 _batches = import_module("aiokafka.record.default_records")
-_record_sums = import_module("aiokafka.record.util")
+_record_checksums = import_module("aiokafka.record.util")
 _memory = import_module("aiokafka.record.memory_records")
 
 Headers = list[tuple[str, bytes | None]]
 
 
 def batch(base: int, *deltas: int) -> bytes:
-    """A batch of one record at each delta behind its base offset."""
+    """Return a batch with a record at each offset `base` + delta."""
     builder = _batches.DefaultRecordBatchBuilder(2, 0, 0, 5, 0, 0, 1 << 20)
     for delta in deltas:
         builder.append(delta, 1_000 + delta, b"k", b"v", [("name", b"h")])
     return base.to_bytes(8, "big") + bytes(builder.build())[8:]
 
 
-def resummed(data: bytes) -> bytes:
-    total = int(_record_sums.calc_crc32c(data[21:]))
+def with_checksum(data: bytes) -> bytes:
+    total = int(_record_checksums.calc_crc32c(data[21:]))
     return data[:17] + total.to_bytes(4, "big") + data[21:]
 
 
 def with_odd_name(data: bytes) -> bytes:
-    return resummed(data.replace(b"name", b"n\xffme", 1))
+    return with_checksum(data.replace(b"name", b"n\xffme", 1))
 
 
-def offsets(fetched: Fetched) -> list[int]:
-    return [record.offset for record in fetched.take().records]
+def offsets(fetch: CompletedFetch) -> list[int]:
+    return [record.offset for record in fetch.take().records]
 
 
 def test_a_batch_that_begins_before_the_offset_is_taken_from_there() -> None:
-    fetched = Fetched(12, batch(10, 0, 1, 2, 3), None, compacted=False)
-    chunk = fetched.take()
+    fetch = CompletedFetch(12, batch(10, 0, 1, 2, 3), None, compacted=False)
+    chunk = fetch.take()
     assert [r.offset for r in chunk.records] == [12, 13]
     assert (chunk.start, chunk.end, chunk.gaps) == (12, 14, ())
-    assert fetched.empty
+    assert fetch.empty
 
 
 def test_a_cut_batch_at_the_end_waits_for_the_next_fetch() -> None:
     data = batch(0, 0, 1) + batch(2, 0, 1)[:-3]
-    fetched = Fetched(0, data, None, compacted=False)
-    assert offsets(fetched) == [0, 1]
-    assert fetched.empty
+    fetch = CompletedFetch(0, data, None, compacted=False)
+    assert offsets(fetch) == [0, 1]
+    assert fetch.empty
 
 
 @pytest.mark.parametrize(
     "data", [batch(0, 0, 2), batch(0, 0) + batch(2, 0), batch(1, 0)]
 )
 def test_a_hole_that_nothing_explains_is_lost_history(data: bytes) -> None:
-    fetched = Fetched(0, data, None, compacted=False)
+    fetch = CompletedFetch(0, data, None, compacted=False)
     with pytest.raises(OffsetGoneError, match="says nothing of what stood between"):
-        fetched.take()
+        fetch.take()
 
 
 def test_holes_of_a_compacted_topic_are_gaps() -> None:
     data = batch(1, 0, 2, 3) + batch(7, 0)
-    chunk = Fetched(0, data, None, compacted=True).take()
+    chunk = CompletedFetch(0, data, None, compacted=True).take()
     assert [r.offset for r in chunk.records] == [1, 3, 4, 7]
     assert (chunk.end, chunk.gaps) == (8, ((0, 1), (2, 3), (5, 7)))
 
 
-def test_damaged_bytes_are_told_and_not_skipped() -> None:
+def test_damaged_bytes_are_an_error_and_not_skipped() -> None:
     data = bytearray(batch(0, 0))
     data[-1] ^= 1
     with pytest.raises(LogUnavailableError, match="checksum"):
-        Fetched(0, bytes(data), None, compacted=False).take()
+        CompletedFetch(0, bytes(data), None, compacted=False).take()
 
 
 def test_a_batch_that_does_not_unpack_is_a_typed_error() -> None:
     data = bytearray(batch(0, 0))
     data[22] |= 4  # zstd
     with pytest.raises(LogUnavailableError, match="expected to unpack the batch at 0"):
-        Fetched(0, resummed(bytes(data)), None, compacted=False).take()
+        CompletedFetch(0, with_checksum(bytes(data)), None, compacted=False).take()
 
 
-def zipped(data: bytes) -> bytes:
-    """The same batch with its records compressed by gzip."""
+def gzip_batch(data: bytes) -> bytes:
+    """Return the same batch with its records compressed by gzip."""
     body = gzip.compress(data[61:])
     length = (49 + len(body)).to_bytes(4, "big")
-    return resummed(data[:8] + length + data[12:22] + b"\x01" + data[23:61] + body)
+    return with_checksum(data[:8] + length + data[12:22] + b"\x01" + data[23:61] + body)
 
 
-@pytest.mark.parametrize("packed", [bytes, zipped])
+@pytest.mark.parametrize("compress", [bytes, gzip_batch])
 def test_a_header_name_that_is_no_text_is_escaped_and_stops_nothing(
-    packed: Callable[[bytes], bytes],
+    compress: Callable[[bytes], bytes],
 ) -> None:
-    data = packed(with_odd_name(batch(3, 0, 1))) + batch(5, 0)
-    chunk = Fetched(3, data, None, compacted=False).take()
+    data = compress(with_odd_name(batch(3, 0, 1))) + batch(5, 0)
+    chunk = CompletedFetch(3, data, None, compacted=False).take()
     assert [r.offset for r in chunk.records] == [3, 4, 5]
     assert chunk.records[0].headers == (("n\\xffme", b"h"),)
     assert chunk.records[1].headers == (("name", b"h"),)
@@ -114,7 +114,7 @@ texts = st.none() | st.binary(max_size=200)
 
 
 @given(st.lists(st.tuples(texts, texts, headers), min_size=1), st.sampled_from([0, 1]))
-def test_the_tolerant_decoder_reads_what_aiokafka_reads(
+def test_the_lenient_decoder_reads_what_aiokafka_reads(
     rows: list[tuple[bytes | None, bytes | None, Headers]], compression: int
 ) -> None:
     builder = _batches.DefaultRecordBatchBuilder(2, compression, 0, 5, 0, 0, 1 << 20)

@@ -1,8 +1,8 @@
-"""Turns the bytes of one fetch into chunks in which every offset is accounted for.
+"""Turns the bytes of one fetch into chunks: each offset has a record or is in a gap.
 
-Control records and the records of an aborted transaction become gaps because their
-batches say what they are; a hole that no batch explains is a gap only on a compacted
-topic, and lost history anywhere else.
+Control records and the records of an aborted transaction become gaps: their batches say
+what they are. Missing offsets that no batch explains are a gap on a compacted topic
+only; on any other topic history was lost.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from sayiir_es.log.port import Chunk, Record
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-# A chunk is folded without a pause of the event loop: 500 events take 7 ms. With 2,000,
+# A chunk is folded without a turn of the event loop: 500 events take 7 ms. With 2,000,
 # a worker that took over four partitions missed heartbeats while it folded them.
 CHUNK_RECORDS_MAX = 500
 
-# What the decoders of aiokafka raise, those in C among them, for bytes that no broker
-# lets in. It is what a damaged answer looks like where its sum happens to be right.
+# What aiokafka's decoders, in Python and in C, raise for bytes that no broker accepts:
+# the bytes of a damaged answer whose checksum happens to be right.
 _DAMAGE = (
     *(CorruptRecordException, SystemError, AssertionError, IndexError, ValueError),
     *(OverflowError, struct.error, zlib.error, EOFError, OSError),
 )
 
-# A frozen value is made through its slots: its own `__init__` takes twice as long, and
-# making records is most of what reading costs.
+# A frozen value is made by setting its slots: its own `__init__` takes twice as long,
+# and to make the records is most of what reading costs.
 _slots: Any = Record
 _new = Record.__new__
 _set_offset = _slots.offset.__set__
@@ -46,27 +46,27 @@ _set_headers = _slots.headers.__set__
 _set_timestamp_ms = _slots.timestamp_ms.__set__
 
 
-def _record(offset: int, found: Any) -> Record:
+def _record(offset: int, source: Any) -> Record:
     record = _new(Record)
     _set_offset(record, offset)
-    _set_key(record, found.key)
-    _set_value(record, found.value)
-    headers = found.headers
-    # A foreign client may write a header without a value; to us it is empty.
+    _set_key(record, source.key)
+    _set_value(record, source.value)
+    headers = source.headers
+    # Another client may write a header without a value; here it is empty.
     _set_headers(record, tuple([(k, v or b"") for k, v in headers]) if headers else ())
-    _set_timestamp_ms(record, found.timestamp)
+    _set_timestamp_ms(record, source.timestamp)
     return record
 
 
-class Fetched:
-    """The bytes of one answer, handed out as chunks that follow one another."""
+class CompletedFetch:
+    """The bytes of one answer, returned as chunks that follow one another."""
 
     def __init__(
         self, start: int, data: bytes | None, aborted: Any, *, compacted: bool
     ) -> None:
         self._next = start
         self._data = data or b""
-        with self._words_for_damage():
+        with self._damage_as_unavailable():
             self._batches = MemoryRecords(self._data)
         self._records: Iterator[Any] = iter(())
         self._batch_end = start
@@ -77,21 +77,22 @@ class Fetched:
 
     @property
     def empty(self) -> bool:
-        """Whether all has been taken."""
+        """Whether all chunks have been taken."""
         return self._next >= self._batch_end and not self._batches.has_next()
 
     def take(self) -> Chunk:
         """Return the next chunk of at most `CHUNK_RECORDS_MAX` records.
 
         Raises:
-            OffsetGoneError: records are missing, and nothing says why.
-            LogUnavailableError: the bytes are damaged, or packed as nobody here can.
+            OffsetGoneError: records are missing, and no batch says why.
+            LogUnavailableError: the bytes are damaged, or compressed in a way that this
+                process cannot unpack.
         """
-        with self._words_for_damage():
+        with self._damage_as_unavailable():
             return self._take()
 
     @contextmanager
-    def _words_for_damage(self) -> Generator[None]:
+    def _damage_as_unavailable(self) -> Generator[None]:
         try:
             yield
         except _DAMAGE as error:
@@ -101,46 +102,46 @@ class Fetched:
 
     def _take(self) -> Chunk:
         start = at = self._next
-        out: list[Record] = []
+        records: list[Record] = []
         gaps: list[tuple[int, int]] = []
         full = False
         while not full:
-            for found in self._records:
-                offset = found.offset
+            for source in self._records:
+                offset = source.offset
                 if offset != at:
-                    if offset < at:  # the batch begins before what was asked for
+                    if offset < at:  # the batch begins before the requested offset
                         continue
-                    self._explained(at, offset)
+                    self._check_gap(at, offset)
                     gaps.append((at, offset))
-                out.append(_record(offset, found))
+                records.append(_record(offset, source))
                 at = offset + 1
-                if len(out) >= CHUNK_RECORDS_MAX:
+                if len(records) >= CHUNK_RECORDS_MAX:
                     full = True
                     break
             else:
                 if at < self._batch_end:
-                    self._explained(at, self._batch_end)
+                    self._check_gap(at, self._batch_end)
                     gaps.append((at, self._batch_end))
                     at = self._batch_end
                 if not self._batches.has_next():
                     break
                 at = self._open_batch(at, gaps)
         self._next = at
-        return Chunk(start=start, end=at, records=out, gaps=_joined(gaps))
+        return Chunk(start=start, end=at, records=records, gaps=_merge_gaps(gaps))
 
     def _open_batch(self, at: int, gaps: list[tuple[int, int]]) -> int:
-        """Begin the next batch; return `at`, or its end when it is not for us."""
+        """Begin the next batch; return `at`, or its end when no reader is to see it."""
         batch: Any = self._batches.next_batch()
         if not batch.validate_crc():
             raise LogUnavailableError(
                 f"expected a whole batch at {at}, but its checksum is off"
             )
         if batch.base_offset > at:
-            self._explained(at, batch.base_offset)
+            self._check_gap(at, batch.base_offset)
             gaps.append((at, batch.base_offset))
             at = batch.base_offset
         self._batch_end = max(at, batch.next_offset)
-        if not self._hidden(batch):
+        if not self._is_hidden(batch):
             self._records = self._records_of(batch)
             return at
         self._records = iter(())
@@ -149,11 +150,11 @@ class Fetched:
         return self._batch_end
 
     def _records_of(self, batch: Any) -> Iterator[Any]:
-        """Iterate a batch, which can be done once, over as many chunks as it takes."""
+        """Iterate a batch once, over as many chunks as it takes."""
         try:
             yield from batch
         except UnicodeDecodeError:
-            # From its start again: those that were yielded are below what is expected.
+            # From its start again: the caller skips the offsets that it has already.
             yield from lenient_decoder.records(self._data, batch.base_offset)
         except (UnsupportedCodecError, DecompressionError) as error:
             raise LogUnavailableError(
@@ -162,7 +163,7 @@ class Fetched:
                 "refuses what it cannot unpack"
             ) from error
 
-    def _hidden(self, batch: Any) -> bool:
+    def _is_hidden(self, batch: Any) -> bool:
         while self._aborted and self._aborted[0][1] <= batch.base_offset:
             self._aborting.add(self._aborted.pop(0)[0])
         if batch.is_control_batch:
@@ -172,7 +173,7 @@ class Fetched:
             return True
         return batch.is_transactional and batch.producer_id in self._aborting
 
-    def _explained(self, first: int, past: int) -> None:
+    def _check_gap(self, first: int, past: int) -> None:
         if not self._compacted:
             raise OffsetGoneError(
                 f"expected record {first}, but the log goes on at {past} "
@@ -180,11 +181,11 @@ class Fetched:
             )
 
 
-def _joined(gaps: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    out: list[tuple[int, int]] = []
+def _merge_gaps(gaps: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    merged: list[tuple[int, int]] = []
     for first, past in gaps:
-        if out and out[-1][1] == first:
-            out[-1] = (out[-1][0], past)
+        if merged and merged[-1][1] == first:
+            merged[-1] = (merged[-1][0], past)
         else:
-            out.append((first, past))
-    return tuple(out)
+            merged.append((first, past))
+    return tuple(merged)

@@ -1,7 +1,7 @@
-"""Whole flat records, field by field, with words for what is wrong and where.
+"""Whole flat Avro records, field by field, with an error that names the field.
 
-Commands always come this way. Events take a shorter one (`wire.events`) and come here
-only when it fails, to find out which field is to blame.
+Commands are always written and read here. Events have a faster way (`wire.events`) and
+come here only when it fails, to find out which field is wrong.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.errors import EncodeError
 from sayiir_es.wire.binary import READERS, WRITERS
+from sayiir_es.wire.errors import UnreadableError, excerpt_of
 from sayiir_es.wire.schema import HEAD_BYTES, MAGIC
-from sayiir_es.wire.unreadable import UnreadableError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from sayiir_es.wire.schema import RecordSchema
 
 UNWRITABLE = (AttributeError, TypeError, ValueError, OverflowError, LookupError)
-"""What writers raise for a value that is not of the field's type or range."""
+"""The errors of writers for a value that is not of the field's type or range."""
 
 
 def write_record(schema: RecordSchema, values: Mapping[str, object]) -> bytes:
-    """Encode a record under single-object encoding.
+    """Encode a record in single-object encoding.
 
     Raises:
         EncodeError: if a value is not what its field takes; names the field.
@@ -36,7 +36,7 @@ def write_record(schema: RecordSchema, values: Mapping[str, object]) -> bytes:
         except UNWRITABLE as error:
             raise EncodeError(
                 f"expected a value of {schema.name}.{field.name} ({field.shape}), but "
-                f"{shown(value)}"
+                f"{excerpt_of(value)}"
             ) from error
     return b"".join(parts)
 
@@ -52,21 +52,24 @@ def read_record(
     values = dict(newest.defaults)
     place = HEAD_BYTES
     for field in schema.fields:
-        where = f"{schema.name}.{field.name}"
+        field_name = f"{schema.name}.{field.name}"
         try:
             values[field.name], place = READERS[field.shape](data, place)
         except IndexError as error:
             raise UnreadableError(
-                f"expected {where}, but the record ends after {len(data)} bytes",
+                f"expected {field_name}, but the record ends after {len(data)} bytes",
                 reason="truncated",
             ) from error
         except UnicodeDecodeError as error:
-            seen = shown(error.object[error.start : error.start + 8])
+            excerpt = excerpt_of(error.object[error.start : error.start + 8])
             raise UnreadableError(
-                f"expected UTF-8 in {where}, but bytes {seen}", reason="bad_text"
+                f"expected UTF-8 in {field_name}, but bytes {excerpt}",
+                reason="bad_text",
             ) from error
         except UnreadableError as error:
-            raise UnreadableError(f"{error} in {where}", reason=error.reason) from error
+            raise UnreadableError(
+                f"{error} in {field_name}", reason=error.reason
+            ) from error
     if place != len(data):
         raise UnreadableError(
             f"expected {schema.name} to end after {place} bytes, but "
@@ -77,7 +80,7 @@ def read_record(
 
 
 def check_head(data: bytes) -> None:
-    """Refuse what is not under single-object encoding.
+    """Refuse bytes that are not in single-object encoding.
 
     Raises:
         UnreadableError: if it is too short for a head or begins otherwise.

@@ -23,27 +23,29 @@ if TYPE_CHECKING:
 READ_WAIT_S = 1.0
 
 RECORDS_MAX_BEHIND = 10_000
-"""A place is written after so many records at the latest, though none was wanted: what
-a restart reads again stays short, and an idle view costs no transaction a second."""
+"""A place is written after so many records at the latest, even if `kinds` has none of
+them. So a restart reads little again, and a view without events needs no transaction a
+second."""
 
 T = TypeVar("T")
 
 Fold: TypeAlias = Callable[[T, FoundEvent], None]
-"""Takes one valid event into the view; what it raises undoes the whole move."""
+"""Takes one valid event into the view; an error that it raises undoes the whole
+move."""
 
 
 class Projection(Generic[T]):
-    """Folds an opened log into a view; for code that runs an event loop.
+    """Folds a log into a view; for code that runs an event loop.
 
     Args:
-        log: Opened by the caller, and closed by them.
-        view: Where the fold and its place stand. Used on the event loop's thread.
+        log: Opened by `run`, closed by the caller.
+        view: Holds what was folded, and the place. Used on the event loop's thread.
         fold: Called with each valid event, in the order of its partition.
-        kinds: The event kinds that `fold` wants; none means all. Others are passed over
-            without decoding.
+        kinds: The event kinds that `fold` is called with; none means all. Others are
+            skipped without decoding.
 
     Raises:
-        ValueError: if a kind is none that this build knows.
+        ValueError: if this build does not know one of the kinds.
     """
 
     def __init__(
@@ -60,12 +62,13 @@ class Projection(Generic[T]):
         """How many events this object has folded."""
 
     async def run(self, *, follow: bool) -> None:
-        """Fold up to where the log ends now; with `follow`, go on for ever.
+        """Fold up to the present end of the log; with `follow`, go on for ever.
 
         Raises:
             StoreError: if the view was folded from another log.
             FencedError: if another process moves the view.
             HistoryError: if a valid record is no event that this build knows.
+            HoleInHistoryError: if records are missing.
         """
         identity = await self._log.open(create=False)
         places = self._view.places(identity.topics[Topic.EVENTS.value])
@@ -75,7 +78,7 @@ class Projection(Generic[T]):
                 group.create_task(self._follow(partition, place, for_ever=follow))
 
     async def _follow(self, partition: int, place: Place, *, for_ever: bool) -> None:
-        written = place
+        written_place = place
         end = await self._log.end_offset(Topic.EVENTS, partition)
         reader = await self._log.reader(Topic.EVENTS, partition, place.offset)
         try:
@@ -83,36 +86,36 @@ class Projection(Generic[T]):
                 chunk = await reader.read(max_wait_s=READ_WAIT_S)
                 if chunk is None:
                     continue
-                place, found = self._valid(partition, place, chunk)
-                far = place.offset - written.offset >= RECORDS_MAX_BEHIND
-                if found or far or written.offset < end <= place.offset:
-                    move = Move(partition=partition, before=written, after=place)
-                    self._write(move, found)
-                    written = place
+                place, events = self._valid_events(partition, place, chunk)
+                is_far = place.offset - written_place.offset >= RECORDS_MAX_BEHIND
+                if events or is_far or written_place.offset < end <= place.offset:
+                    move = Move(partition=partition, before=written_place, after=place)
+                    self._write(move, events)
+                    written_place = place
         finally:
             await reader.close()
 
-    def _write(self, move: Move, found: Sequence[FoundEvent]) -> None:
+    def _write(self, move: Move, events: Sequence[FoundEvent]) -> None:
         fold = self._fold
 
         def fold_all(target: T) -> None:
-            for event in found:
+            for event in events:
                 fold(target, event)
 
         self._view.write(move, fold_all)
-        self.events += len(found)
+        self.events += len(events)
 
-    def _valid(
+    def _valid_events(
         self, partition: int, place: Place, chunk: Chunk
     ) -> tuple[Place, list[FoundEvent]]:
-        """The place behind a chunk, and the wanted events in it, by the claim rule."""
+        """Return the place after a chunk, and its valid events of the wanted kinds."""
         if chunk.start != place.offset:
             raise HoleInHistoryError(
                 f"expected events of partition {partition} from offset {place.offset} "
                 f"on, but {chunk.start}"
             )
         claim, kinds = place.claim, self._kinds
-        found: list[FoundEvent] = []
+        events: list[FoundEvent] = []
         for record in chunk.records:
             headers = read_event_headers(record, partition)
             if headers.kind == "PartitionClaimed":
@@ -121,10 +124,10 @@ class Projection(Generic[T]):
                 continue
             if headers.kind in kinds or headers.kind not in KINDS:
                 event = decode_record(record, headers, partition)
-                found.append(
+                events.append(
                     FoundEvent(partition=partition, offset=record.offset, event=event)
                 )
-        return Place(offset=chunk.end, claim=claim), found
+        return Place(offset=chunk.end, claim=claim), events
 
 
 def project(
@@ -137,8 +140,8 @@ def project(
 ) -> int:
     """Fold the events of a backend, or of its URL, into a view; see `Projection`.
 
-    Runs until interrupted, or with `follow=False` up to where the log ends now. Returns
-    how many events were folded. Inside a running event loop use `Projection`.
+    Runs until interrupted, or with `follow=False` up to the present end of the log.
+    Returns how many events were folded. Inside a running event loop use `Projection`.
 
     Raises:
         StoreError: if the view was folded from another log.
@@ -156,6 +159,6 @@ def project(
 
     try:
         asyncio.run(body())
-    except BaseExceptionGroup as group:  # of the partitions' tasks; the first tells
+    except BaseExceptionGroup as group:  # of the partitions' tasks; the first is raised
         raise group.exceptions[0] from group
     return projection.events
