@@ -147,7 +147,7 @@ ATTEMPTS = (
     ),
     _mutant(
         "its own late claim makes an owner drop what runs",
-        "engine.worker",
+        "engine.partition_supervisor",
         '                log.info("partition.fenced"',
         "                owner.desk.drop_all()\n"
         '                log.info("partition.fenced"',

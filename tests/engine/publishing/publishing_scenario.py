@@ -69,8 +69,10 @@ def play(scene: Callable[[World], Coroutine[object, object, None]]) -> None:
 async def crash(engine: WorkerEngine) -> None:
     """End a worker as `kill -9` does: nothing is published, nothing handed over."""
     engine._stopping = True  # nothing begins again
-    watch, tasks = engine._watch, list(engine._tasks.values())
+    watch = engine._watch
     assert watch is not None
+    supervisors = engine._supervisors.values()
+    tasks = [one._task for one in supervisors if one._task is not None]
     for task in (watch, *tasks):
         task.cancel()
     await asyncio.gather(watch, *tasks, return_exceptions=True)
