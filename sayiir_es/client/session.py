@@ -187,7 +187,7 @@ class Session:
         if started is None:
             return None
         graph = self.registry.by_digest(started.graph_digest)
-        said = self.registry.said(store.position.owner)
+        said = self.registry.get_capabilities(store.position.owner)
         found = status_of(rows, instance_id, graph)
         if found is None or graph is None or said is None:
             return found

@@ -237,7 +237,7 @@ class Owner:
                 raise
             intake.act(batch, offers)
             if self._publisher is not None:
-                self._publisher.changed(batch)
+                self._publisher.add_changes(batch.staged, len(batch.records))
             if intake.recovered:
                 self._unrecovered = False
             await self._writing.write_if_due()

@@ -15,8 +15,8 @@ from sayiir_es.core.model.commands import ForkWorkflow
 from sayiir_es.core.model.events import CommandAcknowledged, CommandRejected, Event
 from sayiir_es.core.model.limits import DEFAULT_LIMITS
 from sayiir_es.engine.commands.source_history import read_source
-from sayiir_es.engine.owner.batch import RECORD_OVERHEAD_BYTES
 from sayiir_es.engine.owner.tenure import to_record
+from sayiir_es.engine.record_size import RECORD_OVERHEAD_BYTES
 from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
 from tests.engine.harness import World, copied, decoded

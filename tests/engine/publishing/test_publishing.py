@@ -164,14 +164,14 @@ def test_a_backlog_is_complete_before_its_oldest_change() -> None:
     assert (waiting.complete_before, len(waiting)) == (10, 0)
     waiting.add(("a", "b"), 12)
     waiting.add(("a", "c"), 15)
-    waiting.known_to = 20
+    waiting.end_offset = 20
     assert waiting.take(2) == ["a", "b"]
     waiting.add(("a",), 21)
     assert waiting.complete_before == 12
     waiting.undo()
     assert waiting.take(2) == ["a", "b"]
-    waiting.done()
+    waiting.confirm()
     assert waiting.complete_before == 15
     assert waiting.take(5) == ["c"]
-    waiting.done()
+    waiting.confirm()
     assert (waiting.complete_before, len(waiting)) == (20, 0)
