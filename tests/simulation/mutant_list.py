@@ -186,7 +186,7 @@ COMMANDS = (
         "        if False:  # a slot",
     ),
     _mutant(
-        "a command sent astray is decided where it stands",
+        "a command on the wrong partition is decided there",
         "engine.commands.feed",
         "        if home == self._partition:",
         "        if True:",
