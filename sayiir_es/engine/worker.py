@@ -142,7 +142,7 @@ class WorkerEngine:
         for owner in self.owners.values():
             owner.drain()
         end_s = self._clock.monotonic_s() + self._settings.drain_s
-        while (  # noqa: ASYNC110 (attempts end by themselves, and nothing tells)
+        while (  # noqa: ASYNC110 (no event says that the last attempt has ended)
             self._executor.running() and self._clock.monotonic_s() < end_s
         ):
             await asyncio.sleep(DRAIN_LOOK_S)

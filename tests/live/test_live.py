@@ -1,4 +1,4 @@
-"""No increment is lost and none is extra, whoever is killed, on a real Kafka."""
+"""On a real Kafka no increment is lost or extra, though processes are killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random programs give the output of the model, on every log, whoever is killed."""
+"""Random programs give the output of the model, on every log, under killed owners."""
 
 from __future__ import annotations
 

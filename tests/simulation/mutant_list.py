@@ -188,7 +188,7 @@ COMMANDS = (
     _mutant(
         "a command on the wrong partition is decided there",
         "engine.commands.feed",
-        "        if home == self._partition:",
+        "        if home_partition == self._partition:",
         "        if True:",
     ),
     _mutant(

@@ -1,4 +1,4 @@
-"""What a worker can run; it stands under the worker's key on the definitions topic.
+"""What a worker can run; its record on the definitions topic has the worker's key.
 
 With it a client can say why an attempt waits: its owner lacks the code, or a tag.
 """

@@ -93,7 +93,7 @@ class Publisher:
         self._registry = registry
         self._backlog = Backlog(0)
         self._caught_up = False
-        """Whether `add_changes` tells every change; else events must be read first."""
+        """Whether `add_changes` has every change; else events must be read first."""
         self._resumed = self._topic_replaced = False
         self._events: Reader | None = None
         self._wake = asyncio.Event()
@@ -256,7 +256,7 @@ class Publisher:
                 topic, self._partition, backlog.end_offset
             )
         while not backlog.full:
-            # Never beyond what is folded: `add_changes` tells about a batch in flight.
+            # Never beyond what is folded: `add_changes` will add a batch in flight.
             end = self._store.position.offset
             if backlog.end_offset < end:
                 chunk = await self._events.read(max_wait_s=READ_WAIT_S)

@@ -1,4 +1,4 @@
-"""Every claim has the digest of what its writer had folded, whoever wrote it."""
+"""Every claim has the digest of all valid events that its writer had folded."""
 
 from __future__ import annotations
 

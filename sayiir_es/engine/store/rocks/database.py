@@ -190,7 +190,7 @@ class RocksDatabase:
                 f"expected to be the only user of the store at {path!r}, but another "
                 f"one holds its lock ({text})"
             )
-        if not any(trouble in text for trouble in _NOT_DAMAGE):
+        if not any(phrase in text for phrase in _NOT_DAMAGE):
             mark_damaged(self.path)
         return StoreError(f"expected a readable store at {path!r}, but {text}")
 

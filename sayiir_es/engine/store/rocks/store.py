@@ -71,7 +71,7 @@ class RocksStore:
         limits: CacheLimits | None = None,
         write_buffer_bytes: int = WRITE_BUFFER_BYTES,
     ) -> RocksStore:
-        """Open the store at `path`, or an empty one instead of one that is of no use.
+        """Open the store at `path`, or an empty one if that one cannot be used.
 
         A damaged store is set aside, one of another identity is deleted; `notes` says
         so. The cache has `limits`, a memtable `write_buffer_bytes`.
