@@ -29,10 +29,10 @@ from benchmarks.engine.history import (
     copies,
     instance_of,
     record,
-    recorded,
+    record_run,
     workflow,
 )
-from benchmarks.engine.stage import create
+from benchmarks.engine.served_log import create
 from sayiir_es.client.backends import EmbeddedBackend, KafkaBackend
 from sayiir_es.core.graph.record import record_of_graph
 from sayiir_es.core.partitions import partition_of
@@ -56,12 +56,15 @@ COMMANDS_AT_ONCE = 500
 
 
 class Writer:
-    """Writes the history to a log, each instance to its partition."""
+    """Writes the history to a log, each instance to its partition.
 
-    def __init__(self, log: Log, of: Workflow, instances: int) -> None:
+    `count` is how many events it has written.
+    """
+
+    def __init__(self, log: Log, bench_workflow: Workflow, instances: int) -> None:
         self._log = log
-        self._graph = of.graph
-        self._events = recorded(of)
+        self._graph = bench_workflow.graph
+        self._events = record_run(bench_workflow)
         self._instances = instances
         self._homes: dict[str, int] = {}
         self._starts: list[str] = []
@@ -90,28 +93,36 @@ class Writer:
         await self._log.close()
 
     async def _command(self) -> None:
-        """The starts, which say nothing that their answers do not."""
+        """Write the starts, which have nothing that their answers do not have."""
         offsets: dict[int, int] = defaultdict(int)
-        asked: list[tuple[int, NewRecord]] = []
+        commands: list[tuple[int, NewRecord]] = []
         for number in range(self._instances):
             key = instance_of(number).encode()
             home = self._homes[key.decode()] = partition_of(key, self._log.partitions)
             self._starts.append(f"command:{home}@{offsets[home]}")
             offsets[home] += 1
             value = b'{"command":"StartWorkflow","workflow":"orders","input":1}'
-            asked.append((home, NewRecord(key=key, value=value)))
-        for first in range(0, len(asked), COMMANDS_AT_ONCE):
+            commands.append((home, NewRecord(key=key, value=value)))
+        for first in range(0, len(commands), COMMANDS_AT_ONCE):
             await asyncio.gather(
                 *(
-                    self._log.produce(Topic.COMMANDS, home, one)
-                    for home, one in asked[first : first + COMMANDS_AT_ONCE]
+                    self._log.produce(Topic.COMMANDS, home, record_to_send)
+                    for home, record_to_send in commands[
+                        first : first + COMMANDS_AT_ONCE
+                    ]
                 )
             )
 
     async def _take(self, partition: int, event: Event) -> None:
-        made = record(0, event)
+        event_record = record(0, event)
         batch = self._batches[partition]
-        batch.append(NewRecord(key=made.key, value=made.value, headers=made.headers))
+        batch.append(
+            NewRecord(
+                key=event_record.key,
+                value=event_record.value,
+                headers=event_record.headers,
+            )
+        )
         self.count += 1
         if len(batch) >= PER_BATCH:
             await self._append(partition)
@@ -138,11 +149,11 @@ def spent(url: str, folder: Path, arguments: list[str]) -> tuple[float, float]:
         env=environment,
     )
     assert process.stderr is not None
-    told = process.stderr.read().decode()
+    errors = process.stderr.read().decode()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        raise RuntimeError(f"expected {arguments} to end with 0, but: {told}")
+        raise RuntimeError(f"expected {arguments} to end with 0, but: {errors}")
     return time.monotonic() - began, usage.ru_maxrss / 1024
 
 
@@ -176,19 +187,19 @@ def figures_of(
 @contextmanager
 def backends(only: str | None, partitions: int) -> Generator[dict[str, Backend]]:
     """The logs to write, by name."""
-    with ExitStack() as held:
-        found: dict[str, Backend] = {}
+    with ExitStack() as stack:
+        backends_by_name: dict[str, Backend] = {}
         if only != "kafka":
-            folder = held.enter_context(tempfile.TemporaryDirectory())
-            found["embedded"] = EmbeddedBackend(f"{folder}/log.db")
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            backends_by_name["embedded"] = EmbeddedBackend(f"{folder}/log.db")
         if only != "embedded":
             servers = os.environ.get("SAYIIR_TEST_KAFKA")
             if not servers:
-                servers = held.enter_context(LocalBroker()).bootstrap
+                servers = stack.enter_context(LocalBroker()).bootstrap
             app = f"audit-{os.getpid()}"
             asyncio.run(create(servers, app, partitions))
-            found["kafka"] = KafkaBackend(servers, app=app)
-        yield found
+            backends_by_name["kafka"] = KafkaBackend(servers, app=app)
+        yield backends_by_name
 
 
 def main() -> None:
@@ -197,23 +208,23 @@ def main() -> None:
     parser.add_argument("--instances", type=int, default=20_000)
     parser.add_argument("--partitions", type=int, default=8, help="on Kafka (8)")
     parser.add_argument("--only", choices=["embedded", "kafka"])
-    given = parser.parse_args()
+    options = parser.parse_args()
     configure_logging(level="error")
-    of = workflow(MORE_STEPS)
-    with backends(given.only, given.partitions) as found:
-        for name, backend in found.items():
+    bench_workflow = workflow(MORE_STEPS)
+    with backends(options.only, options.partitions) as backends_by_name:
+        for name, backend in backends_by_name.items():
             log = backend.open_log()
-            writer = Writer(log, of, given.instances)
+            writer = Writer(log, bench_workflow, options.instances)
             began = time.monotonic()
             asyncio.run(writer.write())
             sys.stdout.write(
-                f"{name}: {writer.count:,} events of {given.instances:,} instances, "
+                f"{name}: {writer.count:,} events of {options.instances:,} instances, "
                 f"written in {time.monotonic() - began:.0f} s\n"
             )
             folder = Path(tempfile.mkdtemp(prefix="sayiir-bench-"))
             try:
                 for what, cost in figures_of(
-                    backend.url, folder, given.instances, log.partitions
+                    backend.url, folder, options.instances, log.partitions
                 ):
                     sys.stdout.write(f"  {what:<34}{cost}\n")
                     sys.stdout.flush()

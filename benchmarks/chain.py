@@ -1,22 +1,23 @@
 """What the digests of checkpoints cost an event, in an append, a fold and a check.
 
 Run `python benchmarks/chain.py [INSTANCES]`. Each path is measured with the digest and
-without it, in turns, on the events that `benchmarks/verify.py` makes; the least CPU
-time of some turns counts. A signature is measured alone: there is one a claim.
+without it, in turns, on the events that `benchmarks/verify.py` checks; the least CPU
+time of some turns counts. A signature is measured alone: there is one for each claim.
 """
 # ruff: noqa: INP001  # a program, no package
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from verify import copies, events_of, record, workflow
 
-from sayiir_es import InMemoryBackend, resume_workflow, run_durable_workflow
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.engine.history import copies, record, record_run, workflow
 from sayiir_es.audit import PartitionChain
 from sayiir_es.core.model.position import NO_RECORDS, Position
 from sayiir_es.engine import fold as fold_module
@@ -40,13 +41,7 @@ SIGNATURES = 200
 
 def some_events(instances: int) -> list[Event]:
     """A claim, and the events of many instances under it."""
-    graph = workflow().build()
-    with InMemoryBackend() as backend:
-        status = run_durable_workflow(graph, "one", 1, backend=backend)
-        while not status.is_completed():  # it parks at the retry and at the delay
-            time.sleep(0.01)
-            status = resume_workflow(graph, "one", backend=backend)
-        events = asyncio.run(events_of(backend.open_log()))
+    events = record_run(workflow())
     maker = ClaimRecords(partition=0, owner_id="w", build="b")
     return [maker.claim(Position(), events[0].at), *copies(events, instances)]
 
@@ -85,33 +80,36 @@ def folded(records: list[Record]) -> bytes:
 def checked(records: list[Record]) -> int:
     """The checkpoints held to them all."""
     chain = PartitionChain(0)
-    for one in records:
-        assert not chain.take(one)
+    for event_record in records:
+        assert not chain.take(event_record)
     return chain.proof.events
 
 
 def main() -> None:
     """Measure and print."""
     events = some_events(int(sys.argv[1]) if len(sys.argv) > 1 else INSTANCES)
-    written = encoded(events)
-    stood = [record(offset, event) for offset, event in enumerate(events)]
-    assert chained(written) == folded(stood)
-    with_s, digest_of = best(lambda: folded(stood)), fold_module.digest_of
+    new_records = encoded(events)
+    records = [record(offset, event) for offset, event in enumerate(events)]
+    assert chained(new_records) == folded(records)
+    with_s, digest_of = best(lambda: folded(records)), fold_module.digest_of
     fold_module.digest_of = lambda before, *_: before
-    without_s = best(lambda: folded(stood))
+    without_s = best(lambda: folded(records))
     fold_module.digest_of = digest_of
     key = Ed25519PrivateKey.generate()
     maker = ClaimRecords(partition=0, owner_id="w", build="b", signer=key)
     sign_s = best(lambda: [maker.claim(Position(), 0) for _ in range(SIGNATURES)])
     each_us = 1e6 / len(events)
-    size = sum(len(one.value or b"") + len(one.key or b"") for one in written)
+    size = sum(
+        len(new_record.value or b"") + len(new_record.key or b"")
+        for new_record in new_records
+    )
     sys.stdout.write(
         f"{len(events):,} events of {size / len(events):.0f} bytes, µs an event:\n"
         f"  encode for an append  {best(lambda: encoded(events)) * each_us:.2f}\n"
-        f"  and its digest        {best(lambda: chained(written)) * each_us:.2f}\n"
+        f"  and its digest        {best(lambda: chained(new_records)) * each_us:.2f}\n"
         f"  fold without digests  {without_s * each_us:.2f}\n"
         f"  fold with them        {with_s * each_us:.2f}\n"
-        f"  check of digests      {best(lambda: checked(stood)) * each_us:.2f}\n"
+        f"  check of digests      {best(lambda: checked(records)) * each_us:.2f}\n"
         f"a signed claim takes {sign_s / SIGNATURES * 1e6:.0f} µs\n"
     )
 

@@ -102,9 +102,9 @@ def lines() -> list[str]:
         data = encode_event(event)
         encode = microseconds(partial(encode_event, event))
         decode = microseconds(partial(decode_event, data))
-        write, read = general_codec(event)
+        encode_us, decode_us = general_codec(event)
         table.append(
-            f"{event.kind:24}{encode:8.2f}{decode:8.2f}{write:9.2f}{read:9.2f}"
+            f"{event.kind:24}{encode:8.2f}{decode:8.2f}{encode_us:9.2f}{decode_us:9.2f}"
         )
     headers = event_headers("TaskCompleted", 1_001)
     encode = microseconds(lambda: event_headers("TaskCompleted", 1_001))

@@ -2,7 +2,7 @@
 
 Run `make bench`, or `python benchmarks/run.py --help`. Workers run as processes of
 their own; this process is the load: it starts workflows of five steps that do nothing,
-and takes one for ended when it sees its `WorkflowCompleted` on the events topic.
+and one has ended when its `WorkflowCompleted` is on the events topic.
 Everything is durable as the backend promises: the file is synced before each ack, the
 broker acknowledges with `acks=all`. Worker, load and broker share this machine's cores.
 """
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.engine.measure import Asked, figures_of
+from benchmarks.engine.measure import Options, figures_of
 from benchmarks.engine.report import print_json, print_table
-from benchmarks.engine.stage import embedded, kafka
+from benchmarks.engine.served_log import embedded, kafka
 from sayiir_es.telemetry import configure_logging
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def arguments() -> argparse.Namespace:
-    """What was asked for."""
+    """The arguments of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -44,23 +44,23 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     """Measure and print."""
-    given = arguments()
+    args = arguments()
     configure_logging(level="error")
-    asked = Asked(seconds=given.seconds, instances=given.instances)
-    found: dict[str, Figures] = {}
-    if given.only != "kafka":
-        with embedded() as on:
-            found["embedded"] = asyncio.run(figures_of(on, asked))
-    if given.only != "embedded":
-        with kafka(given.partitions, given.workers) as on:
-            found["kafka"] = asyncio.run(figures_of(on, asked))
-    if given.output == "json":
-        print_json(found)
+    options = Options(seconds=args.seconds, instances=args.instances)
+    figures: dict[str, Figures] = {}
+    if args.only != "kafka":
+        with embedded() as served:
+            figures["embedded"] = asyncio.run(figures_of(served, options))
+    if args.only != "embedded":
+        with kafka(args.partitions, args.workers) as served:
+            figures["kafka"] = asyncio.run(figures_of(served, options))
+    if args.output == "json":
+        print_json(figures)
         return
     print_table(
-        f"five steps that do nothing, {given.seconds:g} s a figure; Kafka: "
-        f"{given.partitions} partitions, {given.workers} worker(s)",
-        found,
+        f"five steps that do nothing, {args.seconds:g} s a figure; Kafka: "
+        f"{args.partitions} partitions, {args.workers} worker(s)",
+        figures,
     )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.engine.history import claimed, copies, record, recorded, workflow
+from benchmarks.engine.history import claimed, copies, record, record_run, workflow
 from sayiir_es.audit import Checker
 from sayiir_es.core.graph.record import record_of_graph
 
@@ -34,22 +34,22 @@ def measured(checker: Checker, records: Sequence[Record]) -> float:
     """CPU seconds that a chunk of records takes to check."""
     answered = checker.commands_wanted(0)
     begin = time.process_time()
-    for one in records:
-        for found in checker.take(0, one):
-            raise AssertionError(found)
+    for record_to_check in records:
+        for violation in checker.take(0, record_to_check):
+            raise AssertionError(violation)
     upto = checker.commands_wanted(0)
-    found_late = checker.take_commands(0, range(answered, upto), past=upto)
-    assert not found_late, found_late[0]
+    late_violations = checker.take_commands(0, range(answered, upto), past=upto)
+    assert not late_violations, late_violations[0]
     return time.process_time() - begin
 
 
 def main() -> None:
     """Measure and print."""
     instances = int(sys.argv[1]) if len(sys.argv) > 1 else INSTANCES
-    of = workflow()
-    events = recorded(of)
+    bench_workflow = workflow()
+    events = record_run(bench_workflow)
     checker = Checker(partitions=1)
-    checker.take_definition(record_of_graph(of.graph))
+    checker.take_definition(record_of_graph(bench_workflow.graph))
     chunk = [record(0, claimed(events[0].at))]
     seconds, count, alive = 0.0, 1, 0
     for event in copies(events, instances):

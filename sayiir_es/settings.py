@@ -16,7 +16,8 @@ from sayiir_es.core.model.errors import SettingsError
 
 PREFIX = "SAYIIR_"
 
-# What `backend_from_url` takes; written here so that all bad values are told at once.
+# What `backend_from_url` takes; repeated here so that all bad values are reported at
+# once.
 _BACKEND = re.compile(r"memory:|file:.+|kafka://[^/?#]+(/[^/?#]*)?/?", re.DOTALL)
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -24,7 +25,7 @@ LogFormat = Literal["console", "json"]
 
 
 class Settings(BaseSettings):
-    """What the environment says; what it leaves out has its default."""
+    """The settings of the environment; what it does not set has its default."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -35,7 +36,7 @@ class Settings(BaseSettings):
     backend: str = Field(default="file:.sayiir/log.db", description="the backend's URL")
     state_dir: Path | None = Field(
         default=None,
-        description="where stores stand; by default the user's state folder",
+        description="where stores are kept; by default the user's state folder",
     )
     log_level: LogLevel = Field(
         default="info", description="the least level that is logged"
@@ -92,17 +93,17 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        told = "; ".join(
-            f"{PREFIX}{'_'.join(str(part) for part in problem['loc']).upper()}: "
-            + _expectation(problem.get("ctx", {}), problem["input"], problem["msg"])
-            for problem in error.errors()
+        problems = "; ".join(
+            f"{PREFIX}{'_'.join(str(part) for part in detail['loc']).upper()}: "
+            + _expectation(detail.get("ctx", {}), detail["input"], detail["msg"])
+            for detail in error.errors()
         )
-        raise SettingsError(f"expected usable settings, but {told}") from error
+        raise SettingsError(f"expected usable settings, but {problems}") from error
 
 
-def _expectation(context: dict[str, object], seen: object, message: str) -> str:
-    if "error" in context:  # one of the validators above
+def _expectation(context: dict[str, object], value: object, message: str) -> str:
+    if "error" in context:  # raised by one of the validators above
         return str(context["error"])
     if "expected" in context:
-        return f"expected {context['expected']}, but {seen!r}"
-    return f"{message}, but {seen!r}"
+        return f"expected {context['expected']}, but {value!r}"
+    return f"{message}, but {value!r}"

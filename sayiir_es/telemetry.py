@@ -1,12 +1,12 @@
 """Names of what is logged and measured, and how log lines are written.
 
 Theory of operation. Our modules log with structlog, libraries with the standard
-library; both end in one handler on one stream, stderr unless told otherwise, because
-stdout is for data. In a terminal a line is for eyes, elsewhere it is one JSON object.
+library; both end in one handler on one stream. By default that is stderr, because
+stdout is for data. In a terminal a line is text for people, elsewhere one JSON object.
 
-Ids, names and messages of exceptions come off a topic that anybody may write to. A
-terminal would obey the control characters in them, and a newline would forge a line of
-log, so whatever does not print is written as its escape.
+Ids, names and messages of exceptions come from a topic that anybody may write to. A
+terminal would execute the control characters in them, and a newline would look like a
+new line of the log. So every character that is not printable is written as its escape.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _TRACEBACK = "exception"  # where structlog puts the text of a traceback
 
 
 def escaped(text: str) -> str:
-    r"""Return `text` with whatever does not print as an escape: ``\x1b``, ``\n``."""
+    r"""Return `text` with escapes for what is not printable: ``\x1b``, ``\n``."""
     if text.isprintable():
         return text
     return "".join(
@@ -82,7 +82,7 @@ def _escape_for_terminal(_: WrappedLogger, __: str, line: EventDict) -> EventDic
         if not isinstance(value, str):
             continue  # the renderer shows its repr, which is escaped
         if key == _TRACEBACK:
-            # It has lines of its own; the margin says that they are no lines of log.
+            # It has several lines; the indent shows that they belong to this one.
             rows = value.split("\n")
             line[key] = "\n".join(f"  {escaped(row)}" for row in rows)
         else:
@@ -94,11 +94,14 @@ def _to_json(
     line: EventDict, *, default: Callable[[object], object] | None = None
 ) -> str:
     text = json.dumps(line, default=default)
-    return text.replace("\x7f", "\\u007f")  # the one that JSON leaves as it is
+    return text.replace("\x7f", "\\u007f")  # the only one that JSON does not escape
 
 
 def configure_logging_if_nobody_did() -> None:
-    """As a library: warnings and worse to stderr, unless the program chose already."""
+    """Log warnings and errors to stderr, unless the program has configured structlog.
+
+    For the use as a library.
+    """
     if not structlog.is_configured():
         configure_logging(level="warning")
 
@@ -109,17 +112,17 @@ def configure_logging(
     format: LogFormat | None = None,  # noqa: A002 - the word of SAYIIR_LOG_FORMAT
     stream: TextIO | None = None,
 ) -> None:
-    """Send every log line of this process to `stream`, from here on.
+    """Write every log line of this process to `stream` from now on.
 
     Args:
-        level: the least level that is written.
+        level: the lowest level that is written.
         format: `console` or `json`; by default `console` when `stream` is a terminal.
         stream: stderr by default.
     """
     target = sys.stderr if stream is None else stream
-    chosen = format or ("console" if target.isatty() else "json")
-    least = logging.getLevelNamesMapping()[level.upper()]
-    for_all: list[Processor] = [
+    log_format = format or ("console" if target.isatty() else "json")
+    level_number = logging.getLevelNamesMapping()[level.upper()]
+    shared_processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -129,19 +132,21 @@ def configure_logging(
         ProcessorFormatter.remove_processors_meta,
         structlog.processors.format_exc_info,
     ]
-    if chosen == "console":
+    if log_format == "console":
         coloured = target.isatty() and not os.environ.get("NO_COLOR")
         console = ConsoleRenderer(colors=coloured, exception_formatter=plain_traceback)
         rendering += [_escape_for_terminal, console]
     else:
         rendering.append(structlog.processors.JSONRenderer(_to_json))
-    formatter = ProcessorFormatter(foreign_pre_chain=for_all, processors=rendering)
+    formatter = ProcessorFormatter(
+        foreign_pre_chain=shared_processors, processors=rendering
+    )
     handler = logging.StreamHandler(target)
     handler.setFormatter(formatter)
-    logging.basicConfig(level=least, handlers=[handler], force=True)
+    logging.basicConfig(level=level_number, handlers=[handler], force=True)
     structlog.configure(
-        processors=[*for_all, ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(least),
+        processors=[*shared_processors, ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level_number),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,  # so that a second call counts
     )

@@ -1,9 +1,9 @@
 """Runs one or three real Kafka brokers on loopback, for tests that may kill them.
 
 Each node is broker and controller in one JVM of some 200 MB, on free ports, with its
-data in a temporary folder. Waits are made short by settings, so that rebalances,
-expired sessions and compaction happen within a test. No process outlives the test run:
-each one dies with its parent (`setpriv`), and again at exit.
+data in a temporary folder. Settings make waits short, so that rebalances, expired
+sessions and compaction happen within a test. No process outlives the test run: each one
+is killed with its parent (`setpriv`), and at exit.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _COMMON = {
     "num.io.threads": "2",
     "background.threads": "2",
     "num.recovery.threads.per.data.dir": "1",
-    # A topic that nobody made must be an error here, as our adapter expects.
+    # A topic that nobody created must be an error, as the adapter expects.
     "auto.create.topics.enable": "false",
     "transaction.state.log.num.partitions": "1",
     "share.coordinator.state.topic.num.partitions": "1",
@@ -52,7 +52,7 @@ _COMMON = {
     "log.cleaner.backoff.ms": "500",
     "log.retention.check.interval.ms": "2000",
     "log.initial.task.delay.ms": "500",
-    # A killed broker is missed, and let in again, after 2.5 s; the default is 9.
+    # A killed broker is fenced, and accepted again, after 2.5 s; the default is 9.
     "broker.session.timeout.ms": "2500",
     "broker.heartbeat.interval.ms": "500",
     # The default of 128 MB does not fit the small heap.
@@ -72,7 +72,7 @@ class LocalBroker:
     """A cluster of nodes 1 to `brokers` that keep their addresses over kill and start.
 
     Raises:
-        MissingToolError: on entry, when Java or the jars are not to be had.
+        MissingToolError: on entry, if Java or the jars are missing.
     """
 
     def __init__(
@@ -117,13 +117,15 @@ class LocalBroker:
 
     def start(self, *nodes: int) -> None:
         """Start these nodes (all when none is named) and wait until each serves."""
-        chosen = nodes or self.nodes
-        for node in chosen:
+        started = nodes or self.nodes
+        for node in started:
             self.launch(node)
         end = time.monotonic() + START_LIMIT_S
-        while not all(self.serves(node) for node in chosen):
+        while not all(self.serves(node) for node in started):
             if time.monotonic() > end:
-                raise TimeoutError(f"expected nodes {chosen} to serve, but they do not")
+                raise TimeoutError(
+                    f"expected nodes {started} to serve, but they do not"
+                )
             time.sleep(_POLL_S)
 
     def launch(self, node: int) -> None:
@@ -160,11 +162,11 @@ class LocalBroker:
         return [process.pid for process in self._processes.values()]
 
     def pause(self, node: int) -> None:
-        """Stop a node's process; clients keep their connections and hear nothing."""
+        """Stop a node's process; clients keep their connections and get no answer."""
         self._processes[node].send_signal(signal.SIGSTOP)
 
     def resume(self, node: int) -> None:
-        """Let a paused node go on."""
+        """Continue a paused node."""
         self._processes[node].send_signal(signal.SIGCONT)
 
     def _open(self) -> None:
@@ -228,7 +230,7 @@ class LocalBroker:
         }
 
     def leave_archive(self, archive: Path) -> None:
-        """Run once and let the JVM write the archive of its classes on the way out."""
+        """Run once, so that the JVM writes the archive of its classes when it ends."""
         self._options = (f"-XX:ArchiveClassesAtExit={archive}",)
         self._open()
         self._processes[1].terminate()

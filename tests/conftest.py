@@ -1,8 +1,8 @@
 """Fixtures of the whole suite: a real Kafka, and what tests of the log share.
 
-A real Kafka is the first of: the address in `SAYIIR_TEST_KAFKA`; a container, when a
-Docker engine answers; jars on the JVM. Where none is to be had the tests that need one
-are skipped with one line that says what to install, and fail when `CI` is true.
+A real Kafka is the first of: the address in `SAYIIR_TEST_KAFKA`; a container, if a
+Docker engine answers; jars on the JVM. If there is none, the tests that need one are
+skipped with one line that says what to install, and fail if `CI` is true.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _without_kafka(reason: str) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say once, where nobody overlooks it, what the skipped tests would need."""
+    """Say once, at the end, what the skipped tests need."""
     if _missing:
         line = f"{len(_missing)} TESTS SKIPPED: {_missing[0]}"
         terminalreporter.write_line(line, red=True, bold=True)
@@ -47,9 +47,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def kafka_bootstrap() -> Iterator[str]:
     """The address of a Kafka that all tests of this run share."""
-    given = os.environ.get("SAYIIR_TEST_KAFKA")
-    if given:
-        yield given
+    address = os.environ.get("SAYIIR_TEST_KAFKA")
+    if address:
+        yield address
         return
     with ExitStack() as stack:
         if container.image_is_here():

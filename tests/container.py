@@ -2,7 +2,7 @@
 
 The host port is chosen here, because a broker must advertise it before it starts. A
 second listener inside the container is for the broker itself: it checks transactions
-through its own advertised address, and cannot reach the host's.
+through its own advertised address, and cannot reach that of the host.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Apps of a test's own on a real Kafka, and the admin's hands on their topics."""
+"""Fresh apps on a real Kafka, and what an admin can do to their topics."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ async def opened(bootstrap: str, **settings: Any) -> AsyncGenerator[KafkaLog]:
         yield log
     finally:
         await log.close()
-        async with admin(bootstrap) as hands:
-            await hands.delete_topics([log.name(topic) for topic in Topic])
+        async with admin(bootstrap) as client:
+            await client.delete_topics([log.name(topic) for topic in Topic])
 
 
 @asynccontextmanager
@@ -54,7 +54,7 @@ async def admin(bootstrap: str) -> AsyncGenerator[Any]:
 
 @asynccontextmanager
 async def producer(bootstrap: str, **settings: Any) -> AsyncGenerator[Any]:
-    """A foreign producer."""
+    """A producer of another program."""
     client: Any = _kafka.AIOKafkaProducer(bootstrap_servers=bootstrap, **settings)
     await client.start()
     try:
@@ -72,39 +72,39 @@ def produce_by_librdkafka(bootstrap: str, topic: str, value: bytes, codec: str) 
 
 
 async def make_topic(
-    hands: Any, name: str, partitions: int, settings: Mapping[str, str]
+    client: Any, name: str, partitions: int, settings: Mapping[str, str]
 ) -> None:
-    """Make a topic behind the app's back, when the old one of that name is gone."""
+    """Make a topic without the app, when the old one of that name is deleted."""
     topic: Any = _admin.NewTopic(name, partitions, 1, topic_configs=dict(settings))
     codes: list[int] = []
 
-    async def made() -> bool:
-        answer: Any = await hands.create_topics([topic])
-        codes.append(answer.topic_errors[0][1])
+    async def is_created() -> bool:
+        response: Any = await client.create_topics([topic])
+        codes.append(response.topic_errors[0][1])
         return codes[-1] == 0
 
     async with asyncio.timeout(LIMIT_S):
-        while not await made():  # noqa: ASYNC110 - a broker's state, no event of ours
+        while not await is_created():  # noqa: ASYNC110 - a broker's state
             await asyncio.sleep(0.05)
 
 
-async def set_topic(hands: Any, name: str, settings: Mapping[str, str]) -> None:
+async def set_topic(client: Any, name: str, settings: Mapping[str, str]) -> None:
     """Replace all settings of a topic."""
     resource: Any = _admin.config_resource.ConfigResource(
         _admin.config_resource.ConfigResourceType.TOPIC, name, dict(settings)
     )
-    await hands.alter_configs([resource])
+    await client.alter_configs([resource])
 
 
-async def raise_partitions(hands: Any, name: str, count: int) -> None:
+async def raise_partitions(client: Any, name: str, count: int) -> None:
     """Give a topic more partitions."""
-    await hands.create_partitions({name: _admin.NewPartitions(count)})
+    await client.create_partitions({name: _admin.NewPartitions(count)})
 
 
-async def drop_records(hands: Any, name: str, partition: int, before: int) -> None:
+async def drop_records(client: Any, name: str, partition: int, before: int) -> None:
     """Delete the records of a partition below an offset."""
     where = _kafka.TopicPartition(name, partition)
-    await hands.delete_records({where: _admin.RecordsToDelete(before_offset=before)})
+    await client.delete_records({where: _admin.RecordsToDelete(before_offset=before)})
 
 
 async def until(condition: Callable[[], bool], *, limit_s: float = LIMIT_S) -> None:
@@ -116,13 +116,13 @@ async def until(condition: Callable[[], bool], *, limit_s: float = LIMIT_S) -> N
 
 async def take(reader: Reader, count: int, *, limit_s: float = LIMIT_S) -> list[Record]:
     """Read until there are `count` records."""
-    out: list[Record] = []
+    records: list[Record] = []
     async with asyncio.timeout(limit_s):
-        while len(out) < count:
+        while len(records) < count:
             chunk = await reader.read(max_wait_s=1)
             if chunk is not None:
-                out += chunk.records
-    return out
+                records += chunk.records
+    return records
 
 
 def record(value: bytes, key: bytes = b"i-1") -> NewRecord:

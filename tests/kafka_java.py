@@ -1,8 +1,8 @@
-"""Finds what a local Kafka broker needs: Java, the jars, an archive of their classes.
+"""Finds what a local Kafka broker needs: Java, the jars, an archive of classes.
 
 Jars come from Maven Central once, by `mvn` and `tests/kafka_jars/pom.xml`, into the
-user's cache folder (`SAYIIR_TEST_CACHE` moves it). The class archive only halves the
-start of a broker; without it everything works.
+user's cache folder, or into `SAYIIR_TEST_CACHE`. The class archive only halves the
+time of a broker's start; everything works without it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 JARS = Path(__file__).parent / "kafka_jars"
-# Small and quick to start rather than fast: a test broker lives for seconds.
+# Small and quick to start rather than fast: a test broker runs for seconds.
 _JVM_OPTIONS = (
     "-Xms128m",
     "-Xmx512m",
@@ -32,7 +32,7 @@ FETCH_LIMIT_S = 300
 
 
 class MissingToolError(RuntimeError):
-    """What a local broker needs is not here; the message says how to get it."""
+    """What a local broker needs is missing; the message says how to get it."""
 
 
 def java() -> str:
@@ -42,17 +42,17 @@ def java() -> str:
         MissingToolError: neither `JAVA_HOME` nor the path has one.
     """
     home = os.environ.get("JAVA_HOME")
-    found = shutil.which(str(Path(home) / "bin" / "java") if home else "java")
-    if found is None:
+    path = shutil.which(str(Path(home) / "bin" / "java") if home else "java")
+    if path is None:
         raise MissingToolError("install Java 17 or newer (and Maven, once)")
-    return found
+    return path
 
 
 def cache() -> Path:
     """Return the folder that keeps jars between runs."""
-    chosen = os.environ.get("SAYIIR_TEST_CACHE")
+    folder = os.environ.get("SAYIIR_TEST_CACHE")
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(chosen) if chosen else Path(root) / "sayiir-es-tests"
+    return Path(folder) if folder else Path(root) / "sayiir-es-tests"
 
 
 def jars() -> Path:

@@ -50,7 +50,7 @@ MADE_CODE = {
     "sayiir_es/core/fast_frozen.py": "of names of fields, as `dataclasses` does",
 }
 BROAD_EXCEPTS = {
-    "sayiir_es/engine/worker.py: WorkerEngine._supervise": (
+    "sayiir_es/engine/partition_supervisor.py: PartitionSupervisor._supervise": (
         "the supervisor of a partition: logs, and stops that partition"
     ),
     # What a user's function raises, whatever it is, becomes its attempt's outcome.

@@ -1,1 +1,1 @@
-"""What the engine does a second, what it costs, and how long one step takes."""
+"""Measures of the engine: steps a second, CPU time a step, and latency."""

@@ -1,7 +1,7 @@
-"""A long history to audit: one real run, written again for many instances.
+"""A long history to audit: one real run, copied for many instances.
 
-A run with tasks, a time-out, a retry, a delay and a fork is recorded once; its copies
-stand side by side, a thousand alive at any time, as if one owner had decided them.
+A run with tasks, a time-out, a retry, a delay and a fork is recorded once. Its copies
+are interleaved, a thousand alive at any time, as if one owner had decided them.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def join(value: dict[str, int]) -> int:
 
 
 def workflow(more_steps: int = 0) -> Workflow:
-    """What the run is of: 22 events, and two for each of `more_steps`."""
+    """The workflow of the run: 22 events, and two for each of `more_steps`."""
     flow = Flow("orders").then(pick, name="begin").then(charge).delay("rest", 0)
     flow = flow.fork().branch(pick, name="x").branch(pick, name="y").join(join)
     for number in range(more_steps):
@@ -73,15 +73,15 @@ def workflow(more_steps: int = 0) -> Workflow:
     return flow.then(pick, name="last").build()
 
 
-def recorded(of: Workflow) -> list[Event]:
+def record_run(bench_workflow: Workflow) -> list[Event]:
     """The events of one real run."""
     global _failed  # noqa: PLW0603  # it fails once again
     _failed = False
     with InMemoryBackend() as backend:
-        status = run_durable_workflow(of, "one", 1, backend=backend)
+        status = run_durable_workflow(bench_workflow, "one", 1, backend=backend)
         while not status.is_completed():  # it parks at the retry and at the delay
             time.sleep(0.01)
-            status = resume_workflow(of, "one", backend=backend)
+            status = resume_workflow(bench_workflow, "one", backend=backend)
         return asyncio.run(events_of(backend.open_log()))
 
 
@@ -96,7 +96,7 @@ async def events_of(log: Log) -> list[Event]:
     ]
 
 
-def shifted(event: Event, by_ms: int) -> Event:
+def shift(event: Event, by_ms: int) -> Event:
     """The same event, so much later."""
     cause, body = event.cause, event.body
     if cause.startswith("timer:"):
@@ -124,13 +124,16 @@ def copies(
     `command_of` gives the cause of the start of the instance of a number.
     """
     span_ms = events[-1].at - events[0].at + 1
-    decisions = [list(one) for _, one in groupby(events, key=lambda e: e.cause)]
+    decisions = [
+        list(decision_events)
+        for _, decision_events in groupby(events, key=lambda e: e.cause)
+    ]
     for first in range(0, instances, ALIVE):
         numbers = range(first, min(first + ALIVE, instances))
         for decision in decisions:
-            later = [shifted(event, first // ALIVE * span_ms) for event in decision]
+            later = [shift(event, first // ALIVE * span_ms) for event in decision]
             for number in numbers:
-                yield from named(later, instance_of(number), command_of(number))
+                yield from rename_to(later, instance_of(number), command_of(number))
 
 
 def instance_of(number: int) -> str:
@@ -138,7 +141,9 @@ def instance_of(number: int) -> str:
     return f"order-{number}"
 
 
-def named(decision: Sequence[Event], instance_id: str, start: str) -> Iterator[Event]:
+def rename_to(
+    decision: Sequence[Event], instance_id: str, start: str
+) -> Iterator[Event]:
     """A decision as one of that instance, whose start has the cause `start`."""
     for event in decision:
         cause = start if event.cause.startswith("command:") else event.cause
@@ -146,7 +151,7 @@ def named(decision: Sequence[Event], instance_id: str, start: str) -> Iterator[E
 
 
 def claimed(at_ms: int) -> Event:
-    """The claim under which all of it is written."""
+    """The claim under which all events are written."""
     return Event(
         claim=-1,
         instance_id="",

@@ -1,8 +1,8 @@
-"""The load: starts instances, and learns their ends from the events topic alone.
+"""The load: it starts instances, and learns their ends from the events topic alone.
 
-It is a closed loop: so many lanes each keep one instance in flight. Ended is what the
-events say is completed; at the end of a load all steps of all of its instances must
-stand on the topic.
+It is a closed loop: each of so many lanes keeps one instance in flight. An instance has
+ended when its `WorkflowCompleted` is read; at the end of a load all steps of all its
+instances must be on the topic.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 READ_WAIT_S = 1.0
 END_LIMIT_S = 60.0
-"""How long what is in flight at the end may take before the run is given up."""
+"""How many seconds instances in flight at the end may take before the run fails."""
 
 
 class Load:
@@ -33,7 +33,7 @@ class Load:
 
     def __init__(self, log: Log, workflow: Workflow, prefix: str) -> None:
         self.latencies: list[float] = []
-        """Seconds from start to the sight of the end, of those that ended so far."""
+        """Seconds from each start until its end was read, so far."""
         self._log = log
         self._steps = len(workflow.graph.places)
         self._value = (
@@ -42,7 +42,7 @@ class Load:
         )
         self._prefix = prefix
         self._started = 0
-        self._seen: Counter[bytes] = Counter()
+        self._counts: Counter[bytes] = Counter()
         self._waiting: dict[bytes, asyncio.Future[float]] = {}
         self._readers: list[asyncio.Task[None]] = []
 
@@ -59,36 +59,36 @@ class Load:
 
     @asynccontextmanager
     async def in_flight(self, count: int) -> AsyncGenerator[None]:
-        """Keep so many in flight; behind the block all have ended, with all events.
+        """Keep so many in flight; after the block all have ended, with all events.
 
         Raises:
             RuntimeError: if an instance failed, or an event of one is missing.
             TimeoutError: if instances do not end.
         """
-        going = asyncio.Event()
+        stopping = asyncio.Event()
 
         async def lane() -> None:
-            while not going.is_set():
+            while not stopping.is_set():
                 latency = await self._run_one()
                 self.latencies.append(latency)
 
         lanes = [asyncio.create_task(lane()) for _ in range(count)]
         try:
             yield
-            going.set()
+            stopping.set()
             async with asyncio.timeout(END_LIMIT_S):
                 await asyncio.gather(*lanes)
         finally:
             for task in lanes:
                 task.cancel()
-        expected = {
+        expected_counts = {
             b"WorkflowStarted": self._started,
             b"TaskCompleted": self._started * self._steps,
             b"WorkflowCompleted": self._started,
         }
-        seen = {kind: self._seen[kind] for kind in expected}
-        if seen != expected:
-            raise RuntimeError(f"expected the events {expected}, but {seen}")
+        counts = {kind: self._counts[kind] for kind in expected_counts}
+        if counts != expected_counts:
+            raise RuntimeError(f"expected the events {expected_counts}, but {counts}")
 
     async def _run_one(self) -> float:
         self._started += 1
@@ -119,7 +119,7 @@ class Load:
     def _take(self, record: Record, now: float) -> None:
         name, kind = record.headers[0]
         assert name == KIND_HEADER, record
-        self._seen[kind] += 1
+        self._counts[kind] += 1
         if kind == b"WorkflowCompleted":
             self._waiting.pop(record.key or b"").set_result(now)
         elif kind == b"WorkflowFailed":

@@ -1,8 +1,8 @@
 """The figures of one backend: latency, throughput and what a step costs.
 
-Every figure is taken from the middle of a load: it warms up, then the clock and the
-processes' CPU times are read, then it goes on for the time asked for. What is in flight
-when that ends is waited for, and not counted.
+Every figure is measured in the middle of a load: it warms up, then the clock and the
+processes' CPU times are read, then it goes on for the given time. Instances that are in
+flight at its end are waited for, but not counted.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from benchmarks.engine import flows
 from benchmarks.engine.load import Load
-from benchmarks.engine.stage import cpu_seconds
+from benchmarks.engine.served_log import cpu_seconds
 from sayiir_es.log.port import NewRecord, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from benchmarks.engine.stage import Stage
+    from benchmarks.engine.served_log import ServedLog
     from sayiir_es.core.authoring.flow import Workflow
 
 WARM_UP_S = 3.0
-"""How long a load runs before it is measured, where the measure is as long itself."""
+"""How many seconds a load runs before the measure; at most as long as the measure."""
 
 PRODUCES = 300
 WARM_PRODUCES = 50
 
 _loads = itertools.count()
-"""Each load has instances of its own."""
+"""Numbers the loads: each has instances of its own."""
 
 Figures: TypeAlias = "dict[str, float]"
 """By name, in the order in which they are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What to measure: seconds a figure, and how many instances in flight."""
+class Options:
+    """How long each figure is measured, and how many instances are in flight."""
 
     seconds: float
     instances: int
@@ -49,85 +49,89 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """What ended between two looks, and the CPU time of each role, in seconds."""
+    """Latencies of the instances that ended in it, CPU times by role, in seconds."""
 
     seconds: float
     latencies: Sequence[float]
     cpu: dict[str, float]
 
 
-async def figures_of(on: Stage, asked: Asked) -> Figures:
+async def figures_of(served: ServedLog, options: Options) -> Figures:
     """All figures of one backend."""
-    found: Figures = {}
-    await on.log.open(create=False)
+    figures: Figures = {}
+    await served.log.open(create=False)
     try:
-        await _lone(on, asked, found)
-        ten = await _window(on, flows.ASYNC, 10, asked)
-        found["10 in flight: workflow ms, p50"] = _ms(ten.latencies, 50)
-        found["10 in flight: workflow ms, p99"] = _ms(ten.latencies, 99)
+        await _lone(served, options, figures)
+        ten = await _window(served, flows.ASYNC, 10, options)
+        figures["10 in flight: workflow ms, p50"] = _ms(ten.latencies, 50)
+        figures["10 in flight: workflow ms, p99"] = _ms(ten.latencies, 99)
         for sort, workflow in (("async", flows.ASYNC), ("sync", flows.SYNC)):
-            window = await _window(on, workflow, asked.instances, asked)
-            _throughput(f"{sort}, {asked.instances:,} in flight: ", window, found)
+            window = await _window(served, workflow, options.instances, options)
+            _throughput(f"{sort}, {options.instances:,} in flight: ", window, figures)
     finally:
-        await on.log.close()
-    return found
+        await served.log.close()
+    return figures
 
 
-async def _lone(on: Stage, asked: Asked, found: Figures) -> None:
+async def _lone(served: ServedLog, options: Options, figures: Figures) -> None:
     """One workflow at a time, between two rounds of single produces."""
-    produces = await _produces(on)
-    short = await _window(on, flows.ASYNC, 1, asked)
-    long = await _window(on, flows.LONG, 1, asked)
-    for name, again in (await _produces(on)).items():
-        produces[name] += again
-    for name, took in produces.items():
-        found[f"one produce by {name} ms, p50"] = _ms(took, 50)
-        found[f"one produce by {name} ms, p99"] = _ms(took, 99)
-    whole = _ms(short.latencies, 50)
-    found["alone: workflow ms, p50"] = whole
-    found["alone: workflow ms, p99"] = _ms(short.latencies, 99)
-    found["alone: a fifth of it, ms"] = whole / flows.STEPS
-    more = (_ms(long.latencies, 50) - whole) / (flows.MANY_STEPS - flows.STEPS)
-    found["alone: one more step, ms"] = more
-    for name, took in produces.items():
-        one = _ms(took, 50)
-        found[f"alone: a fifth / one produce by {name}"] = whole / flows.STEPS / one
-        found[f"alone: one more step / one produce by {name}"] = more / one
+    produces = await _produces(served)
+    short = await _window(served, flows.ASYNC, 1, options)
+    long = await _window(served, flows.LONG, 1, options)
+    for name, more_seconds in (await _produces(served)).items():
+        produces[name] += more_seconds
+    for name, seconds in produces.items():
+        figures[f"one produce by {name} ms, p50"] = _ms(seconds, 50)
+        figures[f"one produce by {name} ms, p99"] = _ms(seconds, 99)
+    workflow_ms = _ms(short.latencies, 50)
+    figures["alone: workflow ms, p50"] = workflow_ms
+    figures["alone: workflow ms, p99"] = _ms(short.latencies, 99)
+    figures["alone: a fifth of it, ms"] = workflow_ms / flows.STEPS
+    step_ms = (_ms(long.latencies, 50) - workflow_ms) / (flows.MANY_STEPS - flows.STEPS)
+    figures["alone: one more step, ms"] = step_ms
+    for name, seconds in produces.items():
+        produce_ms = _ms(seconds, 50)
+        figures[f"alone: a fifth / one produce by {name}"] = (
+            workflow_ms / flows.STEPS / produce_ms
+        )
+        figures[f"alone: one more step / one produce by {name}"] = step_ms / produce_ms
 
 
-async def _produces(on: Stage) -> dict[str, list[float]]:
+async def _produces(served: ServedLog) -> dict[str, list[float]]:
     """Seconds of single acknowledged produces, by who made them."""
     record = NewRecord(key=b"yardstick", value=b"{}")
 
     async def own() -> None:
-        await on.log.produce(Topic.DEAD_LETTERS, 0, record)
+        await served.log.produce(Topic.DEAD_LETTERS, 0, record)
 
-    found = {"us": await _timed(own)}
-    async with on.foreign_producer() as produce:
+    seconds = {"us": await _timed(own)}
+    async with served.foreign_producer() as produce:
         if produce is not None:
-            found["aiokafka"] = await _timed(produce)
-    return found
+            seconds["aiokafka"] = await _timed(produce)
+    return seconds
 
 
 async def _timed(call: Callable[[], Awaitable[object]]) -> list[float]:
-    took: list[float] = []
+    seconds: list[float] = []
     for _ in range(WARM_PRODUCES + PRODUCES):
         began = time.perf_counter()
         await call()
-        took.append(time.perf_counter() - began)
-    return took[WARM_PRODUCES:]
+        seconds.append(time.perf_counter() - began)
+    return seconds[WARM_PRODUCES:]
 
 
-async def _window(on: Stage, workflow: Workflow, count: int, asked: Asked) -> Window:
-    """Keep instances in flight; look at the middle of it."""
-    roles = {"worker": on.workers, "load": (os.getpid(),), "broker": on.broker}
+async def _window(
+    served: ServedLog, workflow: Workflow, count: int, options: Options
+) -> Window:
+    """Keep instances in flight, and measure in the middle of it."""
+    roles = {"worker": served.workers, "load": (os.getpid(),), "broker": served.broker}
     prefix = f"{workflow.graph.name}-{next(_loads)}"
-    async with Load(on.log, workflow, prefix) as load, load.in_flight(count):
-        await asyncio.sleep(min(WARM_UP_S, asked.seconds))
+    async with Load(served.log, workflow, prefix) as load, load.in_flight(count):
+        await asyncio.sleep(min(WARM_UP_S, options.seconds))
         load.latencies.clear()
         before = {name: cpu_seconds(*pids) for name, pids in roles.items()}
         began = time.perf_counter()
-        await asyncio.sleep(asked.seconds)
+        await asyncio.sleep(options.seconds)
         return Window(
             seconds=time.perf_counter() - began,
             latencies=tuple(load.latencies),
@@ -139,14 +143,14 @@ async def _window(on: Stage, workflow: Workflow, count: int, asked: Asked) -> Wi
         )
 
 
-def _throughput(prefix: str, window: Window, found: Figures) -> None:
+def _throughput(prefix: str, window: Window, figures: Figures) -> None:
     steps = len(window.latencies) * flows.STEPS
-    found[prefix + "steps a second"] = steps / window.seconds
+    figures[prefix + "steps a second"] = steps / window.seconds
     for role, seconds in window.cpu.items():
-        found[f"{prefix}CPU ms a step, {role}"] = seconds * 1000 / max(steps, 1)
-    found[prefix + "worker's share of a core"] = window.cpu["worker"] / window.seconds
-    found[prefix + "workflow ms, p50"] = _ms(window.latencies, 50)
-    found[prefix + "workflow ms, p99"] = _ms(window.latencies, 99)
+        figures[f"{prefix}CPU ms a step, {role}"] = seconds * 1000 / max(steps, 1)
+    figures[prefix + "worker's share of a core"] = window.cpu["worker"] / window.seconds
+    figures[prefix + "workflow ms, p50"] = _ms(window.latencies, 50)
+    figures[prefix + "workflow ms, p99"] = _ms(window.latencies, 99)
 
 
 def _ms(seconds: Sequence[float], percent: int) -> float:

@@ -15,28 +15,30 @@ if TYPE_CHECKING:
     from benchmarks.engine.measure import Figures
 
 
-def print_table(title: str, found: Mapping[str, Figures]) -> None:
+def print_table(title: str, figures_by_backend: Mapping[str, Figures]) -> None:
     """A row a figure, a column a backend."""
     table = Table(title=title)
     table.add_column("")
-    for backend in found:
+    for backend in figures_by_backend:
         table.add_column(backend, justify="right")
     names: dict[str, None] = {}
-    for figures in sorted(found.values(), key=len, reverse=True):
+    for figures in sorted(figures_by_backend.values(), key=len, reverse=True):
         names |= dict.fromkeys(figures)
     for name in names:
-        cells = [shown(figures.get(name)) for figures in found.values()]
+        cells = [
+            format_figure(figures.get(name)) for figures in figures_by_backend.values()
+        ]
         table.add_row(name, *cells)
     Console(width=None if sys.stdout.isatty() else 100).print(table)
 
 
-def print_json(found: Mapping[str, Figures]) -> None:
+def print_json(figures_by_backend: Mapping[str, Figures]) -> None:
     """An object a backend, a number a figure."""
-    sys.stdout.write(json.dumps(found, indent=2, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(figures_by_backend, indent=2, allow_nan=False) + "\n")
 
 
-def shown(figure: float | None) -> str:
-    """Three digits that count."""
+def format_figure(figure: float | None) -> str:
+    """A figure with three significant digits."""
     if figure is None:
         return "–"
     if figure >= 100:  # noqa: PLR2004 (three digits before the point)

@@ -189,7 +189,7 @@ class Session:
         if run is None:
             return None
         graph = self.registry.by_digest(run.graph_digest)
-        capabilities = self.registry.said(store.position.owner)
+        capabilities = self.registry.get_capabilities(store.position.owner)
         status = status_of(rows, instance_id, graph)
         if status is None or graph is None or capabilities is None:
             return status

@@ -7,22 +7,26 @@ import zlib
 
 BACKOFF_FIRST_S = 0.05
 BACKOFF_MOST_S = 5.0
-"""Waits double from the first to the most."""
+"""The first wait and the longest one, in seconds; each wait doubles the one before."""
 
 
 class Backoff:
-    """Waits that grow; for each name other ones, so that many do not try at once."""
+    """Waits that grow.
+
+    Each name has waits of its own length, between 75 % and 125 %, so that many that
+    failed together are not tried again together.
+    """
 
     def __init__(self, name: str) -> None:
         self._factor = 0.75 + (zlib.crc32(name.encode()) % 1000) / 2000
         self._next_s = BACKOFF_FIRST_S
 
     async def pause(self) -> None:
-        """Wait, and the next time longer."""
+        """Wait; the next wait will be longer."""
         wait_s = self._next_s * self._factor
         self._next_s = min(self._next_s * 2, BACKOFF_MOST_S)
         await asyncio.sleep(wait_s)
 
-    def forget(self) -> None:
-        """It went well for long: the next wait is the first."""
+    def reset(self) -> None:
+        """Begin again with the first wait: what failed before works."""
         self._next_s = BACKOFF_FIRST_S

@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Two clocks: one that people read, one that never goes back."""
+    """Two clocks: wall time, and monotonic time, which never goes back."""
 
     def now_ms(self) -> int:
         """Wall time, in milliseconds since the Unix epoch."""
@@ -31,7 +31,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """Clocks that stand until they are moved: for tests."""
+    """Clocks that stand still until a test moves them."""
 
     def __init__(self, now_ms: int = 1_000_000) -> None:
         self._start_ms = self._now_ms = now_ms
@@ -45,5 +45,5 @@ class ManualClock:
         return (self._now_ms - self._start_ms) / 1000
 
     def move(self, ms: int) -> None:
-        """Let time pass."""
+        """Let so many milliseconds pass."""
         self._now_ms += ms

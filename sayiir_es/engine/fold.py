@@ -1,11 +1,12 @@
 """Fold a partition's events into a snapshot store, by the claim rule alone.
 
-Theory of operation. Every reader applies the same rule: a record counts iff the last
-`PartitionClaimed` before it is the one its `claim` header names. What a displaced owner
-wrote is skipped by its header, without decoding. What counts must be whole: the next
-offset, a kind that this build knows, the next sequence of its instance. Anything else
-stops the partition with an error that names the offset. A chunk is folded to its end,
-always: a fold that drops the rest of a chunk loses events that nobody misses.
+Theory of operation. Every reader applies the same rule: a record is valid if and only
+if the last `PartitionClaimed` before it is the one that its `claim` header names. What
+a displaced owner wrote is skipped by its header, without decoding. A valid record must
+have the next offset, a kind that this build knows, and the next sequence of its
+instance. Anything else stops the partition with an error that names the offset. A chunk
+is always folded to its end: if the rest of a chunk were dropped, nothing would notice
+that its events are missing.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
 
 
 class Fold:
-    """Folds chunks of one partition's events; whoever folds, folds like this.
+    """Folds chunks of one partition's events; every fold of the engine is this one.
 
-    `on_event` is told each valid event with its offset, after its rows are in the
+    `on_event` is called with the offset and each valid event, after its rows are in the
     store.
     """
 
@@ -58,24 +59,24 @@ class Fold:
         Raises:
             HoleInHistoryError: if it does not follow what was folded before.
             UnknownEventError: if a valid event is of a kind this build does not know.
-            HistoryError: if a valid record cannot have been written by an owner.
+            HistoryError: if no owner can have written a valid record.
         """
         expect(self._store.position, chunk.start)
         gaps = dict(chunk.gaps)
         for record in chunk.records:
-            self._pass_gaps(gaps, record.offset)
+            self._skip_gaps(gaps, record.offset)
             expect(self._store.position, record.offset)
-            self._record(record)
-        self._pass_gaps(gaps, chunk.end)
+            self._fold_record(record)
+        self._skip_gaps(gaps, chunk.end)
         expect(self._store.position, chunk.end)
 
-    def _pass_gaps(self, gaps: dict[int, int], upto: int) -> None:
+    def _skip_gaps(self, gaps: dict[int, int], upto: int) -> None:
         position = self._store.position
         while position.offset < upto and position.offset in gaps:
             position = skipped(position, gaps.pop(position.offset))
         self._store.advance(position)
 
-    def _record(self, record: Record) -> None:
+    def _fold_record(self, record: Record) -> None:
         position = self._store.position
         headers = read_event_headers(record, self._partition)
         if not is_valid(position, headers.claim, headers.kind):
@@ -89,16 +90,16 @@ class Fold:
             record.key,
             record.value,
         )
-        behind = advanced(position, event, digest)
+        next_position = advanced(position, event, digest)
         if event.sequence:
             rows = self._store.rows(event.instance_id)
             header = get_header(rows)
-            follows = (header.sequence if header is not None else 0) + 1
-            if event.sequence != follows:
+            expected_sequence = (header.sequence if header is not None else 0) + 1
+            if event.sequence != expected_sequence:
                 raise HoleInHistoryError(
-                    f"expected sequence {follows} of instance {event.instance_id!r} at "
-                    f"{self._partition}@{record.offset}, but {event.kind} has sequence "
-                    f"{event.sequence}"
+                    f"expected sequence {expected_sequence} of instance "
+                    f"{event.instance_id!r} at {self._partition}@{record.offset}, but "
+                    f"{event.kind} has sequence {event.sequence}"
                 )
             try:
                 changes = evolve(rows, event)
@@ -107,7 +108,7 @@ class Fold:
                     f"{error} at {self._partition}@{record.offset}"
                 ) from error
             self._store.apply(event.instance_id, changes)
-        self._store.advance(behind)
+        self._store.advance(next_position)
         if self._on_event is not None:
             self._on_event(record.offset, event)
 
@@ -116,7 +117,7 @@ def read_event_headers(record: Record, partition: int) -> EventHeaders:
     """The headers that the claim rule needs.
 
     Raises:
-        ForgedEventError: if they are missing or unreadable: no owner wrote that.
+        ForgedEventError: if they are missing or unreadable: no owner wrote the record.
     """
     headers = read_headers(record.headers)
     if headers is None:
@@ -128,11 +129,11 @@ def read_event_headers(record: Record, partition: int) -> EventHeaders:
 
 
 def decode_record(record: Record, headers: EventHeaders, partition: int) -> Event:
-    """The event that a valid record holds.
+    """The event in a valid record.
 
     Raises:
-        UnknownEventError: if its kind or schema version is not known.
-        ForgedEventError: if its bytes are not what its headers say.
+        UnknownEventError: if this build does not know its kind or schema version.
+        ForgedEventError: if its bytes do not agree with its headers.
     """
     where = f"{partition}@{record.offset}"
     try:
@@ -144,8 +145,8 @@ def decode_record(record: Record, headers: EventHeaders, partition: int) -> Even
         ) from error
     except DecodeError as error:
         raise ForgedEventError(f"{error} at {where}") from error
-    claims = isinstance(event.body, PartitionClaimed)
-    if event.kind != headers.kind or (event.claim != headers.claim and not claims):
+    is_claim = isinstance(event.body, PartitionClaimed)
+    if event.kind != headers.kind or (event.claim != headers.claim and not is_claim):
         raise ForgedEventError(
             f"expected {headers.kind!r} under claim {headers.claim} at {where}, as its "
             f"headers say, but {event.kind!r} under claim {event.claim}"

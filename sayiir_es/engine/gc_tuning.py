@@ -1,23 +1,24 @@
-"""Calms Python's cyclic garbage collector for a process that holds many live rows."""
+"""Settings of Python's cyclic garbage collector for a process with many live rows."""
 
 from __future__ import annotations
 
 import gc
 
 YOUNG_OBJECTS = 50_000
-"""Allocations between two young collections (700 by default): the engine makes no
-cycles on its hot path, and a full collection over the cached rows of 50,000 instances
-stops everything for 70-130 ms."""
+"""Allocations between two collections of the youngest generation (700 by default). The
+engine makes no cycles on its hot path, and a full collection over the cached rows of
+50,000 instances stops everything for 70-130 ms."""
 
 MIDDLE, OLD = 20, 100
-"""Collections of one generation before the next one's (10 and 10 by default)."""
+"""How many collections of a generation come before one of the next (10 and 10 by
+default)."""
 
 
 def tune_gc() -> None:
-    """Leave out what is alive now, and collect the rest more seldom.
+    """Exclude all objects that are alive now, and collect the others less often.
 
-    For processes that are workers and nothing else; a library does not decide this for
-    the program that uses it.
+    Only for processes that are workers and nothing else: a library must not decide this
+    for the program that uses it.
     """
     gc.collect()
     gc.freeze()

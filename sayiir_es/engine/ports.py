@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """What an engine needs of the world: a log, a clock, slots, and definitions."""
+    """What an engine needs: a log, a clock, an executor and the definitions."""
 
     log: Log
     clock: Clock

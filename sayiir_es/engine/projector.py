@@ -1,12 +1,12 @@
 """A standalone projector: folds partitions into stores, and owns nothing.
 
 Theory of operation. It reads events like any consumer and folds by the claim rule, so
-it may run beside any number of owners and other projectors. Stores are written behind
-the log in groups; a group is made durable once a second, so that whoever reads the
-files sees it. A partition that cannot be folded stops, with an error that names why;
-the others go on. A log that does not answer is asked again. A store that fails while
-it is folded (a full disk, a damaged file) is opened again, by when it may have given
-way to an empty one, until it works: nobody has to start anything anew.
+it may run beside any number of owners and other projectors. Stores are flushed behind
+the log in groups; once a second a flush is durable, so that other processes that read
+the files see it. A partition that cannot be folded stops, with an error that says why;
+the others go on. A log that does not answer is read again. A store that fails during
+the fold (a full disk, a damaged file) is opened again until it works; a damaged one is
+replaced by an empty one then. Nobody has to restart anything.
 """
 
 from __future__ import annotations
@@ -35,17 +35,21 @@ if TYPE_CHECKING:
 logger = structlog.get_logger()
 
 FLUSH_S = 1.0
-"""How often what was folded is made durable: how old what others read may be."""
+"""How often a flush is made durable, in seconds: how old what others read may be."""
 
 WRITE_EVERY_CHUNKS = 8
-"""Chunks folded before their rows are written, so that batches stay small."""
+"""How many chunks are folded before a flush, so that batches stay small."""
 
 
 class StoreOpener(Protocol):
     """Opens the projector's store of a partition."""
 
     async def __call__(self, partition: int) -> SnapshotStore:
-        """Open it; a store that cannot be used gives way to an empty one."""
+        """Open it; a store that cannot be used is replaced by an empty one.
+
+        Raises:
+            StoreError: if the disk refuses, or another process uses the store.
+        """
         ...
 
 
@@ -54,7 +58,7 @@ class Projector:
 
     def __init__(self, log: Log, open_store: StoreOpener) -> None:
         self.stopped: dict[int, str] = {}
-        """Partitions that cannot go on here, with the reason."""
+        """Partitions that cannot go on here, each with the reason."""
         self._log = log
         self._open_store = open_store
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -62,7 +66,7 @@ class Projector:
         self._stopping = False
 
     def start(self, partitions: Iterable[int]) -> None:
-        """Begin to follow partitions."""
+        """Begin to fold partitions."""
         for partition in partitions:
             self._caught_up[partition] = asyncio.Event()
             self._tasks[partition] = asyncio.create_task(
@@ -70,9 +74,9 @@ class Projector:
             )
 
     async def caught_up(self) -> None:
-        """Wait until each partition was folded to where it ended at its start.
+        """Wait until each partition is folded to the end that it had at its start.
 
-        A partition that stopped counts too: see `stopped`.
+        A partition that stopped counts as well: see `stopped`.
         """
         for event in self._caught_up.values():
             await event.wait()
@@ -82,7 +86,7 @@ class Projector:
         await asyncio.gather(*self._tasks.values())
 
     async def stop(self) -> None:
-        """Write what is folded and give back stores and readers."""
+        """Flush what is folded and close stores and readers."""
         self._stopping = True
         for task in self._tasks.values():
             task.cancel()
@@ -104,22 +108,22 @@ class Projector:
             self._caught_up[partition].set()
 
     async def _keep_up(self, partition: int) -> None:
-        """Follow a partition; a store that worked once is opened again when it fails.
+        """Fold a partition; a store that worked once is opened again when it fails.
 
         Raises:
-            StoreError: if it never opened, or fails when all is to stop.
+            StoreError: if it never opened, or fails while the projector stops.
         """
-        opened, patience = False, Backoff(f"store {partition}")
+        has_opened, backoff = False, Backoff(f"store {partition}")
         while True:
             try:
                 store = await self._open_store(partition)
-                opened = True
+                has_opened = True
                 try:
                     await self._follow(partition, store)
                 finally:
                     await store.close()
             except StoreError as error:
-                if not opened or self._stopping:
+                if not has_opened or self._stopping:
                     raise
                 logger.warning(
                     "projector.store_failed",
@@ -127,11 +131,11 @@ class Projector:
                     error_code=error.code,
                     reason=str(error),
                 )
-            await patience.pause()
+            await backoff.pause()
 
     async def _follow(self, partition: int, store: SnapshotStore) -> None:
-        """Fold for ever; open the reader again where the log went away."""
-        patience = Backoff(f"log {partition}")
+        """Fold without end; open the reader again when the log did not answer."""
+        backoff = Backoff(f"log {partition}")
         while True:
             try:
                 reader = await self._log.reader(
@@ -148,7 +152,7 @@ class Projector:
                     error_code=error.code,
                     reason=str(error),
                 )
-            await patience.pause()
+            await backoff.pause()
 
     async def _fold(self, partition: int, store: SnapshotStore, reader: Reader) -> None:
         fold = Fold(store, partition)

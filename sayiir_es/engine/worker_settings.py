@@ -1,4 +1,4 @@
-"""What a worker is told: its name, its patience, and where stores are."""
+"""The settings of a worker and of its owners: names, limits of time, what they do."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
 
 Wakes: TypeAlias = Literal["all", "due_at_claim", "nobody"]
-"""Whose time an owner sees coming, of delays and of waits for a signal."""
+"""Which delays and waits for a signal an owner ends when their time comes: all, those
+that are due when it claims, or none."""
 
 ALWAYS_MS = 2**63
+"""Later than any time, in epoch milliseconds."""
 
 QUEUED_ATTEMPTS_MAX = 100_000
 """Each costs about a kilobyte of memory, and more would buy nothing: what is behind the
@@ -26,26 +28,30 @@ class StoreOpener(Protocol):
     """Opens the snapshot store of a partition."""
 
     async def __call__(self, partition: int) -> SnapshotStore:
-        """Open it; a store that cannot be used gives way to an empty one."""
+        """Open it; a store that cannot be used is replaced by an empty one.
+
+        Raises:
+            StoreError: if the disk refuses, or another process uses the store.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """How a worker goes about it. Times in seconds.
+    """The settings of a worker process. Times in seconds.
 
     Attributes:
         worker_id: Its name in events and logs.
-        incarnation: Differs for every process that ever ran; part of its owner id.
+        incarnation: Different for every process that ever ran; part of its owner id.
         build: The version that its claims name.
-        drain_s: On shutdown, how long attempts that run may take to end.
+        drain_s: On shutdown, how long to wait for attempts that run.
         handover_s: On shutdown and revocation, how long to serve until fenced.
         cancel_grace_s: How long a running attempt may go on after a cancel.
         runs_attempts: Whether it runs attempts, or only decides.
-        announced: Whether clients can learn which code it has.
-        wakes: Whose time it sees coming; what it leaves is for the next owner.
+        announced: Whether it publishes which code it has.
+        wakes: Which delays and waits it ends; the others are left to the next owner.
         signer: Signs the checkpoints in its claims; without it they are not signed.
-        snapshots: Whether its owners publish snapshots; the topic is open then.
+        snapshots: Whether its owners publish snapshots; the topic must be open then.
         queued_attempts_max: How many attempts of one partition may queue for a slot.
     """
 
@@ -62,10 +68,15 @@ class WorkerSettings:
     snapshots: bool = False
     queued_attempts_max: int = QUEUED_ATTEMPTS_MAX
 
-    def of_owner(self, owner_id: str) -> OwnerSettings:
-        """What its owners are told; `owner_id` is its name in claims."""
+    @property
+    def owner_id(self) -> str:
+        """The name of this process in claims."""
+        return f"{self.worker_id}/{self.incarnation}"
+
+    def of_owner(self) -> OwnerSettings:
+        """The settings of each of its owners."""
         return OwnerSettings(
-            owner_id=owner_id,
+            owner_id=self.owner_id,
             worker_id=self.worker_id,
             build=self.build,
             cancel_grace_s=self.cancel_grace_s,
@@ -78,7 +89,10 @@ class WorkerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnerSettings:
-    """What an owner is called and how patient it is. Times in seconds."""
+    """The settings of one owner; see `WorkerSettings`. Times in seconds.
+
+    `owner_id` is its name in claims.
+    """
 
     owner_id: str
     worker_id: str
@@ -91,5 +105,8 @@ class OwnerSettings:
     queued_attempts_max: int = QUEUED_ATTEMPTS_MAX
 
     def wakes_before(self, claimed_at: int) -> int:
-        """Up to which time, exclusive, delays and waits end under a claim."""
+        """The time before which delays and waits must be due to be ended by this owner.
+
+        Both times are in epoch milliseconds; `claimed_at` is the time of its claim.
+        """
         return {"all": ALWAYS_MS, "due_at_claim": claimed_at, "nobody": 0}[self.wakes]

@@ -1,7 +1,7 @@
-"""A world for the engine: a memory log, workers on it, and what its events say.
+"""A harness for the engine: a memory log, workers on it, and readers of its events.
 
-Whatever a test does, at its end the rows of every live store equal the fold of the
-log's valid events, and the events of each instance run 1, 2, 3 ….
+After each test the rows of every live store must equal the fold of the log's valid
+events.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ LIMIT_S = 10.0
 
 
 @dataclass
-class World:
-    """One memory log, and its workers; it looks at partition 0."""
+class EngineHarness:
+    """A memory log and its workers; what is read is of partition 0."""
 
     log: MemoryLog = field(default_factory=MemoryLog)
     workers: int = 0
@@ -55,8 +55,8 @@ class World:
     async def worker(
         self, *workflows: Workflow, slots: int = 8
     ) -> AsyncGenerator[WorkerEngine]:
-        """A worker that has these workflows; stopped, not drained, at the end."""
-        engine = await self.started(*workflows, slots=slots)
+        """A worker with these workflows; stopped without draining at the end."""
+        engine = await self.start_worker(*workflows, slots=slots)
         try:
             yield engine
         finally:
@@ -65,8 +65,8 @@ class World:
                 await self.check(owner.store)
             await engine.stop(drain=False)
 
-    async def started(self, *workflows: Workflow, slots: int = 8) -> WorkerEngine:
-        """A worker that has begun to serve."""
+    async def start_worker(self, *workflows: Workflow, slots: int = 8) -> WorkerEngine:
+        """Start a worker, and wait until it serves."""
         self.workers += 1
         name = f"w{self.workers}"
         clock = self.clock
@@ -111,47 +111,47 @@ class World:
         """Every record of a topic."""
         end = await self.log.end_offset(topic, 0)
         reader = await self.log.reader(topic, 0, 0)
-        found: list[Record] = []
-        while len(found) < end:
+        records: list[Record] = []
+        while len(records) < end:
             chunk = await reader.read(max_wait_s=1)
             assert chunk is not None
-            found += chunk.records
+            records += chunk.records
         await reader.close()
-        return found
+        return records
 
     async def events(self, instance_id: str | None = "i") -> list[Event]:
         """The valid events of an instance (None: of the partition)."""
-        found: list[Event] = []
+        events: list[Event] = []
         store = MemoryStore()
-        wanted = instance_id or ""
+        key = instance_id or ""
 
         def take(_offset: int, event: Event) -> None:
-            if event.instance_id == wanted:
-                found.append(event)
+            if event.instance_id == key:
+                events.append(event)
 
         fold = Fold(store, 0, on_event=take)
         await self._fold_all(fold)
-        return found
+        return events
 
     async def kinds(self, instance_id: str = "i") -> list[str]:
         """The kinds of an instance's valid events."""
         return [event.kind for event in await self.events(instance_id)]
 
     async def until(
-        self, happened: Callable[[list[Event]], bool], instance_id: str = "i"
+        self, condition: Callable[[list[Event]], bool], instance_id: str = "i"
     ) -> list[Event]:
         """Wait until the events of an instance satisfy a condition."""
         async with asyncio.timeout(LIMIT_S):
             while True:
                 events = await self.events(instance_id)
-                if happened(events):
+                if condition(events):
                     return events
-                await self._news()
+                await self._wait_for_record()
 
     async def until_kind(
         self, kind: str, instance_id: str = "i", *, count: int = 1
     ) -> list[Event]:
-        """Wait until so many events of a kind are there."""
+        """Wait until there are `count` events of a kind."""
         return await self.until(
             lambda events: sum(event.kind == kind for event in events) >= count,
             instance_id,
@@ -171,13 +171,13 @@ class World:
         return None if data is None else json.loads(data)
 
     async def folded(self) -> MemoryStore:
-        """A store folded from the log alone."""
+        """A store folded from the log only."""
         store = MemoryStore()
         await self._fold_all(Fold(store, 0))
         return store
 
     async def check(self, live: SnapshotStore) -> None:
-        """The live rows equal the fold of the log up to where they stand."""
+        """Check that the live rows equal the fold of the log up to their position."""
         async with asyncio.timeout(LIMIT_S):
             while True:
                 store = await self.folded()
@@ -185,44 +185,44 @@ class World:
                     break
                 await asyncio.sleep(0)
         for instance_id in store.instances():
-            mine, theirs = store.rows(instance_id), live.rows(instance_id)
-            keys = sorted(mine.keys(""))
-            assert keys == sorted(theirs.keys(""))
+            folded_rows, live_rows = store.rows(instance_id), live.rows(instance_id)
+            keys = sorted(folded_rows.keys(""))
+            assert keys == sorted(live_rows.keys(""))
             for key in keys:
-                assert mine.get(key) == theirs.get(key), key
+                assert folded_rows.get(key) == live_rows.get(key), key
 
-    async def cut(self, records: int) -> World:
-        """Another world whose log ends behind the first `records` events."""
-        other = World()
-        await other.log.open(create=True)
-        appender = await other.log.appender(0)
+    async def copy_of_first(self, records: int) -> EngineHarness:
+        """Another harness, whose log has only the first `records` events."""
+        copy = EngineHarness()
+        await copy.log.open(create=True)
+        appender = await copy.log.appender(0)
         for record in (await self.records())[:records]:
-            await appender.append([copied(record)])
+            await appender.append([copy_of(record)])
         for topic in (Topic.COMMANDS, Topic.DEFINITIONS):
             for record in await self.records(topic):
-                await other.log.produce(topic, 0, copied(record))
-        return other
+                await copy.log.produce(topic, 0, copy_of(record))
+        return copy
 
     async def _fold_all(self, fold: Fold) -> None:
         end = await self.log.end_offset(Topic.EVENTS, 0)
         reader = await self.log.reader(Topic.EVENTS, 0, 0)
-        done = 0
-        while done < end:
+        next_offset = 0
+        while next_offset < end:
             chunk = await reader.read(max_wait_s=1)
             assert chunk is not None
             fold.apply(chunk)
-            done = chunk.end
+            next_offset = chunk.end
         await reader.close()
 
-    async def _news(self) -> None:
+    async def _wait_for_record(self) -> None:
         end = await self.log.end_offset(Topic.EVENTS, 0)
         reader = await self.log.reader(Topic.EVENTS, 0, end)
         await reader.read(max_wait_s=0.2)
         await reader.close()
 
 
-def copied(record: Record) -> NewRecord:
-    """The same record, to be written elsewhere."""
+def copy_of(record: Record) -> NewRecord:
+    """The same record, to be written again."""
     return NewRecord(key=record.key, value=record.value, headers=record.headers)
 
 
@@ -231,6 +231,6 @@ def started_runs(store: SnapshotStore) -> list[str]:
     return [name for name in store.instances() if get_run(store.rows(name)) is not None]
 
 
-def decoded(record: Record) -> Event:
+def event_of(record: Record) -> Event:
     """The event of a record."""
     return decode_event(record.value or b"")

@@ -1,4 +1,4 @@
-"""Partitions that the group gives and takes while a worker is busy with them."""
+"""Partitions that the group assigns and revokes while a worker is busy with them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sayiir_es.engine.worker import WorkerEngine
 from sayiir_es.engine.worker_settings import WorkerSettings
 from sayiir_es.log.memory.log import MemoryLog, MemoryReader
 from sayiir_es.log.port import Assignment, Topic
-from tests.engine.harness import World
+from tests.engine.harness import EngineHarness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -33,44 +33,44 @@ FLOW = Flow("short").then(step).build()
 
 
 @dataclass
-class Given:
-    """A membership whose partitions are given and taken by the test."""
+class ManualMembership:
+    """A membership whose assignment the test sets."""
 
     exclusive: bool = False
     partitions: frozenset[int] = frozenset()
     epoch: int = 0
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+    change: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def give(self, *partitions: int) -> None:
-        """From now on these are assigned."""
+    def assign(self, *partitions: int) -> None:
+        """Assign these partitions from now on, and no others."""
         self.partitions = frozenset(partitions)
         self.epoch += 1
-        self.news.set()
-        self.news = asyncio.Event()
+        self.change.set()
+        self.change = asyncio.Event()
 
     async def join(self) -> None:
-        """Nothing is assigned by it."""
+        """Nothing to do: the test assigns."""
 
     async def leave(self) -> None:
         """Give all back."""
-        self.give()
+        self.assign()
 
     def current(self) -> Assignment:
-        """What was given last."""
+        """The last assignment."""
         now_s = asyncio.get_running_loop().time()
         return Assignment(
             partitions=self.partitions, epoch=self.epoch, fresh_at_s=now_s, lapses=0
         )
 
     async def changed(self, since_epoch: int) -> Assignment:
-        """Wait for the next gift."""
+        """Wait for the next assignment."""
         if self.epoch <= since_epoch:
-            await self.news.wait()
+            await self.change.wait()
         return self.current()
 
 
 class SlowStore(MemoryStore):
-    """A store that takes its time to close."""
+    """A store that closes when the test lets it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,31 +78,31 @@ class SlowStore(MemoryStore):
         self.may_close = asyncio.Event()
 
     async def close(self) -> None:
-        """Close when the test says so."""
+        """Wait for `may_close`, and close."""
         self.closing.set()
         await self.may_close.wait()
         await super().close()
 
 
 class SlowLog(MemoryLog):
-    """A log whose events are read from the beginning when the test says so."""
+    """A log that tells the end of its events when the test lets it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked = asyncio.Event()
+        self.end_asked_for = asyncio.Event()
         self.may_read = asyncio.Event()
 
     async def end_offset(self, topic: Topic, partition: int) -> int:
-        """Where the partition ends, as soon as the test says so."""
+        """The end of the partition; that of events after `may_read`."""
         if topic is Topic.EVENTS:
-            self.asked.set()
+            self.end_asked_for.set()
             await self.may_read.wait()
         return await super().end_offset(topic, partition)
 
 
 @asynccontextmanager
 async def worker(
-    log: MemoryLog, given: Given, store: MemoryStore
+    log: MemoryLog, membership: ManualMembership, store: MemoryStore
 ) -> AsyncGenerator[WorkerEngine]:
     """A worker of one partition, stopped at the end."""
 
@@ -118,7 +118,7 @@ async def worker(
             executor=LocalExecutor(8, worker_id="w"),
             registry=Registry(),
         ),
-        membership=given,
+        membership=membership,
         open_store=open_store,
         settings=WorkerSettings(worker_id="w", incarnation="1", build="test"),
     )
@@ -131,30 +131,36 @@ async def worker(
 
 
 async def test_a_partition_that_comes_back_while_it_is_let_go_is_served_again() -> None:
-    given, store, world = Given(), SlowStore(), World()
-    async with asyncio.timeout(LIMIT_S), worker(world.log, given, store) as engine:
-        given.give(0)
-        await world.command("StartWorkflow", "before", workflow="short", input="x")
-        assert await world.output("before") == "x"
-        given.give()
+    membership, store, harness = ManualMembership(), SlowStore(), EngineHarness()
+    async with (
+        asyncio.timeout(LIMIT_S),
+        worker(harness.log, membership, store) as engine,
+    ):
+        membership.assign(0)
+        await harness.command("StartWorkflow", "before", workflow="short", input="x")
+        assert await harness.output("before") == "x"
+        membership.assign()
         await store.closing.wait()
-        given.give(0)
+        membership.assign(0)
         store.may_close.set()
-        await world.command("StartWorkflow", "after", workflow="short", input="y")
-        assert await world.output("after") == "y"
+        await harness.command("StartWorkflow", "after", workflow="short", input="y")
+        assert await harness.output("after") == "y"
         assert engine.stopped == {}
 
 
 async def test_a_partition_that_is_taken_while_it_is_folded_is_not_claimed() -> None:
-    given, log = Given(), SlowLog()
-    async with asyncio.timeout(LIMIT_S), worker(log, given, MemoryStore()) as engine:
-        given.give(0)
-        await log.asked.wait()
-        given.give()
-        for _ in range(50):  # turns of the loop, in which the worker hears of it
+    membership, log = ManualMembership(), SlowLog()
+    async with (
+        asyncio.timeout(LIMIT_S),
+        worker(log, membership, MemoryStore()) as engine,
+    ):
+        membership.assign(0)
+        await log.end_asked_for.wait()
+        membership.assign()
+        for _ in range(50):  # turns of the loop, in which the worker learns of it
             await asyncio.sleep(0)
         log.may_read.set()
-        given.give(0)
+        membership.assign(0)
         await engine.settled()
         reader: MemoryReader = await log.reader(Topic.EVENTS, 0, 0)
         chunk = await reader.read(max_wait_s=1)

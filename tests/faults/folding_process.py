@@ -1,7 +1,7 @@
 """A process that folds a history into a store in RocksDB until it is killed.
 
-`python -m tests.faults.folding_process PATH SEED` goes on where the store at PATH
-stands and prints the position behind every flush: `written N`, or `durable N`.
+`python -m tests.faults.folding_process PATH SEED` goes on at the position of the store
+at PATH and prints the position after every flush: `written N`, or `durable N`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def open_store(path: Path) -> RocksStore:
 
 
 async def fold_for_ever(path: Path, history: History) -> None:
-    """Fold and flush, now and then durably, until killed."""
+    """Fold and flush, sometimes durably, until killed."""
     store = open_store(path)
     chance = Random(store.position.offset)  # noqa: S311
     flushes = 0

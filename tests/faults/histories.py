@@ -1,7 +1,8 @@
 """Endless histories of one partition that a seed determines, as records of a log.
 
-The engine's own decisions make the events; a round is many lives, interleaved, under
-owners that come and go. The next round is the same with other instances, later on.
+The events are real decisions of the engine; a round has the events of several
+instances, by time, with claims in between. The next round is the same, later and with
+other instances.
 """
 
 from __future__ import annotations
@@ -22,26 +23,28 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.events import Event
     from sayiir_es.engine.store.port import SnapshotStore
 
-LIVES = 10
+INSTANCES = 10
 CLAIM_EVERY = 150
 CHUNK_RECORDS = 100
 
 
 @cache
-def _round(seed: int) -> tuple[Event, ...]:
+def _events_of_round(seed: int) -> tuple[Event, ...]:
     """The events of one round, by time; claims and sequences as in a log of one."""
-    lives = [
+    instances = [
         [
             (event.at, number, replace(event, instance_id=f"i{number}"))
-            for event in lived(seed * LIVES + number).events
+            for event in lived(seed * INSTANCES + number).events
         ]
-        for number in range(LIVES)
+        for number in range(INSTANCES)
     ]
-    return tuple(event for _, _, event in heapq.merge(*lives, key=lambda one: one[:2]))
+    return tuple(
+        event for _, _, event in heapq.merge(*instances, key=lambda item: item[:2])
+    )
 
 
 class History:
-    """Record after record, without end; `at` an offset it is always the same."""
+    """Records without end; the record at an offset is always the same."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -59,7 +62,7 @@ class History:
 
     def _append_round(self) -> None:
         began_at = self._at
-        for event in _round(self._seed):
+        for event in _events_of_round(self._seed):
             at = self._at = max(self._at, began_at + event.at)
             if self._claim < 0 or self._chance.random() < 1 / CLAIM_EVERY:
                 self._claim = len(self._records)
@@ -71,7 +74,7 @@ class History:
 
 
 def fold_to(store: SnapshotStore, history: History, offset: int) -> None:
-    """Bring a store to an offset, chunk by chunk."""
+    """Fold a history into a store up to an offset, chunk by chunk."""
     fold = Fold(store, 0)
     start = store.position.offset
     while start < offset:
@@ -82,7 +85,7 @@ def fold_to(store: SnapshotStore, history: History, offset: int) -> None:
 
 
 def folded(history: History, offset: int) -> MemoryStore:
-    """What a fold of the log alone says at an offset."""
+    """A store folded up to an offset."""
     store = MemoryStore()
     fold_to(store, history, offset)
     return store

@@ -1,7 +1,7 @@
-"""What happens on a disk of a few megabytes: programs that a test runs on one.
+"""Scenarios on a disk of a few megabytes, which a test runs in a process of their own.
 
 `python -m tests.faults.small_disk SCENARIO FOLDER`, where FOLDER is on the small disk.
-Ballast takes what is left of it until the scenario throws it off. Each asserts.
+A ballast file fills the disk until the scenario deletes it. Each scenario asserts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PROJECTED = 12_000
 
 
 class Ballast:
-    """A file that leaves so much room."""
+    """A file that fills the disk but for so many bytes."""
 
     def __init__(self, folder: Path, room: int) -> None:
         self._path = folder / "ballast"
@@ -49,7 +49,7 @@ class Ballast:
             file.truncate(max(0, self._path.stat().st_size - room))
 
     def drop(self) -> None:
-        """There is room again."""
+        """Delete it, so that there is room again."""
         self._path.unlink()
 
 
@@ -63,24 +63,24 @@ async def fill(store: RocksStore, history: History) -> None:
 async def store(folder: Path) -> None:
     """A store on a full disk is neither damaged nor ahead of itself."""
     ballast, history, model = Ballast(folder, 200_000), History(3), MemoryStore()
-    found = open_store(folder / "store")
+    disk_store = open_store(folder / "store")
     with pytest.raises(StoreError, match="No space left"):
-        await fill(found, history)
-    fold_to(model, history, found.position.offset)
-    assert_same(found, model)
+        await fill(disk_store, history)
+    fold_to(model, history, disk_store.position.offset)
+    assert_same(disk_store, model)
     with pytest.raises(StoreError, match="No space left"):
-        await found.close()
+        await disk_store.close()
     ballast.drop()
-    found = open_store(folder / "store")
-    assert found.notes == ()
-    assert 0 < found.position.offset <= model.position.offset
+    disk_store = open_store(folder / "store")
+    assert disk_store.notes == ()
+    assert 0 < disk_store.position.offset <= model.position.offset
     older = MemoryStore()
-    fold_to(older, history, found.position.offset)
-    assert_same(found, older)
-    fold_to(found, history, model.position.offset)
-    await found.flush(durable=True)
-    assert_same(found, model)
-    await found.close()
+    fold_to(older, history, disk_store.position.offset)
+    assert_same(disk_store, older)
+    fold_to(disk_store, history, model.position.offset)
+    await disk_store.flush(durable=True)
+    assert_same(disk_store, model)
+    await disk_store.close()
 
 
 async def projector(folder: Path) -> None:
@@ -89,18 +89,18 @@ async def projector(folder: Path) -> None:
     events = MemoryLog()
     await events.open(create=True)
     appender = await events.appender(0)
-    for found in history.records(0, PROJECTED):
-        copied = NewRecord(key=found.key, value=found.value, headers=found.headers)
+    for record in history.records(0, PROJECTED):
+        copied = NewRecord(key=record.key, value=record.value, headers=record.headers)
         await appender.append([copied])
     fold_to(model, history, PROJECTED)
     tries = asyncio.Queue[int]()
-    made: list[Ballast] = []
+    ballasts: list[Ballast] = []
 
     async def open_partition(partition: int) -> SnapshotStore:
         tries.put_nowait(partition)
         opened = open_store(folder / "store")
-        if not made:
-            made.append(Ballast(folder, 0))  # from now on nothing can be written
+        if not ballasts:
+            ballasts.append(Ballast(folder, 0))  # from now on nothing can be written
         return opened
 
     projecting = Projector(events, open_partition)
@@ -108,71 +108,71 @@ async def projector(folder: Path) -> None:
     async with asyncio.timeout(LIMIT_S):
         for _ in range(3):
             await tries.get()
-        made[0].drop()
+        ballasts[0].drop()
         await projecting.caught_up()
     await projecting.stop()
     assert projecting.stopped == {}
-    last = open_store(folder / "store")
-    assert_same(last, model)
-    await last.close()
+    reopened = open_store(folder / "store")
+    assert_same(reopened, model)
+    await reopened.close()
 
 
 async def log(folder: Path) -> None:
     """A log on a full disk refuses batches whole, and takes the next with room."""
     ballast, path = Ballast(folder, 400_000), folder / "log.db"
-    opened = EmbeddedLog(path)
-    await opened.open(create=True)
-    appender = await opened.appender(0)
-    kept: list[str] = []
+    embedded = EmbeddedLog(path)
+    await embedded.open(create=True)
+    appender = await embedded.appender(0)
+    appended: list[str] = []
 
     async def fill_log() -> None:
         for number in range(EVENTS_MOST):
             size = 1 + number % 5
-            assert await appender.append(batch(f"{number}", size)) == len(kept)
-            kept.extend(f"{number}:{i}/{size}" for i in range(size))
+            assert await appender.append(batch(f"{number}", size)) == len(appended)
+            appended.extend(f"{number}:{i}/{size}" for i in range(size))
 
     with pytest.raises(LogError, match="full"):
         await fill_log()
-    assert kept
+    assert appended
     for name in ("first", "second"):
-        appender = await opened.appender(0)
+        appender = await embedded.appender(0)
         large = NewRecord(key=b"k", value=bytes(500_000), headers=())
         with pytest.raises(LogError, match="full"):
             await appender.append([*batch(name, 2), large])
-    assert await read_all(opened) == kept
+    assert await read_all(embedded) == appended
     ballast.drop()
-    appender = await opened.appender(0)
-    assert await appender.append(batch("behind", 2)) == len(kept)
-    kept += ["behind:0/2", "behind:1/2"]
-    await opened.close()
-    again = EmbeddedLog(path)
-    await again.open(create=False)
-    assert await read_all(again) == kept
-    assert await again.end_offset(Topic.EVENTS, 0) == len(kept)
-    await again.close()
+    appender = await embedded.appender(0)
+    assert await appender.append(batch("behind", 2)) == len(appended)
+    appended += ["behind:0/2", "behind:1/2"]
+    await embedded.close()
+    reopened = EmbeddedLog(path)
+    await reopened.open(create=False)
+    assert await read_all(reopened) == appended
+    assert await reopened.end_offset(Topic.EVENTS, 0) == len(appended)
+    await reopened.close()
 
 
 async def new_log(folder: Path) -> None:
-    """A log that cannot even be made is told, and made when there is room."""
+    """A log that cannot be created is reported, and created when there is room."""
     ballast = Ballast(folder, 0)
-    opened = EmbeddedLog(folder / "log.db")
+    embedded = EmbeddedLog(folder / "log.db")
     with pytest.raises(LogError, match="expected to use"):
-        await opened.open(create=True)
+        await embedded.open(create=True)
     ballast.drop()
-    await opened.open(create=True)
-    assert await (await opened.appender(0)).append(batch("first", 1)) == 0
-    await opened.close()
+    await embedded.open(create=True)
+    assert await (await embedded.appender(0)).append(batch("first", 1)) == 0
+    await embedded.close()
 
 
 SCENARIOS: dict[str, Callable[[Path], Awaitable[None]]] = {
-    one.__name__: one for one in (store, projector, log, new_log)
+    scenario.__name__: scenario for scenario in (store, projector, log, new_log)
 }
 
 
-async def _play(name: str, folder: Path) -> None:
+async def _run(name: str, folder: Path) -> None:
     await SCENARIOS[name](folder)
     sys.stdout.write(f"{name}: held\n")
 
 
 if __name__ == "__main__":
-    asyncio.run(_play(sys.argv[1], Path(sys.argv[2])))
+    asyncio.run(_run(sys.argv[1], Path(sys.argv[2])))

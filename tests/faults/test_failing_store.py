@@ -1,4 +1,4 @@
-"""An owner whose store fails while it serves: it goes on, and nobody starts it anew."""
+"""An owner whose store fails while it serves: it goes on without a restart."""
 
 from __future__ import annotations
 
@@ -34,45 +34,45 @@ LIMIT_S = 600.0
 
 
 @task
-async def plod(number: int) -> int:
+async def add_one(number: int) -> int:
     await asyncio.sleep(STEP_S)
     return number + 1
 
 
-PLODDING = Flow("plodding")
+SLOW_FLOW = Flow("plodding")
 for number in range(STEPS):
-    PLODDING.delay(f"rest {number}", "2s").then(plod, name=f"plod {number}")
-WORKFLOW = PLODDING.build()
+    SLOW_FLOW.delay(f"rest {number}", "2s").then(add_one, name=f"plod {number}")
+WORKFLOW = SLOW_FLOW.build()
 
 
 class FailingStore(MemoryStore):
-    """Flushes so many times; then it fails, as a full disk or a damaged file does."""
+    """Flushes so many times and then fails, like a full disk or a damaged file."""
 
     def __init__(self, flushes: int) -> None:
         super().__init__()
-        self._left = flushes
+        self._flushes_left = flushes
 
     async def flush(self, *, durable: bool = False) -> None:
         """Write, or fail for good."""
-        self._left -= 1
-        if self._left < 0:
+        self._flushes_left -= 1
+        if self._flushes_left < 0:
             raise StoreError("expected room on the disk, but there is none")
         await super().flush(durable=durable)
 
     async def close(self) -> None:
-        """A disk that is full is full when it is closed, too."""
+        """Flush: a full disk makes closing fail, too."""
         await self.flush()
 
 
 class Disk:
-    """Every store that it makes fails; opening fails in between, too."""
+    """Opens stores that fail; sometimes opening fails, too."""
 
     def __init__(self, failures: int) -> None:
         self.failures = failures
         self.opened = 0
 
     async def __call__(self, partition: int) -> SnapshotStore:
-        """The store of a partition; empty, as after a damage."""
+        """Open an empty store, as after damage."""
         del partition
         self.opened += 1
         if self.failures <= 0:
@@ -84,7 +84,7 @@ class Disk:
 
 
 def worker(log: MemoryLog, disk: Disk, clock: VirtualClock) -> WorkerEngine:
-    """A worker that keeps its stores on that disk."""
+    """A worker with its stores on that disk."""
     return WorkerEngine(
         ports=Ports(
             log=log,
@@ -99,7 +99,7 @@ def worker(log: MemoryLog, disk: Disk, clock: VirtualClock) -> WorkerEngine:
 
 
 async def start_all(log: MemoryLog) -> None:
-    """Ask for every instance."""
+    """Produce the start of every instance."""
     for number in range(INSTANCES):
         command = {"command": "StartWorkflow", "workflow": "plodding", "input": number}
         record = NewRecord(
@@ -109,7 +109,7 @@ async def start_all(log: MemoryLog) -> None:
 
 
 async def outputs(log: MemoryLog) -> list[Row | None]:
-    """What the log alone says of every instance."""
+    """The output of every instance, by the log alone."""
     store = MemoryStore()
     reader = await log.reader(Topic.EVENTS, 0, 0)
     fold = Fold(store, 0)
@@ -126,9 +126,9 @@ async def goes_on(clock: VirtualClock) -> None:
     engine = worker(log, disk, clock)
     await engine.start([WORKFLOW])
     await start_all(log)
-    expected = [str(number + STEPS).encode() for number in range(INSTANCES)]
+    expected_outputs = [str(number + STEPS).encode() for number in range(INSTANCES)]
     async with asyncio.timeout(LIMIT_S):
-        while await outputs(log) != expected:
+        while await outputs(log) != expected_outputs:
             assert engine.stopped == {}
             await asyncio.sleep(STEP_S)
     assert disk.failures == 0
@@ -137,13 +137,13 @@ async def goes_on(clock: VirtualClock) -> None:
 
 
 async def never_opens(clock: VirtualClock) -> None:
-    class Nothing(Disk):
+    class DiskThatRefuses(Disk):
         async def __call__(self, partition: int) -> SnapshotStore:
             raise StoreError(f"expected a store of {partition}, but another's lock")
 
     log = MemoryLog(now_ms=clock.now_ms)
     await log.open(create=True)
-    engine = worker(log, Nothing(0), clock)
+    engine = worker(log, DiskThatRefuses(0), clock)
     await engine.start([])
     await engine.settled()
     assert engine.stopped == {0: "expected a store of 0, but another's lock"}
@@ -160,23 +160,25 @@ async def fails_at_the_end(clock: VirtualClock) -> None:
         await engine.stop(drain=False)
 
 
-def played(scene: Coroutine[object, object, None], loop: VirtualLoop) -> None:
+def run_on_virtual_time(
+    scenario: Coroutine[object, object, None], loop: VirtualLoop
+) -> None:
     try:
-        loop.run_until_complete(scene)
+        loop.run_until_complete(scenario)
     finally:
         loop.close()
 
 
 def test_an_owner_whose_store_fails_again_and_again_ends_all_it_was_given() -> None:
     loop = VirtualLoop()
-    played(goes_on(VirtualClock(loop)), loop)
+    run_on_virtual_time(goes_on(VirtualClock(loop)), loop)
 
 
 def test_a_store_that_never_opens_stops_its_partition_and_says_why() -> None:
     loop = VirtualLoop()
-    played(never_opens(VirtualClock(loop)), loop)
+    run_on_virtual_time(never_opens(VirtualClock(loop)), loop)
 
 
 def test_a_store_that_fails_while_a_worker_stops_does_not_keep_it() -> None:
     loop = VirtualLoop()
-    played(fails_at_the_end(VirtualClock(loop)), loop)
+    run_on_virtual_time(fails_at_the_end(VirtualClock(loop)), loop)

@@ -1,4 +1,4 @@
-"""A disk that is really full: nothing acknowledged is lost, and work goes on with room.
+"""A full disk: nothing acknowledged is lost, and work goes on when there is room.
 
 Each scenario of `small_disk` runs in a process of its own, on a file system in memory
 that only this process sees.
@@ -52,8 +52,8 @@ def test_on_a_full_disk_nothing_acknowledged_is_lost(
 ) -> None:
     if not small_disks_are_allowed(tmp_path):
         pytest.skip("a small disk needs Linux's user namespaces")
-    done = on_small_disk(
+    result = on_small_disk(
         tmp_path,
         *(sys.executable, "-m", "tests.faults.small_disk", scenario, str(tmp_path)),
     )
-    assert done.stdout.endswith(f"{scenario}: held\n"), done.stdout + done.stderr
+    assert result.stdout.endswith(f"{scenario}: held\n"), result.stdout + result.stderr

@@ -1,9 +1,9 @@
-"""Clocks that are set an hour forth or back while workflows wait, run and retry.
+"""Clocks that are set an hour forward or back while workflows wait, run and retry.
 
-Wall time is what people mean by a time, so a clock that is set forth ends delays and
-deadlines at once. One that is set back makes them late, by as much at most, for time in
-a partition never runs back. Nothing is ever early by the times in the log, no attempt
-runs twice, and the events hold all that `audit verify` asks.
+People mean wall time, so a clock that is set forward ends delays and deadlines at once.
+One that is set back makes them late, at most by that hour, because time in a partition
+never runs back. By the times in the log nothing is ever early, no attempt runs twice,
+and the events hold to every rule of `audit verify`.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ INSTANCES = 12
 LOOK_S = 5.0
 LIMIT_S = 48 * 3600.0
 
-began: Counter[str] = Counter()
+executions: Counter[str] = Counter()
 
 
 @task(retries=RetryPolicy(max_retries=3, initial_delay_secs=600))
 async def flaky(value: int) -> int:
     context = get_task_context()
     assert context is not None
-    began[f"{context.instance_id} {context.attempt}"] += 1
+    executions[f"{context.instance_id} {context.attempt}"] += 1
     await asyncio.sleep(30)
     if context.attempt < 3:
         raise ValueError("not yet")
@@ -70,7 +70,7 @@ async def flaky(value: int) -> int:
 async def slow(value: object) -> object:
     context = get_task_context()
     assert context is not None
-    began[f"{context.instance_id} slow {context.attempt}"] += 1
+    executions[f"{context.instance_id} slow {context.attempt}"] += 1
     await asyncio.sleep(600)
     return value
 
@@ -107,7 +107,7 @@ class JumpingClock:
         return self._loop.time()
 
 
-class Scene:
+class ClockScenario:
     """A log, a clock, and one worker after the other."""
 
     def __init__(self) -> None:
@@ -117,19 +117,19 @@ class Scene:
         self._engine: WorkerEngine | None = None
 
     async def begin(self, instances: int = 1) -> None:
-        """Serve, and start instances."""
-        began.clear()
+        """Start a worker and instances."""
+        executions.clear()
         await self.log.open(create=True)
         await self.take_over()
         for number in range(instances):
-            told = {"command": "StartWorkflow", "workflow": "waiting", "input": 1}
+            command = {"command": "StartWorkflow", "workflow": "waiting", "input": 1}
             record = NewRecord(
-                key=f"i{number}".encode(), value=json.dumps(told).encode()
+                key=f"i{number}".encode(), value=json.dumps(command).encode()
             )
             await self.log.produce(Topic.COMMANDS, 0, record)
 
     async def take_over(self) -> None:
-        """Another worker, of which the old one knows nothing, serves from now on."""
+        """Stop the worker, and start another one with an empty store."""
         if self._engine is not None:
             await self._engine.stop(drain=False)
         self.owners += 1
@@ -157,15 +157,15 @@ class Scene:
 
     async def events(self) -> list[Event]:
         """The valid events."""
-        found: list[Event] = []
-        fold = Fold(MemoryStore(), 0, on_event=lambda _, event: found.append(event))
+        events: list[Event] = []
+        fold = Fold(MemoryStore(), 0, on_event=lambda _, event: events.append(event))
         reader = await self.log.reader(Topic.EVENTS, 0, 0)
         while (chunk := await reader.read(max_wait_s=0)) is not None:
             fold.apply(chunk)
-        return found
+        return events
 
     async def until(self, kind: type, count: int = 1) -> float:
-        """Wait until so many events of a kind are there; the virtual time then."""
+        """Wait until there are so many events of a kind; returns the virtual time."""
         async with asyncio.timeout(LIMIT_S):
             while True:
                 events = await self.events()
@@ -176,124 +176,124 @@ class Scene:
                 await asyncio.sleep(LOOK_S)
 
     async def end(self) -> list[Event]:
-        """Stop, and hold the events to all that must hold; returns them."""
+        """Stop, check the events, and return them."""
         assert self._engine is not None
         await self._engine.stop(drain=False)
         verification = LogVerification(self.log)
-        assert [found async for found in verification.violations()] == []
+        assert [violation async for violation in verification.violations()] == []
         events = await self.events()
-        hold_to_their_times(events)
+        check_times(events)
         return events
 
 
-def hold_to_their_times(events: list[Event]) -> None:
-    """No delay, wait or backoff ends before the time that it was given."""
+def check_times(events: list[Event]) -> None:
+    """Check that no delay, wait or backoff ends before its time."""
     due: dict[tuple[str, str], int] = {}
     at = 0
     for event in events:
-        body, who = event.body, event.instance_id
+        body, instance_id = event.body, event.instance_id
         if event.sequence:
             assert event.at >= at
             at = event.at
         match body:
             case DelayStarted():
-                due[who, body.path] = body.due_at
+                due[instance_id, body.path] = body.due_at
             case SignalAwaited():
-                due[who, body.path] = body.until_at or 0
+                due[instance_id, body.path] = body.until_at or 0
             case RetryRecorded():
-                due[who, body.path] = body.next_retry_at
+                due[instance_id, body.path] = body.next_retry_at
             case DelayElapsed() | SignalTimedOut() | TaskCompleted():
-                assert event.at >= due.get((who, body.path), 0), event
+                assert event.at >= due.get((instance_id, body.path), 0), event
             case _:
                 pass
 
 
-def play(scene: Callable[[], Coroutine[object, object, None]]) -> None:
-    """Play a scene in virtual time."""
+def run_on_virtual_time(run: Callable[[], Coroutine[object, object, None]]) -> None:
+    """Run a coroutine function on virtual time."""
     with closing(VirtualLoop()) as loop:
-        loop.run_until_complete(scene())
+        loop.run_until_complete(run())
 
 
 def test_set_forth_in_a_delay_it_ends_at_once() -> None:
-    async def scene() -> None:
-        found = Scene()
-        await found.begin()
-        started_s = await found.until(DelayStarted)
-        found.clock.error_ms = HOUR_MS
-        elapsed_s = await found.until(DelayElapsed)
+    async def run() -> None:
+        scenario = ClockScenario()
+        await scenario.begin()
+        started_s = await scenario.until(DelayStarted)
+        scenario.clock.error_ms = HOUR_MS
+        elapsed_s = await scenario.until(DelayElapsed)
         assert elapsed_s - started_s <= 3 * LOOK_S
-        await found.until(WorkflowCompleted)
-        await found.end()
+        await scenario.until(WorkflowCompleted)
+        await scenario.end()
 
-    play(scene)
+    run_on_virtual_time(run)
 
 
 def test_set_back_in_a_delay_it_is_late_and_never_early() -> None:
-    async def scene() -> None:
-        found = Scene()
-        await found.begin()
-        started_s = await found.until(DelayStarted)
-        found.clock.error_ms = -HOUR_MS
-        elapsed_s = await found.until(DelayElapsed)
+    async def run() -> None:
+        scenario = ClockScenario()
+        await scenario.begin()
+        started_s = await scenario.until(DelayStarted)
+        scenario.clock.error_ms = -HOUR_MS
+        elapsed_s = await scenario.until(DelayElapsed)
         late_s = elapsed_s - started_s - 30 * 60
         assert 3600 - 3 * LOOK_S <= late_s <= 3600 + 3 * LOOK_S
-        await found.until(WorkflowCompleted)
-        events = await found.end()
+        await scenario.until(WorkflowCompleted)
+        events = await scenario.end()
         assert sum(isinstance(event.body, DelayElapsed) for event in events) == 1
 
-    play(scene)
+    run_on_virtual_time(run)
 
 
 @pytest.mark.parametrize("error_ms", [HOUR_MS, -HOUR_MS])
 def test_an_attempt_that_runs_while_the_clock_is_set_runs_once(error_ms: int) -> None:
-    async def scene() -> None:
-        found = Scene()
-        await found.begin()
-        await found.until(DeadlineSet)
-        found.clock.error_ms = error_ms
-        await found.until(WorkflowCompleted)
-        await found.end()
-        assert set(began.values()) == {1}
-        assert began["i0 slow 1"] == 1
-        assert "i0 slow 2" not in began
+    async def run() -> None:
+        scenario = ClockScenario()
+        await scenario.begin()
+        await scenario.until(DeadlineSet)
+        scenario.clock.error_ms = error_ms
+        await scenario.until(WorkflowCompleted)
+        await scenario.end()
+        assert set(executions.values()) == {1}
+        assert executions["i0 slow 1"] == 1
+        assert "i0 slow 2" not in executions
 
-    play(scene)
+    run_on_virtual_time(run)
 
 
 def test_workers_whose_clocks_differ_by_two_hours_hand_over_in_order() -> None:
-    async def scene() -> None:
-        found = Scene()
-        await found.begin(3)
+    async def run() -> None:
+        scenario = ClockScenario()
+        await scenario.begin(3)
         for number, kind in enumerate((RetryRecorded, DelayStarted, SignalAwaited)):
-            await found.until(kind, 3)
-            found.clock.error_ms = HOUR_MS if number % 2 else -HOUR_MS
-            await found.take_over()
-        await found.until(WorkflowCompleted, 3)
-        await found.end()
-        assert found.owners == 4
+            await scenario.until(kind, 3)
+            scenario.clock.error_ms = HOUR_MS if number % 2 else -HOUR_MS
+            await scenario.take_over()
+        await scenario.until(WorkflowCompleted, 3)
+        await scenario.end()
+        assert scenario.owners == 4
 
-    play(scene)
+    run_on_virtual_time(run)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_set_again_and_again_all_ends_well_and_no_attempt_runs_twice(
     seed: int,
 ) -> None:
-    async def scene() -> None:
-        found, chance = Scene(), Random(seed)  # noqa: S311
-        await found.begin(INSTANCES)
+    async def run() -> None:
+        scenario, chance = ClockScenario(), Random(seed)  # noqa: S311
+        await scenario.begin(INSTANCES)
 
         async def set_the_clock() -> None:
             for _ in range(40):
                 await asyncio.sleep(chance.uniform(1, 900))
-                found.clock.error_ms = chance.randint(-HOUR_MS, HOUR_MS)
+                scenario.clock.error_ms = chance.randint(-HOUR_MS, HOUR_MS)
 
         setting = asyncio.create_task(set_the_clock())
-        await found.until(WorkflowCompleted, INSTANCES)
+        await scenario.until(WorkflowCompleted, INSTANCES)
         setting.cancel()
-        events = await found.end()
+        events = await scenario.end()
         ended = [e for e in events if isinstance(e.body, WorkflowCompleted)]
         assert len(ended) == INSTANCES
-        assert set(began.values()) == {1}
+        assert set(executions.values()) == {1}
 
-    play(scene)
+    run_on_virtual_time(run)

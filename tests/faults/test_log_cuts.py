@@ -1,9 +1,9 @@
-"""A log's file that is cut at any byte: whole batches, or a refusal in words.
+"""A log's file that is cut at any byte: it has whole batches, or is refused.
 
-Of the write-ahead file any part may be missing after a power cut, and each commit has
-its sum: what is left is a beginning of the log, in whole batches. That it is only a
-beginning nobody can see in the file alone; a store that is ahead of it can. The file
-itself is never cut by a crash: there a missing byte is damage, and is refused.
+After a power cut any part of the write-ahead file may be missing, and each commit has a
+checksum: what remains is a beginning of the log, in whole batches. The file alone does
+not show that the end is missing; a store that is ahead of it does. A crash never cuts
+the file itself: there a missing byte is damage, and the file is refused.
 """
 
 from __future__ import annotations
@@ -44,8 +44,11 @@ STRIDE = 131
 PAGE_BYTES, FRAME_BYTES, WAL_HEADER_BYTES = 4_096, 4_120, 32
 
 
-async def written(path: Path) -> tuple[bytes, bytes, list[str]]:
-    """The file, its write-ahead file, and what both hold; half is in each."""
+async def write_log(path: Path) -> tuple[bytes, bytes, list[str]]:
+    """The bytes of a log's file and of its write-ahead file, and what was written.
+
+    Twenty batches are in the file, six in the write-ahead file.
+    """
     log = EmbeddedLog(path)
     await log.open(create=True)
     await log.close()
@@ -53,19 +56,19 @@ async def written(path: Path) -> tuple[bytes, bytes, list[str]]:
 
     async def write(number: int) -> list[str]:
         name, size = f"{number}", 1 + number % 4
-        made = batch(name, size)
-        await commits.write(Write(topic=Topic.EVENTS, partition=0, batch=made))
+        records = batch(name, size)
+        await commits.write(Write(topic=Topic.EVENTS, partition=0, batch=records))
         return [f"{name}:{i}/{size}" for i in range(size)]
 
-    kept: list[str] = []
+    written: list[str] = []
     for number in range(20):
-        kept += await write(number)
+        written += await write(number)
     await commits.run(lambda c: c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
     for number in range(20, 26):
-        kept += await write(number)
+        written += await write(number)
     data, ahead = content_of(path)
     await commits.close()
-    return data, ahead, kept
+    return data, ahead, written
 
 
 def content_of(path: Path) -> tuple[bytes, bytes]:
@@ -73,11 +76,11 @@ def content_of(path: Path) -> tuple[bytes, bytes]:
     return path.read_bytes(), path.with_name("log.db-wal").read_bytes()
 
 
-def lay_down(folder: Path, data: bytes, ahead: bytes | None) -> Path:
-    """A log's file of these bytes, with a write-ahead file or without."""
+def write_files(folder: Path, data: bytes, ahead: bytes | None) -> Path:
+    """Write a log's file, with a write-ahead file or without; returns its path."""
     folder.mkdir(exist_ok=True)
-    for left in ("log.db", "log.db-wal", "log.db-shm"):
-        (folder / left).unlink(missing_ok=True)
+    for name in ("log.db", "log.db-wal", "log.db-shm"):
+        (folder / name).unlink(missing_ok=True)
     (folder / "log.db").write_bytes(data)
     if ahead is not None:
         (folder / "log.db-wal").write_bytes(ahead)
@@ -90,7 +93,7 @@ async def read_cut(folder: Path, data: bytes, ahead: bytes | None) -> list[str]:
     Raises:
         LogError: if it refuses them.
     """
-    log = EmbeddedLog(lay_down(folder, data, ahead))
+    log = EmbeddedLog(write_files(folder, data, ahead))
     try:
         await log.open(create=True)
         return await read_all(log)
@@ -98,77 +101,79 @@ async def read_cut(folder: Path, data: bytes, ahead: bytes | None) -> list[str]:
         await log.close()
 
 
-def whole_batches(found: list[str]) -> bool:
+def ends_with_a_whole_batch(records: list[str]) -> bool:
     """Whether the last record is the last of its batch."""
-    at, _, size = found[-1].partition(":")[2].partition("/")
+    at, _, size = records[-1].partition(":")[2].partition("/")
     return int(at) + 1 == int(size)
 
 
-def cuts(size: int, stride: int) -> Iterator[int]:
-    """Where to cut a write-ahead file."""
+def cut_lengths(size: int, stride: int) -> Iterator[int]:
+    """The lengths to which a write-ahead file is cut."""
     yield from range(0, size, stride)
     for frame in range(WAL_HEADER_BYTES, size + 1, FRAME_BYTES):
         yield from (frame - 1, frame, frame + 1, frame + 23, frame + 24, frame + 25)
     yield size
 
 
-async def cut_what_is_ahead(tmp_path: Path, stride: int) -> None:
-    data, ahead, kept = await written(tmp_path / "log.db")
+async def check_cut_write_ahead_files(tmp_path: Path, stride: int) -> None:
+    data, ahead, written = await write_log(tmp_path / "log.db")
     counts: dict[int, int] = {}
-    for cut in sorted({cut for cut in cuts(len(ahead), stride) if cut <= len(ahead)}):
-        found = await read_cut(tmp_path / "cut", data, ahead[:cut])
-        assert found == kept[: len(found)]
-        assert whole_batches(found)
-        counts[cut] = len(found)
-    ordered = [counts[cut] for cut in sorted(counts)]
+    for length in sorted(
+        {length for length in cut_lengths(len(ahead), stride) if length <= len(ahead)}
+    ):
+        records = await read_cut(tmp_path / "cut", data, ahead[:length])
+        assert records == written[: len(records)]
+        assert ends_with_a_whole_batch(records)
+        counts[length] = len(records)
+    ordered = [counts[length] for length in sorted(counts)]
     assert ordered == sorted(ordered)
-    assert ordered[-1] == len(kept)
+    assert ordered[-1] == len(written)
     assert len(set(ordered)) == 7  # all that is in the file, and one batch a commit
 
 
 async def test_a_cut_write_ahead_file_leaves_a_beginning_in_whole_batches(
     tmp_path: Path,
 ) -> None:
-    await cut_what_is_ahead(tmp_path, STRIDE * 5)
+    await check_cut_write_ahead_files(tmp_path, STRIDE * 5)
 
 
 @pytest.mark.long
 async def test_a_write_ahead_file_cut_at_every_byte_leaves_whole_batches(
     tmp_path: Path,
 ) -> None:
-    await cut_what_is_ahead(tmp_path, 1)
+    await check_cut_write_ahead_files(tmp_path, 1)
 
 
-async def cut_the_file(tmp_path: Path, stride: int) -> None:
-    """Of a log that was closed: no byte of it may be missing, save all of them."""
-    data, ahead, kept = await written(tmp_path / "log.db")
-    assert await read_cut(tmp_path / "cut", data, ahead) == kept
+async def check_cut_files(tmp_path: Path, stride: int) -> None:
+    """Cut the file of a log that was closed: every cut is refused."""
+    data, ahead, written = await write_log(tmp_path / "log.db")
+    assert await read_cut(tmp_path / "cut", data, ahead) == written
     closed = (tmp_path / "cut" / "log.db").read_bytes()
-    assert await read_cut(tmp_path / "cut", closed, None) == kept
+    assert await read_cut(tmp_path / "cut", closed, None) == written
     places = {*range(1, len(closed), stride), *range(1, 120), len(closed) - 1}
     places |= set(range(PAGE_BYTES, len(closed), PAGE_BYTES))
-    for cut in sorted(places):
+    for length in sorted(places):
         with pytest.raises(UnsafeLogError, match="expected a whole log"):
-            await read_cut(tmp_path / "cut", closed[:cut], None)
+            await read_cut(tmp_path / "cut", closed[:length], None)
 
 
 async def test_a_cut_file_is_refused(tmp_path: Path) -> None:
-    await cut_the_file(tmp_path, STRIDE)
+    await check_cut_files(tmp_path, STRIDE)
 
 
 @pytest.mark.long
 async def test_a_file_cut_at_any_byte_is_refused(tmp_path: Path) -> None:
-    await cut_the_file(tmp_path, 1)
+    await check_cut_files(tmp_path, 1)
 
 
 async def test_a_cut_file_beside_a_write_ahead_file_is_refused_or_whole(
     tmp_path: Path,
 ) -> None:
-    data, ahead, kept = await written(tmp_path / "log.db")
+    data, ahead, written = await write_log(tmp_path / "log.db")
     refused = 0
-    for cut in range(0, len(data), STRIDE * 3):
+    for length in range(0, len(data), STRIDE * 3):
         try:
-            assert await read_cut(tmp_path / "cut", data[:cut], ahead) == kept
+            assert await read_cut(tmp_path / "cut", data[:length], ahead) == written
         except LogError as error:
             assert str(error).startswith("expected "), error  # noqa: PT017 (either will do)
             refused += 1
@@ -178,7 +183,7 @@ async def test_a_cut_file_beside_a_write_ahead_file_is_refused_or_whole(
 async def test_an_emptied_file_beside_its_write_ahead_file_is_not_made_anew(
     tmp_path: Path,
 ) -> None:
-    _, ahead, _ = await written(tmp_path / "log.db")
+    _, ahead, _ = await write_log(tmp_path / "log.db")
     with pytest.raises(UnsafeLogError, match="but 0 bytes beside a write-ahead file"):
         await read_cut(tmp_path / "cut", b"", ahead)
     assert (tmp_path / "cut" / "log.db-wal").read_bytes() == ahead
@@ -188,17 +193,17 @@ async def test_an_empty_file_is_a_new_log_and_none_where_one_must_be(
     tmp_path: Path,
 ) -> None:
     assert await read_cut(tmp_path / "cut", b"", None) == []
-    log = EmbeddedLog(lay_down(tmp_path / "cut", b"", None))
+    log = EmbeddedLog(write_files(tmp_path / "cut", b"", None))
     with pytest.raises(LogUnavailableError, match="nobody has made it yet"):
         await log.open(create=False)
     await log.close()
 
 
-# --- what tells a lost tail -----------------------------------------------------------
+# --- a store that is ahead of its log -------------------------------------------------
 
 
 async def log_behind_its_store(tmp_path: Path) -> tuple[EmbeddedLog, MemoryStore]:
-    """A log whose last commit is gone, and a store that has folded it."""
+    """A log whose last commit is missing, and a store that has folded that commit."""
     history, store = History(4), MemoryStore()
     log = EmbeddedLog(tmp_path / "log.db")
     await log.open(create=True)
@@ -206,14 +211,14 @@ async def log_behind_its_store(tmp_path: Path) -> tuple[EmbeddedLog, MemoryStore
     for offset in range(0, 100, 10):
         await appender.append(
             [
-                NewRecord(key=found.key, value=found.value, headers=found.headers)
-                for found in history.records(offset, offset + 10)
+                NewRecord(key=record.key, value=record.value, headers=record.headers)
+                for record in history.records(offset, offset + 10)
             ]
         )
     data, ahead = content_of(tmp_path / "log.db")
     await log.close()
     fold_to(store, history, 100)
-    log = EmbeddedLog(lay_down(tmp_path / "cut", data, ahead[:-FRAME_BYTES]))
+    log = EmbeddedLog(write_files(tmp_path / "cut", data, ahead[:-FRAME_BYTES]))
     await log.open(create=False)
     assert await log.end_offset(Topic.EVENTS, 0) == 90
     return log, store

@@ -1,8 +1,8 @@
 """A flipped bit in the file of a closed log, where SQLite has no checksums.
 
-Where the bit is in the structure, the file is refused. Where it is in what an event
-says, the digest in the next claim does not fit any more: `audit verify` finds it. What
-stands behind the last claim has no digest yet.
+If the bit is in the structure of the file, the file is refused. If it is in an event,
+the digest in the next claim is wrong: `audit verify` finds it. Records behind the last
+claim have no digest yet.
 """
 
 from __future__ import annotations
@@ -46,52 +46,63 @@ async def records_in(path: Path) -> list[Record]:
     log = EmbeddedLog(path)
     try:
         await log.open(create=False)
-        found: list[Record] = []
+        records: list[Record] = []
         end = await log.end_offset(Topic.EVENTS, 0)
         reader = await log.reader(Topic.EVENTS, 0, 0)
-        while len(found) < end:
+        while len(records) < end:
             chunk = await reader.read(max_wait_s=1)
-            found += () if chunk is None else chunk.records
-        return found
+            records += () if chunk is None else chunk.records
+        return records
     finally:
         await log.close()
 
 
-def told(records: list[Record]) -> list[object]:
-    """What the records say, without the time at which they were written."""
+def contents_of(records: list[Record]) -> list[object]:
+    """Keys, values and headers of records, without the time of writing."""
     return [(r.key, r.value, read_headers(r.headers)) for r in records]
 
 
-def became(path: Path, whole: list[object]) -> str:
-    """What becomes of a file with one bit flipped; `whole` ends at the last claim."""
+def result_of(path: Path, expected: list[object]) -> str:
+    """What becomes of a file with one bit flipped.
+
+    `expected` are the contents of its records up to the last claim.
+    """
     try:
-        seen = told(asyncio.run(records_in(path)))[: len(whole)]
+        contents = contents_of(asyncio.run(records_in(path)))[: len(expected)]
         holds = verify(f"file:{path}").holds
     except WorkflowError as error:
         return "refused" if str(error).startswith("expected ") else str(error)
     if not holds:
         return "found by verify"
-    return "whole" if seen == whole else "wrong, and nobody knows"
+    return "whole" if contents == expected else "wrong, and nobody knows"
 
 
 def flip_everywhere(folder: Path, stride: int) -> None:
     path = folder / "log.db"
-    # Elsewhere: a process keeps its logs open.
+    # In another process, because a process keeps its logs open.
     subprocess.run([sys.executable, "-c", WRITER, f"file:{path}"], check=True)  # noqa: S603 (our own text)
     records = asyncio.run(records_in(path))
     assert not path.with_name("log.db-wal").exists()
     last = max(
         r.offset for r in records if dict(r.headers)["kind"] == b"PartitionClaimed"
     )
-    whole, data, copy = told(records[:last]), path.read_bytes(), folder / "copy.db"
-    seen: Counter[str] = Counter()
-    for at in range(0, len(data), stride):
-        for left in folder.glob("copy.db*"):
-            left.unlink()
-        copy.write_bytes(data[:at] + bytes((data[at] ^ 1 << at % 8,)) + data[at + 1 :])
-        seen[became(copy, whole)] += 1
-    print(len(data), dict(seen))  # noqa: T201
-    assert seen.keys() == {"refused", "found by verify", "whole"}
+    expected, data, copy = (
+        contents_of(records[:last]),
+        path.read_bytes(),
+        folder / "copy.db",
+    )
+    results: Counter[str] = Counter()
+    for offset in range(0, len(data), stride):
+        for path_of_copy in folder.glob("copy.db*"):
+            path_of_copy.unlink()
+        copy.write_bytes(
+            data[:offset]
+            + bytes((data[offset] ^ 1 << offset % 8,))
+            + data[offset + 1 :]
+        )
+        results[result_of(copy, expected)] += 1
+    print(len(data), dict(results))  # noqa: T201
+    assert results.keys() == {"refused", "found by verify", "whole"}
 
 
 def test_a_flipped_bit_before_the_last_claim_is_found(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-"""One flipped byte in each file of a store in RocksDB, at every byte in the long run.
+"""One flipped byte in each file of a store in RocksDB; the long run flips every byte.
 
-Whoever reads gets the rows of the log, or an error; and after an error the store is set
-aside and an empty one stands in its place, to be folded again. That holds of an owner's
-or projector's store, and of the view of it that other processes read.
+A reader gets the rows of the log, or an error. After an error the store is set aside
+and replaced by an empty one, to be folded again. That is true for the store of an owner
+or projector, and for the view of it in other processes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sayiir_es.core.model.position import Position
 from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.engine.store.rocks.files import refuse_endless_manifest
 from sayiir_es.engine.store.rocks.view import StoreView
-from tests.engine.store.rocks.rocks_history import assert_same, names
+from tests.engine.store.rocks.rocks_history import assert_same, names_in
 from tests.faults.folding_process import IDENTITY, open_store
 from tests.faults.histories import History, fold_to
 
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 LIMIT_S = 30
 FLIPS_A_FILE, FLIPS_LONG = 24, 300
 HEAD_AND_TAIL = 2
-"""Bytes at both ends of a file that are always among the flipped: magic numbers."""
+"""How many bytes at both ends of a file are always flipped: magic numbers."""
 
 
 @pytest.fixture
@@ -44,14 +44,14 @@ async def original(tmp_path: Path) -> Path:
     return tmp_path / "original"
 
 
-def older(position: Position) -> MemoryStore:
-    """What the log says at an earlier position."""
+def model_at(position: Position) -> MemoryStore:
+    """A store folded up to an earlier position."""
     store = MemoryStore()
     fold_to(store, History(2), position.offset)
     return store
 
 
-async def read_store(path: Path, whole: MemoryStore) -> str:
+async def read_store(path: Path, model: MemoryStore) -> str:
     """What becomes of a damaged store."""
     store = open_store(path)
     try:
@@ -59,46 +59,48 @@ async def read_store(path: Path, whole: MemoryStore) -> str:
             assert store.position == Position()
             assert list(store.instances()) == []
             return "replaced when opened"
-        # What looks like the torn end of a manifest is left out: then it is older.
-        expected = whole if store.position == whole.position else older(store.position)
-        assert_same(store, expected)
+        # Damage like an incomplete end of a manifest is cut off: the store is older.
+        expected_rows = (
+            model if store.position == model.position else model_at(store.position)
+        )
+        assert_same(store, expected_rows)
     except StoreError as error:
-        found = str(error)
+        message = str(error)
     else:
-        return "whole" if expected is whole else "older"
+        return "whole" if expected_rows is model else "older"
     finally:
         await store.close()
     store = open_store(path)
-    assert "set aside" in store.notes[0], found
+    assert "set aside" in store.notes[0], message
     assert store.position == Position()
     await store.close()
     return "replaced when read"
 
 
-def read_view(path: Path, whole: MemoryStore) -> str:
-    """What becomes of it for another process."""
+def read_view(path: Path, model: MemoryStore) -> str:
+    """What becomes of a damaged store in the view of another process."""
     try:
         with StoreView(path) as view:
             assert view.identity == IDENTITY
-            if view.position != whole.position:
-                whole = older(view.position)
-            read = dict(view.instances())
-            for instance_id in whole.instances():
-                assert view.rows(instance_id) == read[instance_id]
+            if view.position != model.position:
+                model = model_at(view.position)
+            rows_by_instance = dict(view.instances())
+            for instance_id in model.instances():
+                assert view.rows(instance_id) == rows_by_instance[instance_id]
     except StoreError:
         return "refused"
-    for instance_id in whole.instances():
-        expected = whole.rows(instance_id)
-        rows = read[instance_id].rows
-        assert rows == {key: expected.get(key) for key in expected.keys("")}
-    assert len(read) == len(list(whole.instances()))
+    for instance_id in model.instances():
+        expected_rows = model.rows(instance_id)
+        rows = rows_by_instance[instance_id].rows
+        assert rows == {key: expected_rows.get(key) for key in expected_rows.keys("")}
+    assert len(rows_by_instance) == len(list(model.instances()))
     return "whole"
 
 
 def flipped_places(size: int, name: str, flips: int | None) -> list[int]:
-    """Where to flip: all of a small file, both ends and some more of a large one.
+    """Which bytes to flip: all of a small file, both ends and some more of a large one.
 
-    Without `flips` all of every file that holds what the store needs.
+    Without `flips`, all bytes of every file that a store needs.
     """
     if flips is None:
         flips = size if name.endswith(".sst") or "MANIFEST" in name else FLIPS_LONG
@@ -110,13 +112,13 @@ def flipped_places(size: int, name: str, flips: int | None) -> list[int]:
 
 
 async def flip_everywhere(original: Path, flips: int | None) -> dict[str, Counter[str]]:
-    """Flip one bit after the other; what became of it, by the sort of the file."""
-    whole = MemoryStore()
-    fold_to(whole, History(2), EVENTS)
-    assert await read_store(original, whole) == "whole"
+    """Flip one bit after the other; counts what became of it, by the sort of file."""
+    model = MemoryStore()
+    fold_to(model, History(2), EVENTS)
+    assert await read_store(original, model) == "whole"
     copy = original.with_name("copy")
-    seen: dict[str, Counter[str]] = {}
-    for name in names(original):
+    results: dict[str, Counter[str]] = {}
+    for name in names_in(original):
         file = original / name
         data = file.read_bytes()
         sort = file.suffix or file.name.partition("-")[0]
@@ -125,23 +127,25 @@ async def flip_everywhere(original: Path, flips: int | None) -> dict[str, Counte
             bit = 1 << at % 8
             damaged = data[:at] + bytes((data[at] ^ bit,)) + data[at + 1 :]
             (copy / file.name).write_bytes(damaged)
-            seen.setdefault(sort, Counter())
+            results.setdefault(sort, Counter())
             if sort != "OPTIONS":  # RocksDB's parser of them crashes a reader's process
-                seen[sort][f"view: {read_view(copy, whole)}"] += 1
-            seen[sort][await read_store(copy, whole)] += 1
-            for left in original.parent.glob("copy*"):
-                shutil.rmtree(left)
-    return seen
+                results[sort][f"view: {read_view(copy, model)}"] += 1
+            results[sort][await read_store(copy, model)] += 1
+            for leftover in original.parent.glob("copy*"):
+                shutil.rmtree(leftover)
+    return results
 
 
-def check(seen: dict[str, Counter[str]]) -> None:
-    """Damage is found in the files that hold something."""
-    for sort, became in sorted(seen.items()):
-        print(sort, dict(became))  # noqa: T201
-    assert {".sst", "MANIFEST", "CURRENT", "IDENTITY", "OPTIONS"} <= seen.keys()
+def check(results: dict[str, Counter[str]]) -> None:
+    """Check that damage is found in the files that a store needs."""
+    for sort, counts in sorted(results.items()):
+        print(sort, dict(counts))  # noqa: T201
+    assert {".sst", "MANIFEST", "CURRENT", "IDENTITY", "OPTIONS"} <= results.keys()
     for sort in (".sst", "MANIFEST", "CURRENT"):
-        assert seen[sort]["replaced when opened"] + seen[sort]["replaced when read"]
-        assert seen[sort]["view: refused"]
+        assert (
+            results[sort]["replaced when opened"] + results[sort]["replaced when read"]
+        )
+        assert results[sort]["view: refused"]
 
 
 OPEN = """
@@ -155,7 +159,11 @@ print(open_store(Path(sys.argv[1])).notes)
 async def test_a_manifest_that_rocksdb_would_read_for_ever_is_not_given_to_it(
     original: Path,
 ) -> None:
-    (name,) = (one for one in names(original) if one.startswith("MANIFEST"))
+    (name,) = (
+        file_name
+        for file_name in names_in(original)
+        if file_name.startswith("MANIFEST")
+    )
     data = (original / name).read_bytes()
     pieces = [at for at in range(6, len(data)) if data[at] == 1]
     notes: list[str] = []
@@ -167,7 +175,7 @@ async def test_a_manifest_that_rocksdb_would_read_for_ever_is_not_given_to_it(
         try:
             refuse_endless_manifest(copy)
         except StoreError:
-            done = subprocess.run(  # noqa: ASYNC221, S603 (our own text; bounded: it would hold the GIL)
+            result = subprocess.run(  # noqa: ASYNC221, S603 (our own text; bounded: it would hold the GIL)
                 [sys.executable, "-c", OPEN, str(copy)],
                 cwd=ROOT,
                 capture_output=True,
@@ -175,7 +183,7 @@ async def test_a_manifest_that_rocksdb_would_read_for_ever_is_not_given_to_it(
                 timeout=LIMIT_S,
                 check=True,
             )
-            notes.append(done.stdout)
+            notes.append(result.stdout)
             break
     assert "but one of type 5; it was set aside" in notes[0]
 

@@ -1,8 +1,8 @@
 """A process that folds real events into a store, killed again and again.
 
-`tests/engine/store/rocks/test_crash.py` does it with rows that a test made up. Here the
-rows are those of the engine's own events, and what is left is compared with a fold of
-the log: rows, indexes, position.
+`tests/engine/store/rocks/test_crash.py` does it with invented rows. Here the rows are
+those of real events, and what remains is compared with a fold of the log: rows, indexes
+and position.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LINES_MAX = 40
 
 
 def fold_and_kill(path: Path, seed: int, lines: int) -> int:
-    """Let a process fold and kill it; the last position that was durable."""
+    """Start a process that folds, and kill it; the last position that was durable."""
     durable = 0
     with subprocess.Popen(  # noqa: S603 (our own module)
         [sys.executable, "-m", "tests.faults.folding_process", str(path), str(seed)],

@@ -1,4 +1,4 @@
-"""Fixtures of the live tests: an app of a test's own, on a broker shared or its own."""
+"""Fixtures of the live tests: a fresh app, on a shared broker or on a test's own."""
 
 from __future__ import annotations
 
@@ -26,27 +26,29 @@ def pytest_runtest_makereport(
     """Show the ends of the workers' logs where a live test failed."""
     report = yield
     if call.when == "call" and report.failed and isinstance(item, pytest.Function):
-        stages = (one for one in item.funcargs.values() if isinstance(one, LiveApp))
-        report.sections += [("workers", stage.tails()) for stage in stages]
+        live_apps = (
+            value for value in item.funcargs.values() if isinstance(value, LiveApp)
+        )
+        report.sections += [("workers", live_app.tails()) for live_app in live_apps]
     return report
 
 
 @pytest.fixture
-def stage(kafka_bootstrap: str, tmp_path: Path) -> Iterator[LiveApp]:
+def live_app(kafka_bootstrap: str, tmp_path: Path) -> Iterator[LiveApp]:
     """A fresh app on the Kafka that all tests share; its topics are deleted after."""
     app = f"live-{secrets.token_hex(4)}"
-    with LiveApp(kafka_bootstrap, app, tmp_path) as made:
-        yield made
+    with LiveApp(kafka_bootstrap, app, tmp_path) as fresh_app:
+        yield fresh_app
     asyncio.run(_delete_topics(kafka_bootstrap, app))
 
 
 async def _delete_topics(bootstrap: str, app: str) -> None:
-    async with kafka_app.admin(bootstrap) as hands:
-        await hands.delete_topics([f"{app}.{topic.value}" for topic in Topic])
+    async with kafka_app.admin(bootstrap) as client:
+        await client.delete_topics([f"{app}.{topic.value}" for topic in Topic])
 
 
 @pytest.fixture
-def own_stage(local_broker: LocalBroker, tmp_path: Path) -> Iterator[LiveApp]:
+def own_live_app(local_broker: LocalBroker, tmp_path: Path) -> Iterator[LiveApp]:
     """A fresh app on a broker that the test may kill."""
-    with LiveApp(local_broker.bootstrap, "live", tmp_path) as made:
-        yield made
+    with LiveApp(local_broker.bootstrap, "live", tmp_path) as fresh_app:
+        yield fresh_app

@@ -1,7 +1,7 @@
-"""The workflows that the live tests run, and the paper that tasks leave behind.
+"""The workflows that the live tests run.
 
-A task that is to be counted appends a line to a file whose path is its input: the tests
-count executions there, without asking the engine.
+A task whose executions are counted appends a line to the file whose path is its input:
+so the tests count executions without the engine.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ STEP_S = 0.02
 
 
 def note(path: str, text: str = "") -> None:
-    """Append a line with the time in seconds of the machine's steady clock."""
-    with Path(path).open("a") as paper:
-        paper.write(f"{time.monotonic():.3f} {text}\n")
+    """Append a line with the time, in seconds of the machine's monotonic clock."""
+    with Path(path).open("a") as file:
+        file.write(f"{time.monotonic():.3f} {text}\n")
 
 
 @task
@@ -51,14 +51,14 @@ async def fifth(value: int) -> int:
 
 @task(retries=RetryPolicy(max_retries=2, initial_delay_secs=0.5))
 async def flaky(path: str) -> str:
-    """Fail always, and say when it was tried."""
+    """Note the time, and fail."""
     note(path)
     raise OSError("the other side hung up")
 
 
 @task(timeout="2s")
 def stuck(path: str) -> str:
-    """Outlive its time-out by far."""
+    """Note the time, and run much longer than the time-out."""
     note(path)
     time.sleep(60)
     return path
@@ -66,7 +66,7 @@ def stuck(path: str) -> str:
 
 @task
 async def noted(path: str) -> str:
-    """Say when it ran."""
+    """Note the time."""
     note(path)
     return path
 

@@ -17,7 +17,7 @@ PARTITIONS = 8
 
 
 class LiveApp:
-    """Hands out what a live test needs, and ends it all; a context manager."""
+    """Makes what a live test needs, and closes it at the end; a context manager."""
 
     def __init__(self, bootstrap: str, app: str, folder: Path) -> None:
         self.bootstrap = bootstrap
@@ -34,24 +34,24 @@ class LiveApp:
 
     def worker(self, name: str) -> WorkerProcess:
         """A started worker."""
-        made = WorkerProcess(name, self.bootstrap, self.app, self.folder)
-        self.workers.append(made)
-        return self._stack.enter_context(made)
+        worker = WorkerProcess(name, self.bootstrap, self.app, self.folder)
+        self.workers.append(worker)
+        return self._stack.enter_context(worker)
 
     def lone_worker(self, name: str = "w1") -> WorkerProcess:
-        """A worker that owns every partition already."""
-        made = self.worker(name)
-        made.until_logged("partition.claimed", count=PARTITIONS)
-        return made
+        """A worker that owns every partition when this returns."""
+        worker = self.worker(name)
+        worker.until_logged("partition.claimed", count=PARTITIONS)
+        return worker
 
     def two_workers(self) -> tuple[WorkerProcess, WorkerProcess]:
-        """Two workers that share the partitions already."""
+        """Two workers that share the partitions when this returns."""
         first, second = self.lone_worker("w1"), self.worker("w2")
         second.until_logged("partition.claimed", count=PARTITIONS // 2)
         return first, second
 
     def reader(self) -> EventReader:
-        """The independent reader, at the beginning of the events; the app exists."""
+        """The independent reader, at the start of the events; the app must exist."""
         return self._stack.enter_context(EventReader(self.bootstrap, self.app))
 
     def producer(self) -> PlainProducer:

@@ -1,7 +1,7 @@
-"""A plain producer of start records: JSON, and librdkafka's own idea of partitions.
+"""A plain producer of commands: JSON, with librdkafka's partitioner.
 
-Its default partitioner is CRC-32, not Kafka's murmur2, so that of eight partitions
-seven of eight records stand on the wrong one.
+That is CRC-32 by default, not Kafka's murmur2, so that with eight partitions seven of
+eight records are on the wrong one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def now_ms() -> int:
 
 
 class PlainProducer:
-    """What any client in any language would use."""
+    """A producer as clients in any language use it."""
 
     def __init__(self, bootstrap: str, app: str) -> None:
         self._topic = f"{app}.commands"
@@ -66,7 +66,7 @@ class PlainProducer:
         self._producer.poll(0)
 
     def flush(self) -> list[tuple[int, int]]:
-        """Wait until everything is acknowledged; where it landed."""
+        """Wait until everything is acknowledged; returns partitions and offsets."""
         assert self._producer.flush(FLUSH_LIMIT_S) == 0
         return self.landed
 
@@ -76,7 +76,7 @@ class PlainProducer:
 
 
 class Load:
-    """Starts instances at an even pace on a thread of its own; a context manager."""
+    """Starts instances at an even rate on a thread of its own; a context manager."""
 
     def __init__(
         self, producer: PlainProducer, workflow: str, *, per_second: float

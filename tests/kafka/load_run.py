@@ -1,4 +1,4 @@
-"""How a run under load goes on, and how it is brought to its end and judged."""
+"""Reading on while a load runs, and ending the load and checking the topic."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ ODD = frozenset(
 
 
 def read_for(reader: EventReader, seconds: float) -> None:
-    """Read on for so long while the load goes on."""
+    """Read on for so many seconds."""
     due_s = time.monotonic() + seconds
     reader.until(lambda: time.monotonic() >= due_s, seconds + LIMIT_S)
 
 
 def finish(reader: EventReader, load: Load, *, at_least: int = 0) -> None:
-    """Wait for every instance and every answer, then judge the topic."""
+    """Wait for every instance and every answer, then check the topic."""
     reader.until(lambda: len(load.started) >= at_least, LIMIT_S)
     started = set(load.stop())
     try:

@@ -1,4 +1,4 @@
-"""How long partitions stood still, from the valid events alone."""
+"""How long partitions decided nothing, from the valid events alone."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from tests.kafka.reader import CLAIM
 
 if TYPE_CHECKING:
-    from tests.kafka.reader import EventReader, PartitionSeen
+    from tests.kafka.reader import EventReader, PartitionContent
 
 
-def owner_at(seen: PartitionSeen, at_ms: int) -> str:
+def owner_at(content: PartitionContent, at_ms: int) -> str:
     """The worker whose claim was in force at a time; empty before the first."""
     owner = ""
-    for event in seen.valid:
+    for event in content.valid:
         if event.at > at_ms:
             break
         if event.kind == CLAIM:
@@ -29,25 +29,25 @@ def worker_of(owner: str) -> str:
 
 def take_overs(reader: EventReader, victim: str, killed_ms: int) -> dict[int, int]:
     """Partition → milliseconds from a kill to the first event of another owner."""
-    found: dict[int, int] = {}
-    for partition, seen in reader.partitions.items():
-        if owner_at(seen, killed_ms) != victim:
+    take_over_ms: dict[int, int] = {}
+    for partition, content in reader.partitions.items():
+        if owner_at(content, killed_ms) != victim:
             continue
         claim = -1
-        for event in seen.valid:
+        for event in content.valid:
             if event.at > killed_ms and event.kind == CLAIM:
                 claim = event.offset
             elif event.claim == claim >= 0 and event.kind != CLAIM:
-                found[partition] = event.at - killed_ms
+                take_over_ms[partition] = event.at - killed_ms
                 break
-    return found
+    return take_over_ms
 
 
-def longest_pause(seen: PartitionSeen, since_ms: int, until_ms: int) -> int:
+def longest_pause(content: PartitionContent, since_ms: int, until_ms: int) -> int:
     """The longest time in milliseconds without a decision between two times."""
     times = [
         event.at
-        for event in seen.valid
+        for event in content.valid
         if event.kind != CLAIM and since_ms <= event.at <= until_ms
     ]
     marks = [since_ms, *times, until_ms]
@@ -58,11 +58,11 @@ def stayed(reader: EventReader, since_ms: int, until_ms: int) -> set[int]:
     """Partitions that one worker owned all the time between two times."""
     return {
         partition
-        for partition, seen in reader.partitions.items()
-        if owner_at(seen, since_ms)
+        for partition, content in reader.partitions.items()
+        if owner_at(content, since_ms)
         and not any(
             event.kind == CLAIM and since_ms <= event.at <= until_ms
-            for event in seen.valid
+            for event in content.valid
         )
     }
 
@@ -70,16 +70,16 @@ def stayed(reader: EventReader, since_ms: int, until_ms: int) -> set[int]:
 def changes(reader: EventReader, since_ms: int, until_ms: int) -> dict[int, int]:
     """Partition → the pause around its change of owner between two times."""
     return {
-        partition: _around(seen, since_ms, until_ms)
-        for partition, seen in reader.partitions.items()
-        if owner_at(seen, since_ms) != owner_at(seen, until_ms)
+        partition: _around(content, since_ms, until_ms)
+        for partition, content in reader.partitions.items()
+        if owner_at(content, since_ms) != owner_at(content, until_ms)
     }
 
 
-def _around(seen: PartitionSeen, since_ms: int, until_ms: int) -> int:
+def _around(content: PartitionContent, since_ms: int, until_ms: int) -> int:
     """The longest time between two decisions with a claim between them."""
     longest, last, claimed = 0, since_ms, False
-    for event in seen.valid:
+    for event in content.valid:
         if event.kind == CLAIM:
             claimed = True
             continue

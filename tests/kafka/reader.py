@@ -1,9 +1,9 @@
 """An independent reader of an app's events: confluent-kafka and fastavro, none of ours.
 
-Theory of operation. It applies the claim rule and nothing else: a record counts iff the
-last `PartitionClaimed` before it stands at the offset that its `claim` header names. It
+Theory of operation. It applies the claim rule and nothing else: a record is valid if
+the last `PartitionClaimed` before it has the offset that its `claim` header names. It
 shares no code with the engine, so that a mistake there is not made here as well. It can
-be polled while the app lives, and reads on from where it was.
+be polled while the app runs, and goes on where it was.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _BATCH = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """A valid event as it stands on the topic."""
+class ReadEvent:
+    """A valid event of the topic."""
 
     partition: int
     offset: int
     kind: str
     claim: int
-    """Of its header."""
+    """The claim in its header."""
     key: bytes | None
     body: dict[str, Any]
 
@@ -60,22 +60,22 @@ class Seen:
 
     @property
     def at(self) -> int:
-        """When, in epoch milliseconds, by the owner's clock."""
+        """Its time, in epoch milliseconds, by the owner's clock."""
         return int(self.body["at"])
 
     @property
     def cause(self) -> str:
-        """What it answers."""
+        """Its cause."""
         return str(self.body["cause"])
 
     def text(self, name: str) -> str:
-        """A field of its own, as text."""
+        """A field of its body, as text."""
         return str(self.body[name])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stood:
-    """A record as it stands in a partition."""
+class TopicRecord:
+    """A record of a partition."""
 
     partition: int
     offset: int
@@ -85,30 +85,30 @@ class Stood:
 
 
 @dataclass(slots=True, kw_only=True)
-class PartitionSeen:
+class PartitionContent:
     """What was read of one partition so far."""
 
-    valid: list[Seen] = field(default_factory=list[Seen])
+    valid: list[ReadEvent] = field(default_factory=list[ReadEvent])
     ignored: list[int] = field(default_factory=list[int])
-    """Offsets of records that the claim rule takes out."""
+    """Offsets of records that are not valid by the claim rule."""
     problems: list[str] = field(default_factory=list[str])
     claim: int = -1
     next_offset: int = 0
 
     @property
-    def claims(self) -> list[Seen]:
+    def claims(self) -> list[ReadEvent]:
         """Every claim, in order."""
         return [event for event in self.valid if event.kind == CLAIM]
 
-    def take(self, stood: Stood) -> Seen | None:
-        """Take in the next record; the event if it counts."""
-        offset, where = stood.offset, f"{stood.partition}@{stood.offset}"
+    def take(self, record: TopicRecord) -> ReadEvent | None:
+        """Add the next record; returns its event if it is valid."""
+        offset, where = record.offset, f"{record.partition}@{record.offset}"
         if offset != self.next_offset:
             self.problems.append(f"records {self.next_offset} to {where} are missing")
         self.next_offset = offset + 1
         try:
-            header_kind = stood.headers["kind"].decode()
-            claim = int(stood.headers["claim"])
+            header_kind = record.headers["kind"].decode()
+            claim = int(record.headers["claim"])
         except (KeyError, ValueError) as error:
             self.problems.append(f"no headers at {where}: {error!r}")
             return None
@@ -116,18 +116,18 @@ class PartitionSeen:
             self.ignored.append(offset)
             return None
         try:
-            kind, body = decode(stood.value or b"")
+            kind, body = decode(record.value or b"")
         except ValueError as error:
             self.problems.append(f"{error} at {where}")
             return None
         if kind != header_kind or body["claim"] != claim:
             self.problems.append(f"{kind} at {where} is not what its headers say")
-        event = Seen(
-            partition=stood.partition,
+        event = ReadEvent(
+            partition=record.partition,
             offset=offset,
             kind=kind,
             claim=claim,
-            key=stood.key,
+            key=record.key,
             body=body,
         )
         self.valid.append(event)
@@ -139,21 +139,21 @@ class PartitionSeen:
 @cache
 def schemas() -> dict[bytes, tuple[str, Any]]:
     """Fingerprint → kind and parsed schema, of every published event."""
-    found: dict[bytes, tuple[str, Any]] = {}
+    parsed: dict[bytes, tuple[str, Any]] = {}
     for file in SCHEMAS.glob("io.sayiir.event.v1.*.avsc"):
         # The canonical form has no logical types: a time stays a number.
         text: str = _schema.to_parsing_canonical_form(json.loads(file.read_text()))
         mark = bytes.fromhex(_schema.fingerprint(text, "CRC-64-AVRO"))
         schema = _fastavro.parse_schema(json.loads(text))
-        found[mark] = (file.name.split(".")[-2], schema)
-    return found
+        parsed[mark] = (file.name.split(".")[-2], schema)
+    return parsed
 
 
 def decode(value: bytes) -> tuple[str, dict[str, Any]]:
     """The kind and the fields of an event.
 
     Raises:
-        ValueError: if it is none of a published schema.
+        ValueError: if it has no published schema.
     """
     if value[:2] != _MAGIC or value[2:_BODY] not in schemas():
         raise ValueError(f"expected an event, but {value[:_BODY]!r}")
@@ -171,9 +171,9 @@ class EventReader:
     def __init__(self, bootstrap: str, app: str, partitions: int = 8) -> None:
         self.bootstrap = bootstrap
         self.app = app
-        self.partitions = {p: PartitionSeen() for p in range(partitions)}
+        self.partitions = {p: PartitionContent() for p in range(partitions)}
         self.ended: dict[str, str] = {}
-        """Instance → kind of its terminal event, as far as it was read."""
+        """The kind of each instance's terminal event, as far as events were read."""
         self._consumer: Any = None
 
     def __enter__(self) -> Self:
@@ -185,14 +185,14 @@ class EventReader:
         self._consumer.close()
 
     def poll(self, wait_s: float = 0.2) -> int:
-        """Take in what has come; returns how many records."""
+        """Read what has come; returns how many records."""
         messages = self._consumer.consume(_BATCH, wait_s)
-        taken = 0
+        count = 0
         for message in messages:
             if message.error() is None:
                 self._take(message)
-                taken += 1
-        return taken
+                count += 1
+        return count
 
     def until(self, condition: Callable[[], bool], limit_s: float) -> None:
         """Read on until a condition holds.
@@ -208,33 +208,33 @@ class EventReader:
                 )
             self.poll()
 
-    def valid(self) -> Iterator[Seen]:
+    def valid(self) -> Iterator[ReadEvent]:
         """Every valid event, partition by partition."""
-        for seen in self.partitions.values():
-            yield from seen.valid
+        for content in self.partitions.values():
+            yield from content.valid
 
-    def of(self, instance_id: str) -> list[Seen]:
+    def of(self, instance_id: str) -> list[ReadEvent]:
         """The valid events of one instance, in order."""
         return [event for event in self.valid() if event.instance_id == instance_id]
 
     def kinds(self, instance_id: str) -> list[str]:
-        """Their kinds."""
+        """The kinds of those events."""
         return [event.kind for event in self.of(instance_id)]
 
     def read_to_end(self) -> None:
-        """Read until nothing more stands there now."""
+        """Read up to the present end of every partition."""
         topic = f"{self.app}.events"
         ends = {p: end_offset(self._consumer, topic, p) for p in self.partitions}
         self.until(
             lambda: all(
-                seen.next_offset >= ends[p] for p, seen in self.partitions.items()
+                content.next_offset >= ends[p] for p, content in self.partitions.items()
             ),
             READ_LIMIT_S,
         )
 
     def _take(self, message: Any) -> None:
         event = self.partitions[message.partition()].take(
-            Stood(
+            TopicRecord(
                 partition=message.partition(),
                 offset=message.offset(),
                 key=message.key(),
@@ -247,29 +247,32 @@ class EventReader:
 
 
 def command_offsets(bootstrap: str, app: str, partitions: int) -> dict[int, set[int]]:
-    """The offsets of every command that a reader of committed records is given."""
-    found = records(bootstrap, f"{app}.commands", partitions)
-    return {p: {m.offset() for m in messages} for p, messages in found.items()}
+    """The offsets of all commands, as a reader of committed records sees them."""
+    messages_by_partition = records(bootstrap, f"{app}.commands", partitions)
+    return {
+        p: {m.offset() for m in messages}
+        for p, messages in messages_by_partition.items()
+    }
 
 
 def records(bootstrap: str, topic: str, partitions: int) -> dict[int, list[Any]]:
-    """Every record of a topic as of now, as confluent-kafka gives them."""
+    """Every record of a topic, as messages of confluent-kafka, by partition."""
     consumer = _consumer(bootstrap, topic)
-    found: dict[int, list[Any]] = {p: [] for p in range(partitions)}
-    reached: set[int] = set()
+    messages: dict[int, list[Any]] = {p: [] for p in range(partitions)}
+    ended: set[int] = set()
     end_s = time.monotonic() + READ_LIMIT_S
     try:
-        consumer.assign(_at_start(topic, found))
-        while len(reached) < partitions:
+        consumer.assign(_at_start(topic, messages))
+        while len(ended) < partitions:
             if time.monotonic() > end_s:
                 raise TimeoutError(f"expected the end of {topic}, but it is away")
             for message in consumer.consume(_BATCH, 0.05):
                 error = message.error()
                 if error is None:
-                    found[message.partition()].append(message)
+                    messages[message.partition()].append(message)
                 elif error.code() == _kafka.KafkaError._PARTITION_EOF:
-                    reached.add(message.partition())
-        return found
+                    ended.add(message.partition())
+        return messages
     finally:
         consumer.close()
 

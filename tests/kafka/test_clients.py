@@ -31,16 +31,16 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
 
 @pytest.fixture
-def backend(stage: LiveApp) -> Iterator[KafkaBackend]:
+def backend(live_app: LiveApp) -> Iterator[KafkaBackend]:
     """The app as a backend of this process."""
     with KafkaBackend(
-        stage.bootstrap,
-        app=stage.app,
-        state_dir=stage.folder / "state-client",
+        live_app.bootstrap,
+        app=live_app.app,
+        state_dir=live_app.folder / "state-client",
         session_timeout_ms=SESSION_MS,
         heartbeat_interval_ms=HEARTBEAT_MS,
-    ) as made:
-        yield made
+    ) as kafka_backend:
+        yield kafka_backend
 
 
 def until_status(client: WorkflowClient, instance_id: str, status: str) -> None:
@@ -51,14 +51,14 @@ def until_status(client: WorkflowClient, instance_id: str, status: str) -> None:
 
 
 def test_a_client_starts_watches_and_reads_what_a_worker_runs(
-    stage: LiveApp, backend: KafkaBackend
+    live_app: LiveApp, backend: KafkaBackend
 ) -> None:
-    stage.lone_worker()
+    live_app.lone_worker()
     client = WorkflowClient(backend)
     assert client.submit(flows.chain_flow, "c-1", 1).workflow == "chain"
-    done = client.wait("c-1", timeout="20s")
-    assert done.is_completed()
-    assert done.output == 6
+    result = client.wait("c-1", timeout="20s")
+    assert result.is_completed()
+    assert result.output == 6
     assert client.get_task_result("c-1", "second") == 3
     assert client.submit("greeting", "c-2", "you").workflow == "greeting"
     assert client.wait("c-2", timeout="20s").output == "hello you"
@@ -68,13 +68,13 @@ def test_a_client_starts_watches_and_reads_what_a_worker_runs(
         client.submit("never-heard-of", "c-3", 1)
     with pytest.raises(BackendError):
         client.status("nobody")
-    assert violations(stage.reader()) == []
+    assert violations(live_app.reader()) == []
 
 
 def test_a_client_signals_pauses_and_cancels_what_a_worker_runs(
-    stage: LiveApp, backend: KafkaBackend
+    live_app: LiveApp, backend: KafkaBackend
 ) -> None:
-    stage.lone_worker()
+    live_app.lone_worker()
     client = WorkflowClient(backend)
     for instance_id in ("s-1", "s-2"):
         client.submit(flows.approval_flow, instance_id, "you")
@@ -97,30 +97,30 @@ def test_a_client_signals_pauses_and_cancels_what_a_worker_runs(
     assert (cancelled.reason, cancelled.cancelled_by) == ("enough", "bob")
     with pytest.raises(BackendError):
         client.unpause("s-2")
-    assert violations(stage.reader()) == []
+    assert violations(live_app.reader()) == []
 
 
 def test_helpers_run_their_workflows_without_any_other_worker(
-    stage: LiveApp, backend: KafkaBackend
+    live_app: LiveApp, backend: KafkaBackend
 ) -> None:
-    done = run_durable_workflow(flows.chain_flow, "h-1", 1, backend)
-    assert done.is_completed()
-    assert done.output == 6
+    result = run_durable_workflow(flows.chain_flow, "h-1", 1, backend)
+    assert result.is_completed()
+    assert result.output == 6
     parked = run_durable_workflow(flows.approval_flow, "h-2", "you", backend)
     assert parked.is_awaiting_signal()
     send_signal("h-2", "word", {"word": "go"}, backend)
     assert resume_workflow(flows.approval_flow, "h-2", backend).output == "GO"
-    assert violations(stage.reader()) == []
+    assert violations(live_app.reader()) == []
 
 
 def test_a_command_that_no_worker_answers_says_so_and_is_decided_later(
-    stage: LiveApp, backend: KafkaBackend, monkeypatch: pytest.MonkeyPatch
+    live_app: LiveApp, backend: KafkaBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage.lone_worker().terminate()  # made the topics
+    live_app.lone_worker().terminate()  # made the topics
     monkeypatch.setattr("sayiir_es.client.session.REPLY_LIMIT_S", 1.0)
     client = WorkflowClient(backend)
     with pytest.raises(BackendError, match="sayiir-es worker run"):
         client.submit(flows.greeting_flow, "w-1", "you")
-    stage.lone_worker("w2")
+    live_app.lone_worker("w2")
     monkeypatch.undo()
     assert client.wait("w-1", timeout="20s").output == "hello you"

@@ -1,4 +1,4 @@
-"""What strangers write: garbage among commands, and events that nobody knows."""
+"""Records of other programs: garbage among commands, and events of unknown kinds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _kafka = import_module("confluent_kafka")  # by name: its type hints are partial
 
 PARTITION = 3
 LARGEST = 1_048_588 - 61 - 24
-"""A value that fits Kafka's default `max.message.bytes` with its frame, but no more."""
+"""The largest value that fits Kafka's default `max.message.bytes` with its frame."""
 MEMORY_MB = 300.0
 
 _START = encode_command_avro(
@@ -57,7 +57,7 @@ GARBAGE: dict[str, bytes | None] = {
 
 
 def ids_at(partition: int) -> str:
-    """An instance id whose home is a partition."""
+    """An instance id that belongs to a partition."""
     names = (f"good-{n}" for n in range(1_000))
     return next(n for n in names if partition_of(n.encode(), PARTITIONS) == partition)
 
@@ -68,9 +68,11 @@ def start(instance_id: str) -> bytes:
     return json.dumps({**fields, "instance_id": instance_id}).encode()
 
 
-def test_garbage_between_two_good_starts_is_put_aside_and_named(stage: LiveApp) -> None:
-    worker = stage.lone_worker()
-    reader, producer = stage.reader(), stage.producer()
+def test_garbage_between_two_good_starts_is_put_aside_and_named(
+    live_app: LiveApp,
+) -> None:
+    worker = live_app.lone_worker()
+    reader, producer = live_app.reader(), live_app.producer()
     before, after = ids_at(PARTITION), f"{ids_at(PARTITION)}-again"
     idle_mb = worker.peak_memory_mb()
     producer.send(None, start(before), PARTITION)
@@ -81,15 +83,15 @@ def test_garbage_between_two_good_starts_is_put_aside_and_named(stage: LiveApp) 
     reader.until(lambda: reader.ended.keys() >= {before, after}, LIMIT_S)
     assert violations(reader) == []
 
-    letters = records(stage.bootstrap, f"{stage.app}.dead-letters", PARTITIONS)
-    told = {
+    letters = records(live_app.bootstrap, f"{live_app.app}.dead-letters", PARTITIONS)
+    events_by_cause = {
         event.cause: event
         for event in reader.valid()
         if event.kind == "CommandDeadLettered"
     }
-    assert len(told) == sum(map(len, letters.values())) == len(GARBAGE)
+    assert len(events_by_cause) == sum(map(len, letters.values())) == len(GARBAGE)
     for (name, value), offset in zip(GARBAGE.items(), offsets[1:-1], strict=True):
-        event = told[f"command:{PARTITION}@{offset}"]
+        event = events_by_cause[f"command:{PARTITION}@{offset}"]
         partition, _, at = event.text("dead_letter").partition("@")
         letter = letters[int(partition)][int(at)]
         assert letter.value() == value, name
@@ -100,9 +102,9 @@ def test_garbage_between_two_good_starts_is_put_aside_and_named(stage: LiveApp) 
     assert peak_mb < MEMORY_MB
 
 
-def test_a_command_on_a_wrong_partition_is_forwarded_once(stage: LiveApp) -> None:
-    stage.lone_worker()
-    reader, producer = stage.reader(), stage.producer()
+def test_a_command_on_a_wrong_partition_is_forwarded_once(live_app: LiveApp) -> None:
+    live_app.lone_worker()
+    reader, producer = live_app.reader(), live_app.producer()
     home = partition_of(b"stray", PARTITIONS)
     wrong = (home + 1) % PARTITIONS
     producer.send(b"stray", start("stray"), wrong)
@@ -113,8 +115,8 @@ def test_a_command_on_a_wrong_partition_is_forwarded_once(stage: LiveApp) -> Non
         (wrong, f"command:{wrong}@{offset}")
     ]
     assert forwards[0].body["to_partition"] == home
-    commands = records(stage.bootstrap, f"{stage.app}.commands", PARTITIONS)
-    assert {p: len(found) for p, found in commands.items() if found} == {
+    commands = records(live_app.bootstrap, f"{live_app.app}.commands", PARTITIONS)
+    assert {p: len(messages) for p, messages in commands.items() if messages} == {
         wrong: 1,
         home: 1,
     }
@@ -123,10 +125,12 @@ def test_a_command_on_a_wrong_partition_is_forwarded_once(stage: LiveApp) -> Non
     assert violations(reader) == []
 
 
-def test_records_as_large_as_the_topic_takes_are_answered_too(stage: LiveApp) -> None:
-    """A dead letter and a forwarded command are larger than what they came from."""
-    worker = stage.lone_worker()
-    reader, producer = stage.reader(), stage.producer()
+def test_records_as_large_as_the_topic_takes_are_answered_too(
+    live_app: LiveApp,
+) -> None:
+    """Dead letters and forwarded commands are larger than the original records."""
+    worker = live_app.lone_worker()
+    reader, producer = live_app.reader(), live_app.producer()
     after, home = ids_at(PARTITION), partition_of(b"vast", PARTITIONS)
     wrong = (home + 1) % PARTITIONS
     noise = secrets.token_bytes(LARGEST)
@@ -138,15 +142,19 @@ def test_records_as_large_as_the_topic_takes_are_answered_too(stage: LiveApp) ->
     producer.send(None, start(ids_at(wrong)), wrong)
     producer.flush()
     reader.until(lambda: reader.ended.keys() >= {after, ids_at(wrong)}, LIMIT_S)
-    letters = records(stage.bootstrap, f"{stage.app}.dead-letters", PARTITIONS)
-    kept = {one.key(): one.value() for found in letters.values() for one in found}
-    assert kept == {b"%d@0" % PARTITION: noise, b"%d@0" % wrong: vast}
+    letters = records(live_app.bootstrap, f"{live_app.app}.dead-letters", PARTITIONS)
+    values_by_key = {
+        one.key(): one.value()
+        for partition_letters in letters.values()
+        for one in partition_letters
+    }
+    assert values_by_key == {b"%d@0" % PARTITION: noise, b"%d@0" % wrong: vast}
     assert worker.logged("partition.tenure_ended") == []
     assert violations(reader) == []
 
 
-def forge(stage: LiveApp, partition: int, claim: int) -> int:
-    """Append an event of a kind that nobody knows under a claim; its offset."""
+def forge(live_app: LiveApp, partition: int, claim: int) -> int:
+    """Append an event of an unknown kind under a claim; returns its offset."""
     body = struct.pack("<2s8s", b"\xc3\x01", b"\x5a" * 8) + b"\x00" * 8
     landed: list[int] = []
 
@@ -154,9 +162,11 @@ def forge(stage: LiveApp, partition: int, claim: int) -> int:
         assert error is None, error
         landed.append(message.offset())
 
-    producer = _kafka.Producer({"bootstrap.servers": stage.bootstrap, "log_level": 0})
+    producer = _kafka.Producer(
+        {"bootstrap.servers": live_app.bootstrap, "log_level": 0}
+    )
     producer.produce(
-        f"{stage.app}.events",
+        f"{live_app.app}.events",
         body,
         b"someone",
         partition=partition,
@@ -168,12 +178,12 @@ def forge(stage: LiveApp, partition: int, claim: int) -> int:
 
 
 def test_an_event_of_an_unknown_kind_stops_its_partition_and_no_other(
-    stage: LiveApp,
+    live_app: LiveApp,
 ) -> None:
-    worker = stage.lone_worker()
-    reader, producer = stage.reader(), stage.producer()
+    worker = live_app.lone_worker()
+    reader, producer = live_app.reader(), live_app.producer()
     reader.read_to_end()
-    offset = forge(stage, PARTITION, reader.partitions[PARTITION].claim)
+    offset = forge(live_app, PARTITION, reader.partitions[PARTITION].claim)
     for partition in range(PARTITIONS):
         producer.send(None, start(ids_at(partition)), partition)
     producer.flush()

@@ -1,4 +1,4 @@
-"""Workers that come, go and fall asleep under load: who may decide changes in order."""
+"""Workers that join, leave and freeze under load: owners follow each other in order."""
 
 from __future__ import annotations
 
@@ -23,56 +23,59 @@ SETTLE_S = 2.0
 
 
 def gaps(reader: EventReader, since_ms: int, until_ms: int) -> tuple[int, int]:
-    """The longest pause of what changed its owner, and of what kept it."""
-    moved = changes(reader, since_ms, until_ms)
-    kept = {
+    """The longest pause of partitions that changed their owner, and of the others."""
+    gaps_ms = changes(reader, since_ms, until_ms)
+    pauses_ms = {
         p: longest_pause(reader.partitions[p], since_ms, until_ms)
         for p in stayed(reader, since_ms, until_ms)
     }
-    assert len(moved) == len(reader.partitions) // 2
+    assert len(gaps_ms) == len(reader.partitions) // 2
     print(  # noqa: T201 - the numbers are what is asked for
-        f"\nhand-over of {sorted(moved.values())} ms; stayed: {sorted(kept.values())}"
+        f"\nhand-over of {sorted(gaps_ms.values())} ms; "
+        f"stayed: {sorted(pauses_ms.values())}"
     )
-    return max(moved.values()), max(kept.values(), default=0)
+    return max(gaps_ms.values()), max(pauses_ms.values(), default=0)
 
 
 def test_a_worker_that_is_asked_to_end_hands_over_without_a_pause(
-    stage: LiveApp,
+    live_app: LiveApp,
 ) -> None:
-    _, leaving = stage.two_workers()
-    reader = stage.reader()
-    with Load(stage.producer(), "chain", per_second=PER_SECOND) as load:
+    _, leaving = live_app.two_workers()
+    reader = live_app.reader()
+    with Load(live_app.producer(), "chain", per_second=PER_SECOND) as load:
         read_for(reader, SETTLE_S)
-        asked = leaving.terminate()
+        terminated_ms = leaving.terminate()
         read_for(reader, SETTLE_S)
         until = now_ms()
         finish(reader, load)
-    moved, kept = gaps(reader, asked, until - 500)
-    assert moved <= 1_000
-    assert kept <= 1_000
+    gap_ms, pause_ms = gaps(reader, terminated_ms, until - 500)
+    assert gap_ms <= 1_000
+    assert pause_ms <= 1_000
 
 
-def test_a_worker_that_joins_is_given_its_share_without_a_pause(stage: LiveApp) -> None:
-    stage.lone_worker()
-    reader = stage.reader()
-    with Load(stage.producer(), "chain", per_second=PER_SECOND) as load:
+def test_a_worker_that_joins_is_given_its_share_without_a_pause(
+    live_app: LiveApp,
+) -> None:
+    live_app.lone_worker()
+    reader = live_app.reader()
+    with Load(live_app.producer(), "chain", per_second=PER_SECOND) as load:
         read_for(reader, SETTLE_S)
         began = now_ms()
-        stage.worker("w2").until_logged("partition.claimed", count=4)
+        live_app.worker("w2").until_logged("partition.claimed", count=4)
         read_for(reader, SETTLE_S)
         until = now_ms()
         finish(reader, load)
-    moved, kept = gaps(reader, began, until - 500)
-    assert moved <= 1_000
-    assert kept <= 1_000
+    gap_ms, pause_ms = gaps(reader, began, until - 500)
+    assert gap_ms <= 1_000
+    assert pause_ms <= 1_000
 
 
 def test_a_worker_that_slept_three_sessions_disturbs_nothing_when_it_wakes(
-    stage: LiveApp,
+    live_app: LiveApp,
 ) -> None:
-    awake, sleeper = stage.two_workers()
-    reader = stage.reader()
-    with Load(stage.producer(), "chain", per_second=PER_SECOND) as load:
+    awake, sleeper = live_app.two_workers()
+    reader = live_app.reader()
+    with Load(live_app.producer(), "chain", per_second=PER_SECOND) as load:
         read_for(reader, SETTLE_S)
         sleeper.freeze()
         read_for(reader, 3 * SESSION_MS / 1000)
@@ -80,11 +83,11 @@ def test_a_worker_that_slept_three_sessions_disturbs_nothing_when_it_wakes(
         sleeper.until_logged("partition.claimed", count=5)
         read_for(reader, SETTLE_S)
         finish(reader, load)
-    late = sum(len(seen.ignored) for seen in reader.partitions.values())
+    late = sum(len(content.ignored) for content in reader.partitions.values())
     print(f"\nlate records that were ignored: {late}")  # noqa: T201 - asked for
-    # An owner that a late batch had fenced would have claimed again behind itself.
-    for seen in reader.partitions.values():
-        owners = [claim.text("owner") for claim in seen.claims]
+    # An owner that a late batch had fenced would have claimed again after itself.
+    for content in reader.partitions.values():
+        owners = [claim.text("owner") for claim in content.claims]
         assert all(a != b for a, b in pairwise(owners)), owners
     for worker in (awake, sleeper):
         assert worker.logged("partition.stopped") == []

@@ -1,4 +1,4 @@
-"""Snapshots are behind the log: deleted, they come back byte for byte."""
+"""Stores are caches of the log: deleted, they come back byte for byte."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
 def newest_stores(folder: Path) -> dict[int, Path]:
     """Partition → the store that is folded furthest, of all workers'."""
-    found: dict[int, tuple[int, Path]] = {}
+    newest: dict[int, tuple[int, Path]] = {}
     for state_dir in folder.glob("state-*"):
         for path in stores_under(state_dir):
             with StoreView(path) as view:
-                known = found.get(view.identity.partition, (-1, path))
-                mine = (view.position.offset, path)
-            found[view.identity.partition] = max(known, mine)
-    return {partition: path for partition, (_, path) in found.items()}
+                best = newest.get(view.identity.partition, (-1, path))
+                candidate = (view.position.offset, path)
+            newest[view.identity.partition] = max(best, candidate)
+    return {partition: path for partition, (_, path) in newest.items()}
 
 
 def content(path: Path) -> dict[bytes, bytes]:
@@ -45,9 +45,9 @@ def content(path: Path) -> dict[bytes, bytes]:
     return {bytes(key): bytes(value) for key, value in items if key != POSITION}
 
 
-def test_deleted_stores_come_back_byte_for_byte(stage: LiveApp) -> None:
-    keeper, victim = stage.two_workers()
-    reader, producer = stage.reader(), stage.producer()
+def test_deleted_stores_come_back_byte_for_byte(live_app: LiveApp) -> None:
+    keeper, victim = live_app.two_workers()
+    reader, producer = live_app.reader(), live_app.producer()
     for n in range(40):
         producer.start("approval", f"parked-{n}", "you")
         producer.start("delayed-long", f"unknown-{n}", "x")
@@ -60,13 +60,13 @@ def test_deleted_stores_come_back_byte_for_byte(stage: LiveApp) -> None:
         finish(reader, load)
     for worker in (keeper, victim):
         worker.terminate()
-    before = {p: content(path) for p, path in newest_stores(stage.folder).items()}
+    before = {p: content(path) for p, path in newest_stores(live_app.folder).items()}
 
     for worker in (keeper, victim):
         shutil.rmtree(worker.state_dir)
-    heir = stage.lone_worker("heir")
+    heir = live_app.lone_worker("heir")
     heir.terminate()
-    after = {p: content(path) for p, path in newest_stores(stage.folder).items()}
+    after = {p: content(path) for p, path in newest_stores(live_app.folder).items()}
 
     rows = sum(map(len, before.values()))
     print(f"\n{rows} keys in {len(before)} stores")  # noqa: T201 - asked for

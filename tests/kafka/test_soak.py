@@ -1,4 +1,4 @@
-"""Faults of every kind at random times, and one judgement at the end."""
+"""Faults of every kind at random times, and one check at the end."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ NAP_S = (0.2, 3.5)
 
 
 class Faults:
-    """What may go wrong, each of it mended before the next."""
+    """Faults, each of which is repaired before the next."""
 
     def __init__(
-        self, dice: random.Random, broker: LocalBroker, workers: list[WorkerProcess]
+        self, chance: random.Random, broker: LocalBroker, workers: list[WorkerProcess]
     ) -> None:
-        self._dice = dice
+        self._chance = chance
         self._broker = broker
         self._workers = workers
 
-    def next(self) -> str:
-        """Let one happen; its name."""
+    def inject(self) -> str:
+        """Inject one fault; returns its name."""
         faults: list[Callable[[], None]] = [
             *[self.kill_a_worker] * 4,
             *[self.freeze_a_worker] * 4,
@@ -47,28 +47,28 @@ class Faults:
             self.freeze_the_broker,
             self.kill_the_broker,
         ]
-        fault = self._dice.choice(faults)
+        fault = self._chance.choice(faults)
         fault()
         return fault.__name__
 
     def kill_a_worker(self) -> None:
         """SIGKILL, and a new process at once or after a while."""
-        worker = self._dice.choice(self._workers)
+        worker = self._chance.choice(self._workers)
         worker.kill()
-        if self._dice.random() < 0.5:
+        if self._chance.random() < 0.5:
             self._nap()
         worker.start()
 
     def freeze_a_worker(self) -> None:
         """SIGSTOP for less or more than a session."""
-        worker = self._dice.choice(self._workers)
+        worker = self._chance.choice(self._workers)
         worker.freeze()
         self._nap()
         worker.thaw()
 
     def end_a_worker(self) -> None:
         """SIGTERM, and a new process."""
-        worker = self._dice.choice(self._workers)
+        worker = self._chance.choice(self._workers)
         if worker.logged("partition.claimed"):
             worker.terminate()
             worker.start()
@@ -85,26 +85,26 @@ class Faults:
         self._broker.start(1)
 
     def _nap(self) -> None:
-        time.sleep(self._dice.uniform(*NAP_S))
+        time.sleep(self._chance.uniform(*NAP_S))
 
 
 def test_nothing_is_lost_or_done_twice_whatever_happens(
-    own_stage: LiveApp, local_broker: LocalBroker
+    own_live_app: LiveApp, local_broker: LocalBroker
 ) -> None:
     seed = int(os.environ.get("SAYIIR_TEST_SEED", secrets.randbelow(10**6)))
     print(f"\nseed {seed}")  # noqa: T201 - to run it again
-    dice = random.Random(seed)  # noqa: S311 - a schedule, no secret
-    workers = [*own_stage.two_workers(), own_stage.worker("w3")]
-    faults = Faults(dice, local_broker, workers)
-    reader = own_stage.reader()
+    chance = random.Random(seed)  # noqa: S311 - a schedule, no secret
+    workers = [*own_live_app.two_workers(), own_live_app.worker("w3")]
+    faults = Faults(chance, local_broker, workers)
+    reader = own_live_app.reader()
     end_s = time.monotonic() + SECONDS
-    with Load(own_stage.producer(), "chain", per_second=PER_SECOND) as load:
+    with Load(own_live_app.producer(), "chain", per_second=PER_SECOND) as load:
         while time.monotonic() < end_s:
-            read_for(reader, dice.uniform(*PAUSE_S))
-            name = faults.next()
+            read_for(reader, chance.uniform(*PAUSE_S))
+            name = faults.inject()
             print(f"{len(load.started)} started: {name}")  # noqa: T201 - progress
         finish(reader, load)
-    ignored = sum(len(seen.ignored) for seen in reader.partitions.values())
+    ignored = sum(len(content.ignored) for content in reader.partitions.values())
     print(f"{ignored} late records were ignored")  # noqa: T201 - asked for
     for worker in workers:
         assert worker.logged("partition.stopped") == []

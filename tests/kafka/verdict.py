@@ -1,4 +1,4 @@
-"""What must hold of a topic whoever wrote it; every sentence that does not is returned.
+"""Rules that every topic must hold to; each violation is returned as a sentence.
 
 The rules are those of the event contract: sequences without a gap or a repeat, one
 decision for each command, in order, no instance completed twice in a run, no result of
@@ -16,38 +16,38 @@ from tests.kafka.reader import CLAIM, TERMINAL, command_offsets
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tests.kafka.reader import EventReader, PartitionSeen, Seen
+    from tests.kafka.reader import EventReader, PartitionContent, ReadEvent
 
 _PARTITION_KINDS = frozenset({CLAIM, "CommandForwarded", "CommandDeadLettered"})
 
 
 def violations(reader: EventReader) -> list[str]:
-    """Everything that is wrong, in words; reads to the end first."""
+    """Read to the end, and return every violation as a sentence."""
     reader.read_to_end()
     commands = command_offsets(reader.bootstrap, reader.app, len(reader.partitions))
-    return judged(reader.partitions, commands)
+    return find_violations(reader.partitions, commands)
 
 
-def judged(
-    partitions: Mapping[int, PartitionSeen], commands: Mapping[int, set[int]]
+def find_violations(
+    partitions: Mapping[int, PartitionContent], commands: Mapping[int, set[int]]
 ) -> list[str]:
-    """Everything that is wrong with what was read, in words."""
-    found: list[str] = []
+    """Every violation in what was read, as a sentence."""
+    sentences: list[str] = []
     homes: dict[str, int] = {}
-    for partition, seen in partitions.items():
-        found += seen.problems
-        found += _of_time(seen)
-        found += _of_keys(seen, homes)
-        found += _of_sequences(seen)
-        found += _of_runs(seen)
-        found += _of_answers(seen, partition, commands[partition])
-    found += _of_forwards(partitions)
-    return found
+    for partition, content in partitions.items():
+        sentences += content.problems
+        sentences += _of_time(content)
+        sentences += _of_keys(content, homes)
+        sentences += _of_sequences(content)
+        sentences += _of_runs(content)
+        sentences += _of_answers(content, partition, commands[partition])
+    sentences += _of_forwards(partitions)
+    return sentences
 
 
-def _of_time(seen: PartitionSeen) -> Iterator[str]:
+def _of_time(content: PartitionContent) -> Iterator[str]:
     last = 0
-    for event in seen.valid:
+    for event in content.valid:
         if event.kind == CLAIM:
             continue
         if event.at < last:
@@ -55,10 +55,10 @@ def _of_time(seen: PartitionSeen) -> Iterator[str]:
         last = max(last, event.at)
 
 
-def _of_keys(seen: PartitionSeen, homes: dict[str, int]) -> Iterator[str]:
-    for event in seen.valid:
-        expected = event.instance_id.encode() or None
-        if event.key != expected:
+def _of_keys(content: PartitionContent, homes: dict[str, int]) -> Iterator[str]:
+    for event in content.valid:
+        key = event.instance_id.encode() or None
+        if event.key != key:
             yield f"{event.where} of {event.instance_id!r} has the key {event.key!r}"
         if event.kind in _PARTITION_KINDS:
             if event.instance_id or event.body["sequence"]:
@@ -69,9 +69,9 @@ def _of_keys(seen: PartitionSeen, homes: dict[str, int]) -> Iterator[str]:
                 yield f"{event.where}: {event.instance_id!r} also stands on {home}"
 
 
-def _of_sequences(seen: PartitionSeen) -> Iterator[str]:
+def _of_sequences(content: PartitionContent) -> Iterator[str]:
     last: Counter[str] = Counter()
-    for event in seen.valid:
+    for event in content.valid:
         sequence = event.body["sequence"]
         if not sequence:
             continue
@@ -83,10 +83,10 @@ def _of_sequences(seen: PartitionSeen) -> Iterator[str]:
         last[event.instance_id] = sequence
 
 
-def _of_runs(seen: PartitionSeen) -> Iterator[str]:
+def _of_runs(content: PartitionContent) -> Iterator[str]:
     ends: Counter[tuple[str, int]] = Counter()
     results: Counter[tuple[str, int, str]] = Counter()
-    for event in seen.valid:
+    for event in content.valid:
         name = (event.instance_id, int(event.body["run"]))
         if event.kind in TERMINAL:
             ends[name] += 1
@@ -96,19 +96,19 @@ def _of_runs(seen: PartitionSeen) -> Iterator[str]:
     yield from (f"{name} completed {n} times" for name, n in results.items() if n > 1)
 
 
-def decisions(seen: PartitionSeen) -> Iterator[list[Seen]]:
+def decisions(content: PartitionContent) -> Iterator[list[ReadEvent]]:
     """Adjacent valid events with one instance and one cause."""
-    groups = groupby(seen.valid, key=lambda event: (event.instance_id, event.cause))
+    groups = groupby(content.valid, key=lambda event: (event.instance_id, event.cause))
     for _, events in groups:
         yield list(events)
 
 
 def _of_answers(
-    seen: PartitionSeen, partition: int, commands: set[int]
+    content: PartitionContent, partition: int, commands: set[int]
 ) -> Iterator[str]:
     highest = -1
     answered: set[int] = set()
-    for decision in decisions(seen):
+    for decision in decisions(content):
         first = decision[0]
         if not first.cause.startswith("command:"):
             continue
@@ -135,38 +135,40 @@ def _of_answers(
     )
 
 
-def _of_forwards(partitions: Mapping[int, PartitionSeen]) -> Iterator[str]:
+def _of_forwards(partitions: Mapping[int, PartitionContent]) -> Iterator[str]:
     """A forwarded command counts once, however often it was forwarded."""
-    counted: Counter[str] = Counter()
-    answers: set[str] = set()
-    for seen in partitions.values():
-        for decision in decisions(seen):
+    decision_counts: Counter[str] = Counter()
+    answered_forwards: set[str] = set()
+    for content in partitions.values():
+        for decision in decisions(content):
             first = decision[0]
             here, _, origin = first.cause.removeprefix("command:").partition("<")
             if not origin:
                 continue
-            answers.add(f"{here}<{origin}")
-            counted[origin] += not (
+            answered_forwards.add(f"{here}<{origin}")
+            decision_counts[origin] += not (
                 first.kind == "CommandAcknowledged"
                 and first.text("code") == "duplicate"
             )
-    yield from (f"command {o} counted {n} times" for o, n in counted.items() if n > 1)
-    for event in (event for seen in partitions.values() for event in seen.valid):
+    yield from (
+        f"command {o} counted {n} times" for o, n in decision_counts.items() if n > 1
+    )
+    for event in (event for content in partitions.values() for event in content.valid):
         if event.kind == "CommandForwarded":
             origin = event.cause.removeprefix("command:").rpartition("<")[2]
             there = f"{event.body['to_partition']}@{event.body['to_offset']}"
-            if f"{there}<{origin}" not in answers:
+            if f"{there}<{origin}" not in answered_forwards:
                 yield f"{event.where} forwarded to {there}, which has no answer"
 
 
 def open_commands(reader: EventReader) -> int:
-    """How many commands stand behind the highest one answered."""
+    """How many commands come after the highest one that is answered."""
     commands = command_offsets(reader.bootstrap, reader.app, len(reader.partitions))
-    left = 0
-    for partition, seen in reader.partitions.items():
-        causes = [e.cause for e in seen.valid if e.cause.startswith("command:")]
+    count = 0
+    for partition, content in reader.partitions.items():
+        causes = [e.cause for e in content.valid if e.cause.startswith("command:")]
         last = (
             causes[-1].removeprefix("command:").partition("<")[0] if causes else "@-1"
         )
-        left += sum(1 for o in commands[partition] if o > int(last.split("@")[1]))
-    return left
+        count += sum(1 for o in commands[partition] if o > int(last.split("@")[1]))
+    return count

@@ -1,4 +1,4 @@
-"""A real worker in a process of its own, that a test may kill, freeze and start again.
+"""A real worker in a process of its own, which a test may kill, freeze and restart.
 
 Run as a program it is the worker: `python -m tests.kafka.worker_process NAME …`; other
 programs that serve other workflows call `serve`.
@@ -33,7 +33,7 @@ _POLL_S = 0.02
 
 
 class WorkerProcess:
-    """A worker by name, over all the processes that it has been; a context manager."""
+    """A worker by name, with one process after another; a context manager."""
 
     program = "tests.kafka.worker_process"
     """The module that is the worker."""
@@ -59,7 +59,7 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
-        """The process that it is now."""
+        """The id of its present process."""
         assert self._process is not None
         return self._process.pid
 
@@ -94,7 +94,7 @@ class WorkerProcess:
         return self._signal(signal.SIGCONT)
 
     def terminate(self) -> int:
-        """SIGTERM, and wait for its end; when the signal was sent."""
+        """SIGTERM, and wait for its end; returns when the signal was sent."""
         assert self._process is not None
         at_ms = self._signal(signal.SIGTERM)
         code = self._process.wait(END_LIMIT_S)
@@ -108,7 +108,7 @@ class WorkerProcess:
         return at_ms
 
     def lines(self) -> Iterator[dict[str, object]]:
-        """What this process has logged, as far as it is JSON."""
+        """The lines that this process has logged, as far as they are JSON."""
         with self.log.open("rb") as log:
             log.seek(self._log_start)
             for line in log:
@@ -125,16 +125,16 @@ class WorkerProcess:
         """Wait until it has logged an event so often."""
         end_s = time.monotonic() + limit_s
         while True:
-            found = self.logged(event)
-            if len(found) >= count:
-                return found
+            lines = self.logged(event)
+            if len(lines) >= count:
+                return lines
             assert self._process is not None
             if self._process.poll() is not None or time.monotonic() > end_s:
                 raise AssertionError(f"no {count} × {event!r}:\n{self.tail()}")
             time.sleep(_POLL_S)
 
     def peak_memory_mb(self) -> float:
-        """The most memory that it has held."""
+        """The highest memory use of its present process, in MB."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 1024
@@ -149,19 +149,19 @@ def main() -> None:
     """Be the worker until SIGTERM."""
     from tests.kafka import flows  # noqa: PLC0415 - the tests need only the class
 
-    given = arguments().parse_args()
-    asyncio.run(serve(given, flows.ALL))
+    options = arguments().parse_args()
+    asyncio.run(serve(options, flows.ALL))
 
 
 def arguments() -> argparse.ArgumentParser:
-    """What every such program is given."""
+    """The arguments that every such program has."""
     parser = argparse.ArgumentParser()
     for name in ("name", "bootstrap", "app", "state_dir"):
         parser.add_argument(name)
     return parser
 
 
-async def serve(given: argparse.Namespace, workflows: Sequence[Workflow]) -> None:
+async def serve(options: argparse.Namespace, workflows: Sequence[Workflow]) -> None:
     """Be a worker of these workflows until SIGTERM."""
     # Not at the top: the tests need only the class.
     from sayiir_es.client.backends import KafkaBackend  # noqa: PLC0415
@@ -170,15 +170,15 @@ async def serve(given: argparse.Namespace, workflows: Sequence[Workflow]) -> Non
 
     configure_logging(format="json")
     backend = KafkaBackend(
-        given.bootstrap,
-        app=given.app,
-        state_dir=given.state_dir,
+        options.bootstrap,
+        app=options.app,
+        state_dir=options.state_dir,
         session_timeout_ms=SESSION_MS,
         heartbeat_interval_ms=HEARTBEAT_MS,
     )
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    worker = RunningWorker(given.name, backend)
+    worker = RunningWorker(options.name, backend)
     await worker.start(workflows)
     await stop.wait()
     await worker.stop()

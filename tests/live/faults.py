@@ -1,4 +1,4 @@
-"""What goes wrong on a live system: each trouble is mended before the next begins."""
+"""Faults of a live system: each is repaired before the next one."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _admin = import_module("confluent_kafka.admin")
 
 LIMIT_S = 60.0
 NAP_S = (0.2, 3.5)
-"""Less and more than a session of the group."""
+"""Shorter and longer than a session of the group."""
 
 
-class Trouble:
-    """Everything that may go wrong, by name."""
+class FaultInjector:
+    """Injects faults, each of which is a method."""
 
     def __init__(
         self,
@@ -50,14 +50,14 @@ class Trouble:
 
     @property
     def is_due(self) -> bool:
-        """Whether something has not happened yet that befalls every run."""
+        """Whether a fault that every run must have has not happened yet."""
         return bool(self._due)
 
-    def one(self) -> str:
-        """Let one happen; its name."""
-        trouble = self._due.pop() if self._due else self._any()
-        trouble()
-        return trouble.__name__
+    def inject(self) -> str:
+        """Inject one fault; returns its name."""
+        fault = self._due.pop() if self._due else self._any()
+        fault()
+        return fault.__name__
 
     def _any(self) -> Callable[[], None]:
         often: list[Callable[[], None]] = [
@@ -85,8 +85,8 @@ class Trouble:
 
     def kill_all_workers(self) -> None:
         """SIGKILL of each, and new processes."""
-        self._all_dead()
-        self._all_again()
+        self._kill_all()
+        self._start_all()
 
     def freeze_a_worker(self) -> None:
         """SIGSTOP for less or more than a session."""
@@ -111,19 +111,19 @@ class Trouble:
 
     def forget_the_group(self) -> None:
         """Delete the consumer group, offsets and all, while no worker lives."""
-        self._all_dead()
+        self._kill_all()
         self._commit(0)  # so that there are some
         group = f"{self._app}.workers"
         self._until_done(
             lambda admin: admin.delete_consumer_groups([group])[group].result(LIMIT_S)
         )
-        self._all_again()
+        self._start_all()
 
     def mislead_the_group(self) -> None:
         """Commit offsets to the group that would pass over commands."""
-        self._all_dead()
+        self._kill_all()
         self._commit(1_000_000)
-        self._all_again()
+        self._start_all()
 
     def freeze_a_broker(self) -> None:
         """SIGSTOP of a broker."""
@@ -133,24 +133,24 @@ class Trouble:
         self._broker.resume(node)
 
     def kill_a_broker(self) -> None:
-        """SIGKILL of a broker, and a new process."""
+        """SIGKILL of a broker, and a new process at once."""
         node = self._chance.choice(self._broker.nodes)
         self._broker.kill(node)
         self._broker.start(node)
 
     def kill_a_broker_for_long(self) -> None:
-        """SIGKILL of one of several brokers: the others lead what it led, meanwhile."""
+        """SIGKILL of one of several brokers; meanwhile others lead its partitions."""
         node = self._chance.choice(self._broker.nodes)
         self._broker.kill(node)
         for _ in range(3):
             self._nap()
         self._broker.start(node)
 
-    def _all_dead(self) -> None:
+    def _kill_all(self) -> None:
         for worker in self._workers:
             worker.kill()
 
-    def _all_again(self) -> None:
+    def _start_all(self) -> None:
         for worker in self._workers:
             worker.start()
 
@@ -158,32 +158,34 @@ class Trouble:
         time.sleep(self._chance.uniform(*NAP_S))
 
     def _commit(self, offset: int) -> None:
-        """Commit an offset to the group for every partition that it might look at."""
+        """Commit an offset to the group for every partition that it might read."""
         group = f"{self._app}.workers"
         offsets = [
             _kafka.TopicPartition(f"{self._app}.{topic}", partition, offset)
             for topic in ("commands", "events")
             for partition in range(PARTITIONS)
         ]
-        asked: Any = _kafka.ConsumerGroupTopicPartitions(group, offsets)
+        request: Any = _kafka.ConsumerGroupTopicPartitions(group, offsets)
 
         def commit(admin: Any) -> None:
-            found: Any = admin.alter_consumer_group_offsets([asked])[group]
-            for place in found.result(LIMIT_S).topic_partitions:
-                if place.error is not None:  # the answer as a whole is no error then
-                    raise _kafka.KafkaException(place.error)
+            futures: Any = admin.alter_consumer_group_offsets([request])[group]
+            for partition_result in futures.result(LIMIT_S).topic_partitions:
+                if (
+                    partition_result.error is not None
+                ):  # the answer as a whole is no error then
+                    raise _kafka.KafkaException(partition_result.error)
 
         self._until_done(commit)
 
-    def _until_done(self, act: Callable[[Any], None]) -> None:
-        """Try until the broker does it: the group first has to miss the dead."""
+    def _until_done(self, request: Callable[[Any], None]) -> None:
+        """Repeat until the broker does it: first the killed members must time out."""
         admin: Any = _admin.AdminClient(
             {"bootstrap.servers": self._broker.bootstrap, "log_level": 0}
         )
         end_s = time.monotonic() + LIMIT_S
         while True:
             try:
-                act(admin)
+                request(admin)
             except _kafka.KafkaException:
                 if time.monotonic() > end_s:
                     raise

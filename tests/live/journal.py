@@ -1,7 +1,7 @@
-"""What was executed, on paper that outlives a process killed at any time.
+"""A journal of executions, in files that survive a process killed at any time.
 
 Each process of a worker appends a line to a file of its own at the beginning of each
-execution, by one write each: what the kernel has, `kill -9` does not take back.
+execution, by one write: `kill -9` loses nothing that the kernel has.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Noted:
+class JournalEntry:
     """The function of a task or route began."""
 
     process: str
@@ -26,7 +26,7 @@ class Noted:
 
 
 class Journal:
-    """The paper of this process."""
+    """The journal file of this process."""
 
     def __init__(self, folder: Path, worker: str) -> None:
         folder.mkdir(exist_ok=True)
@@ -39,13 +39,13 @@ class Journal:
         assert os.write(self._file, line) == len(line)
 
 
-def read(folder: Path) -> list[Noted]:
-    """What all processes have noted."""
-    found: list[Noted] = []
+def read_entries(folder: Path) -> list[JournalEntry]:
+    """The entries of all processes."""
+    entries: list[JournalEntry] = []
     for path in sorted(folder.iterdir()):
         for line in path.read_text().splitlines():
             attempt, _, key = line.partition(" ")
             instance_id, run, node_path = key.split("/", 2)
             token = (instance_id, int(run), node_path, int(attempt))
-            found.append(Noted(process=path.name, token=token))
-    return found
+            entries.append(JournalEntry(process=path.name, token=token))
+    return entries

@@ -1,8 +1,8 @@
 """What must hold at the end of a live run; every violation is a sentence.
 
-The topic is judged by a reader that shares no code with the engine, and by the checker
-that users have; what was counted by a model that knows no log; what was executed by
-what the topic says was due.
+The topic is checked by a reader that shares no code with the engine, and by
+`audit verify`; the counters by a model that knows no log; the executions by what the
+topic says was due.
 """
 
 from __future__ import annotations
@@ -37,31 +37,31 @@ if TYPE_CHECKING:
     from tests.live.programs import Counts
 
 AUDIT_LIMIT_S = 120.0
-# A journal does not know where the log ended when an execution began: whether it was
-# due before is for the simulation to say, here it must have been due at all.
+# A journal does not know where the log ended when an execution began. So here it must
+# only have been due at some time; the simulation checks that it was due before.
 _END = sys.maxsize
 
 
 class Verdict:
-    """Judges what the workers left behind on the topic and on paper."""
+    """Checks what the workers left on the topic and in their journals."""
 
     def __init__(
         self, reader: EventReader, started: Mapping[str, Graph], journals: Path
     ) -> None:
         self._reader = reader
         self._started = started
-        self._noted = journal.read(journals)
+        self._entries = journal.read_entries(journals)
 
     def problems(self) -> Iterator[str]:
         """Everything that is wrong, in words."""
         yield from violations(self._reader)
         partitions = self._reader.partitions
         yield from rules.of_instances(partitions, self._started)
-        expected = {
+        outputs = {
             instance_id: random_programs.output_of(graph, instance_id)
             for instance_id, graph in self._started.items()
         }
-        yield from of_outputs(partitions, expected, frozenset())
+        yield from of_outputs(partitions, outputs, frozenset())
         yield from self._of_ends()
         yield from self._of_restarts()
         yield from self._of_counts()
@@ -69,15 +69,16 @@ class Verdict:
 
     def numbers(self) -> str:
         """How much happened, for people."""
-        seen = self._reader.partitions.values()
+        contents = self._reader.partitions.values()
         valid = list(self._reader.valid())
         kinds = Counter(event.kind for event in valid)
-        repeats = len(self._noted) - len({noted.token for noted in self._noted})
+        repeats = len(self._entries) - len({entry.token for entry in self._entries})
         return (
             f"{len(self._started)} instances, {len(valid)} events, "
-            f"{sum(len(one.claims) for one in seen)} claims, "
-            f"{sum(len(one.ignored) for one in seen)} late records ignored, "
-            f"{len(self._noted)} executions, {repeats} of them repeats, "
+            f"{sum(len(content.claims) for content in contents)} claims, "
+            f"{sum(len(content.ignored) for content in contents)} late records "
+            "ignored, "
+            f"{len(self._entries)} executions, {repeats} of them repeats, "
             f"{sum(kinds[kind] for kind in AGAIN)} restarts, "
             f"{kinds['OutcomeRejected']} outcomes rejected"
         )
@@ -92,7 +93,7 @@ class Verdict:
         yield from (f"nobody started {name}" for name in ends.keys() - self._started)
 
     def _of_restarts(self) -> Iterator[str]:
-        """What makes an attempt run again is a new owner, once for each."""
+        """Only a new owner restarts an attempt, at most once."""
         restarts = Counter(
             (token_of(event), event.claim)
             for event in self._reader.valid()
@@ -103,45 +104,43 @@ class Verdict:
                 yield f"{token} was restarted {times} times under the claim {claim}"
 
     def _of_counts(self) -> Iterator[str]:
-        """No increment is lost, none is extra."""
-        counted: Counts = Counter()
+        """No increment is lost or extra."""
+        actual: Counts = Counter()
         for event in self._reader.valid():
             if event.kind == "TaskCompleted" and event.instance_id in self._started:
                 place = self._started[event.instance_id].place(event.text("path"))
                 assert place is not None, event.where
-                counted[event.instance_id, place.node.id] += amount(
-                    event.body["output"]
-                )
+                actual[event.instance_id, place.node.id] += amount(event.body["output"])
         expected: Counts = Counter()
         for instance_id, graph in self._started.items():
             expected += counts_of(instance_id, graph)
-        for name in sorted(expected.keys() | counted.keys()):
-            if counted[name] != expected[name]:
-                yield f"{name} counted {counted[name]}, expected {expected[name]}"
+        for name in sorted(expected.keys() | actual.keys()):
+            if actual[name] != expected[name]:
+                yield f"{name} counted {actual[name]}, expected {expected[name]}"
 
     def _executions(self) -> Iterator[Execution]:
-        for noted in self._noted:
-            instance_id, _, path, _ = noted.token
+        for entry in self._entries:
+            instance_id, _, path, _ = entry.token
             place = self._started[instance_id].place(path)
-            assert place is not None, noted
+            assert place is not None, entry
             limit_ms = getattr(place.node, "timeout_ms", None)
-            yield Execution(noted.token, _END, limit_ms is not None)
+            yield Execution(entry.token, _END, limit_ms is not None)
 
 
-def stopped(workers: Sequence[ProgramWorker]) -> Iterator[str]:
-    """Where a worker gave up a partition, in any of its lives."""
+def stopped_partitions(workers: Sequence[ProgramWorker]) -> Iterator[str]:
+    """The log lines of any process of the workers that gave up a partition."""
     for worker in workers:
         for line in worker.log.read_text(errors="replace").splitlines():
             if line.startswith("{") and line.endswith("}"):
-                said = json.loads(line)
-                if said.get("event") in ("partition.stopped", "partition.crashed"):
+                fields = json.loads(line)
+                if fields.get("event") in ("partition.stopped", "partition.crashed"):
                     yield f"{worker.name}: {line}"
 
 
-def audited(
+def audit_problems(
     bootstrap: str, app: str, workers: Sequence[ProgramWorker]
 ) -> Iterator[str]:
-    """What `audit verify` says of the topics, and of the stores of each worker."""
+    """What `audit verify` finds in the topics, and in the stores of each worker."""
     line = [sys.executable, "-m", "sayiir_es.cli", "audit", "verify"]
     line += ["--backend", f"kafka://{bootstrap}/{app}"]
     running = [

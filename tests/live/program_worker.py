@@ -14,7 +14,7 @@ from tests.live.journal import Journal
 
 
 class ProgramWorker(worker_process.WorkerProcess):
-    """A worker by name; its state may be lost, too."""
+    """A worker of the random programs, by name."""
 
     program = "tests.live.program_worker"
 
@@ -24,9 +24,11 @@ def main() -> None:
     parser = worker_process.arguments()
     parser.add_argument("seed", type=int)
     parser.add_argument("journal", type=Path)
-    given = parser.parse_args()
-    workflows = programs.workflows_of(given.seed, Journal(given.journal, given.name))
-    asyncio.run(worker_process.serve(given, workflows))
+    options = parser.parse_args()
+    workflows = programs.workflows_of(
+        options.seed, Journal(options.journal, options.name)
+    )
+    asyncio.run(worker_process.serve(options, workflows))
 
 
 if __name__ == "__main__":

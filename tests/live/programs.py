@@ -1,10 +1,10 @@
-"""The random programs of a seed, what befalls their tasks, and what they must count.
+"""The random programs of a seed, how their tasks fail, and what they must count.
 
 Theory of operation. A test and its workers draw the same programs from one seed. How
 often an attempt fails, how long it takes, and whether it runs on a thread follow from a
 digest of its idempotency key, so that every process that executes it does the same. A
-task's output carries the amount by which it increments the counter of its node and
-instance: the sums of what the log recorded must be those of a model that knows no log.
+task's output says by how much it increments the counter of its node and instance: the
+sums in the log must equal those of a model that knows no log.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def graphs_of(seed: int) -> tuple[Graph, ...]:
     )
 
 
-# --- what befalls an execution --------------------------------------------------------
+# --- how an execution fails, and how long it takes ------------------------------------
 
 
 def failures_due(key: str) -> int:
@@ -69,7 +69,7 @@ def failures_due(key: str) -> int:
 
 
 class JournalWitness:
-    """Writes down each execution; see `tests.random_programs.Witness`."""
+    """Adds each execution to a journal; see `tests.random_programs.Witness`."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -123,16 +123,16 @@ def _lot(name: str) -> bytes:
 
 
 def amount(output: bytes) -> int:
-    """By how much a task that gave this increments its counter."""
+    """By how much a task with that output increments its counter."""
     return 1 + int(json.loads(output)[:3], 16)
 
 
 def counts_of(instance_id: str, graph: Graph) -> Counts:
-    """What an instance, whose input is its id, must have counted at its end."""
-    found: Counts = Counter()
+    """The counters of an instance at its end; its input is its id."""
+    counts: Counts = Counter()
     for node_id, output in _outputs(graph.chain, json.dumps(instance_id).encode()):
-        found[instance_id, node_id] += amount(output)
-    return found
+        counts[instance_id, node_id] += amount(output)
+    return counts
 
 
 def _outputs(chain: tuple[Node, ...], data: bytes) -> Iterator[tuple[str, bytes]]:
@@ -145,9 +145,9 @@ def _outputs(chain: tuple[Node, ...], data: bytes) -> Iterator[tuple[str, bytes]
                 for _, inner in inner_chains(node):
                     yield from _outputs(inner, data)
             case RouteNode():
-                yield from _outputs(_taken(node, data), data)
+                yield from _outputs(_chain_of_key(node, data), data)
             case LoopNode():
-                yield from _turned(node, data)
+                yield from _outputs_of_loop(node, data)
             case ChildNode():
                 yield from _outputs(node.chain, data)
             case _:
@@ -155,14 +155,14 @@ def _outputs(chain: tuple[Node, ...], data: bytes) -> Iterator[tuple[str, bytes]
         data = model((node,), data)
 
 
-def _taken(node: RouteNode, data: bytes) -> tuple[Node, ...]:
+def _chain_of_key(node: RouteNode, data: bytes) -> tuple[Node, ...]:
     key = key_for(node, data)
-    taken = next((b.chain for b in node.branches if b.name == key), node.default)
-    assert taken is not None
-    return taken
+    chain = next((b.chain for b in node.branches if b.name == key), node.default)
+    assert chain is not None
+    return chain
 
 
-def _turned(node: LoopNode, data: bytes) -> Iterator[tuple[str, bytes]]:
+def _outputs_of_loop(node: LoopNode, data: bytes) -> Iterator[tuple[str, bytes]]:
     last = [inner for inner in node.body if isinstance(inner, TaskNode)][-1]
     for _ in range(turns(last.id)):
         yield from _outputs(node.body, data)

@@ -1,9 +1,9 @@
-"""One live run of a seed: programs, traffic, troubles; then peace, and judgement.
+"""One live run of a seed: programs and traffic with faults, then without, then checks.
 
-Theory of operation. The seed fixes the programs, which commands are said and in which
-order troubles come; how long each thing takes is the machine's. A run is over when
-every instance that was started has ended and every command has its answer: within a
-limit, for nothing goes wrong any more by then.
+Theory of operation. The seed fixes the programs, the commands and the order of the
+faults; how long each thing takes depends on the machine. A run is over when every
+instance that was started has ended and every command has its answer. There is a limit
+for that, because no fault happens any more.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.kafka.load_run import read_for
 from tests.kafka.reader import EventReader
 from tests.kafka.verdict import open_commands
 from tests.live import judge
-from tests.live.faults import Trouble
+from tests.live.faults import FaultInjector
 from tests.live.program_worker import ProgramWorker
 from tests.live.programs import graphs_of
 from tests.live.traffic import Traffic
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 APP = "live"
 PAUSE_S = (0.2, 2.5)
-"""Between two troubles: less and more than it takes to recover from one."""
+"""Seconds between two faults: less and more than it takes to recover from one."""
 END_LIMIT_S = 90.0
 
 
@@ -44,15 +44,15 @@ class Plan:
 
     seed: int
     seconds: float
-    """For so long troubles begin; the first few befall every run, however short."""
+    """For so long faults begin; every run has the first few, however short it is."""
     per_second: float
-    """Instances that are started."""
+    """How many instances are started a second."""
     workers: int = 3
 
 
-def play(broker: LocalBroker, folder: Path, plan: Plan) -> None:
-    """Play a run on a fresh broker; fails where something is wrong at its end."""
-    _say(f"\nseed {plan.seed}; again: SAYIIR_ES_TEST_SEED={plan.seed}")
+def run_plan(broker: LocalBroker, folder: Path, plan: Plan) -> None:
+    """Run on a fresh broker; `AssertionError` if something is wrong at the end."""
+    _print(f"\nseed {plan.seed}; again: SAYIIR_ES_TEST_SEED={plan.seed}")
     journal = folder / "journal"
     with ExitStack() as stack:
         workers = [
@@ -67,43 +67,43 @@ def play(broker: LocalBroker, folder: Path, plan: Plan) -> None:
             for number in range(plan.workers)
         ]
         try:
-            _play(broker, [stack.enter_context(w) for w in workers], plan, journal)
+            _run(broker, [stack.enter_context(w) for w in workers], plan, journal)
         except BaseException:
             for worker in workers:
-                _say(f"== {worker.name}\n{worker.tail()}")
+                _print(f"== {worker.name}\n{worker.tail()}")
             raise
 
 
-def _play(
+def _run(
     broker: LocalBroker, workers: Sequence[ProgramWorker], plan: Plan, journal: Path
 ) -> None:
     chance = Random(plan.seed)  # noqa: S311 - a schedule, no secret
-    workers[0].until_logged("partition.claimed")  # by then there are topics
-    trouble = Trouble(chance, broker, workers, APP)
+    workers[0].until_logged("partition.claimed")  # the topics exist then
+    faults = FaultInjector(chance, broker, workers, APP)
     traffic = Traffic(
         PlainProducer(broker.bootstrap, APP),
         graphs_of(plan.seed),
         plan.seed,
         per_second=plan.per_second,
     )
-    befell: Counter[str] = Counter()
+    fault_counts: Counter[str] = Counter()
     with EventReader(broker.bootstrap, APP, PARTITIONS) as reader:
         end_s = time.monotonic() + plan.seconds
         with traffic:
-            while trouble.is_due or time.monotonic() < end_s:
+            while faults.is_due or time.monotonic() < end_s:
                 read_for(reader, chance.uniform(*PAUSE_S))
-                name = trouble.one()
-                befell[name] += 1
-                _say(f"{len(traffic.started)} started: {name}")
+                name = faults.inject()
+                fault_counts[name] += 1
+                _print(f"{len(traffic.started)} started: {name}")
         _until_over(reader, traffic)
         for worker in workers:
             worker.until_logged("partition.claimed")
             worker.terminate()
         verdict = judge.Verdict(reader, traffic.started, journal)
-        found = [*verdict.problems(), *judge.stopped(workers)]
-        found += judge.audited(broker.bootstrap, APP, workers)
-        _say(f"{verdict.numbers()}; {dict(befell)}")
-        assert not found, f"seed {plan.seed}:\n" + "\n".join(found[:20])
+        problems = [*verdict.problems(), *judge.stopped_partitions(workers)]
+        problems += judge.audit_problems(broker.bootstrap, APP, workers)
+        _print(f"{verdict.numbers()}; {dict(fault_counts)}")
+        assert not problems, f"seed {plan.seed}:\n" + "\n".join(problems[:20])
 
 
 def _until_over(reader: EventReader, traffic: Traffic) -> None:
@@ -121,5 +121,5 @@ def _until_over(reader: EventReader, traffic: Traffic) -> None:
     reader.until(lambda: open_commands(reader) == 0, END_LIMIT_S)
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, flush=True)  # noqa: T201 - progress, and how to do it again

@@ -1,4 +1,4 @@
-"""No increment is lost and none is extra, whoever is killed, on a real Kafka."""
+"""On a real Kafka no increment is lost or extra, though processes are killed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.run import Plan, play
+from tests.live.run import Plan, run_plan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,15 +24,15 @@ PER_SECOND = 20.0
 
 def seed_of(number: int) -> int:
     """A fresh seed, or the one that `SAYIIR_ES_TEST_SEED` names and those behind it."""
-    named = os.environ.get("SAYIIR_ES_TEST_SEED")
-    return int(named) + number if named else secrets.randbelow(10**6)
+    seed_text = os.environ.get("SAYIIR_ES_TEST_SEED")
+    return int(seed_text) + number if seed_text else secrets.randbelow(10**6)
 
 
 @pytest.mark.timeout(120)
 def test_counters_are_right_after_some_troubles(
     local_broker: LocalBroker, tmp_path: Path
 ) -> None:
-    play(local_broker, tmp_path, Plan(seed=seed_of(0), seconds=8, per_second=10))
+    run_plan(local_broker, tmp_path, Plan(seed=seed_of(0), seconds=8, per_second=10))
 
 
 @pytest.mark.long
@@ -42,7 +42,7 @@ def test_counters_are_right_after_many_troubles(
     local_broker: LocalBroker, tmp_path: Path, number: int
 ) -> None:
     plan = Plan(seed=seed_of(number), seconds=SECONDS, per_second=PER_SECOND)
-    play(local_broker, tmp_path, plan)
+    run_plan(local_broker, tmp_path, plan)
 
 
 @pytest.mark.long
@@ -52,4 +52,4 @@ def test_counters_are_right_when_one_of_three_brokers_is_killed(
     local_cluster: LocalBroker, tmp_path: Path, number: int
 ) -> None:
     plan = Plan(seed=seed_of(number), seconds=SECONDS, per_second=PER_SECOND)
-    play(local_cluster, tmp_path, plan)
+    run_plan(local_cluster, tmp_path, plan)

@@ -1,7 +1,7 @@
 """Starts instances of random programs and sends their signals, on a thread of its own.
 
-The producer is librdkafka's, whose idea of partitions is not Kafka's: most commands
-stand on the wrong one. Some are said twice, signals come before or behind the start.
+The producer is librdkafka's, whose partitioner is not Kafka's: most commands are on the
+wrong partition. Some are produced twice; signals come before or after the start.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LATE_AT_MOST_S = 3.0
 
 
 class Traffic:
-    """Instances at an uneven pace; a context manager."""
+    """Starts instances at an uneven rate; a context manager."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Traffic:
         self._per_second = per_second
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self._later: list[tuple[float, str, str, dict[str, object]]] = []
+        self._planned: list[tuple[float, str, str, dict[str, object]]] = []
         self.started: dict[str, Graph] = {}
         """Instance → its program."""
 
@@ -51,7 +51,7 @@ class Traffic:
         self.stop()
 
     def stop(self) -> None:
-        """Start no more; returns when everything was said and acknowledged."""
+        """Start no more; returns when everything is produced and acknowledged."""
         self._stop.set()
         self._thread.join()
         self._producer.flush()
@@ -62,9 +62,9 @@ class Traffic:
             pause_s = self._chance.expovariate(self._per_second)
             self._stop.wait(pause_s)
             now_s += pause_s
-            self._say_until(now_s)
+            self._produce_until(now_s)
             self._start(now_s)
-        self._say_until(now_s + LATE_AT_MOST_S)
+        self._produce_until(now_s + LATE_AT_MOST_S)
 
     def _start(self, now_s: float) -> None:
         instance_id = f"i{len(self.started)}"
@@ -85,11 +85,11 @@ class Traffic:
                 due_s = now_s
                 if self._chance.random() < 0.5:
                     due_s += self._chance.uniform(0, LATE_AT_MOST_S)
-                self._later.append((due_s, kind, instance_id, fields))
-        self._say_until(now_s)
+                self._planned.append((due_s, kind, instance_id, fields))
+        self._produce_until(now_s)
 
-    def _say_until(self, now_s: float) -> None:
-        due = [one for one in self._later if one[0] <= now_s]
-        self._later = [one for one in self._later if one[0] > now_s]
-        for _, kind, instance_id, fields in sorted(due, key=lambda one: one[0]):
+    def _produce_until(self, now_s: float) -> None:
+        due = [command for command in self._planned if command[0] <= now_s]
+        self._planned = [command for command in self._planned if command[0] > now_s]
+        for _, kind, instance_id, fields in sorted(due, key=lambda command: command[0]):
             self._producer.command(kind, instance_id, **fields)

@@ -1,1 +1,1 @@
-"""Random programs on every log, under owners that are dropped again and again."""
+"""Random programs on every log, with owners that are killed again and again."""

@@ -1,8 +1,8 @@
-"""Random programs as instances on one log; owner after owner is killed in the middle.
+"""Runs random programs as instances on one log, and kills owner after owner.
 
-The owners hold all partitions by a fixed membership, and never leave: the next one just
-claims. At the end the topic is judged by a reader that shares no code with the engine,
-and each output by the model.
+Every owner is assigned all partitions by a fixed membership, and none leaves: the next
+one just claims. At the end the topic is checked by a reader that shares no code with
+the engine, and each output by the model.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sayiir_es.engine.worker import WorkerEngine
 from sayiir_es.engine.worker_settings import WorkerSettings
 from sayiir_es.log.port import Assignment, NewRecord, Topic
 from tests import random_programs
-from tests.kafka.reader import TERMINAL, PartitionSeen
+from tests.kafka.reader import TERMINAL, PartitionContent
 from tests.programs.severed import SeveredLog
 from tests.simulation import judge
 
@@ -41,7 +41,7 @@ SLOTS = 8
 
 
 class FixedMembership:
-    """All partitions, for ever; see `log.port.Membership`."""
+    """All partitions, until `leave`; see `log.port.Membership`."""
 
     exclusive = False
 
@@ -49,36 +49,36 @@ class FixedMembership:
         self._all = frozenset(range(partitions))
 
     async def join(self) -> None:
-        """Nothing to ask for."""
+        """Nothing to do."""
 
     async def leave(self) -> None:
         """Give all back."""
         self._all = frozenset[int]()
 
     def current(self) -> Assignment:
-        """All, as of now."""
+        """All partitions, with a heartbeat of now."""
         now_s = asyncio.get_running_loop().time()
         return Assignment(partitions=self._all, epoch=1, fresh_at_s=now_s, lapses=0)
 
     async def changed(self, since_epoch: int) -> Assignment:
-        """Never, once it is known."""
+        """Wait for ever, but for the first call: nothing changes."""
         if since_epoch >= 1:
             await asyncio.get_running_loop().create_future()
         return self.current()
 
 
-class Theatre:
-    """Programs on a log, their owners, and what they did."""
+class ProgramRunner:
+    """Programs on a log, their owners, and what was executed."""
 
     def __init__(self, log: Log, chance: Random, programs: int) -> None:
         self.log = log
         self.executions: list[judge.Execution] = []
-        self.seen = {p: PartitionSeen() for p in range(log.partitions)}
+        self.contents = {p: PartitionContent() for p in range(log.partitions)}
         self._chance = chance
         self._failed: dict[tuple[str, str], int] = {}
         self._membership = FixedMembership(log.partitions)
         self._engines: list[WorkerEngine] = []
-        """All of them: the tasks of the dead must be held by somebody."""
+        """All of them: the tasks of killed owners must be referred to."""
         self.graphs: dict[str, Graph] = {
             f"i{number}": random_programs.random_graph(chance, f"p{number}")
             for number in range(programs)
@@ -94,7 +94,7 @@ class Theatre:
         """An execution begins; it takes no time, or a moment."""
         instance, run, path = context.idempotency_key.split("/", 2)
         token = (instance, int(run), path, context.attempt)
-        # What it looked like from outside is for the simulation to judge.
+        # Whether the log had made it due before is checked by the simulation.
         self.executions.append(judge.Execution(token, 1 << 60, timed=False))
         return self._chance.choice((0.0, 0.0, 0.01))
 
@@ -109,11 +109,11 @@ class Theatre:
         self._failed[instance, path] = failed + 1
         return True
 
-    # --- acts -------------------------------------------------------------------------
+    # --- the run ----------------------------------------------------------------------
 
-    async def play(self, kills: int) -> list[str]:
-        """Start all, kill so many owners, let one finish; what is wrong, in words."""
-        for partition in self.seen:
+    async def run(self, kills: int) -> list[str]:
+        """Start all, kill so many owners, let one finish; returns all violations."""
+        for partition in self.contents:
             reader = await self.log.reader(Topic.EVENTS, partition, 0)
             self._readers[partition] = reader
         async with asyncio.TaskGroup() as users:
@@ -132,18 +132,18 @@ class Theatre:
             await self._own(self.log)
             async with asyncio.timeout(LIMIT_S):
                 await self._until(None)
-        found = await self._judge()
-        await self._bury()
-        return found
+        violations = await self._judge()
+        await self._discard_tasks()
+        return violations
 
-    async def _bury(self) -> None:
-        """Let go of what the dead left behind, at the end, where nobody minds."""
+    async def _discard_tasks(self) -> None:
+        """Cancel the tasks that killed owners left."""
         await self._membership.leave()
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in left:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
             task.cancel()
-        if left:
-            await asyncio.wait(left, timeout=LIMIT_S)
+        if tasks:
+            await asyncio.wait(tasks, timeout=LIMIT_S)
         self._engines.clear()
 
     async def _own(self, log: Log) -> LocalExecutor:
@@ -190,42 +190,42 @@ class Theatre:
             record = NewRecord(key=instance_id.encode(), value=value)
             await self.log.produce(Topic.COMMANDS, home, record)
 
-    # --- looking ----------------------------------------------------------------------
+    # --- reading ----------------------------------------------------------------------
 
-    async def _until(self, happened: asyncio.Event | None) -> None:
-        """Read on until it happened, or all have ended."""
-        while not self._all_ended() and not (happened and happened.is_set()):
-            await self._read(LOOK_S / len(self._readers))
+    async def _until(self, event: asyncio.Event | None) -> None:
+        """Read on until the event is set, or all instances have ended."""
+        while not self._all_ended() and not (event and event.is_set()):
+            await self._read_all(LOOK_S / len(self._readers))
 
-    async def _read(self, wait_s: float) -> None:
+    async def _read_all(self, wait_s: float) -> None:
         for partition, reader in self._readers.items():
             chunk = await reader.read(max_wait_s=wait_s)
             for record in () if chunk is None else chunk.records:
-                judge.take(self.seen[partition], partition, record)
+                judge.take(self.contents[partition], partition, record)
 
     def _all_ended(self) -> bool:
         ended = {
             event.instance_id
-            for seen in self.seen.values()
-            for event in seen.valid
+            for content in self.contents.values()
+            for event in content.valid
             if event.kind in TERMINAL
         }
         return ended >= set(self.graphs)
 
     async def _judge(self) -> list[str]:
-        await self._read(LOOK_S)
+        await self._read_all(LOOK_S)
         for reader in self._readers.values():
             await reader.close()
         commands = {
             partition: set(range(await self.log.end_offset(Topic.COMMANDS, partition)))
-            for partition in self.seen
+            for partition in self.contents
         }
-        expected = {
+        outputs = {
             instance_id: random_programs.output_of(graph, instance_id)
             for instance_id, graph in self.graphs.items()
         }
         return [
-            *judge.of_topic(commands, self.seen, self.graphs),
-            *judge.of_outputs(self.seen, expected, frozenset()),
-            *judge.of_executions(self.seen, self.executions),
+            *judge.of_topic(commands, self.contents, self.graphs),
+            *judge.of_outputs(self.contents, outputs, frozenset()),
+            *judge.of_executions(self.contents, self.executions),
         ]

@@ -1,4 +1,4 @@
-"""A log that falls silent for good after so many batches: its process was killed."""
+"""A log that answers nothing more after so many batches: its process was killed."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 class SeveredLog:
-    """Another log until `appends` batches were acknowledged; see `log.port.Log`.
+    """Passes everything to a log until `appends` batches were written.
 
-    The last batch still stands in the log; nobody hears of it, nor of anything else
-    ever after.
+    The last of them is in the log, but neither it nor anything later is answered. See
+    `log.port.Log`.
     """
 
     def __init__(self, log: Log, appends: int, severed: Callable[[], None]) -> None:
         self._log = log
-        self._left = appends
+        self._appends_left = appends
         self._severed = severed
 
     @property
@@ -79,14 +79,14 @@ class SeveredLog:
         return await self._log.produce(topic, partition, record)
 
     async def alive(self) -> None:
-        """Return, or never."""
-        if self._left <= 0:
+        """Return at once, or never when the batches are used up."""
+        if self._appends_left <= 0:
             await asyncio.get_running_loop().create_future()
 
     async def appended(self) -> None:
-        """One batch more stands in the log."""
-        self._left -= 1
-        if self._left == 0:
+        """Count a batch that is in the log."""
+        self._appends_left -= 1
+        if self._appends_left == 0:
             self._severed()
         await self.alive()
 
@@ -97,7 +97,7 @@ class _SeveredAppender:
         self._inner = inner
 
     async def append(self, batch: Sequence[NewRecord]) -> int:
-        """As the log; the last batch is not heard of."""
+        """As the log; the last batch is not answered."""
         await self._log.alive()
         base = await self._inner.append(batch)
         await self._log.appended()

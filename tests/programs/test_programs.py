@@ -1,4 +1,4 @@
-"""Random programs give what the model says, on every log, whoever dies meanwhile."""
+"""Random programs give the output of the model, on every log, under killed owners."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.log.conformance import EmbeddedSubject, KafkaSubject, MemorySubject
-from tests.programs.program_runner import Theatre
+from tests.programs.program_runner import ProgramRunner
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 PARTITIONS = 3
 
 
-async def play(subject: Subject, programs: int, kills: int) -> None:
-    """Play on a fresh app; a seed is drawn unless `SAYIIR_ES_TEST_SEED` names it."""
-    named = os.environ.get("SAYIIR_ES_TEST_SEED")
-    seed = int(named) if named else secrets.randbelow(1 << 40)
+async def run_programs(subject: Subject, programs: int, kills: int) -> None:
+    """Run on a fresh app; a seed is drawn unless `SAYIIR_ES_TEST_SEED` names it."""
+    seed_text = os.environ.get("SAYIIR_ES_TEST_SEED")
+    seed = int(seed_text) if seed_text else secrets.randbelow(1 << 40)
     print(f"seed {seed}; again: SAYIIR_ES_TEST_SEED={seed}")  # noqa: T201
     log = subject.log(partitions=PARTITIONS)
     await log.open(create=True)
-    theatre = Theatre(log, Random(seed), programs)  # noqa: S311 (a test's)
-    assert await theatre.play(kills) == [], f"seed {seed}"
+    runner = ProgramRunner(log, Random(seed), programs)  # noqa: S311 (a test's)
+    assert await runner.run(kills) == [], f"seed {seed}"
 
 
 async def test_programs_in_memory_survive_the_death_of_any_owner() -> None:
-    await play(MemorySubject(), programs=20, kills=20)
+    await run_programs(MemorySubject(), programs=20, kills=20)
 
 
 async def test_programs_in_a_file_survive_the_death_of_any_owner(
@@ -40,7 +40,7 @@ async def test_programs_in_a_file_survive_the_death_of_any_owner(
 ) -> None:
     subject = EmbeddedSubject(tmp_path / "log.db")
     try:
-        await play(subject, programs=20, kills=20)
+        await run_programs(subject, programs=20, kills=20)
     finally:
         await subject.close()
 
@@ -51,7 +51,7 @@ async def test_programs_on_kafka_survive_the_death_of_any_owner(
 ) -> None:
     subject = KafkaSubject(kafka_bootstrap)
     try:
-        await play(subject, programs=20, kills=20)
+        await run_programs(subject, programs=20, kills=20)
     finally:
         await subject.close()
 
@@ -64,6 +64,6 @@ async def test_many_programs_on_kafka_survive_the_death_of_any_owner(
 ) -> None:
     subject = KafkaSubject(kafka_bootstrap)
     try:
-        await play(subject, programs=500, kills=300)
+        await run_programs(subject, programs=500, kills=300)
     finally:
         await subject.close()

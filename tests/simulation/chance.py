@@ -1,8 +1,9 @@
-"""What befalls a simulated world: every fault goes through here, and has a name.
+"""The faults of a simulated world: every one is drawn here, and has a name.
 
-Theory of operation. A fault is drawn from (seed, entity, counter), so that leaving one
-out does not reshuffle the others; a failing run is shrunk by leaving faults out. What
-fired is counted by kind and by what the engine was doing.
+Theory of operation. A fault is drawn from (seed, kind, entity, counter), so that others
+stay the same when one is left out; a failing run is shrunk by leaving faults out. So a
+kind is never renamed: a seed would mean other faults. Faults that fired are counted by
+kind and by what the engine was doing.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ class Chance:
 
     seed: int
     only: frozenset[str] | None = None
-    """Names of the faults that may fire; None: all."""
+    """The names of the faults that may fire; None means all."""
     quiet: bool = False
-    """Once set, no fault fires."""
+    """If set, no fault fires."""
     fired: list[str] = field(default_factory=list[str])
-    counted: Counter[str] = field(default_factory=Counter[str])
-    _drawn: Counter[str] = field(default_factory=Counter[str])
+    fault_counts: Counter[str] = field(default_factory=Counter[str])
+    _draws: Counter[str] = field(default_factory=Counter[str])
 
     def __post_init__(self) -> None:
         self.intensity = INTENSITIES[int(self.number("intensity") * len(INTENSITIES))]
@@ -39,7 +40,7 @@ class Chance:
         return least + (most - least) * self.number(entity)
 
     def fault(self, kind: str, entity: str, share: float, *, state: str = "") -> bool:
-        """Whether the fault befalls the entity now; `share` at intensity 1."""
+        """Whether the fault fires now: with probability `share` at intensity 1."""
         key = f"{kind}:{entity}"
         count = self._next(key)
         name = f"{key}:{count}"
@@ -48,12 +49,12 @@ class Chance:
         if self.only is not None and name not in self.only:
             return False
         self.fired.append(name)
-        self.counted[f"{kind} while {state}" if state else kind] += 1
+        self.fault_counts[f"{kind} while {state}" if state else kind] += 1
         return True
 
     def _next(self, entity: str) -> int:
-        self._drawn[entity] += 1
-        return self._drawn[entity]
+        self._draws[entity] += 1
+        return self._draws[entity]
 
     def _number(self, entity: str, count: int) -> float:
         drawn = hashlib.blake2b(

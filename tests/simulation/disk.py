@@ -1,8 +1,8 @@
-"""Stores that outlive their process, as far as they were written.
+"""Stores that survive a crash of their process, as far as they were written.
 
-A group that was flushed survives a crash only up to some point behind the last durable
-one, which is what a store without synced writes promises; and it may be torn: then it
-is another's, and is rebuilt.
+After a crash there are all groups up to the last durable flush, and some of those after
+it: that is what a store without synced writes promises. A store may also be torn: then
+it is empty and folded again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Group = tuple[tuple[tuple[str, "Changes"], ...], "Position"]
 
 
 class Disk:
-    """What one machine keeps of each partition: groups of changes, in order."""
+    """What one machine stores of each partition: groups of changes, in order."""
 
     def __init__(self, machine: str, chance: Chance) -> None:
         self._machine = machine
@@ -30,7 +30,7 @@ class Disk:
         self._durable: dict[int, int] = {}
 
     def open(self, partition: int) -> DiskStore:
-        """The store as the disk has it."""
+        """Open a store with what is on the disk."""
         store = DiskStore(self, partition)
         for changes, position in self._groups.get(partition, []):
             for instance_id, changed in changes:
@@ -39,10 +39,10 @@ class Disk:
         return store
 
     def write(self, partition: int, group: Group, *, durable: bool) -> None:
-        """A flush.
+        """Write the group of a flush.
 
         Raises:
-            StoreError: the disk is full.
+            StoreError: if the disk is full.
         """
         if self._chance.fault("disk full", self._machine, 0.002):
             raise StoreError("expected room on the disk, but there is none")
@@ -53,20 +53,20 @@ class Disk:
             self._durable[partition] = len(groups)
 
     def forget(self, partition: int) -> None:
-        """A store that was reset."""
+        """Delete a store."""
         self._groups.pop(partition, None)
         self._durable.pop(partition, None)
 
     def crash(self) -> None:
-        """The machine's process is gone: what was not durable may be, too."""
+        """The machine's process was killed: what was not durable may be lost."""
         for partition, groups in self._groups.items():
             if self._chance.fault("store torn", self._machine, 0.1):
                 groups.clear()
                 self._durable[partition] = 0
                 continue
-            kept = self._durable.get(partition, 0)
+            kept_groups = self._durable.get(partition, 0)
             share = self._chance.number(f"kept {self._machine}")
-            del groups[kept + int(share * (len(groups) - kept + 1)) :]
+            del groups[kept_groups + int(share * (len(groups) - kept_groups + 1)) :]
 
 
 class DiskStore(MemoryStore):
@@ -79,7 +79,7 @@ class DiskStore(MemoryStore):
         self._dirty: list[tuple[str, Changes]] = []
 
     def apply(self, instance_id: str, changes: Changes) -> None:
-        """Take over what a fold or an acknowledged decision changed."""
+        """Apply the changes of a fold or of an acknowledged decision."""
         super().apply(instance_id, changes)
         self._dirty.append((instance_id, dict(changes)))
 

@@ -1,4 +1,4 @@
-"""The workers of a simulated world: booted, killed, paused, drained, booted again."""
+"""The workers of a simulated world: started, killed, paused, drained, started again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 
 @dataclass
 class SimClock:
-    """A process's clocks: wall time with an error, and time that only goes on."""
+    """A process's clocks: wall time with an error, and monotonic time."""
 
     loop: SimLoop
     error_s: float = 0.0
@@ -63,7 +63,7 @@ class Machine:
 
 
 class Fleet:
-    """All machines, and what befalls them."""
+    """All machines, and the faults that happen to them."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Fleet:
         self._group = Group(log.partitions)
 
     def start(self, *, chaos: bool) -> None:
-        """Boot all, and let trouble begin."""
+        """Boot all; with `chaos` faults happen to them."""
         self.loop.spawn(self._group.watch(), None)
         for machine in self.machines:
             self.loop.spawn(self._keep_up(machine), None)
@@ -95,7 +95,7 @@ class Fleet:
                 self.loop.spawn(self._trouble(machine), None)
 
     async def _keep_up(self, machine: Machine) -> None:
-        """An operator: boots what is down, and what has stopped."""
+        """Boot a machine again when its process has died or a partition has stopped."""
         while True:
             if machine.process is None or machine.process.dead:
                 self._boot(machine)
@@ -151,7 +151,7 @@ class Fleet:
     def _ended(
         self, machine: Machine, process: Process, task: asyncio.Task[None]
     ) -> None:
-        """A worker that could not even start is booted again."""
+        """Boot a worker again that could not start."""
         if not task.cancelled() and task.exception() is not None:
             self.note("start failed", process.name)
             if machine.process is process:

@@ -1,8 +1,8 @@
-"""A simulated group: partitions change hands before the members learn of it.
+"""A simulated group: partitions are assigned before the members learn of it.
 
-Members send heartbeats that take their time; who was not heard of for a session's
-length is out, and finds out at its next heartbeat. Partitions go to the members that
-are left, each staying where it is if that is fair.
+Heartbeats take some time. A member without a heartbeat for a session's length is
+removed, and learns of it by its next heartbeat. Its partitions are assigned to the
+other members; the others stay where they are, if that is fair.
 """
 
 from __future__ import annotations
@@ -25,49 +25,49 @@ class Group:
 
     def __init__(self, partitions: int) -> None:
         self._partitions = partitions
-        self._heard: dict[str, float] = {}
+        self._heartbeats_s: dict[str, float] = {}
         self._owners: dict[int, str] = {}
 
     def heartbeat(self, member: str) -> frozenset[int]:
-        """A member says that it lives; it is told what it owns."""
-        new = member not in self._heard
-        self._heard[member] = asyncio.get_running_loop().time()
+        """Take a member's heartbeat; returns the partitions that it is assigned."""
+        new = member not in self._heartbeats_s
+        self._heartbeats_s[member] = asyncio.get_running_loop().time()
         if new:
             self._share()
         return frozenset(p for p, owner in self._owners.items() if owner == member)
 
     def leave(self, member: str) -> None:
-        """A member goes."""
-        if self._heard.pop(member, None) is not None:
+        """Remove a member."""
+        if self._heartbeats_s.pop(member, None) is not None:
             self._share()
 
     async def watch(self) -> None:
-        """Put out who is silent, for ever."""
+        """Remove members without a heartbeat, for ever."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(LOOK_S)
-            for member, at_s in list(self._heard.items()):
+            for member, at_s in list(self._heartbeats_s.items()):
                 if loop.time() - at_s > SESSION_S:
                     self.leave(member)
 
     def _share(self) -> None:
-        members = sorted(self._heard)
+        members = sorted(self._heartbeats_s)
         if not members:
             self._owners.clear()
             return
         most = -(-self._partitions // len(members))
-        kept: dict[str, int] = dict.fromkeys(members, 0)
+        counts: dict[str, int] = dict.fromkeys(members, 0)
         for partition in range(self._partitions):
             owner = self._owners.get(partition)
-            if owner in kept and kept[owner] < most:
-                kept[owner] += 1
+            if owner in counts and counts[owner] < most:
+                counts[owner] += 1
                 continue
             self._owners.pop(partition, None)
         for partition in range(self._partitions):
             if partition not in self._owners:
-                owner = min(members, key=lambda name: (kept[name], name))
+                owner = min(members, key=lambda name: (counts[name], name))
                 self._owners[partition] = owner
-                kept[owner] += 1
+                counts[owner] += 1
 
 
 class SimMembership:
@@ -79,7 +79,7 @@ class SimMembership:
         self._group = group
         self._member = member
         self._chance = chance
-        self._held: frozenset[int] = frozenset()
+        self._assigned: frozenset[int] = frozenset()
         self._epoch = 0
         self._lapses = 0
         self._sent_s = float("-inf")
@@ -92,7 +92,7 @@ class SimMembership:
         self._beating = asyncio.create_task(self._beat())
 
     async def leave(self) -> None:
-        """Tell the group, and send none any more."""
+        """Leave the group, and send no heartbeats any more."""
         if self._beating is not None:
             self._beating.cancel()
             await asyncio.gather(self._beating, return_exceptions=True)
@@ -101,20 +101,20 @@ class SimMembership:
         self._become(frozenset())
 
     def current(self) -> Assignment:
-        """The assignment as the last heartbeat told it."""
+        """The assignment of the last heartbeat."""
         now_s = asyncio.get_running_loop().time()
         if self._confirmed_s != float("-inf") and now_s - self._confirmed_s > SESSION_S:
             self._lapses += 1
             self._confirmed_s = now_s
         return Assignment(
-            partitions=self._held,
+            partitions=self._assigned,
             epoch=self._epoch,
             fresh_at_s=self._sent_s,
             lapses=self._lapses,
         )
 
     async def changed(self, since_epoch: int) -> Assignment:
-        """Wait until it differs."""
+        """Wait until it changes."""
         while self._epoch == since_epoch:
             await self._change.wait()
         return self.current()
@@ -125,19 +125,19 @@ class SimMembership:
             sent_s = loop.time()
             await asyncio.sleep(self._latency())
             if not self._chance.fault("heartbeat lost", self._member, 0.02):
-                held = self._group.heartbeat(self._member)
+                assigned = self._group.heartbeat(self._member)
                 await asyncio.sleep(self._latency())
                 self.current()  # counts a lapse before it is confirmed again
                 self._sent_s, self._confirmed_s = sent_s, loop.time()
-                if held != self._held:
-                    self._become(held)
+                if assigned != self._assigned:
+                    self._become(assigned)
             await asyncio.sleep(HEARTBEAT_S)
 
     def _latency(self) -> float:
         return self._chance.between(f"heartbeat {self._member}", 0.001, 0.02)
 
-    def _become(self, held: frozenset[int]) -> None:
-        self._held = held
+    def _become(self, assigned: frozenset[int]) -> None:
+        self._assigned = assigned
         self._epoch += 1
         self._change.set()
         self._change = asyncio.Event()

@@ -1,7 +1,7 @@
-"""What must hold at the end of a simulated world; every violation is a sentence.
+"""Checks at the end of a simulated world; every violation is a sentence.
 
-The topic is judged by a reader that shares no code with the engine, and by the checker
-that users have; the executions by what the topic says was due; the outputs by a model
+The topic is checked by a reader that shares no code with the engine, and by
+`audit verify`; the executions by what the topic says was due; the outputs by a model
 that knows no events; the live stores by a fold of the topic.
 """
 
@@ -17,8 +17,8 @@ from sayiir_es.engine.fold import Fold
 from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.log.port import Chunk, Topic
 from sayiir_es.wire.signing import PublicKeys
-from tests.kafka.reader import TERMINAL, PartitionSeen, Stood
-from tests.kafka.verdict import judged
+from tests.kafka.reader import TERMINAL, PartitionContent, TopicRecord
+from tests.kafka.verdict import find_violations
 from tests.simulation import rules
 from tests.simulation.fleet import KEY
 from tests.simulation.log import records_of
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.memory.log import MemoryLog
     from sayiir_es.log.port import Record
-    from tests.kafka.reader import Seen
+    from tests.kafka.reader import ReadEvent
 
 DUE = frozenset({"PositionUpdated", "RetryRecorded"})
 AGAIN = frozenset({"AttemptRestarted", "AttemptWithdrawn"})
@@ -42,27 +42,27 @@ Token = tuple[str, int, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """A task function began; `log_end` is where its partition's events ended then."""
+    """A task function began; `log_end` is the end offset of its events at that time."""
 
     token: Token
     log_end: int
     timed: bool
 
 
-def read(log: MemoryLog) -> dict[int, PartitionSeen]:
+def read_all(log: MemoryLog) -> dict[int, PartitionContent]:
     """Every partition of the topic, by an independent reader."""
-    found: dict[int, PartitionSeen] = {}
+    contents: dict[int, PartitionContent] = {}
     for partition in range(log.partitions):
-        seen = found[partition] = PartitionSeen()
+        content = contents[partition] = PartitionContent()
         for record in records_of(log, Topic.EVENTS, partition):
-            take(seen, partition, record)
-    return found
+            take(content, partition, record)
+    return contents
 
 
-def take(seen: PartitionSeen, partition: int, record: Record) -> None:
+def take(content: PartitionContent, partition: int, record: Record) -> None:
     """Give the reader its next record."""
-    seen.take(
-        Stood(
+    content.take(
+        TopicRecord(
             partition=partition,
             offset=record.offset,
             key=record.key,
@@ -82,22 +82,22 @@ def commands_of(log: MemoryLog) -> dict[int, set[int]]:
 
 def of_topic(
     commands: Mapping[int, set[int]],
-    partitions: Mapping[int, PartitionSeen],
+    partitions: Mapping[int, PartitionContent],
     graphs: Mapping[str, Graph],
 ) -> list[str]:
-    """What is wrong with the topic by itself."""
-    return [*judged(partitions, commands), *rules.of_instances(partitions, graphs)] + [
+    """The violations that the topic alone shows."""
+    return [
+        *find_violations(partitions, commands),
+        *rules.of_instances(partitions, graphs),
+    ] + [
         f"command {partition}@{offset} was never answered"
-        for partition, seen in partitions.items()
-        for offset in sorted(commands[partition] - _answered(seen))
+        for partition, content in partitions.items()
+        for offset in sorted(commands[partition] - _answered(content))
     ]
 
 
 def of_log(log: MemoryLog) -> Iterator[str]:
-    """What the checker that users have says of the log: `audit verify`.
-
-    Every partition has checkpoints that all workers signed.
-    """
+    """What `audit verify` finds in the log, whose checkpoints are all signed."""
     keys = PublicKeys([KEY.public_key()])
     checked = verify_records(_records(log), partitions=log.partitions, keys=keys)
     for violation in checked:
@@ -113,26 +113,26 @@ def _records(log: MemoryLog) -> Iterator[tuple[Topic, int, Record]]:
                 yield topic, partition, record
 
 
-def _answered(seen: PartitionSeen) -> set[int]:
+def _answered(content: PartitionContent) -> set[int]:
     return {
         int(event.cause.partition("<")[0].rpartition("@")[2])
-        for event in seen.valid
+        for event in content.valid
         if event.cause.startswith("command:")
     }
 
 
 def of_outputs(
-    partitions: Mapping[int, PartitionSeen],
-    expected: Mapping[str, object],
+    partitions: Mapping[int, PartitionContent],
+    outputs: Mapping[str, object],
     may_be_cancelled: frozenset[str],
 ) -> Iterator[str]:
-    """Every instance has ended, as the model says."""
-    ends: dict[str, Seen] = {}
-    for seen in partitions.values():
-        for event in seen.valid:
+    """Every instance must have ended with the output of the model."""
+    ends: dict[str, ReadEvent] = {}
+    for content in partitions.values():
+        for event in content.valid:
             if event.kind in TERMINAL:
                 ends[event.instance_id] = event
-    for instance_id, output in expected.items():
+    for instance_id, output in outputs.items():
         end = ends.get(instance_id)
         if end is None:
             yield f"{instance_id} has not ended"
@@ -144,23 +144,23 @@ def of_outputs(
             yield f"{instance_id} gave {end.body['output']!r}, expected {output!r}"
 
 
-def failed(partitions: Mapping[int, PartitionSeen]) -> set[str]:
+def failed_instances(partitions: Mapping[int, PartitionContent]) -> set[str]:
     """The instances whose last run has failed."""
-    found: set[str] = set()
-    for seen in partitions.values():
-        for event in seen.valid:
+    instance_ids: set[str] = set()
+    for content in partitions.values():
+        for event in content.valid:
             if event.kind == "WorkflowFailed":
-                found.add(event.instance_id)
+                instance_ids.add(event.instance_id)
             elif event.kind in RUNS_BEGIN:
-                found.discard(event.instance_id)
-    return found
+                instance_ids.discard(event.instance_id)
+    return instance_ids
 
 
 def of_executions(
-    partitions: Mapping[int, PartitionSeen], executions: list[Execution]
+    partitions: Mapping[int, PartitionContent], executions: list[Execution]
 ) -> Iterator[str]:
-    """Every execution was due before it began; one repeats only what was restarted."""
-    valid = [event for seen in partitions.values() for event in seen.valid]
+    """Every execution must have been due before; only a restart repeats one."""
+    valid = [event for content in partitions.values() for event in content.valid]
     due = _due(valid)
     deadlines: dict[Token, int] = {}
     again: Counter[Token] = Counter()
@@ -181,12 +181,12 @@ def of_executions(
             yield f"{execution.token} ran, but was due only at {offset}"
 
 
-def _due(valid: list[Seen]) -> dict[Token, int]:
+def _due(valid: list[ReadEvent]) -> dict[Token, int]:
     """The offset from which each attempt was due."""
     due: dict[Token, int] = {}
-    standing: dict[str, set[str]] = {}
+    positions: dict[str, set[str]] = {}
     for event in valid:
-        paths = standing.setdefault(event.instance_id, set())
+        paths = positions.setdefault(event.instance_id, set())
         if event.kind in DUE:
             # A `RetryRecorded` names the attempt that failed.
             token = token_of(event, event.kind == "RetryRecorded")
@@ -200,8 +200,8 @@ def _due(valid: list[Seen]) -> dict[Token, int]:
     return due
 
 
-def token_of(event: Seen, later: int = 0) -> Token:
-    """What names the attempt of an event, or one that many later."""
+def token_of(event: ReadEvent, later: int = 0) -> Token:
+    """The token of an event's attempt, or of one that many attempts later."""
     body = event.body
     return (
         event.instance_id,
@@ -212,9 +212,9 @@ def token_of(event: Seen, later: int = 0) -> Token:
 
 
 def of_store(log: MemoryLog, partition: int, live: SnapshotStore) -> Iterator[str]:
-    """The store of the partition's owner equals the fold of the topic.
+    """The store of the partition's owner must equal the fold of the topic.
 
-    One that was displaced, and has not noticed yet, stands where it stands.
+    A displaced owner that has not noticed it yet is not checked.
     """
     store = MemoryStore()
     fold = Fold(store, partition)
@@ -222,17 +222,18 @@ def of_store(log: MemoryLog, partition: int, live: SnapshotStore) -> Iterator[st
     fold.apply(Chunk(start=0, end=len(records), records=records))
     if store.position.claim != live.position.claim:
         return
-    # What was ignored behind its last batch it need not have passed yet.
-    passed = replace(live.position, offset=store.position.offset)
-    if store.position != passed or store.position.offset < live.position.offset:
-        expected = store.position
-        yield f"the store of {partition} stands at {live.position}, not {expected}"
+    # It need not have read ignored records after its last batch yet.
+    live_position = replace(live.position, offset=store.position.offset)
+    if store.position != live_position or store.position.offset < live.position.offset:
+        position = store.position
+        yield f"the store of {partition} stands at {live.position}, not {position}"
         return
     names = sorted(store.instances())
     if names != sorted(live.instances()):
         yield f"the store of {partition} holds {sorted(live.instances())}, not {names}"
     for name in names:
-        mine, theirs = store.rows(name), live.rows(name)
-        for key in sorted({*mine.keys(""), *theirs.keys("")}):
-            if mine.get(key) != theirs.get(key):
-                yield f"{name} {key}: {theirs.get(key)!r}, but fold {mine.get(key)!r}"
+        folded_rows, live_rows = store.rows(name), live.rows(name)
+        for key in sorted({*folded_rows.keys(""), *live_rows.keys("")}):
+            if folded_rows.get(key) != live_rows.get(key):
+                live_row, folded_row = live_rows.get(key), folded_rows.get(key)
+                yield f"{name} {key}: {live_row!r}, but fold {folded_row!r}"

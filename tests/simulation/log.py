@@ -1,4 +1,4 @@
-"""The memory log as a process sees it over a network that is slow, and loses things."""
+"""The memory log as a process sees it over a slow network that loses messages."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from tests.simulation.chance import Chance
 
 GIVES_UP_S = 2.0
-"""How long an append waits for its answer."""
+"""How many seconds an append waits for its answer."""
 
 LATE_MOST_S = 15.0
-"""How long after that a batch may still land."""
+"""How many seconds a batch may need to reach the log."""
 
 
 SMALL_BATCHES = 0.3
@@ -37,7 +37,7 @@ SMALL_BATCH_BYTES = SLACK_BYTES + 600
 
 
 class AppendFaults:
-    """What befalls appends; also hears what was sent."""
+    """Draws the faults of appends."""
 
     def __init__(self, chance: Chance) -> None:
         self._chance = chance
@@ -62,12 +62,12 @@ class AppendFaults:
 
 
 def is_claim(batch: Sequence[NewRecord]) -> bool:
-    """Whether the batch is a claim: alone among all it has no key."""
+    """Whether the batch is a claim, which has no key and is alone in its batch."""
     return len(batch) == 1 and batch[0].key is None
 
 
 class SimLog:
-    """See `log.port.Log`; one a process."""
+    """The log of one process; see `log.port.Log`."""
 
     def __init__(self, log: MemoryLog, chance: Chance, process: str) -> None:
         self._log = log
@@ -99,12 +99,12 @@ class SimLog:
         """Nothing."""
 
     async def appender(self, partition: int) -> Appender:
-        """A fresh appender, at times unavailable."""
+        """A new appender; sometimes the log is unavailable."""
         await self._travel("appender")
         return await self._log.appender(partition)
 
     async def reader(self, topic: Topic, partition: int, offset: int) -> Reader:
-        """A reader whose answers take their time."""
+        """A reader whose answers take some time."""
         await self._travel("reader")
         inner = await self._log.reader(topic, partition, offset)
         return _SlowReader(self, inner)
@@ -117,9 +117,9 @@ class SimLog:
     async def end_offset(self, topic: Topic, partition: int) -> int:
         """One above the last record."""
         await self._travel("end_offset")
-        found = await self._log.end_offset(topic, partition)
+        offset = await self._log.end_offset(topic, partition)
         await self.latency()
-        return found
+        return offset
 
     async def produce(self, topic: Topic, partition: int, record: NewRecord) -> int:
         """Write one record, in the order of the calls; its answer may be lost."""
@@ -140,13 +140,13 @@ class SimLog:
         return offset
 
     async def latency(self) -> None:
-        """The way of an answer."""
+        """Wait as long as an answer takes."""
         await asyncio.sleep(self._chance.between(f"net {self._process}", 0.0005, 0.005))
 
     async def _travel(self, what: str, share: float = 0.01) -> None:
         await self.latency()
         if self._chance.fault("unavailable", self._process, share, state=what):
-            # Mostly at once, as by a broker that closes the connection.
+            # Mostly at once, as if a broker closed the connection.
             refused = self._chance.number(f"refused {self._process}")
             await asyncio.sleep(GIVES_UP_S * refused**4)
             raise LogUnavailableError(
@@ -160,7 +160,7 @@ class _SlowReader:
         self._inner = inner
 
     async def read(self, *, max_wait_s: float) -> Chunk | None:
-        """Return what follows, after its way through the network."""
+        """Return the next chunk, after its time in the network."""
         chunk = await self._inner.read(max_wait_s=max_wait_s)
         await self._log.latency()
         return chunk
@@ -171,10 +171,10 @@ class _SlowReader:
 
 
 def records_of(log: MemoryLog, topic: Topic, partition: int) -> list[Record]:
-    """All that stands there, without a loop."""
+    """All records of a partition, read without an event loop."""
     topics = log._topics  # pyright: ignore[reportPrivateUsage]  # what really happened
     start, end = topics.bounds(topic, partition)
-    found: list[Record] = []
-    while start + len(found) < end:
-        found += topics.read_from(topic, partition, start + len(found))
-    return found
+    records: list[Record] = []
+    while start + len(records) < end:
+        records += topics.read_from(topic, partition, start + len(records))
+    return records

@@ -1,12 +1,12 @@
 """An event loop of virtual time, whose order a seed decides.
 
-Theory of operation. Time is a number that the loop moves itself: with nothing ready it
-jumps to the earliest timer. Of several processes that are ready, a seeded generator
-picks the next; within one, callbacks run in their order, as asyncio promises. A
-callback belongs to the process in whose context it was made; those of a dead process
-are dropped, so that no `finally` and no flush of it ever runs, as after `kill -9`;
-those of a paused one wait until it wakes. There is no selector: real I/O fails loudly.
-Nothing ready and nothing scheduled is a deadlock, and fails.
+Theory of operation. Time is a number that the loop moves itself: if nothing is ready it
+jumps to the earliest timer. If several processes are ready, a seeded generator picks
+the next; within one, callbacks run in their order, as asyncio promises. A callback
+belongs to the process in whose context it was made. Callbacks of a killed process are
+dropped, so that no `finally` and no flush of it runs, as after `kill -9`; those of a
+paused one wait until it wakes. There is no selector: real I/O raises an error. If
+nothing is ready and nothing scheduled, that is a deadlock, and an error.
 """
 
 # pyright: reportPrivateUsage=false
@@ -30,13 +30,13 @@ T = TypeVar("T")
 
 
 class Process:
-    """What can be killed and paused as a whole."""
+    """A process that can be killed and paused; `waiting` has its callbacks then."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.dead = False
         self.paused = False
-        self.held: list[Handle] = []
+        self.waiting: list[Handle] = []
 
     def __repr__(self) -> str:
         return f"Process({self.name!r})"
@@ -53,9 +53,9 @@ class SimLoop(VirtualLoop):
         self._chance = chance
         self._tasks_made: list[asyncio.Task[object]] = []
         self.steps = 0
-        """Callbacks run so far: where a crash sweep kills."""
+        """How many callbacks have run: a crash sweep kills at each."""
         self.on_step: Callable[[int, Process], None] | None = None
-        """Told of each step, and whose it is, before it runs."""
+        """Called before each step, with its number and its process."""
         self.failures: list[str] = []
         """Exceptions that nobody retrieved."""
         self.set_exception_handler(self._failed)
@@ -69,22 +69,22 @@ class SimLoop(VirtualLoop):
         return self.create_task(work, context=context)
 
     def kill(self, process: Process) -> None:
-        """Nothing of it runs any more: not even what would clean up."""
+        """Run nothing of it any more, not even what would clean up."""
         process.dead = True
-        process.held.clear()
+        process.waiting.clear()
 
     def pause(self, process: Process) -> None:
-        """Nothing of it runs until `wake`; its timers come due meanwhile."""
+        """Run nothing of it until `wake`; its timers become due meanwhile."""
         process.paused = True
 
     def wake(self, process: Process) -> None:
-        """It goes on where it stood."""
+        """Let it go on where it was."""
         process.paused = False
-        self._ready.extend(process.held)
-        process.held.clear()
+        self._ready.extend(process.waiting)
+        process.waiting.clear()
 
-    def bury(self) -> None:
-        """Let go of the tasks of the dead, whose clean-up must not be heard."""
+    def discard_tasks(self) -> None:
+        """Close the tasks of killed processes, and suppress what they raise."""
         for task in self._tasks_made:
             if not task.done():
                 setattr(task, "_log_destroy_pending", False)  # noqa: B010 (no type knows)
@@ -103,10 +103,10 @@ class SimLoop(VirtualLoop):
         name: str | None = None,
         context: Context | None = None,
     ) -> asyncio.Task[T]:
-        """A task of the process that makes it, whatever context it brings.
+        """A task of the process that makes it, whatever context it has.
 
-        A context that is empty stays so: it is the log's own, which no process's death
-        concerns.
+        A context that is empty stays so: it is that of the log, which goes on when a
+        process is killed.
         """
         if context is not None and len(context) and PROCESS not in context:
             context.run(PROCESS.set, PROCESS.get())
@@ -121,7 +121,7 @@ class SimLoop(VirtualLoop):
         process = handle._context.get(PROCESS)
         if process is not None and not process.dead:
             if process.paused:
-                process.held.append(handle)
+                process.waiting.append(handle)
                 return
             self.steps += 1
             if self.on_step is not None:
@@ -134,12 +134,12 @@ class SimLoop(VirtualLoop):
         ready = self._ready
         if len(ready) == 1:
             return ready.popleft()
-        chosen = ready[self._chance.randrange(len(ready))]._context.get(PROCESS)
+        process = ready[self._chance.randrange(len(ready))]._context.get(PROCESS)
         for index, handle in enumerate(ready):
-            if handle._context.get(PROCESS) is chosen:
+            if handle._context.get(PROCESS) is process:
                 del ready[index]
                 return handle
-        raise AssertionError(chosen)  # it is one of them
+        raise AssertionError(process)  # it is one of them
 
     def _failed(
         self, loop: asyncio.AbstractEventLoop, context: dict[str, object]

@@ -149,7 +149,7 @@ ATTEMPTS = (
     ),
     _mutant(
         "its own late claim makes an owner drop what runs",
-        "engine.worker",
+        "engine.partition_supervisor",
         '                log.info("partition.fenced"',
         "                owner.dispatcher.drop_all()\n"
         '                log.info("partition.fenced"',
@@ -188,9 +188,9 @@ COMMANDS = (
         "        if False:  # a slot",
     ),
     _mutant(
-        "a command sent astray is decided where it stands",
+        "a command on the wrong partition is decided there",
         "engine.commands.feed",
-        "        if home == self._partition:",
+        "        if home_partition == self._partition:",
         "        if True:",
     ),
     _mutant(

@@ -1,8 +1,8 @@
 """Planted bugs: `python -m tests.simulation.mutants [NAME …]` counts seeds to find one.
 
-A mutant is a change of one engine module's source, applied as the module is imported,
-in a process of its own: no production module knows of it. Each stands for a class of
-hazards; one that the simulation does not find names an invariant that is missing.
+A mutant is a change of one module's source, applied when the module is imported, in a
+process of its own: no production module knows of it. Each is an example of a class of
+bugs; if the simulation does not find one, it lacks an invariant.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Mutant:
         """The module's source with the bug.
 
         Raises:
-            ValueError: if the text does not stand there exactly once.
+            ValueError: if the source has the text not exactly once.
         """
         count = source.count(self.old)
         if count != 1:
@@ -80,7 +80,7 @@ class Planter(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def seeds_to_find(mutant: Mutant, most: int = SEEDS_MOST) -> int | None:
-    """How many seeds it takes; None if it is not found. Runs in this very process."""
+    """How many seeds it takes; None if it is not found. Runs in this process."""
     sys.meta_path.insert(0, Planter(mutant))
     from tests.simulation.run import simulate  # noqa: PLC0415 (behind the planting)
 
@@ -104,26 +104,26 @@ def found_elsewhere(name: str, most: int = SEEDS_MOST) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Tell for each mutant how many seeds it takes to find it."""
+    """Print for each mutant how many seeds it takes to find it."""
     from tests.simulation.mutant_list import MUTANTS  # noqa: PLC0415 (it imports us)
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--here", action="store_true")
     parser.add_argument("--most", type=int, default=SEEDS_MOST)
-    asked = parser.parse_args(arguments)
-    missed = 0
+    options = parser.parse_args(arguments)
+    not_found_count = 0
     for mutant in MUTANTS:
-        if asked.names and mutant.name not in asked.names:
+        if options.names and mutant.name not in options.names:
             continue
-        if asked.here:
-            said = str(seeds_to_find(mutant, asked.most) or "not found")
-            print(said)  # noqa: T201 (a command)
+        if options.here:
+            result = str(seeds_to_find(mutant, options.most) or "not found")
+            print(result)  # noqa: T201 (a command)
             return 0
-        said = found_elsewhere(mutant.name, asked.most)
-        missed += not said.isdigit()
-        print(f"{said:>10}  {mutant.name}", flush=True)  # noqa: T201 (a command)
-    return 1 if missed else 0
+        result = found_elsewhere(mutant.name, options.most)
+        not_found_count += not result.isdigit()
+        print(f"{result:>10}  {mutant.name}", flush=True)  # noqa: T201 (a command)
+    return 1 if not_found_count else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Rules of the event contract that the topic alone can show, instance by instance.
 
-Beside what `tests.kafka.verdict` holds of every topic: timers are never early, requests
-hold moves back, a command counts once, an end is an end, attempts count up from 1.
+In addition to those of `tests.kafka.verdict`: timers are never early, nothing moves on
+behind a request, a command counts once, nothing follows an end, attempts are numbered
+from 1.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sayiir_es.core.graph.graph import Graph
-    from tests.kafka.reader import PartitionSeen, Seen
+    from tests.kafka.reader import PartitionContent, ReadEvent
 
 MOVES = frozenset({"PositionUpdated", "DeadlineSet", "AttemptRestarted"})
 AFTER_THE_END = frozenset({"CommandRejected", "CommandAcknowledged", "OutcomeRejected"})
@@ -24,12 +25,12 @@ ENDS_AN_ATTEMPT = frozenset({"TaskCompleted", "TaskFailed", "RetryRecorded"})
 
 
 def of_instances(
-    partitions: Mapping[int, PartitionSeen], graphs: Mapping[str, Graph]
+    partitions: Mapping[int, PartitionContent], graphs: Mapping[str, Graph]
 ) -> Iterator[str]:
-    """What is wrong with the events of any instance; `graphs` by instance."""
-    histories: dict[str, list[Seen]] = {}
-    for seen in partitions.values():
-        for event in seen.valid:
+    """The violations in the events of all instances; `graphs` are by instance."""
+    histories: dict[str, list[ReadEvent]] = {}
+    for content in partitions.values():
+        for event in content.valid:
             if event.instance_id:
                 histories.setdefault(event.instance_id, []).append(event)
     for instance_id, history in histories.items():
@@ -40,7 +41,7 @@ def of_instances(
         yield from _of_attempts(history)
 
 
-def _of_timers(history: list[Seen]) -> Iterator[str]:
+def _of_timers(history: list[ReadEvent]) -> Iterator[str]:
     due: dict[str, int | None] = {}
     for event in history:
         match event.kind:
@@ -56,7 +57,7 @@ def _of_timers(history: list[Seen]) -> Iterator[str]:
                 pass
 
 
-def _of_lengths(history: list[Seen], graph: Graph) -> Iterator[str]:
+def _of_lengths(history: list[ReadEvent], graph: Graph) -> Iterator[str]:
     for event in history:
         if event.kind == "DelayStarted":
             place = graph.place(event.text("path"))
@@ -66,25 +67,25 @@ def _of_lengths(history: list[Seen], graph: Graph) -> Iterator[str]:
                 yield f"{event.where} sleeps {length_ms} ms at {node}"
 
 
-def _of_requests(history: list[Seen]) -> Iterator[str]:
-    held, ended = "", ""
+def _of_requests(history: list[ReadEvent]) -> Iterator[str]:
+    holding, ended = "", ""
     for event in history:
         if ended and event.kind not in AFTER_THE_END | {"SignalReceived"}:
             goes_on = event.kind == "WorkflowRetried" and ended.startswith("WorkflowF")
             if event.kind != "WorkflowStarted" and not goes_on:
                 yield f"{event.where} stands behind {ended}"
-            held, ended = "", ""
-        if held and event.kind in MOVES:
-            yield f"{event.where} moves on behind {held}"
+            holding, ended = "", ""
+        if holding and event.kind in MOVES:
+            yield f"{event.where} moves on behind {holding}"
         if event.kind in ("PauseRequested", "CancelRequested"):
-            held = event.where
-        elif event.kind == "WorkflowUnpaused" and held.startswith("Pause"):
-            held = ""
+            holding = event.where
+        elif event.kind == "WorkflowUnpaused" and holding.startswith("Pause"):
+            holding = ""
         elif event.kind in TERMINAL:
             ended = event.where
 
 
-def _of_commands(history: list[Seen]) -> Iterator[str]:
+def _of_commands(history: list[ReadEvent]) -> Iterator[str]:
     times = Counter(
         (event.kind, event.text("command_id"))
         for event in history
@@ -98,7 +99,7 @@ def _of_commands(history: list[Seen]) -> Iterator[str]:
     yield from (f"signal {n} consumed {x} times" for n, x in received.items() if x > 1)
 
 
-def _of_attempts(history: list[Seen]) -> Iterator[str]:
+def _of_attempts(history: list[ReadEvent]) -> Iterator[str]:
     awaited: dict[tuple[int, str], int] = {}
     for event in history:
         run = int(event.body["run"])

@@ -27,13 +27,13 @@ SHRINK_RUNS_MAX = 60
 
 @dataclass(kw_only=True)
 class Report:
-    """What came of a seed."""
+    """The result of one seed."""
 
     seed: int
     problems: list[str]
     digest: str
     fired: list[str]
-    counted: Counter[str] = field(default_factory=Counter[str])
+    fault_counts: Counter[str] = field(default_factory=Counter[str])
     steps: int = 0
     events: int = 0
 
@@ -46,7 +46,7 @@ class Report:
 
     @property
     def replay(self) -> str:
-        """The line that runs it again."""
+        """The command line that runs it again."""
         return f"python -m tests.simulation.run {self.seed} --only '{self._only}'"
 
     @property
@@ -55,7 +55,7 @@ class Report:
 
 
 def plan_of(seed: int) -> Plan:
-    """How large a world the seed draws."""
+    """The size of the world that a seed draws."""
     chance = Random(seed * 7919 + 1)  # noqa: S311 (a simulation's)
     return Plan(
         workers=chance.choice([1, 2, 2, 3]),
@@ -72,7 +72,7 @@ def simulate(
     only: frozenset[str] | None = None,
     kill_at: int = 0,
 ) -> Report:
-    """Live one world to its end; whoever would make step `kill_at` dies before it."""
+    """Run one world to its end; the process of step `kill_at` is killed before it."""
     configured = structlog.get_config()
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
@@ -90,11 +90,11 @@ def simulate(
 
     loop.on_step = strike
     try:
-        problems = loop.run_until_complete(world.live())
+        problems = loop.run_until_complete(world.run())
     except (DeadlockError, WorkflowError) as error:
         problems = [f"{type(error).__name__}: {error}"]
     finally:
-        loop.bury()
+        loop.discard_tasks()
         asyncio.set_event_loop(None)
         loop.close()
         structlog.configure(**configured)
@@ -103,25 +103,25 @@ def simulate(
         problems=problems,
         digest=world.notes.hexdigest(),
         fired=list(chance.fired),
-        counted=chance.counted,
+        fault_counts=chance.fault_counts,
         steps=loop.steps,
         events=world.event_count(),
     )
 
 
-def shrunk(report: Report, plan: Plan | None = None) -> Report:
-    """The failing run with as many of its faults left out as it still fails without."""
+def shrink(report: Report, plan: Plan | None = None) -> Report:
+    """Leave out as many faults of a failing run as it still fails without."""
     runs, part = 0, max(1, len(report.fired) // 2)
     while report.fired and runs < SHRINK_RUNS_MAX:
         smaller = None
         for first in range(0, len(report.fired), part):
             left_out = report.fired[first : first + part]
             runs += 1
-            tried = simulate(
+            smaller_report = simulate(
                 report.seed, plan, only=frozenset(report.fired) - frozenset(left_out)
             )
-            if tried.problems:
-                smaller = tried
+            if smaller_report.problems:
+                smaller = smaller_report
                 break
         if smaller is not None:
             report = smaller
@@ -139,17 +139,17 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("seed", type=int)
     parser.add_argument("--only", help="faults that may fire, between bars")
     parser.add_argument("--count", type=int, default=1)
-    asked = parser.parse_args(arguments)
-    counted: Counter[str] = Counter()
-    for seed in range(asked.seed, asked.seed + asked.count):
-        only = None if asked.only is None else frozenset(asked.only.split("|"))
+    options = parser.parse_args(arguments)
+    fault_counts: Counter[str] = Counter()
+    for seed in range(options.seed, options.seed + options.count):
+        only = None if options.only is None else frozenset(options.only.split("|"))
         report = simulate(seed, only=only)
-        counted += report.counted
+        fault_counts += report.fault_counts
         if report.problems:
-            print(shrunk(report))  # noqa: T201 (a command)
+            print(shrink(report))  # noqa: T201 (a command)
             return 1
-    print(f"{asked.count} seeds from {asked.seed} on: no violation")  # noqa: T201 (a command)
-    for name, count in sorted(counted.items()):
+    print(f"{options.count} seeds from {options.seed} on: no violation")  # noqa: T201 (a command)
+    for name, count in sorted(fault_counts.items()):
         print(f"{count:8} {name}")  # noqa: T201 (a command)
     return 0
 

@@ -1,4 +1,4 @@
-"""The planted bugs are where they are said to be, and the simulation finds them."""
+"""The planted bugs can be planted, and the simulation finds them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ QUICK = (
     "live before the ack",
     "no look at what stands before a batch",
     "outcomes of a failed batch are lost",
-    "a command sent astray is decided where it stands",
+    "a command on the wrong partition is decided there",
 )
 QUICK_SEEDS = 200
 

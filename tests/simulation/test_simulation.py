@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.run import Report, shrunk, simulate
+from tests.simulation.run import Report, shrink, simulate
 
 ROOT = Path(__file__).resolve().parents[2]
 
-KEPT = {
+KEPT_SEEDS = {
     2: "a batch of outcomes was lost on its way, and its attempts ran again unrecorded",
     5: "a take-over whose batch was lost was not gone on with by the next tenure",
-    12: "the key function of a route ran again without a trace",
+    12: "the key function of a route ran again, and no event said so",
     28: "a restart was forgotten together with the batch that should have held it",
-    35: "a pause that was sent astray came behind its unpause",
+    35: "a pause on the wrong partition came behind its unpause",
     103: "its own claim landed late, and the owner dropped what it ran",
     479: "forwards that overtook each other: the port promises their order",
     825: "the clock went back, and the outcome of a retried attempt did not count",
@@ -30,7 +30,7 @@ KEPT = {
     893557119987: "a forward that failed took an outcome with it",
     1517: "a partition came back to a worker that had dropped its attempts",
 }
-"""Seeds that found something, and what; the mutants of each are in `mutant_list`."""
+"""Seeds that found a bug, and which; the mutants of each are in `mutant_list`."""
 
 FAULTS = {
     *("answer lost", "clock jumps", "clock skewed", "crash", "disk full", "drain"),
@@ -49,56 +49,56 @@ STATES = {
 
 
 def fail(report: Report) -> None:
-    pytest.fail(str(shrunk(report)), pytrace=False)
+    pytest.fail(str(shrink(report)), pytrace=False)
 
 
-@pytest.mark.parametrize("seed", sorted(KEPT))
+@pytest.mark.parametrize("seed", sorted(KEPT_SEEDS))
 def test_a_kept_seed_finds_nothing_any_more(seed: int) -> None:
     report = simulate(seed)
     if report.problems:
         fail(report)
 
 
-def live_many(first: int, count: int) -> tuple[list[Report], Counter[str]]:
-    """The failed ones of so many seeds, and what befell them all."""
-    counted: Counter[str] = Counter()
+def simulate_many(first: int, count: int) -> tuple[list[Report], Counter[str]]:
+    """The first failed report of so many seeds, and the faults of all, counted."""
+    fault_counts: Counter[str] = Counter()
     for seed in range(first, first + count):
         report = simulate(seed)
-        counted += report.counted
+        fault_counts += report.fault_counts
         if report.problems:
-            return [report], counted
-    return [], counted
+            return [report], fault_counts
+    return [], fault_counts
 
 
-def live_on_all_cores(count: int) -> None:
+def simulate_on_all_cores(count: int) -> None:
     """Fresh seeds, from a random one on unless `SAYIIR_ES_TEST_SEED` names it."""
-    named = os.environ.get("SAYIIR_ES_TEST_SEED")
-    first = int(named) if named else secrets.randbelow(1 << 40)
+    seed_text = os.environ.get("SAYIIR_ES_TEST_SEED")
+    first = int(seed_text) if seed_text else secrets.randbelow(1 << 40)
     print(f"seeds from {first} on; again: SAYIIR_ES_TEST_SEED={first}")  # noqa: T201
     cores = os.cpu_count() or 1
     part = -(-count // cores)
-    counted: Counter[str] = Counter()
+    fault_counts: Counter[str] = Counter()
     with ProcessPoolExecutor(cores) as pool:
         starts = [first + part * core for core in range(cores)]
-        for failed, befell in pool.map(live_many, starts, [part] * cores):
-            counted += befell
+        for failed, counts in pool.map(simulate_many, starts, [part] * cores):
+            fault_counts += counts
             if failed:
                 fail(failed[0])
-    kinds = {name.partition(" while ")[0] for name in counted}
+    kinds = {name.partition(" while ")[0] for name in fault_counts}
     assert kinds >= FAULTS, f"never fired: {sorted(FAULTS - kinds)}"
-    missed = STATES - set(counted)
-    assert not missed, f"never fired in that state: {sorted(missed)}"
+    missing = STATES - set(fault_counts)
+    assert not missing, f"never fired in that state: {sorted(missing)}"
 
 
 @pytest.mark.timeout(600)
 def test_a_thousand_fresh_seeds_find_nothing_and_every_fault_fires() -> None:
-    live_on_all_cores(1_000)
+    simulate_on_all_cores(1_000)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 def test_ten_thousand_fresh_seeds_find_nothing() -> None:
-    live_on_all_cores(10_000)
+    simulate_on_all_cores(10_000)
 
 
 NOTES = """
@@ -121,6 +121,6 @@ def test_equal_seeds_live_equally_whatever_the_hash_seed() -> None:
         )
         for hash_seed in ("0", "1", "31337")
     ]
-    said = [process.communicate()[0].strip() for process in running]
-    assert len(said[0]) == 64
-    assert len(set(said)) == 1
+    digests = [process.communicate()[0].strip() for process in running]
+    assert len(digests[0]) == 64
+    assert len(set(digests)) == 1

@@ -77,8 +77,8 @@ SCENARIOS = {
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_kill_before_any_step_changes_nothing(name: str) -> None:
     plan = SCENARIOS[name]
-    whole = simulate(1, plan)
-    assert not whole.problems
-    for step in range(1, whole.steps):
+    undisturbed = simulate(1, plan)
+    assert not undisturbed.problems
+    for step in range(1, undisturbed.steps):
         report = simulate(1, plan, kill_at=step)
         assert not report.problems, f"killed before step {step}: {report}"

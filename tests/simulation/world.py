@@ -1,7 +1,7 @@
 """A world of workers on a simulated log, with users who start and signal workflows.
 
-Two phases: faults for a while, then none; after a bounded time everything that was
-asked for must have come to its end.
+Two phases: faults for some time, then none. A bounded time later every instance must
+have ended.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from tests.simulation.chance import Chance
     from tests.simulation.loop import SimLoop
 
-Said = dict[str, object]
+CommandFields = dict[str, object]
 """A command as JSON."""
 
 FAULTS_S = 60.0
 LIMIT_S = 300.0
-"""Virtual seconds behind the faults within which everything must have ended."""
+"""Virtual seconds after the faults within which everything must have ended."""
 
 TAKES_MOST_S = 9.0
 
@@ -50,11 +50,11 @@ class Plan:
     nodes: int = 12
     graphs: Sequence[Graph] | None = None
     chaos: bool = True
-    """Crashes, pauses, drains and clock jumps; without it only the log's faults."""
+    """Whether there are faults; without them only a sweep kills."""
 
 
 class World:
-    """One seed's world; `live` is its whole life."""
+    """The world of one seed; `run` it once."""
 
     def __init__(self, plan: Plan, chance: Chance, loop: SimLoop) -> None:
         self.plan = plan
@@ -67,11 +67,11 @@ class World:
             log_id="sim",
         )
         self.executions: list[judge.Execution] = []
-        self.expected: dict[str, object] = {}
+        self.outputs: dict[str, object] = {}
         self.cancelled: set[str] = set()
         self.notes = hashlib.sha256()
         self._paused: list[str] = []
-        self._signals: dict[str, list[Said]] = {}
+        self._signals: dict[str, list[CommandFields]] = {}
         self._retried: set[str] = set()
         self._graphs: dict[str, Graph] = {}
         self._failed: dict[tuple[str, str], int] = {}
@@ -97,35 +97,40 @@ class World:
         return self.chance.between(entity, 0.0, 0.02)
 
     def fails(self, context: TaskExecutionContext) -> bool:
-        """Whether it fails: as often as its retries allow, at times for good."""
+        """Whether it fails: as often as its retries allow, sometimes for good."""
         instance, _, path = context.idempotency_key.split("/", 2)
-        failed = self._failed.get((instance, path), 0)
+        failure_count = self._failed.get((instance, path), 0)
         entity = f"{instance}/{path}"
         if context.node.retry is None:
-            if failed or not self.chance.fault("task fails for good", entity, 0.02):
+            if failure_count or not self.chance.fault(
+                "task fails for good", entity, 0.02
+            ):
                 return False
             self._failed[instance, path] = 1
             return True
-        if failed >= programs.RETRIES or self.chance.number(f"fails {entity}") > 0.5:
+        if (
+            failure_count >= programs.RETRIES
+            or self.chance.number(f"fails {entity}") > 0.5
+        ):
             return False
-        self._failed[instance, path] = failed + 1
+        self._failed[instance, path] = failure_count + 1
         return True
 
     def note(self, *what: object) -> None:
-        """Remember that it happened, and when: equal seeds give equal notes."""
+        """Add what happened, and when, to the notes: equal seeds give equal notes."""
         self.notes.update(repr((round(self.loop.time(), 9), *what)).encode())
 
     def event_count(self) -> int:
-        """How many valid events stand in the log."""
-        return sum(len(seen.valid) for seen in judge.read(self.log).values())
+        """How many valid events are in the log."""
+        return sum(len(content.valid) for content in judge.read_all(self.log).values())
 
-    # --- life -------------------------------------------------------------------------
+    # --- the run ----------------------------------------------------------------------
 
-    async def live(self) -> list[str]:
-        """Faults, then none, then judgement: what is wrong, in sentences."""
+    async def run(self) -> list[str]:
+        """Run with faults, then without, then check; returns every violation."""
         await self.log.open(create=True)
         self.fleet.start(chaos=self.plan.chaos)
-        watching = self.loop.spawn(self._watch(), None)
+        watching = self.loop.spawn(self._retry_now_and_then(), None)
         users = [
             self.loop.spawn(self._use(workflow, instance_id), None)
             for instance_id, workflow in self._instances()
@@ -136,53 +141,63 @@ class World:
         self.chance.quiet = True
         end_s = self.loop.time() + LIMIT_S
         while self._is_open() and self.loop.time() < end_s:
-            # A pause that went astray may have come behind its unpause.
+            # A pause on the wrong partition may have been decided after its unpause.
             for instance_id in self._paused:
-                again: Said = {"command": "UnpauseWorkflow", "instance_id": instance_id}
+                again: CommandFields = {
+                    "command": "UnpauseWorkflow",
+                    "instance_id": instance_id,
+                }
                 await self._produce(instance_id, again)
             await self._retry_failed()
             await asyncio.sleep(LOOK_S)
-        # An answer lost just before the end is still waited for: its owner claims anew.
+        # If an answer was lost just before the end, its owner must still claim again.
         await asyncio.sleep(GIVES_UP_S + 4 * LOOK_S)
         return self._judge()
 
     def _is_open(self) -> bool:
-        partitions = judge.read(self.log)
+        partitions = judge.read_all(self.log)
         return bool(
-            [*judge.of_outputs(partitions, self.expected, frozenset(self.cancelled))]
+            [*judge.of_outputs(partitions, self.outputs, frozenset(self.cancelled))]
             or judge.of_topic(judge.commands_of(self.log), partitions, self._graphs)
         )
 
     def _judge(self) -> list[str]:
-        partitions = judge.read(self.log)
-        for seen in partitions.values():
-            for event in seen.valid:
+        partitions = judge.read_all(self.log)
+        for content in partitions.values():
+            for event in content.valid:
                 self.note(event.offset, event.kind, event.at)
-        found = [*self.fleet.problems, *self.loop.failures]
-        found += judge.of_topic(judge.commands_of(self.log), partitions, self._graphs)
-        found += judge.of_outputs(partitions, self.expected, frozenset(self.cancelled))
-        found += judge.of_log(self.log)
-        found += judge.of_executions(partitions, self.executions)
+        problems = [*self.fleet.problems, *self.loop.failures]
+        problems += judge.of_topic(
+            judge.commands_of(self.log), partitions, self._graphs
+        )
+        problems += judge.of_outputs(
+            partitions, self.outputs, frozenset(self.cancelled)
+        )
+        problems += judge.of_log(self.log)
+        problems += judge.of_executions(partitions, self.executions)
         for engine in [m.engine for m in self.fleet.machines if m.engine]:
             for partition, owner in engine.owners.items():
                 if owner.serving and partition not in engine.stopped:
-                    found += judge.of_store(self.log, partition, owner.store)
-        return found
+                    problems += judge.of_store(self.log, partition, owner.store)
+        return problems
 
     # --- users ------------------------------------------------------------------------
 
-    async def _watch(self) -> None:
+    async def _retry_now_and_then(self) -> None:
         while True:
             await asyncio.sleep(self.chance.between("watch", 1.0, 6.0))
             await self._retry_failed()
 
     async def _retry_failed(self) -> None:
-        """Retry what has failed, and say again what may have been refused since."""
-        failed = judge.failed(judge.read(self.log))
-        self._retried |= failed
+        """Retry what has failed, and repeat signals that may have been rejected."""
+        failed_ids = judge.failed_instances(judge.read_all(self.log))
+        self._retried |= failed_ids
         for instance_id in sorted(self._retried):
-            if instance_id in failed:
-                retry: Said = {"command": "RetryWorkflow", "instance_id": instance_id}
+            if instance_id in failed_ids:
+                retry: CommandFields = {
+                    "command": "RetryWorkflow",
+                    "instance_id": instance_id,
+                }
                 await self._produce(instance_id, retry)
             for signal in self._signals.get(instance_id, []):
                 await self._produce(instance_id, signal)
@@ -196,22 +211,22 @@ class World:
         return [programs.workflow_of(graph, self) for graph in graphs]
 
     def _instances(self) -> list[tuple[str, Workflow]]:
-        found = [(f"i{n}", workflow) for n, workflow in enumerate(self._workflows)]
-        for instance_id, workflow in found:
+        instances = [(f"i{n}", workflow) for n, workflow in enumerate(self._workflows)]
+        for instance_id, workflow in instances:
             value = f"in {instance_id}"
             self._graphs[instance_id] = workflow.graph
-            self.expected[instance_id] = programs.output_of(workflow.graph, value)
-        return found
+            self.outputs[instance_id] = programs.output_of(workflow.graph, value)
+        return instances
 
     async def _use(self, workflow: Workflow, instance_id: str) -> None:
-        """A user: starts, signals, at times pauses, cancels, and says it twice."""
-        start: Said = {
+        """A user: starts, signals, sometimes pauses, cancels or repeats a command."""
+        start: CommandFields = {
             "command": "StartWorkflow",
             "workflow": workflow.graph.name,
             "definition_hash": workflow.definition_hash,
             "input": f"in {instance_id}",
         }
-        signals: list[Said] = [
+        signals: list[CommandFields] = [
             {
                 "command": "SendSignal",
                 "signal": name,
@@ -220,7 +235,7 @@ class World:
             for name in programs.signals_of(workflow.graph)
         ]
         entity = f"user {instance_id}"
-        commands: list[Said] = [start, *signals]
+        commands: list[CommandFields] = [start, *signals]
         if self.chance.number(entity) < 0.3:
             commands = [*signals, start]
         if self.chance.fault("pause asked", instance_id, 0.1):
@@ -244,7 +259,7 @@ class World:
             if self.chance.fault("said twice", instance_id, 0.1):
                 await self._produce(instance_id, body)
 
-    async def _produce(self, instance_id: str, body: Said) -> None:
+    async def _produce(self, instance_id: str, body: CommandFields) -> None:
         record = NewRecord(key=instance_id.encode(), value=json.dumps(body).encode())
         home = partition_of(instance_id.encode(), self.plan.partitions)
         if self.chance.fault("sent astray", instance_id, 0.05):

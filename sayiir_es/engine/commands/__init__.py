@@ -1,1 +1,1 @@
-"""Commands on their way from the topic to the owner."""
+"""Reading of commands: from the topic to the owner that decides on them."""

@@ -1,12 +1,15 @@
 """Commands of one partition, in offset order, ready to be decided.
 
-Theory of operation. Reading, decoding and the two acts that come before their event
-(forwarding a command that stands on the wrong partition, dead-lettering one that nobody
-can read) run ahead of the owner; deciding stays in offset order. Both acts may be
-repeated after a crash: a forward is recognised by its origin, a dead letter by its key.
-Forwards of one process land in offset order: one idempotent producer sends them, and
-none goes out while an earlier one may have failed. So the highest origin offset that
-was answered tells whether an earlier one was; a hole would be taken for answered.
+Theory of operation. Reading and decoding run ahead of the owner; deciding stays in
+offset order. So do the two actions that come before their event, the redirects: a
+command on the wrong partition is forwarded, one that nobody can read is dead-lettered.
+Both may be repeated after a crash: a forward is recognised by its origin, a dead letter
+by its key.
+
+Forwards of one process arrive in offset order: one idempotent producer sends them, and
+none is sent while an earlier one may have failed. The owner of the other partition
+relies on that: it remembers only the highest origin offset that was answered, and takes
+every lower one for answered too.
 """
 
 from __future__ import annotations
@@ -38,26 +41,27 @@ if TYPE_CHECKING:
     from sayiir_es.log.port import Log, Reader, Record
 
 ITEMS_MAX = 5_000
-"""Commands held in memory per partition; the log keeps the rest."""
+"""How many commands of a partition are held in memory; the rest stays in the log."""
 
 READ_WAIT_S = 1.0
-"""How long one read waits; a record ends it at once."""
+"""How long one read waits, in seconds; a record ends it at once."""
 
 REASON_BYTES_MAX = 1_000
-"""Longest reason on a dead letter."""
+"""The longest reason on a dead letter, in characters."""
 
 CUT_LETTER_BYTES = 256 * 1024
-"""How much of a record is kept where the whole does not fit the dead-letter topic."""
+"""How many bytes of a value are kept if all of it does not fit the dead-letter topic.
+"""
 
 Redirect = CommandForwarded | CommandDeadLettered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FedCommand:
-    """A command to decide on, or the act that answers one that is not ours.
+    """A command to decide on, or the redirect of one that is not decided here.
 
-    `payload` is how much of it the events may hold, in bytes: the size of its record's
-    value, and that of the history that comes with a fork.
+    `payload` is how many bytes of it the events may hold: the size of its record's
+    value, plus the size of the source's history if it is a fork.
     """
 
     position: CommandPosition
@@ -68,7 +72,11 @@ class FedCommand:
 
 
 class CommandFeed:
-    """Reads, decodes and redirects; `wake` is called when something new is there."""
+    """Reads, decodes and redirects commands.
+
+    `wake` is called when there is something new to decide on. `prepare` is called for
+    each command before it is handed over; what it returns is the command's `source`.
+    """
 
     def __init__(
         self,
@@ -81,14 +89,16 @@ class CommandFeed:
     ) -> None:
         self.items: deque[FedCommand] = deque()
         self.passed = offset
-        """The next offset to read: what is below it is in `items` or was."""
+        """The next offset to read; every command below it is in `items`, or was."""
         self._log = log
         self._partition = partition
         self._prepare = prepare
         self._wake = wake
         self._room = asyncio.Event()
-        self._copied = asyncio.Event()
-        self._copied.set()
+        self._source_taken = asyncio.Event()
+        """Cleared while the history of a fork waits in `items`: one is held at a time.
+        """
+        self._source_taken.set()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -98,22 +108,29 @@ class CommandFeed:
         )
 
     def failure(self) -> BaseException | None:
-        """Why reading ended, if it did."""
+        """The error that ended the reading; None while it goes on."""
         if self._task is None or not self._task.done() or self._task.cancelled():
             return None
         return self._task.exception()
 
     def take(self) -> FedCommand:
-        """The next command in offset order."""
+        """Remove and return the next command, in offset order.
+
+        Raises:
+            IndexError: if there is none.
+        """
         item = self.items.popleft()
         if len(self.items) < ITEMS_MAX // 2:
             self._room.set()
         if item.source is not None:
-            self._copied.set()
+            self._source_taken.set()
         return item
 
     async def close(self) -> None:
-        """Stop reading and drop what was not decided; redirects in flight may land."""
+        """Stop reading and drop what was not decided.
+
+        A redirect in flight is cancelled here, but may still reach the log.
+        """
         redirects = [item.redirect for item in self.items if item.redirect is not None]
         self.items.clear()
         for redirect in redirects:
@@ -132,16 +149,19 @@ class CommandFeed:
                 chunk = await reader.read(max_wait_s=READ_WAIT_S)
                 if chunk is None:
                     continue
-                # Handed to the log in one go: what fails, fails together, and nothing
-                # of the next chunk goes before all of this one has arrived.
-                fed = [self._fed(record) for record in chunk.records]
-                for item in fed:
-                    self.items.append(await self._prepared(item))
+                # All forwards of a chunk are handed to the producer together, so that
+                # they fail together, and none of the next chunk is sent before all of
+                # this one are acknowledged.
+                items = [self._to_item(record) for record in chunk.records]
+                for item in items:
+                    self.items.append(await self._with_source(item))
                 self.passed = chunk.end
                 self._wake()
-                redirects = [item.redirect for item in fed if item.redirect is not None]
-                if not await _all_arrived(redirects):
-                    return  # the owner meets the failure, and claims again
+                redirects = [
+                    item.redirect for item in items if item.redirect is not None
+                ]
+                if not await _have_all_arrived(redirects):
+                    return  # the owner sees the failed redirect, and claims again
                 if len(self.items) >= ITEMS_MAX:
                     self._room.clear()
                     await self._room.wait()
@@ -149,20 +169,20 @@ class CommandFeed:
             self._wake()
             await reader.close()
 
-    async def _prepared(self, item: FedCommand) -> FedCommand:
-        """The command with what it needs; one history is held at a time."""
+    async def _with_source(self, item: FedCommand) -> FedCommand:
+        """The command with its source's history; one history is held at a time."""
         if item.command is None:
             return item
         if isinstance(item.command, ForkWorkflow):
-            self._wake()  # what stands before it is decided meanwhile
-            await self._copied.wait()
-        source = await self._prepare(item.command)
-        if source is None:
+            self._wake()  # the commands before it are decided meanwhile
+            await self._source_taken.wait()
+        history = await self._prepare(item.command)
+        if history is None:
             return item
-        self._copied.clear()
-        return replace(item, source=source, payload=item.payload + source.size)
+        self._source_taken.clear()
+        return replace(item, source=history, payload=item.payload + history.size)
 
-    def _fed(self, record: Record) -> FedCommand:
+    def _to_item(self, record: Record) -> FedCommand:
         origin = read_origin(record.headers)
         position = CommandPosition(
             partition=self._partition, offset=record.offset, origin=origin
@@ -177,28 +197,34 @@ class CommandFeed:
             )
         except UnreadableError as error:
             reason = f"{error.reason}: {error}"
-            buried = asyncio.create_task(self._bury(record, position, reason))
-            return self._redirected(position, buried)
+            redirect = asyncio.create_task(self._dead_letter(record, position, reason))
+            return self._redirect_item(position, redirect)
         key = command.instance_id.encode()
-        home = partition_of(key, self._log.partitions) if key else self._partition
-        if home == self._partition:
+        home_partition = (
+            partition_of(key, self._log.partitions) if key else self._partition
+        )
+        if home_partition == self._partition:
             return FedCommand(
                 position=position,
                 command=command,
                 redirect=None,
                 payload=len(record.value or b""),
             )
-        act = self._forward(record, command, position, home)
-        return self._redirected(position, act)
+        redirect = self._forward(record, command, position, home_partition)
+        return self._redirect_item(position, redirect)
 
-    def _redirected(
-        self, position: CommandPosition, act: asyncio.Task[Redirect]
+    def _redirect_item(
+        self, position: CommandPosition, redirect: asyncio.Task[Redirect]
     ) -> FedCommand:
-        act.add_done_callback(lambda _: self._wake())
-        return FedCommand(position=position, command=None, redirect=act, payload=0)
+        redirect.add_done_callback(lambda _: self._wake())
+        return FedCommand(position=position, command=None, redirect=redirect, payload=0)
 
     def _forward(
-        self, record: Record, command: Command, position: CommandPosition, home: int
+        self,
+        record: Record,
+        command: Command,
+        position: CommandPosition,
+        home_partition: int,
     ) -> asyncio.Task[Redirect]:
         origin = position.origin or (position.partition, position.offset)
         forwarded = NewRecord(
@@ -209,30 +235,32 @@ class CommandFeed:
 
         async def forward() -> Redirect:
             try:
-                offset = await self._log.produce(Topic.COMMANDS, home, forwarded)
+                offset = await self._log.produce(
+                    Topic.COMMANDS, home_partition, forwarded
+                )
             except BatchTooLargeError as error:
-                # It fitted where it stands, but not with what is added on the way.
-                return await self._bury(record, position, f"too_large: {error}")
+                # It fitted its own partition, but not with the headers added here.
+                return await self._dead_letter(record, position, f"too_large: {error}")
             return CommandForwarded(
                 forwarded_instance_id=command.instance_id,
-                to_partition=home,
+                to_partition=home_partition,
                 to_offset=offset,
             )
 
         return asyncio.create_task(forward())
 
-    async def _bury(
+    async def _dead_letter(
         self, record: Record, position: CommandPosition, reason: str
     ) -> Redirect:
-        """Write a record to the dead letters: whole, or what fits of it."""
-        where = f"{position.partition}@{position.offset}"
+        """Write a record to the dead letters: all of it, or as much as fits."""
+        position_text = f"{position.partition}@{position.offset}"
         text = reason[:REASON_BYTES_MAX]
         letter = NewRecord(
-            key=where.encode(),
+            key=position_text.encode(),
             value=record.value,
             headers=(
                 ("reason", text.encode("utf-8", "replace")),
-                ("position", where.encode()),
+                ("position", position_text.encode()),
                 ("record-key", record.key or b""),
                 *record.headers,
             ),
@@ -243,22 +271,24 @@ class CommandFeed:
             )
         except BatchTooLargeError:
             offset = await self._log.produce(
-                Topic.DEAD_LETTERS, self._partition, _cut(letter)
+                Topic.DEAD_LETTERS, self._partition, _shorten(letter)
             )
         return CommandDeadLettered(
             reason=text, dead_letter=f"{self._partition}@{offset}"
         )
 
 
-async def _all_arrived(redirects: list[asyncio.Task[Redirect]]) -> bool:
-    """Whether every redirect was acknowledged; waits for all."""
+async def _have_all_arrived(redirects: list[asyncio.Task[Redirect]]) -> bool:
+    """Wait for all redirects; return whether each was acknowledged."""
     if redirects:
         await asyncio.wait(redirects)
-    return not any(act.cancelled() or act.exception() for act in redirects)
+    return not any(
+        redirect.cancelled() or redirect.exception() for redirect in redirects
+    )
 
 
-def _cut(letter: NewRecord) -> NewRecord:
-    """What is left of a letter that is too large; a header tells the value's size."""
+def _shorten(letter: NewRecord) -> NewRecord:
+    """A letter that is too large, cut; a header says how large the value was."""
     size = len(letter.value or b"")
     reason, position, (name, key), *_ = letter.headers
     return NewRecord(

@@ -1,8 +1,8 @@
-"""What a command needs to be decided that the snapshots do not hold.
+"""Reads what a command needs to be decided and the snapshot does not hold.
 
-A start may name a workflow that was published after this process last looked; a fork
-needs the history of its source. Both are read before the command is handed over, so
-that deciding waits for nothing.
+A start may name a workflow that was published after this process last read the
+definitions; a fork needs the history of its source. Both are read before the command is
+handed to the owner, so that deciding never waits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Prefetch:
-    """Reads what commands need; returns what is to be handed over with them."""
+    """Reads what commands need, before they are handed to the owner."""
 
     def __init__(
         self,
@@ -37,28 +37,30 @@ class Prefetch:
         self._refresh_definitions = refresh_definitions
 
     async def prepare(self, command: Command) -> SourceHistory | None:
-        """Read the definitions to their end before a workflow is said to be unknown.
+        """Read what `command` needs; return the source's history if it is a fork.
+
+        A workflow is called unknown only after the definitions were read to their end.
 
         Raises:
             LogError: if the log does not answer.
         """
         if isinstance(command, StartWorkflow):
-            known = self._registry.by_name(command.workflow, command.definition_hash)
-            if known is None:
+            graph = self._registry.by_name(command.workflow, command.definition_hash)
+            if graph is None:
                 await self._refresh_definitions()
-        elif isinstance(command, ForkWorkflow) and self._sane(command):
+        elif isinstance(command, ForkWorkflow) and self._is_plausible(command):
             source = await read_source(self._log, command, self._limits.copied_bytes)
-            if any(self._unknown(event.body) for event in source.events):
+            if any(self._starts_unknown_graph(event.body) for event in source.events):
                 await self._refresh_definitions()
             return source
         return None
 
-    def _sane(self, fork: ForkWorkflow) -> bool:
-        """Whether it is worth reading: what is no instance's id has no history."""
+    def _is_plausible(self, fork: ForkWorkflow) -> bool:
+        """Whether its source can exist: other ids and sequences have no history."""
         size = len(fork.source_instance_id.encode())
         return 0 < size <= self._limits.id_bytes and fork.source_sequence > 0
 
-    def _unknown(self, body: object) -> bool:
+    def _starts_unknown_graph(self, body: object) -> bool:
         return isinstance(body, WorkflowStarted) and (
             self._registry.by_digest(body.graph_digest) is None
         )

@@ -1,12 +1,13 @@
-"""What a fork copies: the history of one instance, read from the events themselves.
+"""What a fork copies: the history of one instance, read from the events topic.
 
 Theory of operation. A command never carries events, so nobody can forge a history: the
 owner that decides on a fork reads the partition of the source, from its first event to
-the one asked for, or to where the partition ends now. Whoever asks has seen that event,
-so it stands before that end. The claim rule decides what counts; other instances are
-passed over by their key, undecoded. Memory holds what is copied, and no more than may
-be: the reading stops there. What cannot be read is a reason to refuse the fork, not to
-stop this partition: it is the source's whose events are damaged.
+the one that the fork names, or to the partition's present end. Whoever wrote the
+command has seen that event, so it is before that end. The claim rule decides which
+records are valid; records of other instances are skipped by their key, undecoded.
+Reading stops when the copy has its largest allowed size, so memory is bounded. Events
+that cannot be read are a reason to reject the fork, not to stop this partition: the
+damage is in the source's partition.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from sayiir_es.core.model.inputs import SourceHistory
 from sayiir_es.core.model.position import NO_CLAIM
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.engine.fold import decode_record, read_event_headers
-from sayiir_es.engine.owner.batch import RECORD_OVERHEAD_BYTES
+from sayiir_es.engine.record_size import RECORD_OVERHEAD_BYTES
 from sayiir_es.log.port import InstanceIndex, Topic
 
 if TYPE_CHECKING:
@@ -35,13 +36,16 @@ if TYPE_CHECKING:
     from sayiir_es.log.port import Log, Record
 
 READ_WAIT_S = 1.0
+"""How long one read waits, in seconds, before it is repeated."""
 
 STAMP_BYTES = 96
-"""What another cause, claim, time and sequence add to a copy at most."""
+"""What another cause, claim, time and sequence add to an event at most."""
 
 
 async def read_source(log: Log, fork: ForkWorkflow, bytes_max: int) -> SourceHistory:
-    """The history that a fork asks for; beyond `bytes_max` it is not read further.
+    """Read the history that a fork names, up to about `bytes_max` bytes.
+
+    A history that cannot be read is returned as such: its `unreadable` says why.
 
     Raises:
         LogError: if the log does not answer.
@@ -50,8 +54,8 @@ async def read_source(log: Log, fork: ForkWorkflow, bytes_max: int) -> SourceHis
     copy = _Copy(fork, partition, bytes_max)
     try:
         if isinstance(log, InstanceIndex):
-            indexed = await log.read_instance(partition, fork.source_instance_id)
-            copy.take(indexed)
+            records = await log.read_instance(partition, fork.source_instance_id)
+            copy.add_records(records)
         else:
             await _read_partition(log, partition, copy)
     except (HistoryError, OffsetGoneError) as error:
@@ -64,28 +68,28 @@ async def _read_partition(log: Log, partition: int, copy: _Copy) -> None:
     reader = await log.reader(Topic.EVENTS, partition, 0)
     try:
         offset = 0
-        while offset < end and not copy.done:
+        while offset < end and not copy.is_complete:
             chunk = await reader.read(max_wait_s=READ_WAIT_S)
             if chunk is not None:
-                copy.take(chunk.records)
+                copy.add_records(chunk.records)
                 offset = chunk.end
     finally:
         await reader.close()
 
 
 class _Copy:
-    """The events found so far, and what they take when they are recorded again."""
+    """The events read so far, and their size in bytes when they are written again."""
 
     def __init__(self, fork: ForkWorkflow, partition: int, bytes_max: int) -> None:
         self.events: list[Event] = []
         self.size = 0
         self._key = fork.source_instance_id.encode()
         self._partition = partition
-        self._wanted = fork.source_sequence
+        self._sequence_max = fork.source_sequence
         self._bytes_max = bytes_max
         self._claim = NO_CLAIM
         new_key = len(fork.instance_id.encode())
-        self._added = (
+        self._added_bytes = (
             RECORD_OVERHEAD_BYTES
             + STAMP_BYTES
             + new_key
@@ -93,21 +97,21 @@ class _Copy:
         )
 
     @property
-    def done(self) -> bool:
-        """Whether nothing more is to be read."""
-        return len(self.events) == self._wanted or self.size > self._bytes_max
+    def is_complete(self) -> bool:
+        """Whether no more records need to be read."""
+        return len(self.events) == self._sequence_max or self.size > self._bytes_max
 
-    def take(self, records: Sequence[Record]) -> None:
-        """Take what counts of records that follow one another.
+    def add_records(self, records: Sequence[Record]) -> None:
+        """Add the valid events of the source among records that follow one another.
 
         Raises:
-            HistoryError: if a record of the source, or a claim, is none of an owner's.
+            HistoryError: if a record of the source, or a claim, is not of an owner.
         """
         for record in records:
-            if record.key in (None, self._key) and not self.done:
-                self._take(record)
+            if record.key in (None, self._key) and not self.is_complete:
+                self._add_record(record)
 
-    def _take(self, record: Record) -> None:
+    def _add_record(self, record: Record) -> None:
         headers = read_event_headers(record, self._partition)
         if record.key is None:
             if headers.kind == "PartitionClaimed":
@@ -130,7 +134,8 @@ class _Copy:
                 f"{event.sequence}"
             )
         self.events.append(event)
-        size = self._added + len(record.value or b"")
-        # What had begun is taken back: an event for an event, and none is larger.
-        twice = isinstance(event.body, PositionUpdated | DeadlineSet)
-        self.size += 2 * size if twice else size
+        size = self._added_bytes + len(record.value or b"")
+        # A started attempt or deadline is withdrawn in the copy: one more event for
+        # each, and never a larger one.
+        has_counter_event = isinstance(event.body, PositionUpdated | DeadlineSet)
+        self.size += 2 * size if has_counter_event else size

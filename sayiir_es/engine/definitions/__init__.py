@@ -1,1 +1,1 @@
-"""Definitions of workflows, and who can run them."""
+"""Definitions of workflows, and which workers can run them."""

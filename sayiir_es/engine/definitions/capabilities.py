@@ -1,6 +1,6 @@
-"""What a worker says of itself under its own key of the definitions topic.
+"""What a worker can run; its record on the definitions topic has the worker's key.
 
-So a client can tell why an attempt waits: its owner lacks the code, or a tag.
+With it a client can say why an attempt waits: its owner lacks the code, or a tag.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """The digests of the graphs that a worker has the code of, and its tags.
+    """The digests of the graphs whose code a worker has, and its tags.
 
-    With `tags` None it runs every task.
+    With `tags` None it runs tasks of any tags.
     """
 
     graphs: frozenset[str]
     tags: frozenset[str] | None
 
     def record(self) -> bytes:
-        """As it stands on the topic: an object of JSON."""
+        """The value of its record on the topic: a JSON object."""
         tags = None if self.tags is None else sorted(self.tags)
         return json.dumps({"graphs": sorted(self.graphs), "tags": tags}).encode()
 
@@ -50,7 +50,7 @@ class Capabilities:
 
 
 def read_capabilities(value: bytes) -> Capabilities:
-    """Read what `Announcement.record` wrote.
+    """Read what `Capabilities.record` wrote.
 
     Raises:
         DecodeError: if it is something else.
@@ -59,8 +59,8 @@ def read_capabilities(value: bytes) -> Capabilities:
         fields = Fields(json.loads(value), "announcement")
     except (ValueError, RecursionError) as error:
         raise DecodeError(f"expected an announcement as JSON, but {error}") from error
-    tagged = fields.data.get("tags") is not None
+    has_tags = fields.data.get("tags") is not None
     return Capabilities(
         graphs=frozenset(fields.texts("graphs")),
-        tags=frozenset(fields.texts("tags")) if tagged else None,
+        tags=frozenset(fields.texts("tags")) if has_tags else None,
     )

@@ -1,9 +1,10 @@
-"""Definitions from and to the definitions topic, for the registry of this process.
+"""Reads and writes the definitions topic, for the registry of this process.
 
-Whoever holds a workflow publishes its graph before using it; whoever decides reads the
-topic to its end before saying that a workflow is unknown. One record a graph, keyed by
-its digest; records under the key `app` are the log's own. A worker says under its own
-key what it can run, so that a client can tell why an attempt waits.
+Who has the code of a workflow publishes its graph before using it; who decides reads
+the topic to its end before calling a workflow unknown. There is one record for each
+graph, with its digest as key; the record with the key `app` belongs to the log. Each
+worker has a record with its capabilities, so that a client can say why an attempt
+waits.
 """
 
 from __future__ import annotations
@@ -27,13 +28,17 @@ logger = structlog.get_logger()
 
 APP_KEY = b"app"
 WORKER_KEY = b"worker:"
-"""Before the owner id of a worker; the value is its announcement."""
+"""The beginning of a worker's key, before its owner id; the value is `Capabilities`."""
 
 READ_WAIT_S = 1.0
+"""How long one read waits, in seconds, before it is repeated."""
 
 
 class DefinitionFeed:
-    """Keeps a registry abreast of the topic, on request."""
+    """Brings a registry up to date with the topic, on request.
+
+    Every method raises `LogError` if the log does not answer.
+    """
 
     def __init__(self, log: Log, registry: Registry) -> None:
         self._log = log
@@ -44,7 +49,7 @@ class DefinitionFeed:
         self._published: set[bytes] = set()
 
     async def refresh(self) -> None:
-        """Read what was published up to now."""
+        """Read everything that was published until now."""
         async with self._lock:
             end = await self._log.end_offset(Topic.DEFINITIONS, 0)
             if self._reader is None:
@@ -59,7 +64,7 @@ class DefinitionFeed:
                 self._next = chunk.end
 
     async def publish(self, workflow: Workflow) -> None:
-        """Register a workflow here, and publish its graph unless it stands there."""
+        """Register a workflow here, and publish its graph unless the topic has it."""
         await self.refresh()
         self._registry.register(workflow)
         graph = workflow.graph
@@ -72,16 +77,16 @@ class DefinitionFeed:
         await self.refresh()
 
     async def announce(self, owner_id: str) -> None:
-        """Say what this process, as `owner_id`, can run."""
-        said = self._registry.announcement().record()
+        """Publish what this process, as `owner_id`, can run."""
+        value = self._registry.get_own_capabilities().record()
         await self._log.produce(
             Topic.DEFINITIONS,
             0,
-            NewRecord(key=WORKER_KEY + owner_id.encode(), value=said),
+            NewRecord(key=WORKER_KEY + owner_id.encode(), value=value),
         )
 
-    async def take_leave(self, owner_id: str) -> None:
-        """Take the announcement back."""
+    async def withdraw(self, owner_id: str) -> None:
+        """Remove what `announce` published."""
         await self._log.produce(
             Topic.DEFINITIONS,
             0,
@@ -100,11 +105,12 @@ class DefinitionFeed:
         try:
             if key.startswith(WORKER_KEY):
                 owner_id = key[len(WORKER_KEY) :].decode("utf-8", "replace")
-                said = read_capabilities(value) if value else None
-                self._registry.announced(owner_id, said)
+                capabilities = read_capabilities(value) if value else None
+                self._registry.set_capabilities(owner_id, capabilities)
             elif value:
                 self._registry.publish(value)
                 self._published.add(key)
         except DecodeError as error:
-            # Of a newer build, or a stranger's: whoever needs it will say so by name.
+            # Of a newer build, or of another program. A command that needs it will be
+            # rejected, and name it.
             logger.warning("definition.skipped", reason=str(error))

@@ -1,8 +1,8 @@
-"""The definitions that this process knows: published graphs, and functions it has.
+"""The definitions of this process: published graphs, and the functions that it has.
 
-Deciding needs the graph only, so every graph that stands on the definitions topic is
-known here. Running needs the function: it is looked up by (graph digest, path) among
-the workflows that this process registered.
+Deciding needs the graph only, so every graph of the definitions topic is held here.
+Running needs the function: it is looked up by (graph digest, path) among the workflows
+that this process registered.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runnable:
-    """What it takes to run the node at a path; `node` says how a key is computed."""
+    """What is needed to run the node at a path: a task, or the key of a route."""
 
     graph: Graph
     node: TaskNode
@@ -36,8 +36,8 @@ class Runnable:
 class Registry:
     """Graphs by name and digest, functions by digest and path.
 
-    With `tags` this process runs only tasks whose tags are all among them; without it
-    runs all.
+    With `tags` this process runs only tasks whose tags are all among them; with None it
+    runs tasks of any tags.
     """
 
     tags: frozenset[str] | None = None
@@ -51,7 +51,7 @@ class Registry:
     _workers: dict[str, Capabilities] = field(default_factory=dict[str, "Capabilities"])
 
     def register(self, workflow: Workflow) -> None:
-        """This process has the code of `workflow`; a start by name takes this graph."""
+        """Add a workflow whose code this process has; starts by name take its graph."""
         graph = workflow.graph
         self._graphs[graph.digest] = graph
         self._own[graph.name] = graph
@@ -59,18 +59,22 @@ class Registry:
         self._runnable.clear()
 
     def publish(self, value: bytes) -> Graph:
-        """Take over the graph of a record of the definitions topic.
+        """Add the graph in the value of a record of the definitions topic.
 
         Raises:
             DecodeError: if there is no graph in it.
         """
         graph = graph_of_record(value)
-        known = self._graphs.setdefault(graph.digest, graph)
-        self._latest[known.name] = known
-        return known
+        registered = self._graphs.setdefault(graph.digest, graph)
+        self._latest[registered.name] = registered
+        return registered
 
     def by_name(self, workflow: str, definition_hash: str | None) -> Graph | None:
-        """The graph to start: of that hash if given, else own, else the latest."""
+        """The graph that a start takes; None if there is none.
+
+        With a definition hash it has that hash. Else it is the one that this process
+        registered, else the latest published one.
+        """
         own = self._own.get(workflow)
         if definition_hash is None:
             return own or self._latest.get(workflow)
@@ -85,24 +89,24 @@ class Registry:
         return None
 
     def by_digest(self, graph_digest: str) -> Graph | None:
-        """The graph that a run was started with."""
+        """The graph of that digest, or None."""
         return self._graphs.get(graph_digest)
 
     def by_hash(self, definition_hash: str) -> Graph | None:
-        """Any graph of that definition hash."""
+        """Any graph of that definition hash, or None."""
         for graph in self._graphs.values():
             if graph.definition_hash == definition_hash:
                 return graph
         return None
 
     def runnable(self, graph_digest: str, path: str) -> Runnable | None:
-        """How to run the node at a path; None without its code here, or its tags."""
+        """How to run the node at a path; None without its code, or its tags."""
         key = (graph_digest, template(path))
         try:
             return self._runnable[key]
         except KeyError:
-            found = self._runnable[key] = self._look_up(*key)
-            return found
+            runnable = self._runnable[key] = self._look_up(*key)
+            return runnable
 
     def _look_up(self, graph_digest: str, path: str) -> Runnable | None:
         workflow = self._workflows.get(graph_digest)
@@ -126,28 +130,30 @@ class Registry:
         )
 
     def workflow(self, graph_digest: str) -> Workflow | None:
-        """The registered workflow of a graph."""
+        """The registered workflow of a graph, or None."""
         return self._workflows.get(graph_digest)
 
-    def announcement(self) -> Capabilities:
+    def get_own_capabilities(self) -> Capabilities:
         """What this process can run."""
         return Capabilities(graphs=frozenset(self._workflows), tags=self.tags)
 
-    def announced(self, owner_id: str, said: Capabilities | None) -> None:
-        """A worker said what it can run; None: it left."""
-        if said is None:
+    def set_capabilities(
+        self, owner_id: str, capabilities: Capabilities | None
+    ) -> None:
+        """Set what a worker can run, as the topic says; None: it has left."""
+        if capabilities is None:
             self._workers.pop(owner_id, None)
         else:
-            self._workers[owner_id] = said
+            self._workers[owner_id] = capabilities
 
     def knows(self, owner_id: str, graph_digest: str) -> bool:
-        """Whether both a graph and what that worker announced are known."""
+        """Whether both that graph and the capabilities of that worker are here."""
         return graph_digest in self._graphs and owner_id in self._workers
 
-    def said(self, owner_id: str) -> Capabilities | None:
-        """What that worker announced, as far as this process has read."""
+    def get_capabilities(self, owner_id: str) -> Capabilities | None:
+        """What that worker can run, as far as the topic was read; None: unknown."""
         return self._workers.get(owner_id)
 
     def graphs(self) -> Iterator[Graph]:
-        """Every graph known."""
+        """Every graph."""
         return iter(tuple(self._graphs.values()))

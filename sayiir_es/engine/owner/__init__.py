@@ -1,1 +1,1 @@
-"""The owner of a partition: claims, decides, appends, acts."""
+"""The owner of a partition: it claims, decides, appends and acts."""

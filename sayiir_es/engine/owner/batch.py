@@ -15,6 +15,7 @@ from sayiir_es.core.model.position import Position
 from sayiir_es.core.model.rows import Rows, StagedRows
 from sayiir_es.engine.owner.claim_records import extend_digest
 from sayiir_es.engine.owner.tenure import to_record
+from sayiir_es.engine.record_size import RECORD_OVERHEAD_BYTES
 
 if TYPE_CHECKING:
     from sayiir_es.core.decide.decide import Input
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.position import CommandPosition
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import NewRecord
-
-RECORD_OVERHEAD_BYTES = 96
-"""What a record takes beside key, value and headers: bounds, varints, framing."""
 
 SLACK_BYTES = 48 * 1024
 """What a decision may hold beside payloads: two error texts, paths, overheads."""

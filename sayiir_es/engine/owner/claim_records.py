@@ -1,11 +1,11 @@
 """The claims that an owner writes: each holds a checkpoint of what it has folded.
 
-Theory of operation. The position of the store carries the digest of every event below
-its offset (`wire.checkpoint`): a fold extends it record by record, an owner behind each
+Theory of operation. The position of the store has the digest of every event below its
+offset (`wire.checkpoint`): a fold extends it record by record, an owner after each
 acknowledged batch. A claim is made from the position alone. So it covers exactly what
-its writer had folded or written when it made the claim, and needs no ack to be known:
-what others wrote between that and the place where the claim lands, valid or late, is
-for the next checkpoint. An append that failed never reached the position.
+its writer had folded or written when it made the claim, and can be made before any ack.
+What others write between that and the offset of the claim, valid or late, is covered by
+the next checkpoint. An append that failed never changed the position.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "SAYIIR_SIGNING_KEY"
 
 RENEW_AFTER_RECORDS = 7_500
-"""A reader that starts in the middle looks back at most 10,000 records for the claim,
-and no checkpoint has more before it: the largest batch, 2,000 and the decision that
-reaches them, must still go between."""
+"""After so many records an owner renews its claim. A reader that starts in the middle
+reads at most 10,000 records back to find the claim, and a checkpoint covers no more: so
+the largest batch, 2,000 records and one decision more, must still fit in between."""
 
 SIGN_EVERY_S = 600.0
-"""How long records stand without a signature, where they are signed at all: what stands
-behind the last checkpoint can be rewritten by whoever may write to the topic."""
+"""How long records stay unsigned, in seconds, if there is a key. Records behind the
+last checkpoint can be rewritten by anybody who may write to the topic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class ClaimRecords:
 
     @classmethod
     def for_owner(cls, partition: int, settings: OwnerSettings) -> ClaimRecords:
-        """Those of the owner that was told so."""
+        """For the owner of a partition that has these settings."""
         return cls(
             partition=partition,
             owner_id=settings.owner_id,
@@ -59,18 +59,27 @@ class ClaimRecords:
         )
 
     def due(self, records: int, age_s: float) -> bool:
-        """Whether to renew a claim of that age under which so many records stand."""
-        unsigned = records if self.signer is not None else 0
+        """Whether to renew a claim.
+
+        Args:
+            records: how many its owner has written under it.
+            age_s: its age in seconds.
+        """
+        unsigned_records = records if self.signer is not None else 0
         return records >= RENEW_AFTER_RECORDS or (
-            unsigned > 0 and age_s >= SIGN_EVERY_S
+            unsigned_records > 0 and age_s >= SIGN_EVERY_S
         )
 
     def claim(
         self, position: Position, at_ms: int, *, next_command: int | None = None
     ) -> Event:
-        """A claim, or its renewal, by whoever stands at `position`.
+        """The event of a claim, or of its renewal.
 
-        `next_command` where it is beyond that of the position.
+        Args:
+            position: how far its writer has folded.
+            at_ms: its time, in epoch milliseconds.
+            next_command: the next offset of the commands, if it is beyond that of
+                `position`.
         """
         signature = b""
         if self.signer is not None:
@@ -93,7 +102,7 @@ class ClaimRecords:
 
 
 def extend_digest(digest: bytes, base: int, records: Sequence[NewRecord]) -> bytes:
-    """The digest behind records of an owner that landed from `base` on."""
+    """The digest behind `records`, which an owner wrote from the offset `base` on."""
     for offset, record in enumerate(records, base):
         [(name, kind), *_] = record.headers
         assert name == KIND_HEADER  # `event_headers` puts it first
@@ -102,11 +111,11 @@ def extend_digest(digest: bytes, base: int, records: Sequence[NewRecord]) -> byt
 
 
 def configured_signer() -> Signer | None:
-    """The key that the environment names (`SAYIIR_SIGNING_KEY`), if it names one.
+    """The signer of the key that the environment names (`SAYIIR_SIGNING_KEY`), or None.
 
     Raises:
         SettingsError: if the environment cannot be used.
-        UsageError: if the file is no such key.
+        UsageError: if the file is no Ed25519 key.
     """
     if not any(name.upper() == KEY_VARIABLE for name in os.environ):
         return None  # as nearly always, and settings are slow to import

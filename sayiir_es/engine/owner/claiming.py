@@ -1,9 +1,9 @@
 """Claiming a partition: fold to the end, claim, fold to the claim.
 
-Theory of operation. Folding comes before the claim, the rest after it, so a partition
-is without an owner for one append and a few events. Nothing is decided before the fold
-has reached the claim: the old owner may have written until then. A claim that lands
-behind another's is fenced before it began.
+Theory of operation. Most is folded before the claim, the rest after it. So a partition
+has no owner for the time of one append and a few events. Nothing is decided before the
+fold has reached the claim: the old owner may have written until then. If another claim
+follows at once, this one is fenced before it began.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ if TYPE_CHECKING:
     from sayiir_es.log.port import Appender, Log, Reader
 
 FOLD_WAIT_S = 5.0
-"""How long a read of records that stand in the log may take before it is repeated."""
+"""How long a read of records that are in the log may take, in seconds, before it is
+repeated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """A tenure, and whether others decided before it.
+    """A tenure, and whether another process may have decided before it.
 
-    `taken_over` is false only where this process made the claim before as well, with no
-    other's claim between: then the attempts that it runs go on.
+    `taken_over` is false only if the claim before was made by this process too, with no
+    other claim in between: then the attempts that it runs go on.
     """
 
     tenure: Tenure
@@ -43,12 +44,15 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeoverContext:
-    """What a new tenure found.
+    """What a new tenure starts from.
 
-    `taken_over` says that another process decided meanwhile, that this one is new, or
-    that its take-over was not finished; `commands_at_claim` is the end of the commands
-    at the claim: a signal's time-out waits until they are decided, because one of them
-    may be the signal. Delays and waits that are due from `wakes_before` on are left.
+    Attributes:
+        taken_over: Another process decided meanwhile, or this one is new, or its
+            take-over was not finished.
+        commands_at_claim: The end offset of the commands at the claim. A signal's
+            time-out waits until they are decided: one of them may be the signal.
+        wakes_before: The time, in epoch milliseconds, from which on due delays and
+            waits are left to the next owner.
     """
 
     taken_over: bool
@@ -57,7 +61,10 @@ class TakeoverContext:
 
 
 class Claimer:
-    """Claims one partition for one process; `folded` is called between chunks."""
+    """Claims one partition for one process.
+
+    `event` makes the event of the claim; `folded` is called after each folded chunk.
+    """
 
     def __init__(
         self,
@@ -73,32 +80,34 @@ class Claimer:
         self._partition = partition
         self._event = event
         self._folded = folded
-        self._owners_seen: list[str] = []
+        self._claimants: list[str] = []
 
     async def claim(self, owner_id: str) -> Claimed:
         """Claim the partition for `owner_id`.
 
         Raises:
-            FencedError: if another claim stands behind this one already.
-            LogWentBackwardsError: if the store stands beyond the end of the log.
+            FencedError: if another claim follows this one already.
+            LogWentBackwardsError: if the store is ahead of the log.
+            HistoryError: if the events cannot be folded.
+            LogError: if the log does not answer.
         """
         position = self._store.position
-        mine_before = position.claim >= 0 and position.owner == owner_id
+        was_own_claim = position.claim >= 0 and position.owner == owner_id
         end = await self._log.end_offset(Topic.EVENTS, self._partition)
         if position.offset > end:
             raise LogWentBackwardsError(
                 f"expected events partition {self._partition} to reach offset "
                 f"{position.offset}, where the store stands, but it ends at {end}"
             )
-        warm = asyncio.create_task(self._log.appender(self._partition))
+        opening = asyncio.create_task(self._log.appender(self._partition))
         reader = await self._log.reader(Topic.EVENTS, self._partition, position.offset)
         try:
             await self._fold(reader, end)
-            appender = await warm
+            appender = await opening
             claim = await appender.append([to_record(self._event())])
             await self._fold(reader, claim + 1)
         except BaseException:
-            await _discard(warm)
+            await _discard(opening)
             raise
         finally:
             await reader.close()
@@ -114,34 +123,34 @@ class Claimer:
             partition=self._partition,
             appender=appender,
             claim=claim,
-            expected=position.offset,
+            next_offset=position.offset,
         )
-        others = any(owner != owner_id for owner in self._owners_seen)
+        was_claimed_by_others = any(owner != owner_id for owner in self._claimants)
         return Claimed(
             tenure=tenure,
-            taken_over=others or not mine_before,
+            taken_over=was_claimed_by_others or not was_own_claim,
         )
 
     async def _fold(self, reader: Reader, upto: int) -> None:
-        """Fold at least up to `upto`; whole chunks, always."""
-        fold = Fold(self._store, self._partition, on_event=self._saw)
+        """Fold at least up to the offset `upto`; always whole chunks."""
+        fold = Fold(self._store, self._partition, on_event=self._note_claimant)
         while self._store.position.offset < upto:
             chunk = await reader.read(max_wait_s=FOLD_WAIT_S)
             if chunk is not None:
                 fold.apply(chunk)
                 await self._folded()
-                # What was read ahead comes without a wait: partitions that are served,
-                # and heartbeats, need a turn between two chunks.
+                # Chunks that were read ahead come without a wait: other partitions and
+                # heartbeats need a turn in between.
                 await asyncio.sleep(0)
 
-    def _saw(self, _offset: int, event: Event) -> None:
+    def _note_claimant(self, _offset: int, event: Event) -> None:
         if isinstance(event.body, PartitionClaimed):
-            self._owners_seen.append(event.body.owner)
+            self._claimants.append(event.body.owner)
 
 
-async def _discard(warm: asyncio.Task[Appender]) -> None:
-    """Close an appender whose claim failed, also one that was still being made."""
-    warm.cancel()
-    (made,) = await asyncio.gather(warm, return_exceptions=True)
-    if not isinstance(made, BaseException):
-        await made.close()
+async def _discard(opening: asyncio.Task[Appender]) -> None:
+    """Close an appender whose claim failed, even if it is not open yet."""
+    opening.cancel()
+    (appender,) = await asyncio.gather(opening, return_exceptions=True)
+    if not isinstance(appender, BaseException):
+        await appender.close()

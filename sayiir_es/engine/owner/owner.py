@@ -238,7 +238,7 @@ class Owner:
                 raise
             inputs.act(batch, offered)
             if self._publisher is not None:
-                self._publisher.changed(batch)
+                self._publisher.add_changes(batch.staged, len(batch.records))
             if inputs.recovered:
                 self._unrecovered = False
             await self._writing.write_if_due()

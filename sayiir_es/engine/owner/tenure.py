@@ -1,11 +1,12 @@
 """A tenure: what one claim of one partition may append, and what ends it.
 
-Theory of operation. Kafka has no conditional append, so ownership is settled in the
-events partition itself. The owner knows the next offset it expects. When an ack names a
-later one, what stands in between is read before anything is applied: a
-`PartitionClaimed` there ends the tenure; records under other claims are late batches of
-displaced owners, and the batch is valid behind them; anything else was forged. An ack
-that never comes ends the tenure too, because the batch may still land.
+Theory of operation. Kafka has no conditional append, so ownership is decided in the
+events partition itself. The owner knows the offset that its next record gets. If an ack
+names a higher one, the records in between are read before anything is applied. A
+`PartitionClaimed` among them ends the tenure. Records under other claims are late
+batches of displaced owners, and the own batch is valid behind them. Anything else was
+forged. An ack that never comes ends the tenure too, because the batch may still be
+written later.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from sayiir_es.log.port import Appender, Log
 
 READ_WAIT_S = 5.0
-"""How long a read of records that are known to stand in the log may take."""
+"""How long a read of records that are known to be in the log may take, in seconds."""
 
 
 def to_record(event: Event) -> NewRecord:
@@ -43,52 +44,53 @@ def to_record(event: Event) -> NewRecord:
 
 @dataclass(slots=True)
 class Tenure:
-    """Appends under one claim; knows the offset it expects next."""
+    """Appends under one claim; knows the offset that its next record gets."""
 
     log: Log
     partition: int
     appender: Appender
     claim: int
-    expected: int
+    next_offset: int
     records: int = 0
-    """How many it has written since its claim, or the renewal of it."""
+    """How many records it has written since the claim or its renewal."""
 
     async def append(self, batch: Sequence[NewRecord]) -> int:
         """Append one batch; returns the offset of its first record.
 
         Raises:
-            FencedError: if another claim stands before it; nothing of it counts.
-            UncertainAppendError: if nobody knows; the tenure is over.
-            ForgedEventError: if something stands there that no owner wrote.
+            FencedError: if another claim comes before it: none of its records is valid.
+            UncertainAppendError: if it is unknown whether it was written; then the
+                tenure is over.
+            ForgedEventError: if there is a record before it that no owner wrote.
             LogWentBackwardsError: if the log lost records.
         """
         base = await self.appender.append(batch)
         await self.look(base)
-        self.expected = base + len(batch)
+        self.next_offset = base + len(batch)
         self.records += len(batch)
         return base
 
     async def look(self, upto: int) -> None:
-        """Read what stands between the expected offset and `upto`; rule 5.
+        """Read the records from the expected offset up to `upto`: rule 5 of the claim.
 
         Raises:
             FencedError, ForgedEventError, LogWentBackwardsError: as `append`.
         """
-        if upto < self.expected:
+        if upto < self.next_offset:
             raise LogWentBackwardsError(
-                f"expected offset {self.expected} of events partition "
+                f"expected offset {self.next_offset} of events partition "
                 f"{self.partition} to be next, but the log ends at {upto}: it lost "
                 "acknowledged records"
             )
-        if upto == self.expected:
+        if upto == self.next_offset:
             return
-        reader = await self.log.reader(Topic.EVENTS, self.partition, self.expected)
+        reader = await self.log.reader(Topic.EVENTS, self.partition, self.next_offset)
         try:
-            while self.expected < upto:
+            while self.next_offset < upto:
                 chunk = await reader.read(max_wait_s=READ_WAIT_S)
                 if chunk is None:
                     raise FencedError(
-                        f"expected to read events {self.expected} to {upto} of "
+                        f"expected to read events {self.next_offset} to {upto} of "
                         f"partition {self.partition}, but nothing came"
                     )
                 for record in chunk.records:
@@ -108,10 +110,15 @@ class Tenure:
                             f"owner did not write, but {headers.kind!r} at "
                             f"{self.partition}@{record.offset}"
                         )
-                self.expected = min(chunk.end, upto)
+                self.next_offset = min(chunk.end, upto)
         finally:
             await reader.close()
 
     async def look_at_end(self) -> None:
-        """Rule 7: after a lapse, compare the log's end before anything is appended."""
+        """Read up to the log's end: rule 7, after a lapse and before any append.
+
+        Raises:
+            FencedError, ForgedEventError, LogWentBackwardsError: as `append`.
+            LogUnavailableError: if the log does not answer.
+        """
         await self.look(await self.log.end_offset(Topic.EVENTS, self.partition))

@@ -1,4 +1,4 @@
-"""Writes a partition's store behind the log, often enough that a group stays small."""
+"""Flushes a partition's store behind the log, often enough that groups stay small."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ if TYPE_CHECKING:
     from sayiir_es.engine.store.port import SnapshotStore
 
 FLUSH_EVERY_S = 1.0
-"""How old an applied change may be before it is written to the store."""
+"""How long an applied change may wait for a flush, in seconds."""
 
 FLUSH_BYTES = 1 << 20
-"""How much may be applied before it is written: RocksDB's batches stay small."""
+"""How many bytes may be applied before a flush: RocksDB's batches stay small."""
 
 DURABLE_EVERY_S = 5.0
-"""What `kill -9` may cost: so much is folded again. A thread does it, in 10-30 ms."""
+"""How often a flush is made durable, in seconds: what `kill -9` loses is folded again.
+A thread does it, in 10-30 ms."""
 
 
 class WriteBehind:
-    """When to flush: by age, by size, and durably now and then, in the background."""
+    """Flushes by age and by size, and makes it durable from time to time."""
 
     def __init__(self, store: SnapshotStore, clock: Clock) -> None:
         self._store = store
@@ -29,7 +30,11 @@ class WriteBehind:
         self._durable: asyncio.Task[None] | None = None
 
     async def write_if_due(self) -> None:
-        """Flush what was applied, if it is time or enough of it."""
+        """Flush what was applied, if it is old or large enough.
+
+        Raises:
+            StoreError: if the disk refuses.
+        """
         now_s = self._clock.monotonic_s()
         due = now_s - self._flushed_at_s >= FLUSH_EVERY_S
         if due or self._store.dirty_bytes >= FLUSH_BYTES:
@@ -42,7 +47,7 @@ class WriteBehind:
             self._durable = asyncio.create_task(self._store.flush(durable=True))
 
     async def close(self) -> None:
-        """Close the store, after a flush that still runs."""
+        """Close the store, when a flush that runs has ended."""
         if self._durable is not None:
             await asyncio.gather(self._durable, return_exceptions=True)
         await self._store.close()

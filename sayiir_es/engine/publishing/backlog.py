@@ -1,9 +1,10 @@
 """Which instances wait to be published, in the order in which they changed.
 
-Theory of operation. An instance stands here once, whatever it went through, with the
-offset of the first event that is not published. Changes are added in the order of
-their offsets, and a group is taken from the front. So whatever the first of those that
-wait or are under way has before it is published: `complete_before` costs one look.
+Theory of operation. An instance is held once, however often it changed, with the offset
+of its first event that is not published. Changes are added in the order of their
+offsets, and a group is taken from the front. So the first instance that waits or is in
+flight has the lowest offset, and everything below that offset is published:
+`complete_before` reads one entry.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 WAITING_MAX = 50_000
-"""Instances that are remembered by name, some 10 MB; what changed behind them is found
-in the log again, so that a topic that takes nothing for long costs no more memory."""
+"""How many instances are held, some 10 MB. Later changes are read from the log again,
+so that a topic that refuses records for long takes no more memory."""
 
 
 class Backlog:
     """The instances of one partition that changed below the offset `known_to`."""
 
-    def __init__(self, known_to: int) -> None:
-        self.known_to = known_to
+    def __init__(self, end_offset: int) -> None:
+        self.end_offset = end_offset
         self._waiting: dict[str, int] = {}
-        self._taken: dict[str, int] = {}
+        self._in_flight: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -37,27 +38,30 @@ class Backlog:
 
     @property
     def complete_before(self) -> int:
-        """The offset below which nothing waits to be published."""
-        offsets = chain(self._taken.values(), self._waiting.values())
-        return next(offsets, self.known_to)
+        """The offset of the events below which everything is published."""
+        offsets = chain(self._in_flight.values(), self._waiting.values())
+        return next(offsets, self.end_offset)
 
     def add(self, instance_ids: Iterable[str], offset: int) -> None:
-        """They changed at `offset` or behind it, which is no lower than any before."""
+        """Add instances that changed at `offset` or later.
+
+        `offset` must not be lower than that of any call before.
+        """
         for instance_id in instance_ids:
             self._waiting.setdefault(instance_id, offset)
 
     def take(self, most: int) -> list[str]:
-        """Take those that wait longest, until `done` or `undo`."""
+        """Take the `most` that wait longest; `confirm` or `undo` must follow."""
         for instance_id in list(islice(self._waiting, most)):
-            self._taken[instance_id] = self._waiting.pop(instance_id)
-        return list(self._taken)
+            self._in_flight[instance_id] = self._waiting.pop(instance_id)
+        return list(self._in_flight)
 
-    def done(self) -> None:
-        """What was taken is published."""
-        self._taken.clear()
+    def confirm(self) -> None:
+        """The instances that were taken are published."""
+        self._in_flight.clear()
 
     def undo(self) -> None:
-        """What was taken is not published, or nobody knows: it waits in front."""
-        behind, self._waiting, self._taken = self._waiting, self._taken, {}
-        for instance_id, offset in behind.items():
+        """The instances that were taken may not be published: they wait in front."""
+        later, self._waiting, self._in_flight = self._waiting, self._in_flight, {}
+        for instance_id, offset in later.items():
             self._waiting.setdefault(instance_id, offset)

@@ -1,19 +1,19 @@
-"""The owner's publisher: each instance's latest state on the snapshots topic.
+"""The owner's publisher: each instance's latest snapshot on the snapshots topic.
 
-Theory of operation. A publication is an act: it follows the ack, in a task of its own,
-and no decision waits for it. The owner says which instances a batch changed; a few
-times a second those that changed since are published as they are by then.
+Theory of operation. Snapshots are published after the ack, in a task of its own, and no
+decision waits for it. The owner says which instances a batch changed; ten times a
+second the latest snapshots of those that changed are published.
 
-Nothing stays missing. Each record says below which offset of the events all was
-published before it. A new owner takes that from the last record of its partition, reads
-the keys of the events from there on, and publishes what they name: what a predecessor
-left, all of an app where the topic is new, and what changed while there was no room to
-remember it, are the same to it.
+Nothing stays missing. Each record names an offset of the events below which everything
+was published before it. A new owner takes that offset from the last record of its
+partition, reads the keys of the events from there on, and publishes the instances that
+they name. That covers three cases: what an owner before it did not publish, an app
+whose snapshots topic is new, and changes for which the backlog had no room.
 
-A displaced owner may write late. What it writes was true once, so a reader takes the
-record with the higher sequence; but compaction keeps the last. So the owner compares
-the offsets of its records, and now and then the end of the topic, with what it expects,
-and publishes again whatever a record names that it did not write.
+A displaced owner may write late. Its record was true once, so a reader takes the record
+with the higher sequence; but compaction keeps the last one. So the owner compares the
+offsets of its records, and from time to time the end of the topic, with what it
+expects, and publishes every instance again that is named by a record of another owner.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from sayiir_es.engine.publishing.snapshot_partition import SnapshotPartition, re
 from sayiir_es.log.port import Topic
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from sayiir_es.core.model.rows import StagedRows
     from sayiir_es.engine.definitions.registry import Registry
-    from sayiir_es.engine.owner.batch import Batch
     from sayiir_es.engine.publishing.snapshot_partition import SnapshotRecord
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import Log, Reader
@@ -52,27 +52,28 @@ logger = structlog.get_logger()
 VARIABLE = "SAYIIR_SNAPSHOTS_TOPIC"
 
 PUBLISH_EVERY_S = 0.1
-"""What happens to an instance within this time is one record."""
+"""Seconds between two publications; an instance's changes within are one record."""
 
 GROUP_INSTANCES = 500
-"""Published before the next are taken: what a crash leaves is published again."""
+"""How many instances are published at a time: a crash repeats at most so many."""
 
 GROUP_BYTES = 1 << 20
-"""Encoded at a time; outputs may be large, and this bounds what they take."""
+"""How many bytes are encoded at a time: outputs may be large, and fill the memory."""
 
 TURN_INSTANCES = 32
-"""Encoded before others on the loop have their turn: about a millisecond."""
+"""How many are encoded before other tasks have their turn: about a millisecond."""
 
 LOOK_EVERY_S = 60.0
-"""How often an owner that publishes nothing looks for late records."""
+"""How often, in seconds, an owner that publishes nothing looks for late records."""
 
 LAST_LIMIT_S = 2.0
-"""How long the last publication of an owner that stops may take."""
+"""How long the last publication of an owner that stops may take, in seconds."""
 
 READ_WAIT_S = 5.0
+"""How long a read of events that are known to be in the log may take, in seconds."""
 
-_PASSING = (LogError, LogWentBackwardsError, StoreError)
-"""What ends a publication and not the publisher: it is tried again."""
+_TEMPORARY_ERRORS = (LogError, LogWentBackwardsError, StoreError)
+"""What ends one publication but not the publisher: it is tried again."""
 
 
 class Publisher:
@@ -91,40 +92,43 @@ class Publisher:
         self._store = store
         self._registry = registry
         self._backlog = Backlog(0)
-        self._live = False
-        """Whether `changed` says all; else the rest is to be read from the events."""
-        self._taken_up = self._replaced = False
+        self._caught_up = False
+        """Whether `add_changes` has every change; else events must be read first."""
+        self._resumed = self._topic_replaced = False
         self._events: Reader | None = None
         self._wake = asyncio.Event()
         self._task = asyncio.create_task(self._run(), name=f"snapshots-{partition}")
-        self._task.add_done_callback(self._ended)
+        self._task.add_done_callback(self._on_ended)
 
     # --- from outside -----------------------------------------------------------------
 
-    def changed(self, batch: Batch) -> None:
-        """A batch became live; returns at once."""
-        if not self._live:
+    def add_changes(self, staged: Mapping[str, StagedRows], record_count: int) -> None:
+        """A batch of so many records has been applied to the store; returns at once.
+
+        `staged` holds the rows of the instances that it read or changed, by id.
+        """
+        if not self._caught_up:
             return
-        if self._backlog.full:  # the log has it, when there is room again
-            self._live = False
+        if self._backlog.full:  # read from the log again, when there is room
+            self._caught_up = False
             return
         end = self._store.position.offset
-        changed = (name for name, staged in batch.staged.items() if staged.changes)
-        self._backlog.add(changed, end - len(batch.records))
-        self._backlog.known_to = end
+        changed = (name for name, rows in staged.items() if rows.changes)
+        self._backlog.add(changed, end - record_count)
+        self._backlog.end_offset = end
         if self._backlog:
             self._wake.set()
 
     async def close(self, *, publish: bool) -> None:
-        """Stop; with `publish` what waits is published first, within a limit.
+        """Stop; with `publish` the backlog is published before, within a time limit.
 
-        What was not published is the next owner's.
+        What was not published, the next owner publishes.
         """
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._backlog.undo()
-        if publish and self._live:
-            with contextlib.suppress(TimeoutError, *_PASSING):
+        if publish and self._caught_up:
+            with contextlib.suppress(TimeoutError, *_TEMPORARY_ERRORS):
                 async with asyncio.timeout(LAST_LIMIT_S):
                     await self._publish()
         await self._close_events()
@@ -132,36 +136,40 @@ class Publisher:
     # --- the task ---------------------------------------------------------------------
 
     async def _run(self) -> None:
-        patience = Backoff(f"snapshots/{self._partition}")
+        backoff = Backoff(f"snapshots/{self._partition}")
         while True:
             try:
-                await self._round()
-            except _PASSING as error:
+                await self._run_once()
+            except _TEMPORARY_ERRORS as error:
                 self._backlog.undo()
                 await self._close_events()
                 if isinstance(error, LogWentBackwardsError):
-                    self._replaced, self._taken_up, self._live = True, False, False
+                    self._topic_replaced, self._resumed, self._caught_up = (
+                        True,
+                        False,
+                        False,
+                    )
                 logger.warning(
                     "snapshots.publication_failed",
                     partition=self._partition,
                     error_code=error.code,
                     reason=str(error),
                 )
-                await patience.pause()
+                await backoff.pause()
             else:
-                patience.forget()
+                backoff.reset()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _on_ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
-        if error is not None:  # a bug ends the publication, loudly, and nothing else
+        if error is not None:  # a bug ends the publisher, visibly, and nothing else
             logger.error(
                 "snapshots.publisher_crashed", partition=self._partition, exc_info=error
             )
 
-    async def _round(self) -> None:
-        if not self._taken_up:
-            await self._take_up()
-        if not self._live:
+    async def _run_once(self) -> None:
+        if not self._resumed:
+            await self._resume()
+        if not self._caught_up:
             await self._catch_up()
         elif not self._backlog:
             self._wake.clear()
@@ -169,87 +177,92 @@ class Publisher:
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await self._wake.wait()
             except TimeoutError:
-                self._again(await self._topic.look())
+                self._requeue(await self._topic.look())
                 return
-        if self._live:
+        if self._caught_up:
             await asyncio.sleep(PUBLISH_EVERY_S)
         await self._publish()
 
     async def _publish(self) -> None:
-        """Publish what waits now, in groups."""
+        """Publish what the backlog holds now, in groups."""
         waiting = len(self._backlog)
         while waiting > 0:
             group = self._backlog.take(min(GROUP_INSTANCES, waiting))
             waiting -= GROUP_INSTANCES
-            async for portion in self._in_portions(group):
-                self._again(await self._topic.produce(portion))
-            self._backlog.done()
+            async for portion in self._encode_portions(group):
+                self._requeue(await self._topic.produce(portion))
+            self._backlog.confirm()
 
-    def _again(self, instance_ids: Sequence[str]) -> None:
-        """Publish these again: a record that we did not write stands behind ours."""
+    def _requeue(self, instance_ids: Sequence[str]) -> None:
+        """Publish these again: a record of another owner came after ours."""
         if instance_ids:
-            self._backlog.add(instance_ids, self._backlog.known_to)
+            self._backlog.add(instance_ids, self._backlog.end_offset)
             self._wake.set()
 
-    async def _in_portions(
+    async def _encode_portions(
         self, group: Sequence[str]
     ) -> AsyncIterator[list[SnapshotRecord]]:
-        """Snapshots and records of a group, so many at a time as memory is for."""
+        """The snapshot records of a group, in portions of about `GROUP_BYTES`."""
         complete_before = self._backlog.complete_before
-        made: list[SnapshotRecord] = []
+        portion: list[SnapshotRecord] = []
         size = 0
         for number, instance_id in enumerate(group, start=1):
             rows = self._store.rows(instance_id)
-            started, position = get_run(rows), self._store.position
-            if started is None:  # of signals alone there is nothing to show
+            run, position = get_run(rows), self._store.position
+            if run is None:  # it has buffered signals only: there is nothing to show
                 continue
-            graph = self._registry.by_digest(started.graph_digest)
-            snapshot = summary_of(rows, instance_id, graph, position, complete_before)
-            if snapshot is not None:
-                made.append(record_of(snapshot))
-                size += len(made[-1].record.value or b"")
+            graph = self._registry.by_digest(run.graph_digest)
+            summary = summary_of(rows, instance_id, graph, position, complete_before)
+            if summary is not None:
+                portion.append(record_of(summary))
+                size += len(portion[-1].record.value or b"")
             if size >= GROUP_BYTES:
-                yield made
-                made, size = [], 0
+                yield portion
+                portion, size = [], 0
             elif number % TURN_INSTANCES == 0:
                 await asyncio.sleep(0)
-        if made:
-            yield made
+        if portion:
+            yield portion
 
-    # --- what may be missing ----------------------------------------------------------
+    # --- finding what was not published -----------------------------------------------
 
-    async def _take_up(self) -> None:
-        """Find out up to where those before published."""
-        known_to, last = await self._topic.take_up()
-        if self._replaced or known_to > self._store.position.offset:
-            known_to = 0  # said of another topic, or of another log of events
-        self._backlog = Backlog(known_to)
+    async def _resume(self) -> None:
+        """Find out how far the owners before published."""
+        end_offset, sequences = await self._topic.read_tail()
+        if self._topic_replaced or end_offset > self._store.position.offset:
+            end_offset = 0  # it was written for another topic or another log of events
+        self._backlog = Backlog(end_offset)
         self._backlog.add(
-            (name for name, at in last.items() if at < self._sequence(name)), known_to
+            (
+                instance_id
+                for instance_id, sequence in sequences.items()
+                if sequence < self._sequence(instance_id)
+            ),
+            end_offset,
         )
-        self._taken_up, self._replaced = True, False
+        self._resumed, self._topic_replaced = True, False
 
     def _sequence(self, instance_id: str) -> int:
         header = get_header(self._store.rows(instance_id))
         return 0 if header is None else header.sequence
 
     async def _catch_up(self) -> None:
-        """Learn from the events what changed, as far as there is room to remember."""
+        """Read from the events which instances changed, until the backlog is full."""
         backlog, topic = self._backlog, Topic.EVENTS
         if self._events is None:
             start = await self._log.start_offset(topic, self._partition)
-            backlog.known_to = max(backlog.known_to, start)
+            backlog.end_offset = max(backlog.end_offset, start)
             self._events = await self._log.reader(
-                topic, self._partition, backlog.known_to
+                topic, self._partition, backlog.end_offset
             )
         while not backlog.full:
-            # Never beyond what is folded: the owner tells of a batch in flight itself.
+            # Never beyond what is folded: `add_changes` will add a batch in flight.
             end = self._store.position.offset
-            if backlog.known_to < end:
+            if backlog.end_offset < end:
                 chunk = await self._events.read(max_wait_s=READ_WAIT_S)
                 if chunk is None:
                     raise LogUnavailableError(
-                        f"expected to read events {backlog.known_to} to {end} of "
+                        f"expected to read events {backlog.end_offset} to {end} of "
                         f"partition {self._partition}, but nothing came"
                     )
                 end = self._store.position.offset
@@ -258,9 +271,9 @@ class Publisher:
                         backlog.add(
                             (record.key.decode("utf-8", "replace"),), record.offset
                         )
-                backlog.known_to = min(chunk.end, end)
-            if backlog.known_to >= end:
-                self._live = True
+                backlog.end_offset = min(chunk.end, end)
+            if backlog.end_offset >= end:
+                self._caught_up = True
                 await self._close_events()
                 return
             await asyncio.sleep(0)
@@ -272,7 +285,7 @@ class Publisher:
 
 
 def snapshots_wanted() -> bool:
-    """Whether the environment asks for snapshots (`SAYIIR_SNAPSHOTS_TOPIC`).
+    """Whether the environment switches snapshots on (`SAYIIR_SNAPSHOTS_TOPIC`).
 
     Raises:
         SettingsError: if the environment cannot be used.

@@ -1,13 +1,12 @@
 """The snapshot store port: the rows of all instances of one partition.
 
 Theory of operation. The store is a cache of the log: it may be deleted at any time and
-is rebuilt by folding. It is written *behind* the log: `apply` and `advance` change what
-readers see at once, `flush` makes a group of changes durable together with the position
-that describes them, as one atomic write. After a crash the store stands at an earlier
-position, whole; the fold goes on from there.
+is rebuilt by folding. It is written *behind* the log: `apply` and `advance` change at
+once what readers see; `flush` writes a group of changes, together with the position
+that they belong to, as one atomic write. After a crash the store is whole, at an
+earlier position; the fold goes on from there.
 
-Two adapters pass one contract suite: RocksDB (`rocks_store`) and a dict
-(`memory_store`).
+Two adapters pass one contract suite: RocksDB (`rocks.store`) and a dict (`memory`).
 """
 
 from __future__ import annotations
@@ -22,12 +21,13 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.rows import Changes, Rows
 
 FOLD_VERSION = 4
-"""Raised whenever `evolve` writes other rows for the same events: old stores go."""
+"""Must be raised when `evolve` writes other rows for the same events, or the store
+encodes them otherwise: stores of another version are deleted and folded again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreIdentity:
-    """Whose rows a store holds. A store of another log or fold is not used."""
+    """Of which log and fold a store's rows are; another store is not used."""
 
     cluster_id: str
     events_topic_id: str
@@ -37,7 +37,7 @@ class StoreIdentity:
 
 
 class SnapshotStore(Protocol):
-    """Rows by instance, indexes of what is owed, and the position they stand at."""
+    """Rows by instance, indexes of what is owed, and the position of the rows."""
 
     @property
     def position(self) -> Position:
@@ -46,49 +46,60 @@ class SnapshotStore(Protocol):
 
     @property
     def dirty_bytes(self) -> int:
-        """About how much was applied and not yet flushed, in bytes."""
+        """About how many bytes were applied and not yet flushed."""
         ...
 
     def rows(self, instance_id: str) -> Rows:
-        """The rows of an instance; empty where it has left no trace."""
+        """The rows of an instance; empty if it has none.
+
+        Reading them may raise `StoreError`.
+        """
         ...
 
     def apply(self, instance_id: str, changes: Changes) -> None:
-        """Take over what a fold or an acknowledged decision changed."""
+        """Apply the changes of a fold or of an acknowledged decision."""
         ...
 
     def advance(self, position: Position) -> None:
-        """Stand at `position`; what was applied before belongs to it."""
+        """Set the position; what was applied before belongs to it."""
         ...
 
     async def flush(self, *, durable: bool = False) -> None:
         """Write the applied changes and the position as one atomic group.
 
-        With `durable` it returns only when a crash of the machine's process cannot
-        lose them any more.
+        With `durable` it returns only when a crash of the process cannot lose them any
+        more.
+
+        Raises:
+            StoreError: if the disk refuses, or rows were applied and no position was
+                set for them.
         """
         ...
 
     def owing(self) -> Iterator[str]:
-        """Instances that may owe an attempt or a move: a superset, cheap to find.
+        """Instances that may owe an attempt or the rest of a decision: a superset.
 
-        Those that have not ended and have a cursor that awaits an attempt, has ended
-        or is broken, or a buffered signal.
+        These have not ended, and have a buffered signal, or a cursor that awaits an
+        attempt, has ended or is broken.
         """
         ...
 
     def timers(self, until_ms: int) -> Iterator[tuple[int, str, str]]:
         """(due_at, instance id, chain) of every cursor with a time ≤ `until_ms`.
 
-        In order of time. Cursors that sleep, listen with a time-out, have a deadline or
-        back off; of instances that have not ended.
+        In order of time, in epoch milliseconds. These cursors sleep, listen with a
+        time-out, have a deadline or back off; their instances have not ended.
         """
         ...
 
     def instances(self, *, after: str | None = None) -> Iterator[str]:
-        """Every instance id with rows, in a stable order, behind `after`."""
+        """Every instance id with rows, in a stable order, from behind `after` on."""
         ...
 
     async def close(self) -> None:
-        """Flush and give back files."""
+        """Flush and close files.
+
+        Raises:
+            StoreError: if the disk refuses.
+        """
         ...

@@ -1,10 +1,10 @@
-"""Where a process keeps its stores: the first state slot that no other process has.
+"""Where a process keeps its stores: in the first state slot that no other process uses.
 
-    STATE_DIR/APP/N/lock         held by an flock as long as the process lives
+    STATE_DIR/APP/N/lock         locked by flock as long as the process lives
     STATE_DIR/APP/N/PARTITION/   the store of a partition
 
-Slots are reused, and with them the warm stores. A lock file is never deleted: another
-process may be about to lock it.
+Slots are reused, and the stores in them with them. A lock file is never deleted:
+another process may be about to lock it.
 """
 
 from __future__ import annotations
@@ -20,22 +20,26 @@ SLOTS_MAX = 1_000
 """How many processes of one app one machine can run with this state directory."""
 
 _PRIVATE = 0o700
-"""Stores hold what workflows hold; on a shared machine that is nobody else's."""
+"""Stores hold the data of workflows: other users of the machine must not read them."""
 
 
 def default_state_dir() -> Path:
-    """What SAYIIR_STATE_DIR names, else the user's folder for state (XDG)."""
-    named = os.environ.get("SAYIIR_STATE_DIR", "")
-    if named:
-        return Path(named)
-    given = os.environ.get("XDG_STATE_HOME", "")
-    # What is not absolute is to be ignored, says the XDG specification.
-    home = Path(given) if given.startswith("/") else Path.home() / ".local" / "state"
+    """The directory of `SAYIIR_STATE_DIR`, else the user's folder for state (XDG)."""
+    configured = os.environ.get("SAYIIR_STATE_DIR", "")
+    if configured:
+        return Path(configured)
+    xdg_state_home = os.environ.get("XDG_STATE_HOME", "")
+    # The XDG specification says to ignore a path that is not absolute.
+    home = (
+        Path(xdg_state_home)
+        if xdg_state_home.startswith("/")
+        else Path.home() / ".local" / "state"
+    )
     return home / "sayiir-es"
 
 
 class StateSlot:
-    """A directory that this process has for itself until `close`."""
+    """A directory that only this process uses, until `close`."""
 
     def __init__(self, path: Path, lock_fd: int) -> None:
         self.path = path
@@ -57,7 +61,7 @@ class StateSlot:
             path = root / str(number)
             try:
                 path.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
-                lock_fd = _locked(path / "lock")
+                lock_fd = _lock(path / "lock")
             except OSError as error:
                 raise StoreError(
                     f"expected a writable state directory, but {error}"
@@ -70,7 +74,7 @@ class StateSlot:
         )
 
     def partition_path(self, partition: int) -> Path:
-        """Where the store of a partition lives."""
+        """The directory of a partition's store."""
         return self.path / str(partition)
 
     def __enter__(self) -> Self:
@@ -80,14 +84,14 @@ class StateSlot:
         self.close()
 
     def close(self) -> None:
-        """Let the slot go; closing again does nothing. Close its stores before."""
+        """Release the slot; closing again does nothing. Close its stores before."""
         lock_fd, self._lock_fd = self._lock_fd, -1
         if lock_fd >= 0:
             os.close(lock_fd)
 
 
-def _locked(path: Path) -> int | None:
-    """The lock on a file, or None if another process, or slot, has it."""
+def _lock(path: Path) -> int | None:
+    """Lock a file; returns its descriptor, or None if it is locked already."""
     lock_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -15,7 +15,7 @@ from sayiir_es.core.model.events import Body
 from tests.audit.instance_logs import commands_of, events_of, records_of, verified
 from tests.audit.random_instances import forked, lived
 from tests.core.instance_runner import InstanceRunner
-from tests.engine.harness import World
+from tests.engine.harness import EngineHarness
 
 if TYPE_CHECKING:
     import pytest
@@ -102,7 +102,7 @@ def shop() -> Flow:
 
 async def test_runs_of_workers_that_take_over_verify_clean() -> None:
     _seen.clear()
-    world, workflow = World(), shop().build()
+    world, workflow = EngineHarness(), shop().build()
     async with world.worker(workflow):
         for number in range(4):
             await world.command(
@@ -125,14 +125,14 @@ async def test_runs_of_workers_that_take_over_verify_clean() -> None:
 
 async def test_a_log_cut_anywhere_and_taken_over_verifies_clean() -> None:
     _seen.clear()
-    world, workflow = World(), shop().build()
+    world, workflow = EngineHarness(), shop().build()
     async with world.worker(workflow):
         await world.command("StartWorkflow", workflow="shop", input=1)
         await world.until_kind("SignalAwaited")
         await world.command("SendSignal", signal="ok", payload=1)
         await world.until_kind("WorkflowCompleted")
     for kept in (4, 7, 11):
-        other = await world.cut(kept)
+        other = await world.copy_of_first(kept)
         if (await violations_of(other.log)) != []:
             continue  # the cut stands inside a decision: no owner leaves that
         async with other.worker(workflow):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sayiir_es.core.authoring.flow import Flow
 from sayiir_es.core.authoring.tasks import RetryPolicy, task
 from sayiir_es.engine.attempts.attempt import Attempt, State
-from tests.engine.harness import World
+from tests.engine.harness import EngineHarness
 
 if TYPE_CHECKING:
     from sayiir_es.core.authoring.workflow import Workflow
@@ -41,29 +41,29 @@ def attempts_alive() -> list[Attempt]:
 
 async def test_a_queued_attempt_holds_no_input() -> None:
     gate, executed = asyncio.Event(), list[str]()
-    world = World()
-    async with world.worker(wide(gate, executed), slots=2):
-        await world.command("StartWorkflow", workflow="wide", input="x" * 1000)
-        await world.until_kind("PositionUpdated", count=BRANCHES)
+    harness = EngineHarness()
+    async with harness.worker(wide(gate, executed), slots=2):
+        await harness.command("StartWorkflow", workflow="wide", input="x" * 1000)
+        await harness.until_kind("PositionUpdated", count=BRANCHES)
         queued = [one for one in attempts_alive() if one.state is State.QUEUED]
         assert len(queued) == BRANCHES - 2
         assert {one.input for one in queued} == {b""}
         gate.set()
-        assert await world.output() == BRANCHES
+        assert await harness.output() == BRANCHES
 
 
 async def test_what_finds_the_queue_full_is_found_again_and_runs_once() -> None:
     gate, executed = asyncio.Event(), list[str]()
-    world = World(queued_attempts_max=3)
-    async with world.worker(wide(gate, executed), slots=2) as engine:
+    harness = EngineHarness(queued_attempts_max=3)
+    async with harness.worker(wide(gate, executed), slots=2) as engine:
         for name in ("i", "j"):
-            await world.command("StartWorkflow", name, workflow="wide", input=name)
-            await world.until_kind("PositionUpdated", name, count=BRANCHES)
+            await harness.command("StartWorkflow", name, workflow="wide", input=name)
+            await harness.until_kind("PositionUpdated", name, count=BRANCHES)
         queued = [one for one in attempts_alive() if one.state is State.QUEUED]
         assert len(queued) <= 3
         gate.set()
-        assert await world.output("i") == BRANCHES
-        assert await world.output("j") == BRANCHES
+        assert await harness.output("i") == BRANCHES
+        assert await harness.output("j") == BRANCHES
         dispatcher = engine.owners[0].dispatcher
         assert not dispatcher.busy
         assert dispatcher._queued == 0
@@ -72,31 +72,31 @@ async def test_what_finds_the_queue_full_is_found_again_and_runs_once() -> None:
 
 async def test_a_take_over_finds_more_than_the_queue_takes() -> None:
     gate, executed = asyncio.Event(), list[str]()
-    world = World(queued_attempts_max=3)
+    harness = EngineHarness(queued_attempts_max=3)
     flow = wide(gate, executed)
-    async with world.worker(flow, slots=2):
-        await world.command("StartWorkflow", workflow="wide", input="i")
-        await world.until_kind("PositionUpdated", count=BRANCHES)
+    async with harness.worker(flow, slots=2):
+        await harness.command("StartWorkflow", workflow="wide", input="i")
+        await harness.until_kind("PositionUpdated", count=BRANCHES)
     assert executed == []
     gate.set()
-    async with world.worker(flow, slots=2):
-        assert await world.output() == BRANCHES
-        kinds = await world.kinds()
+    async with harness.worker(flow, slots=2):
+        assert await harness.output() == BRANCHES
+        kinds = await harness.kinds()
     assert executed == ["i"] * BRANCHES
     assert kinds.count("AttemptRestarted") == BRANCHES  # each may have begun before
 
 
 async def test_a_cancel_withdraws_what_queues_and_what_was_turned_away() -> None:
     gate, executed = asyncio.Event(), list[str]()
-    world = World(queued_attempts_max=3)
-    async with world.worker(wide(gate, executed), slots=2):
-        await world.command("StartWorkflow", workflow="wide", input="i")
-        await world.until_kind("PositionUpdated", count=BRANCHES)
-        await world.command("CancelWorkflow")
-        await world.until_kind("WorkflowCancelled")
-        kinds = await world.kinds()
+    harness = EngineHarness(queued_attempts_max=3)
+    async with harness.worker(wide(gate, executed), slots=2):
+        await harness.command("StartWorkflow", workflow="wide", input="i")
+        await harness.until_kind("PositionUpdated", count=BRANCHES)
+        await harness.command("CancelWorkflow")
+        await harness.until_kind("WorkflowCancelled")
+        kinds = await harness.kinds()
         assert kinds.count("AttemptWithdrawn") == BRANCHES
-        await world.command("StartWorkflow", "j", workflow="wide", input="j")
+        await harness.command("StartWorkflow", "j", workflow="wide", input="j")
         gate.set()
-        assert await world.output("j") == BRANCHES
+        assert await harness.output("j") == BRANCHES
     assert executed == ["j"] * BRANCHES

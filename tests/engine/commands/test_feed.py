@@ -1,4 +1,4 @@
-"""Commands that are not ours to decide: what becomes of the largest ones."""
+"""Commands that are redirected: the largest ones, and forwards that fail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sayiir_es.log.batch_size import MAX_BATCH_BYTES
 from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.commands import read_origin
-from tests.engine.harness import World
+from tests.engine.harness import EngineHarness
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,32 +31,32 @@ def echo() -> Callable[[str], Awaitable[str]]:
 
 
 async def test_a_letter_that_does_not_fit_is_cut_and_the_partition_goes_on() -> None:
-    world = World()
+    harness = EngineHarness()
     noise = secrets.token_bytes(MAX_BATCH_BYTES - 64)
-    async with world.worker(Flow("echo").then(echo()).build()):
+    async with harness.worker(Flow("echo").then(echo()).build()):
         record = NewRecord(key=b"k", value=noise)
-        offset = await world.log.produce(Topic.COMMANDS, 0, record)
-        await world.command("StartWorkflow", workflow="echo", input="x")
-        assert await world.output() == "x"
-        events = await world.events(None)
-    (letter,) = await world.records(Topic.DEAD_LETTERS)
+        offset = await harness.log.produce(Topic.COMMANDS, 0, record)
+        await harness.command("StartWorkflow", workflow="echo", input="x")
+        assert await harness.output() == "x"
+        events = await harness.events(None)
+    (letter,) = await harness.records(Topic.DEAD_LETTERS)
     assert letter.key == f"0@{offset}".encode()
     assert letter.value == noise[:CUT_LETTER_BYTES]
     assert ("cut-from-bytes", str(len(noise)).encode()) in letter.headers
-    told = [e.body for e in events if isinstance(e.body, CommandDeadLettered)]
-    assert [body.dead_letter for body in told] == ["0@0"]
+    bodies = [e.body for e in events if isinstance(e.body, CommandDeadLettered)]
+    assert [body.dead_letter for body in bodies] == ["0@0"]
 
 
 class LogThatFailsOnce(MemoryLog):
-    """A memory log of two partitions that falls silent once, from one forward on.
+    """A memory log of two partitions on which forwards fail once, from one on.
 
-    As a producer does: what waits with the record that failed fails with it, and what
-    is handed over later finds the log answering again.
+    As with a producer: records that wait together with the one that fails, fail with
+    it; records that are produced later are accepted again.
     """
 
     def __init__(self, fails_at: int) -> None:
         super().__init__(partitions=2)
-        self._left = fails_at
+        self._produces_left = fails_at
         self._silent = False
         self.broken = False
 
@@ -64,10 +64,10 @@ class LogThatFailsOnce(MemoryLog):
         self._silent = False
 
     async def produce(self, topic: Topic, partition: int, record: NewRecord) -> int:
-        """Write a record, unless the log is silent just now."""
+        """Write a record, unless the log is silent at the moment."""
         if topic is Topic.COMMANDS and read_origin(record.headers) is not None:
-            self._left -= 1
-            if self._left == 0:
+            self._produces_left -= 1
+            if self._produces_left == 0:
                 self.broken = self._silent = True
                 asyncio.get_running_loop().call_soon(self._answer_again)
             if self._silent:
@@ -82,17 +82,19 @@ async def test_a_forward_that_failed_is_repeated_and_none_behind_it_overtakes(
     log = LogThatFailsOnce(fails_at)
     await log.open(create=True)
     ids = [f"i{number}" for number in range(3000)]
-    strangers = [name for name in ids if partition_of(name.encode(), 2) == 1]
-    for name in strangers:
+    foreign_ids = [name for name in ids if partition_of(name.encode(), 2) == 1]
+    for name in foreign_ids:
         body = b'{"command":"CancelWorkflow","instance_id":"%s"}' % name.encode()
         await log.produce(Topic.COMMANDS, 0, NewRecord(key=None, value=body))
     arrived: list[int] = []
     offset = 0
     for _ in range(3):
-        feed = CommandFeed(log, 0, offset, prepare=nothing, wake=asyncio.Event().set)
+        feed = CommandFeed(
+            log, 0, offset, prepare=prefetch_nothing, wake=asyncio.Event().set
+        )
         feed.start()
         async with asyncio.timeout(10):
-            while offset < len(strangers):
+            while offset < len(foreign_ids):
                 if not feed.items:
                     await asyncio.sleep(0)
                     continue
@@ -114,8 +116,8 @@ async def test_a_forward_that_failed_is_repeated_and_none_behind_it_overtakes(
     for origin_offset in arrived:
         assert origin_offset <= highest + 1, "a hole would be taken for answered"
         highest = max(highest, origin_offset)
-    assert highest == len(strangers) - 1
+    assert highest == len(foreign_ids) - 1
 
 
-async def nothing(_: object) -> None:
-    """No definition has to be read."""
+async def prefetch_nothing(_: object) -> None:
+    """No command needs anything."""

@@ -1,4 +1,4 @@
-"""A command that cannot be forwarded ends a tenure, and nothing else with it."""
+"""A command that cannot be forwarded ends a tenure, and loses nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sayiir_es.core.model.errors import LogUnavailableError
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.log.memory.log import Fault, MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
-from tests.engine.harness import LIMIT_S, World
+from tests.engine.harness import LIMIT_S, EngineHarness
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 IN_FLIGHT_S = 0.1
 
 
-def named(prefix: str, partition: int) -> str:
-    """An instance that lives there, of two partitions."""
+def id_on(prefix: str, partition: int) -> str:
+    """An instance id that belongs to `partition` of two."""
     names = (f"{prefix}{number}" for number in range(100))
     return next(name for name in names if partition_of(name.encode(), 2) == partition)
 
 
-class CutOff(MemoryLog):
-    """Its commands partition 1 cannot be reached for a while."""
+class LogThatFailsOneForward(MemoryLog):
+    """The first record to its commands partition 1 is refused."""
 
     def __init__(self) -> None:
         super().__init__(2)
@@ -43,16 +43,16 @@ class CutOff(MemoryLog):
 
 
 async def test_an_outcome_outlives_the_forward_that_failed_beside_it() -> None:
-    log = CutOff()
-    world = World(log=log)
-    here, beside, there = named("i", 0), named("b", 0), named("i", 1)
-    begun, gate = asyncio.Event(), asyncio.Event()
+    log = LogThatFailsOneForward()
+    harness = EngineHarness(log=log)
+    slow_id, quick_id, distant_id = id_on("i", 0), id_on("b", 0), id_on("i", 1)
+    started, gate = asyncio.Event(), asyncio.Event()
     runs: list[str] = []
     meanwhile: list[asyncio.Task[int]] = []
 
     async def waits(value: str) -> str:
         runs.append(value)
-        begun.set()
+        started.set()
         await gate.wait()
         return value
 
@@ -60,26 +60,33 @@ async def test_an_outcome_outlives_the_forward_that_failed_beside_it() -> None:
         return value
 
     slow, quick = Flow("slow").then(waits).build(), Flow("quick").then(at_once).build()
-    astray = {"command": "StartWorkflow", "instance_id": there, "workflow": "quick"}
+    misplaced = {
+        "command": "StartWorkflow",
+        "instance_id": distant_id,
+        "workflow": "quick",
+    }
 
-    class Beside:
-        """While the batch of another is in flight, both things happen."""
+    class FaultOnQuickBatch:
+        """While the batch of the quick instance is in flight, two things happen.
+
+        The slow task ends, and a command arrives that must be forwarded.
+        """
 
         def next(self, partition: int, batch: Sequence[NewRecord]) -> Fault:
-            if not runs or meanwhile or partition or batch[0].key != beside.encode():
+            if not runs or meanwhile or partition or batch[0].key != quick_id.encode():
                 return Fault()
             gate.set()
-            record = NewRecord(key=None, value=json.dumps(astray).encode())
+            record = NewRecord(key=None, value=json.dumps(misplaced).encode())
             meanwhile.append(
                 asyncio.create_task(log.produce(Topic.COMMANDS, 0, record))
             )
             return Fault(lands_after_s=IN_FLIGHT_S)
 
-    log.faults = Beside()
-    async with world.worker(slow, quick):
-        await world.command("StartWorkflow", here, workflow="slow", input="x")
-        await asyncio.wait_for(begun.wait(), LIMIT_S)
-        await world.command("StartWorkflow", beside, workflow="quick", input="y")
-        assert await world.output(here) == "x"
+    log.faults = FaultOnQuickBatch()
+    async with harness.worker(slow, quick):
+        await harness.command("StartWorkflow", slow_id, workflow="slow", input="x")
+        await asyncio.wait_for(started.wait(), LIMIT_S)
+        await harness.command("StartWorkflow", quick_id, workflow="quick", input="y")
+        assert await harness.output(slow_id) == "x"
     assert log.fails == 1
     assert runs == ["x"]

@@ -1,1 +1,1 @@
-"""Tests of `owner`."""
+"""Tests of the owner of a partition."""

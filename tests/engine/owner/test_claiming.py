@@ -1,4 +1,4 @@
-"""Claiming a partition with a long history, beside others that are served."""
+"""Claiming a partition with a long history while other partitions are served."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from sayiir_es.engine.owner.claiming import Claimer
 from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.log.memory.log import MemoryLog, MemoryReader
 from sayiir_es.log.port import Chunk, Topic
-from tests.engine.harness import World
+from tests.engine.harness import EngineHarness
 
 INSTANCES = 500
 
 
 class ReadAhead(MemoryReader):
-    """A reader that has in hand what stands there, as one behind a large fetch."""
+    """A reader with chunks in memory, as after a large fetch."""
 
-    held: tuple[Chunk, ...] = ()
+    chunks: tuple[Chunk, ...] = ()
 
     async def fetch(self, end: int) -> Self:
-        """Take in everything before `end`."""
-        held: list[Chunk] = []
-        while end and (not held or held[-1].end < end):
+        """Read everything before `end` into memory."""
+        chunks: list[Chunk] = []
+        while end and (not chunks or chunks[-1].end < end):
             chunk = await super().read(max_wait_s=1)
             assert chunk is not None
-            held.append(chunk)
-        self.held = tuple(held)
+            chunks.append(chunk)
+        self.chunks = tuple(chunks)
         return self
 
     async def read(self, *, max_wait_s: float) -> Chunk | None:
-        """Give out what is in hand without a wait."""
-        if not self.held:
+        """Return what is in memory without a wait."""
+        if not self.chunks:
             return await super().read(max_wait_s=max_wait_s)
-        chunk, *rest = self.held
-        self.held = tuple(rest)
+        chunk, *later_chunks = self.chunks
+        self.chunks = tuple(later_chunks)
         return chunk
 
 
@@ -65,13 +65,13 @@ def claim() -> Event:
 
 
 async def test_a_fold_of_a_long_history_gives_others_a_turn_behind_each_chunk() -> None:
-    world = World(log=ReadAheadLog())
-    async with world.worker(SHORT):
+    harness = EngineHarness(log=ReadAheadLog())
+    async with harness.worker(SHORT):
         for number in range(INSTANCES):
-            await world.command(
+            await harness.command(
                 "StartWorkflow", f"i{number}", workflow="short", input=""
             )
-        await world.until_kind("WorkflowCompleted", f"i{INSTANCES - 1}")
+        await harness.until_kind("WorkflowCompleted", f"i{INSTANCES - 1}")
 
     turns, turns_at_chunks = 0, list[int]()
 
@@ -85,7 +85,7 @@ async def test_a_fold_of_a_long_history_gives_others_a_turn_behind_each_chunk() 
         turns_at_chunks.append(turns)
 
     beside = asyncio.create_task(others())
-    claimer = Claimer(world.log, MemoryStore(), 0, event=claim, folded=folded)
+    claimer = Claimer(harness.log, MemoryStore(), 0, event=claim, folded=folded)
     await claimer.claim("heir/1")
     beside.cancel()
     assert len(turns_at_chunks) > 2

@@ -7,7 +7,7 @@ import pytest
 from sayiir_es.core.authoring.flow import Flow, Workflow
 from sayiir_es.core.authoring.loop_result import LoopResult
 from sayiir_es.core.authoring.tasks import RetryPolicy, task
-from tests.engine.harness import World, decoded
+from tests.engine.harness import EngineHarness, event_of
 
 FAILED: dict[str, int] = {}
 
@@ -78,23 +78,23 @@ FLOWS = (RETRIES, DELAY, SIGNAL, LATE, FORK, ROUTE, LOOP, CHILD)
 
 @pytest.mark.parametrize("flow", FLOWS, ids=[flow.workflow_id for flow in FLOWS])
 async def test_a_crash_after_any_event_gives_the_same_output(flow: Workflow) -> None:
-    world = World()
-    async with world.worker(flow):
-        await world.command("StartWorkflow", workflow=flow.graph.name, input="x")
-        await world.command("SendSignal", signal="ok", payload="go")
-        expected = await world.output()
-    records = await world.records()
+    harness = EngineHarness()
+    async with harness.worker(flow):
+        await harness.command("StartWorkflow", workflow=flow.graph.name, input="x")
+        await harness.command("SendSignal", signal="ok", payload="go")
+        output = await harness.output()
+    records = await harness.records()
     ends = [
         number
         for number in range(len(records) + 1)
         if number == len(records)
         or number == 0
-        or decoded(records[number]).cause != decoded(records[number - 1]).cause
+        or event_of(records[number]).cause != event_of(records[number - 1]).cause
     ]
     assert len(ends) > 4
     for end in ends:
-        other = await world.cut(end)
-        async with other.worker(flow):
-            assert await other.output() == expected, f"crash behind {end} records"
-            completed = [k for k in await other.kinds() if k == "WorkflowCompleted"]
+        copy = await harness.copy_of_first(end)
+        async with copy.worker(flow):
+            assert await copy.output() == output, f"crash behind {end} records"
+            completed = [k for k in await copy.kinds() if k == "WorkflowCompleted"]
             assert len(completed) == 1

@@ -1,4 +1,4 @@
-"""What an owner notices without being told: late time-outs, forged records."""
+"""What an owner notices by itself: late time-outs, forged records."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sayiir_es.core.model.events import SignalAwaited
 from sayiir_es.engine.clock import SystemClock
 from sayiir_es.log.port import NewRecord
 from sayiir_es.wire.events import event_headers
-from tests.engine.harness import World
+from tests.engine.harness import EngineHarness
 
 
 async def same(value: str) -> str:
@@ -20,28 +20,28 @@ CHAIN = Flow("chain").then(same).build()
 
 
 async def test_a_signal_sent_while_nobody_looked_beats_a_time_out_that_passed() -> None:
-    world = World()
+    harness = EngineHarness()
     flow = Flow("late").wait_for_signal("ok", timeout=0.3).build()
-    async with world.worker(flow):
-        await world.command("StartWorkflow", workflow="late", input="x")
-        events = await world.until_kind("SignalAwaited")
+    async with harness.worker(flow):
+        await harness.command("StartWorkflow", workflow="late", input="x")
+        events = await harness.until_kind("SignalAwaited")
     waits = [e.body for e in events if isinstance(e.body, SignalAwaited)]
     due_at = waits[0].until_at
     assert due_at is not None
-    await world.command("SendSignal", signal="ok", payload="in time")
+    await harness.command("SendSignal", signal="ok", payload="in time")
     while SystemClock().now_ms() <= due_at:  # noqa: ASYNC110 (until a real time has passed)
         await asyncio.sleep(0.01)
-    async with world.worker(flow):
-        assert await world.output() == "in time"
+    async with harness.worker(flow):
+        assert await harness.output() == "in time"
 
 
 async def test_an_idle_owner_notices_a_record_that_nobody_may_have_written() -> None:
-    world = World()
-    async with world.worker(CHAIN) as engine:
-        await world.command("StartWorkflow", workflow="chain", input="x")
-        await world.output()
-        claim = (await world.events())[0].claim
-        appender = await world.log.appender(0)
+    harness = EngineHarness()
+    async with harness.worker(CHAIN) as engine:
+        await harness.command("StartWorkflow", workflow="chain", input="x")
+        await harness.output()
+        claim = (await harness.events())[0].claim
+        appender = await harness.log.appender(0)
         forged = NewRecord(
             key=b"i", value=b"\xc3\x01" + b"\0" * 9, headers=event_headers("Odd", claim)
         )

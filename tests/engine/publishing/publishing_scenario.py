@@ -1,7 +1,7 @@
-"""A scene of owners that publish snapshots, on virtual time."""
+"""A scenario of owners that publish snapshots, on virtual time."""
 
 # pyright: reportPrivateUsage=false
-# How a worker crashes is nobody's public word.
+# A crash of a worker is no part of its public interface.
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sayiir_es.core.model.errors import BatchTooLargeError, LogUnavailableError
 from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.testing.virtual_time import VirtualClock, VirtualLoop
-from tests.engine.harness import World
+from tests.engine.harness import EngineHarness
 from tests.engine.publishing.snapshot_table import (
+    check_completeness,
+    compacted_table_of,
     expected_rows,
-    hold_to_its_word,
-    kept_of,
     rows_of,
     table_of,
 )
@@ -37,8 +37,8 @@ FLOW = Flow("short").then(step, name="a").then(step, name="b").build()
 WAITING = Flow("waiting").then(step, name="a").wait_for_signal("ok").build()
 
 
-class MoodyLog(MemoryLog):
-    """A log whose snapshots topic refuses when it is told to."""
+class FailingLog(MemoryLog):
+    """A log whose snapshots topic refuses records when a test wants it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class MoodyLog(MemoryLog):
         self.bytes_max = 1 << 30
 
     async def produce(self, topic: Topic, partition: int, record: NewRecord) -> int:
-        """Produce, or refuse as a broker would."""
+        """Produce, or refuse as a broker does."""
         if topic is Topic.SNAPSHOTS:
             if self.fails:
                 self.fails -= 1
@@ -56,40 +56,48 @@ class MoodyLog(MemoryLog):
         return await super().produce(topic, partition, record)
 
 
-def play(scene: Callable[[World], Coroutine[object, object, None]]) -> None:
-    """Run a scene on virtual time."""
+def run_scenario(
+    scenario: Callable[[EngineHarness], Coroutine[object, object, None]],
+) -> None:
+    """Run a scenario on virtual time."""
     loop = VirtualLoop()
     try:
-        world = World(log=MoodyLog(), snapshots=True, clock=VirtualClock(loop))
-        loop.run_until_complete(scene(world))
+        harness = EngineHarness(
+            log=FailingLog(), snapshots=True, clock=VirtualClock(loop)
+        )
+        loop.run_until_complete(scenario(harness))
     finally:
         loop.close()
 
 
 async def crash(engine: WorkerEngine) -> None:
     """End a worker as `kill -9` does: nothing is published, nothing handed over."""
-    engine._stopping = True  # nothing begins again
-    watch, tasks = engine._watch, list(engine._tasks.values())
+    engine._stopping = True  # no partition is supervised again
+    watch = engine._watch
     assert watch is not None
+    supervisors = engine._supervisors.values()
+    tasks = [
+        supervisor._task for supervisor in supervisors if supervisor._task is not None
+    ]
     for task in (watch, *tasks):
         task.cancel()
     await asyncio.gather(watch, *tasks, return_exceptions=True)
     await engine._membership.leave()
 
 
-async def snapshots(world: World) -> int:
-    return await world.log.end_offset(Topic.SNAPSHOTS, 0)
+async def snapshots(harness: EngineHarness) -> int:
+    return await harness.log.end_offset(Topic.SNAPSHOTS, 0)
 
 
-async def start(world: World, *names: str, workflow: str = "short") -> None:
+async def start(harness: EngineHarness, *names: str, workflow: str = "short") -> None:
     for name in names:
-        await world.command("StartWorkflow", name, workflow=workflow, input=1)
+        await harness.command("StartWorkflow", name, workflow=workflow, input=1)
 
 
-async def hold(world: World, engine: WorkerEngine) -> None:
-    """What has to be true once all is published."""
-    records = await world.records(Topic.SNAPSHOTS)
-    wanted = await expected_rows(world, engine.definitions._registry)
-    assert rows_of(table_of(records)) == wanted
-    assert rows_of(kept_of(records)) == wanted
-    await hold_to_its_word(world)
+async def check_published(harness: EngineHarness, engine: WorkerEngine) -> None:
+    """Check what must be true when everything is published."""
+    records = await harness.records(Topic.SNAPSHOTS)
+    expected = await expected_rows(harness, engine.definitions._registry)
+    assert rows_of(table_of(records)) == expected
+    assert rows_of(compacted_table_of(records)) == expected
+    await check_completeness(harness)

@@ -1,6 +1,6 @@
-"""Owners publish each instance's latest state, and nothing stays missing.
+"""Owners publish each instance's latest snapshot, and nothing stays missing.
 
-At the end of each scene the table that a consumer makes of the topic equals the fold
+At the end of each scenario the table that a consumer makes of the topic equals the fold
 of the events, and so does what compaction leaves of it.
 """
 
@@ -16,10 +16,10 @@ from sayiir_es.log.port import Topic
 from tests.engine.publishing.publishing_scenario import (
     FLOW,
     WAITING,
-    MoodyLog,
+    FailingLog,
+    check_published,
     crash,
-    hold,
-    play,
+    run_scenario,
     snapshots,
     start,
 )
@@ -28,103 +28,105 @@ from tests.engine.publishing.snapshot_table import snapshot_in, table_of
 if TYPE_CHECKING:
     import pytest
 
-    from tests.engine.harness import World
+    from tests.engine.harness import EngineHarness
 
 
 def test_the_table_says_what_the_fold_says_and_a_tick_is_one_record() -> None:
-    async def scene(world: World) -> None:
-        async with world.worker(FLOW, WAITING) as engine:
-            await start(world, "one", "two")
-            await start(world, "three", workflow="waiting")
-            await world.output("one")
+    async def scenario(harness: EngineHarness) -> None:
+        async with harness.worker(FLOW, WAITING) as engine:
+            await start(harness, "one", "two")
+            await start(harness, "three", workflow="waiting")
+            await harness.output("one")
             await asyncio.sleep(2 * PUBLISH_EVERY_S)
-            assert await snapshots(world) <= 6
-            table = table_of(await world.records(Topic.SNAPSHOTS))
+            assert await snapshots(harness) <= 6
+            table = table_of(await harness.records(Topic.SNAPSHOTS))
             three = table["three"]
             assert (three.status, three.signal) == ("awaiting_signal", "ok")
             assert "signal 'ok'" in three.waiting_for
             assert (table["one"].status, table["one"].output) == ("completed", b"1")
-            await hold(world, engine)
+            await check_published(harness, engine)
 
-    play(scene)
+    run_scenario(scenario)
 
 
 def test_nothing_is_published_where_nobody_asked_for_it() -> None:
-    async def scene(world: World) -> None:
-        world.snapshots = False
-        async with world.worker(FLOW):
-            await start(world, "i")
-            await world.output()
+    async def scenario(harness: EngineHarness) -> None:
+        harness.snapshots = False
+        async with harness.worker(FLOW):
+            await start(harness, "i")
+            await harness.output()
             await asyncio.sleep(LOOK_EVERY_S)
-        assert await snapshots(world) == 0
+        assert await snapshots(harness) == 0
 
-    play(scene)
+    run_scenario(scenario)
 
 
 def test_what_a_crash_left_between_ack_and_publication_the_next_owner_publishes() -> (
     None
 ):
-    async def scene(world: World) -> None:
-        first = await world.started(FLOW)
-        await start(world, "early")
-        await world.output("early")
+    async def scenario(harness: EngineHarness) -> None:
+        first = await harness.start_worker(FLOW)
+        await start(harness, "early")
+        await harness.output("early")
         await asyncio.sleep(2 * PUBLISH_EVERY_S)
-        before = await snapshots(world)
-        await start(world, "late")
-        await world.until_kind("PositionUpdated", "late")
+        before = await snapshots(harness)
+        await start(harness, "late")
+        await harness.until_kind("PositionUpdated", "late")
         await crash(first)
-        assert await snapshots(world) == before
-        async with world.worker(FLOW) as second:
+        assert await snapshots(harness) == before
+        async with harness.worker(FLOW) as second:
             await asyncio.sleep(4 * PUBLISH_EVERY_S)
-            await hold(world, second)
-        named = [snapshot_in(r).instance_id for r in await world.records(topic)]
-        assert "late" in named[before:]
+            await check_published(harness, second)
+        published_ids = [
+            snapshot_in(r).instance_id for r in await harness.records(topic)
+        ]
+        assert "late" in published_ids[before:]
 
     topic = Topic.SNAPSHOTS
-    play(scene)
+    run_scenario(scenario)
 
 
 def test_an_owner_that_stops_in_good_order_leaves_nothing() -> None:
-    async def scene(world: World) -> None:
-        async with world.worker(FLOW) as engine:
-            await start(world, "i")
-            await world.output()
-        await hold(world, engine)
+    async def scenario(harness: EngineHarness) -> None:
+        async with harness.worker(FLOW) as engine:
+            await start(harness, "i")
+            await harness.output()
+        await check_published(harness, engine)
 
-    play(scene)
+    run_scenario(scenario)
 
 
 def test_an_app_where_it_is_switched_on_later_publishes_all() -> None:
-    async def scene(world: World) -> None:
-        world.snapshots = False
-        async with world.worker(FLOW, WAITING):
-            await start(world, *(f"i-{n}" for n in range(30)))
-            await start(world, "w", workflow="waiting")
-            await world.until_kind("SignalAwaited", "w")
+    async def scenario(harness: EngineHarness) -> None:
+        harness.snapshots = False
+        async with harness.worker(FLOW, WAITING):
+            await start(harness, *(f"i-{n}" for n in range(30)))
+            await start(harness, "w", workflow="waiting")
+            await harness.until_kind("SignalAwaited", "w")
             for number in range(30):
-                await world.output(f"i-{number}")
-        world.snapshots = True
-        async with world.worker(FLOW, WAITING) as engine:
+                await harness.output(f"i-{number}")
+        harness.snapshots = True
+        async with harness.worker(FLOW, WAITING) as engine:
             await asyncio.sleep(2 * PUBLISH_EVERY_S)
-            await hold(world, engine)
-        assert await snapshots(world) == 31
+            await check_published(harness, engine)
+        assert await snapshots(harness) == 31
 
-    play(scene)
+    run_scenario(scenario)
 
 
 def test_a_topic_that_refuses_stops_nothing_and_gets_it_all_in_the_end() -> None:
-    async def scene(world: World) -> None:
-        assert isinstance(world.log, MoodyLog)
-        world.log.fails = 25
-        async with world.worker(FLOW) as engine:
-            await start(world, *(f"i-{n}" for n in range(10)))
+    async def scenario(harness: EngineHarness) -> None:
+        assert isinstance(harness.log, FailingLog)
+        harness.log.fails = 25
+        async with harness.worker(FLOW) as engine:
+            await start(harness, *(f"i-{n}" for n in range(10)))
             for number in range(10):
-                await world.output(f"i-{number}")
+                await harness.output(f"i-{number}")
             await asyncio.sleep(60)
             assert engine.stopped == {}
-            await hold(world, engine)
+            await check_published(harness, engine)
 
-    play(scene)
+    run_scenario(scenario)
 
 
 def test_more_changes_than_are_remembered_are_found_in_the_log(
@@ -132,46 +134,46 @@ def test_more_changes_than_are_remembered_are_found_in_the_log(
 ) -> None:
     monkeypatch.setattr(backlog, "WAITING_MAX", 4)
 
-    async def scene(world: World) -> None:
-        assert isinstance(world.log, MoodyLog)
-        world.log.fails = 10
-        async with world.worker(FLOW) as engine:
-            await start(world, *(f"i-{n}" for n in range(40)))
+    async def scenario(harness: EngineHarness) -> None:
+        assert isinstance(harness.log, FailingLog)
+        harness.log.fails = 10
+        async with harness.worker(FLOW) as engine:
+            await start(harness, *(f"i-{n}" for n in range(40)))
             for number in range(40):
-                await world.output(f"i-{number}")
+                await harness.output(f"i-{number}")
             await asyncio.sleep(30)
-            await hold(world, engine)
+            await check_published(harness, engine)
 
-    play(scene)
+    run_scenario(scenario)
 
 
 def test_an_output_without_room_is_left_out() -> None:
-    async def scene(world: World) -> None:
-        assert isinstance(world.log, MoodyLog)
-        world.log.bytes_max = 2_000
-        async with world.worker(FLOW):
-            await world.command("StartWorkflow", workflow="short", input="x" * 3_000)
-            await world.output()
+    async def scenario(harness: EngineHarness) -> None:
+        assert isinstance(harness.log, FailingLog)
+        harness.log.bytes_max = 2_000
+        async with harness.worker(FLOW):
+            await harness.command("StartWorkflow", workflow="short", input="x" * 3_000)
+            await harness.output()
             await asyncio.sleep(2 * PUBLISH_EVERY_S)
-        [found] = table_of(await world.records(Topic.SNAPSHOTS)).values()
-        assert (found.status, found.output) == ("completed", None)
+        [summary] = table_of(await harness.records(Topic.SNAPSHOTS)).values()
+        assert (summary.status, summary.output) == ("completed", None)
 
-    play(scene)
+    run_scenario(scenario)
 
 
 def test_a_backlog_is_complete_before_its_oldest_change() -> None:
-    waiting = Backlog(10)
-    assert (waiting.complete_before, len(waiting)) == (10, 0)
-    waiting.add(("a", "b"), 12)
-    waiting.add(("a", "c"), 15)
-    waiting.known_to = 20
-    assert waiting.take(2) == ["a", "b"]
-    waiting.add(("a",), 21)
-    assert waiting.complete_before == 12
-    waiting.undo()
-    assert waiting.take(2) == ["a", "b"]
-    waiting.done()
-    assert waiting.complete_before == 15
-    assert waiting.take(5) == ["c"]
-    waiting.done()
-    assert (waiting.complete_before, len(waiting)) == (20, 0)
+    waiting_backlog = Backlog(10)
+    assert (waiting_backlog.complete_before, len(waiting_backlog)) == (10, 0)
+    waiting_backlog.add(("a", "b"), 12)
+    waiting_backlog.add(("a", "c"), 15)
+    waiting_backlog.end_offset = 20
+    assert waiting_backlog.take(2) == ["a", "b"]
+    waiting_backlog.add(("a",), 21)
+    assert waiting_backlog.complete_before == 12
+    waiting_backlog.undo()
+    assert waiting_backlog.take(2) == ["a", "b"]
+    waiting_backlog.confirm()
+    assert waiting_backlog.complete_before == 15
+    assert waiting_backlog.take(5) == ["c"]
+    waiting_backlog.confirm()
+    assert (waiting_backlog.complete_before, len(waiting_backlog)) == (20, 0)

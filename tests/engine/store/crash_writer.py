@@ -1,7 +1,7 @@
 """A history that a position determines, and a process that writes it until killed.
 
-`python -m tests.engine.store.crash_writer PATH` goes on where the store at PATH stands
-and prints the position behind every flush: `written N`, or `durable N`.
+`python -m tests.engine.store.crash_writer PATH` goes on at the position of the store at
+PATH and prints the position after every flush: `written N`, or `durable N`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def changes_at(offset: int) -> tuple[str, Changes]:
     return f"i{generation}/{number}", changes
 
 
-def event(store: Store, offset: int) -> None:
+def apply_event(store: Store, offset: int) -> None:
     """Fold the event at `offset`."""
     instance_id, changes = changes_at(offset)
     store.apply(instance_id, changes)
@@ -68,13 +68,13 @@ def open_store(path: Path) -> RocksStore:
 
 
 async def write_for_ever(path: Path) -> None:
-    """Fold and flush, now and then durably, until killed."""
+    """Fold and flush, sometimes durably, until killed."""
     store = open_store(path)
     flushes = 0
     while True:
         offset = store.position.offset
-        for following in range(offset, offset + 1 + offset % 97):
-            event(store, following)
+        for next_offset in range(offset, offset + 1 + offset % 97):
+            apply_event(store, next_offset)
         flushes += 1
         durable = flushes % 10 == 0
         await store.flush(durable=durable)

@@ -1,4 +1,4 @@
-"""State slots: processes of one app on one machine never meet."""
+"""State slots: processes of one app on one machine never share one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from sayiir_es.core.model.errors import StoreError
 from sayiir_es.engine.store.state_dir import StateSlot, default_state_dir
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HOLDER = """
 import sys
 from pathlib import Path
@@ -22,7 +22,7 @@ sys.stdin.read()
 """
 
 
-def holder(state_dir: Path) -> subprocess.Popen[str]:
+def start_holder(state_dir: Path) -> subprocess.Popen[str]:
     """A process that takes a slot, prints its number and holds it."""
     return subprocess.Popen(  # noqa: S603 (our own text)
         [sys.executable, "-c", HOLDER, str(state_dir)],
@@ -33,7 +33,7 @@ def holder(state_dir: Path) -> subprocess.Popen[str]:
     )
 
 
-def number(process: subprocess.Popen[str]) -> str:
+def slot_number_of(process: subprocess.Popen[str]) -> str:
     """The slot that it took."""
     assert process.stdout is not None
     return process.stdout.readline().strip()
@@ -42,10 +42,10 @@ def number(process: subprocess.Popen[str]) -> str:
 def test_two_processes_take_two_slots_and_a_killed_one_gives_its_slot_back(
     tmp_path: Path,
 ) -> None:
-    with holder(tmp_path) as first:
-        assert number(first) == "0"
-        with holder(tmp_path) as second:
-            assert number(second) == "1"
+    with start_holder(tmp_path) as first:
+        assert slot_number_of(first) == "0"
+        with start_holder(tmp_path) as second:
+            assert slot_number_of(second) == "1"
             first.kill()
             first.wait()
             with StateSlot.take(tmp_path, "app") as third:

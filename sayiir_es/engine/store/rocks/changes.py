@@ -1,4 +1,4 @@
-"""What a database is to be told about instances that changed: rows and index keys."""
+"""What to write to the database for instances that changed: rows and index keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def collect(cached: CachedRows, puts: dict[bytes, bytes], deletes: set[bytes]) -> None:
-    """What the database is to be told about one instance."""
+    """Add what one instance's changes put into the database and delete from it."""
     begin = keys.ROW + cached.instance
     rows, before = cached.rows, cached.before
     for key, old in before.items():
@@ -38,7 +38,7 @@ def collect(cached: CachedRows, puts: dict[bytes, bytes], deletes: set[bytes]) -
 
 
 def collect_index(cached: CachedRows, added: set[bytes], removed: set[bytes]) -> None:
-    """How the indexes change by what is not yet written of one instance."""
+    """Add how one instance's changes that are not yet written change the indexes."""
     ended_before = has_ended(cached.stored(HEADER))
     ended = has_ended(cached.get(HEADER))
     changed = {key for key in cached.before if key.startswith(INDEXED)}
@@ -64,7 +64,7 @@ def collect_index(cached: CachedRows, added: set[bytes], removed: set[bytes]) ->
 def merged(
     stored: Iterator[bytes], added: list[bytes], removed: set[bytes]
 ) -> Iterator[bytes]:
-    """Two sorted sets of keys as one, without what is removed."""
+    """Sorted stored keys and added keys as one sequence, without the removed ones."""
     previous: bytes | None = None
     for key in heapq.merge(stored, sorted(added)):
         if key != previous and key not in removed:

@@ -1,11 +1,11 @@
 """Rows and the position of a snapshot store as bytes, and back.
 
 Theory of operation. A record is a msgpack array of its tag and its fields by position;
-a tuple is an array with the tag 0; bytes, text, integers and None are themselves. So
-every array is tagged, nested records need no rule of their own, and a record of a new
-kind is one line in `_TAGS`. Mappings are written in the order of their keys: the same
-row is always the same bytes. The bytes are ours alone: whoever changes what stands here
-raises `FOLD_VERSION`, and old stores go.
+a tuple is an array with the tag 0; bytes, text, integers and None are written as they
+are. So every array has a tag, nested records need no rule of their own, and a record of
+a new kind is one line in `_TAGS`. Mappings are written in the order of their keys, so
+that the same row is always the same bytes. Only the snapshot store reads these bytes:
+who changes this encoding raises `FOLD_VERSION`, and old stores are deleted.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _TAGS: Mapping[int, type[DataclassInstance]] = {
     16: Looping,
     17: Inside,
 }
-"""A tag is never given to another record within a fold version."""
+"""Within a fold version a tag always means the same record."""
 
 _ROWS = (Header, Run, Cursor, Ending, bytes, int, str)
 
@@ -70,39 +70,41 @@ def encode_row(row: Row) -> bytes:
     """The bytes of a row.
 
     Raises:
-        StoreError: if it holds what no row may hold.
+        StoreError: if it holds a value that no row may hold.
     """
     return _encode(row)
 
 
 def decode_row(data: bytes) -> Row:
-    """The row that was encoded.
+    """The row of bytes that `encode_row` made.
 
     Raises:
-        StoreError: if the bytes are not those of a row, or of a kind unknown here.
+        StoreError: if they are something else, or of a kind that this build lacks.
     """
     row = _decode(data)
     if not _is_row(row):
-        raise StoreError(f"expected a row, but the store holds {_seen(row)}")
+        raise StoreError(f"expected a row, but the store holds {_shorten(row)}")
     return row
 
 
 def encode_position(identity: StoreIdentity, position: Position) -> bytes:
-    """The position, under the identity of the store whose rows stand at it."""
+    """The bytes of a position, with the identity of the store."""
     return _encode((identity, position))
 
 
 def decode_position(data: bytes) -> tuple[StoreIdentity, Position]:
-    """What `encode_position` was given.
+    """The identity and position of bytes that `encode_position` made.
 
     Raises:
-        StoreError: if the bytes are something else.
+        StoreError: if they are something else.
     """
     match _decode(data):
         case (StoreIdentity() as identity, Position() as position):
             return identity, position
         case other:
-            raise StoreError(f"expected a position, but the store holds {_seen(other)}")
+            raise StoreError(
+                f"expected a position, but the store holds {_shorten(other)}"
+            )
 
 
 def _is_row(value: object) -> TypeGuard[Row]:
@@ -116,8 +118,10 @@ def _is_mapping(value: object) -> TypeGuard[Mapping[str | int, object]]:
 # --- records --------------------------------------------------------------------------
 
 
-def _getter(record: type[DataclassInstance]) -> Callable[[object], tuple[object, ...]]:
-    """What reads the fields of a record, in order; mappings sorted by key."""
+def _make_getter(
+    record: type[DataclassInstance],
+) -> Callable[[object], tuple[object, ...]]:
+    """A function that reads the fields of a record, in order; mappings by key."""
     names = [field.name for field in fields(record)]
     mapped = [
         index
@@ -127,26 +131,26 @@ def _getter(record: type[DataclassInstance]) -> Callable[[object], tuple[object,
     if not names:
         return lambda _: ()
     if len(names) == 1:
-        single = attrgetter(names[0])
-        return lambda value: (single(value),)
-    read: Callable[[object], tuple[object, ...]] = attrgetter(*names)
+        get_field = attrgetter(names[0])
+        return lambda value: (get_field(value),)
+    get_fields: Callable[[object], tuple[object, ...]] = attrgetter(*names)
     if not mapped:
-        return read
+        return get_fields
 
     def read_sorted(value: object) -> tuple[object, ...]:
-        found = list(read(value))
+        values = list(get_fields(value))
         for index in mapped:
-            mapping = found[index]
+            mapping = values[index]
             if _is_mapping(mapping):
-                # Integer keys sort by their text: not in order, but always the same.
-                found[index] = {key: mapping[key] for key in sorted(mapping, key=str)}
-        return tuple(found)
+                # Integer keys are sorted as text: not in order, but always the same.
+                values[index] = {key: mapping[key] for key in sorted(mapping, key=str)}
+        return tuple(values)
 
     return read_sorted
 
 
 _WRITERS: dict[type, tuple[int, Callable[[object], tuple[object, ...]]]] = {
-    record: (tag, _getter(record)) for tag, record in _TAGS.items()
+    record: (tag, _make_getter(record)) for tag, record in _TAGS.items()
 }
 _READERS: dict[int, tuple[Callable[..., object], tuple[str, ...]]] = {
     tag: (record, tuple(field.name for field in fields(record)))
@@ -155,30 +159,30 @@ _READERS: dict[int, tuple[Callable[..., object], tuple[str, ...]]] = {
 
 
 def _untagged(value: object) -> list[object]:
-    """The array of what msgpack does not know by itself."""
+    """The array of a value that msgpack does not support by itself."""
     if isinstance(value, tuple):
         return [_TUPLE, *value]
     kind: type = type(value)
-    found = _WRITERS.get(kind)
-    if found is None:
+    writer = _WRITERS.get(kind)
+    if writer is None:
         raise TypeError(f"a row holds {value!r}")
-    tag, read = found
-    return [tag, *read(value)]
+    tag, get_fields = writer
+    return [tag, *get_fields(value)]
 
 
 def _tagged(array: list[object]) -> object:
-    """The tuple or record of an array whose elements are read already."""
+    """The tuple or record of an array whose elements are decoded already."""
     tag = array[0] if array else None
     if tag == _TUPLE:
         return tuple(array[1:])
-    found = _READERS.get(tag) if isinstance(tag, int) else None
-    if found is None:
-        raise StoreError(f"expected a known tag, but the store holds {_seen(array)}")
-    record, names = found
+    reader = _READERS.get(tag) if isinstance(tag, int) else None
+    if reader is None:
+        raise StoreError(f"expected a known tag, but the store holds {_shorten(array)}")
+    record, names = reader
     if len(array) != len(names) + 1:
         raise StoreError(
             f"expected the {len(names)} fields {names!r}, but the store holds "
-            f"{_seen(array)}"
+            f"{_shorten(array)}"
         )
     return record(**dict(zip(names, array[1:], strict=True)))
 
@@ -187,9 +191,9 @@ def _tagged(array: list[object]) -> object:
 
 
 class _Packing(threading.local):
-    """A packer a thread: stores live in several, and making one costs more than a row.
+    """A packer for each thread: making one costs more than packing a row.
 
-    After an error it begins anew by itself.
+    After an error a packer can be used again.
     """
 
     def __init__(self) -> None:
@@ -212,12 +216,12 @@ def _decode(data: bytes) -> object:
     try:
         return _unpack(data, list_hook=_tagged, strict_map_key=False)
     except (TypeError, ValueError) as error:
-        # Every error of msgpack itself is a ValueError.
-        # One of those shows all bytes in its repr, and none in its words.
+        # Every error of msgpack itself is a ValueError. The repr of one of them would
+        # show all the bytes; its text shows none.
         raise StoreError(
             f"expected the bytes of a row, but {type(error).__name__}: {error}"
         ) from error
 
 
-def _seen(value: object) -> str:
+def _shorten(value: object) -> str:
     return repr(value)[:EXCERPT_CHARACTERS_MAX]

@@ -1,17 +1,17 @@
 """RocksDB as a snapshot store needs it: one column family, no write-ahead log.
 
-Theory of operation. Without the write-ahead log a write lives in memory until its
-memtable is flushed; memtables are flushed in order and each whole, so a crash loses the
-last batches and never part of one. That holds for one column family only, which is why
+Theory of operation. Without the write-ahead log a write is in memory only until its
+memtable is flushed. Memtables are flushed in order, each as a whole, so a crash loses
+the last batches and never a part of one. That is true for one column family only, so
 there is one.
 
-`write`, `get` and iterators hold the GIL and belong to the loop's thread; `flush` lets
-go of it and runs in a thread of its own, which `close` waits for: closing during a
-flush is an error, and closing while an iterator lives closes nothing. So iterators live
-inside one method here.
+`write`, `get` and iterators hold the GIL and run in the loop's thread; `flush` releases
+it and runs in a thread of its own, for which `close` waits: closing during a flush is
+an error. Closing while an iterator exists closes nothing, so no iterator outlives the
+method that makes it.
 
-What RocksDB says about damage is remembered in the directory, by an empty file: the
-store is set aside when it is opened next.
+When RocksDB reports damage, an empty file in the directory marks the store: it is set
+aside when it is opened the next time.
 """
 
 from __future__ import annotations
@@ -41,13 +41,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WRITE_BUFFER_BYTES = 16 * 1024 * 1024
-"""Size of a memtable. What a killed process must fold again grows with it."""
+"""Size of a memtable. The larger it is, the more a killed process must fold again."""
 
 _BLOCK_CACHE_BYTES = 16 * 1024 * 1024
 _OPEN_FILES = 64
 _LOG_FILE_BYTES = 1024 * 1024
 _TOMBSTONE_WINDOW, _TOMBSTONE_TRIGGER = 1024, 512
-"""Timers and debts are a queue: many deletions in a row make a file be compacted."""
+"""So many deletions (512) among so many keys in a row (1,024) let a file be compacted:
+the indexes are queues, and readers would pass every deleted key."""
 
 _NOT_DAMAGE = (
     "No space left",
@@ -59,7 +60,7 @@ _NOT_DAMAGE = (
     "Read-only file system",
     "Input/output error",
 )
-"""Troubles of the machine: the store may be whole, and stays where it is."""
+"""Texts of errors of the machine: the store may be whole, and is not set aside."""
 
 
 class RocksDatabase:
@@ -79,17 +80,17 @@ class RocksDatabase:
     def get(self, key: bytes) -> bytes | None:
         """The value under a key, or None."""
         with self._guarded():
-            found: bytes | None = self._rdict.get(key)
-            return found
+            value: bytes | None = self._rdict.get(key)
+            return value
 
     def items(self, start: bytes, end: bytes) -> list[tuple[bytes, bytes]]:
-        """All keys from `start` up to, not including, `end`, with their values."""
+        """All keys from `start` to before `end`, with their values."""
         with self._guarded(), self._walk(start, end) as walk:
-            found: list[tuple[bytes, bytes]] = []
+            items: list[tuple[bytes, bytes]] = []
             while walk[0].valid():
-                found.append((walk[0].key(), walk[0].value()))
+                items.append((walk[0].key(), walk[0].value()))
                 walk[0].next()
-            return found
+            return items
 
     def keys(
         self,
@@ -98,36 +99,36 @@ class RocksDatabase:
         limit: int,
         skip: Callable[[bytes], bytes] | None = None,
     ) -> list[bytes]:
-        """At most `limit` keys from `start` up to, not including, `end`.
+        """At most `limit` keys from `start` to before `end`.
 
-        With `skip` the key after a found one is sought from what it makes of that one.
+        With `skip`, the search goes on at `skip(key)` after each key.
         """
         with self._guarded(), self._walk(start, end) as walk:
-            found: list[bytes] = []
-            while len(found) < limit and walk[0].valid():
-                found.append(walk[0].key())
+            keys: list[bytes] = []
+            while len(keys) < limit and walk[0].valid():
+                keys.append(walk[0].key())
                 if skip is None:
                     walk[0].next()
                 else:
-                    walk[0].seek(skip(found[-1]))
-            return found
+                    walk[0].seek(skip(keys[-1]))
+            return keys
 
     @contextmanager
     def _walk(self, start: bytes, end: bytes) -> Generator[list[RdictIter], None, None]:
-        """An iterator, in a list that gives it up: a traceback would keep it alive."""
+        """An iterator, in a list that is emptied: a traceback would keep it alive."""
         options = ReadOptions()
         options.set_iterate_upper_bound(end)
-        held = [self._rdict.iter(options)]
+        iterators = [self._rdict.iter(options)]
         try:
-            held[0].seek(start)
-            yield held
-            # An iterator that met damage only ends; its status tells.
-            held[0].status()
+            iterators[0].seek(start)
+            yield iterators
+            # At damage an iterator only ends; `status` raises then.
+            iterators[0].status()
         finally:
-            held.clear()
+            iterators.clear()
 
     def write(self, puts: dict[bytes, bytes], deletes: set[bytes]) -> None:
-        """Write all of it, or nothing."""
+        """Put and delete keys as one atomic batch."""
         batch = WriteBatch(raw_mode=True)
         with self._guarded():
             for key in deletes:
@@ -137,7 +138,7 @@ class RocksDatabase:
             self._rdict.write(batch, self._write_options)
 
     async def flush(self) -> None:
-        """Bring everything written so far to files."""
+        """Write everything that is in memory to files."""
         flushing = asyncio.get_running_loop().run_in_executor(self._thread, self._flush)
         # The thread goes on when the caller is cancelled; `close` waits for it.
         await asyncio.shield(flushing)
@@ -147,7 +148,7 @@ class RocksDatabase:
             self._rdict.flush()
 
     async def close(self) -> None:
-        """Bring everything to files and close them."""
+        """Write everything to files and close them; closing again does nothing."""
         if self._closed:
             return
         self._closed = True
@@ -157,7 +158,7 @@ class RocksDatabase:
             self.abandon()
 
     def abandon(self) -> None:
-        """Close files at once, without care for what is in memory only."""
+        """Close files at once; what is in memory only is lost."""
         self._closed = True
         self._thread.shutdown(wait=True)
         with self._guarded():
@@ -165,7 +166,7 @@ class RocksDatabase:
 
     @contextmanager
     def _guarded(self) -> Generator[None, None, None]:
-        """Make what RocksDB raises a `StoreError`, and remember damage."""
+        """Turn errors of RocksDB into `StoreError`, and mark the store if damaged."""
         try:
             yield
         except DbClosedError as error:
@@ -177,7 +178,7 @@ class RocksDatabase:
                 f"expected a directory for a store at {str(self.path)!r}, but {error}"
             ) from error
         except Exception as error:
-            # Nothing narrower exists: everything RocksDB says is a plain `Exception`.
+            # There is nothing narrower: RocksDB's errors are plain `Exception`s.
             if type(error) is not Exception:
                 raise
             raise self._failed(str(error)) from error
@@ -189,7 +190,7 @@ class RocksDatabase:
                 f"expected to be the only user of the store at {path!r}, but another "
                 f"one holds its lock ({text})"
             )
-        if not any(trouble in text for trouble in _NOT_DAMAGE):
+        if not any(phrase in text for phrase in _NOT_DAMAGE):
             mark_damaged(self.path)
         return StoreError(f"expected a readable store at {path!r}, but {text}")
 

@@ -1,4 +1,4 @@
-"""The directory of a RocksDB store: what may be in it, where it goes when damaged."""
+"""The directory of a RocksDB store: which files it may hold, how it is set aside."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 DAMAGED = "DAMAGED"
 """Name of the file that marks a store as damaged."""
 
-_OURS = re.compile(
+_STORE_FILE = re.compile(
     r"LOCK|CURRENT|IDENTITY|DAMAGED|LOG(\.old\.\d+)?|MANIFEST-\d+|OPTIONS-\d+"
     r"|\d+\.(sst|log|blob)|.*\.dbtmp|rocksdict-config\.json"
 )
@@ -23,61 +23,62 @@ _OURS = re.compile(
 _MANIFEST = re.compile(r"MANIFEST-\d+")
 _BLOCK_BYTES, _PIECE_HEAD_BYTES = 32_768, 7
 _LAST_PIECE = 4
-"""Types of pieces: 0 fills a block up, 1 to 4 are a whole record, or its first, middle
-and last piece."""
+"""The highest type of a piece: 0 fills up a block, 1 is a whole record, 2 to 4 are its
+first, middle and last piece."""
 
 
 def is_damaged(path: Path) -> bool:
-    """Whether the store was found damaged and is of no more use."""
+    """Whether the store is marked as damaged."""
     return (path / DAMAGED).exists()
 
 
 def mark_damaged(path: Path) -> None:
-    """Have the store set aside when it is opened next, if the disk allows."""
+    """Mark the store, so that the next opening sets it aside; best effort."""
     with suppress(OSError):
         (path / DAMAGED).touch()
 
 
 def refuse_endless_manifest(path: Path) -> None:
-    """Never let RocksDB read a manifest that it would read for ever.
+    """Refuse a manifest that RocksDB would read without end.
 
-    It is a log of records, each behind its sum, its length and its type. RocksDB checks
-    the sums, but reads the types of recycled logs by other rules, and where one stands
-    by mistake it spins, with the GIL held. It never writes one into a manifest.
+    A manifest is a log of records, each after its checksum, length and type. RocksDB
+    checks the checksums, but has other rules for the types of recycled logs: if damage
+    puts such a type into a manifest, it reads without end and holds the GIL. RocksDB
+    itself never writes one there.
 
     Raises:
-        StoreError: if there is one.
+        StoreError: if the manifest has a piece of such a type.
     """
     try:
         name = (path / "CURRENT").read_text(encoding="utf-8").strip()
         data = (path / name).read_bytes() if _MANIFEST.fullmatch(name) else b""
     except (OSError, UnicodeDecodeError):
-        return  # RocksDB tells what is missing
+        return  # RocksDB's own error says what is missing
     at = 0
     while at + _PIECE_HEAD_BYTES <= len(data):
-        left = _BLOCK_BYTES - at % _BLOCK_BYTES
-        kind = data[at + _PIECE_HEAD_BYTES - 1] if left >= _PIECE_HEAD_BYTES else 0
+        room = _BLOCK_BYTES - at % _BLOCK_BYTES
+        kind = data[at + _PIECE_HEAD_BYTES - 1] if room >= _PIECE_HEAD_BYTES else 0
         if kind > _LAST_PIECE:
             raise StoreError(
                 f"expected a record of a manifest at byte {at} of "
                 f"{str(path / name)!r}, but one of type {kind}"
             )
         size = int.from_bytes(data[at + 4 : at + 6], "little")
-        at += left if kind == 0 else _PIECE_HEAD_BYTES + size
+        at += room if kind == 0 else _PIECE_HEAD_BYTES + size
 
 
 def refuse_foreign_files(path: Path) -> None:
-    """Never touch a directory that somebody pointed us to by mistake.
+    """Refuse a directory that was named by mistake and has other files.
 
     Raises:
-        StoreError: if it holds what no store has.
+        StoreError: if it holds a file that no store has.
     """
     if not path.exists():
         return
     if not path.is_dir():
         raise StoreError(f"expected a directory at {str(path)!r}, but it is a file")
     for entry in path.iterdir():
-        if entry.is_dir() or not _OURS.fullmatch(entry.name):
+        if entry.is_dir() or not _STORE_FILE.fullmatch(entry.name):
             raise StoreError(
                 f"expected a store or nothing at {str(path)!r}, but it holds "
                 f"{entry.name!r}"
@@ -85,7 +86,9 @@ def refuse_foreign_files(path: Path) -> None:
 
 
 def set_aside(path: Path) -> Path:
-    """Keep a damaged store for whoever wants to look at it, and none before it.
+    """Rename a damaged store, so that people can examine it; returns its new path.
+
+    A store that was set aside earlier is deleted.
 
     Raises:
         StoreError: if the disk refuses.

@@ -1,11 +1,11 @@
-"""The keys of a snapshot store: bytes whose order is the order that readers want.
+"""The keys of a snapshot store: bytes that sort in the order in which they are read.
 
     P                            identity and position, one value
     I <instance> <row key>       a row
-    W <instance> <row key>       that row says that the instance may owe something
+    W <instance> <row key>       by that row the instance may owe something
     T <time> <instance> <chain>  that cursor wakes at the time, 8 bytes big-endian
 
-An instance id is written so that no id is the beginning of another and the order is
+An instance id is encoded so that no id is the beginning of another and the order is
 that of the ids: NUL becomes 00 FF, and 00 01 ends it.
 """
 
@@ -31,7 +31,7 @@ def of_instance(instance_id: str) -> bytes:
 
 
 def behind(instance: bytes) -> bytes:
-    """What stands behind every key of an instance, and before the next instance."""
+    """A key that sorts between the last key of an instance and the next instance."""
     return instance[: -len(_END)] + _BEHIND
 
 
@@ -41,22 +41,22 @@ def instance_part(key: bytes) -> bytes:
 
 
 def next_instance(key: bytes) -> bytes:
-    """Where to look for the next instance behind a row's key."""
+    """From where to look for the next instance, behind a row's key."""
     return behind(instance_part(key))
 
 
 def timer(due_at: int, instance: bytes, chain: str) -> bytes:
-    """The key of a timer; times before 1970 count as 1970."""
+    """The key of a timer; its time is in epoch milliseconds, at least 0."""
     return TIMER + time_of(due_at) + instance + chain.encode()
 
 
 def time_of(at_ms: int) -> bytes:
-    """A time whose bytes sort as the times do."""
+    """The bytes of a time in epoch milliseconds; they sort as the times do."""
     return min(max(at_ms, 0), _TIME_MAX).to_bytes(_TIME_BYTES, "big")
 
 
 def split(key: bytes, start: int = 1) -> tuple[str, str]:
-    """Instance id and rest of a key whose instance part begins at `start`.
+    """Instance id and remainder of a key whose instance part begins at `start`.
 
     Raises:
         StoreError: if it is no such key.
@@ -78,11 +78,15 @@ def split(key: bytes, start: int = 1) -> tuple[str, str]:
 
 
 def split_timer(key: bytes) -> tuple[int, str, str]:
-    """Time, instance id and chain of a timer's key."""
+    """Time, instance id and chain of a timer's key.
+
+    Raises:
+        StoreError: if it is no such key.
+    """
     start = 1 + _TIME_BYTES
     return int.from_bytes(key[1:start], "big"), *split(key, start)
 
 
 def upper_bound(prefix: bytes) -> bytes:
-    """The first key behind all that begin with `prefix`, which ends below FF."""
+    """The first key behind all that begin with `prefix`, whose last byte is not FF."""
     return prefix[:-1] + bytes((prefix[-1] + 1,))

@@ -1,8 +1,8 @@
-"""Open the database of a store, or an empty one where what is there is of no use.
+"""Opens the database of a store, or an empty one if the store cannot be used.
 
-A store is a cache of the log, so nothing that is wrong with it stops a worker: a
-damaged one is set aside for whoever wants to look at it, one of another log or fold is
-deleted. Both are told in words. What is not ours is never touched.
+A store is a cache of the log, so no defect of it stops a worker: a damaged one is set
+aside, one of another log or fold is deleted. A note for the operator says so. A
+directory with other files is never changed.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
-    """An open database, where its rows stand, and what happened on the way."""
+class OpenedDatabase:
+    """An open database and its position; `notes` are for the operator."""
 
     database: RocksDatabase
     position: Position
@@ -41,12 +41,12 @@ class Opened:
 
 def open_database(
     path: Path, identity: StoreIdentity, write_buffer_bytes: int
-) -> Opened:
-    """The database at `path` if it is one of `identity`, else an empty one.
+) -> OpenedDatabase:
+    """The database at `path` if it has that identity, else an empty one.
 
     Raises:
         StoreError: if another process uses it, the machine refuses, or the directory
-            holds other people's files.
+            has other files.
     """
     refuse_foreign_files(path)
     try:
@@ -55,14 +55,16 @@ def open_database(
         if not is_damaged(path):
             raise
         note = f"{error}; it was set aside as {str(set_aside(path))!r}"
-    return Opened(
+    return OpenedDatabase(
         database=RocksDatabase(path, write_buffer_bytes),
         position=Position(),
         notes=(note,),
     )
 
 
-def _open(path: Path, identity: StoreIdentity, write_buffer_bytes: int) -> Opened:
+def _open(
+    path: Path, identity: StoreIdentity, write_buffer_bytes: int
+) -> OpenedDatabase:
     if is_damaged(path):
         raise StoreError(f"expected a whole store at {str(path)!r}, but it was damaged")
     try:
@@ -72,30 +74,30 @@ def _open(path: Path, identity: StoreIdentity, write_buffer_bytes: int) -> Opene
         raise
     database = RocksDatabase(path, write_buffer_bytes)
     try:
-        found = _stamp(database)
+        stamp = _read_stamp(database)
     except StoreError:
         database.abandon()
         raise
-    if found is None:
-        return Opened(database=database, position=Position())
-    whose, position = found
-    if whose == identity:
-        return Opened(database=database, position=position)
+    if stamp is None:
+        return OpenedDatabase(database=database, position=Position())
+    stored_identity, position = stamp
+    if stored_identity == identity:
+        return OpenedDatabase(database=database, position=position)
     database.abandon()
     delete_store(path)
     note = (
-        f"expected a store of {identity}, but the one at {str(path)!r} was of {whose}; "
-        "it was deleted"
+        f"expected a store of {identity}, but the one at {str(path)!r} was of "
+        f"{stored_identity}; it was deleted"
     )
-    return Opened(
+    return OpenedDatabase(
         database=RocksDatabase(path, write_buffer_bytes),
         position=Position(),
         notes=(note,),
     )
 
 
-def _stamp(database: RocksDatabase) -> tuple[StoreIdentity, Position] | None:
-    """Whose rows stand in the database, and at what; None if it is empty."""
+def _read_stamp(database: RocksDatabase) -> tuple[StoreIdentity, Position] | None:
+    """The identity and position in a database; None if it is empty."""
     stamp = database.get(keys.POSITION)
     if stamp is None and not database.keys(b"", b"\xff", 1):
         return None

@@ -1,13 +1,13 @@
 """The snapshot store in RocksDB: decoded rows in memory, bytes behind them.
 
 Theory of operation. Readers see the cache; the database is behind it until `flush`,
-which writes every changed row, the indexes that follow from it and the position in one
-batch. What a crash leaves is therefore rows exactly as of the position beside them.
-Rows that were applied and not yet advanced over belong to no position: they are never
-written. An owner whose fold broke off in between closes without them.
+which writes every changed row, the index keys that follow from it and the position in
+one batch. So after a crash the rows are exactly those of the position beside them. Rows
+that were applied before `advance` was called belong to no position: they are never
+written. A store whose fold was interrupted there is closed without them.
 
-The position carries the identity of the store, under the same key: rows that stand in a
-database are always stamped with the log and the fold that they are of.
+The identity of the store is written with the position, under the same key: so every
+database with rows says of which log and fold they are.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.model.rows import Changes, Row
     from sayiir_es.engine.store.port import StoreIdentity
-    from sayiir_es.engine.store.rocks.opening import Opened
+    from sayiir_es.engine.store.rocks.opening import OpenedDatabase
 
 _CHUNK_KEYS = 1_000
 """How many keys a scan reads at once; between chunks the database is free."""
 
 
 class RocksStore:
-    """A `SnapshotStore` in a directory. Made by `open`.
+    """A `SnapshotStore` in a directory; `open` makes it.
 
     Attributes:
-        notes: What `open` had to do before it could, in words for the operator.
+        notes: What `open` did to a store that it could not use, for the operator.
     """
 
     def __init__(
         self,
-        opened: Opened,
+        opened: OpenedDatabase,
         identity: StoreIdentity,
         *,
         limits: CacheLimits,
@@ -59,7 +59,7 @@ class RocksStore:
         self._limits = limits
         self._write_buffer_bytes = write_buffer_bytes
         self._cache = InstanceCache(limits, self._load)
-        self._settled = True
+        self._is_positioned = True
         self._closed = False
 
     @classmethod
@@ -71,14 +71,14 @@ class RocksStore:
         limits: CacheLimits | None = None,
         write_buffer_bytes: int = WRITE_BUFFER_BYTES,
     ) -> RocksStore:
-        """Open the store at `path`; what is no store of `identity` gives way.
+        """Open the store at `path`, or an empty one if that one cannot be used.
 
-        A damaged store is set aside, one of another log or fold is deleted, and an
-        empty one is opened instead; `notes` says so.
+        A damaged store is set aside, one of another identity is deleted; `notes` says
+        so. The cache has `limits`, a memtable `write_buffer_bytes`.
 
         Raises:
             StoreError: if another process uses it, the disk refuses, or the directory
-                holds other people's files.
+                has other files.
         """
         opened = open_database(path, identity, write_buffer_bytes)
         return cls(
@@ -97,7 +97,7 @@ class RocksStore:
 
     @property
     def dirty_rows(self) -> int:
-        """How many changes of rows are not yet written."""
+        """How many changed rows are not yet written."""
         return self._cache.dirty_rows
 
     @property
@@ -107,38 +107,38 @@ class RocksStore:
 
     @property
     def cached_instances(self) -> int:
-        """How many instances stand in memory."""
+        """How many instances are in memory."""
         return len(self._cache)
 
     def rows(self, instance_id: str) -> CachedRows:
-        """The rows of an instance; empty where it has left no trace."""
+        """The rows of an instance; empty if it has none."""
         return self._cache.rows(instance_id)
 
     def apply(self, instance_id: str, changes: Changes) -> None:
-        """Take over what a fold or an acknowledged decision changed."""
-        self._settled = False
+        """Apply the changes of a fold or of an acknowledged decision."""
+        self._is_positioned = False
         self._cache.apply(instance_id, changes)
 
     def advance(self, position: Position) -> None:
-        """Stand at `position`; what was applied before belongs to it."""
+        """Set the position; what was applied before belongs to it."""
         self._position = position
-        self._settled = True
+        self._is_positioned = True
 
     async def flush(self, *, durable: bool = False) -> None:
         """Write the applied changes and the position as one atomic group.
 
-        Without `durable` a killed process may lose the group, whole.
+        Without `durable` a killed process may lose the group, always as a whole.
 
         Raises:
             StoreError: if the disk refuses, or rows were applied and no position was
-                given for them. Nothing is lost; it may be tried again.
+                set for them. Nothing is lost; it may be tried again.
         """
         self._write()
         if durable:
             await self._database.flush()
 
     def owing(self) -> Iterator[str]:
-        """Instances that may owe an attempt or a move: in order."""
+        """Instances that may owe an attempt or the rest of a decision, in order."""
         previous: str | None = None
         for key in self._index(keys.OWING, keys.upper_bound(keys.OWING)):
             instance_id, _ = keys.split(key)
@@ -153,42 +153,42 @@ class RocksStore:
             yield keys.split_timer(key)
 
     def instances(self, *, after: str | None = None) -> Iterator[str]:
-        """Every instance id with rows, in order, behind `after`."""
+        """Every instance id with rows, in order, from behind `after` on."""
         start = keys.ROW
         if after is not None:
             start += keys.behind(keys.of_instance(after))
-        here: list[bytes] = []
-        gone: set[bytes] = set()
+        unwritten: list[bytes] = []
+        deleted: set[bytes] = set()
         for cached in self._cache.dirty.values():
             key = keys.ROW + cached.instance
             if cached.get(HEADER) is None:
-                gone.add(key)
+                deleted.add(key)
             elif key >= start:
-                here.append(key)
+                unwritten.append(key)
         end = keys.upper_bound(keys.ROW)
         stored = map(
             keys.instance_part, self._scan(start, end, skip=keys.next_instance)
         )
-        for key in merged(stored, here, gone):
+        for key in merged(stored, unwritten, deleted):
             yield keys.split(key)[0]
 
     async def reset(self) -> None:
-        """Forget everything and start again, empty, at the beginning of the log."""
+        """Delete everything and open an empty database, at the log's beginning."""
         self._database.abandon()
         delete_store(self._database.path)
         self._database = RocksDatabase(self._database.path, self._write_buffer_bytes)
         self._cache = InstanceCache(self._limits, self._load)
         self._position = self._written_position = Position()
-        self._settled = True
+        self._is_positioned = True
         self._closed = False
 
     async def close(self) -> None:
-        """Flush and give back files; closing again does nothing."""
+        """Flush and close files; closing again does nothing."""
         if self._closed:
             return
         self._closed = True
         try:
-            if self._settled:
+            if self._is_positioned:
                 self._write()
         finally:
             await self._database.close()
@@ -197,12 +197,12 @@ class RocksStore:
 
     def _load(self, instance_id: str) -> CachedRows:
         instance = keys.of_instance(instance_id)
-        known = self.read(instance, HEADER)
+        header = self.read(instance, HEADER)
         return CachedRows(
             instance=instance,
             source=self,
-            complete=known is None,
-            rows={} if known is None else {HEADER: known},
+            complete=header is None,
+            rows={} if header is None else {HEADER: header},
         )
 
     def read(self, instance: bytes, key: str) -> Row | None:
@@ -211,7 +211,7 @@ class RocksStore:
         if data is None:
             return None
         self._cache.loaded(len(data))
-        return self._decoded(data)
+        return self._decode(data)
 
     def read_cursors(self, instance: bytes, prefix: str) -> list[tuple[str, Row]]:
         """The cursors of the database whose keys begin with `prefix`."""
@@ -219,9 +219,7 @@ class RocksStore:
         start = begin + prefix.encode()
         items = self._database.items(start, keys.upper_bound(start))
         self._cache.loaded(sum(len(data) for _, data in items))
-        return [
-            (key[len(begin) :].decode(), self._decoded(data)) for key, data in items
-        ]
+        return [(key[len(begin) :].decode(), self._decode(data)) for key, data in items]
 
     def read_keys(self, instance: bytes, prefix: str) -> list[str]:
         """The keys of the database that begin with `prefix`."""
@@ -230,18 +228,18 @@ class RocksStore:
         stored = self._scan(start, keys.upper_bound(start))
         return [key[len(begin) :].decode() for key in stored]
 
-    def _decoded(self, data: bytes) -> Row:
+    def _decode(self, data: bytes) -> Row:
         try:
             return decode_row(data)
         except StoreError:
-            # Sums are right, so another build wrote it: this one never can read it.
+            # Its checksum is right, so another build wrote it: this one cannot read it.
             mark_damaged(self._database.path)
             raise
 
     # --- writing ----------------------------------------------------------------------
 
     def _write(self) -> None:
-        if not self._settled:
+        if not self._is_positioned:
             raise StoreError(
                 "expected a position for what was applied, but flush came before it"
             )
@@ -260,7 +258,7 @@ class RocksStore:
     # --- indexes ----------------------------------------------------------------------
 
     def _index(self, start: bytes, end: bytes) -> Iterator[bytes]:
-        """Keys of an index as it will be once everything is written, in order."""
+        """Keys of an index, in order, with the changes that are not yet written."""
         added: set[bytes] = set()
         removed: set[bytes] = set()
         for cached in self._cache.dirty.values():

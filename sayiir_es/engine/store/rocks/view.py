@@ -1,8 +1,8 @@
-"""The stores of a state directory, read as they stand on disk while others write them.
+"""Reads the stores of a state directory while other processes write them.
 
-Theory of operation. RocksDB gives one process the right to write; others may read what
-it has brought to files. A reader sees the store as of its last durable flush, whole:
-the position stands in the same batch as the rows that it describes.
+Theory of operation. RocksDB lets one process write; others may read what is in its
+files. A reader sees the store as of its last durable flush, and as a whole: the
+position is in the same batch as the rows that it belongs to.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 _CHUNK_KEYS = 256
 """How many rows are read at once."""
 
-_MARK = "CURRENT"
-"""A file that every RocksDB has."""
+_MARKER = "CURRENT"
+"""The name of a file that every RocksDB has."""
 
 
 class StoreView:
-    """One partition's store, opened to be read; a context manager.
+    """One partition's store, open for reading; a context manager.
 
     Attributes:
-        is_empty: Whether nothing has come to its files yet: its owner was killed before
-            the first flush. Then it has neither of the other two.
-        identity: Whose rows stand in it.
+        is_empty: Whether nothing is in its files yet: its owner was killed before the
+            first flush. Then neither of the other two is set.
+        identity: Of which log and fold its rows are.
         position: How far they are folded.
     """
 
@@ -47,10 +47,10 @@ class StoreView:
     position: Position
 
     def __init__(self, path: Path) -> None:
-        """Open it.
+        """Open the store in a directory.
 
         Raises:
-            StoreError: if it is no store of this build.
+            StoreError: if it is no store of this build, or damaged.
         """
         self._path = path
         refuse_endless_manifest(path)
@@ -67,16 +67,16 @@ class StoreView:
             self.identity, self.position = decode_position(stamp or b"")
 
     def rows(self, instance_id: str) -> DictRows:
-        """The rows of an instance; empty where it has left no trace.
+        """The rows of an instance; empty if it has none.
 
         Raises:
             StoreError: if the store is damaged.
         """
         start = keys.ROW + keys.of_instance(instance_id)
-        found = DictRows()
+        rows = DictRows()
         for key, data in self._items(start):
-            found.rows[key[len(start) :].decode()] = decode_row(data)
-        return found
+            rows.rows[key[len(start) :].decode()] = decode_row(data)
+        return rows
 
     def instances(self) -> Iterator[tuple[str, DictRows]]:
         """Every instance with its rows, in the order of ids.
@@ -102,13 +102,13 @@ class StoreView:
             cursor = self._rdict.iter(options)
             cursor.seek(start)
         while True:
-            # Read first and hand out then: what a caller raises is not the store's.
+            # Read before yielding: an error of the caller is not one of the store.
             with self._guarded():
                 chunk: list[tuple[bytes, bytes]] = []
                 while len(chunk) < _CHUNK_KEYS and cursor.valid():
                     chunk.append((cursor.key(), cursor.value()))
                     cursor.next()
-                # An iterator that met damage only ends; its status tells.
+                # At damage an iterator only ends; `status` raises then.
                 cursor.status()
             if not chunk:
                 return
@@ -116,11 +116,11 @@ class StoreView:
 
     @contextmanager
     def _guarded(self) -> Generator[None]:
-        """Make what RocksDB raises a `StoreError`."""
+        """Turn errors of RocksDB into `StoreError`."""
         try:
             yield
         except Exception as error:
-            # Nothing narrower exists: everything RocksDB says is a plain `Exception`.
+            # There is nothing narrower: RocksDB's errors are plain `Exception`s.
             if type(error) is not Exception:
                 raise
             raise StoreError(
@@ -128,7 +128,7 @@ class StoreView:
             ) from error
 
     def close(self) -> None:
-        """Give back files."""
+        """Close files."""
         self._rdict.close()
 
     def __enter__(self) -> Self:
@@ -144,7 +144,7 @@ class StoreView:
 
 
 def views_under(state_dir: Path) -> Iterator[StoreView]:
-    """A view of each store in a state directory, but for empty ones: to be closed.
+    """A view of each store in a state directory that is not empty; close each.
 
     Raises:
         StoreError: if there is no store, or one cannot be read.
@@ -158,20 +158,20 @@ def views_under(state_dir: Path) -> Iterator[StoreView]:
 
 
 def stores_under(state_dir: Path) -> list[Path]:
-    """Where stores stand in a state directory: of every app, slot and partition.
+    """The paths of the stores in a state directory: of every app, slot and partition.
 
     Raises:
         StoreError: if there is none.
     """
-    found = sorted(
-        mark.parent
+    paths = sorted(
+        marker.parent
         for pattern in ("*", "*/*", "*/*/*")
-        for mark in state_dir.glob(f"{pattern}/{_MARK}")
-        if mark.parent.name.isdecimal()
+        for marker in state_dir.glob(f"{pattern}/{_MARKER}")
+        if marker.parent.name.isdecimal()
     )
-    if not found:
+    if not paths:
         raise StoreError(
             f"expected stores in {str(state_dir)!r}, but there is none; "
             "`sayiir-es projector run` makes them"
         )
-    return found
+    return paths

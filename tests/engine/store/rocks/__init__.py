@@ -1,1 +1,1 @@
-"""Tests of `rocks`."""
+"""Tests of the snapshot store in RocksDB."""

@@ -36,7 +36,7 @@ def test_a_row_comes_back_as_it_was(row: Row) -> None:
 def test_equal_rows_are_equal_bytes() -> None:
     attributes = {"b": "1", "a": "2"}
     backwards = dict(reversed(attributes.items()))
-    one, other = (
+    run, equal_run = (
         Run(
             workflow="w",
             definition_hash="d",
@@ -46,8 +46,8 @@ def test_equal_rows_are_equal_bytes() -> None:
         )
         for given_order in (attributes, backwards)
     )
-    assert one == other
-    assert encode_row(one) == encode_row(other)
+    assert run == equal_run
+    assert encode_row(run) == encode_row(equal_run)
 
 
 def test_a_position_comes_back_with_whose_it_is() -> None:
@@ -87,24 +87,24 @@ def test_what_no_row_may_hold_is_refused() -> None:
         encode_row("\ud800")
 
 
-@given(one=ids, other=ids)
-def test_keys_of_instances_are_in_the_order_of_their_ids(one: str, other: str) -> None:
-    first, second = keys.of_instance(one), keys.of_instance(other)
-    assert (first < second) == (one < other)
+@given(id_a=ids, id_b=ids)
+def test_keys_of_instances_are_in_the_order_of_their_ids(id_a: str, id_b: str) -> None:
+    first, second = keys.of_instance(id_a), keys.of_instance(id_b)
+    assert (first < second) == (id_a < id_b)
     assert first == second or not second.startswith(first)
-    assert (keys.behind(first) < second) == (one < other)
+    assert (keys.behind(first) < second) == (id_a < id_b)
 
 
-@given(instance_id=ids, rest=ids, due_at=st.integers(0, 2**63))
+@given(instance_id=ids, row_key=ids, due_at=st.integers(0, 2**63))
 def test_a_key_says_what_it_was_made_of(
-    instance_id: str, rest: str, due_at: int
+    instance_id: str, row_key: str, due_at: int
 ) -> None:
     instance = keys.of_instance(instance_id)
-    key = keys.ROW + instance + rest.encode()
-    assert keys.split(key) == (instance_id, rest)
+    key = keys.ROW + instance + row_key.encode()
+    assert keys.split(key) == (instance_id, row_key)
     assert keys.instance_part(key) == keys.ROW + instance
-    found = keys.split_timer(keys.timer(due_at, instance, rest))
-    assert found == (due_at, instance_id, rest)
+    timer = keys.split_timer(keys.timer(due_at, instance, row_key))
+    assert timer == (due_at, instance_id, row_key)
 
 
 @pytest.mark.parametrize("key", [b"I", b"Iabc", b"I\xff\x00\x01"])

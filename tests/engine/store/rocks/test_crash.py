@@ -14,13 +14,13 @@ from sayiir_es.core.model.errors import StoreError
 from sayiir_es.core.model.position import Position
 from sayiir_es.core.model.rows import Header
 from sayiir_es.engine.store.memory import MemoryStore
-from tests.engine.store.crash_writer import event, open_store
+from tests.engine.store.crash_writer import apply_event, open_store
 from tests.engine.store.rocks.rocks_history import (
     assert_same,
     fold_to,
-    names,
+    names_in,
+    start_writer,
     write_history,
-    writing,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ KILLS = 15
 def write_and_kill(path: Path, lines: int) -> int:
     """Let a process write and kill it; the last position that was durable."""
     durable = 0
-    with writing(path) as writer:
+    with start_writer(path) as writer:
         assert writer.stdout is not None
         for _ in range(lines):
             word, _, offset = writer.stdout.readline().partition(" ")
@@ -66,9 +66,9 @@ async def test_closed_between_apply_and_advance_it_keeps_the_position_before(
     tmp_path: Path,
 ) -> None:
     store = open_store(tmp_path / "store")
-    event(store, 0)
+    apply_event(store, 0)
     await store.flush()
-    event(store, 1)
+    apply_event(store, 1)
     store.apply("i0/0", {"h": Header(run=9, sequence=9, at=9, phase="running")})
     await store.close()
     store, model = open_store(tmp_path / "store"), MemoryStore()
@@ -83,7 +83,7 @@ async def test_a_cancelled_durable_flush_does_not_stand_in_the_way_of_close(
     store = open_store(tmp_path / "store")
     for round_number in range(20):
         for offset in range(round_number * 100, round_number * 100 + 100):
-            event(store, offset)
+            apply_event(store, offset)
         flushing = asyncio.create_task(store.flush(durable=True))
         await asyncio.sleep(0)
         flushing.cancel()
@@ -98,7 +98,7 @@ async def test_a_cancelled_durable_flush_does_not_stand_in_the_way_of_close(
 async def fill(store: RocksStore) -> None:
     """Fold on and flush until the disk refuses."""
     for offset in range(5_000):
-        event(store, offset)
+        apply_event(store, offset)
         if offset % 100 == 99:
             await store.flush(durable=True)
 
@@ -167,7 +167,7 @@ async def test_a_damaged_file_never_makes_wrong_rows(
     await write_history(original, 1_500)
     fold_to(model, 1_500)
     assert await read_damaged(original, model) == "whole"
-    seen: set[str] = set()
+    results: set[str] = set()
     for file in sorted(original.iterdir()):
         for _ in range(4 if change == "flip" else 1):
             copy = tmp_path / "copy"
@@ -184,10 +184,10 @@ async def test_a_damaged_file_never_makes_wrong_rows(
             else:
                 data[where] ^= 1 << chance.randrange(8)
                 (copy / file.name).write_bytes(data)
-            seen.add(await read_damaged(copy, model))
+            results.add(await read_damaged(copy, model))
             shutil.rmtree(copy, ignore_errors=True)
-    assert "set aside" in seen
-    assert "whole" in seen
+    assert "set aside" in results
+    assert "whole" in results
 
 
 async def test_of_damaged_stores_only_the_last_is_kept(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ async def test_of_damaged_stores_only_the_last_is_kept(tmp_path: Path) -> None:
         assert "it was set aside as" in store.notes[0]
         assert store.position == Position()
         await store.close()
-    assert names(tmp_path) == [
+    assert names_in(tmp_path) == [
         "store",
         "store.damaged-3",
     ]
@@ -209,4 +209,4 @@ async def test_other_peoples_files_are_never_touched(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(StoreError, match=r"it holds 'thesis\.txt'"):
         open_store(tmp_path)
-    assert names(tmp_path) == ["thesis.txt"]
+    assert names_in(tmp_path) == ["thesis.txt"]

@@ -17,9 +17,9 @@ from tests.engine.store.crash_writer import IDENTITY, open_store
 from tests.engine.store.rocks.rocks_history import (
     assert_same,
     fold_to,
-    names,
+    names_in,
+    start_writer,
     write_history,
-    writing,
 )
 from tests.engine.store.store_contract import running
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    "other",
+    "identity",
     [
         replace(IDENTITY, cluster_id="another"),
         replace(IDENTITY, events_topic_id="another"),
@@ -41,15 +41,15 @@ if TYPE_CHECKING:
     ],
 )
 async def test_a_store_of_another_log_or_fold_is_replaced_by_an_empty_one(
-    tmp_path: Path, other: object
+    tmp_path: Path, identity: object
 ) -> None:
-    assert isinstance(other, type(IDENTITY))
+    assert isinstance(identity, type(IDENTITY))
     await write_history(tmp_path / "store", 300)
-    store = RocksStore.open(tmp_path / "store", other)
+    store = RocksStore.open(tmp_path / "store", identity)
     assert "it was deleted" in store.notes[0]
     assert_same(store, MemoryStore())
     await store.close()
-    assert names(tmp_path) == ["store"]
+    assert names_in(tmp_path) == ["store"]
 
 
 async def test_a_copy_is_the_same_store(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ async def test_a_store_in_use_is_refused_in_words_and_left_alone(
     tmp_path: Path,
 ) -> None:
     path, model = tmp_path / "store", MemoryStore()
-    with writing(path) as writer:
+    with start_writer(path) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
         with pytest.raises(StoreError, match="another one holds its lock"):
@@ -109,10 +109,10 @@ async def test_clean_instances_leave_memory_the_least_recently_used_first(
         store.apply(f"i{number}", running(number + 1))
     store.advance(Position(offset=1))
     assert store.cached_instances == 50
-    kept = store.rows("i0")
+    cached_rows = store.rows("i0")
     await store.flush()
     assert store.cached_instances == 10
-    assert store.rows("i0") is kept
+    assert store.rows("i0") is cached_rows
     for number in range(50):
         assert store.rows(f"i{number}").get("h") == running(number + 1)["h"]
     await store.close()

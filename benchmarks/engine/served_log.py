@@ -1,4 +1,4 @@
-"""What is measured: a backend with its worker processes, and where their CPU goes."""
+"""What is measured: a log with its worker processes, and the CPU time of processes."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ END_LIMIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """A served log, and the processes behind it by their ids.
+class ServedLog:
+    """A log with workers, and the ids of the processes behind it.
 
-    `broker` is empty where there is none, or where it is not ours to look into;
-    `foreign` is where another client may produce: servers and a topic.
+    `broker` is empty if there is none, or if it was not started here; `foreign` is
+    where another client may produce: servers and a topic.
     """
 
     log: Log
@@ -47,9 +47,10 @@ class Stage:
     async def foreign_producer(
         self,
     ) -> AsyncGenerator[Callable[[], Awaitable[object]] | None]:
-        """One acknowledged, idempotent produce by aiokafka alone, where there is one.
+        """A call that makes one acknowledged, idempotent produce by aiokafka alone.
 
-        Its topic is one that only a benchmark and dead letters write to.
+        None where there is no Kafka. Only the benchmark and dead letters write to its
+        topic.
         """
         if self.foreign is None:
             yield None
@@ -89,9 +90,9 @@ def worker_process(url: str, folder: str) -> Generator[int]:
     assert process.stdout is not None
     assert process.stdin is not None
     try:
-        said = process.stdout.readline()
-        if said != b"serves\n":
-            raise RuntimeError(f"expected the worker to serve, but it said {said!r}")
+        line = process.stdout.readline()
+        if line != b"serves\n":
+            raise RuntimeError(f"expected the worker to serve, but it said {line!r}")
         yield process.pid
     finally:
         process.stdin.close()
@@ -104,31 +105,33 @@ def worker_process(url: str, folder: str) -> Generator[int]:
 
 
 @contextmanager
-def embedded() -> Generator[Stage]:
+def embedded() -> Generator[ServedLog]:
     """One SQLite file on this machine's disk, and the one worker it can have."""
     with tempfile.TemporaryDirectory(prefix="sayiir-bench-") as folder:
         backend = EmbeddedBackend(f"{folder}/log.db")
         with worker_process(backend.url, folder) as pid:
-            yield Stage(log=backend.open_log(), workers=(pid,))
+            yield ServedLog(log=backend.open_log(), workers=(pid,))
 
 
 @contextmanager
-def kafka(partitions: int, workers: int) -> Generator[Stage]:
+def kafka(partitions: int, workers: int) -> Generator[ServedLog]:
     """One real broker, started here, or the one that SAYIIR_TEST_KAFKA names."""
-    with ExitStack() as held:
+    with ExitStack() as stack:
         servers = os.environ.get("SAYIIR_TEST_KAFKA")
         pids: tuple[int, ...] = ()
         if not servers:
-            broker = held.enter_context(LocalBroker())
+            broker = stack.enter_context(LocalBroker())
             servers, pids = broker.bootstrap, tuple(broker.pids())
         app = f"bench-{os.getpid()}"
         asyncio.run(create(servers, app, partitions))
         backend = KafkaBackend(servers, app=app)
-        folder = held.enter_context(tempfile.TemporaryDirectory(prefix="sayiir-bench-"))
-        yield Stage(
+        folder = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="sayiir-bench-")
+        )
+        yield ServedLog(
             log=backend.open_log(),
             workers=tuple(
-                held.enter_context(worker_process(backend.url, folder))
+                stack.enter_context(worker_process(backend.url, folder))
                 for _ in range(workers)
             ),
             broker=pids,

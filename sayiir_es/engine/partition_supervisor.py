@@ -1,0 +1,234 @@
+"""Owns one partition for a worker, from its assignment until it is handed over.
+
+Theory of operation. One task opens the store, claims, serves, and claims again after a
+fence or an uncertain append, as long as the group assigns the partition to this
+process. A store that fails is opened again; a damaged one is replaced by an empty one
+then, and folded again. Events that cannot be folded stop the partition, with an error
+that says why; so does a bug.
+
+A hand-over serves on until the new owner's claim ends the tenure, so that the partition
+is never without an owner for longer than a claim takes. If the partition is idle, or
+time is up, it is dropped at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import structlog
+
+from sayiir_es.core.model.errors import (
+    FencedError,
+    HistoryError,
+    LogError,
+    OffsetGoneError,
+    StoreError,
+    WorkflowError,
+)
+from sayiir_es.engine.backoff import BACKOFF_MOST_S, Backoff
+from sayiir_es.engine.owner.owner import Owner
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sayiir_es.engine.ports import Ports
+    from sayiir_es.engine.store.port import SnapshotStore
+    from sayiir_es.engine.worker_settings import StoreOpener, WorkerSettings
+    from sayiir_es.log.port import Membership
+
+logger = structlog.get_logger()
+
+LOOK_S = 0.05
+"""How often, in seconds, a hand-over looks for the new owner's claim, and a fenced
+owner for a heartbeat."""
+
+IDLE_S = 1.0
+"""A partition in a hand-over is idle if nothing was decided for so many seconds. That
+is longer than a heartbeat interval, by which its next owner learns of the assignment:
+under load there are pauses between two commands too, and a partition that is dropped in
+one would have no owner until then."""
+
+CLAIMS_ALERT = 12
+"""More claims of a partition than this within `CLAIMS_WINDOW_S` are logged."""
+
+CLAIMS_WINDOW_S = 60.0
+
+
+class PartitionSupervisor:
+    """Owns one partition in a task of its own.
+
+    Attributes:
+        partition: Its number.
+        owner: What decides for it, while its store is open.
+        stop_reason: Why it cannot go on in this process; None as long as it can.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        *,
+        ports: Ports,
+        membership: Membership,
+        open_store: StoreOpener,
+        settings: WorkerSettings,
+        refresh_definitions: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.partition = partition
+        self.owner: Owner | None = None
+        self.stop_reason: str | None = None
+        self._ports = ports
+        self._clock = ports.clock
+        self._membership = membership
+        self._open_store = open_store
+        self._settings = settings
+        self._refresh_definitions = refresh_definitions
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its task has been started and has not ended."""
+        return self._task is not None and not self._task.done()
+
+    def start(self) -> asyncio.Task[None]:
+        """Start its task, and return it."""
+        running = self._supervise()
+        self._task = asyncio.create_task(running, name=f"partition-{self.partition}")
+        return self._task
+
+    def stop(self) -> None:
+        """Begin no further tenure; the present one goes on until it is handed over."""
+        self._stopping = True
+
+    async def hand_over(self, *, serve: bool) -> None:
+        """End its task; with `serve` not before a new owner claims it, or it is idle.
+
+        Returns without ending it if the partition is assigned to this process again.
+        """
+        task, owner = self._task, self.owner
+        if task is None:
+            return
+        end_s = self._clock.monotonic_s() + self._settings.handover_s
+        while (
+            serve
+            and not task.done()
+            and owner is not None
+            and owner.serving
+            and not (owner.idle and owner.rested_s() > IDLE_S)
+            and self._clock.monotonic_s() < end_s
+        ):
+            owner.look()
+            await asyncio.sleep(LOOK_S)
+            if self._is_assigned():
+                return  # it keeps its claim, if nobody claimed meanwhile
+        # An owner that still folds must not claim any more: it would fence the next
+        # one. So it is cancelled at once; one that serves ends after its batch.
+        if owner is not None and owner.serving:
+            owner.stop()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.handover_s):
+                    await asyncio.wait((task,))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    # --- the task ---------------------------------------------------------------------
+
+    async def _supervise(self) -> None:
+        """Own the partition to the end; the only place that catches every error."""
+        has_opened, backoff = False, self._make_backoff()
+        try:
+            while True:
+                try:
+                    store = await self._open_store(self.partition)
+                    has_opened = True
+                    await self._own(store)
+                except StoreError as error:
+                    if not has_opened or self._is_over():
+                        raise
+                    logger.warning(
+                        "partition.store_failed",
+                        partition=self.partition,
+                        error_code=error.code,
+                        reason=str(error),
+                    )
+                else:
+                    return
+                await backoff.pause()
+        except (HistoryError, OffsetGoneError) as error:
+            self._give_up(error)
+        except Exception as error:  # a bug stops one partition, visibly
+            logger.exception("partition.crashed", partition=self.partition)
+            self._give_up(error)
+
+    async def _own(self, store: SnapshotStore) -> None:
+        """Claim and serve, again and again, on one store."""
+        owner = self.owner = Owner(
+            self.partition,
+            ports=self._ports,
+            store=store,
+            settings=self._settings.of_owner(),
+            refresh_definitions=self._refresh_definitions,
+            lapses=lambda: self._membership.current().lapses,
+        )
+        if not self._settings.runs_attempts:
+            owner.drain()
+        try:
+            await self._run_tenures(owner)
+        finally:
+            self.owner = None
+            await owner.close()
+
+    async def _run_tenures(self, owner: Owner) -> None:
+        backoff, claims = self._make_backoff(), list[float]()
+        log = logger.bind(partition=self.partition)
+        while not self._stopping and self._is_assigned():
+            began_s = self._clock.monotonic_s()
+            claims = [at for at in claims if began_s - at < CLAIMS_WINDOW_S] + [began_s]
+            if len(claims) > CLAIMS_ALERT:
+                log.warning("partition.claimed_often", claims=len(claims))
+            try:
+                await owner.run()
+            except FencedError as error:
+                log.info("partition.fenced", reason=str(error))
+                await self._wait_for_heartbeat(self._clock.monotonic_s())
+            except OffsetGoneError:
+                raise
+            except LogError as error:
+                log.warning(
+                    "partition.tenure_ended", error_code=error.code, reason=str(error)
+                )
+            else:
+                return
+            if self._clock.monotonic_s() - began_s > BACKOFF_MOST_S:
+                backoff.reset()
+            await backoff.pause()
+
+    async def _wait_for_heartbeat(self, fenced_at_s: float) -> None:
+        """Rule 8: wait for a heartbeat sent after the fence that assigns it still."""
+        while self._is_assigned():
+            if self._membership.current().fresh_at_s > fenced_at_s:
+                return
+            await asyncio.sleep(LOOK_S)
+
+    def _is_assigned(self) -> bool:
+        return self.partition in self._membership.current().partitions
+
+    def _is_over(self) -> bool:
+        """Whether this task is to end, even if an error came before its cancel."""
+        task = asyncio.current_task()
+        is_cancelled = task is not None and task.cancelling() > 0
+        return is_cancelled or self._stopping or not self._is_assigned()
+
+    def _make_backoff(self) -> Backoff:
+        return Backoff(f"{self._settings.incarnation}/{self.partition}")
+
+    def _give_up(self, error: Exception) -> None:
+        self.stop_reason = str(error)
+        logger.error(
+            "partition.stopped",
+            partition=self.partition,
+            error_code=error.code if isinstance(error, WorkflowError) else "bug",
+            reason=str(error),
+        )
