@@ -60,15 +60,15 @@ async def write_log(path: Path) -> tuple[bytes, bytes, list[str]]:
         await commits.write(Write(topic=Topic.EVENTS, partition=0, batch=records))
         return [f"{name}:{i}/{size}" for i in range(size)]
 
-    written: list[str] = []
+    record_names: list[str] = []
     for number in range(20):
-        written += await write(number)
+        record_names += await write(number)
     await commits.run(lambda c: c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
     for number in range(20, 26):
-        written += await write(number)
+        record_names += await write(number)
     data, ahead = content_of(path)
     await commits.close()
-    return data, ahead, written
+    return data, ahead, record_names
 
 
 def content_of(path: Path) -> tuple[bytes, bytes]:
@@ -116,18 +116,18 @@ def cut_lengths(size: int, stride: int) -> Iterator[int]:
 
 
 async def check_cut_write_ahead_files(tmp_path: Path, stride: int) -> None:
-    data, ahead, written = await write_log(tmp_path / "log.db")
+    data, ahead, record_names = await write_log(tmp_path / "log.db")
     counts: dict[int, int] = {}
     for length in sorted(
         {length for length in cut_lengths(len(ahead), stride) if length <= len(ahead)}
     ):
         records = await read_cut(tmp_path / "cut", data, ahead[:length])
-        assert records == written[: len(records)]
+        assert records == record_names[: len(records)]
         assert ends_with_a_whole_batch(records)
         counts[length] = len(records)
     ordered = [counts[length] for length in sorted(counts)]
     assert ordered == sorted(ordered)
-    assert ordered[-1] == len(written)
+    assert ordered[-1] == len(record_names)
     assert len(set(ordered)) == 7  # all that is in the file, and one batch a commit
 
 
@@ -146,10 +146,10 @@ async def test_a_write_ahead_file_cut_at_every_byte_leaves_whole_batches(
 
 async def check_cut_files(tmp_path: Path, stride: int) -> None:
     """Cut the file of a log that was closed: every cut is refused."""
-    data, ahead, written = await write_log(tmp_path / "log.db")
-    assert await read_cut(tmp_path / "cut", data, ahead) == written
+    data, ahead, record_names = await write_log(tmp_path / "log.db")
+    assert await read_cut(tmp_path / "cut", data, ahead) == record_names
     closed = (tmp_path / "cut" / "log.db").read_bytes()
-    assert await read_cut(tmp_path / "cut", closed, None) == written
+    assert await read_cut(tmp_path / "cut", closed, None) == record_names
     places = {*range(1, len(closed), stride), *range(1, 120), len(closed) - 1}
     places |= set(range(PAGE_BYTES, len(closed), PAGE_BYTES))
     for length in sorted(places):
@@ -169,11 +169,13 @@ async def test_a_file_cut_at_any_byte_is_refused(tmp_path: Path) -> None:
 async def test_a_cut_file_beside_a_write_ahead_file_is_refused_or_whole(
     tmp_path: Path,
 ) -> None:
-    data, ahead, written = await write_log(tmp_path / "log.db")
+    data, ahead, record_names = await write_log(tmp_path / "log.db")
     refused = 0
     for length in range(0, len(data), STRIDE * 3):
         try:
-            assert await read_cut(tmp_path / "cut", data[:length], ahead) == written
+            assert (
+                await read_cut(tmp_path / "cut", data[:length], ahead) == record_names
+            )
         except LogError as error:
             assert str(error).startswith("expected "), error  # noqa: PT017 (either will do)
             refused += 1

@@ -62,19 +62,19 @@ def contents_of(records: list[Record]) -> list[object]:
     return [(r.key, r.value, read_headers(r.headers)) for r in records]
 
 
-def result_of(path: Path, expected: list[object]) -> str:
+def result_of(path: Path, expected_contents: list[object]) -> str:
     """What becomes of a file with one bit flipped.
 
     `expected` are the contents of its records up to the last claim.
     """
     try:
-        contents = contents_of(asyncio.run(records_in(path)))[: len(expected)]
+        contents = contents_of(asyncio.run(records_in(path)))[: len(expected_contents)]
         holds = verify(f"file:{path}").holds
     except WorkflowError as error:
         return "refused" if str(error).startswith("expected ") else str(error)
     if not holds:
         return "found by verify"
-    return "whole" if contents == expected else "wrong, and nobody knows"
+    return "whole" if contents == expected_contents else "wrong, and nobody knows"
 
 
 def flip_everywhere(folder: Path, stride: int) -> None:
@@ -86,7 +86,7 @@ def flip_everywhere(folder: Path, stride: int) -> None:
     last = max(
         r.offset for r in records if dict(r.headers)["kind"] == b"PartitionClaimed"
     )
-    expected, data, copy = (
+    expected_contents, data, copy = (
         contents_of(records[:last]),
         path.read_bytes(),
         folder / "copy.db",
@@ -100,7 +100,7 @@ def flip_everywhere(folder: Path, stride: int) -> None:
             + bytes((data[offset] ^ 1 << offset % 8,))
             + data[offset + 1 :]
         )
-        results[result_of(copy, expected)] += 1
+        results[result_of(copy, expected_contents)] += 1
     print(len(data), dict(results))  # noqa: T201
     assert results.keys() == {"refused", "found by verify", "whole"}
 

@@ -144,9 +144,9 @@ def test_records_as_large_as_the_topic_takes_are_answered_too(
     reader.until(lambda: reader.ended.keys() >= {after, ids_at(wrong)}, LIMIT_S)
     letters = records(live_app.bootstrap, f"{live_app.app}.dead-letters", PARTITIONS)
     values_by_key = {
-        one.key(): one.value()
+        letter.key(): letter.value()
         for partition_letters in letters.values()
-        for one in partition_letters
+        for letter in partition_letters
     }
     assert values_by_key == {b"%d@0" % PARTITION: noise, b"%d@0" % wrong: vast}
     assert worker.logged("partition.tenure_ended") == []

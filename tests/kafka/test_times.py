@@ -144,7 +144,7 @@ def test_a_delay_fires_when_it_is_due_though_everything_was_stopped(
     elapsed = wait_for(reader, "nap-1", "DelayElapsed")
     wait_for(reader, "nap-1", "WorkflowCompleted")
     claims = reader.partitions[began.partition].claims
-    claim = next(one for one in claims if one.at > began.at)
+    claim = next(claim for claim in claims if claim.at > began.at)
     due = int(began.body["due_at"])
     print(  # noqa: T201 - the numbers are what is asked for
         f"\nfired {elapsed.at - due} ms after it was due, {elapsed.at - claim.at} ms "

@@ -111,12 +111,12 @@ class Verdict:
                 place = self._started[event.instance_id].place(event.text("path"))
                 assert place is not None, event.where
                 actual[event.instance_id, place.node.id] += amount(event.body["output"])
-        expected: Counts = Counter()
+        expected_counts: Counts = Counter()
         for instance_id, graph in self._started.items():
-            expected += counts_of(instance_id, graph)
-        for name in sorted(expected.keys() | actual.keys()):
-            if actual[name] != expected[name]:
-                yield f"{name} counted {actual[name]}, expected {expected[name]}"
+            expected_counts += counts_of(instance_id, graph)
+        for name in sorted(expected_counts.keys() | actual.keys()):
+            if actual[name] != expected_counts[name]:
+                yield f"{name} counted {actual[name]}, expected {expected_counts[name]}"
 
     def _executions(self) -> Iterator[Execution]:
         for entry in self._entries:

@@ -57,7 +57,7 @@ class Chance:
         return self._draws[entity]
 
     def _number(self, entity: str, count: int) -> float:
-        drawn = hashlib.blake2b(
+        digest = hashlib.blake2b(
             f"{self.seed}/{entity}/{count}".encode(), digest_size=7
         ).digest()
-        return int.from_bytes(drawn, "big") / (1 << 56)
+        return int.from_bytes(digest, "big") / (1 << 56)

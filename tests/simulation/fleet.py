@@ -97,7 +97,7 @@ class Fleet:
     async def _keep_up(self, machine: Machine) -> None:
         """Boot a machine again when its process has died or a partition has stopped."""
         while True:
-            if machine.process is None or machine.process.dead:
+            if machine.process is None or machine.process.is_dead:
                 self._boot(machine)
             engine = machine.engine
             if engine is not None and engine.stopped:
@@ -165,7 +165,7 @@ class Fleet:
 
     def crash(self, machine: Machine) -> None:
         """`kill -9`."""
-        if machine.process is not None and not machine.process.dead:
+        if machine.process is not None and not machine.process.is_dead:
             self.note("dies", machine.process.name)
             self.loop.kill(machine.process)
             machine.disk.crash()
@@ -188,19 +188,19 @@ class Fleet:
 
     async def _pause(self, machine: Machine) -> None:
         process = machine.process
-        if process is not None and not process.dead:
+        if process is not None and not process.is_dead:
             self.loop.pause(process)
             await asyncio.sleep(self.chance.between(f"pause {process.name}", 0.1, 9.0))
             self.loop.wake(process)
 
     async def _drain(self, machine: Machine) -> None:
         process, engine = machine.process, machine.engine
-        if process is None or process.dead or engine is None:
+        if process is None or process.is_dead or engine is None:
             return
         self.note("drains", process.name)
         stopping = self.loop.spawn(engine.stop(drain=True), process)
         await asyncio.wait((stopping,), timeout=STOP_MOST_S)
-        if not stopping.done() and not process.dead:
+        if not stopping.done() and not process.is_dead:
             self.problems.append(f"{process.name} did not stop in {STOP_MOST_S} s")
         self.crash(machine)
 

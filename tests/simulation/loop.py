@@ -34,7 +34,7 @@ class Process:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.dead = False
+        self.is_dead = False
         self.paused = False
         self.waiting: list[Handle] = []
 
@@ -70,7 +70,7 @@ class SimLoop(VirtualLoop):
 
     def kill(self, process: Process) -> None:
         """Run nothing of it any more, not even what would clean up."""
-        process.dead = True
+        process.is_dead = True
         process.waiting.clear()
 
     def pause(self, process: Process) -> None:
@@ -119,14 +119,14 @@ class SimLoop(VirtualLoop):
         if handle._cancelled:
             return
         process = handle._context.get(PROCESS)
-        if process is not None and not process.dead:
+        if process is not None and not process.is_dead:
             if process.paused:
                 process.waiting.append(handle)
                 return
             self.steps += 1
             if self.on_step is not None:
                 self.on_step(self.steps, process)
-        if process is None or not process.dead:
+        if process is None or not process.is_dead:
             handle._run()
 
     def _pick(self) -> Handle:

@@ -126,9 +126,9 @@ class SnapshotPartition:
 
     async def _look(self, lowest: int, end: int, own_offsets: set[int]) -> list[str]:
         if lowest < self._next:
-            expected, self._next = self._next, end
+            expected_offset, self._next = self._next, end
             raise LogWentBackwardsError(
-                f"expected offset {expected} of snapshots partition "
+                f"expected offset {expected_offset} of snapshots partition "
                 f"{self._partition} to be next, but {lowest}: the topic is another, or "
                 "lost records; all is published again"
             )

@@ -237,8 +237,10 @@ async def test_no_fork_takes_more_of_a_batch_than_was_said() -> None:
                 if event.kind in ("AttemptWithdrawn", "DeadlineCleared")
             ]
             assert history.size >= sum(
-                RECORD_OVERHEAD_BYTES + len(one.key or b"") + len(one.value or b"")
-                for one in copied_records
+                RECORD_OVERHEAD_BYTES
+                + len(record.key or b"")
+                + len(record.value or b"")
+                for record in copied_records
             )
 
 

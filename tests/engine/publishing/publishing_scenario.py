@@ -97,7 +97,7 @@ async def start(harness: EngineHarness, *names: str, workflow: str = "short") ->
 async def check_published(harness: EngineHarness, engine: WorkerEngine) -> None:
     """Check what must be true when everything is published."""
     records = await harness.records(Topic.SNAPSHOTS)
-    expected = await expected_rows(harness, engine.definitions._registry)
-    assert rows_of(table_of(records)) == expected
-    assert rows_of(compacted_table_of(records)) == expected
+    expected_table = await expected_rows(harness, engine.definitions._registry)
+    assert rows_of(table_of(records)) == expected_table
+    assert rows_of(compacted_table_of(records)) == expected_table
     await check_completeness(harness)
