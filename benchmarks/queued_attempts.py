@@ -110,7 +110,7 @@ async def run(attempts: int, input_bytes: int, *, has_code: bool) -> dict[str, f
     while await log.end_offset(Topic.EVENTS, 0) < expected:  # noqa: ASYNC110
         await asyncio.sleep(0.2)
     took = time.monotonic() - begin
-    await engine.settled()
+    await engine.wait_until_settled()
     gc.collect()
     slots = len(executor.running())
     await engine.stop(drain=False)

@@ -18,7 +18,7 @@ async def main(url: str) -> None:
     worker = RunningWorker("bench", backend, slots=2_000)
     await worker.start(flows.ALL)
     assert worker.engine is not None
-    await worker.engine.settled()
+    await worker.engine.wait_until_settled()
     tune_gc()
     sys.stdout.write("serves\n")
     sys.stdout.flush()

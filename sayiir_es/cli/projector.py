@@ -84,7 +84,8 @@ async def _run(backend: Backend, slot: StateSlot, partitions: str | None) -> int
         say(f"projector folds partitions {chosen} of {backend.url} into {slot.path}")
         telling = asyncio.create_task(_tell(projector))
         await first_of(
-            asyncio.create_task(stop.wait()), asyncio.create_task(projector.ended())
+            asyncio.create_task(stop.wait()),
+            asyncio.create_task(projector.wait_until_ended()),
         )
         telling.cancel()
     finally:
@@ -94,7 +95,7 @@ async def _run(backend: Backend, slot: StateSlot, partitions: str | None) -> int
 
 
 async def _tell(projector: Projector) -> None:
-    await projector.caught_up()
+    await projector.wait_until_caught_up()
     say("projector has caught up and follows", "bold green")
 
 

@@ -85,7 +85,7 @@ class Ownership:
         engine, executor = self._new_worker(wakes, runs_attempts=bool(workflows))
         await engine.start(workflows)
         try:
-            await engine.settled()
+            await engine.wait_until_settled()
             yield executor
             check_interrupted(executor)
         finally:

@@ -16,7 +16,7 @@ from sayiir_es.engine.clock import SystemClock
 from sayiir_es.engine.definitions.registry import Registry
 from sayiir_es.engine.owner.claim_records import configured_signer
 from sayiir_es.engine.ports import Ports
-from sayiir_es.engine.publishing.publisher import snapshots_wanted
+from sayiir_es.engine.publishing.publisher import are_snapshots_enabled
 from sayiir_es.engine.worker import WorkerEngine
 from sayiir_es.engine.worker_settings import WorkerSettings
 
@@ -65,7 +65,7 @@ class RunningWorker:
         log = self._log = self._backend.open_log()
         identity = await log.open(create=True)
         # No other machine reads a log of this one, which has the snapshots already.
-        snapshots = snapshots_wanted() and isinstance(self._backend, KafkaBackend)
+        snapshots = are_snapshots_enabled() and isinstance(self._backend, KafkaBackend)
         if snapshots:
             await log.open_snapshots()
         clock = SystemClock()

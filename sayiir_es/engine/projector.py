@@ -73,7 +73,7 @@ class Projector:
                 self._supervise(partition), name=f"projector-{partition}"
             )
 
-    async def caught_up(self) -> None:
+    async def wait_until_caught_up(self) -> None:
         """Wait until each partition is folded to the end that it had at its start.
 
         A partition that stopped counts as well: see `stopped`.
@@ -81,7 +81,7 @@ class Projector:
         for event in self._caught_up.values():
             await event.wait()
 
-    async def ended(self) -> None:
+    async def wait_until_ended(self) -> None:
         """Wait until every partition has stopped by an error."""
         await asyncio.gather(*self._tasks.values())
 

@@ -92,7 +92,7 @@ class WorkerEngine:
         await self._membership.join()
         self._watch = asyncio.create_task(self._follow(), name="membership")
 
-    async def settled(self) -> None:
+    async def wait_until_settled(self) -> None:
         """Wait until every assigned partition has decided everything that was due.
 
         Returns at once if none is assigned: then another process owns the log.

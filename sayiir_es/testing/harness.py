@@ -93,7 +93,7 @@ class Harness:
             settings=WorkerSettings(worker_id="test", incarnation="test", build="test"),
         )
         await self._engine.start([self._workflow])
-        await self._engine.settled()
+        await self._engine.wait_until_settled()
 
     async def close(self) -> None:
         """End the owner."""

@@ -98,7 +98,7 @@ class EngineHarness:
         await self.log.open(create=True)
         await engine.start(workflows)
         async with asyncio.timeout(LIMIT_S):
-            await engine.settled()
+            await engine.wait_until_settled()
         return engine
 
     async def command(self, name: str, instance_id: str = "i", **fields: object) -> int:

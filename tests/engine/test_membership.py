@@ -161,7 +161,7 @@ async def test_a_partition_that_is_taken_while_it_is_folded_is_not_claimed() -> 
             await asyncio.sleep(0)
         log.may_read.set()
         membership.assign(0)
-        await engine.settled()
+        await engine.wait_until_settled()
         reader: MemoryReader = await log.reader(Topic.EVENTS, 0, 0)
         chunk = await reader.read(max_wait_s=1)
     assert chunk is not None

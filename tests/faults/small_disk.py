@@ -109,7 +109,7 @@ async def projector(folder: Path) -> None:
         for _ in range(3):
             await tries.get()
         ballasts[0].drop()
-        await projecting.caught_up()
+        await projecting.wait_until_caught_up()
     await projecting.stop()
     assert projecting.stopped == {}
     reopened = open_store(folder / "store")

@@ -145,7 +145,7 @@ async def never_opens(clock: VirtualClock) -> None:
     await log.open(create=True)
     engine = worker(log, DiskThatRefuses(0), clock)
     await engine.start([])
-    await engine.settled()
+    await engine.wait_until_settled()
     assert engine.stopped == {0: "expected a store of 0, but another's lock"}
     await engine.stop(drain=False)
 
@@ -155,7 +155,7 @@ async def fails_at_the_end(clock: VirtualClock) -> None:
     await log.open(create=True)
     engine = worker(log, disk, clock)
     await engine.start([WORKFLOW])
-    await engine.settled()
+    await engine.wait_until_settled()
     async with asyncio.timeout(LIMIT_S):
         await engine.stop(drain=False)
 

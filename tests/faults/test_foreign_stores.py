@@ -248,7 +248,7 @@ async def test_a_projector_folds_a_damaged_store_anew(
     projector = Projector(log, open_partition)
     projector.start([0])
     async with asyncio.timeout(LIMIT_S):
-        await projector.caught_up()
+        await projector.wait_until_caught_up()
     await projector.stop()
     assert projector.stopped == {}
     store = open_store(path)

@@ -153,7 +153,7 @@ class ClockScenario:
             settings=WorkerSettings(worker_id=name, incarnation=name, build="test"),
         )
         await self._engine.start([WAITING])
-        await self._engine.settled()
+        await self._engine.wait_until_settled()
 
     async def events(self) -> list[Event]:
         """The valid events."""

@@ -253,7 +253,7 @@ async def test_a_projector_whose_store_is_ahead_of_the_log_stops(
     projector = Projector(log, open_partition)
     projector.start([0])
     async with asyncio.timeout(LIMIT_S):
-        await projector.ended()
+        await projector.wait_until_ended()
     assert "offset 100" in projector.stopped[0]
     await projector.stop()
     await log.close()

@@ -15,7 +15,7 @@ OWNERSHIP = (
         "engine.owner.owner",
         "                if batch.records:\n",
         "                if batch.records:\n"
-        "                    batch.commit(tenure.expected)\n"
+        "                    batch.commit(tenure.next_offset)\n"
         "                    inputs.act(batch, offered)\n",
     ),
     _mutant(

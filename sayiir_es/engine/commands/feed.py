@@ -74,7 +74,7 @@ class FedCommand:
 class CommandFeed:
     """Reads, decodes and redirects commands.
 
-    `wake` is called when there is something new to decide on. `prepare` is called for
+    `wake` is called when there is something new to decide on. `prefetch` is called for
     each command before it is handed over; what it returns is the command's `source`.
     """
 
@@ -84,15 +84,15 @@ class CommandFeed:
         partition: int,
         offset: int,
         *,
-        prepare: Callable[[Command], Awaitable[SourceHistory | None]],
+        prefetch: Callable[[Command], Awaitable[SourceHistory | None]],
         wake: Callable[[], None],
     ) -> None:
         self.items: deque[FedCommand] = deque()
-        self.passed = offset
+        self.next_offset = offset
         """The next offset to read; every command below it is in `items`, or was."""
         self._log = log
         self._partition = partition
-        self._prepare = prepare
+        self._prefetch = prefetch
         self._wake = wake
         self._room = asyncio.Event()
         self._source_taken = asyncio.Event()
@@ -107,7 +107,7 @@ class CommandFeed:
             self._read(), name=f"commands-{self._partition}"
         )
 
-    def failure(self) -> BaseException | None:
+    def get_failure(self) -> BaseException | None:
         """The error that ended the reading; None while it goes on."""
         if self._task is None or not self._task.done() or self._task.cancelled():
             return None
@@ -142,7 +142,7 @@ class CommandFeed:
 
     async def _read(self) -> None:
         reader: Reader = await self._log.reader(
-            Topic.COMMANDS, self._partition, self.passed
+            Topic.COMMANDS, self._partition, self.next_offset
         )
         try:
             while True:
@@ -155,7 +155,7 @@ class CommandFeed:
                 items = [self._to_item(record) for record in chunk.records]
                 for item in items:
                     self.items.append(await self._with_source(item))
-                self.passed = chunk.end
+                self.next_offset = chunk.end
                 self._wake()
                 redirects = [
                     item.redirect for item in items if item.redirect is not None
@@ -176,7 +176,7 @@ class CommandFeed:
         if isinstance(item.command, ForkWorkflow):
             self._wake()  # the commands before it are decided meanwhile
             await self._source_taken.wait()
-        history = await self._prepare(item.command)
+        history = await self._prefetch(item.command)
         if history is None:
             return item
         self._source_taken.clear()

@@ -36,7 +36,7 @@ class Prefetch:
         self._limits = limits
         self._refresh_definitions = refresh_definitions
 
-    async def prepare(self, command: Command) -> SourceHistory | None:
+    async def prefetch(self, command: Command) -> SourceHistory | None:
         """Read what `command` needs; return the source's history if it is a fork.
 
         A workflow is called unknown only after the definitions were read to their end.

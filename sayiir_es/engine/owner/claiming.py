@@ -31,7 +31,7 @@ repeated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
+class ClaimResult:
     """A tenure, and whether another process may have decided before it.
 
     `taken_over` is false only if the claim before was made by this process too, with no
@@ -82,7 +82,7 @@ class Claimer:
         self._folded = folded
         self._claimants: list[str] = []
 
-    async def claim(self, owner_id: str) -> Claimed:
+    async def claim(self, owner_id: str) -> ClaimResult:
         """Claim the partition for `owner_id`.
 
         Raises:
@@ -126,7 +126,7 @@ class Claimer:
             next_offset=position.offset,
         )
         was_claimed_by_others = any(owner != owner_id for owner in self._claimants)
-        return Claimed(
+        return ClaimResult(
             tenure=tenure,
             taken_over=was_claimed_by_others or not was_own_claim,
         )

@@ -191,7 +191,7 @@ class Inputs:
     def _waits_for_commands(self) -> bool:
         """Whether a command that stood there at the claim is still to be decided."""
         upto, items = self._takeover.commands_at_claim, self.feed.items
-        return self.feed.passed < upto or (
+        return self.feed.next_offset < upto or (
             bool(items) and items[0].position.offset < upto
         )
 

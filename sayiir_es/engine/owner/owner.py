@@ -27,7 +27,7 @@ from sayiir_es.engine.commands.feed import CommandFeed
 from sayiir_es.engine.commands.prefetch import Prefetch
 from sayiir_es.engine.owner.batch import Batch
 from sayiir_es.engine.owner.claim_records import ClaimRecords, extend_digest
-from sayiir_es.engine.owner.claiming import Claimed, Claimer, TakeoverContext
+from sayiir_es.engine.owner.claiming import Claimer, ClaimResult, TakeoverContext
 from sayiir_es.engine.owner.inputs import Inputs
 from sayiir_es.engine.owner.tenure import Tenure, to_record
 from sayiir_es.engine.owner.write_behind import WriteBehind
@@ -74,7 +74,7 @@ class Owner:
         self._clock = ports.clock
         self._settings = settings
         self._refresh_definitions = refresh_definitions
-        self._preparation = Prefetch(ports, settings.limits, refresh_definitions)
+        self._prefetch = Prefetch(ports, settings.limits, refresh_definitions)
         self._lapses = lapses
         self._wake = asyncio.Event()
         self._stopping = False
@@ -173,7 +173,7 @@ class Owner:
         if self._stopping:
             self.dispatcher.drop_all()
 
-    async def _recover(self, claimed: Claimed) -> Inputs:
+    async def _recover(self, claimed: ClaimResult) -> Inputs:
         position = self.store.position
         if claimed.taken_over:
             self.dispatcher.drop_all()
@@ -184,7 +184,7 @@ class Owner:
             self._log,
             self.partition,
             position.next_command,
-            prepare=self._preparation.prepare,
+            prefetch=self._prefetch.prefetch,
             wake=self._wake.set,
         )
         commands_end = await self._log.end_offset(Topic.COMMANDS, self.partition)
@@ -261,7 +261,7 @@ class Owner:
                 await tenure.look_at_end()
 
     async def _sleep(self, inputs: Inputs) -> None:
-        failure = inputs.feed.failure()
+        failure = inputs.feed.get_failure()
         if failure is not None:
             raise failure
         wait_s = (inputs.timers.next_at() - self._clock.now_ms()) / 1000
@@ -278,14 +278,14 @@ class Owner:
         now_s, position = self._clock.monotonic_s(), self.store.position
         passed = (
             not inputs.feed.items
-            and inputs.feed.passed > position.next_command
+            and inputs.feed.next_offset > position.next_command
             and now_s - self._renewed_at_s >= CONTROL_RENEWAL_S
         )
         due = self._claims.due(tenure.records, now_s - self._renewed_at_s)
         if not due and not passed:
             return
         self._renewed_at_s = now_s
-        next_command = inputs.feed.passed if passed else None
+        next_command = inputs.feed.next_offset if passed else None
         claimed = self._claims.claim(position, self._now(), next_command=next_command)
         record = to_record(claimed)
         base = await tenure.append([record])

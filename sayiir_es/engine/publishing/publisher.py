@@ -284,7 +284,7 @@ class Publisher:
             await reader.close()
 
 
-def snapshots_wanted() -> bool:
+def are_snapshots_enabled() -> bool:
     """Whether the environment switches snapshots on (`SAYIIR_SNAPSHOTS_TOPIC`).
 
     Raises:
