@@ -10,8 +10,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from sayiir_es.core.decide.decide import DecisionContext, Input, decide
-from sayiir_es.core.decide.owed import OwedAttempt, owed_attempt, owed_timer
-from sayiir_es.core.decide.owed_moves import is_held, is_request_owed, owed_moves
+from sayiir_es.core.decide.owed import (
+    OwedAttempt,
+    is_held,
+    is_request_owed,
+    owed_attempt,
+    owed_moves,
+    owed_timer,
+)
 from sayiir_es.core.evolve.evolve import evolve
 from sayiir_es.core.graph.nodes import TaskNode
 from sayiir_es.core.graph.references import resolve

@@ -206,7 +206,7 @@ COMMANDS = (
     ),
     _mutant(
         "moves go on while a pause is asked for",
-        "core.decide.owed_moves",
+        "core.decide.owed",
         "    if is_held(header):\n        return False\n    match wait:",
         "    match wait:",
     ),

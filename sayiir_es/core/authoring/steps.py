@@ -41,3 +41,25 @@ def functions_of(steps: Sequence[Step]) -> dict[str, Function]:
         for below, function in step.functions.items():
             found[join(segment, below)] = function
     return found
+
+
+@dataclass(slots=True)
+class Names:
+    """Counts the ids that a flow makes up, such as `lambda_0` and `loop_1`."""
+
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+
+    def next(self, kind: str) -> str:
+        """The next id of that kind."""
+        number = self.counts.get(kind, 0)
+        self.counts[kind] = number + 1
+        return f"{kind}_{number}"
+
+    def of(self, function: Function, name: str | None) -> str:
+        """The id of a task: `name`, the decorator's id, or the function's name."""
+        given = name or getattr(function, "_task_id", None)
+        if not given:
+            given = getattr(function, "__name__", None)
+        if not given or given == "<lambda>":
+            return self.next("lambda")
+        return str(given)

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from sayiir_es.core.decide.owed_moves import (
+from sayiir_es.core.decide.owed import (
     inner_chain,
     is_held,
     is_move,
     is_request_owed,
-    order,
 )
 from sayiir_es.core.graph.graph import segments
 from sayiir_es.core.graph.nodes import (
@@ -239,7 +238,7 @@ def _interrupted(draft: Draft) -> tuple[str, ...]:
         for _, cursor in get_cursors(draft.rows)
         if isinstance(cursor.wait, Awaiting | Sleeping | Listening)
     ]
-    paths.sort(key=lambda path: order(graph, path))
+    paths.sort(key=graph.order)
     return tuple(paths[: draft.limits.interrupted_paths])
 
 

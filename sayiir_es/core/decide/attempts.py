@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.decide.advance import advance
-from sayiir_es.core.decide.owed_moves import is_held, order
+from sayiir_es.core.decide.owed import is_held
 from sayiir_es.core.graph.lookup import Definitions, get_graph
 from sayiir_es.core.graph.nodes import RouteNode, TaskNode
 from sayiir_es.core.model.events import OutcomeRejected
@@ -133,7 +133,7 @@ def take_over(draft: Draft, definitions: Definitions) -> None:
         return
     graph = draft.graph = get_graph(draft.rows, definitions)
     standing = sorted(
-        (order(graph, cursor.path), cursor.path, cursor.wait)
+        (graph.order(cursor.path), cursor.path, cursor.wait)
         for _, cursor in get_cursors(draft.rows)
         if isinstance(cursor.wait, Awaiting)
         and task.is_running(header, cursor.wait, draft.now_ms)

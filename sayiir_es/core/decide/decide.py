@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 from sayiir_es.core.decide import attempts
 from sayiir_es.core.decide.advance import advance
 from sayiir_es.core.decide.commands import handle
-from sayiir_es.core.decide.owed_moves import is_held, owed_moves
+from sayiir_es.core.decide.owed import is_held, owed_moves
 from sayiir_es.core.draft import Draft
 from sayiir_es.core.graph.lookup import Definitions, get_graph
 from sayiir_es.core.graph.nodes import SignalNode

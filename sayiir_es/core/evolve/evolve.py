@@ -53,6 +53,7 @@ from sayiir_es.core.model.events import (
     WorkflowTerminated,
     WorkflowUnpaused,
 )
+from sayiir_es.core.model.headers import header_after
 from sayiir_es.core.model.rows import Changes, Header, Rows, get_header
 from sayiir_es.core.nodes import child, delay, fork, loop, route, signal, task
 
@@ -89,7 +90,7 @@ def evolve(rows: Rows, event: Event) -> Changes:
     header = get_header(rows) or NOBODY
     changes = _fold(rows, event, header)
     if "h" not in changes:
-        changes["h"] = lifecycle.moved(header, event)
+        changes["h"] = header_after(header, event)
     return changes
 
 
@@ -164,7 +165,7 @@ def _fold_run(  # noqa: C901, PLR0912 (one case a kind)
             return lifecycle.fold_paused(event, body, header)
         case OutcomeRejected():
             # Its run is the token's, which may be one that ended long ago.
-            return {"h": replace(lifecycle.moved(header, event), run=header.run)}
+            return {"h": replace(header_after(header, event), run=header.run)}
         case CommandRejected() | CommandAcknowledged():
             return {}
         case PartitionClaimed() | CommandForwarded() | CommandDeadLettered():

@@ -19,13 +19,15 @@ from sayiir_es.core.model.events import (
     WorkflowTerminated,
     WorkflowUnpaused,
 )
-from sayiir_es.core.model.limits import DEFAULT_LIMITS
-from sayiir_es.core.model.position import parse_command_cause
+from sayiir_es.core.model.headers import (
+    header_after,
+    remember_command,
+    terminal_header,
+)
 from sayiir_es.core.model.rows import (
     Changes,
     Ending,
     Header,
-    Phase,
     Request,
     Rows,
     Run,
@@ -36,63 +38,6 @@ from sayiir_es.core.nodes import loop, task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-def moved(header: Header, event: Event, *, phase: Phase | None = None) -> Header:
-    """The header behind an event that changes nothing else in it."""
-    return Header(
-        run=event.run,
-        sequence=event.sequence,
-        at=event.at,
-        phase=phase or header.phase,
-        cancel=header.cancel,
-        pause=header.pause,
-        unpaused=header.unpaused,
-        buffered=header.buffered,
-        command_ids=header.command_ids,
-        signal_ids=header.signal_ids,
-    )
-
-
-def ended(header: Header, event: Event, phase: Phase) -> Header:
-    """The header behind a terminal event: no request is left."""
-    return replace(moved(header, event, phase=phase), cancel=None, pause=None)
-
-
-def remember(
-    rows: Rows, changes: Changes, *, rows_prefix: tuple[str, str], count: int, item: str
-) -> None:
-    """Remember an id in the ring `rows_prefix[1]`; what it displaces is forgotten."""
-    ids, ring = rows_prefix
-    slot = f"{ring}{count % DEFAULT_LIMITS.remembered_ids}"
-    displaced = rows.get(slot)
-    if isinstance(displaced, str):
-        changes[ids + displaced] = None
-    changes[slot] = item
-
-
-def remember_command(
-    rows: Rows, event: Event, command_id: str, changes: Changes, header: Header
-) -> int:
-    """Remember a command id; returns how many were remembered so far.
-
-    An id that is only the command's own position needs no memory: the log cannot
-    hand out a position twice.
-    """
-    position = parse_command_cause(event.cause)
-    if position is not None:
-        own = position.origin or (position.partition, position.offset)
-        if command_id == f"{own[0]}@{own[1]}":
-            return header.command_ids
-    remember(
-        rows,
-        changes,
-        rows_prefix=("m", "k"),
-        count=header.command_ids,
-        item=command_id,
-    )
-    changes["m" + command_id] = event.sequence
-    return header.command_ids + 1
 
 
 def fold_started(
@@ -131,7 +76,7 @@ def fold_completed(
     """The run ended; its output is a value like any other, its cursors go."""
     changes: Changes = dict.fromkeys(rows.keys("c"))
     changes["voutput"] = body.output
-    changes["h"] = ended(header, event, "completed")
+    changes["h"] = terminal_header(header, event, "completed")
     return changes
 
 
@@ -139,7 +84,7 @@ def fold_failed(event: Event, body: WorkflowFailed, header: Header) -> Changes:
     """The run failed; its cursors stay, so that a retry can open them again."""
     return {
         "e": Ending(path=body.path, error_type=body.error_type, error=body.error),
-        "h": ended(header, event, "failed"),
+        "h": terminal_header(header, event, "failed"),
     }
 
 
@@ -151,7 +96,7 @@ def fold_cancelled(event: Event, body: WorkflowCancelled, header: Header) -> Cha
             requested_by=body.requested_by,
             interrupted_at=body.interrupted_at,
         ),
-        "h": ended(header, event, "cancelled"),
+        "h": terminal_header(header, event, "cancelled"),
     }
 
 
@@ -159,7 +104,7 @@ def fold_terminated(event: Event, body: WorkflowTerminated, header: Header) -> C
     """The run gave way to another start."""
     return {
         "e": Ending(reason=body.reason),
-        "h": ended(header, event, "terminated"),
+        "h": terminal_header(header, event, "terminated"),
     }
 
 
@@ -178,7 +123,7 @@ def fold_retried(
             changes["c" + chain] = task.due_again(cursor, event)
     changes["e"] = None
     changes["h"] = replace(
-        moved(header, event, phase="running"),
+        header_after(header, event, phase="running"),
         command_ids=remember_command(rows, event, body.command_id, changes, header),
     )
     return changes
@@ -195,7 +140,7 @@ def fold_forked(
     if event.sequence == 1:
         changes["f"] = body.command_id
     changes["h"] = replace(
-        moved(header, event),
+        header_after(header, event),
         command_ids=remember_command(rows, event, body.command_id, changes, header),
     )
     return changes
@@ -220,7 +165,7 @@ def fold_request(
         pause, unpaused, phase = None, event.sequence, "running"
         changes["e"] = None
     changes["h"] = replace(
-        moved(header, event, phase=phase),
+        header_after(header, event, phase=phase),
         cancel=cancel,
         pause=pause,
         unpaused=unpaused,
@@ -233,5 +178,5 @@ def fold_paused(event: Event, body: WorkflowPaused, header: Header) -> Changes:
     """Nothing runs any more."""
     return {
         "e": Ending(reason=body.reason, requested_by=body.requested_by),
-        "h": moved(header, event, phase="paused"),
+        "h": header_after(header, event, phase="paused"),
     }

@@ -83,7 +83,7 @@ class Graph:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical graph with every option: 64 hex digits."""
-        return graph_digest(self)
+        return graph_digest(self.name, self.metadata, self.chain)
 
     @cached_property
     def places(self) -> Mapping[str, Place]:
@@ -103,6 +103,11 @@ class Graph:
         if place is None and "@" in path:
             return self.places.get(template(path))
         return place
+
+    def order(self, path: str) -> int:
+        """Where a path stands in graph order, from 0; −1 if there is no such node."""
+        place = self.place(path)
+        return -1 if place is None else place.order
 
     def successor(self, path: str) -> str | None:
         """The path of the next node of the same chain, in the same iterations."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.evolve.lifecycle import moved, remember, remember_command
 from sayiir_es.core.model.events import (
     Event,
     SignalAwaited,
@@ -20,6 +19,11 @@ from sayiir_es.core.model.events import (
     SignalReceived,
     SignalTimedOut,
     WorkflowFailed,
+)
+from sayiir_es.core.model.headers import (
+    header_after,
+    remember,
+    remember_command,
 )
 from sayiir_es.core.model.rows import (
     Changes,
@@ -122,7 +126,7 @@ def fold_received(
         changes["s" + body.signal_id] = event.sequence
         signal_ids += 1
     changes["h"] = replace(
-        moved(header, event),
+        header_after(header, event),
         buffered=header.buffered + 1,
         command_ids=remember_command(rows, event, body.command_id, changes, header),
         signal_ids=signal_ids,
@@ -152,7 +156,7 @@ def fold_consumed(
             input=cursor.input,
             wait=Ended(result=f"signal:{body.signal_sequence}"),
         ),
-        "h": replace(moved(header, event), buffered=header.buffered - 1),
+        "h": replace(header_after(header, event), buffered=header.buffered - 1),
     }
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from sayiir_es.core.decide.owed_moves import order
 from sayiir_es.core.graph.nodes import TaskNode
 from sayiir_es.core.model.rows import (
     TERMINAL,
@@ -87,7 +86,7 @@ def status_of(rows: Rows, instance_id: str, graph: Graph | None) -> Status | Non
         return None
     standing = sorted(
         (found for _, found in get_cursors(rows)),
-        key=lambda found: order(graph, found.path) if graph is not None else 0,
+        key=lambda found: graph.order(found.path) if graph is not None else 0,
     )
     name, telling = _name(header, standing)
     wait = telling.wait if telling is not None else None

@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.decide.owed_moves import is_held
+from sayiir_es.core.decide.owed import is_held
 from sayiir_es.core.graph.references import resolve
 from sayiir_es.core.model.inputs import Outcome
 from sayiir_es.core.model.rows import Rows, get_cursors, get_header, get_run

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.decide.owed import OwedAttempt, owed_attempt
-from sayiir_es.core.decide.owed_moves import is_held
+from sayiir_es.core.decide.owed import OwedAttempt, is_held, owed_attempt
 from sayiir_es.core.fast_frozen import fast_frozen
 from sayiir_es.core.model.inputs import SlotTaken
 from sayiir_es.core.model.rows import Header, Rows, get_cursor, get_header, get_run

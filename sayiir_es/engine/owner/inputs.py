@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.decide.owed import owed_timer
-from sayiir_es.core.decide.owed_moves import is_held, is_request_owed, owed_moves
+from sayiir_es.core.decide.owed import is_held, is_request_owed, owed_moves, owed_timer
 from sayiir_es.core.graph.lookup import get_graph
 from sayiir_es.core.model.events import Event, WorkflowUnpaused
 from sayiir_es.core.model.inputs import Commanded, ResumeCut, TakenOver, TimerDue

@@ -15,9 +15,7 @@ from hypothesis import strategies as st
 
 from sayiir_es.core.authoring.flow import Flow
 from sayiir_es.core.authoring.tasks import RetryPolicy, task
-from sayiir_es.core.graph.codec import graph_from_json
 from sayiir_es.core.graph.graph import Graph
-from sayiir_es.core.graph.hashes import canonical_graph
 from sayiir_es.core.graph.nodes import (
     ChildNode,
     DelayNode,
@@ -27,6 +25,7 @@ from sayiir_es.core.graph.nodes import (
     SignalNode,
     TaskNode,
 )
+from sayiir_es.core.graph.record import canonical_graph, graph_from_json
 from sayiir_es.core.model.errors import DecodeError
 from tests.core.programs import Program, programs
 

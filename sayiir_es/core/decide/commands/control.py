@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.decide.advance import advance
-from sayiir_es.core.decide.owed_moves import owed_moves
+from sayiir_es.core.decide.owed import owed_moves
 from sayiir_es.core.decide.rejections import (
     acknowledge,
     existing,

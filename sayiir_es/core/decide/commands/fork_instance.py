@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.decide.advance import advance, fail, open_node
 from sayiir_es.core.decide.commands.retry import reopen
-from sayiir_es.core.decide.owed_moves import is_held, order, owed_moves
+from sayiir_es.core.decide.owed import is_held, owed_moves
 from sayiir_es.core.decide.rejections import reject
 from sayiir_es.core.graph.nodes import SignalNode
 from sayiir_es.core.model.events import (
@@ -225,7 +225,7 @@ def _take_back(draft: Draft, graph: Graph) -> None:
     standing = sorted(
         (
             not task.is_withdrawn(header, cursor.wait),
-            order(graph, cursor.path),
+            graph.order(cursor.path),
             cursor.path,
         )
         for _, cursor in get_cursors(draft.rows)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.decide.advance import advance, open_node
-from sayiir_es.core.decide.owed_moves import owed_moves
+from sayiir_es.core.decide.owed import owed_moves
 from sayiir_es.core.decide.rejections import existing, load_graph, reject
 from sayiir_es.core.graph.nodes import LoopNode, SignalNode
 from sayiir_es.core.model.events import WorkflowRetried
