@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from sayiir_es.core.decide.decide import DecisionContext, Input, decide
+from sayiir_es.core.decide.decide import Input, decide
 from sayiir_es.core.decide.owed import (
     OwedAttempt,
     is_held,
@@ -18,6 +18,7 @@ from sayiir_es.core.decide.owed import (
     owed_moves,
     owed_timer,
 )
+from sayiir_es.core.draft import DecisionContext
 from sayiir_es.core.evolve.evolve import evolve
 from sayiir_es.core.graph.nodes import TaskNode
 from sayiir_es.core.graph.references import resolve
@@ -36,7 +37,6 @@ from sayiir_es.core.model.rows import (
     DictRows,
     Header,
     Row,
-    StagedRows,
     get_cursors,
     get_header,
     get_value,
@@ -95,19 +95,18 @@ class InstanceRunner:
 
     def decide(self, asked: Input) -> list[Event]:
         """One decision, made live, and checked against the fold of all events."""
-        staged = StagedRows(self.rows)
         world = DecisionContext(
             claim=self.claim,
             now_ms=self.now,
             definitions=Known(self.graph),
             limits=self.limits,
         )
-        draft = decide(asked, staged, world, room=1 << 20)
-        self.rows.apply(staged.changes)
-        self.events += draft.events
+        decision = decide(asked, self.rows, world, room=1 << 20)
+        self.rows.apply(decision.changes)
+        self.events += decision.events
         assert not self.checked or fold(self.events) == self.rows.rows
-        events = list(draft.events)
-        if draft.cut:
+        events = list(decision.events)
+        if decision.cut:
             events += self.decide(ResumeCut(instance_id="i"))
         return events
 

@@ -9,33 +9,21 @@ moves back.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from sayiir_es.core.fast_frozen import fast_frozen
 from sayiir_es.core.graph.nodes import TaskNode
-from sayiir_es.core.graph.paths import join
 from sayiir_es.core.model.rows import (
     TERMINAL,
     Cursor,
     Header,
     Rows,
-    get_buffered,
-    get_cursor,
     get_cursors,
     get_header,
 )
-from sayiir_es.core.model.waits import (
-    Awaiting,
-    Branching,
-    Broken,
-    Ended,
-    Inside,
-    Listening,
-    Looping,
-    Routing,
-    Sleeping,
-)
-from sayiir_es.core.nodes import loop, signal, task
+from sayiir_es.core.model.waits import Awaiting, Broken
+from sayiir_es.core.nodes import task
+from sayiir_es.core.nodes.registry import WAITS
 
 if TYPE_CHECKING:
     from sayiir_es.core.graph.graph import Graph
@@ -59,30 +47,7 @@ def is_move(rows: Rows, header: Header, cursor: Cursor) -> bool:
         return header.cancel is None
     if is_held(header):
         return False
-    match wait:
-        case Ended() | Branching():
-            return True
-        case Listening():
-            return (
-                bool(get_buffered(rows, wait.signal))
-                and signal.oldest_wait(rows, wait.signal) == cursor.path
-            )
-        case Awaiting() | Sleeping():
-            return False
-        case Routing() | Looping() | Inside():
-            return get_cursor(rows, inner_chain(cursor)) is None
-        case _:
-            assert_never(wait)
-
-
-def inner_chain(cursor: Cursor) -> str:
-    """The chain that a cursor at a route, loop or child waits for."""
-    wait = cursor.wait
-    if isinstance(wait, Routing):
-        return join(cursor.path, wait.branch)
-    if isinstance(wait, Looping):
-        return loop.body_of(cursor.path, wait.iteration)
-    return cursor.path
+    return WAITS[type(wait)].is_owed(rows, cursor, wait)
 
 
 def owed_moves(rows: Rows, graph: Graph) -> list[str]:
@@ -90,12 +55,12 @@ def owed_moves(rows: Rows, graph: Graph) -> list[str]:
     header = get_header(rows)
     if header is None or header.phase != "running":
         return []
-    found = [
+    moves = [
         (graph.order(cursor.path), chain)
         for chain, cursor in get_cursors(rows)
         if is_move(rows, header, cursor)
     ]
-    return [chain for _, chain in sorted(found)]
+    return [chain for _, chain in sorted(moves)]
 
 
 def is_request_owed(rows: Rows, at_ms: int) -> bool:
@@ -141,11 +106,10 @@ class OwedAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwedTimer:
-    """A time to wake the cursor of `chain`; `signal` for a wait's time-out."""
+    """A time to wake the cursor of `chain`."""
 
     chain: str
     due_at: int
-    signal: bool
 
 
 def owed_attempt(header: Header, cursor: Cursor, graph: Graph) -> OwedAttempt | None:
@@ -193,25 +157,11 @@ def owed_timer(header: Header, chain: str, cursor: Cursor) -> OwedTimer | None:
     """
     if header.phase != "running":
         return None
-    held = is_held(header)
-    match cursor.wait:
-        case Awaiting() as wait:
-            if wait.deadline_at is not None:
-                return OwedTimer(chain=chain, due_at=wait.deadline_at, signal=False)
-            if wait.not_before > header.at:
-                # Armed while a cancel or pause is requested too: what comes due then
-                # counts as running, and must be withdrawn.
-                return OwedTimer(chain=chain, due_at=wait.not_before, signal=False)
-            return None
-        case Sleeping() as wait:
-            if held:
-                return None
-            return OwedTimer(chain=chain, due_at=wait.due_at, signal=False)
-        case Listening() as wait:
-            if held or wait.until_at is None:
-                return None
-            return OwedTimer(chain=chain, due_at=wait.until_at, signal=True)
-        case Ended() | Broken() | Branching() | Routing() | Looping() | Inside():
-            return None
-        case _:
-            assert_never(cursor.wait)
+    wait = cursor.wait
+    kind = WAITS[type(wait)]
+    due_at = kind.wakes_at(wait)
+    if due_at is None or (kind.is_timer_held and is_held(header)):
+        return None
+    if kind.fires_at(wait) is None and due_at <= header.at:
+        return None  # a backoff that is over: the attempt is owed without a timer
+    return OwedTimer(chain=chain, due_at=due_at)

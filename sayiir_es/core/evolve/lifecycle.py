@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sayiir_es.core.model.events import (
     CancelRequested,
+    CommandAcknowledged,
+    CommandDeadLettered,
+    CommandForwarded,
+    CommandRejected,
     Event,
+    OutcomeRejected,
+    PartitionClaimed,
     PauseRequested,
     WorkflowCancelled,
     WorkflowCompleted,
@@ -35,9 +41,12 @@ from sayiir_es.core.model.rows import (
     get_ending,
 )
 from sayiir_es.core.nodes import loop, task
+from sayiir_es.core.nodes.kinds import EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sayiir_es.core.model.events import Body
 
 
 def fold_started(
@@ -71,7 +80,7 @@ def fold_started(
 
 
 def fold_completed(
-    event: Event, body: WorkflowCompleted, header: Header, rows: Rows
+    rows: Rows, event: Event, body: WorkflowCompleted, header: Header
 ) -> Changes:
     """The run ended; its output is a value like any other, its cursors go."""
     changes: Changes = dict.fromkeys(rows.keys("c"))
@@ -80,7 +89,9 @@ def fold_completed(
     return changes
 
 
-def fold_failed(event: Event, body: WorkflowFailed, header: Header) -> Changes:
+def fold_failed(
+    _rows: Rows, event: Event, body: WorkflowFailed, header: Header
+) -> Changes:
     """The run failed; its cursors stay, so that a retry can open them again."""
     return {
         "e": Ending(path=body.path, error_type=body.error_type, error=body.error),
@@ -88,7 +99,9 @@ def fold_failed(event: Event, body: WorkflowFailed, header: Header) -> Changes:
     }
 
 
-def fold_cancelled(event: Event, body: WorkflowCancelled, header: Header) -> Changes:
+def fold_cancelled(
+    _rows: Rows, event: Event, body: WorkflowCancelled, header: Header
+) -> Changes:
     """The run was cancelled where it stood."""
     return {
         "e": Ending(
@@ -100,7 +113,9 @@ def fold_cancelled(event: Event, body: WorkflowCancelled, header: Header) -> Cha
     }
 
 
-def fold_terminated(event: Event, body: WorkflowTerminated, header: Header) -> Changes:
+def fold_terminated(
+    _rows: Rows, event: Event, body: WorkflowTerminated, header: Header
+) -> Changes:
     """The run gave way to another start."""
     return {
         "e": Ending(reason=body.reason),
@@ -174,9 +189,57 @@ def fold_request(
     return changes
 
 
-def fold_paused(event: Event, body: WorkflowPaused, header: Header) -> Changes:
+def fold_paused(
+    _rows: Rows, event: Event, body: WorkflowPaused, header: Header
+) -> Changes:
     """Nothing runs any more."""
     return {
         "e": Ending(reason=body.reason, requested_by=body.requested_by),
         "h": header_after(header, event, phase="paused"),
     }
+
+
+def fold_outcome_rejected(
+    _rows: Rows, event: Event, _body: OutcomeRejected, header: Header
+) -> Changes:
+    """Its run is the token's, which may be one that ended long ago."""
+    return {"h": replace(header_after(header, event), run=header.run)}
+
+
+def fold_answer(_rows: Rows, _event: Event, _body: Body, _header: Header) -> Changes:
+    """An answer that changes nothing counts as an event, as every one does."""
+    return {}
+
+
+def fold_of_partition(
+    _rows: Rows, _event: Event, _body: Body, _header: Header
+) -> Changes:
+    """Of the partition: it has no sequence, and none in an instance to change."""
+    return {}
+
+
+RUN_EVENTS: Mapping[type[Body], EventKind[Any]] = {
+    kind.event: kind
+    for kind in (
+        EventKind(event=WorkflowStarted, fold=fold_started),
+        EventKind(event=WorkflowCompleted, fold=fold_completed),
+        EventKind(event=WorkflowFailed, fold=fold_failed),
+        EventKind(event=WorkflowCancelled, fold=fold_cancelled),
+        EventKind(event=WorkflowTerminated, fold=fold_terminated),
+        EventKind(event=WorkflowRetried, fold=fold_retried),
+        EventKind(event=WorkflowForked, fold=fold_forked),
+        EventKind(event=WorkflowPaused, fold=fold_paused),
+        EventKind(event=CancelRequested, fold=fold_request),
+        EventKind(event=PauseRequested, fold=fold_request),
+        EventKind(event=WorkflowUnpaused, fold=fold_request),
+        EventKind(event=OutcomeRejected, fold=fold_outcome_rejected),
+        EventKind(event=CommandRejected, fold=fold_answer),
+        EventKind(
+            event=CommandAcknowledged, fold=fold_answer, sequences=("answered_by",)
+        ),
+        EventKind(event=PartitionClaimed, fold=fold_of_partition),
+        EventKind(event=CommandForwarded, fold=fold_of_partition),
+        EventKind(event=CommandDeadLettered, fold=fold_of_partition),
+    )
+}
+"""The kinds of event that are no construct's. Each is checked where it is made."""

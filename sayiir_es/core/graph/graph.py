@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, TypeVar, assert_never
 
 from sayiir_es.core.graph.hashes import definition_hash, graph_digest
 from sayiir_es.core.graph.nodes import (
@@ -30,9 +30,12 @@ from sayiir_es.core.graph.paths import (
     occurrence,
     template,
 )
+from sayiir_es.core.model.errors import HistoryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+N = TypeVar("N", bound=Node)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +98,7 @@ class Graph:
     @cached_property
     def first(self) -> str:
         """The path of the first node."""
-        return segments(self.chain)[0]
+        return segment_of(self.chain[0])
 
     def place(self, path: str) -> Place | None:
         """The place of the node at a path, iterations forgotten; None if none."""
@@ -108,6 +111,21 @@ class Graph:
         """Where a path stands in graph order, from 0; −1 if there is no such node."""
         place = self.place(path)
         return -1 if place is None else place.order
+
+    def node(self, path: str, kind: type[N]) -> N:
+        """The node at a path, which is of that kind.
+
+        Raises:
+            HistoryError: if there is none, or one of another kind.
+        """
+        place = self.place(path)
+        if place is None or not isinstance(place.node, kind):
+            seen = "nothing" if place is None else type(place.node).__name__
+            raise HistoryError(
+                f"expected a {kind.__name__} of workflow {self.name!r} at {path!r}, "
+                f"but {seen}"
+            )
+        return place.node
 
     def successor(self, path: str) -> str | None:
         """The path of the next node of the same chain, in the same iterations."""
@@ -151,6 +169,11 @@ class Graph:
             if decode_segment(path.rpartition("/")[2]) == task_id:
                 return path
         return None
+
+
+def first_path(prefix: str, chain: tuple[Node, ...]) -> str:
+    """The path of the first node of a chain, by the chain's path prefix."""
+    return join(prefix, segment_of(chain[0]))
 
 
 def segments(chain: tuple[Node, ...]) -> list[str]:

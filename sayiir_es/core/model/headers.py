@@ -12,6 +12,18 @@ from sayiir_es.core.model.rows import Changes, Header, Phase, Rows
 if TYPE_CHECKING:
     from sayiir_es.core.model.events import Event
 
+NOBODY = Header(run=0, sequence=0, at=0, phase="unstarted")
+"""The header of an instance that has left no trace."""
+
+
+def header_of(rows: Rows) -> Header:
+    """The header of the rows, `NOBODY` where the instance has left no trace."""
+    row = rows.get("h")
+    if row is None:
+        return NOBODY
+    assert isinstance(row, Header), row
+    return row
+
 
 def header_after(header: Header, event: Event, *, phase: Phase | None = None) -> Header:
     """The header behind an event that changes nothing else in it."""

@@ -151,6 +151,10 @@ class StagedRows:
             if row is not None and key.startswith(prefix):
                 yield key
 
+    def apply(self, changes: Mapping[str, Row | None]) -> None:
+        """Take over what a fold or a decision changed."""
+        self.changes.update(changes)
+
 
 @dataclass(slots=True)
 class DictRows:
@@ -166,7 +170,7 @@ class DictRows:
         """The keys that begin with `prefix`."""
         return (key for key in list(self.rows) if key.startswith(prefix))
 
-    def apply(self, changes: Changes) -> None:
+    def apply(self, changes: Mapping[str, Row | None]) -> None:
         """Take over what a fold or an acknowledged decision changed."""
         for key, row in changes.items():
             if row is None:

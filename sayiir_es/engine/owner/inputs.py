@@ -28,7 +28,7 @@ from sayiir_es.engine.owner.timers import Timers
 
 if TYPE_CHECKING:
     from sayiir_es.core.decide.decide import Input
-    from sayiir_es.core.draft import Draft
+    from sayiir_es.core.draft import Decision
     from sayiir_es.core.model.rows import Header, StagedRows
     from sayiir_es.engine.attempts.dispatcher import Dispatcher
     from sayiir_es.engine.attempts.offers import Offer
@@ -209,7 +209,9 @@ class Inputs:
 
     # --- offering ---------------------------------------------------------------------
 
-    def _offer_changed(self, batch: Batch, draft: Draft, offers: list[Offer]) -> None:
+    def _offer_changed(
+        self, batch: Batch, draft: Decision, offers: list[Offer]
+    ) -> None:
         """Offer what this decision made due: the cursors that it moved, no others."""
         if not draft.events:
             return

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 HOLDER = """
 import sys
 from pathlib import Path
-from sayiir_es.engine.state_dir import StateSlot
+from sayiir_es.engine.store.state_dir import StateSlot
 slot = StateSlot.take(Path(sys.argv[1]), "app")
 print(slot.path.name, flush=True)
 sys.stdin.read()
