@@ -56,7 +56,7 @@ class Task(Protocol):
 
 
 @dataclass
-class Known:
+class OneGraph:
     """The definitions of a play: one graph."""
 
     graph: Graph
@@ -98,7 +98,7 @@ class InstanceRunner:
         world = DecisionContext(
             claim=self.claim,
             now_ms=self.now,
-            definitions=Known(self.graph),
+            definitions=OneGraph(self.graph),
             limits=self.limits,
         )
         decision = decide(asked, self.rows, world, room=1 << 20)

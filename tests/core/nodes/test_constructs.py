@@ -26,7 +26,7 @@ QUIET = settings(
 )
 
 
-class Player(InstanceRunner):
+class ProgramRunner(InstanceRunner):
     """Plays programs: tasks by the model's words, fail-once where they may retry."""
 
     def outcome(self, attempt: OwedAttempt) -> Outcome:
@@ -75,7 +75,7 @@ def go_on(game: InstanceRunner, program: Program) -> None:
 @QUIET
 @given(programs())
 def test_a_program_gives_what_the_model_says(program: Program) -> None:
-    game = Player(program.graph)
+    game = ProgramRunner(program.graph)
     go_on(game, program)
     assert game.header.phase == "completed", game.events[-1]
     assert game.output == output_of(program)
@@ -84,12 +84,12 @@ def test_a_program_gives_what_the_model_says(program: Program) -> None:
 @settings(parent=QUIET, max_examples=25)
 @given(programs(most=8))
 def test_a_crash_behind_any_decision_changes_nothing(program: Program) -> None:
-    whole = Player(program.graph)
+    whole = ProgramRunner(program.graph)
     go_on(whole, program)
     causes = [event.cause for event in whole.events]
     ends = [n for n in range(1, len(causes)) if causes[n] != causes[n - 1]]
     for end in ends:
-        game = Player(program.graph, events=list(whole.events[:end]))
+        game = ProgramRunner(program.graph, events=list(whole.events[:end]))
         game.now = whole.events[end - 1].at
         game.crash()
         go_on(game, program)
@@ -102,7 +102,7 @@ def test_a_crash_behind_any_decision_changes_nothing(program: Program) -> None:
 @settings(parent=QUIET, max_examples=60)
 @given(programs())
 def test_a_program_whose_decisions_are_cut_gives_the_same(program: Program) -> None:
-    game = Player(program.graph, limits=Limits(decision_events=2))
+    game = ProgramRunner(program.graph, limits=Limits(decision_events=2))
     go_on(game, program)
     assert game.output == output_of(program)
 
@@ -113,7 +113,7 @@ def test_the_snapshot_of_a_long_loop_stays_small() -> None:
         body=(TaskNode(id="a"), TaskNode(id="b-199")),
         max_iterations=200,
     )
-    game = Player(Graph(name="w", chain=(loop,)))
+    game = ProgramRunner(Graph(name="w", chain=(loop,)))
     game.start(b'"in"')
     sizes: list[int] = []
     while game.step():

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import fields
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
@@ -14,6 +13,9 @@ from sayiir_es.core.graph.nodes import DelayNode, Node
 from sayiir_es.core.model.events import Body
 from sayiir_es.core.model.waits import Wait
 from sayiir_es.core.nodes.registry import NODE_EVENTS, NODES, WAITS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 UNIONS: dict[str, tuple[object, Collection[type]]] = {
     "Node": (Node, NODES),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from sayiir_es.core.model.limits import Limits
 from sayiir_es.core.model.position import parse_command_cause
 from tests.core.forked_runner import fork
-from tests.core.nodes.test_constructs import QUIET, Player
+from tests.core.nodes.test_constructs import QUIET, ProgramRunner
 from tests.core.nodes.test_constructs import go_on as play_whole
 from tests.core.programs import Program, output_of, programs
 
@@ -46,10 +46,10 @@ def places(source: Sequence[Event]) -> list[int]:
 @settings(parent=QUIET, max_examples=60)
 @given(programs())
 def test_a_fork_at_any_event_gives_what_the_model_says(program: Program) -> None:
-    source = Player(program.graph)
+    source = ProgramRunner(program.graph)
     play_whole(source, program)
     for at in places(source.events):
-        game = Player(program.graph, now=source.now, commands=FORKED_AT)
+        game = ProgramRunner(program.graph, now=source.now, commands=FORKED_AT)
         events = fork(game, source.events, at)
         assert [e.sequence for e in events] == list(range(1, len(events) + 1))
         assert [e.kind for e in events[1 : at + 1]] == source.kinds()[:at]
@@ -61,10 +61,10 @@ def test_a_fork_at_any_event_gives_what_the_model_says(program: Program) -> None
 @settings(parent=QUIET, max_examples=30)
 @given(programs(most=8))
 def test_a_fork_whose_decisions_are_cut_gives_the_same(program: Program) -> None:
-    source = Player(program.graph, limits=Limits(decision_events=3))
+    source = ProgramRunner(program.graph, limits=Limits(decision_events=3))
     play_whole(source, program)
     for at in places(source.events):
-        game = Player(
+        game = ProgramRunner(
             program.graph, now=source.now, commands=FORKED_AT, limits=source.limits
         )
         fork(game, source.events, at)
@@ -77,16 +77,16 @@ def test_a_fork_whose_decisions_are_cut_gives_the_same(program: Program) -> None
 def test_a_crash_behind_any_decision_of_a_fork_changes_nothing(
     program: Program,
 ) -> None:
-    source = Player(program.graph)
+    source = ProgramRunner(program.graph)
     play_whole(source, program)
     for at in places(source.events)[::2]:
-        whole = Player(program.graph, now=source.now, commands=FORKED_AT)
+        whole = ProgramRunner(program.graph, now=source.now, commands=FORKED_AT)
         fork(whole, source.events, at)
         go_on(whole, program, source.events[:at])
         causes = [event.cause for event in whole.events]
         ends = [n for n in range(1, len(causes)) if causes[n] != causes[n - 1]]
         for end in ends:
-            game = Player(program.graph, events=list(whole.events[:end]))
+            game = ProgramRunner(program.graph, events=list(whole.events[:end]))
             game.now = whole.events[end - 1].at
             game.crash()
             go_on(game, program, source.events[:at])
@@ -96,14 +96,14 @@ def test_a_crash_behind_any_decision_of_a_fork_changes_nothing(
 @settings(parent=QUIET, max_examples=30)
 @given(programs(most=8))
 def test_a_fork_of_a_fork_gives_the_same(program: Program) -> None:
-    source = Player(program.graph)
+    source = ProgramRunner(program.graph)
     play_whole(source, program)
     chosen = places(source.events)
     at = chosen[len(chosen) // 2]
-    first = Player(program.graph, now=source.now, commands=FORKED_AT)
+    first = ProgramRunner(program.graph, now=source.now, commands=FORKED_AT)
     fork(first, source.events, at)
     for again in range(chosen[0] + 1, len(first.events) + 1):
-        game = Player(program.graph, now=source.now, commands=FORKED_AT)
+        game = ProgramRunner(program.graph, now=source.now, commands=FORKED_AT)
         events = fork(game, first.events, again)
         assert events[1].body == first.events[0].body
         told = [e for e in source.events[:at] if e.sequence < again]

@@ -32,7 +32,7 @@ from sayiir_es.core.model.events import CommandRejected, DelayStarted, WorkflowR
 from sayiir_es.core.model.rows import get_cursor
 from sayiir_es.core.model.waits import Sleeping
 from tests.core.instance_runner import InstanceRunner
-from tests.core.nodes.test_constructs import Player
+from tests.core.nodes.test_constructs import ProgramRunner
 
 if TYPE_CHECKING:
     from sayiir_es.core.decide.owed import OwedAttempt
@@ -185,7 +185,7 @@ def test_a_wait_whose_time_out_fails_the_run_has_all_of_its_time_again() -> None
 
 def test_a_loop_that_found_no_end_begins_at_its_first_iteration() -> None:
     loop = LoopNode(id="l", body=(TaskNode(id="n-9"),), max_iterations=3, on_max="fail")
-    game = Player(chain(loop))
+    game = ProgramRunner(chain(loop))
     game.start()
     game.run()
     assert phase(game) == "failed"
@@ -195,7 +195,7 @@ def test_a_loop_that_found_no_end_begins_at_its_first_iteration() -> None:
     assert not list(game.rows.keys("vvalue:"))
 
 
-class Unmarked(Player):
+class Unmarked(ProgramRunner):
     """Its loop's body ends without a mark until it is told to give one."""
 
     marks = False

@@ -12,7 +12,7 @@ from sayiir_es.core.model.commands import RetryWorkflow
 from sayiir_es.core.model.events import TaskCompleted, TaskFailed
 from sayiir_es.core.model.limits import Limits
 from sayiir_es.core.model.position import parse_command_cause
-from tests.core.nodes.test_constructs import Player
+from tests.core.nodes.test_constructs import ProgramRunner
 from tests.core.programs import Program, output_of, programs
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ QUIET = settings(
 )
 
 
-class Unlucky(Player):
+class Unlucky(ProgramRunner):
     """About every third task fails for good when it first runs."""
 
     def outcome(self, attempt: OwedAttempt) -> Outcome:
