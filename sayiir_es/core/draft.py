@@ -5,7 +5,7 @@ only reads, the cause, the time and the limits. What follows in it depends on wh
 before, so each event is folded at once, by the same `evolve` that a replay uses, into
 rows of the draft's own that lie over those of the basis. What comes out is a
 `Decision`: the events and the rows that they change. Nothing is live before the log
-acknowledges the batch: until then, whoever drops the decision has dropped all of it.
+acknowledges the batch: a decision that is dropped before has changed nothing.
 
 A draft that grew to its limit, or to the room that its batch has left, is *cut*: the
 rest is owed and comes as its own decision, before any other of that instance.

@@ -1,4 +1,4 @@
-"""Plays one instance with decide and evolve alone: an owner without a log.
+"""Runs one instance with decide and evolve alone: an owner without a log.
 
 Every decision is checked: its events, folded from nothing, give the live rows. `crash`
 forgets everything but the events, as `kill -9` does, and a new owner takes over.
@@ -57,7 +57,7 @@ class Task(Protocol):
 
 @dataclass
 class OneGraph:
-    """The definitions of a play: one graph."""
+    """The definitions of a process that knows one graph."""
 
     graph: Graph
 
@@ -93,15 +93,15 @@ class InstanceRunner:
 
     # --- inputs -----------------------------------------------------------------------
 
-    def decide(self, asked: Input) -> list[Event]:
+    def decide(self, input_: Input) -> list[Event]:
         """One decision, made live, and checked against the fold of all events."""
-        world = DecisionContext(
+        context = DecisionContext(
             claim=self.claim,
             now_ms=self.now,
             definitions=OneGraph(self.graph),
             limits=self.limits,
         )
-        decision = decide(asked, self.rows, world, room=1 << 20)
+        decision = decide(input_, self.rows, context, room=1 << 20)
         self.rows.apply(decision.changes)
         self.events += decision.events
         assert not self.checked or fold(self.events) == self.rows.rows
@@ -165,14 +165,14 @@ class InstanceRunner:
         header = get_header(self.rows)
         if header is None:
             return []
-        found: list[OwedAttempt] = []
+        attempts: list[OwedAttempt] = []
         for _, cursor in get_cursors(self.rows):
             attempt = owed_attempt(header, cursor, self.graph)
             if attempt is None or attempt.not_before > self.now:
                 continue
             if attempt.deadline_at is None or attempt.deadline_at > self.now:
-                found.append(attempt)
-        return found
+                attempts.append(attempt)
+        return attempts
 
     def step(self) -> bool:
         """Run one attempt that is owed; False if none is."""

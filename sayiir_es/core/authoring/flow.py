@@ -49,7 +49,7 @@ BRANCH_NAMES_BYTES_MAX = 256 * 1024
 
 
 class Flow:
-    """A workflow in the making.
+    """A workflow that is being built.
 
     Args:
         name: The workflow's name; clients start it by this.
@@ -141,7 +141,7 @@ class Flow:
             raise ValueError(
                 f"Invalid on_max policy: {on_max!r}. Use 'fail' or 'exit_with_last'."
             )
-        known: OnMaxName = "fail" if policy == "fail" else "exit_with_last"
+        on_max_name: OnMaxName = "fail" if policy == "fail" else "exit_with_last"
         body = self.inner_steps([task_func], name)
         loop_id = self.names.next("loop")
         if max_iterations < 1:
@@ -150,7 +150,7 @@ class Flow:
             id=loop_id,
             body=chain_of_steps(body),
             max_iterations=max_iterations,
-            on_max=known,
+            on_max=on_max_name,
         )
         self.steps.append(Step(node=node, functions=functions_of(body)))
         return self
@@ -169,7 +169,7 @@ class Flow:
         """Check the whole and give the workflow.
 
         Raises:
-            ValueError: if anything is wrong with it; everything is told at once.
+            ValueError: if anything is wrong with it; all of it is reported at once.
         """
         wrong = list(self._wrong)
         if not self.steps:
@@ -210,16 +210,16 @@ class Flow:
 
         `name` renames the first function; a flow keeps its nodes' names.
         """
-        found: list[Step] = []
+        steps: list[Step] = []
         for part in parts:
             if isinstance(part, Flow):
-                found += part.steps
+                steps += part.steps
             else:
-                found.append(self.task_step(part, name if not found else None))
-        return found
+                steps.append(self.task_step(part, name if not steps else None))
+        return steps
 
     def refuse(self, text: str) -> None:
-        """Remember what `build` must tell."""
+        """Remember what `build` must report."""
         self._wrong.append(text)
 
 

@@ -25,7 +25,7 @@ NamedTask: TypeAlias = "tuple[str, TaskMetadata | None]"
 
 
 class FlowBuilder:
-    """A graph in the making; each method adds a node at the end of its chain."""
+    """A graph that is being built; each method adds a node at the end of its chain."""
 
     def __init__(self, name: str) -> None:
         self._flow = Flow(name)
@@ -129,7 +129,7 @@ class FlowBuilder:
         """Check the whole and give the workflow.
 
         Raises:
-            ValueError: if anything is wrong with it; everything is told at once.
+            ValueError: if anything is wrong with it; all of it is reported at once.
         """
         return self._flow.build()
 

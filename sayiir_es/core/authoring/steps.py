@@ -36,11 +36,11 @@ def chain_of_steps(steps: Sequence[Step]) -> tuple[Node, ...]:
 
 def functions_of(steps: Sequence[Step]) -> dict[str, Function]:
     """The functions of a chain of steps, by path from the chain's root."""
-    found: dict[str, Function] = {}
+    functions: dict[str, Function] = {}
     for step, segment in zip(steps, segments(chain_of_steps(steps)), strict=True):
         for below, function in step.functions.items():
-            found[join(segment, below)] = function
-    return found
+            functions[join(segment, below)] = function
+    return functions
 
 
 @dataclass(slots=True)
@@ -57,9 +57,9 @@ class Names:
 
     def of(self, function: Function, name: str | None) -> str:
         """The id of a task: `name`, the decorator's id, or the function's name."""
-        given = name or getattr(function, "_task_id", None)
-        if not given:
-            given = getattr(function, "__name__", None)
-        if not given or given == "<lambda>":
+        task_id = name or getattr(function, "_task_id", None)
+        if not task_id:
+            task_id = getattr(function, "__name__", None)
+        if not task_id or task_id == "<lambda>":
             return self.next("lambda")
-        return str(given)
+        return str(task_id)

@@ -122,10 +122,10 @@ class Workflow:
     @property
     def _task_registry(self) -> dict[str, Function]:
         """Id → function, as Sayiir keeps it; of equal ids the first."""
-        found: dict[str, Function] = {}
+        registry: dict[str, Function] = {}
         for path, function in self.functions.items():
-            found.setdefault(self._id_at(path), function)
-        return found
+            registry.setdefault(self._id_at(path), function)
+        return registry
 
     def _id_at(self, path: str) -> str:
         node = self.graph.places[path].node

@@ -113,14 +113,14 @@ def take_slot(
 
 
 def take_over(
-    taken: TakenOver, rows: Rows, context: DecisionContext, room: int
+    takeover: TakenOver, rows: Rows, context: DecisionContext, room: int
 ) -> Decision:
     """A new owner finds running attempts that nobody runs any more."""
     header = header_of(rows)
     if header.phase != "running":
-        return nothing(taken.instance_id)
+        return nothing(takeover.instance_id)
     cause = f"takeover:{context.claim}"
-    draft = draft_in_run(basis_of(taken.instance_id, cause, rows, context, room))
+    draft = draft_in_run(basis_of(takeover.instance_id, cause, rows, context, room))
     graph = draft.graph
     running = sorted(
         (graph.order(cursor.path), cursor.path, cursor.wait)

@@ -132,9 +132,9 @@ def owed_attempt(header: Header, cursor: Cursor, graph: Graph) -> OwedAttempt | 
 def may_have_begun(header: Header, cursor: Cursor, graph: Graph) -> bool:
     """Whether an earlier owner may have begun the awaited attempt.
 
-    With a time-out its `DeadlineSet` tells. Without one, it may have as soon as it was
-    due, or its backoff was over by that owner's clock, which nobody knows any more. An
-    attempt that was withdrawn in the middle, and is wanted again, has.
+    With a time-out, its `DeadlineSet` says so. Without one, it may have as soon as it
+    was due, or its backoff was over by the clock of that owner, which is not known any
+    more. An attempt that was withdrawn in the middle, and is wanted again, has.
     """
     wait = cursor.wait
     if not isinstance(wait, Awaiting):

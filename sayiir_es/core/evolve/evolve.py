@@ -2,8 +2,8 @@
 
 `evolve` is pure and total. It has no clock and no definition: time and names come from
 the event. The live state, a new owner's recovery, a projector and an audit all call it,
-so they cannot disagree. What an event of a construct does is told in its module under
-`nodes/`, what one of a run does in `lifecycle`; this module dispatches and counts.
+so they cannot disagree. What an event of a construct does stands in its module under
+`nodes/`, what an event of a run does in `lifecycle`; this module dispatches and counts.
 """
 
 from __future__ import annotations

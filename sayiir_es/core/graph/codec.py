@@ -205,12 +205,12 @@ def _signal(fields: Fields, _depth: int) -> Node:
 
 
 def _branches(fields: Fields, depth: int) -> tuple[Branch, ...]:
-    found: list[Branch] = []
+    branches: list[Branch] = []
     for number, item in enumerate(fields.items("branches")):
         inner = Fields(item, f"{fields.where}.branches[{number}]")
         chain = chain_from_json(inner, "chain", depth)
-        found.append(Branch(name=inner.text("name"), chain=chain))
-    return tuple(found)
+        branches.append(Branch(name=inner.text("name"), chain=chain))
+    return tuple(branches)
 
 
 def _fork(fields: Fields, depth: int) -> Node:

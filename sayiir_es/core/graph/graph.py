@@ -91,9 +91,9 @@ class Graph:
     @cached_property
     def places(self) -> Mapping[str, Place]:
         """Every node's place by its path template, in graph order."""
-        found: dict[str, Place] = {}
-        _index_chain(self.chain, ("", None, False), found)
-        return found
+        places: dict[str, Place] = {}
+        _index_chain(self.chain, ("", None, False), places)
+        return places
 
     @cached_property
     def first(self) -> str:
@@ -178,13 +178,13 @@ def first_path(prefix: str, chain: tuple[Node, ...]) -> str:
 
 def segments(chain: tuple[Node, ...]) -> list[str]:
     """The segments of a chain's nodes; a second node of one name gets `#2`."""
-    seen: dict[str, int] = {}
-    found: list[str] = []
+    counts: dict[str, int] = {}
+    names: list[str] = []
     for node in chain:
         segment = segment_of(node)
-        seen[segment] = seen.get(segment, 0) + 1
-        found.append(occurrence(segment, seen[segment]))
-    return found
+        counts[segment] = counts.get(segment, 0) + 1
+        names.append(occurrence(segment, counts[segment]))
+    return names
 
 
 def segment_of(node: Node) -> str:
@@ -237,7 +237,7 @@ def inner_chains(node: Node) -> Iterator[tuple[str, tuple[Node, ...]]]:
 def _index_chain(
     chain: tuple[Node, ...],
     around: tuple[str, str | None, bool],
-    found: dict[str, Place],
+    places: dict[str, Place],
 ) -> None:
     """Index a chain; `around`: its prefix, its container, whether it ends a loop."""
     prefix, container, ends = around
@@ -247,10 +247,10 @@ def _index_chain(
         last -= 1
     for number, node in enumerate(chain):
         before = chain[number - 1] if number else None
-        found[paths[number]] = Place(
+        places[paths[number]] = Place(
             node=node,
             path=paths[number],
-            order=len(found),
+            order=len(places),
             container=container,
             successor=paths[number + 1] if number + 1 < len(chain) else None,
             joined=paths[number - 1] if isinstance(before, ForkNode) else None,
@@ -261,4 +261,4 @@ def _index_chain(
         )
         for segment, inner in inner_chains(node):
             inside = (join(paths[number], segment), paths[number], inner_ends)
-            _index_chain(inner, inside, found)
+            _index_chain(inner, inside, places)

@@ -27,7 +27,7 @@ from sayiir_es.core.graph.nodes import (
 )
 
 FLOAT32_DIGITS_MAX = 9
-"""So many decimal digits tell any two 32-bit floats apart."""
+"""So many decimal digits distinguish any two 32-bit floats."""
 
 
 def definition_hash(chain: tuple[Node, ...]) -> str:

@@ -1,8 +1,8 @@
 """A graph as JSON, and as the value of a record: gzipped where it is large.
 
 A fork of 10,000 branches is 1.3 MB of JSON that repeats itself: more than a broker
-takes in one record, and 40 kB gzipped. A reader tells by the first two bytes, which no
-JSON text begins with.
+takes in one record, and 40 kB gzipped. A reader sees by the first two bytes which it
+is: no JSON text begins so.
 """
 
 from __future__ import annotations

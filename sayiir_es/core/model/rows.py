@@ -169,7 +169,7 @@ class StagedRows:
 class DictRows:
     """Rows in a dict: for the memory store, for audits and for tests.
 
-    Whoever writes into `rows` does so before the first `keys`; then only by `apply`.
+    Write into `rows` itself before the first `keys` only; then by `apply`.
     """
 
     rows: dict[str, Row] = field(default_factory=dict[str, Row])

@@ -1,7 +1,7 @@
 """A route: a key function chooses one branch, once.
 
 The key function is an attempt at the route's own path, without retries or time-out. Its
-outcome is `RouteChosen`, recorded before anything of the branch runs and never asked
+outcome is `RouteChosen`, recorded before anything of the branch runs; it is not called
 again. The branch gets what flowed in; what flows on is the envelope
 `{"branch": key, "result": …}`, spliced from recorded bytes. A key that no branch takes,
 or that is no string, fails the workflow.

@@ -173,7 +173,7 @@ def looks(
         definitions=OneGraph(runner.graph),
         limits=DEFAULT_LIMITS,
     )
-    list(rows.keys("c"))  # whoever keeps an index makes it once
+    list(rows.keys("c"))  # an index is made once
     counted.looks = 0
     decision = decide(input_, rows, context, 1 << 20)
     assert decision.events

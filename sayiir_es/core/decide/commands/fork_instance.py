@@ -1,16 +1,16 @@
 """A new instance from any point of an old one: its history is recorded again.
 
 Theory of operation. `WorkflowForked` is the first event of the new instance. The events
-of the source follow in the same decision, as they are, each with its sequence + 1; what
-names a sequence is moved along. So the new instance folds like any other, and whoever
-reads it needs nothing of the source. Their time is now, the times they carry (a retry,
-a delay, a deadline) stay: what has passed comes due at once.
+of the source follow in the same decision, as they are, each with its sequence + 1; a
+sequence that one of them names is one higher too. So the new instance folds like any
+other, and its readers need nothing of the source. Their time is now; the times that
+they carry (a retry, a delay, a deadline) stay: what is in the past comes due at once.
 
 An attempt of the source is none of the new instance: nobody here runs it. One that had
-begun is taken back, so that it is owed afresh, with all of its time. What the source
-had not done yet at that point is owed as after any cut, whatever stood there; only what
-an owner never cuts apart is told here: a start from its first node, a time-out from the
-failure that it is, a retry from the node that opens again.
+begun is withdrawn, so that it is owed afresh, with all of its time. What the source had
+not done yet at that point is owed as after any cut, whatever state it was in. Only what
+an owner never cuts apart is decided here: the first node of a start, the failure that a
+time-out is, the node that a retry opens again.
 """
 
 from __future__ import annotations
