@@ -78,32 +78,27 @@ def time_out(draft: Draft, cursor: Cursor, _wait: Listening) -> None:
     """No signal came in time."""
     draft.emit(SignalTimedOut(path=cursor.path))
     draft.touched.append(chain_of(cursor.path))
-    failed = failure_at(draft, cursor.path)
-    if failed is not None:
-        draft.emit(failed)
+    failure = failure_at(draft, cursor.path)
+    if failure is not None:
+        draft.emit(failure)
 
 
 def failure_at(draft: Draft, path: str) -> WorkflowFailed | None:
     """How the run ends when the wait at `path` has timed out; None if it goes on."""
     place = draft.graph.place(path)
     node = place.node if place is not None else None
-    if isinstance(node, SignalNode) and node.on_timeout == "fail":
-        return failure(node, path)
-    return None
-
-
-def until(wait: Listening) -> int | None:
-    """When the time is over; None if it never is."""
-    return wait.until_at
-
-
-def failure(node: SignalNode, path: str) -> WorkflowFailed:
-    """How the run ends at a wait whose time-out fails it."""
+    if not isinstance(node, SignalNode) or node.on_timeout != "fail":
+        return None
     return WorkflowFailed(
         path=path,
         error_type="signal_timeout",
         error=f"Signal {node.signal!r} did not come within {node.timeout_ms}ms",
     )
+
+
+def until(wait: Listening) -> int | None:
+    """When the time is over; None if it never is."""
+    return wait.until_at
 
 
 def oldest_wait(rows: Rows, signal: str) -> str | None:
