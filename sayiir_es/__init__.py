@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from sayiir_es.client.worker import Worker, WorkerHandle
     from sayiir_es.client.workflow_client import WorkflowClient
     from sayiir_es.client.workflow_status import WorkflowStatus
-    from sayiir_es.core.authoring.branching import BranchBuilder, ForkBuilder
-    from sayiir_es.core.authoring.flow import Flow
+    from sayiir_es.core.authoring.flow import BranchBuilder, Flow, ForkBuilder
     from sayiir_es.core.authoring.flow_builder import FlowBuilder
     from sayiir_es.core.authoring.loop_result import LoopResult, OnMax
     from sayiir_es.core.authoring.tasks import RetryPolicy, TaskMetadata, task
@@ -77,9 +76,8 @@ _PLACES = {
         "TaskError",
         "WorkflowError",
     ),
-    "core.authoring.flow": ("Flow",),
+    "core.authoring.flow": ("BranchBuilder", "Flow", "ForkBuilder"),
     "core.authoring.flow_builder": ("FlowBuilder",),
-    "core.authoring.branching": ("BranchBuilder", "ForkBuilder"),
     "core.authoring.loop_result": ("LoopResult", "OnMax"),
     "core.authoring.tasks": ("RetryPolicy", "TaskMetadata", "task"),
     "core.authoring.workflow": ("NodeInfo", "Workflow"),

@@ -1,8 +1,8 @@
 """Random programs as workflows of real functions, drawn by a seed.
 
-The graph, the model that predicts its output and the words of its tasks are those of
-`tests.core.programs`. Here they become a `Workflow`, whose functions tell a witness of
-each execution, take their time, and fail as often as they may.
+The graph and the model that predicts its output and what its tasks return are those of
+`tests.core.programs`. Here they become a `Workflow`, whose functions report each
+execution to a witness, take their time, and fail as often as they may.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ RETRIES = 2
 
 
 class Witness(Protocol):
-    """Hears of every execution, and says what befalls it."""
+    """Is told of every execution, and says how it goes."""
 
     def begins(self, context: TaskExecutionContext) -> float:
         """An execution begins; returns how long it takes, in seconds."""
@@ -86,15 +86,15 @@ def payload_of(signal: str) -> str:
 def _chain(
     chance: Random, names: Iterator[str], depth: int, most: int, *, in_loop: bool
 ) -> tuple[Node, ...]:
-    found: list[Node] = []
+    chain: list[Node] = []
     for _ in range(chance.randint(1, max(1, min(4, most)))):
         kinds = ["task", "task", "retried", "timed", "delay", "signal"]
         if depth < DEPTH_MAX and most > 3:
             kinds += ["fork", "route", "loop", "child"]
-        found += _nodes(
+        chain += _nodes(
             chance, names, (depth, most), chance.choice(kinds), in_loop=in_loop
         )
-    return tuple(found)
+    return tuple(chain)
 
 
 def _nodes(

@@ -41,7 +41,7 @@ NOT_FROZEN = {
     "sayiir_es/core/authoring/tasks.py: RetryPolicy": "sayiir takes positions",
     "sayiir_es/core/authoring/tasks.py: TaskMetadata": "sayiir takes positions",
     "sayiir_es/core/authoring/loop_result.py: LoopResult": "sayiir takes positions",
-    "sayiir_es/core/authoring/flow.py: Names": "a counter while a flow is built",
+    "sayiir_es/core/authoring/steps.py: Names": "a counter while a flow is built",
     "sayiir_es/core/graph/graph.py: Graph": "frozen; its hashes are kept in its dict",
     "sayiir_es/core/model/rows.py: DictRows": "the rows themselves",
     "sayiir_es/core/model/rows.py: StagedRows": "collects what one decision changes",

@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sayiir_es.core.instants import instant
 from sayiir_es.core.model.errors import DecodeError
-from sayiir_es.core.status.status import instant
 from sayiir_es.telemetry import escaped
 from sayiir_es.wire.payload import decode_payload
 

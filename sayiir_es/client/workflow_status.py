@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.status.status import Status, hidden_id, instant
+from sayiir_es.core.instants import instant
+from sayiir_es.core.status.status import Status, hidden_id
 from sayiir_es.wire.payload import decode_payload
 
 if TYPE_CHECKING:

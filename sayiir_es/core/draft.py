@@ -1,22 +1,26 @@
-"""A decision in the making: events are stamped and folded as they are decided.
+"""The draft of a decision: events are stamped and folded as they are decided.
 
-Theory of operation. What follows in a decision depends on what came before it, so each
-event is folded into the staged rows at once, by the same `evolve` that a replay uses.
-Nothing is live before the log acknowledges the batch: the owner throws a draft away by
-dropping its staged rows. A draft that grew to its limit, or to the room that its batch
-has left, is *cut*: the rest is owed and comes as its own decision, before any other of
-that instance.
+Theory of operation. A decision is made on a *basis*: the rows of its instance, which it
+only reads, the cause, the time and the limits. What follows in it depends on what came
+before, so each event is folded at once, by the same `evolve` that a replay uses, into
+rows of the draft's own that lie over those of the basis. What comes out is a
+`Decision`: the events and the rows that they change. Nothing is live before the log
+acknowledges the batch: a decision that is dropped before has changed nothing.
+
+A draft that grew to its limit, or to the room that its batch has left, is *cut*: the
+rest is owed and comes as its own decision, before any other of that instance.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeAlias
 
-from sayiir_es.core.evolve.evolve import evolve
+from sayiir_es.core.fast_frozen import fast_frozen
 from sayiir_es.core.graph.graph import inner_chains
 from sayiir_es.core.model.events import (
-    CommandAcknowledged,
-    CommandRejected,
     Event,
     LoopIterated,
     SignalReceived,
@@ -24,117 +28,145 @@ from sayiir_es.core.model.events import (
     WorkflowCompleted,
     WorkflowStarted,
 )
-from sayiir_es.core.model.limits import DEFAULT_LIMITS, Limits
-from sayiir_es.core.model.rows import Header, StagedRows, get_header
+from sayiir_es.core.model.rows import Changes, Header, Rows, StagedRows
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sayiir_es.core.graph.graph import Graph
+    from sayiir_es.core.graph.lookup import Definitions
     from sayiir_es.core.graph.nodes import ForkNode, Node
     from sayiir_es.core.model.events import Body
+    from sayiir_es.core.model.limits import Limits
+    from sayiir_es.core.model.rows import Row
 
 EVENT_OVERHEAD_BYTES = 256
 """What an event without payload takes in a batch, roughly, headers included."""
 
+_PAYLOADS: Mapping[type[Body], Callable[[Body], bytes]] = {
+    TaskCompleted: attrgetter("output"),
+    WorkflowCompleted: attrgetter("output"),
+    WorkflowStarted: attrgetter("input"),
+    SignalReceived: attrgetter("payload"),
+    LoopIterated: attrgetter("value"),
+}
+"""What a user's codec made inside an event, by the class of its body."""
 
-class Draft:
-    """Collects the events of one decision about one instance."""
+Fold: TypeAlias = Callable[[Rows, Event], Changes]
+"""`evolve`: the rows that an event changes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionContext:
+    """What a decision may know beside the snapshot."""
+
+    claim: int
+    now_ms: int
+    definitions: Definitions
+    limits: Limits
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """What one decision is made on.
+
+    `room` is how many bytes its batch has left. `header` is that of `rows`; its
+    sequence is 0 where the instance has left no trace.
+    """
+
+    instance_id: str
+    rows: Rows
+    header: Header
+    cause: str
+    context: DecisionContext
+    room: int
+    fold: Fold
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Events, stamped, and the rows behind them.
+
+    Without events nothing is to be recorded. When it is `cut`, a `ResumeCut` of the
+    instance is decided next.
+    """
+
+    instance_id: str
+    events: tuple[Event, ...]
+    changes: Mapping[str, Row | None]
+    cut: bool
+
+    @property
+    def moved(self) -> tuple[str, ...]:
+        """The chains whose cursor changed, in the order in which they first did."""
+        return tuple(key[1:] for key in self.changes if key[0] == "c")
+
+
+class Recorder:
+    """Stamps and folds the events of one decision about one instance."""
 
     __slots__ = (
-        "_branches",
+        "_basis",
         "_bytes",
         "_bytes_max",
-        "cause",
-        "claim",
+        "_events",
+        "_staged",
         "cut",
-        "events",
-        "graph",
         "header",
         "instance_id",
         "limits",
-        "moved",
         "now_ms",
-        "opened",
         "rows",
-        "touched",
     )
 
-    def __init__(
-        self,
-        rows: StagedRows,
-        *,
-        instance_id: str,
-        claim: int,
-        now_ms: int,
-        room: int,
-        limits: Limits = DEFAULT_LIMITS,
-    ) -> None:
-        self.rows = rows
-        self.header: Header | None = get_header(rows)
-        """The instance's header as staged so far."""
-        self.instance_id = instance_id
-        self.claim = claim
-        self.now_ms = now_ms
-        self.cause = ""
-        self.limits = limits
-        self.events: list[Event] = []
-        self.graph: Graph | None = None
-        self.touched: list[str] = []
-        """Chains whose next move is to be looked at, the next one last."""
-        self.moved: dict[str, None] = {}
-        """Chains whose cursor this decision changed, for whoever acts on it; each one
-        once, in the order in which they first moved."""
-        self.opened: dict[str, int] = {}
-        """How many branches of a fork were looked at for opening, by its path."""
+    def __init__(self, basis: Basis) -> None:
+        context = basis.context
+        self.instance_id = basis.instance_id
+        self.now_ms = context.now_ms
+        self.limits = context.limits
+        self.header = basis.header
+        """The instance's header behind the events so far."""
         self.cut = False
-        self._branches: dict[str, list[tuple[str, tuple[Node, ...]]]] = {}
+        self._basis = basis
+        self._staged = StagedRows(basis.rows)
+        self.rows: Rows = self._staged
+        """The instance's rows behind the events so far."""
+        self._events: list[Event] = []
         self._bytes = 0
-        self._bytes_max = min(room, limits.decision_bytes)
+        self._bytes_max = min(basis.room, context.limits.decision_bytes)
 
-    def emit(self, body: Body, *, run: int | None = None) -> Event:
-        """Decide one event: stamp it and fold it into the staged rows."""
-        header = self.header
+    def emit(self, body: Body, *, run: int | None = None) -> None:
+        """Decide one event: stamp it and fold it."""
+        header, basis = self.header, self._basis
         event = Event(
-            claim=self.claim,
+            claim=basis.context.claim,
             instance_id=self.instance_id,
-            run=run if run is not None else (header.run if header else 0),
-            sequence=(header.sequence if header else 0) + 1,
+            run=header.run if run is None else run,
+            sequence=header.sequence + 1,
             at=self.now_ms,
-            cause=self.cause,
+            cause=basis.cause,
             body=body,
         )
-        changes = evolve(self.rows, event)
-        self.rows.changes.update(changes)
-        behind = changes["h"]
-        assert isinstance(behind, Header), behind
-        self.header = behind
-        for key in changes:
-            if key[0] == "c":
-                self.moved[key[1:]] = None
+        changes = basis.fold(self._staged, event)
+        self._staged.apply(changes)
+        header_row = changes["h"]
+        assert isinstance(header_row, Header), header_row
+        self.header = header_row
         self._append(event)
-        return event
 
-    def branches_of(
-        self, path: str, node: ForkNode
-    ) -> list[tuple[str, tuple[Node, ...]]]:
-        """The branches of a fork with their path segments, made once a decision."""
-        found = self._branches.get(path)
-        if found is None:
-            found = self._branches[path] = list(inner_chains(node))
-        return found
-
-    def answer(self, body: CommandRejected | CommandAcknowledged) -> None:
-        """Answer a command; without a trace where the instance does not exist."""
-        if self.header is not None:
-            self.emit(body)
-            return
+    def emit_untraced(self, body: Body) -> None:
+        """Decide one event that leaves no trace in any instance."""
+        basis = self._basis
         self._append(
             Event(
-                claim=self.claim,
+                claim=basis.context.claim,
                 instance_id=self.instance_id,
                 run=0,
                 sequence=0,
                 at=self.now_ms,
-                cause=self.cause,
+                cause=basis.cause,
                 body=body,
             )
         )
@@ -145,26 +177,69 @@ class Draft:
         `payload` is what that event carries, in bytes. A decision holds one event at
         least, whatever its size.
         """
-        return bool(self.events) and (
-            len(self.events) >= self.limits.decision_events
+        return bool(self._events) and (
+            len(self._events) >= self.limits.decision_events
             or self._bytes + payload >= self._bytes_max
         )
 
+    def decision(self) -> Decision:
+        """What was decided."""
+        return Decision(
+            instance_id=self.instance_id,
+            events=tuple(self._events),
+            changes=self._staged.changes,
+            cut=self.cut,
+        )
+
     def _append(self, event: Event) -> None:
-        self.events.append(event)
-        self._bytes += EVENT_OVERHEAD_BYTES + payload_bytes(event.body)
+        self._events.append(event)
+        self._bytes += EVENT_OVERHEAD_BYTES
+        payload_of = _PAYLOADS.get(type(event.body))
+        if payload_of is not None:
+            self._bytes += len(payload_of(event.body))
 
 
-def payload_bytes(body: Body) -> int:
-    """The size of what a user's codec made inside an event, in bytes."""
-    match body:
-        case TaskCompleted() | WorkflowCompleted():
-            return len(body.output)
-        case WorkflowStarted():
-            return len(body.input)
-        case SignalReceived():
-            return len(body.payload)
-        case LoopIterated():
-            return len(body.value)
-        case _:
-            return 0
+class Draft(Recorder):
+    """The decision on what happens in a run, by the graph of that run."""
+
+    __slots__ = ("_branches", "graph", "opened", "touched")
+
+    def __init__(self, basis: Basis, graph: Graph) -> None:
+        super().__init__(basis)
+        self.graph = graph
+        self.touched: list[str] = []
+        """Chains whose next move is to be looked at, the next one last."""
+        self.opened: dict[str, int] = {}
+        """How many branches of a fork were looked at for opening, by its path."""
+        self._branches: dict[str, list[tuple[str, tuple[Node, ...]]]] = {}
+
+    def branches_of(
+        self, path: str, node: ForkNode
+    ) -> list[tuple[str, tuple[Node, ...]]]:
+        """The branches of a fork with their path segments, made once a decision."""
+        branches = self._branches.get(path)
+        if branches is None:
+            branches = self._branches[path] = list(inner_chains(node))
+        return branches
+
+
+def record(basis: Basis, body: Body, *, run: int | None = None) -> Decision:
+    """The decision of one event that needs no graph."""
+    recorder = Recorder(basis)
+    recorder.emit(body, run=run)
+    return recorder.decision()
+
+
+def answer(basis: Basis, body: Body) -> Decision:
+    """The decision that answers a command; traceless where there is no instance."""
+    recorder = Recorder(basis)
+    if basis.header.sequence:
+        recorder.emit(body)
+    else:
+        recorder.emit_untraced(body)
+    return recorder.decision()
+
+
+def nothing(instance_id: str) -> Decision:
+    """The decision that nothing is to be recorded."""
+    return Decision(instance_id=instance_id, events=(), changes={}, cut=False)

@@ -27,13 +27,13 @@ def parse_duration(value: str | float) -> float:
     """
     if not isinstance(value, str):
         return float(value)
-    found = _TEXT.fullmatch(value)
-    if found is None:
+    match = _TEXT.fullmatch(value)
+    if match is None:
         raise ValueError(
             f'Invalid duration: "{value}". Expected a number (seconds) or a string '
             'like "30s", "5m", "1h", "100ms".'
         )
-    return float(found.group(1)) * _UNIT_SECONDS[found.group(2).lower()]
+    return float(match.group(1)) * _UNIT_SECONDS[match.group(2).lower()]
 
 
 def duration_ms(value: Duration, *, what: str = "duration") -> int:

@@ -31,21 +31,25 @@ def fast_frozen(frozen: type[T]) -> type[T]:
         if field.default is not MISSING
     }
     twin = type(frozen.__name__, (), {"__slots__": tuple(names)})
-    taken = [
+    parameters = [
         f"{name}=default_{name}" if f"default_{name}" in defaults else name
         for name in names
     ]
     lines = [
-        f"def __new__(cls, *, {', '.join(taken)}):",
+        f"def __new__(cls, *, {', '.join(parameters)}):",
         "    self = new(twin)",
         *(f"    self.{name} = {name}" for name in names),
         "    self.__class__ = cls",
         "    return self",
     ]
-    made: dict[str, object] = {"new": object.__new__, "twin": twin, **defaults}
+    namespace: dict[str, object] = {"new": object.__new__, "twin": twin, **defaults}
     # As `dataclasses` does it: the text holds names of fields, nothing from outside.
-    exec("\n".join(lines), made)  # noqa: S102
-    methods = {"__new__": made["__new__"], "__copy__": _same, "__deepcopy__": _same}
+    exec("\n".join(lines), namespace)  # noqa: S102
+    methods = {
+        "__new__": namespace["__new__"],
+        "__copy__": _same,
+        "__deepcopy__": _same,
+    }
     for name, method in methods.items():
         setattr(frozen, name, method)
     del frozen.__init__

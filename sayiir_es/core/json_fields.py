@@ -20,16 +20,16 @@ class Fields:
 
     def __init__(self, data: object, where: str) -> None:
         if not isinstance(data, dict):
-            raise DecodeError(f"expected an object at {where}, but {_sort(data)}")
+            raise DecodeError(f"expected an object at {where}, but {_type_of(data)}")
         self.data: Mapping[object, object] = data
         self.where = where
 
     def text(self, name: str) -> str:
         """A string that UTF-8 can carry; JSON's escapes can spell others."""
-        found = self.data.get(name)
-        if isinstance(found, str) and _is_unicode(found):
-            return found
-        raise self.wrong(name, "a string", found)
+        text = self.data.get(name)
+        if isinstance(text, str) and _is_unicode(text):
+            return text
+        raise self.wrong(name, "a string", text)
 
     def text_or_none(self, name: str) -> str | None:
         """A string or null."""
@@ -37,15 +37,15 @@ class Fields:
 
     def integer(self, name: str, most: int = LONG_MAX) -> int:
         """A whole number, not negative, and at most `most`."""
-        found = self.data.get(name)
-        if isinstance(found, int) and not isinstance(found, bool) and found >= 0:
-            if found <= most:
-                return found
+        number = self.data.get(name)
+        if isinstance(number, int) and not isinstance(number, bool) and number >= 0:
+            if number <= most:
+                return number
             raise DecodeError(
                 f"expected at most {most} at {self.where}.{name}, but a number of "
-                f"{found.bit_length()} bits"
+                f"{number.bit_length()} bits"
             )
-        raise self.wrong(name, "a whole number", found)
+        raise self.wrong(name, "a whole number", number)
 
     def integer_or_none(self, name: str, most: int = LONG_MAX) -> int | None:
         """A whole number or null."""
@@ -53,32 +53,32 @@ class Fields:
 
     def number(self, name: str) -> float:
         """A finite number, not negative."""
-        found = self.data.get(name)
-        if isinstance(found, int | float) and not isinstance(found, bool):
+        value = self.data.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
             with suppress(OverflowError):  # an int beyond all floats
-                number = float(found)
+                number = float(value)
                 if math.isfinite(number) and number >= 0:
                     return number
-        raise self.wrong(name, "a finite number from 0", found)
+        raise self.wrong(name, "a finite number from 0", value)
 
     def items(self, name: str) -> list[object]:
         """A list."""
-        found = self.data.get(name)
-        if is_list(found):
-            return found
-        raise self.wrong(name, "a list", found)
+        items = self.data.get(name)
+        if is_list(items):
+            return items
+        raise self.wrong(name, "a list", items)
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of strings."""
-        found = self.items(name)
-        if all(isinstance(item, str) and _is_unicode(item) for item in found):
-            return tuple(str(item) for item in found)
-        raise self.wrong(name, "a list of strings", found)
+        texts = self.items(name)
+        if all(isinstance(item, str) and _is_unicode(item) for item in texts):
+            return tuple(str(item) for item in texts)
+        raise self.wrong(name, "a list of strings", texts)
 
-    def wrong(self, name: str, expected: str, found: object) -> DecodeError:
+    def wrong(self, name: str, expected: str, value: object) -> DecodeError:
         """The error of a field that is not what it should be."""
         return DecodeError(
-            f"expected {expected} at {self.where}.{name}, but {_sort(found)}"
+            f"expected {expected} at {self.where}.{name}, but {_type_of(value)}"
         )
 
 
@@ -90,10 +90,10 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def is_list(found: object) -> TypeGuard[list[object]]:
-    """Whether it is a list; of what, nobody knows yet."""
-    return isinstance(found, list)
+def is_list(value: object) -> TypeGuard[list[object]]:
+    """Whether it is a list, of whatever."""
+    return isinstance(value, list)
 
 
-def _sort(found: object) -> str:
-    return "nothing" if found is None else f"a {type(found).__name__}"
+def _type_of(value: object) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"

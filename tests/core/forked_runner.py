@@ -1,4 +1,4 @@
-"""Forks of plays: instance `i` of a play begins with the events of another one."""
+"""Forks: instance `i` of a runner begins with the events of another one."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 def fork(
-    play: InstanceRunner,
+    runner: InstanceRunner,
     source: Sequence[Event],
     sequence: int,
     *,
     command_id: str = "",
 ) -> list[Event]:
     """The decision on a fork of a history at a sequence, by the next command."""
-    offset = play.commands
-    play.commands += 1
-    known = [event for event in source if 0 < event.sequence <= sequence]
-    return play.decide(
+    offset = runner.commands
+    runner.commands += 1
+    copied = [event for event in source if 0 < event.sequence <= sequence]
+    return runner.decide(
         Commanded(
             command=ForkWorkflow(
                 instance_id="i",
@@ -35,6 +35,6 @@ def fork(
                 source_sequence=sequence,
             ),
             position=CommandPosition(partition=0, offset=offset),
-            source=SourceHistory(events=tuple(known)),
+            source=SourceHistory(events=tuple(copied)),
         )
     )

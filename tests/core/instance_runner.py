@@ -1,4 +1,4 @@
-"""Plays one instance with decide and evolve alone: an owner without a log.
+"""Runs one instance with decide and evolve alone: an owner without a log.
 
 Every decision is checked: its events, folded from nothing, give the live rows. `crash`
 forgets everything but the events, as `kill -9` does, and a new owner takes over.
@@ -9,9 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from sayiir_es.core.decide.decide import DecisionContext, Input, decide
-from sayiir_es.core.decide.owed import OwedAttempt, owed_attempt, owed_timer
-from sayiir_es.core.decide.owed_moves import is_held, is_request_owed, owed_moves
+from sayiir_es.core.decide.decide import Input, decide
+from sayiir_es.core.decide.owed import (
+    OwedAttempt,
+    is_held,
+    is_request_owed,
+    owed_attempt,
+    owed_moves,
+    owed_timer,
+)
+from sayiir_es.core.draft import DecisionContext
 from sayiir_es.core.evolve.evolve import evolve
 from sayiir_es.core.graph.nodes import TaskNode
 from sayiir_es.core.graph.references import resolve
@@ -30,7 +37,6 @@ from sayiir_es.core.model.rows import (
     DictRows,
     Header,
     Row,
-    StagedRows,
     get_cursors,
     get_header,
     get_value,
@@ -50,8 +56,8 @@ class Task(Protocol):
 
 
 @dataclass
-class Known:
-    """The definitions of a play: one graph."""
+class OneGraph:
+    """The definitions of a process that knows one graph."""
 
     graph: Graph
 
@@ -87,21 +93,20 @@ class InstanceRunner:
 
     # --- inputs -----------------------------------------------------------------------
 
-    def decide(self, asked: Input) -> list[Event]:
+    def decide(self, input_: Input) -> list[Event]:
         """One decision, made live, and checked against the fold of all events."""
-        staged = StagedRows(self.rows)
-        world = DecisionContext(
+        context = DecisionContext(
             claim=self.claim,
             now_ms=self.now,
-            definitions=Known(self.graph),
+            definitions=OneGraph(self.graph),
             limits=self.limits,
         )
-        draft = decide(asked, staged, world, room=1 << 20)
-        self.rows.apply(staged.changes)
-        self.events += draft.events
+        decision = decide(input_, self.rows, context, room=1 << 20)
+        self.rows.apply(decision.changes)
+        self.events += decision.events
         assert not self.checked or fold(self.events) == self.rows.rows
-        events = list(draft.events)
-        if draft.cut:
+        events = list(decision.events)
+        if decision.cut:
             events += self.decide(ResumeCut(instance_id="i"))
         return events
 
@@ -160,14 +165,14 @@ class InstanceRunner:
         header = get_header(self.rows)
         if header is None:
             return []
-        found: list[OwedAttempt] = []
+        attempts: list[OwedAttempt] = []
         for _, cursor in get_cursors(self.rows):
             attempt = owed_attempt(header, cursor, self.graph)
             if attempt is None or attempt.not_before > self.now:
                 continue
             if attempt.deadline_at is None or attempt.deadline_at > self.now:
-                found.append(attempt)
-        return found
+                attempts.append(attempt)
+        return attempts
 
     def step(self) -> bool:
         """Run one attempt that is owed; False if none is."""

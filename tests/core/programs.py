@@ -88,14 +88,14 @@ def chains(
     draw: st.DrawFn, names: Iterator[str], depth: int, most: int, *, in_loop: bool
 ) -> tuple[Node, ...]:
     """A chain of nodes of any kind."""
-    found: list[Node] = []
+    chain: list[Node] = []
     for _ in range(draw(st.integers(1, max(1, min(4, most))))):
         kinds = ["task", "task", "retried", "delay", "signal"]
         if depth < DEPTH_MAX and most > 3:
             kinds += ["fork", "route", "loop", "child"]
         kind = draw(st.sampled_from(kinds))
-        found += draw(nodes(names, depth, kind, most, in_loop=in_loop))
-    return tuple(found)
+        chain += draw(nodes(names, depth, kind, most, in_loop=in_loop))
+    return tuple(chain)
 
 
 @st.composite

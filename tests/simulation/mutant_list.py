@@ -160,7 +160,7 @@ COMMANDS = (
     _mutant(
         "a command said twice counts twice",
         "core.decide.commands.handle",
-        "    answered = get_remembered_command(draft.rows, command.command_id)",
+        "    answered = get_remembered_command(rows, command.command_id)",
         "    answered = None",
     ),
     _mutant(
@@ -196,9 +196,9 @@ COMMANDS = (
     _mutant(
         "a signal that nobody awaits is dropped",
         "core.decide.commands.handle",
-        "    draft.emit(\n        SignalReceived(",
-        "    if signal.oldest_wait(draft.rows, command.signal) is None: return\n"
-        "    draft.emit(\n        SignalReceived(",
+        "        return record(basis, received)\n",
+        "        from sayiir_es.core.draft import nothing\n"
+        "        return nothing(basis.instance_id)\n",
     ),
     _mutant(
         "a consumed signal stays buffered",
@@ -208,9 +208,9 @@ COMMANDS = (
     ),
     _mutant(
         "moves go on while a pause is asked for",
-        "core.decide.owed_moves",
-        "    if is_held(header):\n        return False\n    match wait:",
-        "    match wait:",
+        "core.decide.owed",
+        "    if is_held(header):\n        return False\n    return WAITS",
+        "    return WAITS",
     ),
 )
 

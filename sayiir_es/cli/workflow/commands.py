@@ -23,7 +23,7 @@ from sayiir_es.cli.workflow.mermaid import draw_mermaid
 from sayiir_es.cli.workflow.nodes import words_by_path, words_of
 from sayiir_es.cli.workflow.svg import draw_svg
 from sayiir_es.cli.workflow.text import draw_text
-from sayiir_es.core.graph.codec import graph_to_json
+from sayiir_es.core.graph.record import graph_to_json
 from sayiir_es.core.model.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:

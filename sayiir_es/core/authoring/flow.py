@@ -1,24 +1,30 @@
-"""`Flow`: build a workflow's graph from functions, step by step.
+"""`Flow` and its builders of branches: a workflow's graph from functions, by steps.
 
 A flow collects steps: nodes of the graph with the functions that run at them, each
 under its path below the step. `build` checks the whole, reports everything that is
 wrong at once, and gives a `Workflow`. A flow may go on being extended and built again.
+`fork` and `route` give a builder of branches; its `join` or `done` gives the flow back.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.authoring.branching import BranchBuilder, ForkBuilder
 from sayiir_es.core.authoring.loop_result import OnMax
-from sayiir_es.core.authoring.steps import Function, Step, chain_of_steps, functions_of
+from sayiir_es.core.authoring.steps import (
+    Function,
+    Names,
+    Step,
+    chain_of_steps,
+    functions_of,
+)
 from sayiir_es.core.authoring.tasks import metadata_of
 from sayiir_es.core.authoring.workflow import Workflow as Workflow  # noqa: PLC0414 (its home)
 from sayiir_es.core.duration import Duration, duration_ms
-from sayiir_es.core.graph.graph import Graph, inner_chains
+from sayiir_es.core.graph.graph import Graph, first_id, inner_chains
 from sayiir_es.core.graph.nodes import (
+    Branch,
     ChildNode,
     DelayNode,
     ForkNode,
@@ -26,41 +32,24 @@ from sayiir_es.core.graph.nodes import (
     Node,
     OnMaxName,
     OnTimeout,
+    RouteNode,
     SignalNode,
 )
+from sayiir_es.core.graph.paths import DEFAULT_BRANCH, encode_segment, join, occurrence
 from sayiir_es.core.model.limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+EMPTY_BRANCH = "branch() requires at least one task function"
+EMPTY_ROUTE = "Branch must have at least one step"
+
 BRANCH_NAMES_BYTES_MAX = 256 * 1024
 """Names of one fork's branches: they stand in one event, `ForkStarted`."""
 
 
-@dataclass(slots=True)
-class Names:
-    """Counts the ids that a flow makes up, such as `lambda_0` and `loop_1`."""
-
-    counts: dict[str, int] = field(default_factory=dict[str, int])
-
-    def next(self, kind: str) -> str:
-        """The next id of that kind."""
-        number = self.counts.get(kind, 0)
-        self.counts[kind] = number + 1
-        return f"{kind}_{number}"
-
-    def of(self, function: Function, name: str | None) -> str:
-        """The id of a task: `name`, the decorator's id, or the function's name."""
-        given = name or getattr(function, "_task_id", None)
-        if not given:
-            given = getattr(function, "__name__", None)
-        if not given or given == "<lambda>":
-            return self.next("lambda")
-        return str(given)
-
-
 class Flow:
-    """A workflow in the making.
+    """A workflow that is being built.
 
     Args:
         name: The workflow's name; clients start it by this.
@@ -152,7 +141,7 @@ class Flow:
             raise ValueError(
                 f"Invalid on_max policy: {on_max!r}. Use 'fail' or 'exit_with_last'."
             )
-        known: OnMaxName = "fail" if policy == "fail" else "exit_with_last"
+        on_max_name: OnMaxName = "fail" if policy == "fail" else "exit_with_last"
         body = self.inner_steps([task_func], name)
         loop_id = self.names.next("loop")
         if max_iterations < 1:
@@ -161,7 +150,7 @@ class Flow:
             id=loop_id,
             body=chain_of_steps(body),
             max_iterations=max_iterations,
-            on_max=known,
+            on_max=on_max_name,
         )
         self.steps.append(Step(node=node, functions=functions_of(body)))
         return self
@@ -180,7 +169,7 @@ class Flow:
         """Check the whole and give the workflow.
 
         Raises:
-            ValueError: if anything is wrong with it; everything is told at once.
+            ValueError: if anything is wrong with it; all of it is reported at once.
         """
         wrong = list(self._wrong)
         if not self.steps:
@@ -221,17 +210,143 @@ class Flow:
 
         `name` renames the first function; a flow keeps its nodes' names.
         """
-        found: list[Step] = []
+        steps: list[Step] = []
         for part in parts:
             if isinstance(part, Flow):
-                found += part.steps
+                steps += part.steps
             else:
-                found.append(self.task_step(part, name if not found else None))
-        return found
+                steps.append(self.task_step(part, name if not steps else None))
+        return steps
 
     def refuse(self, text: str) -> None:
-        """Remember what `build` must tell."""
+        """Remember what `build` must report."""
         self._wrong.append(text)
+
+
+class ForkBuilder:
+    """Branches that run side by side; `join` gives the flow back."""
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+        self._branches: list[Branch] = []
+        self._functions: dict[str, Function] = {}
+        self._seen: dict[str, int] = {}
+
+    def branch(
+        self, *task_funcs: Function | Flow, name: str | None = None
+    ) -> ForkBuilder:
+        """Add a branch of one or more functions, or of a flow's nodes.
+
+        `name` is the branch's key in what the join gets; the first node's id when left
+        out.
+
+        Raises:
+            ValueError: if there is nothing in it.
+        """
+        steps = self._flow.inner_steps(task_funcs, name)
+        if not steps:
+            raise ValueError(EMPTY_BRANCH)
+        chain = chain_of_steps(steps)
+        key = name or first_id(chain)
+        segment = encode_segment(key)
+        self._seen[segment] = self._seen.get(segment, 0) + 1
+        segment = occurrence(segment, self._seen[segment])
+        for path, function in functions_of(steps).items():
+            self._functions[join(segment, path)] = function
+        self._branches.append(Branch(name=key, chain=chain))
+        return self
+
+    def join(self, task_func: Function, *, name: str | None = None) -> Flow:
+        """Give the branches' results to a function, as a dict by branch name.
+
+        Raises:
+            ValueError: if there is no branch.
+        """
+        if not self._branches:
+            raise ValueError("Fork must have at least one branch")
+        firsts = [first_id(branch.chain) for branch in self._branches]
+        node = ForkNode(id="||".join(firsts), branches=tuple(self._branches))
+        self._flow.steps.append(Step(node=node, functions=dict(self._functions)))
+        self._flow.steps.append(self._flow.task_step(task_func, name))
+        return self._flow
+
+
+class BranchBuilder:
+    """Branches of which one runs; `done` gives the flow back."""
+
+    def __init__(self, flow: Flow, key_fn: Function, *, keys: list[str]) -> None:
+        self._flow = flow
+        self._keys = keys
+        self._id = flow.names.next("branch")
+        self._key_fn = key_fn
+        self._branches: dict[str, list[Step]] = {}
+        self._default: list[Step] | None = None
+
+    def branch(
+        self, key: str, *task_funcs: Function | Flow, name: str | None = None
+    ) -> BranchBuilder:
+        """The branch for a key: one or more functions, or a flow's nodes.
+
+        Raises:
+            ValueError: if the key was not declared, or there is nothing in it.
+        """
+        if not task_funcs:
+            raise ValueError(EMPTY_BRANCH)
+        if key not in self._keys:
+            raise ValueError(
+                f"Branch key {key!r} is not in the declared keys: {self._keys!r}"
+            )
+        self._branches[key] = self._inner(task_funcs, name)
+        return self
+
+    def default_branch(
+        self, *task_funcs: Function | Flow, name: str | None = None
+    ) -> BranchBuilder:
+        """The branch for every key that has none.
+
+        Raises:
+            ValueError: if there is nothing in it.
+        """
+        if not task_funcs:
+            raise ValueError(f"default_{EMPTY_BRANCH}")
+        self._default = self._inner(task_funcs, name)
+        return self
+
+    def done(self) -> Flow:
+        """Give the flow back; what flows on is `{"branch": key, "result": …}`.
+
+        Raises:
+            ValueError: if a declared key has no branch, and there is no default.
+        """
+        missing = sorted(set(self._keys) - self._branches.keys())
+        if missing and self._default is None:
+            raise ValueError(f"Route: missing branches for keys: {', '.join(missing)}")
+        if not self._branches:
+            self._flow.refuse(EMPTY_ROUTE)
+        functions: dict[str, Function] = {"": self._key_fn}
+        named = [(encode_segment(key), steps) for key, steps in self._branches.items()]
+        if self._default is not None:
+            named.append((DEFAULT_BRANCH, self._default))
+        for segment, steps in named:
+            for path, function in functions_of(steps).items():
+                functions[join(segment, path)] = function
+        node = RouteNode(
+            id=self._id,
+            keys=tuple(self._keys),
+            branches=tuple(
+                Branch(name=key, chain=chain_of_steps(steps))
+                for key, steps in self._branches.items()
+            ),
+            default=None if self._default is None else chain_of_steps(self._default),
+        )
+        self._flow.steps.append(Step(node=node, functions=functions))
+        return self._flow
+
+    def _inner(self, fns: tuple[Function | Flow, ...], name: str | None) -> list[Step]:
+        steps = self._flow.inner_steps(fns, name)
+        if not steps:
+            raise ValueError(EMPTY_BRANCH)
+        return steps
 
 
 def _wrong_nodes(chain: tuple[Node, ...]) -> list[str]:

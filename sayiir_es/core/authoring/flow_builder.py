@@ -12,32 +12,23 @@ from typing import TYPE_CHECKING, TypeAlias
 from sayiir_es.core.authoring.flow import Flow
 from sayiir_es.core.authoring.steps import Step
 from sayiir_es.core.authoring.workflow import UnboundTask
-from sayiir_es.core.graph.graph import segments
 from sayiir_es.core.graph.nodes import ChildNode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sayiir_es.core.authoring.loop_result import OnMax
     from sayiir_es.core.authoring.tasks import TaskMetadata
-    from sayiir_es.core.authoring.workflow import Workflow
+    from sayiir_es.core.authoring.workflow import BuiltBuilder, Workflow
 
 NamedTask: TypeAlias = "tuple[str, TaskMetadata | None]"
 
 
 class FlowBuilder:
-    """A graph in the making; each method adds a node at the end of its chain."""
+    """A graph that is being built; each method adds a node at the end of its chain."""
 
     def __init__(self, name: str) -> None:
         self._flow = Flow(name)
-
-    @classmethod
-    def of(cls, workflow: Workflow) -> FlowBuilder:
-        """A builder that holds the nodes and functions of a workflow."""
-        builder = cls(workflow.workflow_id)
-        builder._flow = Flow(workflow.workflow_id, metadata=workflow.metadata)
-        builder._flow.steps = list(_steps(workflow))
-        return builder
 
     def next_lambda_id(self) -> str:
         """An id for a function without a name: `lambda_0`, then `lambda_1`."""
@@ -116,7 +107,9 @@ class FlowBuilder:
         self._flow.loop(body, max_iterations=max_iterations, on_max=on_max)
         return self._last_id
 
-    def add_child_workflow(self, child_id: str, child_builder: FlowBuilder) -> None:
+    def add_child_workflow(
+        self, child_id: str, child_builder: FlowBuilder | BuiltBuilder
+    ) -> None:
         """Add another builder's chain as a child of that id."""
         child = child_builder.build()
         node = ChildNode(
@@ -136,7 +129,7 @@ class FlowBuilder:
         """Check the whole and give the workflow.
 
         Raises:
-            ValueError: if anything is wrong with it; everything is told at once.
+            ValueError: if anything is wrong with it; all of it is reported at once.
         """
         return self._flow.build()
 
@@ -154,14 +147,3 @@ def _json_object(text: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise ValueError(f"expected a JSON object, but {text[:64]!r}")  # noqa: TRY004 (Sayiir raises it for all that is wrong with metadata)
     return {str(key): item for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # JSON
-
-
-def _steps(workflow: Workflow) -> Iterator[Step]:
-    chain = workflow.graph.chain
-    for node, segment in zip(chain, segments(chain), strict=True):
-        below = {
-            path[len(segment) + 1 :]: function
-            for path, function in workflow.functions.items()
-            if path == segment or path.startswith(segment + "/")
-        }
-        yield Step(node=node, functions=below)

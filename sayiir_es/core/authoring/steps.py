@@ -36,8 +36,30 @@ def chain_of_steps(steps: Sequence[Step]) -> tuple[Node, ...]:
 
 def functions_of(steps: Sequence[Step]) -> dict[str, Function]:
     """The functions of a chain of steps, by path from the chain's root."""
-    found: dict[str, Function] = {}
+    functions: dict[str, Function] = {}
     for step, segment in zip(steps, segments(chain_of_steps(steps)), strict=True):
         for below, function in step.functions.items():
-            found[join(segment, below)] = function
-    return found
+            functions[join(segment, below)] = function
+    return functions
+
+
+@dataclass(slots=True)
+class Names:
+    """Counts the ids that a flow makes up, such as `lambda_0` and `loop_1`."""
+
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+
+    def next(self, kind: str) -> str:
+        """The next id of that kind."""
+        number = self.counts.get(kind, 0)
+        self.counts[kind] = number + 1
+        return f"{kind}_{number}"
+
+    def of(self, function: Function, name: str | None) -> str:
+        """The id of a task: `name`, the decorator's id, or the function's name."""
+        task_id = name or getattr(function, "_task_id", None)
+        if not task_id:
+            task_id = getattr(function, "__name__", None)
+        if not task_id or task_id == "<lambda>":
+            return self.next("lambda")
+        return str(task_id)

@@ -196,19 +196,19 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
         version=version,
         priority=priority,
     )
-    given = func if isinstance(func, str) else name
+    own_id = func if isinstance(func, str) else name
 
     def mark(marked: F) -> F:
         hints = _hints(marked)
-        task_id = given or getattr(marked, "__name__", None)
-        said = {
+        task_id = own_id or getattr(marked, "__name__", None)
+        attributes = {
             "_task_id": task_id,
             "_metadata": replace(metadata, display_name=task_id),
             "_input_type": _first_hint(marked, hints),
             "_output_type": hints.get("return"),
         }
-        for attribute, what in said.items():
-            setattr(marked, attribute, what)
+        for name_, value in attributes.items():
+            setattr(marked, name_, value)
         return marked
 
     if func is None or isinstance(func, str):
@@ -231,8 +231,8 @@ def _check_tags(tags: Sequence[str]) -> None:
 
 def metadata_of(function: Callable[..., object]) -> TaskMetadata:
     """What `@task` said about a function; nothing for a plain one."""
-    found = getattr(function, "_metadata", None)
-    return found if isinstance(found, TaskMetadata) else TaskMetadata()
+    metadata = getattr(function, "_metadata", None)
+    return metadata if isinstance(metadata, TaskMetadata) else TaskMetadata()
 
 
 def _hints(function: Callable[..., object]) -> dict[str, object]:

@@ -21,7 +21,6 @@ from sayiir_es.core.graph.nodes import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sayiir_es.core.authoring.flow_builder import FlowBuilder
     from sayiir_es.core.authoring.steps import Function
     from sayiir_es.core.graph.graph import Graph
 
@@ -123,10 +122,10 @@ class Workflow:
     @property
     def _task_registry(self) -> dict[str, Function]:
         """Id → function, as Sayiir keeps it; of equal ids the first."""
-        found: dict[str, Function] = {}
+        registry: dict[str, Function] = {}
         for path, function in self.functions.items():
-            found.setdefault(self._id_at(path), function)
-        return found
+            registry.setdefault(self._id_at(path), function)
+        return registry
 
     def _id_at(self, path: str) -> str:
         node = self.graph.places[path].node
@@ -138,14 +137,23 @@ class Workflow:
         return self
 
     @property
-    def _builder(self) -> FlowBuilder:
-        """A builder that holds its nodes, for `FlowBuilder.add_child_workflow`."""
-        from sayiir_es.core.authoring.flow_builder import FlowBuilder  # noqa: PLC0415 (a cycle)
-
-        return FlowBuilder.of(self)
+    def _builder(self) -> BuiltBuilder:
+        """What `FlowBuilder.add_child_workflow` takes of it."""
+        return BuiltBuilder(self)
 
     def __repr__(self) -> str:
         return f"Workflow({self.workflow_id!r}, {self.definition_hash[:12]})"
+
+
+class BuiltBuilder:
+    """The builder of a workflow that is built already."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        self._workflow = workflow
+
+    def build(self) -> Workflow:
+        """Give the workflow."""
+        return self._workflow
 
 
 def _infos(chain: tuple[Node, ...], before: str | None) -> Iterator[NodeInfo]:

@@ -10,14 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.decide.advance import advance
-from sayiir_es.core.decide.owed_moves import is_held, order
-from sayiir_es.core.graph.lookup import Definitions, get_graph
-from sayiir_es.core.graph.nodes import RouteNode, TaskNode
+from sayiir_es.core.decide.basis import basis_of, draft_in_run
+from sayiir_es.core.decide.owed import is_held
+from sayiir_es.core.draft import Decision, DecisionContext, Draft, nothing, record
+from sayiir_es.core.graph.lookup import get_graph
+from sayiir_es.core.graph.nodes import RouteNode
 from sayiir_es.core.model.events import OutcomeRejected
-from sayiir_es.core.model.inputs import Outcome, SlotTaken
+from sayiir_es.core.model.headers import header_of
+from sayiir_es.core.model.inputs import Outcome, SlotTaken, TakenOver
 from sayiir_es.core.model.rows import (
     TERMINAL,
-    Cursor,
     Header,
     Rows,
     chain_of,
@@ -29,37 +31,43 @@ from sayiir_es.core.model.waits import Awaiting, Broken, Ended, Routing
 from sayiir_es.core.nodes import route, task
 
 if TYPE_CHECKING:
-    from sayiir_es.core.draft import Draft
-    from sayiir_es.core.graph.graph import Graph
+    from sayiir_es.core.draft import Basis
 
 
-def handle_outcome(draft: Draft, outcome: Outcome, definitions: Definitions) -> None:
+def handle_outcome(
+    outcome: Outcome, rows: Rows, context: DecisionContext, room: int
+) -> Decision:
     """Record an outcome if its attempt is awaited; else say why it does not count."""
-    header = draft.header
-    reason = why_not_due(draft.rows, header, outcome, draft.now_ms)
+    cause = f"outcome:{outcome.path}#{outcome.attempt}"
+    basis = basis_of(outcome.instance_id, cause, rows, context, room)
+    return record_outcome(basis, outcome)
+
+
+def record_outcome(basis: Basis, outcome: Outcome) -> Decision:
+    """The same on any basis: that of a command too, which brings an outcome."""
+    reason = why_not_due(basis.rows, basis.header, outcome, basis.context.now_ms)
     if reason is not None:
-        if header is not None:
-            draft.emit(
-                OutcomeRejected(
-                    path=outcome.path, attempt=outcome.attempt, reason=reason
-                ),
-                run=outcome.run,
-            )
-        return
-    graph = draft.graph = get_graph(draft.rows, definitions)
-    place = graph.place(outcome.path)
+        if not basis.header.sequence:
+            return nothing(basis.instance_id)
+        rejected = OutcomeRejected(
+            path=outcome.path, attempt=outcome.attempt, reason=reason
+        )
+        return record(basis, rejected, run=outcome.run)
+    draft = draft_in_run(basis)
+    place = draft.graph.place(outcome.path)
     if place is not None and isinstance(place.node, RouteNode):
         route.record(draft, place.node, outcome)
     else:
-        task.record(draft, task_at(graph, outcome.path), outcome)
+        task.record(draft, task.task_at(draft.graph, outcome.path), outcome)
     advance(draft)
+    return draft.decision()
 
 
 def why_not_due(
-    rows: Rows, header: Header | None, outcome: Outcome, now_ms: int
+    rows: Rows, header: Header, outcome: Outcome, now_ms: int
 ) -> str | None:
     """Why an outcome does not count: `foreign`, `second` or `late`; None if it does."""
-    if header is None or outcome.run > header.run:
+    if outcome.run > header.run:
         return "foreign"
     if outcome.run < header.run or header.phase in TERMINAL:
         return "late"
@@ -81,70 +89,54 @@ def why_not_due(
     return "foreign" if wait.not_before > now_ms else None
 
 
-def task_at(graph: Graph, path: str) -> TaskNode | None:
-    """The task at `path`; None where another kind of node awaits an attempt."""
-    place = graph.place(path)
-    if place is None or not isinstance(place.node, TaskNode):
-        return None
-    return place.node
-
-
-def time_out(draft: Draft, header: Header, cursor: Cursor, wait: Awaiting) -> None:
-    """The awaited attempt's deadline has passed: it has failed, as by an error."""
-    assert draft.graph is not None
-    node = task_at(draft.graph, cursor.path)
-    name = node.id if node is not None else cursor.path
-    outcome = Outcome(
-        instance_id=draft.instance_id,
-        run=header.run,
-        path=cursor.path,
-        attempt=wait.attempt,
-        result="failed",
-        error_type="timeout",
-        error=task.timeout_text(name, wait.timeout_ms or 0),
-        timed_out=True,
-    )
-    task.record(draft, node, outcome)
-
-
-def take_slot(draft: Draft, slot: SlotTaken, definitions: Definitions) -> None:
+def take_slot(
+    slot: SlotTaken, rows: Rows, context: DecisionContext, room: int
+) -> Decision:
     """An attempt has its slot; record what must stand before its function runs."""
-    header = draft.header
-    wait = task.awaiting(draft.rows, slot.path)
+    header, wait = header_of(rows), task.awaiting(rows, slot.path)
     if (
-        header is None
-        or wait is None
+        wait is None
         or header.run != slot.run
         or wait.attempt != slot.attempt
         or header.phase != "running"
         or is_held(header)
     ):
-        return
-    draft.cause = f"owed:{task.due_since(header, wait)}"
-    draft.graph = get_graph(draft.rows, definitions)
-    node = task_at(draft.graph, slot.path)
+        return nothing(slot.instance_id)
+    graph = get_graph(rows, context.definitions)
+    node = task.task_at(graph, slot.path)
+    if not slot.restart and task.timeout_to_set(node, wait) is None:
+        return nothing(slot.instance_id)
+    cause = f"owed:{task.due_since(header, wait)}"
+    draft = Draft(basis_of(slot.instance_id, cause, rows, context, room), graph)
     task.begin(draft, node, slot.path, restart=slot.restart)
+    return draft.decision()
 
 
-def take_over(draft: Draft, definitions: Definitions) -> None:
+def take_over(
+    takeover: TakenOver, rows: Rows, context: DecisionContext, room: int
+) -> Decision:
     """A new owner finds running attempts that nobody runs any more."""
-    header = draft.header
-    if header is None or header.phase != "running":
-        return
-    graph = draft.graph = get_graph(draft.rows, definitions)
-    standing = sorted(
-        (order(graph, cursor.path), cursor.path, cursor.wait)
-        for _, cursor in get_cursors(draft.rows)
+    header = header_of(rows)
+    if header.phase != "running":
+        return nothing(takeover.instance_id)
+    cause = f"takeover:{context.claim}"
+    draft = draft_in_run(basis_of(takeover.instance_id, cause, rows, context, room))
+    graph = draft.graph
+    running = sorted(
+        (graph.order(cursor.path), cursor.path, cursor.wait)
+        for _, cursor in get_cursors(rows)
         if isinstance(cursor.wait, Awaiting)
         and task.is_running(header, cursor.wait, draft.now_ms)
     )
-    for _, path, wait in standing:
+    for _, path, wait in running:
         expired = wait.deadline_at is not None and wait.deadline_at <= draft.now_ms
         if header.cancel is not None or (header.pause is not None and not expired):
             task.withdraw(draft, path)
         elif wait.restarts >= draft.limits.max_restarts and not is_held(header):
-            task.record(draft, task_at(graph, path), _lost(draft, header, path, wait))
+            lost = _lost(draft, header, path, wait)
+            task.record(draft, task.task_at(graph, path), lost)
     advance(draft)
+    return draft.decision()
 
 
 def _lost(draft: Draft, header: Header, path: str, wait: Awaiting) -> Outcome:

@@ -1,24 +1,25 @@
-"""Decide: (definitions, snapshot, command or outcome or timer, now) → events.
+"""Decide: (command or outcome or timer, snapshot, definitions, now) → events.
 
-Pure. A bad command never raises: it is answered by `CommandRejected`, an outcome that
-is not due by `OutcomeRejected`. `decide` never looks at a clock; `now_ms` is the time
-of all events of the decision. What a construct does is told in its module under
-`nodes/`; what follows from it in `settle`; commands in `answers`, attempts in
-`attempts`.
+Pure. It only reads the rows that it is given, and never looks at a clock: the time of
+the context is that of all events of the decision. A bad command never raises: it is
+answered by `CommandRejected`, an outcome that is not due by `OutcomeRejected`.
+
+Who decides what: `commands/` on commands, `attempts` on outcomes, slots and lost
+owners, this module on timers and on the rest of a cut decision. What a construct does
+stands in its module under `nodes/`; what follows from it in `advance`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from sayiir_es.core.decide import attempts
 from sayiir_es.core.decide.advance import advance
+from sayiir_es.core.decide.basis import basis_of, draft_in_run
 from sayiir_es.core.decide.commands import handle
-from sayiir_es.core.decide.owed_moves import is_held, owed_moves
-from sayiir_es.core.draft import Draft
-from sayiir_es.core.graph.lookup import Definitions, get_graph
-from sayiir_es.core.graph.nodes import SignalNode
+from sayiir_es.core.decide.owed import is_held, owed_moves
+from sayiir_es.core.draft import Decision, DecisionContext, nothing
+from sayiir_es.core.model.headers import header_of
 from sayiir_es.core.model.inputs import (
     Commanded,
     Outcome,
@@ -27,109 +28,68 @@ from sayiir_es.core.model.inputs import (
     TakenOver,
     TimerDue,
 )
-from sayiir_es.core.model.rows import TERMINAL, Cursor, get_cursor
-from sayiir_es.core.model.waits import Awaiting, Listening, Sleeping
-from sayiir_es.core.nodes import delay, signal
+from sayiir_es.core.model.rows import TERMINAL, get_cursor
+from sayiir_es.core.nodes.registry import WAITS
 
 if TYPE_CHECKING:
-    from sayiir_es.core.model.limits import Limits
-    from sayiir_es.core.model.rows import StagedRows
+    from sayiir_es.core.model.rows import Rows
 
 Input: TypeAlias = Commanded | Outcome | TimerDue | SlotTaken | TakenOver | ResumeCut
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecisionContext:
-    """What a decision may know beside the snapshot."""
+def decide(input_: Input, rows: Rows, context: DecisionContext, room: int) -> Decision:
+    """One decision about the instance with those rows.
 
-    claim: int
-    now_ms: int
-    definitions: Definitions
-    limits: Limits
-
-
-def decide(asked: Input, rows: StagedRows, world: DecisionContext, room: int) -> Draft:
-    """One decision: its events, stamped, and the staged rows behind them.
-
-    `room` is how many bytes the batch has left. A draft without events says that
-    nothing is to be recorded. When `cut`, a `Rest` of the instance is decided next.
+    `room` is how many bytes the batch has left.
 
     Raises:
         HistoryError: if the snapshot names a definition that nobody published.
     """
-    instance_id = (
-        asked.command.instance_id if isinstance(asked, Commanded) else asked.instance_id
-    )
-    draft = Draft(
-        rows,
-        instance_id=instance_id,
-        claim=world.claim,
-        now_ms=world.now_ms,
-        room=room,
-        limits=world.limits,
-    )
-    match asked:
+    match input_:
         case Commanded():
-            handle.handle_command(draft, asked, world.definitions)
+            return handle.handle_command(input_, rows, context, room)
         case Outcome():
-            draft.cause = f"outcome:{asked.path}#{asked.attempt}"
-            attempts.handle_outcome(draft, asked, world.definitions)
+            return attempts.handle_outcome(input_, rows, context, room)
         case TimerDue():
-            _fire(draft, asked, world.definitions)
+            return _fire(input_, rows, context, room)
         case SlotTaken():
-            attempts.take_slot(draft, asked, world.definitions)
+            return attempts.take_slot(input_, rows, context, room)
         case TakenOver():
-            draft.cause = f"takeover:{world.claim}"
-            attempts.take_over(draft, world.definitions)
+            return attempts.take_over(input_, rows, context, room)
         case ResumeCut():
-            _finish(draft, world.definitions)
+            return _resume(input_, rows, context, room)
         case _:
-            assert_never(asked)
-    return draft
+            assert_never(input_)
 
 
-# --- timers ---------------------------------------------------------------------------
+def _fire(timer: TimerDue, rows: Rows, context: DecisionContext, room: int) -> Decision:
+    """A time has come. Nothing is recorded for a cursor that has moved on since.
 
-
-def _fire(draft: Draft, timer: TimerDue, definitions: Definitions) -> None:
-    header, cursor = draft.header, get_cursor(draft.rows, timer.chain)
-    if header is None or cursor is None or header.phase != "running":
-        return
-    draft.cause = f"timer:{cursor.path}@{timer.due_at}"
-    match cursor.wait:
-        case Sleeping(due_at=due_at) if due_at == timer.due_at and not is_held(header):
-            draft.graph = get_graph(draft.rows, definitions)
-            delay.elapse(draft, cursor.path)
-        case Listening(until_at=until) if until == timer.due_at and not is_held(header):
-            draft.graph = get_graph(draft.rows, definitions)
-            _time_out_signal(draft, cursor)
-        case Awaiting(deadline_at=deadline) as wait if deadline == timer.due_at:
-            draft.graph = get_graph(draft.rows, definitions)
-            attempts.time_out(draft, header, cursor, wait)
-        case _:
-            # Late for a cursor that moved on; or the end of a backoff, which is not
-            # recorded: the attempt is handed out, or withdrawn, by the owner.
-            return
+    Nor for the end of a backoff: the owner hands the attempt out, or takes it back.
+    """
+    header, cursor = header_of(rows), get_cursor(rows, timer.chain)
+    if cursor is None or header.phase != "running":
+        return nothing(timer.instance_id)
+    wait = cursor.wait
+    kind = WAITS[type(wait)]
+    if kind.fires_at(wait) != timer.due_at or (kind.is_timer_held and is_held(header)):
+        return nothing(timer.instance_id)
+    cause = f"timer:{cursor.path}@{timer.due_at}"
+    draft = draft_in_run(basis_of(timer.instance_id, cause, rows, context, room))
+    kind.fire(draft, cursor, wait)
     advance(draft)
+    return draft.decision()
 
 
-def _time_out_signal(draft: Draft, cursor: Cursor) -> None:
-    signal.time_out(draft, cursor.path)
-    assert draft.graph is not None
-    place = draft.graph.place(cursor.path)
-    if (
-        place is not None
-        and isinstance(place.node, SignalNode)
-        and place.node.on_timeout == "fail"
-    ):
-        draft.emit(signal.failure(place.node, cursor.path))
-
-
-def _finish(draft: Draft, definitions: Definitions) -> None:
-    header = draft.header
-    if header is None or header.phase in TERMINAL or header.phase == "unstarted":
-        return
-    draft.cause = f"owed:{header.sequence}"
-    draft.graph = get_graph(draft.rows, definitions)
-    draft.touched.extend(reversed(owed_moves(draft.rows, draft.graph)))
+def _resume(
+    cut: ResumeCut, rows: Rows, context: DecisionContext, room: int
+) -> Decision:
+    """Decide what a decision left owed that was cut."""
+    header = header_of(rows)
+    if header.phase in TERMINAL or header.phase == "unstarted":
+        return nothing(cut.instance_id)
+    cause = f"owed:{header.sequence}"
+    draft = draft_in_run(basis_of(cut.instance_id, cause, rows, context, room))
+    draft.touched.extend(reversed(owed_moves(rows, draft.graph)))
     advance(draft)
+    return draft.decision()

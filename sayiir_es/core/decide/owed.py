@@ -1,33 +1,88 @@
-"""What a snapshot says must still be handed out or armed: a pure function of rows.
+"""What a snapshot says is owed: moves, attempts to hand out, timers to arm.
 
-Live, the owner asks about the cursors that a decision changed; after a take-over about
-all. Nothing else decides what runs.
+Pure functions of rows. They say the same live, where `advance` makes the moves and the
+owner asks about the cursors that a decision changed, and after a crash, where the next
+owner asks about all. Nothing else decides what runs. A requested cancel or pause holds
+moves back.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
-from sayiir_es.core.decide.owed_moves import is_held
 from sayiir_es.core.fast_frozen import fast_frozen
 from sayiir_es.core.graph.nodes import TaskNode
-from sayiir_es.core.model.waits import (
-    Awaiting,
-    Branching,
-    Broken,
-    Ended,
-    Inside,
-    Listening,
-    Looping,
-    Routing,
-    Sleeping,
+from sayiir_es.core.model.rows import (
+    TERMINAL,
+    Cursor,
+    Header,
+    Rows,
+    get_cursors,
+    get_header,
 )
+from sayiir_es.core.model.waits import Awaiting, Broken
 from sayiir_es.core.nodes import task
+from sayiir_es.core.nodes.registry import WAITS
 
 if TYPE_CHECKING:
     from sayiir_es.core.graph.graph import Graph
-    from sayiir_es.core.model.rows import Cursor, Header
+
+
+# --- moves ----------------------------------------------------------------------------
+
+
+def is_held(header: Header) -> bool:
+    """Whether a requested cancel or pause holds every move back."""
+    return header.cancel is not None or header.pause is not None
+
+
+def is_move(rows: Rows, header: Header, cursor: Cursor) -> bool:
+    """Whether this cursor's next move is owed now.
+
+    Of a fork it says so while a branch may be unopened; the move itself finds out.
+    """
+    wait = cursor.wait
+    if isinstance(wait, Broken):
+        return header.cancel is None
+    if is_held(header):
+        return False
+    return WAITS[type(wait)].is_owed(rows, cursor, wait)
+
+
+def owed_moves(rows: Rows, graph: Graph) -> list[str]:
+    """The chains whose cursor's move is owed, in graph order."""
+    header = get_header(rows)
+    if header is None or header.phase != "running":
+        return []
+    moves = [
+        (graph.order(cursor.path), chain)
+        for chain, cursor in get_cursors(rows)
+        if is_move(rows, header, cursor)
+    ]
+    return [chain for _, chain in sorted(moves)]
+
+
+def is_request_owed(rows: Rows, at_ms: int) -> bool:
+    """Whether a requested cancel or pause has nothing left to wait for at `at_ms`."""
+    header = get_header(rows)
+    if header is None or not is_held(header) or header.phase in TERMINAL:
+        return False
+    if header.cancel is None and header.phase == "paused":
+        return False
+    return not runs(rows, header, at_ms)
+
+
+def runs(rows: Rows, header: Header, at_ms: int) -> bool:
+    """Whether an attempt runs, or may, at `at_ms`."""
+    return any(
+        isinstance(cursor.wait, Awaiting)
+        and task.is_running(header, cursor.wait, at_ms)
+        for _, cursor in get_cursors(rows)
+    )
+
+
+# --- attempts and timers --------------------------------------------------------------
 
 
 @fast_frozen
@@ -51,11 +106,10 @@ class OwedAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwedTimer:
-    """A time to wake the cursor of `chain`; `signal` for a wait's time-out."""
+    """A time to wake the cursor of `chain`."""
 
     chain: str
     due_at: int
-    signal: bool
 
 
 def owed_attempt(header: Header, cursor: Cursor, graph: Graph) -> OwedAttempt | None:
@@ -78,9 +132,9 @@ def owed_attempt(header: Header, cursor: Cursor, graph: Graph) -> OwedAttempt | 
 def may_have_begun(header: Header, cursor: Cursor, graph: Graph) -> bool:
     """Whether an earlier owner may have begun the awaited attempt.
 
-    With a time-out its `DeadlineSet` tells. Without one, it may have as soon as it was
-    due, or its backoff was over by that owner's clock, which nobody knows any more. An
-    attempt that was withdrawn in the middle, and is wanted again, has.
+    With a time-out, its `DeadlineSet` says so. Without one, it may have as soon as it
+    was due, or its backoff was over by the clock of that owner, which is not known any
+    more. An attempt that was withdrawn in the middle, and is wanted again, has.
     """
     wait = cursor.wait
     if not isinstance(wait, Awaiting):
@@ -103,25 +157,11 @@ def owed_timer(header: Header, chain: str, cursor: Cursor) -> OwedTimer | None:
     """
     if header.phase != "running":
         return None
-    held = is_held(header)
-    match cursor.wait:
-        case Awaiting() as wait:
-            if wait.deadline_at is not None:
-                return OwedTimer(chain=chain, due_at=wait.deadline_at, signal=False)
-            if wait.not_before > header.at:
-                # Armed while a cancel or pause is requested too: what comes due then
-                # counts as running, and must be withdrawn.
-                return OwedTimer(chain=chain, due_at=wait.not_before, signal=False)
-            return None
-        case Sleeping() as wait:
-            if held:
-                return None
-            return OwedTimer(chain=chain, due_at=wait.due_at, signal=False)
-        case Listening() as wait:
-            if held or wait.until_at is None:
-                return None
-            return OwedTimer(chain=chain, due_at=wait.until_at, signal=True)
-        case Ended() | Broken() | Branching() | Routing() | Looping() | Inside():
-            return None
-        case _:
-            assert_never(cursor.wait)
+    wait = cursor.wait
+    kind = WAITS[type(wait)]
+    due_at = kind.wakes_at(wait)
+    if due_at is None or (kind.is_timer_held and is_held(header)):
+        return None
+    if kind.fires_at(wait) is None and due_at <= header.at:
+        return None  # a backoff that is over: the attempt is owed without a timer
+    return OwedTimer(chain=chain, due_at=due_at)

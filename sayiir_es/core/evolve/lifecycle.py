@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sayiir_es.core.model.events import (
     CancelRequested,
+    CommandAcknowledged,
+    CommandDeadLettered,
+    CommandForwarded,
+    CommandRejected,
     Event,
+    OutcomeRejected,
+    PartitionClaimed,
     PauseRequested,
     WorkflowCancelled,
     WorkflowCompleted,
@@ -19,13 +25,15 @@ from sayiir_es.core.model.events import (
     WorkflowTerminated,
     WorkflowUnpaused,
 )
-from sayiir_es.core.model.limits import DEFAULT_LIMITS
-from sayiir_es.core.model.position import parse_command_cause
+from sayiir_es.core.model.headers import (
+    header_after,
+    remember_command,
+    terminal_header,
+)
 from sayiir_es.core.model.rows import (
     Changes,
     Ending,
     Header,
-    Phase,
     Request,
     Rows,
     Run,
@@ -33,66 +41,12 @@ from sayiir_es.core.model.rows import (
     get_ending,
 )
 from sayiir_es.core.nodes import loop, task
+from sayiir_es.core.nodes.kinds import EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-
-def moved(header: Header, event: Event, *, phase: Phase | None = None) -> Header:
-    """The header behind an event that changes nothing else in it."""
-    return Header(
-        run=event.run,
-        sequence=event.sequence,
-        at=event.at,
-        phase=phase or header.phase,
-        cancel=header.cancel,
-        pause=header.pause,
-        unpaused=header.unpaused,
-        buffered=header.buffered,
-        command_ids=header.command_ids,
-        signal_ids=header.signal_ids,
-    )
-
-
-def ended(header: Header, event: Event, phase: Phase) -> Header:
-    """The header behind a terminal event: no request is left."""
-    return replace(moved(header, event, phase=phase), cancel=None, pause=None)
-
-
-def remember(
-    rows: Rows, changes: Changes, *, rows_prefix: tuple[str, str], count: int, item: str
-) -> None:
-    """Remember an id in the ring `rows_prefix[1]`; what it displaces is forgotten."""
-    ids, ring = rows_prefix
-    slot = f"{ring}{count % DEFAULT_LIMITS.remembered_ids}"
-    displaced = rows.get(slot)
-    if isinstance(displaced, str):
-        changes[ids + displaced] = None
-    changes[slot] = item
-
-
-def remember_command(
-    rows: Rows, event: Event, command_id: str, changes: Changes, header: Header
-) -> int:
-    """Remember a command id; returns how many were remembered so far.
-
-    An id that is only the command's own position needs no memory: the log cannot
-    hand out a position twice.
-    """
-    position = parse_command_cause(event.cause)
-    if position is not None:
-        own = position.origin or (position.partition, position.offset)
-        if command_id == f"{own[0]}@{own[1]}":
-            return header.command_ids
-    remember(
-        rows,
-        changes,
-        rows_prefix=("m", "k"),
-        count=header.command_ids,
-        item=command_id,
-    )
-    changes["m" + command_id] = event.sequence
-    return header.command_ids + 1
+    from sayiir_es.core.model.events import Body
 
 
 def fold_started(
@@ -126,24 +80,28 @@ def fold_started(
 
 
 def fold_completed(
-    event: Event, body: WorkflowCompleted, header: Header, rows: Rows
+    rows: Rows, event: Event, body: WorkflowCompleted, header: Header
 ) -> Changes:
     """The run ended; its output is a value like any other, its cursors go."""
     changes: Changes = dict.fromkeys(rows.keys("c"))
     changes["voutput"] = body.output
-    changes["h"] = ended(header, event, "completed")
+    changes["h"] = terminal_header(header, event, "completed")
     return changes
 
 
-def fold_failed(event: Event, body: WorkflowFailed, header: Header) -> Changes:
+def fold_failed(
+    _rows: Rows, event: Event, body: WorkflowFailed, header: Header
+) -> Changes:
     """The run failed; its cursors stay, so that a retry can open them again."""
     return {
         "e": Ending(path=body.path, error_type=body.error_type, error=body.error),
-        "h": ended(header, event, "failed"),
+        "h": terminal_header(header, event, "failed"),
     }
 
 
-def fold_cancelled(event: Event, body: WorkflowCancelled, header: Header) -> Changes:
+def fold_cancelled(
+    _rows: Rows, event: Event, body: WorkflowCancelled, header: Header
+) -> Changes:
     """The run was cancelled where it stood."""
     return {
         "e": Ending(
@@ -151,15 +109,17 @@ def fold_cancelled(event: Event, body: WorkflowCancelled, header: Header) -> Cha
             requested_by=body.requested_by,
             interrupted_at=body.interrupted_at,
         ),
-        "h": ended(header, event, "cancelled"),
+        "h": terminal_header(header, event, "cancelled"),
     }
 
 
-def fold_terminated(event: Event, body: WorkflowTerminated, header: Header) -> Changes:
+def fold_terminated(
+    _rows: Rows, event: Event, body: WorkflowTerminated, header: Header
+) -> Changes:
     """The run gave way to another start."""
     return {
         "e": Ending(reason=body.reason),
-        "h": ended(header, event, "terminated"),
+        "h": terminal_header(header, event, "terminated"),
     }
 
 
@@ -178,7 +138,7 @@ def fold_retried(
             changes["c" + chain] = task.due_again(cursor, event)
     changes["e"] = None
     changes["h"] = replace(
-        moved(header, event, phase="running"),
+        header_after(header, event, phase="running"),
         command_ids=remember_command(rows, event, body.command_id, changes, header),
     )
     return changes
@@ -195,7 +155,7 @@ def fold_forked(
     if event.sequence == 1:
         changes["f"] = body.command_id
     changes["h"] = replace(
-        moved(header, event),
+        header_after(header, event),
         command_ids=remember_command(rows, event, body.command_id, changes, header),
     )
     return changes
@@ -220,7 +180,7 @@ def fold_request(
         pause, unpaused, phase = None, event.sequence, "running"
         changes["e"] = None
     changes["h"] = replace(
-        moved(header, event, phase=phase),
+        header_after(header, event, phase=phase),
         cancel=cancel,
         pause=pause,
         unpaused=unpaused,
@@ -229,9 +189,57 @@ def fold_request(
     return changes
 
 
-def fold_paused(event: Event, body: WorkflowPaused, header: Header) -> Changes:
+def fold_paused(
+    _rows: Rows, event: Event, body: WorkflowPaused, header: Header
+) -> Changes:
     """Nothing runs any more."""
     return {
         "e": Ending(reason=body.reason, requested_by=body.requested_by),
-        "h": moved(header, event, phase="paused"),
+        "h": header_after(header, event, phase="paused"),
     }
+
+
+def fold_outcome_rejected(
+    _rows: Rows, event: Event, _body: OutcomeRejected, header: Header
+) -> Changes:
+    """Its run is the token's, which may be one that ended long ago."""
+    return {"h": replace(header_after(header, event), run=header.run)}
+
+
+def fold_answer(_rows: Rows, _event: Event, _body: Body, _header: Header) -> Changes:
+    """An answer that changes nothing counts as an event, as every one does."""
+    return {}
+
+
+def fold_of_partition(
+    _rows: Rows, _event: Event, _body: Body, _header: Header
+) -> Changes:
+    """Of the partition: it has no sequence, and none in an instance to change."""
+    return {}
+
+
+RUN_EVENTS: Mapping[type[Body], EventKind[Any]] = {
+    kind.event: kind
+    for kind in (
+        EventKind(event=WorkflowStarted, fold=fold_started),
+        EventKind(event=WorkflowCompleted, fold=fold_completed),
+        EventKind(event=WorkflowFailed, fold=fold_failed),
+        EventKind(event=WorkflowCancelled, fold=fold_cancelled),
+        EventKind(event=WorkflowTerminated, fold=fold_terminated),
+        EventKind(event=WorkflowRetried, fold=fold_retried),
+        EventKind(event=WorkflowForked, fold=fold_forked),
+        EventKind(event=WorkflowPaused, fold=fold_paused),
+        EventKind(event=CancelRequested, fold=fold_request),
+        EventKind(event=PauseRequested, fold=fold_request),
+        EventKind(event=WorkflowUnpaused, fold=fold_request),
+        EventKind(event=OutcomeRejected, fold=fold_outcome_rejected),
+        EventKind(event=CommandRejected, fold=fold_answer),
+        EventKind(
+            event=CommandAcknowledged, fold=fold_answer, sequences=("answered_by",)
+        ),
+        EventKind(event=PartitionClaimed, fold=fold_of_partition),
+        EventKind(event=CommandForwarded, fold=fold_of_partition),
+        EventKind(event=CommandDeadLettered, fold=fold_of_partition),
+    )
+}
+"""The kinds of event that are no construct's. Each is checked where it is made."""

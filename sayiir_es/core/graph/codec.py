@@ -1,6 +1,7 @@
-"""A graph as plain JSON data and back: what stands on the definitions topic.
+"""A graph's parts as plain JSON data and back.
 
-Every option of every node is there, so that whoever reads it decides the same.
+Every option of every node is there, so that whoever reads it decides the same. `record`
+makes a `Graph` of it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import json
 from typing import TYPE_CHECKING, assert_never
 
 from sayiir_es.core.duration import MAX_MS
-from sayiir_es.core.graph.graph import Graph
 from sayiir_es.core.graph.nodes import (
     Branch,
     ChildNode,
@@ -35,40 +35,33 @@ DEPTH_MAX = 100
 """Containers within containers; beyond it a graph is refused, not recursed into."""
 
 
-def graph_to_json(graph: Graph) -> dict[str, object]:
+def graph_json(
+    name: str, metadata: str | None, chain: tuple[Node, ...]
+) -> dict[str, object]:
     """A graph as JSON data."""
     return {
         "format": FORMAT,
-        "name": graph.name,
-        "metadata": graph.metadata,
-        "chain": _chain_to_json(graph.chain),
+        "name": name,
+        "metadata": metadata,
+        "chain": chain_to_json(chain),
     }
 
 
-def graph_from_json(data: bytes) -> Graph:
-    """The graph that canonical JSON describes.
-
-    Raises:
-        DecodeError: if it is not one, naming where and what was expected.
-    """
-    try:
-        loaded: object = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise DecodeError(f"expected the JSON of a graph, but {error}") from error
-    fields = Fields(loaded, "$")
-    if fields.integer("format") != FORMAT:
-        raise DecodeError(f"expected a graph of format {FORMAT}, but another")
-    return Graph(
-        name=fields.text("name"),
-        metadata=fields.text_or_none("metadata"),
-        chain=_chain_from_json(fields, "chain", 0),
-    )
+def canonical_json(name: str, metadata: str | None, chain: tuple[Node, ...]) -> bytes:
+    """A graph as JSON: sorted keys, no blanks, UTF-8."""
+    return json.dumps(
+        graph_json(name, metadata, chain),
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+    ).encode()
 
 
 # --- to JSON --------------------------------------------------------------------------
 
 
-def _chain_to_json(chain: tuple[Node, ...]) -> list[dict[str, object]]:
+def chain_to_json(chain: tuple[Node, ...]) -> list[dict[str, object]]:
+    """A chain as JSON data."""
     return [_node_to_json(node) for node in chain]
 
 
@@ -107,14 +100,14 @@ def _node_to_json(node: Node) -> dict[str, object]:
                 "keys": list(node.keys),
                 "branches": _branches_to_json(node.branches),
                 "default": (
-                    None if node.default is None else _chain_to_json(node.default)
+                    None if node.default is None else chain_to_json(node.default)
                 ),
             }
         case LoopNode():
             return {
                 "kind": "loop",
                 "id": node.id,
-                "body": _chain_to_json(node.body),
+                "body": chain_to_json(node.body),
                 "max_iterations": node.max_iterations,
                 "on_max": node.on_max,
             }
@@ -123,7 +116,7 @@ def _node_to_json(node: Node) -> dict[str, object]:
                 "kind": "child",
                 "id": node.id,
                 "workflow": node.workflow,
-                "chain": _chain_to_json(node.chain),
+                "chain": chain_to_json(node.chain),
             }
         case _:
             assert_never(node)
@@ -141,7 +134,7 @@ def _retry_to_json(retry: Retry) -> dict[str, object]:
 
 def _branches_to_json(branches: tuple[Branch, ...]) -> list[dict[str, object]]:
     return [
-        {"name": branch.name, "chain": _chain_to_json(branch.chain)}
+        {"name": branch.name, "chain": chain_to_json(branch.chain)}
         for branch in branches
     ]
 
@@ -149,7 +142,12 @@ def _branches_to_json(branches: tuple[Branch, ...]) -> list[dict[str, object]]:
 # --- from JSON ------------------------------------------------------------------------
 
 
-def _chain_from_json(fields: Fields, name: str, depth: int) -> tuple[Node, ...]:
+def chain_from_json(fields: Fields, name: str, depth: int = 0) -> tuple[Node, ...]:
+    """The chain in the field `name`, inside `depth` others.
+
+    Raises:
+        DecodeError: if there is none, naming where and what was expected.
+    """
     if depth > DEPTH_MAX:
         raise DecodeError(f"expected at most {DEPTH_MAX} nested chains, but more")
     nodes: list[Node] = []
@@ -207,12 +205,12 @@ def _signal(fields: Fields, _depth: int) -> Node:
 
 
 def _branches(fields: Fields, depth: int) -> tuple[Branch, ...]:
-    found: list[Branch] = []
+    branches: list[Branch] = []
     for number, item in enumerate(fields.items("branches")):
         inner = Fields(item, f"{fields.where}.branches[{number}]")
-        chain = _chain_from_json(inner, "chain", depth)
-        found.append(Branch(name=inner.text("name"), chain=chain))
-    return tuple(found)
+        chain = chain_from_json(inner, "chain", depth)
+        branches.append(Branch(name=inner.text("name"), chain=chain))
+    return tuple(branches)
 
 
 def _fork(fields: Fields, depth: int) -> Node:
@@ -225,7 +223,7 @@ def _fork(fields: Fields, depth: int) -> Node:
 def _route(fields: Fields, depth: int) -> Node:
     default = None
     if fields.data.get("default") is not None:
-        default = _chain_from_json(fields, "default", depth)
+        default = chain_from_json(fields, "default", depth)
     return RouteNode(
         id=fields.text("id"),
         keys=fields.texts("keys"),
@@ -240,7 +238,7 @@ def _loop(fields: Fields, depth: int) -> Node:
         raise fields.wrong("on_max", "fail or exit_with_last", on_max)
     return LoopNode(
         id=fields.text("id"),
-        body=_chain_from_json(fields, "body", depth),
+        body=chain_from_json(fields, "body", depth),
         max_iterations=fields.integer("max_iterations"),
         on_max="fail" if on_max == "fail" else "exit_with_last",
     )
@@ -250,7 +248,7 @@ def _child(fields: Fields, depth: int) -> Node:
     return ChildNode(
         id=fields.text("id"),
         workflow=fields.text("workflow"),
-        chain=_chain_from_json(fields, "chain", depth),
+        chain=chain_from_json(fields, "chain", depth),
     )
 
 

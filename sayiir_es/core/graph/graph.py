@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, TypeVar, assert_never
 
 from sayiir_es.core.graph.hashes import definition_hash, graph_digest
 from sayiir_es.core.graph.nodes import (
@@ -30,9 +30,12 @@ from sayiir_es.core.graph.paths import (
     occurrence,
     template,
 )
+from sayiir_es.core.model.errors import HistoryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+N = TypeVar("N", bound=Node)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,19 +86,19 @@ class Graph:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical graph with every option: 64 hex digits."""
-        return graph_digest(self)
+        return graph_digest(self.name, self.metadata, self.chain)
 
     @cached_property
     def places(self) -> Mapping[str, Place]:
         """Every node's place by its path template, in graph order."""
-        found: dict[str, Place] = {}
-        _index_chain(self.chain, ("", None, False), found)
-        return found
+        places: dict[str, Place] = {}
+        _index_chain(self.chain, ("", None, False), places)
+        return places
 
     @cached_property
     def first(self) -> str:
         """The path of the first node."""
-        return segments(self.chain)[0]
+        return segment_of(self.chain[0])
 
     def place(self, path: str) -> Place | None:
         """The place of the node at a path, iterations forgotten; None if none."""
@@ -103,6 +106,26 @@ class Graph:
         if place is None and "@" in path:
             return self.places.get(template(path))
         return place
+
+    def order(self, path: str) -> int:
+        """Where a path stands in graph order, from 0; −1 if there is no such node."""
+        place = self.place(path)
+        return -1 if place is None else place.order
+
+    def node(self, path: str, kind: type[N]) -> N:
+        """The node at a path, which is of that kind.
+
+        Raises:
+            HistoryError: if there is none, or one of another kind.
+        """
+        place = self.place(path)
+        if place is None or not isinstance(place.node, kind):
+            seen = "nothing" if place is None else type(place.node).__name__
+            raise HistoryError(
+                f"expected a {kind.__name__} of workflow {self.name!r} at {path!r}, "
+                f"but {seen}"
+            )
+        return place.node
 
     def successor(self, path: str) -> str | None:
         """The path of the next node of the same chain, in the same iterations."""
@@ -148,15 +171,20 @@ class Graph:
         return None
 
 
+def first_path(prefix: str, chain: tuple[Node, ...]) -> str:
+    """The path of the first node of a chain, by the chain's path prefix."""
+    return join(prefix, segment_of(chain[0]))
+
+
 def segments(chain: tuple[Node, ...]) -> list[str]:
     """The segments of a chain's nodes; a second node of one name gets `#2`."""
-    seen: dict[str, int] = {}
-    found: list[str] = []
+    counts: dict[str, int] = {}
+    names: list[str] = []
     for node in chain:
         segment = segment_of(node)
-        seen[segment] = seen.get(segment, 0) + 1
-        found.append(occurrence(segment, seen[segment]))
-    return found
+        counts[segment] = counts.get(segment, 0) + 1
+        names.append(occurrence(segment, counts[segment]))
+    return names
 
 
 def segment_of(node: Node) -> str:
@@ -209,7 +237,7 @@ def inner_chains(node: Node) -> Iterator[tuple[str, tuple[Node, ...]]]:
 def _index_chain(
     chain: tuple[Node, ...],
     around: tuple[str, str | None, bool],
-    found: dict[str, Place],
+    places: dict[str, Place],
 ) -> None:
     """Index a chain; `around`: its prefix, its container, whether it ends a loop."""
     prefix, container, ends = around
@@ -219,10 +247,10 @@ def _index_chain(
         last -= 1
     for number, node in enumerate(chain):
         before = chain[number - 1] if number else None
-        found[paths[number]] = Place(
+        places[paths[number]] = Place(
             node=node,
             path=paths[number],
-            order=len(found),
+            order=len(places),
             container=container,
             successor=paths[number + 1] if number + 1 < len(chain) else None,
             joined=paths[number - 1] if isinstance(before, ForkNode) else None,
@@ -233,4 +261,4 @@ def _index_chain(
         )
         for segment, inner in inner_chains(node):
             inside = (join(paths[number], segment), paths[number], inner_ends)
-            _index_chain(inner, inside, found)
+            _index_chain(inner, inside, places)

@@ -10,11 +10,11 @@ topic holds.
 from __future__ import annotations
 
 import hashlib
-import json
 import struct
 from decimal import ROUND_HALF_UP, Context, Decimal
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
+from sayiir_es.core.graph.codec import canonical_json
 from sayiir_es.core.graph.nodes import (
     ChildNode,
     DelayNode,
@@ -26,11 +26,8 @@ from sayiir_es.core.graph.nodes import (
     TaskNode,
 )
 
-if TYPE_CHECKING:
-    from sayiir_es.core.graph.graph import Graph
-
 FLOAT32_DIGITS_MAX = 9
-"""So many decimal digits tell any two 32-bit floats apart."""
+"""So many decimal digits distinguish any two 32-bit floats."""
 
 
 def definition_hash(chain: tuple[Node, ...]) -> str:
@@ -38,21 +35,9 @@ def definition_hash(chain: tuple[Node, ...]) -> str:
     return hashlib.sha256(_text(chain).encode()).hexdigest()
 
 
-def graph_digest(graph: Graph) -> str:
+def graph_digest(name: str, metadata: str | None, chain: tuple[Node, ...]) -> str:
     """The digest of a graph with every option: 64 hex digits."""
-    return hashlib.sha256(canonical_graph(graph)).hexdigest()
-
-
-def canonical_graph(graph: Graph) -> bytes:
-    """The graph as JSON: sorted keys, no blanks, UTF-8."""
-    from sayiir_es.core.graph.codec import graph_to_json  # noqa: PLC0415 (a cycle)
-
-    return json.dumps(
-        graph_to_json(graph),
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=False,
-    ).encode()
+    return hashlib.sha256(canonical_json(name, metadata, chain)).hexdigest()
 
 
 def _text(chain: tuple[Node, ...]) -> str:
@@ -117,5 +102,5 @@ def float32_text(value: float) -> str:
         Context(prec=digits, rounding=ROUND_HALF_UP).create_decimal(exact)
         for digits in range(1, FLOAT32_DIGITS_MAX + 1)
     )
-    found = (one for one in candidates if struct.pack("<f", one) == packed)
-    return f"{next(found, exact):f}"
+    exact_ones = (one for one in candidates if struct.pack("<f", one) == packed)
+    return f"{next(exact_ones, exact):f}"

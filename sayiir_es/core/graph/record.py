@@ -1,22 +1,25 @@
-"""A graph as the value of a record: canonical JSON, gzipped where it is large.
+"""A graph as JSON, and as the value of a record: gzipped where it is large.
 
 A fork of 10,000 branches is 1.3 MB of JSON that repeats itself: more than a broker
-takes in one record, and 40 kB gzipped. A reader tells by the first two bytes, which no
-JSON text begins with.
+takes in one record, and 40 kB gzipped. A reader sees by the first two bytes which it
+is: no JSON text begins so.
 """
 
 from __future__ import annotations
 
 import gzip
+import json
 import zlib
-from typing import TYPE_CHECKING
 
-from sayiir_es.core.graph.codec import graph_from_json
-from sayiir_es.core.graph.hashes import canonical_graph
+from sayiir_es.core.graph.codec import (
+    FORMAT,
+    canonical_json,
+    chain_from_json,
+    graph_json,
+)
+from sayiir_es.core.graph.graph import Graph
+from sayiir_es.core.json_fields import Fields
 from sayiir_es.core.model.errors import DecodeError
-
-if TYPE_CHECKING:
-    from sayiir_es.core.graph.graph import Graph
 
 PLAIN_BYTES_MAX = 100_000
 """What is larger is gzipped; what is smaller stays readable on the topic."""
@@ -26,6 +29,36 @@ GRAPH_BYTES_MAX = 64_000_000
 
 GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW = zlib.MAX_WBITS | 16
+
+
+def graph_to_json(graph: Graph) -> dict[str, object]:
+    """A graph as JSON data."""
+    return graph_json(graph.name, graph.metadata, graph.chain)
+
+
+def canonical_graph(graph: Graph) -> bytes:
+    """The graph as JSON: sorted keys, no blanks, UTF-8."""
+    return canonical_json(graph.name, graph.metadata, graph.chain)
+
+
+def graph_from_json(data: bytes) -> Graph:
+    """The graph that canonical JSON describes.
+
+    Raises:
+        DecodeError: if it is not one, naming where and what was expected.
+    """
+    try:
+        loaded: object = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DecodeError(f"expected the JSON of a graph, but {error}") from error
+    fields = Fields(loaded, "$")
+    if fields.integer("format") != FORMAT:
+        raise DecodeError(f"expected a graph of format {FORMAT}, but another")
+    return Graph(
+        name=fields.text("name"),
+        metadata=fields.text_or_none("metadata"),
+        chain=chain_from_json(fields, "chain"),
+    )
 
 
 def record_of_graph(graph: Graph) -> bytes:

@@ -38,12 +38,12 @@ def resolve(rows: Rows, graph: Graph, reference: str) -> bytes:
         return _joined(rows, graph, reference[len(JOINED) :])
     if reference.startswith(ROUTED):
         return _routed(rows, graph, reference[len(ROUTED) :])
-    found = get_value(rows, reference)
-    if found is None:
+    value = get_value(rows, reference)
+    if value is None:
         raise HistoryError(
             f"expected a recorded value under {reference!r}, but there is none"
         )
-    return found
+    return value
 
 
 def result_of(rows: Rows, graph: Graph, path: str) -> bytes | None:

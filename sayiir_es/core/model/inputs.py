@@ -37,7 +37,7 @@ class SourceHistory:
 class Commanded:
     """A command with its place in the log; `known_origin` if a forward is repeated.
 
-    `source` comes with a `ForkWorkflow`, read from the log by whoever asks.
+    `source` comes with a `ForkWorkflow`, read from the log before the decision.
     """
 
     command: Command

@@ -21,7 +21,7 @@ class Limits:
         buffered_signals: Signals that wait in one instance; beyond it
             `too_many_signals`.
         remembered_ids: Command ids, and as many signal ids, that an instance remembers;
-            an older one that comes again is taken for new.
+            an older one that comes again counts as new.
         interrupted_paths: Paths that `WorkflowCancelled` lists; the rest is left out.
         decision_events: Events of one decision; at this size it is cut.
         decision_bytes: Payload bytes of one decision; at this size it is cut.

@@ -1,8 +1,9 @@
 """How far a partition is folded, as one value, and the claim rule that readers apply.
 
 Theory of operation. A batch is valid iff the last `PartitionClaimed` before it is the
-one its events name. The claim in force is therefore part of the position: kept apart, a
-fold broken off behind a stranger's claim would begin again with the old one. The next
+one its events name. The claim in force is therefore part of the position: if it were
+kept apart, a fold that stopped behind another owner's claim would begin again with the
+old one. The next
 command offset, the last `at` and the origins of forwarded commands are folded from the
 same events and live and die with them.
 """
@@ -75,10 +76,10 @@ def parse_command_cause(cause: str) -> CommandPosition | None:
 
     None, too, for one that begins as such a cause and goes on as no owner writes it.
     """
-    found = _COMMAND_CAUSE.fullmatch(cause)
-    if found is None:
+    match = _COMMAND_CAUSE.fullmatch(cause)
+    if match is None:
         return None
-    partition, offset, source, source_offset = found.groups()
+    partition, offset, source, source_offset = match.groups()
     return CommandPosition(
         partition=int(partition),
         offset=int(offset),

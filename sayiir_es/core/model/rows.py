@@ -1,4 +1,4 @@
-"""The snapshot of one instance: rows by key, behind a port of three methods.
+"""The snapshot of one instance: rows by key, behind a port of two methods.
 
 Theory of operation. A snapshot is never one object. It is a handful of small rows:
 
@@ -30,10 +30,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from sayiir_es.core.fast_frozen import fast_frozen
+from sayiir_es.core.model.key_index import SCAN_ROWS_MAX, index_of, scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from sayiir_es.core.model.key_index import KeyIndex
     from sayiir_es.core.model.waits import Wait
 
 Phase: TypeAlias = Literal[
@@ -132,47 +134,68 @@ class Rows(Protocol):
 
 @dataclass(slots=True)
 class StagedRows:
-    """Rows of a decision in the making: changes over what the log acknowledged."""
+    """Rows that were decided and not yet acknowledged: changes over other rows."""
 
     base: Rows
     changes: Changes = field(default_factory=dict[str, "Row | None"])
+    _index: KeyIndex | None = field(default=None, init=False, repr=False, compare=False)
 
     def get(self, key: str) -> Row | None:
-        """The row as this decision and those before it in the batch left it."""
+        """The row as the decisions so far left it."""
         changes = self.changes
         return changes[key] if key in changes else self.base.get(key)
 
     def keys(self, prefix: str) -> Iterator[str]:
         """The keys that begin with `prefix`, in no promised order."""
+        changes = self.changes
         for key in self.base.keys(prefix):
-            if key not in self.changes:
+            if key not in changes:
                 yield key
-        for key, row in list(self.changes.items()):
-            if row is not None and key.startswith(prefix):
-                yield key
+        if self._index is None and len(changes) > SCAN_ROWS_MAX:
+            self._index = index_of(changes)
+        if self._index is None:
+            yield from scan(changes, prefix)
+        else:
+            yield from self._index.with_prefix(prefix)
+
+    def apply(self, changes: Mapping[str, Row | None]) -> None:
+        """Take over what a fold or a decision changed."""
+        self.changes.update(changes)
+        if self._index is not None:
+            self._index.apply(changes)
 
 
 @dataclass(slots=True)
 class DictRows:
-    """Rows in a dict: for the memory store, for audits and for tests."""
+    """Rows in a dict: for the memory store, for audits and for tests.
+
+    Write into `rows` itself before the first `keys` only; then by `apply`.
+    """
 
     rows: dict[str, Row] = field(default_factory=dict[str, Row])
+    _index: KeyIndex | None = field(default=None, init=False, repr=False, compare=False)
 
     def get(self, key: str) -> Row | None:
         """The row, or None."""
         return self.rows.get(key)
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """The keys that begin with `prefix`."""
-        return (key for key in list(self.rows) if key.startswith(prefix))
+        """The keys that begin with `prefix`, in order."""
+        if self._index is None:
+            if len(self.rows) <= SCAN_ROWS_MAX:
+                return scan(self.rows, prefix)
+            self._index = index_of(self.rows)
+        return self._index.with_prefix(prefix)
 
-    def apply(self, changes: Changes) -> None:
+    def apply(self, changes: Mapping[str, Row | None]) -> None:
         """Take over what a fold or an acknowledged decision changed."""
         for key, row in changes.items():
             if row is None:
                 self.rows.pop(key, None)
             else:
                 self.rows[key] = row
+        if self._index is not None:
+            self._index.apply(changes)
 
 
 def get_header(rows: Rows) -> Header | None:

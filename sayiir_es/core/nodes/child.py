@@ -8,27 +8,53 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.graph.graph import first_path
+from sayiir_es.core.graph.nodes import ChildNode
 from sayiir_es.core.model.events import ChildCompleted, ChildStarted
 from sayiir_es.core.model.rows import Changes, Cursor, Rows, chain_of, get_cursor
 from sayiir_es.core.model.waits import Ended, Inside
+from sayiir_es.core.nodes.kinds import EventKind, NodeKind, Opening, WaitKind
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Draft
+    from sayiir_es.core.graph.graph import Container
+    from sayiir_es.core.model.events import Event
+    from sayiir_es.core.model.rows import Header
 
 
-def open_child(draft: Draft, path: str, reference: str) -> None:
-    """The cursor arrives; the child's chain is for `settle` to open."""
+# --- decide ---------------------------------------------------------------------------
+
+
+def open_child(draft: Draft, _node: ChildNode, path: str, reference: str) -> None:
+    """The cursor arrives; the move into the child's chain is owed."""
     draft.emit(ChildStarted(path=path, input=reference))
     draft.touched.append(chain_of(path))
 
 
-def complete(draft: Draft, path: str, result: str) -> None:
+def is_unopened(rows: Rows, cursor: Cursor, _wait: Inside) -> bool:
+    """Whether the child's chain has no cursor yet."""
+    return get_cursor(rows, cursor.path) is None
+
+
+def enter(draft: Draft, cursor: Cursor, _wait: Inside) -> Opening:
+    """The child's chain begins with what flowed in."""
+    node = draft.graph.node(cursor.path, ChildNode)
+    return Opening(path=first_path(cursor.path, node.chain), reference=cursor.input)
+
+
+def end_chain(draft: Draft, container: Container, result: str) -> bool:
     """The child's chain has ended, and its result is the child's."""
-    draft.emit(ChildCompleted(path=path, result=result))
-    draft.touched.append(chain_of(path))
+    draft.emit(ChildCompleted(path=container.path, result=result))
+    draft.touched.append(chain_of(container.path))
+    return True
 
 
-def fold_started(body: ChildStarted) -> Changes:
+# --- evolve ---------------------------------------------------------------------------
+
+
+def fold_started(
+    _rows: Rows, _event: Event, body: ChildStarted, _header: Header
+) -> Changes:
     """The chain's cursor waits for the child's chain."""
     return {
         "c" + chain_of(body.path): Cursor(
@@ -37,7 +63,9 @@ def fold_started(body: ChildStarted) -> Changes:
     }
 
 
-def fold_completed(rows: Rows, body: ChildCompleted) -> Changes:
+def fold_completed(
+    rows: Rows, _event: Event, body: ChildCompleted, _header: Header
+) -> Changes:
     """The inner cursor goes; moving on is owed."""
     chain = chain_of(body.path)
     cursor = get_cursor(rows, chain)
@@ -49,3 +77,11 @@ def fold_completed(rows: Rows, body: ChildCompleted) -> Changes:
             path=body.path, input=cursor.input, wait=Ended(result=body.result)
         ),
     }
+
+
+CHILD = NodeKind(node=ChildNode, open=open_child, end_chain=end_chain)
+INSIDE = WaitKind(wait=Inside, is_owed=is_unopened, move=enter)
+EVENTS = (
+    EventKind(event=ChildStarted, fold=fold_started, references=("input",)),
+    EventKind(event=ChildCompleted, fold=fold_completed, references=("result",)),
+)

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.graph.nodes import DelayNode
+from sayiir_es.core.instants import instant
 from sayiir_es.core.model.events import DelayElapsed, DelayStarted
 from sayiir_es.core.model.rows import Changes, Cursor, Rows, chain_of, get_cursor
 from sayiir_es.core.model.waits import Ended, Sleeping
+from sayiir_es.core.nodes.kinds import EventKind, NodeKind, WaitKind
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Draft
-    from sayiir_es.core.graph.nodes import DelayNode
+    from sayiir_es.core.graph.nodes import Node
+    from sayiir_es.core.model.events import Event
+    from sayiir_es.core.model.rows import Header
+
+
+# --- decide ---------------------------------------------------------------------------
 
 
 def open_delay(draft: Draft, node: DelayNode, path: str, reference: str) -> None:
@@ -24,13 +32,23 @@ def open_delay(draft: Draft, node: DelayNode, path: str, reference: str) -> None
     )
 
 
-def elapse(draft: Draft, path: str) -> None:
+def elapse(draft: Draft, cursor: Cursor, _wait: Sleeping) -> None:
     """Its time has come."""
-    draft.emit(DelayElapsed(path=path))
-    draft.touched.append(chain_of(path))
+    draft.emit(DelayElapsed(path=cursor.path))
+    draft.touched.append(chain_of(cursor.path))
 
 
-def fold_started(body: DelayStarted) -> Changes:
+def due_at(wait: Sleeping) -> int:
+    """When the delay ends."""
+    return wait.due_at
+
+
+# --- evolve ---------------------------------------------------------------------------
+
+
+def fold_started(
+    _rows: Rows, _event: Event, body: DelayStarted, _header: Header
+) -> Changes:
     """The chain's cursor sleeps."""
     return {
         "c" + chain_of(body.path): Cursor(
@@ -39,7 +57,9 @@ def fold_started(body: DelayStarted) -> Changes:
     }
 
 
-def fold_elapsed(rows: Rows, body: DelayElapsed) -> Changes:
+def fold_elapsed(
+    rows: Rows, _event: Event, body: DelayElapsed, _header: Header
+) -> Changes:
     """What came in goes on; moving on is owed."""
     chain = chain_of(body.path)
     cursor = get_cursor(rows, chain)
@@ -50,3 +70,27 @@ def fold_elapsed(rows: Rows, body: DelayElapsed) -> Changes:
             path=body.path, input=cursor.input, wait=Ended(result=cursor.input)
         )
     }
+
+
+# --- status ---------------------------------------------------------------------------
+
+
+def sentence(cursor: Cursor, wait: Sleeping, _node: Node | None) -> str:
+    """What a status says of it."""
+    return f"delay {cursor.path!r} until {instant(wait.due_at)}"
+
+
+DELAY = NodeKind(node=DelayNode, open=open_delay)
+SLEEPING = WaitKind(
+    wait=Sleeping,
+    may_owe=False,
+    wakes_at=due_at,
+    fires_at=due_at,
+    fire=elapse,
+    status="waiting",
+    sentence=sentence,
+)
+EVENTS = (
+    EventKind(event=DelayStarted, fold=fold_started, references=("input",)),
+    EventKind(event=DelayElapsed, fold=fold_elapsed),
+)

@@ -11,25 +11,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.graph.graph import first_path
+from sayiir_es.core.graph.nodes import LoopNode
 from sayiir_es.core.graph.references import mark_of, resolve
 from sayiir_es.core.model.events import LoopIterated, LoopStarted, WorkflowFailed
 from sayiir_es.core.model.rows import Changes, Cursor, Rows, chain_of, get_cursor
 from sayiir_es.core.model.waits import Broken, Ended, Failure, Looping
+from sayiir_es.core.nodes.kinds import EventKind, NodeKind, Opening, WaitKind
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Draft
-    from sayiir_es.core.graph.graph import Container, Graph
-    from sayiir_es.core.graph.nodes import LoopNode
-    from sayiir_es.core.model.events import LoopOutcome
+    from sayiir_es.core.graph.graph import Container
+    from sayiir_es.core.model.events import Event, LoopOutcome
+    from sayiir_es.core.model.rows import Header
 
 
 # --- decide ---------------------------------------------------------------------------
 
 
-def open_loop(draft: Draft, path: str, reference: str) -> None:
-    """The cursor arrives; the body is for `settle` to open."""
+def open_loop(draft: Draft, _node: LoopNode, path: str, reference: str) -> None:
+    """The cursor arrives; the move into the body is owed."""
     draft.emit(LoopStarted(path=path, input=reference))
     draft.touched.append(chain_of(path))
+
+
+def is_unopened(rows: Rows, cursor: Cursor, wait: Looping) -> bool:
+    """Whether the iteration's body has no cursor yet."""
+    return get_cursor(rows, body_of(cursor.path, wait.iteration)) is None
+
+
+def enter(draft: Draft, cursor: Cursor, wait: Looping) -> Opening:
+    """The iteration begins."""
+    node = draft.graph.node(cursor.path, LoopNode)
+    body = body_of(cursor.path, wait.iteration)
+    return Opening(path=first_path(body, node.body), reference=input_of(cursor, wait))
 
 
 def body_of(path: str, iteration: int) -> str:
@@ -44,32 +59,30 @@ def input_of(cursor: Cursor, wait: Looping) -> str:
     return f"value:{cursor.path}@{wait.iteration - 1}"
 
 
-def iterate(
-    draft: Draft, graph: Graph, container: Container, node: LoopNode, result: str
-) -> None:
+def end_chain(draft: Draft, container: Container, result: str) -> bool:
     """An iteration's body has ended with `result`."""
+    node, path = draft.graph.node(container.path, LoopNode), container.path
+    value = resolve(draft.rows, draft.graph, result)
+    if draft.full(len(value)):
+        return False
     mark = mark_of(draft.rows, result)
     if mark == "none":
         error = (
             f"Failed to decode input for task {node.id!r} (expected LoopEnvelope): the "
             "body did not end with a LoopResult"
         )
-        draft.emit(
-            WorkflowFailed(
-                path=container.path, error_type="bad_loop_result", error=error
-            )
-        )
-        return
-    outcome = outcome_of(node, container.iteration, mark)
+        draft.emit(WorkflowFailed(path=path, error_type="bad_loop_result", error=error))
+        return True
     draft.emit(
         LoopIterated(
-            path=container.path,
+            path=path,
             iteration=container.iteration,
-            value=resolve(draft.rows, graph, result),
-            outcome=outcome,
+            value=value,
+            outcome=outcome_of(node, container.iteration, mark),
         )
     )
-    draft.touched.append(chain_of(container.path))
+    draft.touched.append(chain_of(path))
+    return True
 
 
 def outcome_of(node: LoopNode, iteration: int, mark: str) -> LoopOutcome:
@@ -84,7 +97,9 @@ def outcome_of(node: LoopNode, iteration: int, mark: str) -> LoopOutcome:
 # --- evolve ---------------------------------------------------------------------------
 
 
-def fold_started(body: LoopStarted) -> Changes:
+def fold_started(
+    _rows: Rows, _event: Event, body: LoopStarted, _header: Header
+) -> Changes:
     """The chain's cursor waits for the first iteration."""
     return {
         "c" + chain_of(body.path): Cursor(
@@ -93,7 +108,9 @@ def fold_started(body: LoopStarted) -> Changes:
     }
 
 
-def fold_iterated(rows: Rows, body: LoopIterated) -> Changes:
+def fold_iterated(
+    rows: Rows, _event: Event, body: LoopIterated, _header: Header
+) -> Changes:
     """The iteration's rows go; its value stays until the next one's."""
     chain = chain_of(body.path)
     cursor = get_cursor(rows, chain)
@@ -141,3 +158,11 @@ def _wait_after(body: LoopIterated, reference: str) -> Looping | Ended | Broken:
                     error_type="max_iterations", error=error, timed_out=False
                 )
             )
+
+
+LOOP = NodeKind(node=LoopNode, open=open_loop, end_chain=end_chain)
+LOOPING = WaitKind(wait=Looping, is_owed=is_unopened, move=enter)
+EVENTS = (
+    EventKind(event=LoopStarted, fold=fold_started, references=("input",)),
+    EventKind(event=LoopIterated, fold=fold_iterated),
+)

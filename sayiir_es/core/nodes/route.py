@@ -1,7 +1,7 @@
 """A route: a key function chooses one branch, once.
 
 The key function is an attempt at the route's own path, without retries or time-out. Its
-outcome is `RouteChosen`, recorded before anything of the branch runs and never asked
+outcome is `RouteChosen`, recorded before anything of the branch runs; it is not called
 again. The branch gets what flowed in; what flows on is the envelope
 `{"branch": key, "result": …}`, spliced from recorded bytes. A key that no branch takes,
 or that is no string, fails the workflow.
@@ -13,22 +13,27 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.graph.paths import DEFAULT_BRANCH, encode_segment
+from sayiir_es.core.graph.graph import first_path
+from sayiir_es.core.graph.nodes import Node, RouteNode
+from sayiir_es.core.graph.paths import DEFAULT_BRANCH, encode_segment, join
 from sayiir_es.core.model.events import BranchCompleted, PositionUpdated, RouteChosen
 from sayiir_es.core.model.rows import Changes, Cursor, Rows, chain_of, get_cursor
 from sayiir_es.core.model.waits import Awaiting, Routing
 from sayiir_es.core.nodes import task
+from sayiir_es.core.nodes.kinds import EventKind, NodeKind, Opening, WaitKind
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Draft
-    from sayiir_es.core.graph.nodes import Node, RouteNode
+    from sayiir_es.core.graph.graph import Container
+    from sayiir_es.core.model.events import Event
     from sayiir_es.core.model.inputs import Outcome
+    from sayiir_es.core.model.rows import Header
 
 
 # --- decide ---------------------------------------------------------------------------
 
 
-def open_route(draft: Draft, path: str, reference: str) -> None:
+def open_route(draft: Draft, _node: RouteNode, path: str, reference: str) -> None:
     """The cursor arrives: the key function is due."""
     draft.emit(PositionUpdated(path=path, attempt=1, input=reference))
 
@@ -75,16 +80,30 @@ def chain_for(node: RouteNode, branch: str) -> tuple[Node, ...]:
     """The chain of a branch, by its path segment."""
     if branch == DEFAULT_BRANCH and node.default is not None:
         return node.default
-    for found in node.branches:
-        if encode_segment(found.name) == branch:
-            return found.chain
+    for option in node.branches:
+        if encode_segment(option.name) == branch:
+            return option.chain
     return ()
 
 
-def complete_branch(draft: Draft, path: str, branch: str, result: str) -> None:
+def is_unopened(rows: Rows, cursor: Cursor, wait: Routing) -> bool:
+    """Whether the chosen branch has no cursor yet."""
+    return get_cursor(rows, join(cursor.path, wait.branch)) is None
+
+
+def enter(draft: Draft, cursor: Cursor, wait: Routing) -> Opening:
+    """The chosen branch begins with what flowed in."""
+    chain = chain_for(draft.graph.node(cursor.path, RouteNode), wait.branch)
+    prefix = join(cursor.path, wait.branch)
+    return Opening(path=first_path(prefix, chain), reference=cursor.input)
+
+
+def end_chain(draft: Draft, container: Container, result: str) -> bool:
     """The branch's chain has ended, and with it the route."""
-    draft.emit(BranchCompleted(path=path, branch=branch, result=result))
+    path = container.path
+    draft.emit(BranchCompleted(path=path, branch=container.branch, result=result))
     draft.touched.append(chain_of(path))
+    return True
 
 
 def _fail(draft: Draft, outcome: Outcome, error_type: str, error: str) -> None:
@@ -102,7 +121,9 @@ def _fail(draft: Draft, outcome: Outcome, error_type: str, error: str) -> None:
 # --- evolve ---------------------------------------------------------------------------
 
 
-def fold_chosen(rows: Rows, body: RouteChosen) -> Changes:
+def fold_chosen(
+    rows: Rows, _event: Event, body: RouteChosen, _header: Header
+) -> Changes:
     """The cursor waits for the branch; the key is kept for the envelope."""
     chain = chain_of(body.path)
     cursor = get_cursor(rows, chain)
@@ -120,3 +141,8 @@ def fold_chosen(rows: Rows, body: RouteChosen) -> Changes:
             wait=Routing(key=body.key, branch=body.branch),
         ),
     }
+
+
+ROUTE = NodeKind(node=RouteNode, open=open_route, end_chain=end_chain)
+ROUTING = WaitKind(wait=Routing, is_owed=is_unopened, move=enter)
+EVENTS = (EventKind(event=RouteChosen, fold=fold_chosen),)

@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.evolve.lifecycle import moved, remember, remember_command
+from sayiir_es.core.graph.nodes import SignalNode
+from sayiir_es.core.instants import instant
 from sayiir_es.core.model.events import (
     Event,
     SignalAwaited,
@@ -20,6 +21,11 @@ from sayiir_es.core.model.events import (
     SignalReceived,
     SignalTimedOut,
     WorkflowFailed,
+)
+from sayiir_es.core.model.headers import (
+    header_after,
+    remember,
+    remember_command,
 )
 from sayiir_es.core.model.rows import (
     Changes,
@@ -32,43 +38,57 @@ from sayiir_es.core.model.rows import (
     get_cursors,
 )
 from sayiir_es.core.model.waits import Ended, Listening
+from sayiir_es.core.nodes.kinds import EventKind, NodeKind, WaitKind
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Draft
-    from sayiir_es.core.graph.nodes import SignalNode
+    from sayiir_es.core.graph.nodes import Node
 
 
 # --- decide ---------------------------------------------------------------------------
 
 
-def open_signal(draft: Draft, node: SignalNode, path: str) -> None:
-    """The cursor arrives and listens; what waits already is for `settle` to give."""
+def open_signal(draft: Draft, node: SignalNode, path: str, _reference: str) -> None:
+    """The cursor arrives and listens; to give it what waits already is owed."""
     until = None if node.timeout_ms is None else draft.now_ms + node.timeout_ms
     draft.emit(SignalAwaited(path=path, signal=node.signal, until_at=until))
+    draft.touched.append(chain_of(path))
 
 
-def consume(draft: Draft, path: str, wait: Listening) -> bool:
-    """Give the wait its signal, if one is buffered and no older wait is before it."""
-    waiting = get_buffered(draft.rows, wait.signal)
-    if not waiting or oldest_wait(draft.rows, wait.signal) != path:
-        return False
-    draft.emit(SignalConsumed(path=path, signal_sequence=waiting[0]))
+def is_next(rows: Rows, cursor: Cursor, wait: Listening) -> bool:
+    """Whether a signal is buffered for the wait, and no older wait is before it."""
+    return (
+        bool(get_buffered(rows, wait.signal))
+        and oldest_wait(rows, wait.signal) == cursor.path
+    )
+
+
+def consume(draft: Draft, cursor: Cursor, wait: Listening) -> None:
+    """The wait, which is the next, gets the oldest signal."""
+    buffered = get_buffered(draft.rows, wait.signal)
+    draft.emit(SignalConsumed(path=cursor.path, signal_sequence=buffered[0]))
     # Under a pause as many may have been buffered as there are waits for the name.
-    following = oldest_wait(draft.rows, wait.signal) if len(waiting) > 1 else None
+    following = oldest_wait(draft.rows, wait.signal) if len(buffered) > 1 else None
     if following is not None:
         draft.touched.append(chain_of(following))
-    draft.touched.append(chain_of(path))
-    return True
+    draft.touched.append(chain_of(cursor.path))
 
 
-def time_out(draft: Draft, path: str) -> None:
+def time_out(draft: Draft, cursor: Cursor, _wait: Listening) -> None:
     """No signal came in time."""
-    draft.emit(SignalTimedOut(path=path))
-    draft.touched.append(chain_of(path))
+    draft.emit(SignalTimedOut(path=cursor.path))
+    draft.touched.append(chain_of(cursor.path))
+    failure = failure_at(draft, cursor.path)
+    if failure is not None:
+        draft.emit(failure)
 
 
-def failure(node: SignalNode, path: str) -> WorkflowFailed:
-    """How the run ends at a wait whose time-out fails it."""
+def failure_at(draft: Draft, path: str) -> WorkflowFailed | None:
+    """How the run ends when the wait at `path` has timed out; None if it goes on."""
+    place = draft.graph.place(path)
+    node = place.node if place is not None else None
+    if not isinstance(node, SignalNode) or node.on_timeout != "fail":
+        return None
     return WorkflowFailed(
         path=path,
         error_type="signal_timeout",
@@ -76,20 +96,27 @@ def failure(node: SignalNode, path: str) -> WorkflowFailed:
     )
 
 
+def until(wait: Listening) -> int | None:
+    """When the time is over; None if it never is."""
+    return wait.until_at
+
+
 def oldest_wait(rows: Rows, signal: str) -> str | None:
     """The path of the oldest wait for that name."""
-    found = [
+    waits = [
         (cursor.wait.since, cursor.path)
         for _, cursor in get_cursors(rows)
         if isinstance(cursor.wait, Listening) and cursor.wait.signal == signal
     ]
-    return min(found)[1] if found else None
+    return min(waits)[1] if waits else None
 
 
 # --- evolve ---------------------------------------------------------------------------
 
 
-def fold_awaited(event: Event, body: SignalAwaited) -> Changes:
+def fold_awaited(
+    _rows: Rows, event: Event, body: SignalAwaited, _header: Header
+) -> Changes:
     """The chain's cursor listens; what flowed in ends here."""
     return {
         "c" + chain_of(body.path): Cursor(
@@ -122,7 +149,7 @@ def fold_received(
         changes["s" + body.signal_id] = event.sequence
         signal_ids += 1
     changes["h"] = replace(
-        moved(header, event),
+        header_after(header, event),
         buffered=header.buffered + 1,
         command_ids=remember_command(rows, event, body.command_id, changes, header),
         signal_ids=signal_ids,
@@ -152,11 +179,13 @@ def fold_consumed(
             input=cursor.input,
             wait=Ended(result=f"signal:{body.signal_sequence}"),
         ),
-        "h": replace(moved(header, event), buffered=header.buffered - 1),
+        "h": replace(header_after(header, event), buffered=header.buffered - 1),
     }
 
 
-def fold_timed_out(rows: Rows, body: SignalTimedOut) -> Changes:
+def fold_timed_out(
+    rows: Rows, _event: Event, body: SignalTimedOut, _header: Header
+) -> Changes:
     """The wait's result is `null`; a run that fails on it says so next."""
     chain = chain_of(body.path)
     cursor = get_cursor(rows, chain)
@@ -167,3 +196,32 @@ def fold_timed_out(rows: Rows, body: SignalTimedOut) -> Changes:
             path=body.path, input=cursor.input, wait=Ended(result="null")
         )
     }
+
+
+# --- status ---------------------------------------------------------------------------
+
+
+def sentence(cursor: Cursor, wait: Listening, _node: Node | None) -> str:
+    """What a status says of it."""
+    end = "" if wait.until_at is None else f" until {instant(wait.until_at)}"
+    return f"signal {wait.signal!r} at {cursor.path!r}{end}"
+
+
+SIGNAL = NodeKind(node=SignalNode, open=open_signal)
+LISTENING = WaitKind(
+    wait=Listening,
+    may_owe=False,
+    is_owed=is_next,
+    move=consume,
+    wakes_at=until,
+    fires_at=until,
+    fire=time_out,
+    status="awaiting_signal",
+    sentence=sentence,
+)
+EVENTS = (
+    EventKind(event=SignalAwaited, fold=fold_awaited),
+    EventKind(event=SignalReceived, fold=fold_received),
+    EventKind(event=SignalConsumed, fold=fold_consumed, sequences=("signal_sequence",)),
+    EventKind(event=SignalTimedOut, fold=fold_timed_out),
+)

@@ -15,6 +15,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.backoff import retry_delay_ms
+from sayiir_es.core.graph.nodes import TaskNode
+from sayiir_es.core.instants import instant
 from sayiir_es.core.model.events import (
     AttemptRestarted,
     AttemptWithdrawn,
@@ -26,6 +28,7 @@ from sayiir_es.core.model.events import (
     TaskCompleted,
     TaskFailed,
 )
+from sayiir_es.core.model.inputs import Outcome
 from sayiir_es.core.model.limits import clip
 from sayiir_es.core.model.rows import (
     Changes,
@@ -36,22 +39,23 @@ from sayiir_es.core.model.rows import (
     get_cursor,
 )
 from sayiir_es.core.model.waits import Awaiting, Broken, Ended, Failure
+from sayiir_es.core.nodes.kinds import EventKind, NodeKind, WaitKind
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Draft
-    from sayiir_es.core.graph.nodes import TaskNode
-    from sayiir_es.core.model.inputs import Outcome
+    from sayiir_es.core.graph.graph import Graph
+    from sayiir_es.core.graph.nodes import Node
 
 # --- decide ---------------------------------------------------------------------------
 
 
-def open_task(draft: Draft, path: str, reference: str) -> None:
+def open_task(draft: Draft, _node: TaskNode, path: str, reference: str) -> None:
     """The cursor arrives: attempt 1 is due."""
     draft.emit(PositionUpdated(path=path, attempt=1, input=reference))
 
 
 def begin(draft: Draft, node: TaskNode | None, path: str, *, restart: bool) -> None:
-    """The attempt takes its slot; what must be known before the function runs.
+    """The attempt takes its slot; what must stand before the function runs.
 
     `node` is None for the key function of a route, which has no time-out. Emits
     nothing for what has none and did not begin before: then the slot leaves no trace.
@@ -65,19 +69,25 @@ def begin(draft: Draft, node: TaskNode | None, path: str, *, restart: bool) -> N
                 path=path, attempt=wait.attempt, restarts=wait.restarts + 1
             )
         )
-    if node is not None and node.timeout_ms is not None and wait.deadline_at is None:
+    timeout_ms = timeout_to_set(node, wait)
+    if timeout_ms is not None:
         draft.emit(
             DeadlineSet(
                 path=path,
                 attempt=wait.attempt,
-                deadline_at=draft.now_ms + node.timeout_ms,
-                timeout_ms=node.timeout_ms,
+                deadline_at=draft.now_ms + timeout_ms,
+                timeout_ms=timeout_ms,
             )
         )
 
 
+def timeout_to_set(node: TaskNode | None, wait: Awaiting) -> int | None:
+    """The time-out with which the attempt begins; None if it has none, or has begun."""
+    return node.timeout_ms if node is not None and wait.deadline_at is None else None
+
+
 def record(draft: Draft, node: TaskNode | None, outcome: Outcome) -> None:
-    """The awaited attempt ended; what follows from it is for the caller to settle."""
+    """The awaited attempt ended; to go on is owed."""
     if outcome.result == "withdrawn":
         withdraw(draft, outcome.path)
         return
@@ -105,7 +115,7 @@ def fail(draft: Draft, node: TaskNode | None, outcome: Outcome) -> None:
         retry is None
         or not outcome.retriable
         or outcome.attempt > retry.max_retries
-        or (header is not None and header.cancel is not None)
+        or header.cancel is not None
     ):
         draft.emit(
             TaskFailed(
@@ -118,7 +128,7 @@ def fail(draft: Draft, node: TaskNode | None, outcome: Outcome) -> None:
             )
         )
         return
-    seed = f"{draft.instance_id}/{header.run if header else 0}/{outcome.path}"
+    seed = f"{draft.instance_id}/{header.run}/{outcome.path}"
     draft.emit(
         RetryRecorded(
             path=outcome.path,
@@ -140,6 +150,31 @@ def withdraw(draft: Draft, path: str) -> None:
     draft.emit(AttemptWithdrawn(path=path, attempt=wait.attempt))
     if wait.deadline_at is not None:
         draft.emit(DeadlineCleared(path=path, attempt=wait.attempt))
+
+
+def time_out(draft: Draft, cursor: Cursor, wait: Awaiting) -> None:
+    """The awaited attempt's deadline has passed: it has failed, as by an error."""
+    node = task_at(draft.graph, cursor.path)
+    name = node.id if node is not None else cursor.path
+    outcome = Outcome(
+        instance_id=draft.instance_id,
+        run=draft.header.run,
+        path=cursor.path,
+        attempt=wait.attempt,
+        result="failed",
+        error_type="timeout",
+        error=timeout_text(name, wait.timeout_ms or 0),
+        timed_out=True,
+    )
+    record(draft, node, outcome)
+
+
+def task_at(graph: Graph, path: str) -> TaskNode | None:
+    """The task at `path`; None where another kind of node awaits an attempt."""
+    place = graph.place(path)
+    if place is None or not isinstance(place.node, TaskNode):
+        return None
+    return place.node
 
 
 def timeout_text(node_id: str, timeout_ms: int) -> str:
@@ -177,10 +212,27 @@ def due_since(header: Header, wait: Awaiting) -> int:
     return wait.due
 
 
+def wakes_at(wait: Awaiting) -> int | None:
+    """When the deadline passes, or else the backoff is over.
+
+    A deadline is set when the attempt begins, so its backoff is over then.
+    """
+    if wait.deadline_at is not None:
+        return wait.deadline_at
+    return wait.not_before or None
+
+
+def deadline(wait: Awaiting) -> int | None:
+    """When the deadline passes. The end of a backoff is not recorded."""
+    return wait.deadline_at
+
+
 # --- evolve ---------------------------------------------------------------------------
 
 
-def fold_position(event: Event, body: PositionUpdated) -> Changes:
+def fold_position(
+    _rows: Rows, event: Event, body: PositionUpdated, _header: Header
+) -> Changes:
     """The chain's cursor waits for the attempt."""
     return {
         "c" + chain_of(body.path): Cursor(
@@ -191,7 +243,9 @@ def fold_position(event: Event, body: PositionUpdated) -> Changes:
     }
 
 
-def fold_completed(rows: Rows, body: TaskCompleted) -> Changes:
+def fold_completed(
+    rows: Rows, _event: Event, body: TaskCompleted, _header: Header
+) -> Changes:
     """The result is kept under its reference; moving on is owed."""
     chain = chain_of(body.path)
     cursor = get_cursor(rows, chain)
@@ -212,10 +266,11 @@ def fold_attempt(
     rows: Rows,
     event: Event,
     body: DeadlineSet | DeadlineCleared | AttemptWithdrawn | AttemptRestarted,
+    _header: Header,
 ) -> Changes:
     """The awaited attempt begins, stops, or begins again."""
-    found, wait = _awaited(rows, body.path)
-    if found is None or wait is None:
+    cursor, wait = _awaited(rows, body.path)
+    if cursor is None or wait is None:
         return {}
     deadline_at, timeout_ms = wait.deadline_at, wait.timeout_ms
     withdrawn, restarts = wait.withdrawn, wait.restarts
@@ -238,13 +293,15 @@ def fold_attempt(
         restarts=restarts,
         failure=wait.failure,
     )
-    return _placed(found, changed)
+    return _moved_to(cursor, changed)
 
 
-def fold_retry(rows: Rows, event: Event, body: RetryRecorded) -> Changes:
+def fold_retry(
+    rows: Rows, event: Event, body: RetryRecorded, _header: Header
+) -> Changes:
     """The cursor waits for the next attempt, not before its time."""
-    found, wait = _awaited(rows, body.path)
-    if found is None or wait is None:
+    cursor, wait = _awaited(rows, body.path)
+    if cursor is None or wait is None:
         return {}
     changed = Awaiting(
         attempt=body.attempt + 1,
@@ -254,10 +311,12 @@ def fold_retry(rows: Rows, event: Event, body: RetryRecorded) -> Changes:
             error_type=body.error_type, error=body.error, timed_out=body.timed_out
         ),
     )
-    return _placed(found, changed)
+    return _moved_to(cursor, changed)
 
 
-def fold_failed(rows: Rows, body: TaskFailed) -> Changes:
+def fold_failed(
+    rows: Rows, _event: Event, body: TaskFailed, _header: Header
+) -> Changes:
     """No further attempt; the end of the run is owed."""
     chain = chain_of(body.path)
     cursor = get_cursor(rows, chain)
@@ -288,9 +347,49 @@ def _awaited(rows: Rows, path: str) -> tuple[Cursor | None, Awaiting | None]:
     return cursor, cursor.wait
 
 
-def _placed(cursor: Cursor, wait: Awaiting) -> Changes:
+def _moved_to(cursor: Cursor, wait: Awaiting) -> Changes:
     return {
         "c" + chain_of(cursor.path): Cursor(
             path=cursor.path, input=cursor.input, wait=wait
         )
     }
+
+
+# --- status ---------------------------------------------------------------------------
+
+
+def sentence(cursor: Cursor, wait: Awaiting, node: Node | None) -> str:
+    """What a status says of it."""
+    most = ""
+    if isinstance(node, TaskNode) and node.retry is not None:
+        most = f" of {node.retry.max_retries + 1}"
+    text = f"task {cursor.path!r}, attempt {wait.attempt}{most}"
+    if wait.failure is not None:
+        text += f", after {wait.failure.error_type}: {wait.failure.error[:120]}"
+        text += f", not before {instant(wait.not_before)}"
+    if wait.deadline_at is not None:
+        text += f", deadline {instant(wait.deadline_at)}"
+    return text
+
+
+TASK = NodeKind(node=TaskNode, open=open_task)
+AWAITING = WaitKind(
+    wait=Awaiting,
+    wakes_at=wakes_at,
+    fires_at=deadline,
+    # What comes due while a request stands counts as running, and must be withdrawn.
+    is_timer_held=False,
+    fire=time_out,
+    status="in_progress",
+    sentence=sentence,
+)
+EVENTS = (
+    EventKind(event=PositionUpdated, fold=fold_position, references=("input",)),
+    EventKind(event=TaskCompleted, fold=fold_completed),
+    EventKind(event=DeadlineSet, fold=fold_attempt),
+    EventKind(event=DeadlineCleared, fold=fold_attempt),
+    EventKind(event=AttemptWithdrawn, fold=fold_attempt),
+    EventKind(event=AttemptRestarted, fold=fold_attempt),
+    EventKind(event=RetryRecorded, fold=fold_retry),
+    EventKind(event=TaskFailed, fold=fold_failed),
+)

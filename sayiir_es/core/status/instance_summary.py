@@ -64,30 +64,30 @@ def summary_of(
     complete_before: int,
 ) -> InstanceSummary | None:
     """The snapshot that rows give at `position`; None where there is no run."""
-    started, found = get_run(rows), status_of(rows, instance_id, graph)
-    if started is None or found is None:
+    run, status = get_run(rows), status_of(rows, instance_id, graph)
+    if run is None or status is None:
         return None
     return InstanceSummary(
         claim=position.claim,
         instance_id=instance_id,
-        run=found.run,
-        sequence=found.sequence,
+        run=status.run,
+        sequence=status.sequence,
         offset=position.offset - 1,
         complete_before=complete_before,
-        workflow=found.workflow,
-        definition_hash=found.definition_hash,
-        graph_digest=started.graph_digest,
-        status=found.status,
-        waiting_for=found.waiting_for,
-        output=found.output,
-        error=found.error,
-        error_type=found.error_type,
-        reason=found.reason,
-        requested_by=found.requested_by,
-        wake_at=found.wake_at,
-        node_id=found.node_id,
-        signal=found.signal,
-        started_at=found.started_at,
-        updated_at=found.updated_at,
-        attributes=found.attributes,
+        workflow=status.workflow,
+        definition_hash=status.definition_hash,
+        graph_digest=run.graph_digest,
+        status=status.status,
+        waiting_for=status.waiting_for,
+        output=status.output,
+        error=status.error,
+        error_type=status.error_type,
+        reason=status.reason,
+        requested_by=status.requested_by,
+        wake_at=status.wake_at,
+        node_id=status.node_id,
+        signal=status.signal,
+        started_at=status.started_at,
+        updated_at=status.updated_at,
+        attributes=status.attributes,
     )

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from sayiir_es.core.decide.owed_moves import order
-from sayiir_es.core.graph.nodes import TaskNode
 from sayiir_es.core.model.rows import (
     TERMINAL,
     Cursor,
@@ -24,12 +21,14 @@ from sayiir_es.core.model.rows import (
     get_run,
     get_value,
 )
-from sayiir_es.core.model.waits import Awaiting, Listening, Sleeping
+from sayiir_es.core.model.waits import Awaiting, Listening
+from sayiir_es.core.nodes.registry import WAITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sayiir_es.core.graph.graph import Graph
+    from sayiir_es.core.nodes.kinds import WaitStatus
 
 StatusName: TypeAlias = Literal[
     "in_progress",
@@ -85,12 +84,12 @@ def status_of(rows: Rows, instance_id: str, graph: Graph | None) -> Status | Non
     header, started, end = get_header(rows), get_run(rows), get_ending(rows)
     if header is None or started is None:
         return None
-    standing = sorted(
-        (found for _, found in get_cursors(rows)),
-        key=lambda found: order(graph, found.path) if graph is not None else 0,
+    cursors = sorted(
+        (cursor for _, cursor in get_cursors(rows)),
+        key=lambda cursor: graph.order(cursor.path) if graph is not None else 0,
     )
-    name, telling = _name(header, standing)
-    wait = telling.wait if telling is not None else None
+    name, cause = _name(header, cursors)
+    wait = cause.wait if cause is not None else None
     return Status(
         instance_id=instance_id,
         workflow=started.workflow,
@@ -98,21 +97,21 @@ def status_of(rows: Rows, instance_id: str, graph: Graph | None) -> Status | Non
         run=header.run,
         sequence=header.sequence,
         status=name,
-        waiting_for=_sentence(header, standing, graph),
+        waiting_for=_sentence(header, cursors, graph),
         output=get_value(rows, "output") if name == "completed" else None,
         error=_error(header, end.error if end is not None else ""),
         error_type=end.error_type if end is not None and name == "failed" else None,
         reason=end.reason if end is not None else None,
         requested_by=end.requested_by if end is not None else None,
-        wake_at=_wake_at(wait),
-        node_id=_node_id(graph, telling),
+        wake_at=None if wait is None else WAITS[type(wait)].wakes_at(wait),
+        node_id=_node_id(graph, cause),
         signal=wait.signal if isinstance(wait, Listening) else None,
         started_at=started.started_at,
         updated_at=header.at,
         attempts={
-            found.path: found.wait.attempt
-            for found in standing
-            if isinstance(found.wait, Awaiting) and name not in ENDED
+            cursor.path: cursor.wait.attempt
+            for cursor in cursors
+            if isinstance(cursor.wait, Awaiting) and name not in ENDED
         },
         attributes=started.attributes,
     )
@@ -159,32 +158,29 @@ def _name(header: Header, cursors: list[Cursor]) -> tuple[StatusName, Cursor | N
             return "cancelled", None
         case "running" | "unstarted":
             pass
-    if any(isinstance(found.wait, Awaiting) for found in cursors):
-        return "in_progress", None
-    sleeping = [
-        (found.wait.due_at, index)
-        for index, found in enumerate(cursors)
-        if isinstance(found.wait, Sleeping)
-    ]
-    if sleeping:
-        return "waiting", cursors[min(sleeping)[1]]
-    for found in cursors:
-        if isinstance(found.wait, Listening):
-            return "awaiting_signal", found
+    by_status: dict[WaitStatus, list[Cursor]] = {}
+    for cursor in cursors:
+        status = WAITS[type(cursor.wait)].status
+        if status == "in_progress":
+            return "in_progress", None
+        if status is not None:
+            by_status.setdefault(status, []).append(cursor)
+    if "waiting" in by_status:
+        return "waiting", min(by_status["waiting"], key=_wakes_at)
+    if "awaiting_signal" in by_status:
+        return "awaiting_signal", by_status["awaiting_signal"][0]
     return "in_progress", None
 
 
-def _wake_at(wait: object) -> int | None:
-    if isinstance(wait, Sleeping):
-        return wait.due_at
-    return wait.until_at if isinstance(wait, Listening) else None
+def _wakes_at(cursor: Cursor) -> int:
+    return WAITS[type(cursor.wait)].wakes_at(cursor.wait) or 0
 
 
-def _node_id(graph: Graph | None, telling: Cursor | None) -> str | None:
-    if telling is None:
+def _node_id(graph: Graph | None, cursor: Cursor | None) -> str | None:
+    if cursor is None:
         return None
-    place = graph.place(telling.path) if graph is not None else None
-    return place.node.id if place is not None else telling.path
+    place = graph.place(cursor.path) if graph is not None else None
+    return place.node.id if place is not None else cursor.path
 
 
 def _sentence(header: Header, cursors: list[Cursor], graph: Graph | None) -> str:
@@ -192,7 +188,7 @@ def _sentence(header: Header, cursors: list[Cursor], graph: Graph | None) -> str
         return "nothing: it has ended"
     if header.phase == "paused":
         return "an unpause"
-    parts = [part for part in (_part(found, graph) for found in cursors) if part]
+    parts = [part for part in (_part(cursor, graph) for cursor in cursors) if part]
     if len(parts) > PARTS_MAX:
         parts[PARTS_MAX:] = [f"{len(parts) - PARTS_MAX} more"]
     text = "; ".join(parts) or "its next move"
@@ -204,32 +200,6 @@ def _sentence(header: Header, cursors: list[Cursor], graph: Graph | None) -> str
 
 
 def _part(cursor: Cursor, graph: Graph | None) -> str:
-    wait = cursor.wait
-    if isinstance(wait, Sleeping):
-        return f"delay {cursor.path!r} until {instant(wait.due_at)}"
-    if isinstance(wait, Listening):
-        until = "" if wait.until_at is None else f" until {instant(wait.until_at)}"
-        return f"signal {wait.signal!r} at {cursor.path!r}{until}"
-    if not isinstance(wait, Awaiting):
-        return ""
     place = graph.place(cursor.path) if graph is not None else None
     node = place.node if place is not None else None
-    most = ""
-    if isinstance(node, TaskNode) and node.retry is not None:
-        most = f" of {node.retry.max_retries + 1}"
-    text = f"task {cursor.path!r}, attempt {wait.attempt}{most}"
-    if wait.failure is not None:
-        text += f", after {wait.failure.error_type}: {wait.failure.error[:120]}"
-        text += f", not before {instant(wait.not_before)}"
-    if wait.deadline_at is not None:
-        text += f", deadline {instant(wait.deadline_at)}"
-    return text
-
-
-def instant(at_ms: int) -> str:
-    """Epoch milliseconds as ISO-8601, UTC."""
-    return (
-        datetime.fromtimestamp(at_ms / 1000, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
-    )
+    return WAITS[type(cursor.wait)].sentence(cursor, cursor.wait, node)

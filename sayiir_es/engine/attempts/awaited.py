@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.decide.owed_moves import is_held
+from sayiir_es.core.decide.owed import is_held
 from sayiir_es.core.model.rows import get_cursor, get_header
 from sayiir_es.core.model.waits import Awaiting
 from sayiir_es.core.nodes import task

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from sayiir_es.core.decide.owed_moves import is_held
+from sayiir_es.core.decide.owed import is_held
 from sayiir_es.core.graph.references import resolve
 from sayiir_es.core.model.errors import HistoryError
 from sayiir_es.core.model.inputs import Outcome, SlotTaken
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from sayiir_es.core.decide.owed import OwedAttempt
-    from sayiir_es.core.draft import Draft
+    from sayiir_es.core.draft import Decision
     from sayiir_es.engine.attempts.attempt import Token
     from sayiir_es.engine.attempts.executor_port import Executor
     from sayiir_es.engine.definitions.registry import Registry
@@ -60,7 +60,7 @@ class Batch(Protocol):
         """The time of its decisions, in epoch milliseconds."""
         ...
 
-    def decide(self, decided: SlotTaken, /) -> Draft:
+    def decide(self, input_: SlotTaken, /) -> Decision:
         """Make one decision."""
         ...
 
@@ -170,9 +170,9 @@ class Dispatcher:
         """Record what must stand before it runs; False if nobody wants it any more."""
         if attempt.state is not State.GRANTED:
             return False  # withdrawn meanwhile
-        draft = batch.decide(_slot_taken(attempt))
+        decision = batch.decide(_slot_taken(attempt))
         rows = batch.view(attempt.instance_id)
-        if not draft.events and not is_wanted(rows, attempt):
+        if not decision.events and not is_wanted(rows, attempt):
             self._give_back(rows, attempt)
             return False
         return True

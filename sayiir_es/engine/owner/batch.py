@@ -1,4 +1,4 @@
-"""A batch in the making: decisions staged on one another, encoded as they are made.
+"""The next batch: decisions staged on one another, encoded as they are made.
 
 Theory of operation. Each decision of a batch sees what those before it staged. Nothing
 of it is live: the store learns of it by `commit`, after the log acknowledged the batch;
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.decide.decide import DecisionContext, decide
+from sayiir_es.core.decide.decide import decide
 from sayiir_es.core.model.inputs import Commanded
 from sayiir_es.core.model.position import Position
 from sayiir_es.core.model.rows import Rows, StagedRows
@@ -18,10 +18,13 @@ from sayiir_es.engine.owner.tenure import to_record
 from sayiir_es.engine.record_size import RECORD_OVERHEAD_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from sayiir_es.core.decide.decide import Input
-    from sayiir_es.core.draft import Draft
+    from sayiir_es.core.draft import Decision, DecisionContext
     from sayiir_es.core.model.events import Event
     from sayiir_es.core.model.position import CommandPosition
+    from sayiir_es.core.model.rows import Row
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import NewRecord
 
@@ -65,13 +68,6 @@ class Batch:
         room = self._max_bytes - self._size - SLACK_BYTES
         return len(self.records) >= RECORDS_MAX or room < payload
 
-    def rows(self, instance_id: str) -> StagedRows:
-        """The rows of an instance as staged so far."""
-        staged = self.staged.get(instance_id)
-        if staged is None:
-            staged = self.staged[instance_id] = StagedRows(self.store.rows(instance_id))
-        return staged
-
     def view(self, instance_id: str) -> Rows:
         """The rows of an instance to look at only: does not count as touched."""
         staged = self.staged.get(instance_id)
@@ -82,21 +78,29 @@ class Batch:
         staged = self.staged.get(instance_id)
         return staged.base if staged is not None else self.store.rows(instance_id)
 
-    def decide(self, asked: Input) -> Draft:
-        """Make one decision; its caller looks whether it was cut."""
+    def decide(self, input_: Input) -> Decision:
+        """Make one decision and stage it; its caller looks whether it was cut."""
         instance_id = (
-            asked.command.instance_id
-            if isinstance(asked, Commanded)
-            else asked.instance_id
+            input_.command.instance_id
+            if isinstance(input_, Commanded)
+            else input_.instance_id
         )
         room = self._max_bytes - self._size - SLACK_BYTES
-        draft = decide(asked, self.rows(instance_id), self.world, room)
-        self.add(draft.events)
-        if isinstance(asked, Commanded):
-            self.answered(asked.position)
-        return draft
+        decision = decide(input_, self.view(instance_id), self.world, room)
+        if decision.changes:
+            self._stage(instance_id, decision.changes)
+        self.add(decision.events)
+        if isinstance(input_, Commanded):
+            self.answered(input_.position)
+        return decision
 
-    def add(self, events: list[Event]) -> None:
+    def _stage(self, instance_id: str, changes: Mapping[str, Row | None]) -> None:
+        staged = self.staged.get(instance_id)
+        if staged is None:
+            staged = self.staged[instance_id] = StagedRows(self.store.rows(instance_id))
+        staged.apply(changes)
+
+    def add(self, events: Sequence[Event]) -> None:
         """Take events in, encoded."""
         for event in events:
             record = to_record(event)
@@ -121,8 +125,7 @@ class Batch:
     def commit(self, base: int) -> None:
         """The log holds the batch from offset `base` on: make it live."""
         for instance_id, staged in self.staged.items():
-            if staged.changes:
-                self.store.apply(instance_id, staged.changes)
+            self.store.apply(instance_id, staged.changes)
         position = self.store.position
         self.store.advance(
             Position(

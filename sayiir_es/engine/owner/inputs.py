@@ -11,8 +11,13 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.decide.owed import owed_attempt, owed_timer
-from sayiir_es.core.decide.owed_moves import is_held, is_request_owed, owed_moves
+from sayiir_es.core.decide.owed import (
+    is_held,
+    is_request_owed,
+    owed_attempt,
+    owed_moves,
+    owed_timer,
+)
 from sayiir_es.core.graph.lookup import get_graph
 from sayiir_es.core.model.events import Event, WorkflowUnpaused
 from sayiir_es.core.model.inputs import Commanded, ResumeCut, TakenOver, TimerDue
@@ -32,7 +37,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.decide.decide import Input
     from sayiir_es.core.decide.owed import OwedAttempt
-    from sayiir_es.core.draft import Draft
+    from sayiir_es.core.draft import Decision
     from sayiir_es.core.model.rows import Header, StagedRows
     from sayiir_es.engine.attempts.attempt import Attempt
     from sayiir_es.engine.attempts.dispatcher import Dispatcher
@@ -124,13 +129,13 @@ class Inputs:
         """Whether another decision may join the batch: none may pass a cut one."""
         return not self._cut and not batch.full(payload)
 
-    def _decide(self, batch: Batch, decided: Input, offered: list[Attempt]) -> None:
+    def _decide(self, batch: Batch, input_: Input, offered: list[Attempt]) -> None:
         """Decide, and the rest of it as long as the batch has room."""
-        draft = batch.decide(decided)
-        if draft.cut:
-            self._cut = draft.instance_id
+        decision = batch.decide(input_)
+        if decision.cut:
+            self._cut = decision.instance_id
         self._finish_cut(batch, offered)
-        self._offer_changed(batch, draft, offered)
+        self._offer_changed(batch, decision, offered)
 
     def _finish_cut(self, batch: Batch, offered: list[Attempt]) -> None:
         while self._cut and not batch.full():
@@ -234,20 +239,20 @@ class Inputs:
     # --- offering ---------------------------------------------------------------------
 
     def _offer_changed(
-        self, batch: Batch, draft: Draft, offered: list[Attempt]
+        self, batch: Batch, decision: Decision, offered: list[Attempt]
     ) -> None:
         """Offer what this decision made due: the cursors that it moved, no others."""
-        if not draft.events:
+        if not decision.events:
             return
-        instance_id = draft.instance_id
+        instance_id = decision.instance_id
         header = get_header(batch.view(instance_id))
         if header is None or is_held(header) or header.phase != "running":
             return
-        if isinstance(draft.events[0].body, WorkflowUnpaused):
+        if isinstance(decision.events[0].body, WorkflowUnpaused):
             self._unpaused.add(instance_id)
             self._offer_all(batch, instance_id, offered, recovering=False)
             return
-        for chain in draft.moved:
+        for chain in decision.moved:
             self._offer(batch, instance_id, chain, offered, recovering=False)
 
     def _offer_all(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from sayiir_es.core.decide.decide import DecisionContext
+from sayiir_es.core.draft import DecisionContext
 from sayiir_es.core.model.errors import LogUnavailableError
 from sayiir_es.core.model.position import advanced, skipped
 from sayiir_es.engine.attempts.dispatcher import Dispatcher

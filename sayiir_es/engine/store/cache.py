@@ -1,13 +1,15 @@
 """Decoded rows of the instances that a store worked with lately.
 
-Theory of operation. `get` on the hot path is one dict lookup. A row that is None is
-known not to exist. An instance is *complete* when all of its rows are here: one whose
+Theory of operation. `get` on the hot path is one dict lookup. None stands for a row
+that does not exist. An instance is *complete* when all of its rows are here: one whose
 header was never written has no rows, so a new instance reads nothing, ever. `before`
 holds, for each row that changed since the last write, what the database has, so that
 indexes can be brought along and a row that came and went costs nothing.
 
 An instance that left the cache while somebody still holds its rows is found again by a
 weak reference: there are never two views of one instance.
+
+Keys by prefix come from an index of those that are here, once they are more than a few.
 """
 
 from __future__ import annotations
@@ -18,11 +20,13 @@ from enum import Enum
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 from weakref import WeakValueDictionary
 
+from sayiir_es.core.model.key_index import SCAN_ROWS_MAX, index_of, scan
 from sayiir_es.engine.store.row_index import CURSOR_PREFIX, HEADER, has_ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sayiir_es.core.model.key_index import KeyIndex
     from sayiir_es.core.model.rows import Changes, Row
 
 ROW_BYTES = 200
@@ -70,7 +74,8 @@ class CachedRows:
     before: dict[str, MaybeRead] = field(default_factory=dict[str, MaybeRead])
     value_bytes: int = 0
     weighed: int = 0
-    cursors_known: bool = False
+    has_all_cursors: bool = False
+    _index: KeyIndex | None = field(default=None, init=False)
 
     def get(self, key: str) -> Row | None:
         """The row, or None."""
@@ -82,36 +87,42 @@ class CachedRows:
         row = rows[key] = self.source.read(self.instance, key)
         if type(row) is bytes:
             self.value_bytes += len(row)
+        if self._index is not None and row is not None:
+            self._index.add(key)
         return row
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """The keys that begin with `prefix`, in no promised order."""
-        found = [
-            key
-            for key, row in self.rows.items()
-            if row is not None and key.startswith(prefix)
-        ]
-        if not self.complete:
-            if prefix.startswith(CURSOR_PREFIX):
-                found += self._read_cursors(prefix)
-            else:
-                keys = self.source.read_keys(self.instance, prefix)
-                found += (key for key in keys if key not in self.rows)
-        return iter(found)
+        """The keys that begin with `prefix`, in order."""
+        if self.complete:
+            return self._cached_keys(prefix)
+        if prefix.startswith(CURSOR_PREFIX):
+            self._read_cursors(prefix)
+            return self._cached_keys(prefix)
+        stored = self.source.read_keys(self.instance, prefix)
+        absent = (key for key in stored if key not in self.rows)
+        return iter(sorted((*self._cached_keys(prefix), *absent)))
 
-    def _read_cursors(self, prefix: str) -> list[str]:
-        """Keys of cursors that were not here, and now are."""
-        if self.cursors_known:
-            return []
+    def _cached_keys(self, prefix: str) -> Iterator[str]:
+        if self._index is None:
+            if len(self.rows) <= SCAN_ROWS_MAX:
+                return scan(self.rows, prefix)
+            self._index = index_of(self.rows)
+        return self._index.with_prefix(prefix)
+
+    def _read_cursors(self, prefix: str) -> None:
+        """Let all cursors whose keys begin so be here."""
+        if self.has_all_cursors:
+            return
         rows = self.rows
-        came = {
+        stored = {
             key: row
             for key, row in self.source.read_cursors(self.instance, prefix)
             if key not in rows
         }
-        rows.update(came)
-        self.cursors_known = prefix == CURSOR_PREFIX
-        return list(came)
+        rows.update(stored)
+        if self._index is not None:
+            self._index.apply(stored)
+        self.has_all_cursors = prefix == CURSOR_PREFIX
 
     def apply(self, changes: Changes) -> int:
         """Take changes over; returns about how many bytes they are to write."""
@@ -128,6 +139,8 @@ class CachedRows:
                 self.value_bytes += len(row)
                 written += len(row)
             rows[key] = row
+        if self._index is not None:
+            self._index.apply(changes)
         return written
 
     def stored(self, key: str) -> Row | None:
@@ -135,10 +148,10 @@ class CachedRows:
         before = self.before
         if key not in before:
             return self.get(key)
-        found = before[key]
-        if found is UNREAD:
-            found = before[key] = self.source.read(self.instance, key)
-        return found
+        row = before[key]
+        if row is UNREAD:
+            row = before[key] = self.source.read(self.instance, key)
+        return row
 
     def written(self) -> None:
         """The database has what is here."""
@@ -185,31 +198,31 @@ class InstanceCache:
 
     def rows(self, instance_id: str) -> CachedRows:
         """The rows of an instance, from memory if they are there."""
-        found = self._cached.get(instance_id)
-        if found is None:
+        cached = self._cached.get(instance_id)
+        if cached is None:
             return self._enter(instance_id)
         self._cached.move_to_end(instance_id)
-        return found
+        return cached
 
     def _enter(self, instance_id: str) -> CachedRows:
-        found = self._left.get(instance_id)
-        if found is None:
-            found = self._load(instance_id)
+        entering = self._left.get(instance_id)
+        if entering is None:
+            entering = self._load(instance_id)
         if len(self._cached) >= self._limits.instances + SLACK:
             self.trim()
-        self._cached[instance_id] = found
-        self._weight += found.weighed
-        return found
+        self._cached[instance_id] = entering
+        self._weight += entering.weighed
+        return entering
 
     def apply(self, instance_id: str, changes: Changes) -> None:
         """Take changes over; the instance is dirty until `written`."""
         if not changes:
             return
-        found = self.rows(instance_id)
-        if not found.before:
-            self.dirty[instance_id] = found
+        cached = self.rows(instance_id)
+        if not cached.before:
+            self.dirty[instance_id] = cached
         self.dirty_rows += len(changes)
-        self.dirty_bytes += ROW_BYTES * len(changes) + found.apply(changes)
+        self.dirty_bytes += ROW_BYTES * len(changes) + cached.apply(changes)
 
     def loaded(self, size: int) -> None:
         """A row of that many bytes came in from the database."""

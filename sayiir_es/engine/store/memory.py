@@ -34,7 +34,7 @@ class MemoryStore:
         self._position = Position()
         self._instances: dict[str, DictRows] = {}
         self._live: dict[str, DictRows] = {}
-        self._settled = True
+        self._has_position = True
 
     @property
     def position(self) -> Position:
@@ -43,8 +43,8 @@ class MemoryStore:
 
     def rows(self, instance_id: str) -> Rows:
         """The rows of an instance; empty where it has left no trace."""
-        found = self._instances.get(instance_id)
-        return found if found is not None else self._begin(instance_id)
+        rows = self._instances.get(instance_id)
+        return rows if rows is not None else self._begin(instance_id)
 
     def _begin(self, instance_id: str) -> DictRows:
         rows = self._instances[instance_id] = DictRows()
@@ -53,7 +53,7 @@ class MemoryStore:
     def apply(self, instance_id: str, changes: Changes) -> None:
         """Take over what a fold or an acknowledged decision changed."""
         rows = self._instances.get(instance_id) or self._begin(instance_id)
-        self._settled = False
+        self._has_position = False
         rows.apply(changes)
         if has_ended(rows.get(HEADER)):
             self._live.pop(instance_id, None)
@@ -63,7 +63,7 @@ class MemoryStore:
     def advance(self, position: Position) -> None:
         """Stand at `position`; what was applied before belongs to it."""
         self._position = position
-        self._settled = True
+        self._has_position = True
 
     async def flush(self, *, durable: bool = False) -> None:  # noqa: ARG002 (port)
         """Nothing: memory is as durable as this store gets.
@@ -71,7 +71,7 @@ class MemoryStore:
         Raises:
             StoreError: if rows were applied and no position was given for them.
         """
-        if not self._settled:
+        if not self._has_position:
             raise StoreError(
                 "expected a position for what was applied, but flush came before it"
             )
@@ -85,13 +85,13 @@ class MemoryStore:
 
     def timers(self, until_ms: int) -> Iterator[tuple[int, str, str]]:
         """(due_at, instance id, chain) of every cursor with a time ≤ `until_ms`."""
-        found = [
+        timers = [
             (due_at, instance_id, key[len(CURSOR_PREFIX) :])
             for instance_id, rows in self._live.items()
             for key in rows.keys(CURSOR_PREFIX)
             if (due_at := wakes_at(rows.get(key))) is not None and due_at <= until_ms
         ]
-        return iter(sorted(found))
+        return iter(sorted(timers))
 
     def instances(self, *, after: str | None = None) -> Iterator[str]:
         """Every instance id with rows, in order, behind `after`."""
@@ -104,7 +104,7 @@ class MemoryStore:
         self._position = Position()
         self._instances.clear()
         self._live.clear()
-        self._settled = True
+        self._has_position = True
 
     async def close(self) -> None:
         """Nothing: there are no files."""

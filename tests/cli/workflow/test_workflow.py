@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from sayiir_es import Flow, Workflow, run_durable_workflow
 from sayiir_es.cli.workflow.nodes import duration_text
 from sayiir_es.client.backends import EmbeddedBackend
-from sayiir_es.core.graph.codec import graph_from_json
+from sayiir_es.core.graph.record import graph_from_json
 from sayiir_es.core.json_fields import Fields, is_list
 from tests.cli.every_node import everything, plain
 from tests.cli.sample_workflows import approving, doubling

@@ -158,9 +158,9 @@ def test_the_decorator_marks_the_function_and_leaves_it_alone() -> None:
         return str(order)
 
     assert charge(5) == "5"
-    found = metadata_of(charge)
-    assert found.timeout_secs == 3
-    assert found.retries == RetryPolicy(max_retries=2)
+    metadata = metadata_of(charge)
+    assert metadata.timeout_secs == 3
+    assert metadata.retries == RetryPolicy(max_retries=2)
     node = Flow().then(charge).build().graph.chain[0]
     assert node.id == "pay"
 

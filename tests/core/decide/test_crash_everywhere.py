@@ -37,10 +37,10 @@ def programs(draw: st.DrawFn) -> Program:
     signals: list[Command] = []
     for number in range(draw(st.integers(1, 7))):
         name = f"n{number}"
-        sort = draw(st.sampled_from(["task", "timed", "retried", "delay", "signal"]))
-        if sort == "delay":
+        kind = draw(st.sampled_from(["task", "timed", "retried", "delay", "signal"]))
+        if kind == "delay":
             chain.append(DelayNode(id=name, duration_ms=draw(st.integers(0, 5000))))
-        elif sort == "signal":
+        elif kind == "signal":
             wanted = draw(st.booleans())
             chain.append(
                 SignalNode(
@@ -59,12 +59,12 @@ def programs(draw: st.DrawFn) -> Program:
                     )
                 )
         else:
-            most = draw(st.integers(1, 3)) if sort == "retried" else 0
+            most = draw(st.integers(1, 3)) if kind == "retried" else 0
             retry = Retry(max_retries=most) if most else None
-            failures[name] = draw(st.integers(0, most + (sort == "retried")))
+            failures[name] = draw(st.integers(0, most + (kind == "retried")))
             chain.append(
                 TaskNode(
-                    id=name, retry=retry, timeout_ms=90_000 if sort == "timed" else None
+                    id=name, retry=retry, timeout_ms=90_000 if kind == "timed" else None
                 )
             )
     start: list[Command] = [InstanceRunner.start_command("w", b'"in"')]
@@ -100,46 +100,46 @@ def task(name: str, failures: int) -> Task:
     return run
 
 
-def play(program: Program) -> InstanceRunner:
+def runner_of(program: Program) -> InstanceRunner:
     tasks = {name: task(name, count) for name, count in program.failures.items()}
     return InstanceRunner(Graph(name="w", chain=program.chain), tasks=tasks)
 
 
-def go_on(game: InstanceRunner, program: Program) -> None:
+def go_on(runner: InstanceRunner, program: Program) -> None:
     """Send the commands that have no answer yet, and run to the end."""
     answered = {
         position.offset
-        for event in game.events
+        for event in runner.events
         if (position := parse_command_cause(event.cause)) is not None
     }
     for offset, command in enumerate(program.commands):
         if offset not in answered:
-            game.commands = offset
-            game.command(command)
-    game.run()
+            runner.commands = offset
+            runner.command(command)
+    runner.run()
 
 
-def decision_ends(game: InstanceRunner) -> list[int]:
+def decision_ends(runner: InstanceRunner) -> list[int]:
     """How many events there are behind each decision, 0 before the first."""
-    causes = [event.cause for event in game.events]
+    causes = [event.cause for event in runner.events]
     inner = [n for n in range(1, len(causes)) if causes[n] != causes[n - 1]]
     return [0, *inner, len(causes)]
 
 
-def result(game: InstanceRunner) -> tuple[str, bytes | None]:
-    return game.header.phase, game.output
+def result(runner: InstanceRunner) -> tuple[str, bytes | None]:
+    return runner.header.phase, runner.output
 
 
 @settings(max_examples=60, deadline=None)
 @given(programs())
 def test_a_crash_after_any_event_changes_nothing(program: Program) -> None:
-    whole = play(program)
+    whole = runner_of(program)
     go_on(whole, program)
     expected = model(program)
     assert whole.output == expected
     assert whole.header.phase == ("failed" if expected is None else "completed")
     for kept in decision_ends(whole):
-        other = play(program)
+        other = runner_of(program)
         other.events = list(whole.events[:kept])
         other.now = whole.events[kept - 1].at if kept else other.now
         other.crash()
@@ -154,15 +154,15 @@ def starts(program: Program) -> list[StartWorkflow]:
 @settings(max_examples=60, deadline=None)
 @given(programs(), st.lists(st.integers(0, 40), max_size=3))
 def test_several_crashes_change_nothing(program: Program, cuts: list[int]) -> None:
-    whole = play(program)
+    whole = runner_of(program)
     go_on(whole, program)
-    game = play(program)
+    runner = runner_of(program)
     for cut in cuts:
-        go_on(game, program)
-        ends = decision_ends(game)
-        game.events = game.events[: ends[cut % len(ends)]]
-        game.now = game.events[-1].at if game.events else game.now
-        game.crash()
-    go_on(game, program)
-    assert result(game) == result(whole)
+        go_on(runner, program)
+        ends = decision_ends(runner)
+        runner.events = runner.events[: ends[cut % len(ends)]]
+        runner.now = runner.events[-1].at if runner.events else runner.now
+        runner.crash()
+    go_on(runner, program)
+    assert result(runner) == result(whole)
     assert len(starts(program)) == 1

@@ -15,9 +15,7 @@ from hypothesis import strategies as st
 
 from sayiir_es.core.authoring.flow import Flow
 from sayiir_es.core.authoring.tasks import RetryPolicy, task
-from sayiir_es.core.graph.codec import graph_from_json
 from sayiir_es.core.graph.graph import Graph
-from sayiir_es.core.graph.hashes import canonical_graph
 from sayiir_es.core.graph.nodes import (
     ChildNode,
     DelayNode,
@@ -27,6 +25,7 @@ from sayiir_es.core.graph.nodes import (
     SignalNode,
     TaskNode,
 )
+from sayiir_es.core.graph.record import canonical_graph, graph_from_json
 from sayiir_es.core.model.errors import DecodeError
 from tests.core.programs import Program, programs
 
@@ -89,10 +88,10 @@ def built(package: Any, drawn: list[tuple[str, Any, Any]]) -> Any:
     policy = package.RetryPolicy
     for kind, name, more in drawn:
         if kind == "task":
-            given = dict(more)
-            if isinstance(given["retries"], tuple):
-                given["retries"] = policy(*given["retries"])
-            flow.then(package.task(name, **given)(plain("f")))
+            options = dict(more)
+            if isinstance(options["retries"], tuple):
+                options["retries"] = policy(*options["retries"])
+            flow.then(package.task(name, **options)(plain("f")))
         elif kind == "delay":
             flow.delay(name, more)
         elif kind == "signal":
@@ -119,18 +118,18 @@ class Ours:
     RetryPolicy = RetryPolicy
 
     @staticmethod
-    def task(name: str, **given: Any) -> Any:
+    def task(name: str, **options: Any) -> Any:
         """As the wheel's `task("id", …)`."""
-        return task(name, **given)
+        return task(name, **options)
 
 
 @given(steps)
 def test_the_definition_hash_is_sayiirs(drawn: list[tuple[str, Any, Any]]) -> None:
     ours, theirs = built(Ours, drawn), built(sayiir, drawn)
     assert ours.definition_hash == theirs.definition_hash
-    known = {(n.id, n.kind, n.timeout_secs, n.priority) for n in ours.iter_nodes()}
+    infos = {(n.id, n.kind, n.timeout_secs, n.priority) for n in ours.iter_nodes()}
     expected = {(n.id, n.kind, n.timeout_secs, n.priority) for n in theirs.iter_nodes()}
-    assert {row[:2] for row in known} == {row[:2] for row in expected}
+    assert {row[:2] for row in infos} == {row[:2] for row in expected}
 
 
 def test_a_child_is_hashed_with_its_chain() -> None:

@@ -7,10 +7,10 @@ import gzip
 import pytest
 
 from sayiir_es.core.graph.graph import Graph
-from sayiir_es.core.graph.hashes import canonical_graph
 from sayiir_es.core.graph.nodes import Branch, ForkNode, TaskNode
 from sayiir_es.core.graph.record import (
     GRAPH_BYTES_MAX,
+    canonical_graph,
     graph_of_record,
     record_of_graph,
 )

@@ -26,8 +26,8 @@ QUIET = settings(
 )
 
 
-class Player(InstanceRunner):
-    """Plays programs: tasks by the model's words, fail-once where they may retry."""
+class ProgramRunner(InstanceRunner):
+    """Runs programs: tasks as the model has them, failing once where they may retry."""
 
     def outcome(self, attempt: OwedAttempt) -> Outcome:
         """What the attempt ends with."""
@@ -59,42 +59,42 @@ class Player(InstanceRunner):
         return self.decide(self.outcome(attempt))
 
 
-def go_on(game: InstanceRunner, program: Program) -> None:
+def go_on(runner: InstanceRunner, program: Program) -> None:
     answered = {
         position.offset
-        for event in game.events
+        for event in runner.events
         if (position := parse_command_cause(event.cause)) is not None
     }
     for offset, command in enumerate(program.commands):
         if offset not in answered:
-            game.commands = offset
-            game.command(command)
-    game.run()
+            runner.commands = offset
+            runner.command(command)
+    runner.run()
 
 
 @QUIET
 @given(programs())
 def test_a_program_gives_what_the_model_says(program: Program) -> None:
-    game = Player(program.graph)
-    go_on(game, program)
-    assert game.header.phase == "completed", game.events[-1]
-    assert game.output == output_of(program)
+    runner = ProgramRunner(program.graph)
+    go_on(runner, program)
+    assert runner.header.phase == "completed", runner.events[-1]
+    assert runner.output == output_of(program)
 
 
 @settings(parent=QUIET, max_examples=25)
 @given(programs(most=8))
 def test_a_crash_behind_any_decision_changes_nothing(program: Program) -> None:
-    whole = Player(program.graph)
+    whole = ProgramRunner(program.graph)
     go_on(whole, program)
     causes = [event.cause for event in whole.events]
     ends = [n for n in range(1, len(causes)) if causes[n] != causes[n - 1]]
     for end in ends:
-        game = Player(program.graph, events=list(whole.events[:end]))
-        game.now = whole.events[end - 1].at
-        game.crash()
-        go_on(game, program)
-        assert game.output == whole.output, f"crash behind event {end}"
-        bodies = [event.body for event in game.events]
+        runner = ProgramRunner(program.graph, events=list(whole.events[:end]))
+        runner.now = whole.events[end - 1].at
+        runner.crash()
+        go_on(runner, program)
+        assert runner.output == whole.output, f"crash behind event {end}"
+        bodies = [event.body for event in runner.events]
         done = [body.path for body in bodies if isinstance(body, TaskCompleted)]
         assert len(done) == len(set(done))
 
@@ -102,9 +102,9 @@ def test_a_crash_behind_any_decision_changes_nothing(program: Program) -> None:
 @settings(parent=QUIET, max_examples=60)
 @given(programs())
 def test_a_program_whose_decisions_are_cut_gives_the_same(program: Program) -> None:
-    game = Player(program.graph, limits=Limits(decision_events=2))
-    go_on(game, program)
-    assert game.output == output_of(program)
+    runner = ProgramRunner(program.graph, limits=Limits(decision_events=2))
+    go_on(runner, program)
+    assert runner.output == output_of(program)
 
 
 def test_the_snapshot_of_a_long_loop_stays_small() -> None:
@@ -113,10 +113,10 @@ def test_the_snapshot_of_a_long_loop_stays_small() -> None:
         body=(TaskNode(id="a"), TaskNode(id="b-199")),
         max_iterations=200,
     )
-    game = Player(Graph(name="w", chain=(loop,)))
-    game.start(b'"in"')
+    runner = ProgramRunner(Graph(name="w", chain=(loop,)))
+    runner.start(b'"in"')
     sizes: list[int] = []
-    while game.step():
-        sizes.append(len(game.rows.rows))
-    assert game.header.phase == "completed"
+    while runner.step():
+        sizes.append(len(runner.rows.rows))
+    assert runner.header.phase == "completed"
     assert max(sizes) <= 12

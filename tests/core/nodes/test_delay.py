@@ -9,46 +9,50 @@ from sayiir_es.core.model.inputs import TimerDue
 from tests.core.instance_runner import InstanceRunner
 
 
-def play(*chain: TaskNode | DelayNode) -> InstanceRunner:
+def runner_of(*chain: TaskNode | DelayNode) -> InstanceRunner:
     return InstanceRunner(Graph(name="w", chain=chain))
 
 
 def test_a_delay_parks_and_passes_its_input_through() -> None:
-    game = play(TaskNode(id="a"), DelayNode(id="d", duration_ms=30_000))
-    game.start(b"5")
-    assert game.step()
-    started = game.events[-1].body
-    assert started == DelayStarted(path="d", due_at=game.now + 30_000, input="result:a")
-    assert not game.step()
-    game.run()
-    assert game.output == b"5"
-    assert game.events[-1].cause == f"timer:d@{game.now}"
+    runner = runner_of(TaskNode(id="a"), DelayNode(id="d", duration_ms=30_000))
+    runner.start(b"5")
+    assert runner.step()
+    started = runner.events[-1].body
+    assert started == DelayStarted(
+        path="d", due_at=runner.now + 30_000, input="result:a"
+    )
+    assert not runner.step()
+    runner.run()
+    assert runner.output == b"5"
+    assert runner.events[-1].cause == f"timer:d@{runner.now}"
 
 
 def test_even_a_delay_of_nothing_parks() -> None:
-    game = play(DelayNode(id="d", duration_ms=0))
-    game.start(b"5")
-    assert game.kinds()[-1] == "DelayStarted"
-    game.run()
-    assert game.output == b"5"
+    runner = runner_of(DelayNode(id="d", duration_ms=0))
+    runner.start(b"5")
+    assert runner.kinds()[-1] == "DelayStarted"
+    runner.run()
+    assert runner.output == b"5"
 
 
 def test_a_delay_fires_once() -> None:
-    game = play(DelayNode(id="d", duration_ms=10), DelayNode(id="e", duration_ms=10))
-    game.start()
-    due_at = game.now + 10
-    game.now = due_at
-    game.decide(TimerDue(instance_id="i", chain="", due_at=due_at))
-    events = game.decide(TimerDue(instance_id="i", chain="", due_at=due_at))
+    runner = runner_of(
+        DelayNode(id="d", duration_ms=10), DelayNode(id="e", duration_ms=10)
+    )
+    runner.start()
+    due_at = runner.now + 10
+    runner.now = due_at
+    runner.decide(TimerDue(instance_id="i", chain="", due_at=due_at))
+    events = runner.decide(TimerDue(instance_id="i", chain="", due_at=due_at))
     assert events == []
 
 
 def test_a_delay_outlives_its_owner() -> None:
-    game = play(DelayNode(id="d", duration_ms=10_000), TaskNode(id="a"))
-    game.start(b"5")
-    game.now += 60_000
-    game.crash()
-    assert game.header.phase == "running"
-    game.run()
-    assert game.output == b"5"
-    assert game.now == 1_060_000
+    runner = runner_of(DelayNode(id="d", duration_ms=10_000), TaskNode(id="a"))
+    runner.start(b"5")
+    runner.now += 60_000
+    runner.crash()
+    assert runner.header.phase == "running"
+    runner.run()
+    assert runner.output == b"5"
+    assert runner.now == 1_060_000

@@ -24,12 +24,12 @@ from tests.core.instance_runner import InstanceRunner
 RETRY = Retry(max_retries=2, initial_delay_ms=500, backoff_multiplier=2.0)
 
 
-def play(node: TaskNode) -> InstanceRunner:
+def runner_of(node: TaskNode) -> InstanceRunner:
     return InstanceRunner(Graph(name="w", chain=(node,)))
 
 
 def outcome(**fields: object) -> Outcome:
-    known: dict[str, object] = {
+    defaults: dict[str, object] = {
         "instance_id": "i",
         "run": 1,
         "path": "a",
@@ -37,110 +37,110 @@ def outcome(**fields: object) -> Outcome:
         "result": "completed",
         "output": b"9",
     }
-    return Outcome(**(known | fields))  # type: ignore[arg-type]
+    return Outcome(**(defaults | fields))  # type: ignore[arg-type]
 
 
 def test_retries_back_off_and_then_the_workflow_fails() -> None:
-    game = play(TaskNode(id="a", retry=RETRY))
-    game.tasks["a"] = lambda _data, attempt: f"no {attempt}"
-    game.start()
-    game.run()
-    assert game.executions == [("a", 1), ("a", 2), ("a", 3)]
-    retries = [e for e in game.events if isinstance(e.body, RetryRecorded)]
+    runner = runner_of(TaskNode(id="a", retry=RETRY))
+    runner.tasks["a"] = lambda _data, attempt: f"no {attempt}"
+    runner.start()
+    runner.run()
+    assert runner.executions == [("a", 1), ("a", 2), ("a", 3)]
+    retries = [e for e in runner.events if isinstance(e.body, RetryRecorded)]
     delays = [e.body.next_retry_at - e.at for e in retries]  # type: ignore[union-attr]
     assert delays == [500, 1000]
-    failed, ended = game.events[-2:]
+    failed, ended = runner.events[-2:]
     assert isinstance(failed.body, TaskFailed)
     assert ended.body == WorkflowFailed(path="a", error_type="ValueError", error="no 3")
     assert failed.cause == ended.cause == "outcome:a#3"
 
 
 def test_a_later_attempt_may_succeed() -> None:
-    game = play(TaskNode(id="a", retry=RETRY))
-    game.tasks["a"] = lambda _data, attempt: b"5" if attempt == 2 else "no"
-    game.start()
-    game.run()
-    assert game.output == b"5"
+    runner = runner_of(TaskNode(id="a", retry=RETRY))
+    runner.tasks["a"] = lambda _data, attempt: b"5" if attempt == 2 else "no"
+    runner.start()
+    runner.run()
+    assert runner.output == b"5"
 
 
 def test_no_retry_means_one_attempt() -> None:
-    game = play(TaskNode(id="a", retry=Retry(max_retries=0)))
-    game.tasks["a"] = lambda _data, _attempt: "no"
-    game.start()
-    game.run()
-    assert game.executions == [("a", 1)]
-    assert game.header.phase == "failed"
+    runner = runner_of(TaskNode(id="a", retry=Retry(max_retries=0)))
+    runner.tasks["a"] = lambda _data, _attempt: "no"
+    runner.start()
+    runner.run()
+    assert runner.executions == [("a", 1)]
+    assert runner.header.phase == "failed"
 
 
 def test_an_outcome_that_cannot_be_retried_fails_at_once() -> None:
-    game = play(TaskNode(id="a", retry=RETRY))
-    game.start()
-    game.decide(outcome(result="failed", error_type="encode", retriable=False))
-    assert game.header.phase == "failed"
+    runner = runner_of(TaskNode(id="a", retry=RETRY))
+    runner.start()
+    runner.decide(outcome(result="failed", error_type="encode", retriable=False))
+    assert runner.header.phase == "failed"
 
 
 def test_a_deadline_is_set_when_the_attempt_begins() -> None:
-    game = play(TaskNode(id="a", timeout_ms=2000))
-    game.start()
-    game.now += 700
-    game.begin(game.owed()[0])
-    assert game.events[-1].body == DeadlineSet(
-        path="a", attempt=1, deadline_at=game.now + 2000, timeout_ms=2000
+    runner = runner_of(TaskNode(id="a", timeout_ms=2000))
+    runner.start()
+    runner.now += 700
+    runner.begin(runner.owed()[0])
+    assert runner.events[-1].body == DeadlineSet(
+        path="a", attempt=1, deadline_at=runner.now + 2000, timeout_ms=2000
     )
-    assert game.events[-1].cause == "owed:2"
+    assert runner.events[-1].cause == "owed:2"
 
 
 def test_a_timed_out_attempt_fails_or_is_retried() -> None:
-    game = play(TaskNode(id="a", timeout_ms=2000, retry=RETRY))
-    game.start()
-    game.begin(game.owed()[0])
-    due_at = game.now + 2000
-    game.now = due_at
-    events = game.decide(TimerDue(instance_id="i", chain="", due_at=due_at))
+    runner = runner_of(TaskNode(id="a", timeout_ms=2000, retry=RETRY))
+    runner.start()
+    runner.begin(runner.owed()[0])
+    due_at = runner.now + 2000
+    runner.now = due_at
+    events = runner.decide(TimerDue(instance_id="i", chain="", due_at=due_at))
     body = events[0].body
     assert isinstance(body, RetryRecorded)
     assert body.timed_out
     assert body.error == "Task 'a' timed out after 2s"
     assert events[0].cause == f"timer:a@{due_at}"
-    late = game.decide(outcome())
+    late = runner.decide(outcome())
     assert late[0].body == OutcomeRejected(path="a", attempt=1, reason="late")
 
 
 def test_a_deadline_that_passed_while_nobody_looked_is_a_time_out() -> None:
-    game = play(TaskNode(id="a", timeout_ms=2000))
-    game.start()
-    game.begin(game.owed()[0])
-    game.now += 60_000
-    game.crash()
-    assert game.executions == []
-    game.run()
-    assert game.kinds()[-2:] == ["TaskFailed", "WorkflowFailed"]
+    runner = runner_of(TaskNode(id="a", timeout_ms=2000))
+    runner.start()
+    runner.begin(runner.owed()[0])
+    runner.now += 60_000
+    runner.crash()
+    assert runner.executions == []
+    runner.run()
+    assert runner.kinds()[-2:] == ["TaskFailed", "WorkflowFailed"]
 
 
 def test_a_lost_owner_restarts_the_attempt_under_the_same_deadline() -> None:
-    game = play(TaskNode(id="a", timeout_ms=2000))
-    game.start()
-    game.begin(game.owed()[0])
-    game.now += 1000
-    game.crash()
-    kinds = game.kinds()
+    runner = runner_of(TaskNode(id="a", timeout_ms=2000))
+    runner.start()
+    runner.begin(runner.owed()[0])
+    runner.now += 1000
+    runner.crash()
+    kinds = runner.kinds()
     assert kinds.count("DeadlineSet") == 1
     assert kinds.count("AttemptRestarted") == 1
-    assert game.header.phase == "completed"
+    assert runner.header.phase == "completed"
 
 
 def test_an_attempt_is_given_up_after_ten_restarts() -> None:
-    game = play(TaskNode(id="a"))
-    game.start()
+    runner = runner_of(TaskNode(id="a"))
+    runner.start()
     for _ in range(10):
-        game.crash_in_attempt()
-    assert game.kinds().count("AttemptRestarted") == 10
-    game.crash_in_attempt()
-    failed = game.events[-2].body
+        runner.crash_in_attempt()
+    assert runner.kinds().count("AttemptRestarted") == 10
+    runner.crash_in_attempt()
+    failed = runner.events[-2].body
     assert isinstance(failed, TaskFailed)
     assert failed.error_type == "worker_lost"
-    assert game.events[-1].cause.startswith("takeover:")
-    restarts = [e.body for e in game.events if isinstance(e.body, AttemptRestarted)]
+    assert runner.events[-1].cause.startswith("takeover:")
+    restarts = [e.body for e in runner.events if isinstance(e.body, AttemptRestarted)]
     assert [body.restarts for body in restarts] == list(range(1, 11))
 
 
@@ -156,36 +156,36 @@ def test_an_attempt_is_given_up_after_ten_restarts() -> None:
 def test_an_outcome_that_is_not_due_is_rejected(
     fields: dict[str, object], reason: str
 ) -> None:
-    game = play(TaskNode(id="a"))
-    game.start()
-    events = game.decide(outcome(**fields))
+    runner = runner_of(TaskNode(id="a"))
+    runner.start()
+    events = runner.decide(outcome(**fields))
     body = events[0].body
     assert isinstance(body, OutcomeRejected)
     assert body.reason == reason
-    assert game.header.phase == "running"
-    assert game.header.run == 1
+    assert runner.header.phase == "running"
+    assert runner.header.run == 1
 
 
 def test_a_second_outcome_changes_nothing() -> None:
-    game = InstanceRunner(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
-    game.start()
-    game.decide(outcome())
-    before = dict(game.rows.rows)
-    game.decide(outcome(output=b"666"))
-    after = dict(game.rows.rows)
+    runner = InstanceRunner(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
+    runner.start()
+    runner.decide(outcome())
+    before = dict(runner.rows.rows)
+    runner.decide(outcome(output=b"666"))
+    after = dict(runner.rows.rows)
     before.pop("h")
     after.pop("h")
     assert after == before
 
 
 def test_an_outcome_of_an_earlier_run_is_rejected() -> None:
-    game = play(TaskNode(id="a"))
-    game.start()
-    game.start(conflict_policy="terminate_existing")
-    events = game.decide(outcome(run=1))
+    runner = runner_of(TaskNode(id="a"))
+    runner.start()
+    runner.start(conflict_policy="terminate_existing")
+    events = runner.decide(outcome(run=1))
     assert isinstance(events[0].body, OutcomeRejected)
     assert events[0].run == 1
-    assert game.header.run == 2
+    assert runner.header.run == 2
 
 
 @given(

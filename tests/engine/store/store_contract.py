@@ -127,12 +127,12 @@ some_others = st.sets(st.sampled_from(sorted(others)), max_size=3)
 @st.composite
 def changes(draw: st.DrawFn) -> Changes:
     """Changes as `evolve` makes them: always with a header."""
-    found: Changes = {"h": draw(headers)}
+    drawn: Changes = {"h": draw(headers)}
     for chain in sorted(draw(some_chains)):
-        found["c" + chain] = draw(st.none() | cursors)
+        drawn["c" + chain] = draw(st.none() | cursors)
     for key in sorted(draw(some_others)):
-        found[key] = draw(st.none() | others[key])
-    return found
+        drawn[key] = draw(st.none() | others[key])
+    return drawn
 
 
 # --- the model ------------------------------------------------------------------------
@@ -158,8 +158,8 @@ class Model:
         return {
             instance_id: rows
             for instance_id, rows in self.rows.items()
-            if isinstance(known := rows.get("h"), Header)
-            and known.phase not in TERMINAL
+            if isinstance(header := rows.get("h"), Header)
+            and header.phase not in TERMINAL
         }
 
     def owing(self) -> list[str]:
@@ -185,8 +185,8 @@ class Model:
 def _owes(row: Row) -> bool:
     match row:
         case Header():
-            asked = row.cancel is not None or row.pause is not None
-            return row.buffered > 0 or (asked and row.phase == "running")
+            is_requested = row.cancel is not None or row.pause is not None
+            return row.buffered > 0 or (is_requested and row.phase == "running")
         case Cursor():
             return not isinstance(row.wait, Sleeping | Listening)
         case _:
@@ -208,7 +208,7 @@ def _time(cursor: Cursor) -> int | None:
 
 
 def assert_holds(store: Store, model: Model) -> None:
-    """The store and the model cannot be told apart."""
+    """The store holds what the model holds."""
     assert store.position == model.position
     assert list(store.instances()) == sorted(i for i, r in model.rows.items() if r)
     assert list(store.owing()) == model.owing()

@@ -64,23 +64,23 @@ async def store(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> AsyncGenerator[Store, None]:
     """A new store of each adapter, closed at the end."""
-    found = ADAPTERS[str(request.param)]()(tmp_path / "store")
+    opened = ADAPTERS[str(request.param)]()(tmp_path / "store")
     try:
-        yield found
+        yield opened
     finally:
-        await found.close()
+        await opened.close()
 
 
 @pytest.mark.parametrize("adapter", sorted(ADAPTERS))
 @given(steps=steps)
 @settings(max_examples=100, deadline=None)
-def test_a_store_holds_what_was_applied_whatever_happens_between(
+def test_a_openedholds_what_was_applied_whatever_happens_between(
     adapter: str, steps: list[Step]
 ) -> None:
     asyncio.run(walk(ADAPTERS[adapter](), steps))
 
 
-async def test_a_new_store_is_empty(store: Store) -> None:
+async def test_a_new_openedis_empty(store: Store) -> None:
     assert_holds(store, Model())
     assert store.rows("nobody").get("h") is None
 
@@ -137,11 +137,11 @@ async def test_many_instances_are_listed_in_order_behind_any(store: Store) -> No
     assert list(store.instances()) == ids
     assert list(store.owing()) == ids
     for after in ("", "i1000", "i1000a", ids[-1]):
-        expected = [found for found in ids if found > after]
+        expected = [each for each in ids if each > after]
         assert list(store.instances(after=after)) == expected
 
 
-async def test_a_store_may_be_changed_while_its_indexes_are_walked(
+async def test_a_openedmay_be_changed_while_its_indexes_are_walked(
     store: Store,
 ) -> None:
     for number in range(2_500):
@@ -165,7 +165,7 @@ async def test_rows_without_a_position_are_never_written(store: Store) -> None:
     assert store.dirty_rows == 0
 
 
-async def test_a_reset_store_is_empty_and_works(store: Store) -> None:
+async def test_a_reset_openedis_empty_and_works(store: Store) -> None:
     store.apply("a", running(1))
     store.advance(Position(offset=1))
     await store.flush(durable=True)

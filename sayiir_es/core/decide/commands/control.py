@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.decide.advance import advance
-from sayiir_es.core.decide.owed_moves import owed_moves
+from sayiir_es.core.decide.basis import draft_in_run
+from sayiir_es.core.decide.owed import owed_moves
 from sayiir_es.core.decide.rejections import (
     acknowledge,
-    existing,
-    load_graph,
-    not_terminal,
     reject,
+    reject_not_found,
+    reject_terminal,
 )
 from sayiir_es.core.model.events import (
     CancelRequested,
@@ -21,8 +21,7 @@ from sayiir_es.core.model.events import (
 from sayiir_es.core.model.rows import TERMINAL
 
 if TYPE_CHECKING:
-    from sayiir_es.core.draft import Draft
-    from sayiir_es.core.graph.lookup import Definitions
+    from sayiir_es.core.draft import Basis, Decision
     from sayiir_es.core.model.commands import (
         CancelWorkflow,
         PauseWorkflow,
@@ -30,62 +29,58 @@ if TYPE_CHECKING:
     )
 
 
-def cancel(draft: Draft, command: CancelWorkflow, definitions: Definitions) -> None:
+def cancel(basis: Basis, command: CancelWorkflow) -> Decision:
     """Answer a cancel; a second one changes nothing."""
-    header = existing(draft, command)
-    if header is None:
-        return
+    header = basis.header
+    if header.run == 0:
+        return reject_not_found(basis, command)
     if header.phase == "cancelled" or header.cancel is not None:
-        acknowledge(draft, command, "unchanged", header.sequence)
-    elif header.phase in TERMINAL:
-        reject(draft, command, "terminal", not_terminal(command, header))
-    else:
-        draft.emit(
-            CancelRequested(
-                command_id=command.command_id,
-                reason=command.reason,
-                requested_by=command.requested_by,
-            )
-        )
-        load_graph(draft, definitions)
-        advance(draft)
-
-
-def pause(draft: Draft, command: PauseWorkflow, definitions: Definitions) -> None:
-    """Answer a pause; a second one, or one under a cancel, changes nothing."""
-    header = existing(draft, command)
-    if header is None:
-        return
+        return acknowledge(basis, command, "unchanged", header.sequence)
     if header.phase in TERMINAL:
-        reject(draft, command, "terminal", not_terminal(command, header))
-    elif header.pause is not None or header.cancel is not None:
-        acknowledge(draft, command, "unchanged", header.sequence)
-    else:
-        draft.emit(
-            PauseRequested(
-                command_id=command.command_id,
-                reason=command.reason,
-                requested_by=command.requested_by,
-            )
+        return reject_terminal(basis, command)
+    draft = draft_in_run(basis)
+    draft.emit(
+        CancelRequested(
+            command_id=command.command_id,
+            reason=command.reason,
+            requested_by=command.requested_by,
         )
-        load_graph(draft, definitions)
-        advance(draft)
+    )
+    advance(draft)
+    return draft.decision()
 
 
-def unpause(draft: Draft, command: UnpauseWorkflow, definitions: Definitions) -> None:
+def pause(basis: Basis, command: PauseWorkflow) -> Decision:
+    """Answer a pause; a second one, or one under a cancel, changes nothing."""
+    header = basis.header
+    if header.run == 0:
+        return reject_not_found(basis, command)
+    if header.phase in TERMINAL:
+        return reject_terminal(basis, command)
+    if header.pause is not None or header.cancel is not None:
+        return acknowledge(basis, command, "unchanged", header.sequence)
+    draft = draft_in_run(basis)
+    draft.emit(
+        PauseRequested(
+            command_id=command.command_id,
+            reason=command.reason,
+            requested_by=command.requested_by,
+        )
+    )
+    advance(draft)
+    return draft.decision()
+
+
+def unpause(basis: Basis, command: UnpauseWorkflow) -> Decision:
     """Answer an unpause; it revokes a pause that is only requested."""
-    header = existing(draft, command)
-    if header is None:
-        return
+    header = basis.header
+    if header.run == 0:
+        return reject_not_found(basis, command)
     if header.pause is None or header.cancel is not None or header.phase in TERMINAL:
         seen = "cancel requested" if header.cancel is not None else header.phase
-        reject(
-            draft,
-            command,
-            "not_paused",
-            f"expected a paused instance, but it is {seen}",
-        )
-        return
+        message = f"expected a paused instance, but it is {seen}"
+        return reject(basis, command, "not_paused", message)
+    draft = draft_in_run(basis)
     draft.emit(
         WorkflowUnpaused(
             command_id=command.command_id,
@@ -93,6 +88,6 @@ def unpause(draft: Draft, command: UnpauseWorkflow, definitions: Definitions) ->
             requested_by=command.requested_by,
         )
     )
-    graph = load_graph(draft, definitions)
-    draft.touched.extend(reversed(owed_moves(draft.rows, graph)))
+    draft.touched.extend(reversed(owed_moves(draft.rows, draft.graph)))
     advance(draft)
+    return draft.decision()

@@ -1,40 +1,32 @@
 """A new instance from any point of an old one: its history is recorded again.
 
 Theory of operation. `WorkflowForked` is the first event of the new instance. The events
-of the source follow in the same decision, as they are, each with its sequence + 1; what
-names a sequence is moved along. So the new instance folds like any other, and whoever
-reads it needs nothing of the source. Their time is now, the times they carry (a retry,
-a delay, a deadline) stay: what has passed comes due at once.
+of the source follow in the same decision, as they are, each with its sequence + 1; a
+sequence that one of them names is one higher too. So the new instance folds like any
+other, and its readers need nothing of the source. Their time is now; the times that
+they carry (a retry, a delay, a deadline) stay: what is in the past comes due at once.
 
 An attempt of the source is none of the new instance: nobody here runs it. One that had
-begun is taken back, so that it is owed afresh, with all of its time. What the source
-had not done yet at that point is owed as after any cut, whatever stood there; only what
-an owner never cuts apart is told here: a start from its first node, a time-out from the
-failure that it is, a retry from the node that opens again.
+begun is withdrawn, so that it is owed afresh, with all of its time. What the source had
+not done yet at that point is owed as after any cut, whatever state it was in. Only what
+an owner never cuts apart is decided here: the first node of a start, the failure that a
+time-out is, the node that a retry opens again.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sayiir_es.core.decide.advance import advance, fail, open_node
 from sayiir_es.core.decide.commands.retry import reopen
-from sayiir_es.core.decide.owed_moves import is_held, order, owed_moves
+from sayiir_es.core.decide.owed import is_held, owed_moves
 from sayiir_es.core.decide.rejections import reject
-from sayiir_es.core.graph.nodes import SignalNode
+from sayiir_es.core.draft import Draft
+from sayiir_es.core.evolve.evolve import EVENTS
 from sayiir_es.core.model.events import (
-    BranchCompleted,
-    ChildCompleted,
-    ChildStarted,
-    CommandAcknowledged,
     DeadlineCleared,
-    DelayStarted,
-    ForkStarted,
-    LoopStarted,
     OutcomeRejected,
-    PositionUpdated,
-    SignalConsumed,
     SignalTimedOut,
     WorkflowFailed,
     WorkflowForked,
@@ -48,9 +40,7 @@ from sayiir_es.core.nodes import signal, task
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sayiir_es.core.draft import Draft
-    from sayiir_es.core.graph.graph import Graph
-    from sayiir_es.core.graph.lookup import Definitions
+    from sayiir_es.core.draft import Basis, Decision
     from sayiir_es.core.model.commands import ForkWorkflow
     from sayiir_es.core.model.events import Body, Event
     from sayiir_es.core.model.inputs import SourceHistory
@@ -60,22 +50,18 @@ BY_SEQUENCE = "signal:"
 
 
 def fork_instance(
-    draft: Draft,
-    command: ForkWorkflow,
-    source: SourceHistory,
-    definitions: Definitions,
-) -> None:
+    basis: Basis, command: ForkWorkflow, source: SourceHistory
+) -> Decision:
     """Answer a fork: record again what the log holds of the source."""
-    refusal = _refusal(draft, command, source)
-    if refusal is not None:
-        reject(draft, command, *refusal)
-        return
+    wrong = _wrong_source(basis, command, source)
+    if wrong is not None:
+        return reject(basis, command, *wrong)
     started = _started(source.events)
-    graph = definitions.by_digest(started.graph_digest) if started else None
+    by_digest = basis.context.definitions.by_digest
+    graph = by_digest(started.graph_digest) if started else None
     if started is None or graph is None:
-        reject(draft, command, *_without_graph(command, started))
-        return
-    draft.graph = graph
+        return reject(basis, command, *_without_graph(command, started))
+    draft = Draft(basis, graph)
     draft.emit(
         WorkflowForked(
             command_id=command.command_id,
@@ -85,20 +71,21 @@ def fork_instance(
         )
     )
     for event in source.events:
-        draft.emit(moved_along(event.body), run=event.run)
-    _go_on(draft, graph)
+        draft.emit(one_later(event.body), run=event.run)
+    _go_on(draft, source.events)
+    return draft.decision()
 
 
-def _refusal(
-    draft: Draft, command: ForkWorkflow, source: SourceHistory
+def _wrong_source(
+    basis: Basis, command: ForkWorkflow, source: SourceHistory
 ) -> tuple[str, str] | None:
-    asked, sequence = command.source_instance_id, command.source_sequence
-    if draft.header is not None:
+    source_id, sequence = command.source_instance_id, command.source_sequence
+    if basis.header.sequence:
         return (
             "already_exists",
             f"expected no instance {command.instance_id!r}, but it exists",
         )
-    limit = draft.limits.copied_bytes
+    limit = basis.context.limits.copied_bytes
     if source.size > limit:
         return (
             "too_large",
@@ -107,14 +94,14 @@ def _refusal(
     if source.unreadable:
         return (
             "not_found",
-            f"expected a readable history of {asked!r}, but {source.unreadable}",
+            f"expected a readable history of {source_id!r}, but {source.unreadable}",
         )
     last = len(source.events)
     if last < sequence:
         seen = f"the last has {last}" if last else "there is none"
         return (
             "not_found",
-            f"expected an event of {asked!r} with sequence {sequence}, but {seen}",
+            f"expected an event of {source_id!r} with sequence {sequence}, but {seen}",
         )
     return None
 
@@ -148,25 +135,16 @@ def _run_of(events: Sequence[Event]) -> int:
 # --- what is recorded again -----------------------------------------------------------
 
 
-def moved_along(body: Body) -> Body:
+def one_later(body: Body) -> Body:
     """The same behind one more event: every sequence that it names is one higher."""
-    match body:
-        case (
-            PositionUpdated()
-            | DelayStarted()
-            | ForkStarted()
-            | LoopStarted()
-            | ChildStarted()
-        ):
-            return replace(body, input=_reference(body.input))
-        case BranchCompleted() | ChildCompleted():
-            return replace(body, result=_reference(body.result))
-        case SignalConsumed():
-            return replace(body, signal_sequence=body.signal_sequence + 1)
-        case CommandAcknowledged(answered_by=sequence) if sequence:
-            return replace(body, answered_by=sequence + 1)
-        case _:
-            return body
+    kind = EVENTS[type(body)]
+    later: dict[str, Any] = {}  # by names of fields, of whatever type they are
+    for name in kind.references:
+        later[name] = _reference(getattr(body, name))
+    for name in kind.sequences:
+        sequence: int = getattr(body, name)
+        later[name] = sequence + 1 if sequence else 0
+    return replace(body, **later) if later else body
 
 
 def _reference(reference: str) -> str:
@@ -178,33 +156,30 @@ def _reference(reference: str) -> str:
 # --- what follows ---------------------------------------------------------------------
 
 
-def _go_on(draft: Draft, graph: Graph) -> None:
-    header, last = draft.header, draft.events[-1].body
-    if header is None or header.phase != "running":
+def _go_on(draft: Draft, events: Sequence[Event]) -> None:
+    last = events[-1].body
+    if draft.header.phase != "running":
         return  # what had ended, or paused, has here
-    if _fails(draft, graph, last):
+    if _fails(draft, last):
         return
     if isinstance(last, WorkflowStarted):
-        open_node(draft, graph.first, "start")
+        open_node(draft, draft.graph.first, "start")
     elif isinstance(last, WorkflowRetried):
-        reopen(draft, graph, _failed_at(draft.events))
-    _take_back(draft, graph)
-    draft.touched.extend(reversed(owed_moves(draft.rows, graph)))
+        reopen(draft, _failed_at(events))
+    _take_back(draft)
+    draft.touched.extend(reversed(owed_moves(draft.rows, draft.graph)))
     advance(draft)
 
 
-def _fails(draft: Draft, graph: Graph, last: Body) -> bool:
+def _fails(draft: Draft, last: Body) -> bool:
     """Whether the run failed with the last copy; then the fork says so at once."""
-    header = draft.header
-    assert header is not None
     if isinstance(last, SignalTimedOut):
-        place = graph.place(last.path)
-        node = place.node if place is not None else None
-        if isinstance(node, SignalNode) and node.on_timeout == "fail":
-            draft.emit(signal.failure(node, last.path))
+        failure = signal.failure_at(draft, last.path)
+        if failure is not None:
+            draft.emit(failure)
             return True
     for _, cursor in get_cursors(draft.rows):
-        if isinstance(cursor.wait, Broken) and header.cancel is None:
+        if isinstance(cursor.wait, Broken) and draft.header.cancel is None:
             fail(draft, cursor.path, cursor.wait)
             return True
     return False
@@ -218,20 +193,19 @@ def _failed_at(events: Sequence[Event]) -> str:
     )
 
 
-def _take_back(draft: Draft, graph: Graph) -> None:
+def _take_back(draft: Draft) -> None:
     """Take attempts back that had begun; where nothing may begin, all that run."""
-    header = draft.header
-    assert header is not None
-    standing = sorted(
+    header, graph = draft.header, draft.graph
+    awaited = sorted(
         (
             not task.is_withdrawn(header, cursor.wait),
-            order(graph, cursor.path),
+            graph.order(cursor.path),
             cursor.path,
         )
         for _, cursor in get_cursors(draft.rows)
         if isinstance(cursor.wait, Awaiting)
     )
-    for _, _, path in standing:
+    for _, _, path in awaited:
         wait = task.awaiting(draft.rows, path)
         assert wait is not None
         if task.is_withdrawn(header, wait):

@@ -10,15 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from sayiir_es.core.decide.advance import advance
-from sayiir_es.core.decide.attempts import handle_outcome
+from sayiir_es.core.decide.attempts import record_outcome
+from sayiir_es.core.decide.basis import basis_of, draft_in_run
 from sayiir_es.core.decide.commands import control, fork_instance, retry, start
 from sayiir_es.core.decide.rejections import (
     acknowledge,
-    existing,
-    load_graph,
-    not_terminal,
     reject,
+    reject_not_found,
+    reject_terminal,
 )
+from sayiir_es.core.draft import record
 from sayiir_es.core.model.commands import (
     CancelWorkflow,
     Command,
@@ -34,6 +35,7 @@ from sayiir_es.core.model.events import SignalReceived
 from sayiir_es.core.model.inputs import Outcome, SourceHistory
 from sayiir_es.core.model.rows import (
     TERMINAL,
+    Rows,
     chain_of,
     get_forked_by,
     get_remembered_command,
@@ -42,65 +44,62 @@ from sayiir_es.core.model.rows import (
 from sayiir_es.core.nodes import signal
 
 if TYPE_CHECKING:
-    from sayiir_es.core.draft import Draft
-    from sayiir_es.core.graph.lookup import Definitions
+    from sayiir_es.core.draft import Basis, Decision, DecisionContext
     from sayiir_es.core.model.inputs import Commanded
     from sayiir_es.core.model.limits import Limits
 
 
-NOTHING = SourceHistory()
+EMPTY_HISTORY = SourceHistory()
 
 
-def handle_command(draft: Draft, asked: Commanded, definitions: Definitions) -> None:
+def handle_command(
+    commanded: Commanded, rows: Rows, context: DecisionContext, room: int
+) -> Decision:
     """Decide on one command."""
-    command = asked.command
-    draft.cause = asked.position.cause()
-    wrong = _out_of_bounds(draft, command)
+    command, limits = commanded.command, context.limits
+    wrong = _out_of_bounds(command, limits)
+    instance_id = command.instance_id
+    if wrong is not None and not 0 < len(instance_id.encode()) <= limits.id_bytes:
+        instance_id = ""
+    basis = basis_of(instance_id, commanded.position.cause(), rows, context, room)
     if wrong is not None:
-        if not 0 < len(command.instance_id.encode()) <= draft.limits.id_bytes:
-            draft.instance_id = ""
-        reject(draft, command, *wrong)
-        return
-    known_answer = _answered_already(draft, asked)
-    if known_answer is not None:
-        acknowledge(draft, command, "duplicate", known_answer)
-        return
+        return reject(basis, command, *wrong)
+    answered_by = _answered_by(rows, commanded)
+    if answered_by is not None:
+        return acknowledge(basis, command, "duplicate", answered_by)
     match command:
         case StartWorkflow():
-            start.start(draft, command, definitions)
+            return start.start(basis, command)
         case SendSignal():
-            _signal(draft, command, definitions)
+            return _signal(basis, command)
         case RecordOutcome():
-            _record_outcome(draft, command, definitions)
+            return _record_outcome(basis, command)
         case ForkWorkflow():
-            fork_instance.fork_instance(
-                draft, command, asked.source or NOTHING, definitions
-            )
+            source = commanded.source or EMPTY_HISTORY
+            return fork_instance.fork_instance(basis, command, source)
         case _:
-            _steer(draft, command, definitions)
+            return _control(basis, command)
 
 
-def _steer(
-    draft: Draft,
+def _control(
+    basis: Basis,
     command: CancelWorkflow | PauseWorkflow | UnpauseWorkflow | RetryWorkflow,
-    definitions: Definitions,
-) -> None:
+) -> Decision:
     match command:
         case CancelWorkflow():
-            control.cancel(draft, command, definitions)
+            return control.cancel(basis, command)
         case PauseWorkflow():
-            control.pause(draft, command, definitions)
+            return control.pause(basis, command)
         case UnpauseWorkflow():
-            control.unpause(draft, command, definitions)
+            return control.unpause(basis, command)
         case RetryWorkflow():
-            retry.retry(draft, command, definitions)
+            return retry.retry(basis, command)
         case _:
             assert_never(command)
 
 
-def _out_of_bounds(draft: Draft, command: Command) -> tuple[str, str] | None:
+def _out_of_bounds(command: Command, limits: Limits) -> tuple[str, str] | None:
     """What of a command is larger than events may carry: its answer has to fit, too."""
-    limits = draft.limits
     if not command.instance_id:
         return "bad_request", "expected an instance_id or a record key, but neither"
     for name, text in _names(command):
@@ -126,26 +125,26 @@ def _out_of_bounds(draft: Draft, command: Command) -> tuple[str, str] | None:
 
 def _names(command: Command) -> list[tuple[str, str]]:
     """What is a name or an id; one that was left out counts as one that does."""
-    found = [("instance_id", command.instance_id), ("command_id", command.command_id)]
+    names = [("instance_id", command.instance_id), ("command_id", command.command_id)]
     match command:
         case StartWorkflow():
-            found.append(("workflow", command.workflow))
-            found.append(("definition_hash", command.definition_hash or "-"))
+            names.append(("workflow", command.workflow))
+            names.append(("definition_hash", command.definition_hash or "-"))
         case SendSignal():
-            found.append(("signal", command.signal))
-            found.append(("signal_id", command.signal_id or "-"))
+            names.append(("signal", command.signal))
+            names.append(("signal_id", command.signal_id or "-"))
         case CancelWorkflow() | PauseWorkflow() | UnpauseWorkflow():
-            found.append(("requested_by", command.requested_by or "-"))
+            names.append(("requested_by", command.requested_by or "-"))
         case RecordOutcome():
-            found.append(("worker", command.worker or "-"))
-            found.append(("error_type", command.error_type or "-"))
+            names.append(("worker", command.worker or "-"))
+            names.append(("error_type", command.error_type or "-"))
         case ForkWorkflow():
-            found.append(("source_instance_id", command.source_instance_id))
+            names.append(("source_instance_id", command.source_instance_id))
         case RetryWorkflow():
             pass
         case _:
             assert_never(command)
-    return found
+    return names
 
 
 def _sizes(command: Command, limits: Limits) -> list[tuple[str, int, int]]:
@@ -176,70 +175,65 @@ def _size(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
-def _answered_already(draft: Draft, asked: Commanded) -> int | None:
-    command = asked.command
-    answered = get_remembered_command(draft.rows, command.command_id)
+def _answered_by(rows: Rows, commanded: Commanded) -> int | None:
+    """The sequence of the event that answered the command before; 0 if it is unknown.
+
+    None for a command that is new.
+    """
+    command = commanded.command
+    answered = get_remembered_command(rows, command.command_id)
     if answered is None and isinstance(command, SendSignal) and command.signal_id:
-        answered = get_remembered_signal(draft.rows, command.signal_id)
+        answered = get_remembered_signal(rows, command.signal_id)
     if (
         answered is None
         and isinstance(command, ForkWorkflow)
-        and command.command_id == get_forked_by(draft.rows)
+        and command.command_id == get_forked_by(rows)
     ):
         answered = 1
-    if answered is None and asked.known_origin:
+    if answered is None and commanded.known_origin:
         return 0
     return answered
 
 
-def _signal(draft: Draft, command: SendSignal, definitions: Definitions) -> None:
-    header = draft.header
-    if header is not None and header.phase in TERMINAL:
-        reject(draft, command, "terminal", not_terminal(command, header))
-        return
-    if header is not None and header.buffered >= draft.limits.buffered_signals:
-        reject(
-            draft,
-            command,
-            "too_many_signals",
-            f"expected at most {draft.limits.buffered_signals} buffered signals, but "
-            "they are as many already",
+def _signal(basis: Basis, command: SendSignal) -> Decision:
+    header, limit = basis.header, basis.context.limits.buffered_signals
+    if header.phase in TERMINAL:
+        return reject_terminal(basis, command)
+    if header.buffered >= limit:
+        message = (
+            f"expected at most {limit} buffered signals, but they are as many already"
         )
-        return
-    draft.emit(
-        SignalReceived(
-            command_id=command.command_id,
-            signal=command.signal,
-            signal_id=command.signal_id,
-            payload=command.payload,
-        )
+        return reject(basis, command, "too_many_signals", message)
+    received = SignalReceived(
+        command_id=command.command_id,
+        signal=command.signal,
+        signal_id=command.signal_id,
+        payload=command.payload,
     )
-    waiting = signal.oldest_wait(draft.rows, command.signal)
-    if waiting is not None:
-        load_graph(draft, definitions)
-        draft.touched.append(chain_of(waiting))
-        advance(draft)
+    path = signal.oldest_wait(basis.rows, command.signal)
+    if path is None:  # before a first start, too, where there is no graph yet
+        return record(basis, received)
+    draft = draft_in_run(basis)
+    draft.emit(received)
+    draft.touched.append(chain_of(path))
+    advance(draft)
+    return draft.decision()
 
 
-def _record_outcome(
-    draft: Draft, command: RecordOutcome, definitions: Definitions
-) -> None:
-    if existing(draft, command) is None:
-        return
-    handle_outcome(
-        draft,
-        Outcome(
-            instance_id=command.instance_id,
-            run=command.run,
-            path=command.path,
-            attempt=command.attempt,
-            result=command.result,
-            output=command.output,
-            loop=command.loop,
-            error_type=command.error_type or "",
-            error=command.error or "",
-            retriable=command.retriable,
-            worker=command.worker,
-        ),
-        definitions,
+def _record_outcome(basis: Basis, command: RecordOutcome) -> Decision:
+    if basis.header.run == 0:
+        return reject_not_found(basis, command)
+    outcome = Outcome(
+        instance_id=command.instance_id,
+        run=command.run,
+        path=command.path,
+        attempt=command.attempt,
+        result=command.result,
+        output=command.output,
+        loop=command.loop,
+        error_type=command.error_type or "",
+        error=command.error or "",
+        retriable=command.retriable,
+        worker=command.worker,
     )
+    return record_outcome(basis, outcome)

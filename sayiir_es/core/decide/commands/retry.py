@@ -13,45 +13,41 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.decide.advance import advance, open_node
-from sayiir_es.core.decide.owed_moves import owed_moves
-from sayiir_es.core.decide.rejections import existing, load_graph, reject
+from sayiir_es.core.decide.basis import draft_in_run
+from sayiir_es.core.decide.owed import owed_moves
+from sayiir_es.core.decide.rejections import reject, reject_not_found
 from sayiir_es.core.graph.nodes import LoopNode, SignalNode
 from sayiir_es.core.model.events import WorkflowRetried
 from sayiir_es.core.model.rows import chain_of, get_cursor, get_ending
 
 if TYPE_CHECKING:
-    from sayiir_es.core.draft import Draft
-    from sayiir_es.core.graph.graph import Graph
-    from sayiir_es.core.graph.lookup import Definitions
+    from sayiir_es.core.draft import Basis, Decision, Draft
     from sayiir_es.core.model.commands import RetryWorkflow
 
 
-def retry(draft: Draft, command: RetryWorkflow, definitions: Definitions) -> None:
+def retry(basis: Basis, command: RetryWorkflow) -> Decision:
     """Answer a retry: only what has failed can go on."""
-    header = existing(draft, command)
-    if header is None:
-        return
+    header = basis.header
+    if header.run == 0:
+        return reject_not_found(basis, command)
     if header.phase != "failed":
-        reject(
-            draft,
-            command,
-            "not_failed",
-            f"expected a failed instance, but {command.instance_id!r} is "
-            f"{header.phase}",
+        message = (
+            f"expected a failed instance, but {command.instance_id!r} is {header.phase}"
         )
-        return
-    failed = get_ending(draft.rows)
-    assert failed is not None
-    graph = load_graph(draft, definitions)
+        return reject(basis, command, "not_failed", message)
+    ending = get_ending(basis.rows)
+    assert ending is not None
+    draft = draft_in_run(basis)
     draft.emit(WorkflowRetried(command_id=command.command_id), run=header.run + 1)
-    reopen(draft, graph, failed.path)
-    draft.touched.extend(reversed(owed_moves(draft.rows, graph)))
+    reopen(draft, ending.path)
+    draft.touched.extend(reversed(owed_moves(draft.rows, draft.graph)))
     advance(draft)
+    return draft.decision()
 
 
-def reopen(draft: Draft, graph: Graph, path: str) -> None:
+def reopen(draft: Draft, path: str) -> None:
     """Open the node at which the run failed by its own event, if it is no attempt."""
-    place, cursor = graph.place(path), get_cursor(draft.rows, chain_of(path))
+    place, cursor = draft.graph.place(path), get_cursor(draft.rows, chain_of(path))
     if place is None or cursor is None or cursor.path != path:
         return
     if isinstance(place.node, LoopNode | SignalNode):

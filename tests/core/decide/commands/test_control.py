@@ -29,7 +29,7 @@ PAUSE = PauseWorkflow(instance_id="i", command_id="", reason="lunch", requested_
 UNPAUSE = UnpauseWorkflow(instance_id="i", command_id="")
 
 
-def play(*chain: Node) -> InstanceRunner:
+def runner_of(*chain: Node) -> InstanceRunner:
     return InstanceRunner(Graph(name="w", chain=chain))
 
 
@@ -39,8 +39,8 @@ def withdrawn(path: str, attempt: int = 1) -> Outcome:
     )
 
 
-def code(game: InstanceRunner, command: Command) -> str:
-    body = game.command(command)[0].body
+def code(runner: InstanceRunner, command: Command) -> str:
+    body = runner.command(command)[0].body
     return body.code if isinstance(body, CommandRejected | CommandAcknowledged) else ""
 
 
@@ -49,122 +49,125 @@ def code(game: InstanceRunner, command: Command) -> str:
     [DelayNode(id="n", duration_ms=99), SignalNode(id="n", signal="ok")],
 )
 def test_a_parked_instance_is_cancelled_at_once(node: Node) -> None:
-    game = play(node)
-    game.start()
-    events = game.command(CANCEL)
+    runner = runner_of(node)
+    runner.start()
+    events = runner.command(CANCEL)
     assert events[-1].body == WorkflowCancelled(
         reason="why", requested_by="ana", interrupted_at=("n",)
     )
-    assert game.header.phase == "cancelled"
+    assert runner.header.phase == "cancelled"
 
 
 def test_a_cancel_waits_for_what_runs_and_keeps_its_result() -> None:
-    game = play(TaskNode(id="a"), TaskNode(id="b"))
-    game.start()
-    attempt = game.owed()[0]
-    game.begin(attempt)
-    assert [e.kind for e in game.command(CANCEL)] == ["CancelRequested"]
-    events = game.finish(attempt)
+    runner = runner_of(TaskNode(id="a"), TaskNode(id="b"))
+    runner.start()
+    attempt = runner.owed()[0]
+    runner.begin(attempt)
+    assert [e.kind for e in runner.command(CANCEL)] == ["CancelRequested"]
+    events = runner.finish(attempt)
     assert [e.kind for e in events] == ["TaskCompleted", "WorkflowCancelled"]
     assert events[-1].body.interrupted_at == ()  # type: ignore[union-attr]
-    assert game.rows.get("vresult:a") == b"1"
+    assert runner.rows.get("vresult:a") == b"1"
 
 
 def test_a_failure_under_a_cancel_is_final_and_the_run_is_cancelled() -> None:
-    game = play(TaskNode(id="a", retry=Retry(max_retries=5)))
-    game.tasks["a"] = lambda _data, _attempt: "no"
-    game.start()
-    attempt = game.owed()[0]
-    game.begin(attempt)
-    game.command(CANCEL)
-    assert [e.kind for e in game.finish(attempt)] == ["TaskFailed", "WorkflowCancelled"]
+    runner = runner_of(TaskNode(id="a", retry=Retry(max_retries=5)))
+    runner.tasks["a"] = lambda _data, _attempt: "no"
+    runner.start()
+    attempt = runner.owed()[0]
+    runner.begin(attempt)
+    runner.command(CANCEL)
+    assert [e.kind for e in runner.finish(attempt)] == [
+        "TaskFailed",
+        "WorkflowCancelled",
+    ]
 
 
 def test_a_backoff_ends_at_once_when_cancelled() -> None:
-    game = play(TaskNode(id="a", retry=Retry(max_retries=5)))
-    game.tasks["a"] = lambda _data, _attempt: "no"
-    game.start()
-    game.step()
-    assert game.kinds()[-1] == "RetryRecorded"
-    game.command(CANCEL)
-    assert game.kinds()[-1] == "WorkflowCancelled"
+    runner = runner_of(TaskNode(id="a", retry=Retry(max_retries=5)))
+    runner.tasks["a"] = lambda _data, _attempt: "no"
+    runner.start()
+    runner.step()
+    assert runner.kinds()[-1] == "RetryRecorded"
+    runner.command(CANCEL)
+    assert runner.kinds()[-1] == "WorkflowCancelled"
 
 
 def test_a_new_owner_cancels_what_the_old_one_left_running() -> None:
-    game = play(TaskNode(id="a", timeout_ms=1000))
-    game.start()
-    game.begin(game.owed()[0])
-    game.command(CANCEL)
-    game.crash()
-    assert game.kinds()[-3:] == [
+    runner = runner_of(TaskNode(id="a", timeout_ms=1000))
+    runner.start()
+    runner.begin(runner.owed()[0])
+    runner.command(CANCEL)
+    runner.crash()
+    assert runner.kinds()[-3:] == [
         "AttemptWithdrawn",
         "DeadlineCleared",
         "WorkflowCancelled",
     ]
-    assert game.events[-1].cause == f"takeover:{game.claim}"
-    assert game.executions == []
+    assert runner.events[-1].cause == f"takeover:{runner.claim}"
+    assert runner.executions == []
 
 
 def test_a_pause_records_the_outcome_and_holds_the_next_move() -> None:
-    game = play(TaskNode(id="a"), TaskNode(id="b"))
-    game.start()
-    attempt = game.owed()[0]
-    game.begin(attempt)
-    game.command(PAUSE)
-    events = game.finish(attempt)
+    runner = runner_of(TaskNode(id="a"), TaskNode(id="b"))
+    runner.start()
+    attempt = runner.owed()[0]
+    runner.begin(attempt)
+    runner.command(PAUSE)
+    events = runner.finish(attempt)
     assert [e.kind for e in events] == ["TaskCompleted", "WorkflowPaused"]
     assert events[-1].body == WorkflowPaused(reason="lunch", requested_by="bo")
-    assert game.owed() == []
-    events = game.command(UNPAUSE)
+    assert runner.owed() == []
+    events = runner.command(UNPAUSE)
     assert [e.kind for e in events] == ["WorkflowUnpaused", "PositionUpdated"]
-    game.run()
-    assert game.header.phase == "completed"
+    runner.run()
+    assert runner.header.phase == "completed"
 
 
 def test_the_end_of_a_workflow_waits_for_the_unpause() -> None:
-    game = play(TaskNode(id="a"))
-    game.start()
-    attempt = game.owed()[0]
-    game.begin(attempt)
-    game.command(PAUSE)
-    game.finish(attempt)
-    assert game.header.phase == "paused"
-    events = game.command(UNPAUSE)
+    runner = runner_of(TaskNode(id="a"))
+    runner.start()
+    attempt = runner.owed()[0]
+    runner.begin(attempt)
+    runner.command(PAUSE)
+    runner.finish(attempt)
+    assert runner.header.phase == "paused"
+    events = runner.command(UNPAUSE)
     assert [e.kind for e in events] == ["WorkflowUnpaused", "WorkflowCompleted"]
 
 
 def test_a_withdrawn_attempt_is_owed_again_after_the_unpause() -> None:
-    game = play(TaskNode(id="a"))
-    game.start()
-    game.command(PAUSE)
-    events = game.decide(withdrawn("a"))
+    runner = runner_of(TaskNode(id="a"))
+    runner.start()
+    runner.command(PAUSE)
+    events = runner.decide(withdrawn("a"))
     assert [e.kind for e in events] == ["AttemptWithdrawn", "WorkflowPaused"]
-    game.command(UNPAUSE)
-    owed = game.owed()
+    runner.command(UNPAUSE)
+    owed = runner.owed()
     assert [(o.path, o.attempt) for o in owed] == [("a", 1)]
-    game.command(PAUSE)
-    assert game.kinds()[-1] == "PauseRequested"
+    runner.command(PAUSE)
+    assert runner.kinds()[-1] == "PauseRequested"
 
 
 def test_an_unpause_revokes_a_pause_that_is_only_requested() -> None:
-    game = play(TaskNode(id="a"))
-    game.start()
-    attempt = game.owed()[0]
-    game.begin(attempt)
-    game.command(PAUSE)
-    game.command(UNPAUSE)
-    game.finish(attempt)
-    assert game.header.phase == "completed"
+    runner = runner_of(TaskNode(id="a"))
+    runner.start()
+    attempt = runner.owed()[0]
+    runner.begin(attempt)
+    runner.command(PAUSE)
+    runner.command(UNPAUSE)
+    runner.finish(attempt)
+    assert runner.header.phase == "completed"
 
 
 def test_a_signal_is_kept_while_paused_and_consumed_at_the_unpause() -> None:
-    game = play(SignalNode(id="s", signal="ok"))
-    game.start()
-    game.command(PAUSE)
-    assert game.header.phase == "paused"
+    runner = runner_of(SignalNode(id="s", signal="ok"))
+    runner.start()
+    runner.command(PAUSE)
+    assert runner.header.phase == "paused"
     sent = SendSignal(instance_id="i", command_id="", signal="ok", payload=b"3")
-    assert [e.kind for e in game.command(sent)] == ["SignalReceived"]
-    assert [e.kind for e in game.command(UNPAUSE)] == [
+    assert [e.kind for e in runner.command(sent)] == ["SignalReceived"]
+    assert [e.kind for e in runner.command(UNPAUSE)] == [
         "WorkflowUnpaused",
         "SignalConsumed",
         "WorkflowCompleted",
@@ -172,90 +175,90 @@ def test_a_signal_is_kept_while_paused_and_consumed_at_the_unpause() -> None:
 
 
 def test_clocks_go_on_while_paused() -> None:
-    game = play(DelayNode(id="d", duration_ms=1000))
-    game.start()
-    due_at = game.now + 1000
-    game.command(PAUSE)
-    assert not game.fire()
-    game.now += 5000
-    game.command(UNPAUSE)
-    assert game.fire()
-    assert game.events[-2].cause == f"timer:d@{due_at}"
-    assert game.header.phase == "completed"
+    runner = runner_of(DelayNode(id="d", duration_ms=1000))
+    runner.start()
+    due_at = runner.now + 1000
+    runner.command(PAUSE)
+    assert not runner.fire()
+    runner.now += 5000
+    runner.command(UNPAUSE)
+    assert runner.fire()
+    assert runner.events[-2].cause == f"timer:d@{due_at}"
+    assert runner.header.phase == "completed"
 
 
 def test_a_deadline_fires_under_a_requested_pause() -> None:
-    game = play(TaskNode(id="a", timeout_ms=1000, retry=Retry(max_retries=1)))
-    game.start()
-    game.begin(game.owed()[0])
-    game.command(PAUSE)
-    assert game.fire()
-    assert game.kinds()[-2:] == ["RetryRecorded", "WorkflowPaused"]
+    runner = runner_of(TaskNode(id="a", timeout_ms=1000, retry=Retry(max_retries=1)))
+    runner.start()
+    runner.begin(runner.owed()[0])
+    runner.command(PAUSE)
+    assert runner.fire()
+    assert runner.kinds()[-2:] == ["RetryRecorded", "WorkflowPaused"]
 
 
 def test_a_failure_under_a_requested_pause_fails_the_run() -> None:
-    game = play(TaskNode(id="a"))
-    game.tasks["a"] = lambda _data, _attempt: "no"
-    game.start()
-    attempt = game.owed()[0]
-    game.begin(attempt)
-    game.command(PAUSE)
-    assert [e.kind for e in game.finish(attempt)] == ["TaskFailed", "WorkflowFailed"]
+    runner = runner_of(TaskNode(id="a"))
+    runner.tasks["a"] = lambda _data, _attempt: "no"
+    runner.start()
+    attempt = runner.owed()[0]
+    runner.begin(attempt)
+    runner.command(PAUSE)
+    assert [e.kind for e in runner.finish(attempt)] == ["TaskFailed", "WorkflowFailed"]
 
 
 def test_a_new_owner_pauses_what_the_old_one_left_running() -> None:
-    game = play(TaskNode(id="a"))
-    game.start()
-    game.begin(game.owed()[0])
-    game.command(PAUSE)
-    game.crash()
-    assert game.kinds()[-2:] == ["AttemptWithdrawn", "WorkflowPaused"]
-    assert game.executions == []
+    runner = runner_of(TaskNode(id="a"))
+    runner.start()
+    runner.begin(runner.owed()[0])
+    runner.command(PAUSE)
+    runner.crash()
+    assert runner.kinds()[-2:] == ["AttemptWithdrawn", "WorkflowPaused"]
+    assert runner.executions == []
 
 
 def test_cancel_wins_over_pause() -> None:
-    game = play(TaskNode(id="a"))
-    game.start()
-    attempt = game.owed()[0]
-    game.begin(attempt)
-    game.command(PAUSE)
-    game.command(CANCEL)
-    game.finish(attempt)
-    assert game.header.phase == "cancelled"
+    runner = runner_of(TaskNode(id="a"))
+    runner.start()
+    attempt = runner.owed()[0]
+    runner.begin(attempt)
+    runner.command(PAUSE)
+    runner.command(CANCEL)
+    runner.finish(attempt)
+    assert runner.header.phase == "cancelled"
 
 
 def test_a_paused_instance_is_cancelled_at_once() -> None:
-    game = play(TaskNode(id="a"))
-    game.start()
-    game.command(PAUSE)
-    game.decide(withdrawn("a"))
-    assert game.kinds()[-1] == "WorkflowPaused"
-    game.command(CANCEL)
-    assert game.header.phase == "cancelled"
-    assert game.kinds()[-1] == "WorkflowCancelled"
+    runner = runner_of(TaskNode(id="a"))
+    runner.start()
+    runner.command(PAUSE)
+    runner.decide(withdrawn("a"))
+    assert runner.kinds()[-1] == "WorkflowPaused"
+    runner.command(CANCEL)
+    assert runner.header.phase == "cancelled"
+    assert runner.kinds()[-1] == "WorkflowCancelled"
 
 
 def test_the_table_of_commands_and_states_holds() -> None:
-    game = play(TaskNode(id="a"))
-    assert [code(game, c) for c in (CANCEL, PAUSE, UNPAUSE)] == ["not_found"] * 3
-    game.start()
-    assert code(game, UNPAUSE) == "not_paused"
-    game.command(PAUSE)
-    assert code(game, PAUSE) == "unchanged"
-    game.command(CANCEL)
-    assert code(game, CANCEL) == "unchanged"
-    assert code(game, PAUSE) == "unchanged"
-    assert code(game, UNPAUSE) == "not_paused"
-    game.decide(withdrawn("a"))
-    assert game.header.phase == "cancelled"
-    assert code(game, CANCEL) == "unchanged"
-    assert code(game, PAUSE) == "terminal"
-    assert code(game, UNPAUSE) == "not_paused"
+    runner = runner_of(TaskNode(id="a"))
+    assert [code(runner, c) for c in (CANCEL, PAUSE, UNPAUSE)] == ["not_found"] * 3
+    runner.start()
+    assert code(runner, UNPAUSE) == "not_paused"
+    runner.command(PAUSE)
+    assert code(runner, PAUSE) == "unchanged"
+    runner.command(CANCEL)
+    assert code(runner, CANCEL) == "unchanged"
+    assert code(runner, PAUSE) == "unchanged"
+    assert code(runner, UNPAUSE) == "not_paused"
+    runner.decide(withdrawn("a"))
+    assert runner.header.phase == "cancelled"
+    assert code(runner, CANCEL) == "unchanged"
+    assert code(runner, PAUSE) == "terminal"
+    assert code(runner, UNPAUSE) == "not_paused"
 
 
 def test_a_completed_instance_takes_no_cancel() -> None:
-    game = play(TaskNode(id="a"))
-    game.start()
-    game.run()
-    assert code(game, CANCEL) == "terminal"
-    assert code(game, PAUSE) == "terminal"
+    runner = runner_of(TaskNode(id="a"))
+    runner.start()
+    runner.run()
+    assert code(runner, CANCEL) == "terminal"
+    assert code(runner, PAUSE) == "terminal"

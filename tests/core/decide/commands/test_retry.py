@@ -32,7 +32,7 @@ from sayiir_es.core.model.events import CommandRejected, DelayStarted, WorkflowR
 from sayiir_es.core.model.rows import get_cursor
 from sayiir_es.core.model.waits import Sleeping
 from tests.core.instance_runner import InstanceRunner
-from tests.core.nodes.test_constructs import Player
+from tests.core.nodes.test_constructs import ProgramRunner
 
 if TYPE_CHECKING:
     from sayiir_es.core.decide.owed import OwedAttempt
@@ -53,8 +53,8 @@ def fails(_: bytes, __: int) -> str:
     return "broken"
 
 
-def phase(game: InstanceRunner) -> str:
-    return game.header.phase
+def phase(runner: InstanceRunner) -> str:
+    return runner.header.phase
 
 
 def code(events: list[Event]) -> str:
@@ -67,28 +67,28 @@ def code(events: list[Event]) -> str:
 
 
 def test_what_has_not_failed_is_not_retried() -> None:
-    game = InstanceRunner(chain(TaskNode(id="a")))
-    assert code(game.command(RETRY)) == "not_found"
-    game.start()
-    assert code(game.command(RETRY)) == "not_failed"
-    game.command(PauseWorkflow(instance_id="i", command_id=""))
-    assert code(game.command(RETRY)) == "not_failed"
-    game.crash()
-    assert phase(game) == "paused"
-    game.command(CancelWorkflow(instance_id="i", command_id=""))
-    assert phase(game) == "cancelled"
-    assert code(game.command(RETRY)) == "not_failed"
+    runner = InstanceRunner(chain(TaskNode(id="a")))
+    assert code(runner.command(RETRY)) == "not_found"
+    runner.start()
+    assert code(runner.command(RETRY)) == "not_failed"
+    runner.command(PauseWorkflow(instance_id="i", command_id=""))
+    assert code(runner.command(RETRY)) == "not_failed"
+    runner.crash()
+    assert phase(runner) == "paused"
+    runner.command(CancelWorkflow(instance_id="i", command_id=""))
+    assert phase(runner) == "cancelled"
+    assert code(runner.command(RETRY)) == "not_failed"
 
 
 def test_a_retry_that_comes_twice_is_answered_once() -> None:
-    game = InstanceRunner(chain(TaskNode(id="a")), tasks={"a": fails})
-    game.start()
-    game.run()
+    runner = InstanceRunner(chain(TaskNode(id="a")), tasks={"a": fails})
+    runner.start()
+    runner.run()
     named = replace(RETRY, command_id="again-1")
-    game.command(named)
-    game.run()
-    assert game.command(named)[-1].kind == "CommandAcknowledged"
-    assert game.kinds().count("WorkflowRetried") == 1
+    runner.command(named)
+    runner.run()
+    assert runner.command(named)[-1].kind == "CommandAcknowledged"
+    assert runner.kinds().count("WorkflowRetried") == 1
 
 
 # --- where it goes on -----------------------------------------------------------------
@@ -96,44 +96,44 @@ def test_a_retry_that_comes_twice_is_answered_once() -> None:
 
 def test_the_task_that_failed_runs_again_and_none_before_it() -> None:
     retried = TaskNode(id="b", retry=Retry(max_retries=1))
-    game = InstanceRunner(
+    runner = InstanceRunner(
         chain(TaskNode(id="a"), retried, TaskNode(id="c")), tasks={"b": fails}
     )
-    game.start()
-    game.run()
-    assert (phase(game), game.header.run) == ("failed", 1)
-    del game.tasks["b"]
-    (event,) = game.command(RETRY)
+    runner.start()
+    runner.run()
+    assert (phase(runner), runner.header.run) == ("failed", 1)
+    del runner.tasks["b"]
+    (event,) = runner.command(RETRY)
     assert isinstance(event.body, WorkflowRetried)
-    assert (event.run, phase(game)) == (2, "running")
-    game.run()
-    assert game.output == b"1"
+    assert (event.run, phase(runner)) == (2, "running")
+    runner.run()
+    assert runner.output == b"1"
     ran = [("a", 1), ("b", 1), ("b", 2), ("b", 1), ("c", 1)]
-    assert game.executions == ran
+    assert runner.executions == ran
 
 
 def test_it_can_fail_and_be_retried_again_and_again() -> None:
-    game = InstanceRunner(chain(TaskNode(id="a")), tasks={"a": fails})
-    game.start()
+    runner = InstanceRunner(chain(TaskNode(id="a")), tasks={"a": fails})
+    runner.start()
     for run in (1, 2, 3):
-        game.run()
-        assert (phase(game), game.header.run) == ("failed", run)
-        game.command(RETRY)
-    del game.tasks["a"]
-    game.run()
-    assert (phase(game), game.header.run) == ("completed", 4)
+        runner.run()
+        assert (phase(runner), runner.header.run) == ("failed", run)
+        runner.command(RETRY)
+    del runner.tasks["a"]
+    runner.run()
+    assert (phase(runner), runner.header.run) == ("completed", 4)
 
 
 def test_an_outcome_of_the_failed_run_does_not_count_in_the_next() -> None:
-    game = InstanceRunner(
+    runner = InstanceRunner(
         chain(fork("f", "a", "b"), TaskNode(id="j")), tasks={"f/x/a": fails}
     )
-    game.start()
-    slow = next(owed for owed in game.owed() if owed.path == "f/y/b")
-    game.step()
-    assert phase(game) == "failed"
-    game.command(RETRY)
-    assert game.finish(slow)[-1].kind == "OutcomeRejected"
+    runner.start()
+    slow = next(owed for owed in runner.owed() if owed.path == "f/y/b")
+    runner.step()
+    assert phase(runner) == "failed"
+    runner.command(RETRY)
+    assert runner.finish(slow)[-1].kind == "OutcomeRejected"
 
 
 def fork(name: str, first: str, second: str | Node) -> ForkNode:
@@ -151,99 +151,99 @@ def test_a_delay_beside_the_failure_ends_when_it_would_have() -> None:
     graph = chain(
         fork("f", "a", DelayNode(id="d", duration_ms=5_000)), TaskNode(id="j")
     )
-    game = InstanceRunner(graph, tasks={"f/x/a": fails})
-    game.start()
+    runner = InstanceRunner(graph, tasks={"f/x/a": fails})
+    runner.start()
     started = next(
-        event.body for event in game.events if isinstance(event.body, DelayStarted)
+        event.body for event in runner.events if isinstance(event.body, DelayStarted)
     )
-    game.step()
-    game.now += 3_000
-    game.command(RETRY)
-    cursor = get_cursor(game.rows, "f/y")
+    runner.step()
+    runner.now += 3_000
+    runner.command(RETRY)
+    cursor = get_cursor(runner.rows, "f/y")
     assert cursor is not None
     assert cursor.wait == Sleeping(due_at=started.due_at)
-    del game.tasks["f/x/a"]
-    game.run()
-    assert phase(game) == "completed"
-    assert game.now == started.due_at
+    del runner.tasks["f/x/a"]
+    runner.run()
+    assert phase(runner) == "completed"
+    assert runner.now == started.due_at
 
 
 def test_a_wait_whose_time_out_fails_the_run_has_all_of_its_time_again() -> None:
     wait = SignalNode(id="s", signal="go", timeout_ms=1_000, on_timeout="fail")
-    game = InstanceRunner(chain(TaskNode(id="a"), wait, TaskNode(id="b")))
-    game.start()
-    game.run()
-    assert phase(game) == "failed"
-    kinds = [event.kind for event in game.command(RETRY)]
+    runner = InstanceRunner(chain(TaskNode(id="a"), wait, TaskNode(id="b")))
+    runner.start()
+    runner.run()
+    assert phase(runner) == "failed"
+    kinds = [event.kind for event in runner.command(RETRY)]
     assert kinds == ["WorkflowRetried", "SignalAwaited"]
-    game.command(
+    runner.command(
         SendSignal(instance_id="i", command_id="", signal="go", payload=b'"went"')
     )
-    game.run()
-    assert game.output == b'"went"'
+    runner.run()
+    assert runner.output == b'"went"'
 
 
 def test_a_loop_that_found_no_end_begins_at_its_first_iteration() -> None:
     loop = LoopNode(id="l", body=(TaskNode(id="n-9"),), max_iterations=3, on_max="fail")
-    game = Player(chain(loop))
-    game.start()
-    game.run()
-    assert phase(game) == "failed"
-    kinds = [event.kind for event in game.command(RETRY)]
+    runner = ProgramRunner(chain(loop))
+    runner.start()
+    runner.run()
+    assert phase(runner) == "failed"
+    kinds = [event.kind for event in runner.command(RETRY)]
     assert kinds == ["WorkflowRetried", "LoopStarted", "PositionUpdated"]
-    assert [owed.path for owed in game.owed()] == ["l@0/n-9"]
-    assert not list(game.rows.keys("vvalue:"))
+    assert [owed.path for owed in runner.owed()] == ["l@0/n-9"]
+    assert not list(runner.rows.keys("vvalue:"))
 
 
-class Unmarked(Player):
+class Unmarked(ProgramRunner):
     """Its loop's body ends without a mark until it is told to give one."""
 
     marks = False
 
     def outcome(self, attempt: OwedAttempt) -> Outcome:
         """As the model says, but for the mark."""
-        found = super().outcome(attempt)
-        return found if self.marks else replace(found, loop="none")
+        outcome = super().outcome(attempt)
+        return outcome if self.marks else replace(outcome, loop="none")
 
 
 def test_a_loop_whose_body_gave_no_mark_begins_at_its_first_iteration() -> None:
     loop = LoopNode(id="l", body=(TaskNode(id="n-1"),), max_iterations=9, on_max="fail")
-    game = Unmarked(chain(loop))
-    game.start()
-    game.run()
-    assert phase(game) == "failed"
-    game.marks = True
-    game.command(RETRY)
-    assert list(game.rows.keys("cl@")) == ["cl@0"]
-    game.run()
-    assert phase(game) == "completed"
+    runner = Unmarked(chain(loop))
+    runner.start()
+    runner.run()
+    assert phase(runner) == "failed"
+    runner.marks = True
+    runner.command(RETRY)
+    assert list(runner.rows.keys("cl@")) == ["cl@0"]
+    runner.run()
+    assert phase(runner) == "completed"
 
 
 def test_a_route_whose_key_nobody_took_is_asked_again() -> None:
     route = RouteNode(
         id="r", branches=(Branch(name="x", chain=(TaskNode(id="a"),)),), keys=("x",)
     )
-    game = InstanceRunner(chain(route), tasks={"r": lambda _data, _attempt: b'"y"'})
-    game.start()
-    game.run()
-    assert phase(game) == "failed"
-    game.tasks["r"] = lambda _data, _attempt: b'"x"'
-    game.command(RETRY)
-    game.run()
-    assert game.output is not None
-    assert json.loads(game.output) == {"branch": "x", "result": 1}
+    runner = InstanceRunner(chain(route), tasks={"r": lambda _data, _attempt: b'"y"'})
+    runner.start()
+    runner.run()
+    assert phase(runner) == "failed"
+    runner.tasks["r"] = lambda _data, _attempt: b'"x"'
+    runner.command(RETRY)
+    runner.run()
+    assert runner.output is not None
+    assert json.loads(runner.output) == {"branch": "x", "result": 1}
 
 
 def test_inside_a_child_it_goes_on_inside_the_child() -> None:
     inner = (TaskNode(id="a"), TaskNode(id="b"))
     graph = chain(ChildNode(id="c", workflow="v", chain=inner), TaskNode(id="a"))
-    game = InstanceRunner(graph, tasks={"c/b": fails})
-    game.start()
-    game.run()
-    del game.tasks["c/b"]
-    game.command(RETRY)
-    game.run()
-    assert [path for path, _ in game.executions] == ["c/a", "c/b", "c/b", "a"]
+    runner = InstanceRunner(graph, tasks={"c/b": fails})
+    runner.start()
+    runner.run()
+    del runner.tasks["c/b"]
+    runner.command(RETRY)
+    runner.run()
+    assert [path for path, _ in runner.executions] == ["c/a", "c/b", "c/b", "a"]
 
 
 @pytest.mark.parametrize("beside", ["signal", "delay"])
@@ -251,16 +251,16 @@ def test_what_waits_beside_the_failure_waits_on(beside: str) -> None:
     other: Node = SignalNode(id="s", signal="go")
     if beside == "delay":
         other = DelayNode(id="s", duration_ms=0)
-    game = InstanceRunner(
+    runner = InstanceRunner(
         chain(fork("f", "a", other), TaskNode(id="j")), tasks={"f/x/a": fails}
     )
-    game.start()
-    game.step()
-    assert phase(game) == "failed"
-    del game.tasks["f/x/a"]
-    game.command(RETRY)
-    game.command(
+    runner.start()
+    runner.step()
+    assert phase(runner) == "failed"
+    del runner.tasks["f/x/a"]
+    runner.command(RETRY)
+    runner.command(
         SendSignal(instance_id="i", command_id="", signal="go", payload=b'"went"')
     )
-    game.run()
-    assert phase(game) == "completed"
+    runner.run()
+    assert phase(runner) == "completed"

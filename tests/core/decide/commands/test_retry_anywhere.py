@@ -12,7 +12,7 @@ from sayiir_es.core.model.commands import RetryWorkflow
 from sayiir_es.core.model.events import TaskCompleted, TaskFailed
 from sayiir_es.core.model.limits import Limits
 from sayiir_es.core.model.position import parse_command_cause
-from tests.core.nodes.test_constructs import Player
+from tests.core.nodes.test_constructs import ProgramRunner
 from tests.core.programs import Program, output_of, programs
 
 if TYPE_CHECKING:
@@ -25,47 +25,47 @@ QUIET = settings(
 )
 
 
-class Unlucky(Player):
+class Unlucky(ProgramRunner):
     """About every third task fails for good when it first runs."""
 
     def outcome(self, attempt: OwedAttempt) -> Outcome:
         """As the model says, but at first."""
-        found = super().outcome(attempt)
+        outcome = super().outcome(attempt)
         unlucky = hashlib.sha256(attempt.path.encode()).digest()[0] % 3 == 0
         failed_before = any(
             isinstance(event.body, TaskFailed) and event.body.path == attempt.path
             for event in self.events
         )
         if not unlucky or failed_before:
-            return found
+            return outcome
         return replace(
-            found, result="failed", output=None, loop="none", retriable=False
+            outcome, result="failed", output=None, loop="none", retriable=False
         )
 
 
-def go_on(game: InstanceRunner, program: Program) -> None:
-    """Play a program to its completion, with as many retries as that takes."""
+def go_on(runner: InstanceRunner, program: Program) -> None:
+    """Run a program to its completion, with as many retries as that takes."""
     answered = {
         position.offset
-        for event in game.events
+        for event in runner.events
         if (position := parse_command_cause(event.cause)) is not None
     }
     for offset, command in enumerate(program.commands):
         if offset not in answered:
-            retry(game)  # a signal to a failed instance would be refused
-            game.commands = offset
-            game.command(command)
-    game.run()
-    while retry(game):
-        game.run()
+            retry(runner)  # a signal to a failed instance would be refused
+            runner.commands = offset
+            runner.command(command)
+    runner.run()
+    while retry(runner):
+        runner.run()
 
 
-def retry(game: InstanceRunner) -> bool:
+def retry(runner: InstanceRunner) -> bool:
     """Ask for a retry if the run has failed; at an offset of its own."""
-    if not game.events or game.header.phase != "failed":
+    if not runner.events or runner.header.phase != "failed":
         return False
-    game.commands = 1_000 + game.header.run
-    game.command(RetryWorkflow(instance_id="i", command_id=""))
+    runner.commands = 1_000 + runner.header.run
+    runner.command(RetryWorkflow(instance_id="i", command_id=""))
     return True
 
 
@@ -74,12 +74,12 @@ def retry(game: InstanceRunner) -> bool:
 def test_a_program_that_fails_here_and_there_gives_what_the_model_says(
     program: Program,
 ) -> None:
-    game = Unlucky(program.graph)
-    go_on(game, program)
-    assert game.header.phase == "completed"
-    assert game.output == output_of(program)
-    assert game.header.run == 1 + game.kinds().count("WorkflowFailed")
-    done = [e.body.path for e in game.events if isinstance(e.body, TaskCompleted)]
+    runner = Unlucky(program.graph)
+    go_on(runner, program)
+    assert runner.header.phase == "completed"
+    assert runner.output == output_of(program)
+    assert runner.header.run == 1 + runner.kinds().count("WorkflowFailed")
+    done = [e.body.path for e in runner.events if isinstance(e.body, TaskCompleted)]
     assert len(done) == len(set(done))
 
 
@@ -90,16 +90,16 @@ def test_a_crash_behind_any_decision_changes_nothing(program: Program) -> None:
     go_on(whole, program)
     causes = [event.cause for event in whole.events]
     for end in (n for n in range(1, len(causes)) if causes[n] != causes[n - 1]):
-        game = Unlucky(program.graph, events=list(whole.events[:end]))
-        game.now = whole.events[end - 1].at
-        game.crash()
-        go_on(game, program)
-        assert game.output == whole.output, f"crash behind event {end}"
+        runner = Unlucky(program.graph, events=list(whole.events[:end]))
+        runner.now = whole.events[end - 1].at
+        runner.crash()
+        go_on(runner, program)
+        assert runner.output == whole.output, f"crash behind event {end}"
 
 
 @settings(parent=QUIET, max_examples=40)
 @given(programs())
 def test_a_program_whose_decisions_are_cut_gives_the_same(program: Program) -> None:
-    game = Unlucky(program.graph, limits=Limits(decision_events=2))
-    go_on(game, program)
-    assert game.output == output_of(program)
+    runner = Unlucky(program.graph, limits=Limits(decision_events=2))
+    go_on(runner, program)
+    assert runner.output == output_of(program)

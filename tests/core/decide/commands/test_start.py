@@ -18,7 +18,7 @@ from tests.core.instance_runner import InstanceRunner
 CHAIN = (TaskNode(id="a"), TaskNode(id="b"))
 
 
-def play(*chain: TaskNode) -> InstanceRunner:
+def runner_of(*chain: TaskNode) -> InstanceRunner:
     return InstanceRunner(Graph(name="w", chain=chain or CHAIN))
 
 
@@ -29,8 +29,8 @@ def code(events: list[Event]) -> str:
 
 
 def test_a_start_opens_the_first_node_in_the_same_decision() -> None:
-    game = play()
-    events = game.start(b'{"amount":5}')
+    runner = runner_of()
+    events = runner.start(b'{"amount":5}')
     assert [type(event.body) for event in events] == [WorkflowStarted, PositionUpdated]
     assert [event.sequence for event in events] == [1, 2]
     assert {event.cause for event in events} == {"command:0@0"}
@@ -39,12 +39,12 @@ def test_a_start_opens_the_first_node_in_the_same_decision() -> None:
 
 
 def test_a_chain_runs_to_its_end_and_passes_outputs_on() -> None:
-    game = play()
-    game.tasks = {"a": lambda data, _: data + b"0", "b": lambda data, _: data + b"1"}
-    game.start(b"7")
-    game.run()
-    assert game.output == b"701"
-    assert game.kinds() == [
+    runner = runner_of()
+    runner.tasks = {"a": lambda data, _: data + b"0", "b": lambda data, _: data + b"1"}
+    runner.start(b"7")
+    runner.run()
+    assert runner.output == b"701"
+    assert runner.kinds() == [
         "WorkflowStarted",
         "PositionUpdated",
         "TaskCompleted",
@@ -52,103 +52,105 @@ def test_a_chain_runs_to_its_end_and_passes_outputs_on() -> None:
         "TaskCompleted",
         "WorkflowCompleted",
     ]
-    assert game.executions == [("a", 1), ("b", 1)]
+    assert runner.executions == [("a", 1), ("b", 1)]
 
 
 def test_an_unknown_workflow_is_refused_without_a_trace() -> None:
-    game = play()
-    events = game.start(workflow="other")
+    runner = runner_of()
+    events = runner.start(workflow="other")
     assert code(events) == "unknown_workflow"
     assert events[0].sequence == 0
-    assert game.rows.rows == {}
+    assert runner.rows.rows == {}
 
 
 @pytest.mark.parametrize("running", [True, False])
 def test_a_second_start_is_refused_under_fail(running: bool) -> None:  # noqa: FBT001
-    game = play()
-    game.start()
+    runner = runner_of()
+    runner.start()
     if not running:
-        game.run()
-    events = game.start()
+        runner.run()
+    events = runner.start()
     assert code(events) == "already_exists"
-    assert game.header.run == 1
+    assert runner.header.run == 1
 
 
 def test_a_second_start_changes_nothing_under_use_existing() -> None:
-    game = play()
-    game.start()
-    game.run()
-    before = game.output
-    assert code(game.start(conflict_policy="use_existing")) == "unchanged"
-    assert game.output == before
+    runner = runner_of()
+    runner.start()
+    runner.run()
+    before = runner.output
+    assert code(runner.start(conflict_policy="use_existing")) == "unchanged"
+    assert runner.output == before
 
 
 def test_terminate_existing_ends_the_run_and_begins_the_next() -> None:
-    game = play()
-    game.start(b"1")
-    events = game.start(b"2", conflict_policy="terminate_existing")
+    runner = runner_of()
+    runner.start(b"1")
+    events = runner.start(b"2", conflict_policy="terminate_existing")
     assert [event.kind for event in events] == [
         "WorkflowTerminated",
         "WorkflowStarted",
         "PositionUpdated",
     ]
     assert [event.run for event in events] == [1, 2, 2]
-    game.run()
-    assert game.output == b"2"
+    runner.run()
+    assert runner.output == b"2"
 
 
 def test_terminate_existing_of_an_ended_run_only_begins_the_next() -> None:
-    game = play()
-    game.start()
-    game.run()
-    events = game.start(conflict_policy="terminate_existing")
+    runner = runner_of()
+    runner.start()
+    runner.run()
+    events = runner.start(conflict_policy="terminate_existing")
     assert events[0].kind == "WorkflowStarted"
-    assert game.header.run == 2
+    assert runner.header.run == 2
 
 
 def test_a_command_id_is_answered_once() -> None:
-    game = play()
-    game.start(command_id="mail-81")
-    again = game.start(command_id="mail-81")
+    runner = runner_of()
+    runner.start(command_id="mail-81")
+    again = runner.start(command_id="mail-81")
     assert again[0].body == CommandAcknowledged(
         command="StartWorkflow", command_id="mail-81", code="duplicate", answered_by=1
     )
 
 
 def test_the_oldest_command_id_is_forgotten_after_256_others() -> None:
-    game = play()
-    game.start(command_id="first")
+    runner = runner_of()
+    runner.start(command_id="first")
     for number in range(256):
-        game.start(command_id=f"c{number}", conflict_policy="terminate_existing")
-    assert code(game.start(command_id="c0")) == "duplicate"
-    assert code(game.start(command_id="first")) == "already_exists"
+        runner.start(command_id=f"c{number}", conflict_policy="terminate_existing")
+    assert code(runner.start(command_id="c0")) == "duplicate"
+    assert code(runner.start(command_id="first")) == "already_exists"
 
 
 def test_a_repeated_forward_is_a_duplicate() -> None:
-    game = play()
-    events = game.start(command_id="2@7")
-    again = game.command(InstanceRunner.start_command("w"), known_origin=True, origin=7)
+    runner = runner_of()
+    events = runner.start(command_id="2@7")
+    again = runner.command(
+        InstanceRunner.start_command("w"), known_origin=True, origin=7
+    )
     assert events[0].kind == "WorkflowStarted"
     assert code(again) == "duplicate"
 
 
 def test_an_instance_id_out_of_bounds_is_a_bad_request_of_nobody() -> None:
-    game = play()
-    events = game.start(instance_id="i" * 257)
+    runner = runner_of()
+    events = runner.start(instance_id="i" * 257)
     assert code(events) == "bad_request"
     assert (events[0].instance_id, events[0].sequence) == ("", 0)
 
 
 def test_a_command_id_out_of_bounds_is_a_bad_request() -> None:
-    game = play()
-    events = game.start(command_id="c" * 257)
+    runner = runner_of()
+    events = runner.start(command_id="c" * 257)
     assert code(events) == "bad_request"
     assert (events[0].instance_id, events[0].sequence) == ("i", 0)
 
 
 def test_a_payload_beyond_the_limit_is_refused() -> None:
-    game = play()
-    assert code(game.start(b'"' + b"x" * 768 * 1024 + b'"')) == "too_large"
-    assert game.start(b'"' + b"x" * (768 * 1024 - 2) + b'"')[0].kind == (
+    runner = runner_of()
+    assert code(runner.start(b'"' + b"x" * 768 * 1024 + b'"')) == "too_large"
+    assert runner.start(b'"' + b"x" * (768 * 1024 - 2) + b'"')[0].kind == (
         "WorkflowStarted"
     )

@@ -1,0 +1,82 @@
+"""The header behind an event, and the ids of commands and signals it remembers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.model.limits import DEFAULT_LIMITS
+from sayiir_es.core.model.position import parse_command_cause
+from sayiir_es.core.model.rows import Changes, Header, Phase, Rows
+
+if TYPE_CHECKING:
+    from sayiir_es.core.model.events import Event
+
+NOBODY = Header(run=0, sequence=0, at=0, phase="unstarted")
+"""The header of an instance that has left no trace."""
+
+
+def header_of(rows: Rows) -> Header:
+    """The header of the rows, `NOBODY` where the instance has left no trace."""
+    row = rows.get("h")
+    if row is None:
+        return NOBODY
+    assert isinstance(row, Header), row
+    return row
+
+
+def header_after(header: Header, event: Event, *, phase: Phase | None = None) -> Header:
+    """The header behind an event that changes nothing else in it."""
+    return Header(
+        run=event.run,
+        sequence=event.sequence,
+        at=event.at,
+        phase=phase or header.phase,
+        cancel=header.cancel,
+        pause=header.pause,
+        unpaused=header.unpaused,
+        buffered=header.buffered,
+        command_ids=header.command_ids,
+        signal_ids=header.signal_ids,
+    )
+
+
+def terminal_header(header: Header, event: Event, phase: Phase) -> Header:
+    """The header behind a terminal event: no request is left."""
+    return replace(header_after(header, event, phase=phase), cancel=None, pause=None)
+
+
+def remember(
+    rows: Rows, changes: Changes, *, rows_prefix: tuple[str, str], count: int, item: str
+) -> None:
+    """Remember an id in the ring `rows_prefix[1]`; what it displaces is forgotten."""
+    ids, ring = rows_prefix
+    slot = f"{ring}{count % DEFAULT_LIMITS.remembered_ids}"
+    displaced = rows.get(slot)
+    if isinstance(displaced, str):
+        changes[ids + displaced] = None
+    changes[slot] = item
+
+
+def remember_command(
+    rows: Rows, event: Event, command_id: str, changes: Changes, header: Header
+) -> int:
+    """Remember a command id; returns how many were remembered so far.
+
+    An id that is only the command's own position needs no memory: the log cannot
+    hand out a position twice.
+    """
+    position = parse_command_cause(event.cause)
+    if position is not None:
+        own = position.origin or (position.partition, position.offset)
+        if command_id == f"{own[0]}@{own[1]}":
+            return header.command_ids
+    remember(
+        rows,
+        changes,
+        rows_prefix=("m", "k"),
+        count=header.command_ids,
+        item=command_id,
+    )
+    changes["m" + command_id] = event.sequence
+    return header.command_ids + 1

@@ -1,0 +1,66 @@
+"""Every kind of node and of wait, and the events of nodes: what `kinds` asks, answered.
+
+A new construct is entered here, and nowhere else above its own module.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sayiir_es.core.model.waits import Broken, Ended
+from sayiir_es.core.nodes import child, delay, fork, loop, route, signal, task
+from sayiir_es.core.nodes.kinds import EventKind, NodeKind, WaitKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sayiir_es.core.graph.nodes import Node
+    from sayiir_es.core.model.events import Body
+    from sayiir_es.core.model.rows import Cursor, Rows
+    from sayiir_es.core.model.waits import Wait
+
+
+def _is_always_owed(_rows: Rows, _cursor: Cursor, _wait: Ended) -> bool:
+    return True
+
+
+ENDED = WaitKind(wait=Ended, is_owed=_is_always_owed)
+"""The end of any node. Its move leaves the node, so `advance` makes it."""
+
+BROKEN = WaitKind(wait=Broken)
+"""The failure of any node. `advance` ends the run; only a cancel comes before that."""
+
+# `Any`: each kind is checked against its own class where it is made.
+NODES: Mapping[type[Node], NodeKind[Any]] = {
+    kind.node: kind
+    for kind in (
+        task.TASK,
+        delay.DELAY,
+        signal.SIGNAL,
+        fork.FORK,
+        route.ROUTE,
+        loop.LOOP,
+        child.CHILD,
+    )
+}
+
+WAITS: Mapping[type[Wait], WaitKind[Any]] = {
+    kind.wait: kind
+    for kind in (
+        task.AWAITING,
+        delay.SLEEPING,
+        signal.LISTENING,
+        fork.BRANCHING,
+        route.ROUTING,
+        loop.LOOPING,
+        child.INSIDE,
+        ENDED,
+        BROKEN,
+    )
+}
+
+NODE_EVENTS: Mapping[type[Body], EventKind[Any]] = {
+    kind.event: kind
+    for construct in (task, delay, signal, fork, route, loop, child)
+    for kind in construct.EVENTS
+}
