@@ -23,6 +23,10 @@ QUEUED_ATTEMPTS_MAX = 100_000
 """Each costs about a kilobyte of memory, and more would buy nothing: what is behind the
 first hundred thousand stays owed, and is found again through the store's index."""
 
+TURN_UNITS = 1_000
+"""How many instances, timers and inputs one turn of an owner's loop looks at: more than
+its limit of time mostly allows."""
+
 
 class StoreOpener(Protocol):
     """Opens the snapshot store of a partition."""
@@ -53,6 +57,8 @@ class WorkerSettings:
         signer: Signs the checkpoints in its claims; without it they are not signed.
         snapshots: Whether its owners publish snapshots; the topic must be open then.
         queued_attempts_max: How many attempts of one partition may queue for a slot.
+        turn_units: How many instances, timers and inputs an owner looks at before
+            others have a turn of the event loop.
     """
 
     worker_id: str
@@ -67,6 +73,7 @@ class WorkerSettings:
     signer: Signer | None = None
     snapshots: bool = False
     queued_attempts_max: int = QUEUED_ATTEMPTS_MAX
+    turn_units: int = TURN_UNITS
 
     @property
     def owner_id(self) -> str:
@@ -84,6 +91,7 @@ class WorkerSettings:
             signer=self.signer,
             snapshots=self.snapshots,
             queued_attempts_max=self.queued_attempts_max,
+            turn_units=self.turn_units,
         )
 
 
@@ -103,6 +111,7 @@ class OwnerSettings:
     signer: Signer | None = None
     snapshots: bool = False
     queued_attempts_max: int = QUEUED_ATTEMPTS_MAX
+    turn_units: int = TURN_UNITS
 
     def wakes_before(self, claimed_at: int) -> int:
         """The time before which delays and waits must be due to be ended by this owner.

@@ -20,7 +20,11 @@ from sayiir_es.engine.fold import Fold
 from sayiir_es.engine.ports import Ports
 from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.engine.worker import WorkerEngine
-from sayiir_es.engine.worker_settings import QUEUED_ATTEMPTS_MAX, WorkerSettings
+from sayiir_es.engine.worker_settings import (
+    QUEUED_ATTEMPTS_MAX,
+    TURN_UNITS,
+    WorkerSettings,
+)
 from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.log.solo import SoloMembership
@@ -48,6 +52,8 @@ class EngineHarness:
     signer: Signer | None = None
     snapshots: bool = False
     queued_attempts_max: int = QUEUED_ATTEMPTS_MAX
+    turn_units: int = TURN_UNITS
+    new_store: Callable[[], MemoryStore] = MemoryStore
     clock: Clock = field(default_factory=SystemClock)
     executors: list[LocalExecutor] = field(default_factory=list[LocalExecutor])
 
@@ -72,7 +78,7 @@ class EngineHarness:
         clock = self.clock
         executor = LocalExecutor(slots, worker_id=name)
         self.executors.append(executor)
-        store = MemoryStore()
+        store = self.new_store()
 
         async def open_store(partition: int) -> SnapshotStore:
             return store if partition == 0 else MemoryStore()
@@ -93,6 +99,7 @@ class EngineHarness:
                 signer=self.signer,
                 snapshots=self.snapshots,
                 queued_attempts_max=self.queued_attempts_max,
+                turn_units=self.turn_units,
             ),
         )
         await self.log.open(create=True)

@@ -12,7 +12,11 @@ from sayiir_es.engine.attempts.local_executor import LocalExecutor
 from sayiir_es.engine.definitions.registry import Registry
 from sayiir_es.engine.ports import Ports
 from sayiir_es.engine.worker import WorkerEngine
-from sayiir_es.engine.worker_settings import QUEUED_ATTEMPTS_MAX, WorkerSettings
+from sayiir_es.engine.worker_settings import (
+    QUEUED_ATTEMPTS_MAX,
+    TURN_UNITS,
+    WorkerSettings,
+)
 from tests.simulation.disk import Disk
 from tests.simulation.group import Group, SimMembership
 from tests.simulation.log import SimLog
@@ -143,6 +147,8 @@ class Fleet:
                 signer=KEY,
                 # In every other world a queue of one: what is turned away comes back.
                 queued_attempts_max=QUEUED_ATTEMPTS_MAX if self.chance.seed % 2 else 1,
+                # In every third world hardly anything fits into one turn.
+                turn_units=TURN_UNITS if self.chance.seed % 3 else 2,
             ),
         )
         machine.engine = engine

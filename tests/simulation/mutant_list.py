@@ -66,9 +66,9 @@ OWNERSHIP = (
     ),
     _mutant(
         "what is owed is not found again",
-        "engine.owner.inputs",
-        "deque(store.owing())",
-        "deque()",
+        "engine.owner.recovery",
+        "store.owing()",
+        "iter(())",
     ),
     _mutant(
         "time runs back with the clock",
@@ -178,8 +178,8 @@ COMMANDS = (
     _mutant(
         "a command passes what a take-over finds",
         "engine.owner.inputs",
-        "        if self._recovery:\n            return  #",
-        "        if False:\n            return  #",
+        "        if not self._recovery.is_due(instance_id):\n",
+        "        if True:\n",
     ),
     _mutant(
         "a slot's event passes the rest of a cut decision",

@@ -32,6 +32,10 @@ class AttemptIndex:
         for instance_id in self._latest:
             yield from self.of_chains(instance_id, None)
 
+    def holds(self, instance_id: str) -> bool:
+        """Whether an attempt of the instance is here."""
+        return instance_id in self._latest
+
     def get(self, token: Token) -> Attempt | None:
         """The attempt with a token."""
         by_chain = self._latest.get(token[0])

@@ -11,6 +11,10 @@ What an attempt may become stands in `attempt`. Its input is resolved when it st
 The queue is bounded: what finds it full stays owed, and is found again through the
 store's index of instances that owe something.
 
+Outcomes wait for their decision while the log is slow. Beyond a number of bytes nothing
+more is started before the owner comes to it: an attempt that is granted a slot keeps
+it, and the slots bound what can still come in.
+
 An outcome that is decided into a batch is kept until the log has acknowledged the
 batch. If the append fails, and this process stays the owner, it is decided on again:
 what ran does not run twice.
@@ -39,6 +43,7 @@ from sayiir_es.core.nodes import task
 from sayiir_es.engine.attempts.attempt import DEFAULT_PRIORITY, Attempt, State
 from sayiir_es.engine.attempts.attempt_index import AttemptIndex
 from sayiir_es.engine.attempts.awaited import is_awaited, is_wanted
+from sayiir_es.engine.attempts.waiting_outcomes import WaitingOutcomes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -98,6 +103,7 @@ class Dispatcher:
         """Have a slot, and wait for the decision that records their start."""
         self._reported: deque[Attempt] = deque()
         """Their outcomes wait to be decided, first come, first decided."""
+        self._waiting = WaitingOutcomes()
         self._deciding: list[Attempt] = []
         """Their outcomes are decided in the batch that is made or in flight."""
         self._maybe_begun: set[Token] = set()
@@ -117,6 +123,10 @@ class Dispatcher:
     def has_room(self) -> bool:
         """Whether so much room is in the queue that looking for more is worth it."""
         return self._queued * 2 <= self._settings.queued_attempts_max
+
+    def holds(self, instance_id: str) -> bool:
+        """Whether an attempt of the instance is queued, runs or has reported here."""
+        return self._attempts.holds(instance_id)
 
     def drain(self) -> None:
         """Begin nothing further; what queues stays owed, by whoever owns next."""
@@ -162,9 +172,14 @@ class Dispatcher:
             self._queued += 1
         return attempt
 
+    @property
     def next_granted(self) -> Attempt | None:
         """The next attempt that was granted a slot and is to record its start."""
-        return self._granted.popleft() if self._granted else None
+        return self._granted[0] if self._granted else None
+
+    def take_granted(self) -> Attempt:
+        """The same, for the batch that is made."""
+        return self._granted.popleft()
 
     def begin(self, batch: Batch, attempt: Attempt) -> bool:
         """Record what must stand before it runs; False if nobody wants it any more."""
@@ -178,20 +193,14 @@ class Dispatcher:
         return True
 
     @property
-    def has_reports(self) -> bool:
-        """Whether an outcome waits to be decided."""
-        return bool(self._reported)
-
-    @property
-    def next_report_bytes(self) -> int:
-        """The size of the next outcome's payload, in bytes."""
-        outcome = self._reported[0].outcome
-        assert outcome is not None
-        return len(outcome.output or b"")
+    def next_report(self) -> Outcome | None:
+        """The next outcome that waits to be decided."""
+        return self._reported[0].outcome if self._reported else None
 
     def take_report(self) -> Outcome:
         """The next outcome, for the batch that is made."""
         attempt = self._reported.popleft()
+        self._waiting.remove(attempt)
         self._deciding.append(attempt)
         assert attempt.outcome is not None
         return attempt.outcome
@@ -222,6 +231,8 @@ class Dispatcher:
     def undo(self, attempts: list[Attempt]) -> None:
         """The batch never became live: give back its slots, keep its outcomes."""
         self._reported.extendleft(reversed(self._deciding))
+        for attempt in self._deciding:
+            self._waiting.add(attempt)
         self._deciding.clear()
         for attempt in attempts:
             if attempt.restart:
@@ -304,6 +315,7 @@ class Dispatcher:
         self._attempts.clear()
         self._maybe_begun.clear()
         self._reported.clear()
+        self._waiting = WaitingOutcomes()
         self._deciding.clear()
         self._granted.clear()
         self.turned_away = False
@@ -314,7 +326,12 @@ class Dispatcher:
         """A queued attempt has its slot: it starts, or records first that it does."""
         self._queued -= 1
         rows = self._store.rows(attempt.instance_id)
-        if self.serving and not _begins(rows, attempt) and is_wanted(rows, attempt):
+        if (
+            self.serving
+            and not self._waiting.is_full
+            and not _begins(rows, attempt)
+            and is_wanted(rows, attempt)
+        ):
             try:
                 self._start(rows, attempt)
             except HistoryError:
@@ -404,6 +421,7 @@ class Dispatcher:
         attempt.move(State.REPORTED)
         attempt.input, attempt.outcome = b"", outcome
         self._reported.append(attempt)
+        self._waiting.add(attempt)
         self._wake()
 
 

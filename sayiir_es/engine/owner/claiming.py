@@ -1,7 +1,9 @@
 """Claiming a partition: fold to the end, claim, fold to the claim.
 
 Theory of operation. Most is folded before the claim, the rest after it. So a partition
-has no owner for the time of one append and a few events. Nothing is decided before the
+has no owner for the time of one append and a few events. Where the owner before still
+serves, the log goes on while it is folded: the fold follows until it is near the end,
+however much that was at first. Nothing is decided before the
 fold has reached the claim: the old owner may have written until then. If another claim
 follows at once, this one is fenced before it began.
 """
@@ -28,6 +30,15 @@ if TYPE_CHECKING:
 FOLD_WAIT_S = 5.0
 """How long a read of records that are in the log may take, in seconds, before it is
 repeated."""
+
+
+NEAR_EVENTS = 500
+"""So few events may be left to fold behind the claim: some 10 ms."""
+
+ROUNDS_MAX = 10
+"""How often the log's end is looked at before the claim. Each round folds what was
+written during the round before, so a few are enough, unless the owner writes about as
+fast as this process folds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +113,7 @@ class Claimer:
         opening = asyncio.create_task(self._log.appender(self._partition))
         reader = await self._log.reader(Topic.EVENTS, self._partition, position.offset)
         try:
-            await self._fold(reader, end)
+            await self._fold_near_end(reader, end)
             appender = await opening
             claim = await appender.append([to_record(self._event())])
             await self._fold(reader, claim + 1)
@@ -130,6 +141,17 @@ class Claimer:
             tenure=tenure,
             taken_over=was_claimed_by_others or not was_own_claim,
         )
+
+    async def _fold_near_end(self, reader: Reader, end: int) -> None:
+        """Fold until few events are left, or an owner that writes as fast keeps ahead.
+
+        What is left is folded behind the claim, while nobody decides.
+        """
+        for _ in range(ROUNDS_MAX):
+            await self._fold(reader, end)
+            end = await self._log.end_offset(Topic.EVENTS, self._partition)
+            if end - self._store.position.offset <= NEAR_EVENTS:
+                return
 
     async def _fold(self, reader: Reader, upto: int) -> None:
         """Fold at least up to the offset `upto`; always whole chunks."""

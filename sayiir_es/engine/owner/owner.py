@@ -29,6 +29,7 @@ from sayiir_es.engine.owner.batch import Batch
 from sayiir_es.engine.owner.claim_records import ClaimRecords, extend_digest
 from sayiir_es.engine.owner.claiming import Claimer, ClaimResult, TakeoverContext
 from sayiir_es.engine.owner.inputs import Inputs
+from sayiir_es.engine.owner.portion import Portion
 from sayiir_es.engine.owner.tenure import Tenure, to_record
 from sayiir_es.engine.owner.write_behind import WriteBehind
 from sayiir_es.engine.publishing.publisher import Publisher
@@ -198,6 +199,7 @@ class Owner:
                 commands_at_claim=commands_end,
                 wakes_before=self._settings.wakes_before(self._clock.now_ms()),
             ),
+            start_turn=lambda: Portion(self._clock, self._settings.turn_units),
         )
         feed.start()
         if self._settings.snapshots:
@@ -242,9 +244,11 @@ class Owner:
             if inputs.recovered:
                 self._unrecovered = False
             await self._writing.write_if_due()
-            if offered:  # an attempt that ends at once is in the next batch then
+            # Others have a turn between two portions; and an attempt that ends at once
+            # is in the next batch then.
+            if offered or inputs.has_more:
                 await asyncio.sleep(0)
-            if not (batch.records or inputs.is_searching or self._wake.is_set()):
+            if not (batch.records or self._wake.is_set() or _has_work(inputs)):
                 self.quiet.set()
                 await self._sleep(inputs)
                 self.quiet.clear()
@@ -298,3 +302,8 @@ class Owner:
         position = self.store.position
         self._now_ms = max(self._now_ms, self._clock.now_ms(), position.at)
         return self._now_ms
+
+
+def _has_work(inputs: Inputs) -> bool:
+    """Whether something is to be decided that nothing will wake the owner for."""
+    return inputs.has_more or inputs.is_searching

@@ -1,8 +1,11 @@
 """Timers of one partition: those due soon in a heap, the others in the store.
 
-A timer is never cancelled: when it is due, the cursor says whether it still counts.
-Only timers that are due before the horizon are in memory; the store's time-ordered
-index has every timer, and is read again before the horizon is reached.
+Theory of operation. A timer is never cancelled: when it is due, the cursor says whether
+it still counts. So one that is here twice does no harm. The store's time-ordered index
+has every timer. It is read ahead up to a horizon, in portions, and no further than a
+number of timers: a time at which a million timers are due costs no more memory than one
+at which a thousand are. While a reading goes on, what is armed below its horizon goes
+into the heap, for the reading may have passed the place where it would stand.
 """
 
 from __future__ import annotations
@@ -12,11 +15,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sayiir_es.engine.store.port import SnapshotStore
 
 HORIZON_MS = 60_000
 """How far ahead timers are held in memory, in milliseconds. A higher value takes more
 memory and fewer reads of the store."""
+
+LOADED_MAX = 500
+"""How many timers are read from the store in one turn: a millisecond or two."""
+
+HELD_MAX = 20_000
+"""No timer that is not due is read while so many are held."""
 
 
 @dataclass(slots=True)
@@ -26,7 +37,12 @@ class Timers:
     _heap: list[tuple[int, str, str]] = field(
         default_factory=list[tuple[int, str, str]]
     )
-    _horizon: int = 0
+    _horizon: int = -1
+    """What is due until then is in the heap, or will be by `_loading`."""
+    _loading: Iterator[tuple[int, str, str]] | None = None
+    """The timers up to the horizon that were not yet read from the store."""
+    _loaded_at: int = -1
+    """Up to when they were read."""
 
     def arm(self, due_at: int, instance_id: str, chain: str) -> None:
         """Wake the cursor of `chain` at `due_at`, in epoch milliseconds."""
@@ -34,17 +50,38 @@ class Timers:
             heapq.heappush(self._heap, (due_at, instance_id, chain))
 
     def extend(self, store: SnapshotStore, now_ms: int) -> None:
-        """Load the store's timers up to a new horizon, when the old one is near.
+        """Read on in the store's timers, up to a new horizon when the old one is near.
 
         The store's index has what was applied and not yet flushed, too.
         """
-        if now_ms + HORIZON_MS // 2 < self._horizon:
+        if self._loading is None:
+            if now_ms + HORIZON_MS // 2 < self._horizon:
+                return
+            horizon = now_ms + HORIZON_MS
+            self._loading = store.timers(horizon, after_ms=self._horizon)
+            self._horizon = horizon
+        if not self._may_load(now_ms):
             return
-        armed = set(self._heap)
-        self._horizon = now_ms + HORIZON_MS
-        for timer in store.timers(self._horizon):
-            if timer not in armed:
-                heapq.heappush(self._heap, timer)
+        for _ in range(LOADED_MAX):
+            timer = next(self._loading, None)
+            if timer is None:
+                self._loading = None
+                return
+            heapq.heappush(self._heap, timer)
+            self._loaded_at = timer[0]
+
+    def _may_load(self, now_ms: int) -> bool:
+        """Whether to read on: there is room, or what is due may not be here yet."""
+        if self._loading is None:
+            return False
+        return (
+            len(self._heap) < HELD_MAX or self._heap[0][0] > now_ms >= self._loaded_at
+        )
+
+    def has_more(self, now_ms: int) -> bool:
+        """Whether a timer is due, or may be that was not yet read."""
+        is_due = bool(self._heap) and self._heap[0][0] <= now_ms
+        return is_due or self._may_load(now_ms)
 
     def take_due(self, now_ms: int) -> tuple[int, str, str] | None:
         """Remove and return the earliest timer that is due, or return None.
@@ -57,10 +94,8 @@ class Timers:
 
     def next_at(self) -> int:
         """When to look again, in epoch milliseconds: at a timer, or to `extend`."""
-        half = self._horizon - HORIZON_MS // 2
-        return min(self._heap[0][0], half) if self._heap else half
-
-    def clear(self) -> None:
-        """Drop all; `extend` loads them again."""
-        self._heap.clear()
-        self._horizon = 0
+        if self._loading is not None:
+            extend_at = self._loaded_at
+        else:
+            extend_at = self._horizon - HORIZON_MS // 2
+        return min(self._heap[0][0], extend_at) if self._heap else extend_at

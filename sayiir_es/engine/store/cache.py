@@ -18,7 +18,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from sayiir_es.core.model.key_index import SCAN_ROWS_MAX, index_of, scan
 from sayiir_es.engine.store.row_index import CURSOR_PREFIX, HEADER, has_ended
@@ -171,12 +171,42 @@ class CachedRows:
 class CacheLimits:
     """How much a store keeps decoded. What is over leaves, least recently used first.
 
-    What is not yet written never leaves, so between two flushes it may be more.
+    What is not yet written never leaves, so between two flushes it may be more. The
+    stores of one process share the bytes of one: see `BUDGET`.
     """
 
     instances: int = 20_000
     total_bytes: int = 256 * 1024 * 1024
     instance_bytes: int = 8 * 1024 * 1024
+
+
+class CacheBudget:
+    """What the stores of one process may keep decoded, all together.
+
+    A worker has a store for each partition that it owns: without it the memory that it
+    takes would grow with their number.
+    """
+
+    def __init__(self, total_bytes: int) -> None:
+        self._total_bytes = total_bytes
+        self._caches: WeakSet[InstanceCache] = WeakSet()
+
+    def enter(self, cache: InstanceCache) -> None:
+        """A store was opened."""
+        self._caches.add(cache)
+
+    def leave(self, cache: InstanceCache) -> None:
+        """It was closed."""
+        self._caches.discard(cache)
+
+    @property
+    def share_bytes(self) -> int:
+        """How much one of them may keep."""
+        return self._total_bytes // max(1, len(self._caches))
+
+
+BUDGET = CacheBudget(CacheLimits().total_bytes)
+"""Of this process."""
 
 
 class InstanceCache:
@@ -192,6 +222,11 @@ class InstanceCache:
         self._left: WeakValueDictionary[str, CachedRows] = WeakValueDictionary()
         self._weight = 0
         self._loaded_bytes = 0
+        BUDGET.enter(self)
+
+    def close(self) -> None:
+        """Its store is closed: others may keep what it kept."""
+        BUDGET.leave(self)
 
     def __len__(self) -> int:
         return len(self._cached)
@@ -245,15 +280,16 @@ class InstanceCache:
     def trim(self) -> None:
         """Let clean instances go until the cache is within its limits."""
         limits = self._limits
-        if self._weight + self._loaded_bytes > limits.total_bytes:
+        total_bytes = min(limits.total_bytes, BUDGET.share_bytes)
+        if self._weight + self._loaded_bytes > total_bytes:
             self._loaded_bytes = 0
             for cached in self._cached.values():
                 self._weigh(cached)
         over = len(self._cached) - limits.instances
-        if over <= 0 and self._weight <= limits.total_bytes:
+        if over <= 0 and self._weight <= total_bytes:
             return
         for instance_id, cached in list(self._cached.items()):
-            if over <= 0 and self._weight <= limits.total_bytes:
+            if over <= 0 and self._weight <= total_bytes:
                 return
             if not cached.before:
                 self._leave(instance_id, cached)

@@ -83,13 +83,16 @@ class MemoryStore:
             if any(may_owe(rows.get(key)) for key in keys):
                 yield instance_id
 
-    def timers(self, until_ms: int) -> Iterator[tuple[int, str, str]]:
-        """(due_at, instance id, chain) of every cursor with a time ≤ `until_ms`."""
+    def timers(
+        self, until_ms: int, *, after_ms: int = -1
+    ) -> Iterator[tuple[int, str, str]]:
+        """(due_at, instance id, chain) of every cursor that wakes in a span of time."""
         timers = [
             (due_at, instance_id, key[len(CURSOR_PREFIX) :])
             for instance_id, rows in self._live.items()
             for key in rows.keys(CURSOR_PREFIX)
-            if (due_at := wakes_at(rows.get(key))) is not None and due_at <= until_ms
+            if (due_at := wakes_at(rows.get(key))) is not None
+            and after_ms < due_at <= until_ms
         ]
         return iter(sorted(timers))
 

@@ -84,11 +84,14 @@ class SnapshotStore(Protocol):
         """
         ...
 
-    def timers(self, until_ms: int) -> Iterator[tuple[int, str, str]]:
-        """(due_at, instance id, chain) of every cursor with a time ≤ `until_ms`.
+    def timers(
+        self, until_ms: int, *, after_ms: int = -1
+    ) -> Iterator[tuple[int, str, str]]:
+        """(due_at, instance id, chain) of every cursor that wakes in a span of time.
 
-        In order of time, in epoch milliseconds. These cursors sleep, listen with a
-        time-out, have a deadline or back off; their instances have not ended.
+        Behind `after_ms` and up to `until_ms`, in order of time, in epoch milliseconds.
+        These cursors sleep, listen with a time-out, have a deadline or back off; their
+        instances have not ended.
         """
         ...
 

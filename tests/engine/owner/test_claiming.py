@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Self
 
 from sayiir_es.core.authoring.flow import Flow
+from sayiir_es.core.model.errors import FencedError
 from sayiir_es.core.model.events import Event, PartitionClaimed
-from sayiir_es.engine.owner.claiming import Claimer
+from sayiir_es.engine.owner.claiming import NEAR_EVENTS, Claimer
 from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.log.memory.log import MemoryLog, MemoryReader
 from sayiir_es.log.port import Chunk, Topic
-from tests.engine.harness import EngineHarness
+from tests.engine.harness import EngineHarness, event_of
 
 INSTANCES = 500
 
@@ -90,3 +92,38 @@ async def test_a_fold_of_a_long_history_gives_others_a_turn_behind_each_chunk() 
     beside.cancel()
     assert len(turns_at_chunks) > 2
     assert len(set(turns_at_chunks)) == len(turns_at_chunks)
+
+
+async def test_a_claim_comes_when_the_fold_is_near_the_end_of_a_log_that_grows() -> (
+    None
+):
+    harness = EngineHarness(log=ReadAheadLog())
+    store, folded_at_claim = MemoryStore(), list[int]()
+    grown = 0
+
+    async def folded() -> None:
+        """The owner before serves on: it writes much while the history is folded."""
+        nonlocal grown
+        if grown == 2:
+            return
+        grown += 1
+        for number in range(INSTANCES):
+            await harness.command(
+                "StartWorkflow", f"{grown}-{number}", workflow="short", input=""
+            )
+        await harness.until_kind("WorkflowCompleted", f"{grown}-{INSTANCES - 1}")
+
+    def event() -> Event:
+        folded_at_claim.append(store.position.offset)
+        return claim()
+
+    async with harness.worker(SHORT):
+        await harness.command("StartWorkflow", workflow="short", input="")
+        await harness.until_kind("WorkflowCompleted")
+        claimer = Claimer(harness.log, store, 0, event=event, folded=folded)
+        with suppress(FencedError):  # the other one claims again at once
+            await claimer.claim("heir/1")
+        records = await harness.records()
+    assert grown == 2
+    claimed_at = next(r.offset for r in records if event_of(r).body == claim().body)
+    assert claimed_at - folded_at_claim[0] <= NEAR_EVENTS

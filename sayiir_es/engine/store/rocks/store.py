@@ -146,10 +146,12 @@ class RocksStore:
                 previous = instance_id
                 yield instance_id
 
-    def timers(self, until_ms: int) -> Iterator[tuple[int, str, str]]:
-        """(due_at, instance id, chain) of every cursor with a time ≤ `until_ms`."""
+    def timers(
+        self, until_ms: int, *, after_ms: int = -1
+    ) -> Iterator[tuple[int, str, str]]:
+        """(due_at, instance id, chain) of every cursor that wakes in a span of time."""
         end = keys.TIMER + keys.time_of(until_ms + 1)
-        for key in self._index(keys.TIMER, end):
+        for key in self._index(keys.TIMER + keys.time_of(after_ms + 1), end):
             yield keys.split_timer(key)
 
     def instances(self, *, after: str | None = None) -> Iterator[str]:
@@ -177,6 +179,7 @@ class RocksStore:
         self._database.abandon()
         delete_store(self._database.path)
         self._database = RocksDatabase(self._database.path, self._write_buffer_bytes)
+        self._cache.close()
         self._cache = InstanceCache(self._limits, self._load)
         self._position = self._written_position = Position()
         self._is_positioned = True
@@ -187,6 +190,7 @@ class RocksStore:
         if self._closed:
             return
         self._closed = True
+        self._cache.close()
         try:
             if self._is_positioned:
                 self._write()

@@ -1,0 +1,54 @@
+"""How many bytes of outcomes wait to be decided, for one partition."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from sayiir_es.engine.attempts.attempt import Attempt
+
+logger = structlog.get_logger()
+
+BYTES_MAX = 32 * 1024 * 1024
+"""How many bytes of outcomes may wait before nothing more is started: what one slow
+append lets come together."""
+
+
+class WaitingOutcomes:
+    """The bytes of the outcomes that wait."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._was_full = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as much waits as may."""
+        return self.size >= BYTES_MAX
+
+    def add(self, attempt: Attempt) -> None:
+        """An outcome waits. The limit is logged once, until none waits any more."""
+        self.size += _size(attempt)
+        if self.is_full and not self._was_full:
+            self._was_full = True
+            logger.warning(
+                "dispatcher.outcomes_held_back",
+                task_id=attempt.path,
+                reason=(
+                    f"outcomes of {self.size} bytes wait for the log; nothing more is "
+                    "started meanwhile"
+                ),
+            )
+
+    def remove(self, attempt: Attempt) -> None:
+        """It is decided in the batch that is made."""
+        self.size -= _size(attempt)
+        if not self.size:
+            self._was_full = False
+
+
+def _size(attempt: Attempt) -> int:
+    outcome = attempt.outcome
+    return 0 if outcome is None else len(outcome.output or b"")
