@@ -4,7 +4,8 @@ Theory of operation. Everything that can go wrong with an attempt goes wrong in 
 becomes its outcome: an input that does not decode, an exception, a result that does not
 encode or is too large. Each started attempt reports exactly once, unless it was
 abandoned. A deadline is the owner's to judge; it abandons the attempt, and what a sync
-one still returns is reported late, to be rejected by the log.
+one still returns is reported late, to be rejected by the log. The thread of such a one
+cannot be stopped. A number of them may be left behind, then they keep their slots.
 
 Encoding a result runs users' code too (a model's serializer, a `__str__`), so it stands
 under the same `except` as the task itself. `stage` tells whose fault an exception is.
@@ -23,6 +24,7 @@ import structlog
 from sayiir_es.core.model.errors import DecodeError
 from sayiir_es.core.model.limits import DEFAULT_LIMITS, Limits
 from sayiir_es.engine.attempts.attempt import State
+from sayiir_es.engine.attempts.left_behind import LeftBehind
 from sayiir_es.engine.attempts.outcomes import OutcomeMaker, error_text
 from sayiir_es.engine.attempts.slot_queue import SlotQueue
 from sayiir_es.engine.attempts.task_context import CONTEXT, TaskExecutionContext
@@ -39,6 +41,11 @@ if TYPE_CHECKING:
     from sayiir_es.engine.attempts.attempt import Attempt
 
 logger = structlog.get_logger()
+
+THREADS_LEFT_MAX = 100
+"""How many threads that nobody can stop may run beside those of the slots. Each beyond
+keeps the slot of its attempt until it ends: with as many again as there are slots, no
+attempt runs any more, and those that are owed wait for one of these threads."""
 
 AGING_INTERVAL_MS = 300_000
 """How long an attempt waits to gain one step of priority."""
@@ -93,6 +100,7 @@ class LocalExecutor:
         worker_id: str,
         limits: Limits = DEFAULT_LIMITS,
         aging_interval_ms: int = AGING_INTERVAL_MS,
+        threads_left_max: int = THREADS_LEFT_MAX,
         propagate_interrupts: bool = False,
     ) -> None:
         self.interrupted: BaseException | None = None
@@ -103,6 +111,7 @@ class LocalExecutor:
         )
         self._executions: dict[Attempt, _Execution] = {}
         self._threads: TaskThreads | None = None
+        self._left_behind = LeftBehind(threads_left_max)
         self._granting = False
         self._grant_due = False
         self._closed = False
@@ -202,6 +211,8 @@ class LocalExecutor:
                 attempt=attempt.number,
                 abandoned=self._threads.abandoned,
             )
+            if not self._left_behind.add(attempt, execution.context.task_id):
+                return  # its thread has the slot until it ends
         self.release()
 
     def running(self) -> Collection[Attempt]:
@@ -298,14 +309,15 @@ class LocalExecutor:
             execution.awaitable.close()  # nothing happens where it has ended
         if failed is not None or outcome is None:
             outcome = self._failure(execution, failed or asyncio.CancelledError())
-        if not execution.abandoned:
-            self._executions.pop(attempt, None)
+        frees_slot = not execution.abandoned or self._left_behind.remove(attempt)
+        self._executions.pop(attempt, None)
+        if frees_slot:
             self._slots.release()
         try:
             if not execution.silent and not self._closed:
                 attempt.owner.reported(attempt, outcome)
         finally:
-            if not execution.abandoned:
+            if frees_slot:
                 self._grant()
 
     def _failure(self, execution: _Execution, failed: BaseException) -> Outcome:

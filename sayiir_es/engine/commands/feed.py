@@ -24,6 +24,7 @@ from sayiir_es.core.model.errors import BatchTooLargeError
 from sayiir_es.core.model.events import CommandDeadLettered, CommandForwarded
 from sayiir_es.core.model.position import CommandPosition
 from sayiir_es.core.partitions import partition_of
+from sayiir_es.engine.commands.read_ahead import ReadAhead
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.commands import (
     decode_command,
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.commands import Command
     from sayiir_es.core.model.inputs import SourceHistory
     from sayiir_es.log.port import Log, Reader, Record
-
-ITEMS_MAX = 5_000
-"""How many commands of a partition are held in memory; the rest stays in the log."""
 
 READ_WAIT_S = 1.0
 """How long one read waits, in seconds; a record ends it at once."""
@@ -94,7 +92,7 @@ class CommandFeed:
         self._partition = partition
         self._prefetch = prefetch
         self._wake = wake
-        self._room = asyncio.Event()
+        self._ahead = ReadAhead(partition)
         self._source_taken = asyncio.Event()
         """Cleared while the history of a fork waits in `items`: one is held at a time.
         """
@@ -120,8 +118,7 @@ class CommandFeed:
             IndexError: if there is none.
         """
         item = self.items.popleft()
-        if len(self.items) < ITEMS_MAX // 2:
-            self._room.set()
+        self._ahead.remove()
         if item.source is not None:
             self._source_taken.set()
         return item
@@ -154,7 +151,9 @@ class CommandFeed:
                 # this one are acknowledged.
                 items = [self._to_item(record) for record in chunk.records]
                 for item in items:
-                    self.items.append(await self._with_source(item))
+                    item_to_decide = await self._with_source(item)
+                    self.items.append(item_to_decide)
+                    self._ahead.add(item_to_decide.payload)
                 self.next_offset = chunk.end
                 self._wake()
                 redirects = [
@@ -162,9 +161,7 @@ class CommandFeed:
                 ]
                 if not await _have_all_arrived(redirects):
                     return  # the owner sees the failed redirect, and claims again
-                if len(self.items) >= ITEMS_MAX:
-                    self._room.clear()
-                    await self._room.wait()
+                await self._ahead.wait_for_room()
         finally:
             self._wake()
             await reader.close()

@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 CHUNK_RECORDS_MAX = 1_000
 """Records in one chunk; a larger one would block the event loop for too long."""
 
+CHUNK_BYTES_MAX = 1 << 20
+"""How many bytes of values are in one chunk, besides its last record; as on Kafka."""
+
+
+def _within_bytes(records: list[Record]) -> list[Record]:
+    size = 0
+    for number, record in enumerate(records, start=1):
+        size += len(record.value or b"")
+        if size >= CHUNK_BYTES_MAX:
+            return records[:number]
+    return records
+
 
 class _Partition:
     def __init__(self) -> None:
@@ -89,7 +101,7 @@ class MemoryTopics:
                     f"log holds {content.start} up to {content.end}"
                 )
             first = offset - content.start
-            return content.records[first : first + CHUNK_RECORDS_MAX]
+            return _within_bytes(content.records[first : first + CHUNK_RECORDS_MAX])
 
     def drop_before(self, topic: Topic, partition: int, offset: int) -> None:
         """Drop the records below `offset`, as a topic's retention does."""

@@ -9,7 +9,7 @@ from sayiir_es.core.graph.graph import Graph
 from sayiir_es.core.graph.nodes import TaskNode
 from sayiir_es.core.model.limits import Limits
 from sayiir_es.engine.attempts.attempt import Attempt
-from sayiir_es.engine.attempts.local_executor import LocalExecutor
+from sayiir_es.engine.attempts.local_executor import THREADS_LEFT_MAX, LocalExecutor
 from sayiir_es.engine.definitions.registry import Runnable
 
 if TYPE_CHECKING:
@@ -23,12 +23,19 @@ LIMIT_S = 10.0
 class ExecutorHarness:
     """Owns attempts: starts each when it has its slot, and collects the outcomes."""
 
-    def __init__(self, slots: int = 4, *, propagate: bool = False) -> None:
+    def __init__(
+        self,
+        slots: int = 4,
+        *,
+        propagate: bool = False,
+        threads_left_max: int = THREADS_LEFT_MAX,
+    ) -> None:
         self.executor = LocalExecutor(
             slots,
             worker_id="w1",
             limits=Limits(payload_bytes=1000, error_bytes=300),
             propagate_interrupts=propagate,
+            threads_left_max=threads_left_max,
         )
         self.outcomes: list[tuple[str, Outcome]] = []
         self._arrived = asyncio.Event()

@@ -7,12 +7,16 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
+from sayiir_es.engine.attempts.attempt import State
 from sayiir_es.engine.attempts.task_context import get_task_context
 from tests.engine.attempts.executor_harness import LIMIT_S, ExecutorHarness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+
+    from sayiir_es.engine.attempts.attempt import Attempt
 
 
 async def double(value: str) -> str:
@@ -241,3 +245,31 @@ def no_thread_stays() -> Generator[None]:
         if thread.name.startswith("sayiir-task-"):
             thread.join(LIMIT_S)
             assert not thread.is_alive()
+
+
+async def test_threads_left_behind_beyond_the_limit_keep_their_slots() -> None:
+    harness = ExecutorHarness(slots=2, threads_left_max=3)
+    hold, begun = threading.Event(), threading.Semaphore(0)
+
+    def sleeps(_: object) -> bool:
+        begun.release()
+        return hold.wait(LIMIT_S)
+
+    stuck: list[Attempt] = []
+    with capture_logs() as lines:
+        for _ in range(5):  # each is timed out, and runs on
+            stuck.append(harness.start(sleeps))
+            await asyncio.sleep(0)
+            assert begun.acquire(timeout=LIMIT_S)
+            harness.executor.abandon(stuck[-1], report=True)
+    # Three are free; two more have the slots. So attempts wait, and nothing begins.
+    waiting = [harness.start(sleeps), harness.start(double)]
+    await asyncio.sleep(0)
+    assert [attempt.state for attempt in waiting] == [State.QUEUED] * 2
+    (line,) = [line for line in lines if line["event"] == "executor.threads_exhausted"]
+    assert "4 of 'a'" in line["reason"]
+    hold.set()
+    for attempt in (*stuck, *waiting):
+        assert (await harness.outcome_of(attempt)).output in {b"true", b'"inin"'}
+    assert (await harness.run(one)).output == b"1"
+    await harness.executor.close()
