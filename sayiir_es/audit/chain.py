@@ -89,15 +89,17 @@ class PartitionChain:
         headers = read_headers(record.headers)
         if headers is None:
             return []  # nobody counts it; the rules of the claim name it
-        found: list[Violation] = []
+        violations: list[Violation] = []
         if record.offset < self._next and not self._broken:
             self._broken = True
             expected = f"offsets from {self._next} on"
-            found = [self._violation(record.offset, expected, "it stands behind them")]
+            violations = [
+                self._violation(record.offset, expected, "it stands behind them")
+            ]
         self._next = record.offset + 1
         if headers.kind == _CLAIM:
             if not self._broken:
-                found = self._compare(record)
+                violations = self._compare(record)
             self._claim = record.offset
         elif headers.claim != self._claim:
             return []
@@ -105,7 +107,7 @@ class PartitionChain:
             self._digest, record.offset, headers.kind.encode(), record.key, record.value
         )
         self._digests.add(record.offset, self._digest)
-        return found
+        return violations
 
     def finish(self) -> list[Violation]:
         """What the end leaves open: with keys, events and no signature at all."""
@@ -143,13 +145,13 @@ class PartitionChain:
     ) -> list[Violation]:
         """Compare a checkpoint with what stands here; `proves` if it can be trusted."""
         end = body.digest_end
-        known = self._digests.at(end)
-        if known is None:
+        stored = self._digests.at(end)
+        if stored is None:
             if end <= self._end or not proves:
                 return []  # landed late: a later one has proved what it covers
             expected = f"a checkpoint of the last {DIGESTS_MAX:,} events at most"
             return [self._violation(at, expected, f"one of those before {end}")]
-        digest, count = known
+        digest, count = stored
         if digest != body.digest or end > at:
             self._broken = True
             if end <= self._end:

@@ -8,28 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, open_backend
-from sayiir_es.cli.output import Format, OutputOption, print_rows, say
-from sayiir_es.client.backends import KafkaBackend
+from sayiir_es.cli.output import Format, OutputOption, print_message, print_rows
 from sayiir_es.core.model.errors import UnsafeLogError
 from sayiir_es.log.port import APP_TOPICS, Topic
 
 if TYPE_CHECKING:
+    from sayiir_es.client.backends import KafkaBackend
     from sayiir_es.log.kafka.log import KafkaLog
     from sayiir_es.log.port import LogIdentity
 
-app = typer.Typer(
-    help="Make and check the topics of an app.",
-    epilog="Example: sayiir-es topic check",
-    no_args_is_help=True,
-)
 
 _COLUMNS = ("topic", "partitions", "id")
 
 
-@app.command(
-    epilog="Example: sayiir-es topic create --partitions 8 "
-    "--backend kafka://localhost:9092/sayiir"
-)
 def create(
     *,
     partitions: Annotated[
@@ -44,9 +35,8 @@ def create(
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Make the topics of an app, with settings that keep history."""
-    used = open_backend(backend)
-    if not isinstance(used, KafkaBackend):
-        say(f"nothing to do: {used.url} has no topics to make")
+    used = _kafka_backend(backend, "make")
+    if used is None:
         print_rows([], _COLUMNS, output)
         return
     from sayiir_es.log.kafka.log import (  # noqa: PLC0415 (slow to import)
@@ -69,16 +59,12 @@ def create(
         )
 
 
-@app.command(
-    epilog="Example: sayiir-es topic check --backend kafka://localhost:9092/sayiir"
-)
 def check(
     *, backend: BackendOption = DEFAULT_BACKEND, output: OutputOption = Format.TABLE
 ) -> None:
     """Check that no setting of the topics could lose history."""
-    used = open_backend(backend)
-    if not isinstance(used, KafkaBackend):
-        say(f"nothing to do: {used.url} has no topics to check")
+    used = _kafka_backend(backend, "check")
+    if used is None:
         print_rows([], _COLUMNS, output)
         return
     from sayiir_es.log.kafka.log import KafkaLog  # noqa: PLC0415 (slow to import)
@@ -86,6 +72,17 @@ def check(
     log = KafkaLog(used.bootstrap_servers, app=used.app)
     identity = asyncio.run(_open(log, create=False))
     _print(log, identity, output)
+
+
+def _kafka_backend(url: str, verb: str) -> KafkaBackend | None:
+    """The backend that a URL names, if it has topics; else a message is printed."""
+    backend = open_backend(url)
+    from sayiir_es.client.backends import KafkaBackend  # noqa: PLC0415 (slow to import)
+
+    if isinstance(backend, KafkaBackend):
+        return backend
+    print_message(f"nothing to do: {backend.url} has no topics to {verb}")
+    return None
 
 
 async def _open(log: KafkaLog, *, create: bool) -> LogIdentity:

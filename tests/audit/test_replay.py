@@ -15,7 +15,7 @@ from sayiir_es import (
     task,
 )
 from sayiir_es.audit import History, replay
-from sayiir_es.audit.replay import first_difference, replayed
+from sayiir_es.audit.replay import first_difference, replay_history
 from sayiir_es.client.backends import InMemoryBackend
 from sayiir_es.client.valid_events import FoundEvent
 from sayiir_es.core.graph.graph import Graph
@@ -145,5 +145,5 @@ def test_random_lives_are_equal_to_their_own_graph_and_differ_from_another() -> 
         if other.chain and any(
             one.event.kind == "WorkflowStarted" for one in found.events
         ):
-            differing += replayed(found, [other]).difference is not None
+            differing += replay_history(found, [other]).difference is not None
     assert differing > LIVES // 3

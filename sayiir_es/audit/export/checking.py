@@ -16,14 +16,14 @@ from fastavro.schema import SchemaParseException
 
 from sayiir_es.audit.export.export import file_sha256
 from sayiir_es.audit.export.files import file_format_of
-from sayiir_es.audit.export.manifest import RecordChain, chain_path, notes
+from sayiir_es.audit.export.record_chain import RecordChain, chain_path, notes
 from sayiir_es.audit.violation import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sayiir_es.audit.export.files import FileFormat
+    from sayiir_es.audit.export.formats import FileFormat
     from sayiir_es.audit.export.manifest import FileEntry, Manifest
     from sayiir_es.audit.verify.log import Progress
     from sayiir_es.log.port import Record
@@ -96,12 +96,12 @@ class _FileCheck:
             self._broken(self._next, "one that can be read", repr(error))
 
     def _chain(self) -> Iterator[int]:
-        noted = notes(self._notes_path)
+        chain_notes = notes(self._notes_path)
         chain = RecordChain(self._entry.place)
         count = 0
         try:
             for record, _ in self._files.rows(self._path):
-                note = next(noted, None)
+                note = next(chain_notes, None)
                 digest = chain.add(record)
                 if note != (record.offset, digest):
                     self._differs(record, note)
@@ -112,11 +112,11 @@ class _FileCheck:
                     yield count
         except DAMAGE:
             # Named by the chain: gaps make the next offset more than one above.
-            note = next(noted, None)
+            note = next(chain_notes, None)
             if note is not None:
                 self._next = note[0]
             raise
-        note = next(noted, None)
+        note = next(chain_notes, None)
         if note is not None:
             self._broken(note[0], "one there", "the file ends before it")
         elif (count, chain.digest.hex()) != (self._entry.records, self._entry.chain):
@@ -143,8 +143,8 @@ class _FileCheck:
     def _find_shown(self) -> None:
         """The chain holds and the file differs: what is shown beside the bytes."""
         place = self._entry.place
-        for record, shown in self._files.rows(self._path):
-            if shown != self._files.shown(place, record):
+        for record, fields in self._files.rows(self._path):
+            if fields != self._files.shown(place, record):
                 seen = "they are others"
                 self._broken(record.offset, "the fields that its bytes give", seen)
                 return

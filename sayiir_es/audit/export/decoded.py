@@ -12,7 +12,7 @@ from sayiir_es.wire.events import decode_event
 from sayiir_es.wire.payload import decode_payload
 
 if TYPE_CHECKING:
-    from sayiir_es.audit.export.manifest import Place
+    from sayiir_es.audit.export.places import Place
     from sayiir_es.log.port import Record
 
 

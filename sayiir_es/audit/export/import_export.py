@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.audit.export.checking import ExportFiles
 from sayiir_es.audit.export.export import APP_KEY
-from sayiir_es.audit.export.manifest import Manifest, places, read_manifest
+from sayiir_es.audit.export.manifest import Manifest, read_manifest
 from sayiir_es.audit.export.origin import as_imported
+from sayiir_es.audit.export.places import places
 from sayiir_es.audit.verify.log import read_to, silent
 from sayiir_es.client.backends import borrowed
 from sayiir_es.client.framing import without_framing
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-    from sayiir_es.audit.export.manifest import FileEntry, Place
+    from sayiir_es.audit.export.manifest import FileEntry
+    from sayiir_es.audit.export.places import Place
     from sayiir_es.audit.verify.log import Progress
     from sayiir_es.client.backends import Backend
     from sayiir_es.log.port import Log, NewRecord, Record
@@ -93,10 +95,10 @@ def _check(manifest: Manifest, files: ExportFiles) -> None:
                 f"{entry.end}, but the export holds {entry.records} from {entry.start} "
                 "on: they cannot stand in a new log where they stood"
             )
-    for broken in files.violations(silent):
+    for violation in files.violations(silent):
         raise DecodeError(
-            f"expected {broken.expected} at {broken.partition}@{broken.offset}, but "
-            f"{broken.seen}"
+            f"expected {violation.expected} at {violation.partition}@"
+            f"{violation.offset}, but {violation.seen}"
         )
 
 

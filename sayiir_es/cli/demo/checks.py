@@ -28,7 +28,7 @@ KINDS = {"SignalConsumed", "DelayStarted", "DelayElapsed", "ForkStarted"}
 def broken_claims(
     events: list[FoundEvent], history: list[FoundEvent], directory: Path
 ) -> list[str]:
-    """What the demo says and the log does not, in words; empty when all is true."""
+    """What the demo claims and the log does not show; empty when all is true."""
     return list(_broken(events, history, directory))
 
 

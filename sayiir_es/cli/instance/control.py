@@ -1,4 +1,4 @@
-"""Verbs that ask an owner for something, and what it answers."""
+"""The verbs of `sayiir-es instance` that ask the owner for a decision."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from sayiir_es.cli.connection import (
     checked_id,
     in_session,
 )
-from sayiir_es.cli.failures import refusal
-from sayiir_es.cli.output import Format, OutputOption, print_object, write_line
+from sayiir_es.cli.failures import error_of_rejection
+from sayiir_es.cli.output import Format, OutputOption, print_object
+from sayiir_es.cli.stdout import write_line
 from sayiir_es.cli.typed_json import read_json
 from sayiir_es.client.control import fork_command
 from sayiir_es.client.requests import new_command_id
@@ -61,7 +62,7 @@ def signal(
         payload=encode_payload(read_json(payload, "--payload")),
         signal_id=signal_id,
     )
-    _steer(command, backend, output)
+    _send(command, backend, output)
 
 
 def pause(
@@ -75,7 +76,7 @@ def pause(
     command = PauseWorkflow(
         instance_id=checked_id(instance_id), command_id=new_command_id(), reason=reason
     )
-    _steer(command, backend, output)
+    _send(command, backend, output)
 
 
 def unpause(
@@ -89,7 +90,7 @@ def unpause(
     command = UnpauseWorkflow(
         instance_id=checked_id(instance_id), command_id=new_command_id(), reason=reason
     )
-    _steer(command, backend, output)
+    _send(command, backend, output)
 
 
 def cancel(
@@ -103,7 +104,7 @@ def cancel(
     command = CancelWorkflow(
         instance_id=checked_id(instance_id), command_id=new_command_id(), reason=reason
     )
-    _steer(command, backend, output)
+    _send(command, backend, output)
 
 
 def retry(
@@ -116,7 +117,7 @@ def retry(
     command = RetryWorkflow(
         instance_id=checked_id(instance_id), command_id=new_command_id()
     )
-    _steer(command, backend, output)
+    _send(command, backend, output)
 
 
 def fork(
@@ -139,32 +140,33 @@ def fork(
 ) -> None:
     """Begin a new instance with the history of another one, up to an event."""
     command = fork_command(checked_id(instance_id), at, checked_id(new_id))
-    _steer(command, backend, output)
+    _send(command, backend, output)
 
 
-def _steer(command: Command, backend: str, output: Format) -> None:
+def _send(command: Command, backend: str, output: Format) -> None:
     """Send a command and print the event that answers it."""
-    answer = in_session(backend, lambda session: answer_of(session, command))
-    shown = event_to_json(answer)
+    answer = in_session(backend, lambda session: ask_owner(session, command))
     if output is not Format.TABLE:
-        print_object(shown, output)
+        print_object(event_to_json(answer), output)
         return
-    known = ""
+    code = ""
     if isinstance(answer.body, CommandAcknowledged):
-        known = f" {answer.body.code}"
-    write_line(f"{answer.kind}{known} sequence={answer.sequence}")
+        code = f" {answer.body.code}"
+    write_line(f"{answer.kind}{code} sequence={answer.sequence}")
 
 
-async def answer_of(session: Session, command: Command) -> Event:
-    """The owner's answer; on a local log this process owns it if nobody does.
+async def ask_owner(session: Session, command: Command) -> Event:
+    """Send a command and return the owner's answer.
+
+    On a local log this process owns the log for the call if nobody does.
 
     Raises:
-        WorkflowError: what a refusal means.
+        WorkflowError: if the owner rejects the command.
     """
     await session.open()
     await session.definitions.refresh()
     async with session.owning():
         answer = await session.ask(command)
     if isinstance(answer.body, CommandRejected):
-        raise refusal(answer.body)
+        raise error_of_rejection(answer.body)
     return answer

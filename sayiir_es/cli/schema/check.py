@@ -48,7 +48,7 @@ class RecordVersion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class RecordCheck:
     """A record, how many versions of it there are, and what is wrong with them."""
 
     name: str
@@ -62,28 +62,28 @@ def versions_in(directory: Traversable) -> dict[str, list[RecordVersion]]:
     Raises:
         UsageError: if there is no schema, or a file is none.
     """
-    found: dict[str, list[RecordVersion]] = {}
+    versions: dict[str, list[RecordVersion]] = {}
     frozen = directory / FROZEN
     for folder in (frozen, directory):
         if not folder.is_dir():
             raise UsageError(f"expected a directory of schemas, but none at {folder}")
         for file in sorted(folder.iterdir(), key=lambda one: _order(one.name)):
             if file.name.endswith(SUFFIX):
-                one = _read(file, is_frozen=folder is not directory)
-                found.setdefault(one.name, []).append(one)
-    if not found:
+                version = _read(file, is_frozen=folder is not directory)
+                versions.setdefault(version.name, []).append(version)
+    if not versions:
         raise UsageError(f"expected schemas in {directory}, but there are none")
-    return found
+    return versions
 
 
-def check_all(directory: Traversable) -> list[Checked]:
+def check_all(directory: Traversable) -> list[RecordCheck]:
     """What is wrong with the schemas of a directory, by record.
 
     Raises:
         UsageError: as `versions_in`.
     """
     return [
-        Checked(
+        RecordCheck(
             name=name,
             versions=_published(versions),
             problems=tuple(_problems(versions)),
@@ -127,9 +127,9 @@ def _published(versions: list[RecordVersion]) -> int:
 
 def _read(file: Traversable, *, is_frozen: bool) -> RecordVersion:
     stem = file.name.removesuffix(SUFFIX)
-    named, version = stem, TODAY
+    expected_name, version = stem, TODAY
     if is_frozen:
-        named, _, number = stem.rpartition(".")
+        expected_name, _, number = stem.rpartition(".")
         version = f"version {number}"
     text = file.read_text(encoding="utf-8")
     try:
@@ -140,8 +140,8 @@ def _read(file: Traversable, *, is_frozen: bool) -> RecordVersion:
         raise UsageError(f"expected a flat record in {file.name}, but {error}") from (
             error
         )
-    if name != named:
-        raise UsageError(f"expected {named!r} in {file.name}, but {name!r}")
+    if name != expected_name:
+        raise UsageError(f"expected {expected_name!r} in {file.name}, but {name!r}")
     doc = record.text_or_none("doc") or ""
     return RecordVersion(name=name, version=version, doc=doc, schema=schema)
 

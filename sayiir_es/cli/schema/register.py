@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sayiir_es.cli.output import Format, OutputOption, print_rows, say
+from sayiir_es.cli.output import Format, OutputOption, print_message, print_rows
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.wire.frames import published, register_all
 from sayiir_es.wire.registry import SchemaRegistry
@@ -44,9 +44,9 @@ def register(
         )
     else:
         used = SchemaRegistry(registry)
-        done = register_all(used)
-        rows = [_row(one.subject, one.head, one.schema_id) for one in done]
-        say(f"{used.url} has {len(rows)} schemas of ours")
+        schemas = register_all(used)
+        rows = [_row(one.subject, one.head, one.schema_id) for one in schemas]
+        print_message(f"{used.url} has {len(rows)} schemas of ours")
     print_rows(rows, _COLUMNS, output)
 
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from rich.cells import cell_len, set_cell_size
 
-from sayiir_es.cli.output import visible
-from sayiir_es.cli.workflow.nodes import NodeWords, words_of
+from sayiir_es.cli.text import visible
+from sayiir_es.cli.workflow.node_text import NodeText, text_of
 from sayiir_es.core.graph.graph import inner_chains, segments
 from sayiir_es.core.graph.nodes import ForkNode, Node, RouteNode
 from sayiir_es.core.graph.paths import join
@@ -46,7 +46,7 @@ class Box:
     width: int
     height: int
     path: str
-    words: NodeWords
+    text: NodeText
     lines: tuple[str, ...]
     is_frame: bool
 
@@ -116,7 +116,7 @@ def _moved(shape: Shape, x: int, y: int) -> Shape:
                 width=shape.width,
                 height=shape.height,
                 path=shape.path,
-                words=shape.words,
+                text=shape.text,
                 lines=shape.lines,
                 is_frame=shape.is_frame,
             )
@@ -133,28 +133,28 @@ def _chain(chain: Sequence[Node], prefix: str, width: int) -> _Block:
     blocks: list[_Block] = []
     before: Node | None = None
     for node, segment in zip(chain, segments(tuple(chain)), strict=True):
-        words = words_of(node, is_join=isinstance(before, ForkNode))
+        text = text_of(node, is_join=isinstance(before, ForkNode))
         path = join(prefix, segment)
         inner = list(inner_chains(node))
         if inner:
-            blocks.append(_frame(node, words, path, width))
+            blocks.append(_frame(node, text, path, width))
         else:
-            blocks.append(_leaf(words, path))
+            blocks.append(_leaf(text, path))
         before = node
     widest = max(block.width for block in blocks)
-    found = _Block(width=widest, height=0)
+    column = _Block(width=widest, height=0)
     for number, block in enumerate(blocks):
         if number:
-            found.shapes.append(Arrow(x=widest // 2, y=found.height))
-            found.height += 1
-        found.parts.append(((widest - block.width) // 2, found.height, block))
-        found.height += block.height
-    return found
+            column.shapes.append(Arrow(x=widest // 2, y=column.height))
+            column.height += 1
+        column.parts.append(((widest - block.width) // 2, column.height, block))
+        column.height += block.height
+    return column
 
 
-def _leaf(words: NodeWords, path: str) -> _Block:
-    told = textwrap.wrap(visible(" · ".join(words.options)), LABEL_CELLS)
-    lines = tuple(map(_clipped, (visible(words.title), *told)))
+def _leaf(text: NodeText, path: str) -> _Block:
+    options = textwrap.wrap(visible(" · ".join(text.options)), LABEL_CELLS)
+    lines = tuple(map(_clipped, (visible(text.title), *options)))
     width = _odd(max(map(cell_len, lines)) + 4)
     height = len(lines) + 2
     box = Box(
@@ -163,14 +163,14 @@ def _leaf(words: NodeWords, path: str) -> _Block:
         width=width,
         height=height,
         path=path,
-        words=words,
+        text=text,
         lines=lines,
         is_frame=False,
     )
     return _Block(width=width, height=height, shapes=[box])
 
 
-def _frame(node: Node, words: NodeWords, path: str, width: int) -> _Block:
+def _frame(node: Node, text: NodeText, path: str, width: int) -> _Block:
     """A frame with the chains of a node inside, each under its name."""
     chains = list(inner_chains(node))
     lanes = [
@@ -181,32 +181,32 @@ def _frame(node: Node, words: NodeWords, path: str, width: int) -> _Block:
     ]
     if len(chains) > LANES_MAX:
         lanes.append(_named(f"… and {len(chains) - LANES_MAX:,} more"))
-    title = _clipped(" · ".join((visible(words.title), *words.options)))
+    title = _clipped(" · ".join((visible(text.title), *text.options)))
     rows = _rows(lanes, width - 4)
     inside = max(map(_across, rows))
     outer = _odd(max(inside, cell_len(title) + 2) + 4)
-    found = _Block(width=outer, height=1)
+    frame = _Block(width=outer, height=1)
     for number, row in enumerate(rows):
-        found.height += 1 if number else 0
+        frame.height += 1 if number else 0
         x = (outer - _across(row)) // 2
         for lane in row:
-            found.parts.append((x, found.height, lane))
+            frame.parts.append((x, frame.height, lane))
             x += lane.width + GAP
-        found.height += max(lane.height for lane in row)
-    found.height += 1
-    found.shapes.append(
+        frame.height += max(lane.height for lane in row)
+    frame.height += 1
+    frame.shapes.append(
         Box(
             x=0,
             y=0,
             width=outer,
-            height=found.height,
+            height=frame.height,
             path=path,
-            words=words,
+            text=text,
             lines=(title,),
             is_frame=True,
         )
     )
-    return found
+    return frame
 
 
 def _rows(lanes: Sequence[_Block], width: int) -> list[list[_Block]]:

@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from rich.cells import cell_len
 
-from sayiir_es.cli.output import visible
+from sayiir_es.cli.text import visible
 from sayiir_es.cli.workflow.layout import Arrow, Box, Label, Shape, layout
 
 if TYPE_CHECKING:
@@ -62,11 +62,11 @@ def draw_svg(graph: Graph) -> str:
     ]
     # Arrows last: a tip may touch the title on the edge of a frame.
     for shape in sorted(drawing.shapes, key=lambda one: isinstance(one, Arrow)):
-        parts.extend(_drawn(shape))
+        parts.extend(_draw(shape))
     return "\n".join([*parts, "</svg>"])
 
 
-def _drawn(shape: Shape) -> Iterator[str]:
+def _draw(shape: Shape) -> Iterator[str]:
     match shape:
         case Box():
             yield from _box(shape)
@@ -85,7 +85,7 @@ def _drawn(shape: Shape) -> Iterator[str]:
 
 def _box(box: Box) -> Iterator[str]:
     """Edges run through the middle of their cells, as line characters do."""
-    kind = f"{box.words.kind}{' frame' if box.is_frame else ''}"
+    kind = f"{box.text.kind}{' frame' if box.is_frame else ''}"
     yield (
         f'<g><title>{escape(visible(box.path))}</title><rect class="{kind}" '
         f'x="{_x(box.x) + CELL_PX // 2}" y="{_y(box.y) + LINE_PX // 2}" rx="6" '

@@ -15,8 +15,9 @@ import pytest
 from sayiir_es.audit import export, import_export, verify, verify_export
 from sayiir_es.audit.export.checking import ExportFiles
 from sayiir_es.audit.export.export import export_log
+from sayiir_es.audit.export.formats import ExportFormat
 from sayiir_es.audit.export.import_export import import_into
-from sayiir_es.audit.export.manifest import ExportFormat, read_manifest
+from sayiir_es.audit.export.manifest import read_manifest
 from sayiir_es.audit.export.origin import TIME_HEADER, as_exported
 from sayiir_es.client.backends import backend_from_url
 from sayiir_es.core.model.errors import LogUnavailableError, UsageError

@@ -12,15 +12,14 @@ from sayiir_es.audit import export, import_export, verify_export
 from sayiir_es.audit.export.checking import ExportFiles
 from sayiir_es.audit.export.export import file_sha256
 from sayiir_es.audit.export.files import file_format_of
+from sayiir_es.audit.export.formats import ExportFormat
 from sayiir_es.audit.export.manifest import (
     MANIFEST,
-    ExportFormat,
     FileEntry,
     Manifest,
-    RecordChain,
-    chain_path,
     manifest_bytes,
 )
+from sayiir_es.audit.export.record_chain import RecordChain, chain_path
 from sayiir_es.core.model.errors import DecodeError
 from sayiir_es.log.port import Topic
 from tests.audit.export.export_logs import shop

@@ -8,7 +8,7 @@ import pytest
 from rich.cells import cell_len
 
 from sayiir_es import Flow, Workflow, run_durable_workflow
-from sayiir_es.cli.workflow.nodes import duration_text
+from sayiir_es.cli.workflow.node_text import duration_text
 from sayiir_es.client.backends import EmbeddedBackend
 from sayiir_es.core.graph.codec import graph_from_json
 from sayiir_es.core.json_fields import Fields, is_list

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from contextlib import contextmanager
 from pathlib import Path  # noqa: TC003 - typer reads it at run time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sayiir_es.audit.export.export import export_log, file_sha256
-from sayiir_es.audit.export.import_export import import_into
-from sayiir_es.audit.export.manifest import MANIFEST, ExportFormat
 from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, open_backend
-from sayiir_es.cli.output import Format, OutputOption, print_rows, say, talk
+from sayiir_es.cli.output import Format, OutputOption, print_message, print_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from sayiir_es.audit.export.manifest import Manifest
-    from sayiir_es.audit.verify.log import Progress as Heard
+
+FileFormat: TypeAlias = Literal["avro", "jsonl", "parquet"]
+"""`ExportFormat`, which is slow to import."""
 
 COLUMNS = ("topic", "partition", "start", "end", "records")
 """Of the table; the digests are for -o json."""
@@ -33,9 +27,9 @@ def export(
     ],
     *,
     file_format: Annotated[
-        ExportFormat,
+        FileFormat,
         typer.Option("--format", help="Of the files; parquet needs pyarrow."),
-    ] = ExportFormat.AVRO,
+    ] = "avro",
     backend: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
@@ -43,16 +37,30 @@ def export(
 
     Whole or not at all. Workers may go on meanwhile.
     """
+    from sayiir_es.audit.export.export import (  # noqa: PLC0415 (slow to import)
+        export_log,
+        file_sha256,
+    )
+    from sayiir_es.audit.export.formats import (  # noqa: PLC0415 (slow to import)
+        ExportFormat,
+    )
+    from sayiir_es.audit.export.manifest import (  # noqa: PLC0415 (slow to import)
+        MANIFEST,
+    )
+    from sayiir_es.cli.progress import progress_bar  # noqa: PLC0415 (slow to import)
+
     used = open_backend(backend)
     try:
-        with progress_bar("exporting") as heard:
+        with progress_bar("exporting") as progress:
             log = used.open_log()
-            manifest = asyncio.run(export_log(log, path, file_format, heard))
+            manifest = asyncio.run(
+                export_log(log, path, ExportFormat(file_format), progress)
+            )
     finally:
         used.close()
     _print(manifest, output)
-    say(f"{manifest.records} records exported", "bold green")
-    say(f"sha256 of {MANIFEST}: {file_sha256(path / MANIFEST)}")
+    print_message(f"{manifest.records} records exported", "bold green")
+    print_message(f"sha256 of {MANIFEST}: {file_sha256(path / MANIFEST)}")
 
 
 def import_(
@@ -67,14 +75,19 @@ def import_(
 
     The export is verified by its chains before anything is written.
     """
+    from sayiir_es.audit.export.import_export import (  # noqa: PLC0415 (slow to import)
+        import_into,
+    )
+    from sayiir_es.cli.progress import progress_bar  # noqa: PLC0415 (slow to import)
+
     used = open_backend(backend)
     try:
-        with progress_bar("importing") as heard:
-            manifest = asyncio.run(import_into(used.open_log(), path, heard))
+        with progress_bar("importing") as progress:
+            manifest = asyncio.run(import_into(used.open_log(), path, progress))
     finally:
         used.close()
     _print(manifest, output)
-    say(f"{manifest.records} records imported", "bold green")
+    print_message(f"{manifest.records} records imported", "bold green")
 
 
 def _print(manifest: Manifest, output: Format) -> None:
@@ -90,24 +103,3 @@ def _print(manifest: Manifest, output: Format) -> None:
         for entry in manifest.files
     ]
     print_rows(rows, COLUMNS, output)
-
-
-@contextmanager
-def progress_bar(doing: str) -> Generator[Heard]:
-    """A bar on stderr while something goes on; none where that is no terminal."""
-    bar = Progress(
-        TextColumn(doing),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} records"),
-        TimeRemainingColumn(),
-        console=talk(),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    with bar:
-        task = bar.add_task(doing, total=None)
-
-        def heard(done: int, total: int, /) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield heard

@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from sayiir_es.audit.history import read_history
-from sayiir_es.audit.replay import replayed
 from sayiir_es.cli.connection import (
     DEFAULT_BACKEND,
     BackendOption,
@@ -15,10 +13,10 @@ from sayiir_es.cli.connection import (
     checked_id,
     in_session,
 )
-from sayiir_es.cli.event_lines import shown
+from sayiir_es.cli.event_fields import fields_of
 from sayiir_es.cli.failures import FAILED
-from sayiir_es.cli.output import Format, OutputOption, print_rows, say
-from sayiir_es.cli.worker import load_workflows
+from sayiir_es.cli.output import Format, OutputOption, print_message, print_rows
+from sayiir_es.cli.workflow_modules import load_workflows
 from sayiir_es.core.model.errors import UsageError
 
 COLUMNS = ("sequence", "kind", "path", "expected", "seen")
@@ -42,25 +40,32 @@ def replay(
     deploy. Task functions are not called.
     """
     checked_id(instance_id)
+    from sayiir_es.audit.history import read_history  # noqa: PLC0415 (slow to import)
+    from sayiir_es.audit.replay import replay_history  # noqa: PLC0415 (slow to import)
+
     workflows = [] if module is None else load_workflows([module])
-    found = in_session(backend, lambda session: read_history(session, instance_id))
+    history = in_session(backend, lambda session: read_history(session, instance_id))
     try:
-        told = replayed(found, [one.graph for one in workflows])
+        comparison = replay_history(history, [one.graph for one in workflows])
     except ValueError as error:
         raise UsageError(str(error)) from error
     rows: list[dict[str, object]] = []
-    if told.difference is not None:
-        difference = told.difference
-        event = shown(difference.found)
+    difference = comparison.difference
+    if difference is not None:
+        event = fields_of(difference.found)
         rows = [event | {"expected": difference.expected, "seen": difference.seen}]
     print_rows(rows, COLUMNS, output)
-    events = f"{told.events} event{'s' * (told.events != 1)} folded"
+    events = f"{comparison.events} event{'s' * (comparison.events != 1)} folded"
     if rows:
-        say(f"{events}; this is the first that {module} would not allow", "bold red")
+        print_message(
+            f"{events}; this is the first that {module} would not allow", "bold red"
+        )
         return FAILED
-    if not told.compared:
-        say(f"{events}; name a MODULE to compare with", "bold green")
+    if not comparison.compared:
+        print_message(f"{events}; name a MODULE to compare with", "bold green")
         return 0
-    changed = "; the definition has changed since" if told.changed else ""
-    say(f"{events}: equal to {', '.join(told.compared)}{changed}", "bold green")
+    changed = "; the definition has changed since" if comparison.changed else ""
+    print_message(
+        f"{events}: equal to {', '.join(comparison.compared)}{changed}", "bold green"
+    )
     return 0
