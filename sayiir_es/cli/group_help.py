@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal
 
+from rich.columns import Columns
 from rich.console import Console
 from rich.highlighter import RegexHighlighter
 from rich.padding import Padding
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
     from typer.core import TyperGroup
 
 _THEME = Theme(
-    {"option": "bold cyan", "switch": "bold green", "usage": "yellow"}, inherit=True
+    {
+        "option": "bold cyan",
+        "switch": "bold green",
+        "types_sep": "dim",
+        "usage": "yellow",
+    }
 )
 _TYPE_STYLE = "bold yellow"
 _PANEL_STYLE = "dim"
@@ -40,7 +46,14 @@ class _Highlighter(RegexHighlighter):
     ]
 
 
+class _TypeHighlighter(RegexHighlighter):
+    """Dims the brackets around a type."""
+
+    highlights = [r"^(?P<types_sep><)", r"(?P<types_sep>>)(\.\.\.)?$"]  # noqa: RUF012
+
+
 _highlight = _Highlighter()
+_highlight_type = _TypeHighlighter()
 
 
 def print_group_help(group: TyperGroup, context: Context) -> None:
@@ -66,7 +79,9 @@ def _console() -> Console:
 
 
 def _panel(title: Literal["Options", "Commands"], table: Table) -> Panel:
-    return Panel(table, border_style=_PANEL_STYLE, title=title, title_align="left")
+    return Panel(
+        table, border_style=_PANEL_STYLE, title=Text(title), title_align="left"
+    )
 
 
 def _options(group: TyperGroup, context: Context) -> Table:
@@ -77,14 +92,17 @@ def _options(group: TyperGroup, context: Context) -> Table:
             table.add_row(
                 _highlight(",".join(name for name in option.opts if "--" in name)),
                 _highlight(",".join(name for name in option.opts if "--" not in name)),
-                "",
-                "",
-                Text(
-                    option.display_type_rich(context) or "",
-                    style=_TYPE_STYLE,
-                    overflow="fold",
+                Text(),
+                Text(),
+                _highlight_type(
+                    Text(
+                        option.display_type_rich(context) or "",
+                        style=_TYPE_STYLE,
+                        overflow="fold",
+                    )
                 ),
-                _highlight(option.help or ""),
+                # Columns take the width that the others leave, a text only its own.
+                Columns([_highlight(option.help or "")]),
             )
     return table
 

@@ -98,8 +98,9 @@ def plain_value(
 def _is_as_typed(annotation: object, value: object) -> bool:
     if annotation is bool:
         return isinstance(value, bool)
-    is_word = get_origin(annotation) is Literal and value in get_args(annotation)
-    return isinstance(value, str) and (annotation is str or is_word)
+    if annotation is str:
+        return type(value) is str
+    return get_origin(annotation) is Literal and value in get_args(annotation)
 
 
 def _plain_texts(value: object) -> object:

@@ -37,6 +37,7 @@ def export(
 
     Whole or not at all. Workers may go on meanwhile.
     """
+    used = open_backend(backend)
     from sayiir_es.audit.export.export import (  # noqa: PLC0415 (slow to import)
         export_log,
         file_sha256,
@@ -49,7 +50,6 @@ def export(
     )
     from sayiir_es.cli.progress import progress_bar  # noqa: PLC0415 (slow to import)
 
-    used = open_backend(backend)
     try:
         with progress_bar("exporting") as progress:
             log = used.open_log()
@@ -75,12 +75,12 @@ def import_(
 
     The export is verified by its chains before anything is written.
     """
+    used = open_backend(backend)
     from sayiir_es.audit.export.import_export import (  # noqa: PLC0415 (slow to import)
         import_into,
     )
     from sayiir_es.cli.progress import progress_bar  # noqa: PLC0415 (slow to import)
 
-    used = open_backend(backend)
     try:
         with progress_bar("importing") as progress:
             manifest = asyncio.run(import_into(used.open_log(), path, progress))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,10 @@ from sayiir_es.cli.failures import FAILED
 from sayiir_es.cli.output import Format, OutputOption, print_message, print_rows
 from sayiir_es.cli.workflow_modules import load_workflows
 from sayiir_es.core.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from sayiir_es.audit.history import History
+    from sayiir_es.client.session import Session
 
 COLUMNS = ("sequence", "kind", "path", "expected", "seen")
 
@@ -40,11 +44,18 @@ def replay(
     deploy. Task functions are not called.
     """
     checked_id(instance_id)
-    from sayiir_es.audit.history import read_history  # noqa: PLC0415 (slow to import)
+    workflows = [] if module is None else load_workflows([module])
+
+    async def work(session: Session) -> History:
+        from sayiir_es.audit.history import (  # noqa: PLC0415 (slow to import)
+            read_history,
+        )
+
+        return await read_history(session, instance_id)
+
+    history = in_session(backend, work)
     from sayiir_es.audit.replay import replay_history  # noqa: PLC0415 (slow to import)
 
-    workflows = [] if module is None else load_workflows([module])
-    history = in_session(backend, lambda session: read_history(session, instance_id))
     try:
         comparison = replay_history(history, [one.graph for one in workflows])
     except ValueError as error:

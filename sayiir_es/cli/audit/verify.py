@@ -98,16 +98,15 @@ def _row(violation: dict[str, object]) -> dict[str, object]:
 def _verify_backend(
     url: str, instance_id: str | None, state_dir: Path | None, public_key: Path | None
 ) -> Verdict:
+    backend = open_backend(url)
     from sayiir_es.audit.verify.verify import (  # noqa: PLC0415 (slow to import)
         keys_of,
         verify_log,
     )
     from sayiir_es.cli.progress import progress_bar  # noqa: PLC0415 (slow to import)
 
-    keys = keys_of(public_key, instance_id)
-    backend = open_backend(url)
-
     async def work() -> Verdict:
+        keys = keys_of(public_key, instance_id)
         with progress_bar("verifying") as progress:
             return await verify_log(
                 backend.open_log(), instance_id, state_dir, keys, progress
