@@ -12,13 +12,13 @@ _COLUMNS = ("", "check", "finding", "fix")
 
 
 def doctor(
-    *, backend: BackendOption = DEFAULT_BACKEND, output: OutputOption = Format.TABLE
+    *, url: BackendOption = DEFAULT_BACKEND, output: OutputOption = Format.TABLE
 ) -> int:
     """Check log, topics, retention, partitions, clock, locks, schemas, dead letters."""
-    used = open_backend(backend)
+    backend = open_backend(url)
     from sayiir_es.cli.health import Mark, examine  # noqa: PLC0415 (slow to import)
 
-    findings = asyncio.run(examine(used))
+    findings = asyncio.run(examine(backend))
     rows = [
         {
             "" if output is Format.TABLE else "ok": finding.mark

@@ -48,7 +48,7 @@ def tail(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with what comes.")
     ] = False,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Print valid events, by the claim rule: what displaced owners wrote is no event.
@@ -76,7 +76,7 @@ def tail(
 
         await read_events(session, selection, printer.take, follow=follow)
 
-    in_session(backend, work)
+    in_session(url, work)
     printer.end()
 
 

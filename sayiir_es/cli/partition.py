@@ -25,10 +25,10 @@ _COLUMNS = ("partition", "owner", "claim", "claimed", "events", "last event", "b
 
 
 def list_partitions(
-    *, backend: BackendOption = DEFAULT_BACKEND, output: OutputOption = Format.TABLE
+    *, url: BackendOption = DEFAULT_BACKEND, output: OutputOption = Format.TABLE
 ) -> None:
     """List the partitions: claim and owner, events, and commands not yet decided."""
-    rows = in_session(backend, _read)
+    rows = in_session(url, _read)
     if output is Format.TABLE:
         rows = [_for_people(row) for row in rows]
     print_rows(rows, _COLUMNS, output)

@@ -39,10 +39,10 @@ _NUMBER = re.compile(r"[0-9]{1,18}")
 def take_plain_values(parameters: Iterable[object]) -> None:
     """Let the parameters of a command turn plain values by themselves."""
     for parameter in parameters:
-        if isinstance(parameter, TyperArgument | TyperOption) and not isinstance(
-            parameter.get_runtime_param, _Coercion
-        ):
-            # Typer has no place for this: it asks here for what it would build.
+        if "get_runtime_param" in vars(parameter):
+            continue  # done before
+        if isinstance(parameter, TyperArgument | TyperOption):
+            # Typer has no setting for this: it calls here what it would build.
             setattr(parameter, "get_runtime_param", _Coercion(parameter))  # noqa: B010
 
 

@@ -40,19 +40,19 @@ def run(
             help="Where its stores go; the user's folder for state when left out.",
         ),
     ] = None,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
 ) -> int:
     """Fold events into RocksDB until SIGTERM; `instance show --state-dir` reads it."""
-    used = open_backend(backend, serves=True)
+    backend = open_backend(url, serves=True)
     from sayiir_es.client.backends import KafkaBackend  # noqa: PLC0415 (slow to import)
 
-    app_name = used.app if isinstance(used, KafkaBackend) else "local"
+    app_name = backend.app if isinstance(backend, KafkaBackend) else "local"
     slot = StateSlot.take(state_dir or default_state_dir() / "projector", app_name)
     try:
-        return asyncio.run(_run(used, slot, partitions))
+        return asyncio.run(_run(backend, slot, partitions))
     finally:
         slot.close()
-        used.close()
+        backend.close()
 
 
 async def _run(backend: Backend, slot: StateSlot, partitions: str | None) -> int:

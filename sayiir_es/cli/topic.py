@@ -31,12 +31,12 @@ def create(
         int | None,
         typer.Option("--replication", min=1, help="Copies; three, or all brokers."),
     ] = None,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Make the topics of an app, with settings that keep history."""
-    used = _kafka_backend(backend, "make")
-    if used is None:
+    backend = _kafka_backend(url, "make")
+    if backend is None:
         print_rows([], _COLUMNS, output)
         return
     from sayiir_es.log.kafka.log import (  # noqa: PLC0415 (slow to import)
@@ -45,8 +45,8 @@ def create(
     )
 
     log = KafkaLog(
-        used.bootstrap_servers,
-        app=used.app,
+        backend.bootstrap_servers,
+        app=backend.app,
         partitions=partitions or DEFAULT_PARTITIONS,
         replication=replication,
     )
@@ -60,16 +60,16 @@ def create(
 
 
 def check(
-    *, backend: BackendOption = DEFAULT_BACKEND, output: OutputOption = Format.TABLE
+    *, url: BackendOption = DEFAULT_BACKEND, output: OutputOption = Format.TABLE
 ) -> None:
     """Check that no setting of the topics could lose history."""
-    used = _kafka_backend(backend, "check")
-    if used is None:
+    backend = _kafka_backend(url, "check")
+    if backend is None:
         print_rows([], _COLUMNS, output)
         return
     from sayiir_es.log.kafka.log import KafkaLog  # noqa: PLC0415 (slow to import)
 
-    log = KafkaLog(used.bootstrap_servers, app=used.app)
+    log = KafkaLog(backend.bootstrap_servers, app=backend.app)
     identity = asyncio.run(_open(log, create=False))
     _print(log, identity, output)
 

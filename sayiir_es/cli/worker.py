@@ -60,11 +60,11 @@ def run(
             help="Run only tasks whose tags are all among these.",
         ),
     ] = None,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
 ) -> int:
     """Own partitions and run the workflows of some modules, until SIGTERM or SIGINT."""
-    used = open_backend(backend, serves=True)
-    if used.url == "memory:":
+    backend = open_backend(url, serves=True)
+    if backend.url == "memory:":
         raise UsageError(
             "expected a log that others reach, but memory: is this process's"
         )
@@ -73,14 +73,14 @@ def run(
 
     worker = RunningWorker(
         worker_id or f"{socket.gethostname()}-{os.getpid()}",
-        used,
+        backend,
         slots=slots,
         tags=None if tags is None else tags_of(tags),
     )
     try:
-        return asyncio.run(_serve(worker, workflows, used))
+        return asyncio.run(_serve(worker, workflows, backend))
     finally:
-        used.close()
+        backend.close()
 
 
 def tags_of(text: str) -> frozenset[str]:

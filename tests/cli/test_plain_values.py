@@ -57,10 +57,10 @@ def test_a_value_becomes_what_typer_makes_of_it(name: str, typed: object) -> Non
         (parameter,) = (p for p in one.params if p.name == name)
         assert isinstance(parameter, TyperArgument | TyperOption)
         try:
-            value = parameter.get_runtime_param().coerce(
+            value: object = parameter.get_runtime_param().coerce(
                 typed, parameter, typer.Context(one)
             )
-            results.append((type(value), value))
+            results.append((type(value).__name__, value))
         except typer.TyperException as error:
             results.append(error.format_message())
     assert results[0] == results[1]

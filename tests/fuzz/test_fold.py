@@ -29,7 +29,7 @@ from tests.audit.instance_logs import (
     records_of,
     verified,
 )
-from tests.audit.random_instances import lived
+from tests.audit.random_instances import random_instance
 from tests.fuzz.fuzzing import bounded_memory
 from tests.fuzz.mutation import mutated
 from tests.fuzz.store_decoders import IDENTITY
@@ -176,7 +176,7 @@ def fold_lives(seed: str, lives: int) -> None:
     stopped = went_on = 0
     for number in range(lives):
         chance = Random(f"fold {seed} {number}")  # noqa: S311
-        life = lived(chance.randrange(2**32))
+        life = random_instance(chance.randrange(2**32))
         events = events_of(life)
         records, commands = records_of(events), commands_of(events)
         if not records:
@@ -206,7 +206,7 @@ def test_many_histories_with_one_thing_wrong_stop_the_fold_or_are_folded() -> No
 
 @pytest.mark.parametrize("cause", [c for c in ODD_CAUSES if c.startswith("command:")])
 def test_a_command_named_as_no_owner_names_it_stops_the_fold(cause: str) -> None:
-    claim, event, *_ = events_of(lived(1))
+    claim, event, *_ = events_of(random_instance(1))
     found = [claim, replace(event, cause=cause)]
     _, error = folded(records_of(found))
     assert str(error) == (

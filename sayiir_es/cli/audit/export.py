@@ -30,14 +30,14 @@ def export(
         FileFormat,
         typer.Option("--format", help="Of the files; parquet needs pyarrow."),
     ] = "avro",
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Write every record of a log into a directory, with chains that prove them.
 
     Whole or not at all. Workers may go on meanwhile.
     """
-    used = open_backend(backend)
+    backend = open_backend(url)
     from sayiir_es.audit.export.export import (  # noqa: PLC0415 (slow to import)
         export_log,
         file_sha256,
@@ -52,12 +52,12 @@ def export(
 
     try:
         with progress_bar("exporting") as progress:
-            log = used.open_log()
+            log = backend.open_log()
             manifest = asyncio.run(
                 export_log(log, path, ExportFormat(file_format), progress)
             )
     finally:
-        used.close()
+        backend.close()
     _print(manifest, output)
     print_message(f"{manifest.records} records exported", "bold green")
     print_message(f"sha256 of {MANIFEST}: {file_sha256(path / MANIFEST)}")
@@ -68,14 +68,14 @@ def import_(
         Path, typer.Argument(metavar="PATH", help="The directory of an export.")
     ],
     *,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Write an export into an empty log: the same records at the same offsets.
 
     The export is verified by its chains before anything is written.
     """
-    used = open_backend(backend)
+    backend = open_backend(url)
     from sayiir_es.audit.export.import_export import (  # noqa: PLC0415 (slow to import)
         import_into,
     )
@@ -83,9 +83,9 @@ def import_(
 
     try:
         with progress_bar("importing") as progress:
-            manifest = asyncio.run(import_into(used.open_log(), path, progress))
+            manifest = asyncio.run(import_into(backend.open_log(), path, progress))
     finally:
-        used.close()
+        backend.close()
     _print(manifest, output)
     print_message(f"{manifest.records} records imported", "bold green")
 

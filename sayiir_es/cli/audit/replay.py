@@ -35,7 +35,7 @@ def replay(
         ),
     ] = None,
     *,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> int:
     """Fold a history with this build, and hold it to the workflow of today.
@@ -53,7 +53,7 @@ def replay(
 
         return await read_history(session, instance_id)
 
-    history = in_session(backend, work)
+    history = in_session(url, work)
     from sayiir_es.audit.replay import replay_history  # noqa: PLC0415 (slow to import)
 
     try:

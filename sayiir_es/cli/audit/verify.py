@@ -52,7 +52,7 @@ def verify(
             help="Prove by the checkpoints that this key signed.",
         ),
     ] = None,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> int:
     """Check every invariant that the topics can show; exit 1 if one is broken.
@@ -64,7 +64,7 @@ def verify(
     if path is not None:
         verdict = _verify_export(path, instance_id, state_dir, public_key)
     else:
-        verdict = _verify_backend(backend, instance_id, state_dir, public_key)
+        verdict = _verify_backend(url, instance_id, state_dir, public_key)
     rows = [_row(asdict(violation)) for violation in verdict.violations]
     print_rows(rows, COLUMNS, output)
     if public_key is not None:

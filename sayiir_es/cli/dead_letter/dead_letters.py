@@ -184,12 +184,12 @@ def _dead_letter_of(record: Record, partition: int) -> DeadLetter | None:
     if names != OUR_HEADERS or _PLACE.fullmatch(record.headers[1][1]) is None:
         return None
     (_, reason), (_, position), (_, key), *rest = record.headers
-    kept = None if record.value is None else len(record.value)
-    size = kept
+    stored_bytes = None if record.value is None else len(record.value)
+    size = stored_bytes
     # The command may have brought a header of that name; it says less than is there.
     if rest and rest[0][0] == CUT_HEADER and _SIZE.fullmatch(rest[0][1]):
-        size = max(int(rest[0][1]), kept or 0)
-    is_cut = size != kept
+        size = max(int(rest[0][1]), stored_bytes or 0)
+    is_cut = size != stored_bytes
     return DeadLetter(
         partition=partition,
         offset=record.offset,
@@ -198,7 +198,7 @@ def _dead_letter_of(record: Record, partition: int) -> DeadLetter | None:
         key=key or None,
         headers=tuple(rest[is_cut:]),
         size=size,
-        kept=kept if is_cut else None,
+        kept=stored_bytes if is_cut else None,
         written_at_ms=record.timestamp_ms,
     )
 

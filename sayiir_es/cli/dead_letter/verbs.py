@@ -56,7 +56,7 @@ def list_dead_letters(
     limit: Annotated[
         int, typer.Option("--limit", min=1, help="The last written so many.")
     ] = LISTED,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """List what could not be read, the last written first."""
@@ -65,9 +65,7 @@ def list_dead_letters(
         await session.open()
         return await all_dead_letters(session.log)
 
-    dead_letters = [
-        one for one in in_session(backend, work) if every or one.mark is None
-    ]
+    dead_letters = [one for one in in_session(url, work) if every or one.mark is None]
     if not dead_letters:
         print_message("no dead letters", "dim")
     columns = ["dead_letter", "written_at", "key", "size", "reason"]
@@ -79,7 +77,7 @@ def list_dead_letters(
 def show(
     place: PlaceArgument,
     *,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Show a dead letter with the bytes that could not be read."""
@@ -88,7 +86,7 @@ def show(
         await session.open()
         return await get_dead_letter(session.log, place)
 
-    dead_letter, value = in_session(backend, work)
+    dead_letter, value = in_session(url, work)
     fields = _view(dead_letter)
     if output is Format.TABLE:
         fields["value"] = readable((value or b"")[:SHOWN_BYTES])
@@ -103,7 +101,7 @@ def show(
 def retry(
     place: PlaceArgument,
     *,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> int:
     """Write the command again as it was, and print the event that answers it."""
@@ -126,7 +124,7 @@ def retry(
         await mark(session.log, dead_letter, "retried", f"{home}@{offset}")
         return f"{home}@{offset}", await _answer(session, home, begin, offset)
 
-    command, answer = in_session(backend, work)
+    command, answer = in_session(url, work)
     is_rejected = isinstance(answer.body, CommandDeadLettered | CommandRejected)
     print_object(
         {
@@ -147,7 +145,7 @@ def drop(
     reason: Annotated[
         str, typer.Option("--reason", help="Recorded beside the letter.")
     ] = "",
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Take a dead letter off the list; the letter and its event stay on the log."""
@@ -159,7 +157,7 @@ def drop(
         dead_letter, _ = await get_dead_letter(session.log, place)
         return dead_letter
 
-    print_object(_view(in_session(backend, work)), output)
+    print_object(_view(in_session(url, work)), output)
 
 
 async def _unmarked(session: Session, place: str) -> tuple[DeadLetter, bytes | None]:

@@ -48,10 +48,10 @@ def demo(
         keep.mkdir(parents=True, exist_ok=True)
         place = nullcontext(str(keep))
     with place as directory:
-        asyncio.run(_run(Path(directory), kept=keep is not None))
+        asyncio.run(_run(Path(directory), keep=keep is not None))
 
 
-async def _run(directory: Path, *, kept: bool) -> None:
+async def _run(directory: Path, *, keep: bool) -> None:
     configure_logs(serves=False)
     from sayiir_es.cli.demo.checks import broken_claims  # noqa: PLC0415 (slow)
     from sayiir_es.cli.demo.cluster import DemoCluster  # noqa: PLC0415 (slow)
@@ -61,11 +61,11 @@ async def _run(directory: Path, *, kept: bool) -> None:
     try:
         await _run_order(cluster)
         history = cluster.history()
-        broken = broken_claims(cluster.events(), history, directory)
+        problems = broken_claims(cluster.events(), history, directory)
         _print_history(history)
         _print_change(await cluster.read_history())
-        _print_verdict(broken, await cluster.verify())
-        if kept:
+        _print_verdict(problems, await cluster.verify())
+        if keep:
             print_message(
                 f"look again:  sayiir-es instance show {INSTANCE_ID} "
                 f"--backend {cluster.backend.url}",
@@ -128,13 +128,13 @@ def _print_change(history: History) -> None:
     print_changes(history.diff(sequence - 1, sequence), Format.TABLE)
 
 
-def _print_verdict(broken: list[str], verdict: Verdict) -> None:
-    broken += [
+def _print_verdict(problems: list[str], verdict: Verdict) -> None:
+    problems += [
         f"expected {one.expected}, but {one.seen} ({one.invariant} at {one.offset})"
         for one in verdict.violations
     ]
-    if broken:
-        raise WorkflowError("; ".join(broken))
+    if problems:
+        raise WorkflowError("; ".join(problems))
     print_message("")
     print_message(
         "✓ completed; what the first worker had done stayed done", "bold green"

@@ -51,7 +51,7 @@ def signal(
         str | None,
         typer.Option("--signal-id", help="Makes it idempotent: the second is known."),
     ] = None,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Send a signal; it is buffered until a wait takes it."""
@@ -62,62 +62,62 @@ def signal(
         payload=encode_payload(read_json(payload, "--payload")),
         signal_id=signal_id,
     )
-    _send(command, backend, output)
+    _send(command, url, output)
 
 
 def pause(
     instance_id: IdArgument,
     *,
     reason: ReasonOption = None,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Begin nothing new in an instance; what runs may end first."""
     command = PauseWorkflow(
         instance_id=checked_id(instance_id), command_id=new_command_id(), reason=reason
     )
-    _send(command, backend, output)
+    _send(command, url, output)
 
 
 def unpause(
     instance_id: IdArgument,
     *,
     reason: ReasonOption = None,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Let a paused instance go on."""
     command = UnpauseWorkflow(
         instance_id=checked_id(instance_id), command_id=new_command_id(), reason=reason
     )
-    _send(command, backend, output)
+    _send(command, url, output)
 
 
 def cancel(
     instance_id: IdArgument,
     *,
     reason: ReasonOption = None,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Cancel an instance; it ends when nothing runs any more."""
     command = CancelWorkflow(
         instance_id=checked_id(instance_id), command_id=new_command_id(), reason=reason
     )
-    _send(command, backend, output)
+    _send(command, url, output)
 
 
 def retry(
     instance_id: IdArgument,
     *,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Let a failed instance go on from the node that failed."""
     command = RetryWorkflow(
         instance_id=checked_id(instance_id), command_id=new_command_id()
     )
-    _send(command, backend, output)
+    _send(command, url, output)
 
 
 def fork(
@@ -135,17 +135,17 @@ def fork(
     new_id: Annotated[
         str, typer.Option("--new-id", metavar="ID2", help="The new instance's id.")
     ],
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Begin a new instance with the history of another one, up to an event."""
     command = fork_command(checked_id(instance_id), at, checked_id(new_id))
-    _send(command, backend, output)
+    _send(command, url, output)
 
 
-def _send(command: Command, backend: str, output: Format) -> None:
+def _send(command: Command, url: str, output: Format) -> None:
     """Send a command and print the event that answers it."""
-    answer = in_session(backend, lambda session: ask_owner(session, command))
+    answer = in_session(url, lambda session: ask_owner(session, command))
     if output is not Format.TABLE:
         print_object(event_to_json(answer), output)
         return

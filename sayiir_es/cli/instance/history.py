@@ -34,13 +34,13 @@ def history(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until it has ended.")
     ] = False,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Print the events of an instance, in order; only valid ones count."""
     checked_id(instance_id)
     entries = in_session(
-        backend, lambda session: _read(session, instance_id, output, follow=follow)
+        url, lambda session: _read(session, instance_id, output, follow=follow)
     )
     if not entries:
         raise not_found(instance_id)

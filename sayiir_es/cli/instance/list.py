@@ -89,13 +89,13 @@ def list_instances(  # noqa: PLR0913 (one parameter an option)
         int, typer.Option("--limit", min=1, help="The last so many.")
     ] = LISTED,
     state_dir: StateDirOption = None,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """List instances, the last started first, or with `--time updated` changed."""
     search = _search(status, workflow, attribute, since, until, time)
     if state_dir is None:
-        statuses = in_session(backend, lambda session: newest(session, search, limit))
+        statuses = in_session(url, lambda session: newest(session, search, limit))
     else:
         statuses = newest_of(_stored_instances(state_dir), search, limit)
     if not statuses:
@@ -113,14 +113,14 @@ def count(  # noqa: PLR0913 (one parameter an option)
     time: TimeOption = "started",
     by: Annotated[Group | None, typer.Option("--by", help="A count for each.")] = None,
     state_dir: StateDirOption = None,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Count instances."""
     search = _search(status, workflow, attribute, since, until, time)
     group = _GROUPS[by]
     if state_dir is None:
-        counts = in_session(backend, lambda session: counted(session, search, group))
+        counts = in_session(url, lambda session: counted(session, search, group))
     else:
         counts = Counter(
             group(rows)

@@ -30,15 +30,13 @@ def show(
     instance_id: IdArgument,
     *,
     state_dir: StateDirOption = None,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Show an instance: its status, and what it waits for."""
     checked_id(instance_id)
     if state_dir is None:
-        status = in_session(
-            backend, lambda session: session.status_or_none(instance_id)
-        )
+        status = in_session(url, lambda session: session.status_or_none(instance_id))
     else:
         from sayiir_es.cli.stored_instances import (  # noqa: PLC0415 (slow to import)
             stored_status,
@@ -56,7 +54,7 @@ def result(
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until it has ended.")
     ] = False,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Print the output of a completed instance, as JSON."""
@@ -68,7 +66,7 @@ def result(
             raise not_found(instance_id)
         return await session.wait(instance_id) if wait else status
 
-    status = in_session(backend, work)
+    status = in_session(url, work)
     if status.status != "completed":
         reason = status.error or status.reason or f"it waits for {status.waiting_for}"
         failure = WorkflowError if status.status in ENDED else NotFoundError

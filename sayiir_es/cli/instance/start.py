@@ -56,7 +56,7 @@ def start(  # noqa: PLR0913 (one parameter an option)
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until it has ended; a worker runs it.")
     ] = False,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> int:
     """Start an instance of a workflow, by its name."""
@@ -78,6 +78,6 @@ def start(  # noqa: PLR0913 (one parameter an option)
             return await session.wait(new_id)
         return await session.status(new_id)
 
-    status = in_session(backend, work)
+    status = in_session(url, work)
     print_object(instance_view(status), output)
     return FAILED if wait and status.status != "completed" else 0

@@ -49,11 +49,11 @@ def state(
             help="Behind the event of that sequence; behind the last when left out.",
         ),
     ] = None,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Show the snapshot of an instance as it was, folded from its events."""
-    snapshot = _history(backend, instance_id).state(at)
+    snapshot = _history(url, instance_id).state(at)
     if output is not Format.TABLE:
         print_object(snapshot.data(), output)
         return
@@ -79,11 +79,11 @@ def diff(
         typer.Argument(metavar="[SEQ2]", min=0, help="The last when left out."),
     ] = None,
     *,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Show what differs between two snapshots of an instance, field by field."""
-    print_changes(_history(backend, instance_id).diff(before, after), output)
+    print_changes(_history(url, instance_id).diff(before, after), output)
 
 
 def print_changes(changes: Sequence[Change], output: Format) -> None:
@@ -103,7 +103,7 @@ def print_changes(changes: Sequence[Change], output: Format) -> None:
         print_message("no field differs")
 
 
-def _history(backend: str, instance_id: str) -> History:
+def _history(url: str, instance_id: str) -> History:
     checked_id(instance_id)
 
     async def work(session: Session) -> History:
@@ -113,7 +113,7 @@ def _history(backend: str, instance_id: str) -> History:
 
         return await read_history(session, instance_id)
 
-    return in_session(backend, work)
+    return in_session(url, work)
 
 
 def _print_status(snapshot: Snapshot, instance_id: str) -> None:

@@ -43,10 +43,10 @@ def register(
             "expected --registry URL or SAYIIR_SCHEMA_REGISTRY_URL, but neither is set"
         )
     else:
-        used = SchemaRegistry(registry)
-        schemas = register_all(used)
+        client = SchemaRegistry(registry)
+        schemas = register_all(client)
         rows = [_row(one.subject, one.head, one.schema_id) for one in schemas]
-        print_message(f"{used.url} has {len(rows)} schemas of ours")
+        print_message(f"{client.url} has {len(rows)} schemas of ours")
     print_rows(rows, _COLUMNS, output)
 
 

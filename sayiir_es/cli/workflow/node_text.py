@@ -99,8 +99,8 @@ def _of_task(node: TaskNode) -> Iterator[str]:
 
 
 def _of_signal(node: SignalNode) -> Iterator[str]:
-    named = "" if node.signal == node.id else f" {node.signal!r}"
-    yield f"waits for signal{named}"
+    name = "" if node.signal == node.id else f" {node.signal!r}"
+    yield f"waits for signal{name}"
     if node.timeout_ms is not None:
         then = "fails" if node.on_timeout == "fail" else "null"
         yield f"{duration_text(node.timeout_ms)}, then {then}"

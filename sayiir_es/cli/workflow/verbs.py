@@ -45,11 +45,11 @@ VersionOption = Annotated[
 
 
 def list_workflows(
-    *, backend: BackendOption = DEFAULT_BACKEND, output: OutputOption = Format.TABLE
+    *, url: BackendOption = DEFAULT_BACKEND, output: OutputOption = Format.TABLE
 ) -> None:
     """List the workflows that a worker or client has published."""
     rows: list[dict[str, object]] = []
-    for name, versions in sorted(in_session(backend, _published).items()):
+    for name, versions in sorted(in_session(url, _published).items()):
         last = versions[-1]
         rows.append(
             {
@@ -71,11 +71,11 @@ def show(
     name: NameArgument,
     *,
     version: VersionOption = "",
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Show a workflow: its versions, and every node with its options."""
-    versions = _versions(backend, name)
+    versions = _versions(url, name)
     graph = _version(versions, name, version)
     fields: dict[str, object] = {
         "name": graph.name,
@@ -108,13 +108,13 @@ def graph(
     name: NameArgument,
     *,
     version: VersionOption = "",
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: Annotated[
         GraphFormat, typer.Option("--output", "-o", help="How to draw it.")
     ] = GraphFormat.TEXT,
 ) -> None:
     """Draw a workflow's graph."""
-    version_graph = _version(_versions(backend, name), name, version)
+    version_graph = _version(_versions(url, name), name, version)
     from sayiir_es.cli.workflow.drawing import print_graph  # noqa: PLC0415 (slow)
 
     print_graph(version_graph, output)
@@ -135,13 +135,13 @@ async def _published(session: Session) -> dict[str, list[Graph]]:
     return versions_by_name
 
 
-def _versions(backend: str, name: str) -> list[Graph]:
+def _versions(url: str, name: str) -> list[Graph]:
     """The versions of one workflow, the last published at the end.
 
     Raises:
         NotFoundError: if there is none of that name.
     """
-    versions = in_session(backend, _published).get(name)
+    versions = in_session(url, _published).get(name)
     if versions is None:
         raise NotFoundError(
             f"expected a published workflow {name!r}, but there is none"
