@@ -114,8 +114,10 @@ def history(backend: Backend | str, instance_id: str) -> History:
         NotFoundError: if there is no event of it.
         LogUnavailableError: if nothing answers.
     """
-    with borrowed(backend) as used:
-        return used.thread.call(read_history(used.session, instance_id))
+    with borrowed(backend) as opened_backend:
+        return opened_backend.thread.call(
+            read_history(opened_backend.session, instance_id)
+        )
 
 
 async def read_history(session: Session, instance_id: str) -> History:

@@ -44,7 +44,7 @@ class Snapshot:
         if self.status is not None:
             fields = asdict(self.status)
             output = self.status.output
-            fields["output"] = None if output is None else _decoded(output)
+            fields["output"] = None if output is None else _decode(output)
         return fields | {
             "cursors": {chain: dict(cursor) for chain, cursor in self.cursors.items()},
             "values": dict(self.values),
@@ -88,10 +88,10 @@ def _fields_of(cursor: Cursor) -> dict[str, object]:
 
 def _value(rows: Rows, reference: str) -> object:
     data = get_value(rows, reference)
-    return None if data is None else _decoded(data)
+    return None if data is None else _decode(data)
 
 
-def _decoded(data: bytes) -> object:
+def _decode(data: bytes) -> object:
     try:
         return decode_payload(data)
     except DecodeError:

@@ -31,8 +31,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:  # noqa: FBT001 (typer's callback)
-    if wanted:
+def _print_version(value: bool) -> None:  # noqa: FBT001 (typer's callback)
+    if value:
         from importlib.metadata import version  # noqa: PLC0415 (slow to import)
 
         sys.stdout.write(f"{PROGRAM} {version('sayiir-es')}\n")

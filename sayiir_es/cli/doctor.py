@@ -1,4 +1,4 @@
-"""`sayiir-es doctor`: looks at everything that has to be right, and says what to do."""
+"""`sayiir-es doctor`: checks everything that has to be right, and names the fix."""
 
 from __future__ import annotations
 

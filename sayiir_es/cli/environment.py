@@ -1,4 +1,4 @@
-"""What the environment (`SAYIIR_*`) says to a command, and how the command logs.
+"""The settings of a command from the environment (`SAYIIR_*`), and how it logs.
 
 The class of settings and the library that logs take longer to import than most commands
 run. So the settings are read where the environment holds one, and logging is set up
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 _PREFIX = "SAYIIR_"
 
 _PLAIN_BACKEND = re.compile(r"memory:|file:.+|kafka://[\w.:,-]+(/[\w.-]*)?")
-"""URLs that need no check; of others the settings say whether they are right."""
+"""URLs that need no check; the settings check all others."""
 
 _TALKATIVE_LIBRARIES = ("aiokafka",)
-"""They log by `info` what only their authors want to know."""
+"""They log by `info` what is of use to their authors only."""
 
 
 def read_settings() -> Settings | None:

@@ -1,4 +1,4 @@
-"""The fields of an event as people read them: where it is from, and what it says."""
+"""The fields of an event as people read them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VALUE_CHARACTERS = 48
 """How much of one field a line shows; JSON shows all."""
 
 _PAYLOADS = frozenset(("input", "output", "value", "payload"))
-"""Values of users: 0, false, "" and null are values, and say what flowed on."""
+"""Values of users: 0, false, "" and null are values like any other."""
 
 
 def fields_of(entry: FoundEvent) -> dict[str, object]:

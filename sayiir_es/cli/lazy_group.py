@@ -91,7 +91,7 @@ class LazyGroup(TyperGroup):
 
 
 def epilog_of(entry: Entry) -> str:
-    """What stands at the end of the help of a command."""
+    """The last line of the help of a command."""
     return f"Example: {PROGRAM} {entry.example}"
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Parameter: TypeAlias = TyperArgument | TyperOption
 
 NOT_PLAIN: Final = object()
-"""Stands for a value that typer has to turn."""
+"""The result for a value that typer has to turn."""
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 

@@ -1,7 +1,7 @@
-"""Every command by its name: where its function is, and what the help says of it.
+"""Every command by its name: its function, its line of help and an example.
 
-A function is imported when its command is called. What the help of a group shows stands
-here a second time, so that it needs no import; a test holds it to the docstrings.
+A function is imported when its command is called. What the help of a group shows
+is repeated here, so that it needs no import; a test compares it with the docstrings.
 """
 
 from __future__ import annotations

@@ -67,8 +67,10 @@ def export(
         HoleInHistoryError: if the log lacks a record without saying why.
     """
     export_format = ExportFormat(file_format)
-    with borrowed(backend) as used:
-        return used.thread.call(export_log(used.open_log(), path, export_format))
+    with borrowed(backend) as opened_backend:
+        return opened_backend.thread.call(
+            export_log(opened_backend.open_log(), path, export_format)
+        )
 
 
 async def export_log(

@@ -8,7 +8,7 @@ import json
 from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from sayiir_es.audit.export.decoded import decoded
+from sayiir_es.audit.export.decoding import decode_fields
 from sayiir_es.audit.export.formats import ExportFormat
 from sayiir_es.audit.export.record_chain import RecordChain
 from sayiir_es.core.model.errors import UsageError
@@ -109,7 +109,7 @@ class AvroFiles:
                 )
                 yield record, None
 
-    def shown(self, place: Place, record: Record) -> object:
+    def fields_of(self, place: Place, record: Record) -> object:
         """Nothing is shown beside the bytes."""
         del place, record
         return None
@@ -169,9 +169,9 @@ class JsonLines:
                 )
                 yield record, row["decoded"]
 
-    def shown(self, place: Place, record: Record) -> object:
+    def fields_of(self, place: Place, record: Record) -> object:
         """The decoded fields, as JSON gives them back."""
-        return json.loads(json.dumps(decoded(place, record)))
+        return json.loads(json.dumps(decode_fields(place, record)))
 
 
 class _LineWriter:
@@ -186,7 +186,7 @@ class _LineWriter:
             "key_base64": _text(record.key),
             "value_base64": _text(record.value),
             "headers_base64": [(n, _text(v)) for n, v in record.headers],
-            "decoded": decoded(self._place, record),
+            "decoded": decode_fields(self._place, record),
         }
         self._file.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
 

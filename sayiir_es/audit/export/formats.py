@@ -47,6 +47,6 @@ class FileFormat(Protocol):
         """
         ...
 
-    def shown(self, place: Place, record: Record) -> object:
+    def fields_of(self, place: Place, record: Record) -> object:
         """What a file of this build shows of a record, to compare with `rows`."""
         ...

@@ -61,15 +61,15 @@ def import_export(backend: Backend | str, path: str | os.PathLike[str]) -> Manif
         DecodeError: if a record is not what was exported; names the first.
         LogUnavailableError: if nothing answers.
     """
-    with borrowed(backend) as used:
-        return used.thread.call(import_into(used.open_log(), path))
+    with borrowed(backend) as opened_backend:
+        return opened_backend.thread.call(import_into(opened_backend.open_log(), path))
 
 
 async def import_into(
     log: Log, path: str | os.PathLike[str], progress: Progress = silent
 ) -> Manifest:
     """As `import_export`, into a log that is not open yet; it is closed at the end."""
-    bare = without_framing(log)  # the records wear already what they wore
+    bare = without_framing(log)  # the records of an export have their frames
     folder = Path(path)
     manifest = read_manifest(folder)
     files = ExportFiles(folder, manifest)
@@ -130,7 +130,7 @@ async def _check_empty(log: Log) -> None:
 
 
 async def _count(log: Log, place: Place) -> int:
-    """How many records of a history stand there."""
+    """How many records of a history are there."""
     end = await log.end_offset(place.topic, place.partition)
     if place.topic is not Topic.DEFINITIONS:
         return end

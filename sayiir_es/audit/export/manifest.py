@@ -31,7 +31,7 @@ PARTIAL = ".partial"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileEntry:
-    """What the manifest says of one file.
+    """The entry of one file in the manifest.
 
     Attributes:
         start: The first offset that the log had kept.

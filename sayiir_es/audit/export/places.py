@@ -8,7 +8,7 @@ from sayiir_es.log.port import Topic
 
 TOPICS = (Topic.EVENTS, Topic.DEAD_LETTERS, Topic.COMMANDS, Topic.DEFINITIONS)
 """What is exported, in the order in which the ends are asked for: what an event names
-was written before it, so it stands below an end that is asked for later."""
+was written before it, so it is below an end that is asked for later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

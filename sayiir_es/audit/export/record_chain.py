@@ -31,7 +31,7 @@ class RecordChain:
     def add(self, record: Record) -> bytes:
         """Take the next record and return the digest of all so far."""
         key, value, headers = record.key, record.value, record.headers
-        # Each part behind its length (-1: null), so that no two records read alike.
+        # Each part after its length (-1: null), so that no two records read alike.
         parts = [
             self.digest,
             _LENGTHS.pack(

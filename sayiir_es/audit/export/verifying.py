@@ -78,15 +78,15 @@ class _Checking:
         self.checker = checker
         self._files = files
         self._manifest = manifest
-        self._wanted = instance_id
+        self._instance_id = instance_id
         self._progress = progress
         self._done = 0
 
     def violations(self) -> Iterator[Violation]:
         count = self._manifest.partitions
         partitions = range(count)
-        if self._wanted is not None:
-            home = partition_of(self._wanted.encode(), count)
+        if self._instance_id is not None:
+            home = partition_of(self._instance_id.encode(), count)
             partitions = range(home, home + 1)
         for record in self._files.records(self._manifest.entry(Topic.DEFINITIONS, 0)):
             self.checker.take_definition(record.value)
@@ -97,7 +97,7 @@ class _Checking:
     def _partition(self, partition: int) -> Iterator[Violation]:
         checker, entry = self.checker, self._manifest.entry(Topic.EVENTS, partition)
         commands = None
-        if self._wanted is None:
+        if self._instance_id is None:
             source = self._manifest.entry(Topic.COMMANDS, partition)
             commands = _Commands(checker, source, self._files.records(source))
         place = entry.start

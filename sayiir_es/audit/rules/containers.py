@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def check_route_chosen(model: RunModel, event: Event) -> None:
-    """The key function said which branch opens."""
+    """The key function chose the branch that opens."""
     body = event.body
     assert isinstance(body, RouteChosen)
     open_node = get_due_attempt(model, event, body.path, 1, "I12")

@@ -1,10 +1,11 @@
 """I1 and the order of rules for one instance: which of them an event has to keep.
 
 Theory of operation. Whatever breaks a rule makes the run *doubtful*: what follows from
-it would be told again with each event, so nothing more is told of that run than where
-its sequence breaks again. A new run under the id is checked from its start. What has
-ended is forgotten, but for its run and its sequence; of what failed the latest are
-kept, since a retry goes on from there. One of an older is held to its sequence only.
+it would be reported again with each event, so nothing more is reported of that run than
+a further break of its sequence. A new run under the id is checked from its start. Of a
+run that has ended only its number and sequence are kept; of failed runs the latest are
+kept whole, since a retry goes on from there. A retry of an older one is checked for its
+sequence only.
 """
 
 from __future__ import annotations
@@ -275,7 +276,7 @@ def _check_goes_on(model: RunModel, event: Event) -> None:
 
 
 def _check_answer(event: Event, run: int) -> None:
-    """Behind the end of a run stand only answers."""
+    """After the end of a run come only answers."""
     if type(event.body) not in AFTER_END:
         raise BreachError(
             "I7", f"nothing but answers behind the end of run {run}", event.kind

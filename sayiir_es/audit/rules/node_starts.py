@@ -1,4 +1,4 @@
-"""I11, and I12–I14 where they say what may open: nodes open as the graph says."""
+"""I11, and I12–I14 of what may open: nodes open in the order of the graph."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.events import Event
 
 _AROUND = {"ForkNode": "I13", "RouteNode": "I12", "LoopNode": "I14"}
-"""Which invariant says when a chain inside such a node may open."""
+"""The invariant of when a chain inside such a node may open."""
 
 
 def check_position(model: RunModel, event: Event) -> None:
@@ -141,7 +141,7 @@ def _open_node(
 
 
 def _not_now(model: RunModel, event: Event, path: str) -> BreachError:
-    """Why a path may not open; the nearest container says which invariant."""
+    """Why a path may not open; the nearest container decides the invariant."""
     graph = model.graph
     assert graph is not None
     expected = ", ".join(sorted(map(repr, model.may_open))[:5]) or "nothing"

@@ -128,7 +128,7 @@ class PartitionRules:
         if self._instance_key not in (None, record.key) and not claims:
             self._decision = ("", "")
             return None
-        event = _decoded(record)
+        event = _decode(record)
         self._check_headers(event, headers)
         if claims:
             self._claim = record.offset
@@ -146,7 +146,7 @@ class PartitionRules:
         if event.claim != expected:
             raise BreachError("I2", f"claim {expected} in the event", f"{event.claim}")
 
-    # --- what they say ----------------------------------------------------------------
+    # --- what an event holds ----------------------------------------------------------
 
     def _check(self, event: Event, record: Record) -> None:
         """Check an event by all rules, even after one fails; raise the first breach."""
@@ -229,7 +229,7 @@ class PartitionRules:
         )
 
 
-def _decoded(record: Record) -> Event:
+def _decode(record: Record) -> Event:
     try:
         return decode_event(record.value or b"")
     except (DecodeError, UnknownEventError) as error:

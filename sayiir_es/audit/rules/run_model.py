@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.graph.nodes import Node
 
 REMEMBERED_SIGNAL_IDS = 256
-"""As many signal ids as the contract says that an instance remembers."""
+"""The signal ids that an instance remembers, by the contract."""
 
 Request: TypeAlias = tuple[str | None, str | None]
 """Why and by whom a pause or cancel was asked for."""

@@ -71,7 +71,7 @@ def check_started(model: RunModel, event: Event, graphs: GraphModels) -> None:
 
 
 def check_retried(model: RunModel, event: Event) -> None:
-    """A failed run goes on: what stands is due again, and the failed node opens."""
+    """A failed run goes on: open attempts are due again, and the failed node opens."""
     if not model.failed or model.graph is None:
         raise BreachError("I7", "a failed run before", event.kind)
     if event.run != model.run + 1:
@@ -127,7 +127,7 @@ def check_run_failed(model: RunModel, event: Event) -> None:
 
 
 def _ends_without_mark(model: RunModel, path: str) -> bool:
-    """Whether a loop's body at `path` ended and did not say what follows."""
+    """Whether a loop's body at `path` ended without a mark of what follows."""
     open_node = model.open_nodes.get(path)
     if open_node is None or not isinstance(open_node.node, LoopNode):
         return False

@@ -63,7 +63,7 @@ def check_cause(model: RunModel, event: Event) -> None:
         )
     open_node = model.open_nodes.get(path)
     if open_node is None:
-        return  # its own rule says what is wrong
+        return  # its own rule reports what is wrong
     timer = open_node.deadline_at if open_node.attempt else open_node.due_at
     if str(timer) != due_at:
         raise BreachError("I10", f"a timer of {path!r} due at {timer}", event.cause)

@@ -25,15 +25,15 @@ READ_WAIT_S = 1.0
 
 
 class Progress(Protocol):
-    """Hears how far a verification is."""
+    """Called with how far a verification is."""
 
     def __call__(self, done: int, total: int, /) -> None:
-        """So many records of all that stand on the events topic are checked."""
+        """`done` of `total` records are checked."""
         ...
 
 
 def silent(_done: int, _total: int, /) -> None:
-    """Tell nobody."""
+    """Report no progress."""
 
 
 class LogVerification:
@@ -48,7 +48,7 @@ class LogVerification:
         progress: Progress = silent,
     ) -> None:
         self._log = log
-        self._wanted = instance_id
+        self._instance_id = instance_id
         self._progress = progress
         self._done = self._total = 0
         self.checker = Checker(
@@ -63,8 +63,8 @@ class LogVerification:
     async def violations(self) -> AsyncIterator[Violation]:
         """Yield every violation, in the order of partitions."""
         partitions = range(self._log.partitions)
-        if self._wanted is not None:
-            home = partition_of(self._wanted.encode(), self._log.partitions)
+        if self._instance_id is not None:
+            home = partition_of(self._instance_id.encode(), self._log.partitions)
             partitions = range(home, home + 1)
         ends = {p: await self._log.end_offset(Topic.EVENTS, p) for p in partitions}
         self._total = sum(ends.values())
@@ -87,7 +87,7 @@ class LogVerification:
         start = await log.start_offset(Topic.EVENTS, partition)
         async with AsyncExitStack() as stack:
             commands: _Commands | None = None
-            if self._wanted is None:
+            if self._instance_id is None:
                 commands = await _Commands.opened(log, partition, self.checker)
                 stack.push_async_callback(commands.close)
             async for chunk in read_to(log, Topic.EVENTS, partition, start, end):

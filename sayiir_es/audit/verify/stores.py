@@ -44,11 +44,11 @@ async def store_violations(
         with view:
             mine = (identity.cluster_id, identity.topics[Topic.EVENTS.value])
             if mine == (view.identity.cluster_id, view.identity.events_topic_id):
-                async for violation in _of_store(log, view):
+                async for violation in _check_store(log, view):
                     yield violation
 
 
-async def _of_store(log: Log, view: StoreView) -> AsyncIterator[Violation]:
+async def _check_store(log: Log, view: StoreView) -> AsyncIterator[Violation]:
     partition, applied = view.identity.partition, view.position.offset
     end = await log.end_offset(Topic.EVENTS, partition)
     if applied > end:
@@ -68,7 +68,7 @@ async def _of_store(log: Log, view: StoreView) -> AsyncIterator[Violation]:
             if problem:
                 yield _differs(view, "", "a log that folds", problem)
                 return
-            for violation in _compared(view, folded):
+            for violation in _compare(view, folded):
                 yield violation
         finally:
             await folded.close()
@@ -101,7 +101,7 @@ def _cut(chunk: Chunk, past: int) -> Chunk:
     )
 
 
-def _compared(view: StoreView, folded: RocksStore) -> Iterator[Violation]:
+def _compare(view: StoreView, folded: RocksStore) -> Iterator[Violation]:
     if view.position != folded.position:
         yield _differs(view, "", f"{folded.position}", f"{view.position}")
     stored: set[str] = set()

@@ -69,9 +69,9 @@ def verify(
         UsageError: if `public_key` holds no such key, or one instance is asked for.
     """
     keys = keys_of(public_key, instance_id)
-    with borrowed(backend) as used:
-        return used.thread.call(
-            verify_log(used.open_log(), instance_id, state_dir, keys)
+    with borrowed(backend) as opened_backend:
+        return opened_backend.thread.call(
+            verify_log(opened_backend.open_log(), instance_id, state_dir, keys)
         )
 
 

@@ -74,7 +74,7 @@ class DeadLetter:
 
     @property
     def place(self) -> str:
-        """Where it stands, as events name it."""
+        """Its place as events name it."""
         return f"{self.partition}@{self.offset}"
 
 
@@ -186,7 +186,7 @@ def _dead_letter_of(record: Record, partition: int) -> DeadLetter | None:
     (_, reason), (_, position), (_, key), *rest = record.headers
     stored_bytes = None if record.value is None else len(record.value)
     size = stored_bytes
-    # The command may have brought a header of that name; it says less than is there.
+    # The command may have had a header of that name; ours is never below the size.
     if rest and rest[0][0] == CUT_HEADER and _SIZE.fullmatch(rest[0][1]):
         size = max(int(rest[0][1]), stored_bytes or 0)
     is_cut = size != stored_bytes

@@ -1,4 +1,4 @@
-"""`sayiir-es dead-letter`: commands that nobody could read, and their fate."""
+"""`sayiir-es dead-letter`: commands that nobody could read."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def retry(
 
     async def work(session: Session) -> tuple[str, Event]:
         await session.open()
-        dead_letter, value = await _unmarked(session, place)
+        dead_letter, value = await _get_unmarked(session, place)
         if dead_letter.kept is not None:
             raise CommandRefusedError(
                 f"expected the whole command in {place!r}, but of its "
@@ -152,7 +152,7 @@ def drop(
 
     async def work(session: Session) -> DeadLetter:
         await session.open()
-        dead_letter, _ = await _unmarked(session, place)
+        dead_letter, _ = await _get_unmarked(session, place)
         await mark(session.log, dead_letter, "dropped", reason)
         dead_letter, _ = await get_dead_letter(session.log, place)
         return dead_letter
@@ -160,7 +160,9 @@ def drop(
     print_object(_view(in_session(url, work)), output)
 
 
-async def _unmarked(session: Session, place: str) -> tuple[DeadLetter, bytes | None]:
+async def _get_unmarked(
+    session: Session, place: str
+) -> tuple[DeadLetter, bytes | None]:
     """A dead letter that is still on the list.
 
     Raises:

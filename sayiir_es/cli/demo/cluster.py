@@ -179,7 +179,7 @@ class DemoCluster:
             TimeoutError: if it was not.
         """
         async with asyncio.timeout(LIMIT_S):
-            # Other processes write that file: nothing tells this one of it.
+            # Other processes write that file: this one gets no notice of it.
             while len(executions(self._directory, task_id)) < times:  # noqa: ASYNC110
                 await asyncio.sleep(LOOK_S)
 

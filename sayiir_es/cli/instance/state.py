@@ -130,7 +130,7 @@ def _print_title(section: str) -> None:
 
 
 def _cursors(snapshot: Snapshot) -> list[dict[str, object]]:
-    """Where each chain stands, for people: a line each."""
+    """The cursor of each chain, for people: a row each."""
     return [
         {
             "chain": chain or "(root)",

@@ -34,7 +34,7 @@ _PROMOTED = {"int": ("long",), "string": ("bytes",), "bytes": ("string",)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordVersion:
-    """One version of a record; `version` is its number, or says that it is today's."""
+    """One version of a record; `version` is its number, or "today's"."""
 
     name: str
     version: str
@@ -43,7 +43,7 @@ class RecordVersion:
 
     @property
     def fingerprint(self) -> str:
-        """CRC-64-AVRO, as it stands in the head of what this version writes."""
+        """CRC-64-AVRO, as in the head of what this version writes."""
         return self.schema.head[len(MAGIC) : HEAD_BYTES].hex()
 
 
@@ -85,7 +85,7 @@ def check_all(directory: Traversable) -> list[RecordCheck]:
     return [
         RecordCheck(
             name=name,
-            versions=_published(versions),
+            versions=_count_published(versions),
             problems=tuple(_problems(versions)),
         )
         for name, versions in sorted(versions_in(directory).items())
@@ -121,7 +121,7 @@ def _problems(versions: list[RecordVersion]) -> Iterator[str]:
             yield f"{reader.version} cannot read: {problem}"
 
 
-def _published(versions: list[RecordVersion]) -> int:
+def _count_published(versions: list[RecordVersion]) -> int:
     return sum(one.version != TODAY for one in versions)
 
 
@@ -147,7 +147,7 @@ def _read(file: Traversable, *, is_frozen: bool) -> RecordVersion:
 
 
 def _order(name: str) -> tuple[str, int]:
-    """By record, then by number: version 10 comes behind version 9."""
+    """By record, then by number: version 10 comes after version 9."""
     stem, _, number = name.removesuffix(SUFFIX).rpartition(".")
     return (stem, int(number)) if number.isdecimal() else (name, 0)
 

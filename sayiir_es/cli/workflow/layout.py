@@ -1,10 +1,10 @@
-"""Where the nodes of a workflow stand in a drawing, in character cells.
+"""The places of the nodes of a workflow in a drawing, in character cells.
 
 Theory of operation. A flow is series-parallel, so a drawing is boxes in frames: a chain
-runs from top to bottom, the chains inside a fork or route stand side by side in its
+runs from top to bottom, the chains inside a fork or route are side by side in its
 frame, in several rows where the drawing would grow too wide. First everything is
 measured from the inside out, then placed from the outside in. Every width is odd, so
-that what stands in one chain has one axis, on which the arrows run. Text and SVG draw
+that the boxes of one chain have one axis, on which the arrows run. Text and SVG draw
 the same layout; a cell is a character to one and a few pixels to the other.
 """
 
@@ -34,7 +34,7 @@ LANES_MAX = 24
 """Chains drawn of one fork or route; what else there is is counted."""
 
 GAP = 3
-"""Cells between chains that stand side by side."""
+"""Cells between chains that are side by side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ class Drawing:
 
 @dataclass(slots=True, kw_only=True)
 class _Block:
-    """A measured part: its own shapes, and parts with where they stand in it."""
+    """A measured part: its own shapes, and its parts with their offsets in it."""
 
     width: int
     height: int
@@ -96,18 +96,18 @@ def layout(graph: Graph, *, width: int) -> Drawing:
     """The drawing of a graph, in `width` cells where that can be."""
     block = _chain(graph.chain, "", width)
     return Drawing(
-        width=block.width, height=block.height, shapes=tuple(_placed(block, 0, 0))
+        width=block.width, height=block.height, shapes=tuple(_place(block, 0, 0))
     )
 
 
-def _placed(block: _Block, x: int, y: int) -> Iterator[Shape]:
+def _place(block: _Block, x: int, y: int) -> Iterator[Shape]:
     for shape in block.shapes:
-        yield _moved(shape, x, y)
+        yield _move(shape, x, y)
     for dx, dy, part in block.parts:
-        yield from _placed(part, x + dx, y + dy)
+        yield from _place(part, x + dx, y + dy)
 
 
-def _moved(shape: Shape, x: int, y: int) -> Shape:
+def _move(shape: Shape, x: int, y: int) -> Shape:
     match shape:
         case Box():
             return Box(
@@ -154,7 +154,7 @@ def _chain(chain: Sequence[Node], prefix: str, width: int) -> _Block:
 
 def _leaf(text: NodeText, path: str) -> _Block:
     options = textwrap.wrap(visible(" · ".join(text.options)), LABEL_CELLS)
-    lines = tuple(map(_clipped, (visible(text.title), *options)))
+    lines = tuple(map(_clip, (visible(text.title), *options)))
     width = _odd(max(map(cell_len, lines)) + 4)
     height = len(lines) + 2
     box = Box(
@@ -180,8 +180,8 @@ def _frame(node: Node, text: NodeText, path: str, width: int) -> _Block:
         )
     ]
     if len(chains) > LANES_MAX:
-        lanes.append(_named(f"… and {len(chains) - LANES_MAX:,} more"))
-    title = _clipped(" · ".join((visible(text.title), *text.options)))
+        lanes.append(_label(f"… and {len(chains) - LANES_MAX:,} more"))
+    title = _clip(" · ".join((visible(text.title), *text.options)))
     rows = _rows(lanes, width - 4)
     inside = max(map(_across, rows))
     outer = _odd(max(inside, cell_len(title) + 2) + 4)
@@ -235,7 +235,7 @@ def _names(node: Node) -> list[str]:
 def _lane(name: str, chain: _Block) -> _Block:
     if not name:
         return chain
-    head = _named(name)
+    head = _label(name)
     width = max(head.width, chain.width)
     return _Block(
         width=width,
@@ -247,14 +247,14 @@ def _lane(name: str, chain: _Block) -> _Block:
     )
 
 
-def _named(name: str) -> _Block:
-    text = _clipped(name)
+def _label(name: str) -> _Block:
+    text = _clip(name)
     return _Block(
         width=_odd(cell_len(text)), height=1, shapes=[Label(x=0, y=0, text=text)]
     )
 
 
-def _clipped(text: str) -> str:
+def _clip(text: str) -> str:
     if cell_len(text) <= LABEL_CELLS:
         return text
     return set_cell_size(text, LABEL_CELLS - 1) + "…"

@@ -42,7 +42,7 @@ class _Chart:
         self._depth = 1
 
     def chain(self, chain: Sequence[Node], sources: list[str]) -> list[str]:
-        """Draw a chain behind its sources; return what its last node leaves from.
+        """Draw a chain after its sources; return the sources for what follows it.
 
         A source is a node, or a node and the label of the edge: `n1` or `n1 -- "eu"`.
         """
@@ -54,7 +54,7 @@ class _Chart:
 
     def _node(self, node: Node, sources: list[str], *, is_join: bool) -> list[str]:
         text = text_of(node, is_join=is_join)
-        label = "<br/>".join(_escaped(line) for line in (text.title, *text.options))
+        label = "<br/>".join(_escape(line) for line in (text.title, *text.options))
         match node:
             case TaskNode():
                 return [self._put(f'["{label}"]', sources)]
@@ -84,7 +84,7 @@ class _Chart:
             lanes.append(("otherwise", node.default))
         ends: list[str] = []
         for name, chain in lanes:
-            ends += self.chain(chain, [f'{here} -- "{_escaped(name)}"'])
+            ends += self.chain(chain, [f'{here} -- "{_escape(name)}"'])
         return ends
 
     def _loop(self, node: LoopNode, label: str, sources: list[str]) -> list[str]:
@@ -119,5 +119,5 @@ class _Chart:
         self.lines.append("  " * self._depth + text)
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return visible(text).translate(_SPECIAL)

@@ -30,7 +30,7 @@ _UNITS = ((3_600_000, "h"), (60_000, "m"), (1_000, "s"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeText:
-    """A node as people read it; `title` is its id, or what stands for a made-up one."""
+    """A node as people read it; `title` is its id, or its kind if that is made up."""
 
     kind: Kind
     title: str

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.graph.graph import Graph
 
 WIDTH_CELLS = 160
-"""Where chains begin to stand below each other: a page is wider than a terminal."""
+"""Chains of a fork go below each other from here on: pages are wide."""
 
 CELL_PX = 8
 """A little more than a character of the font below is wide."""
@@ -24,7 +24,7 @@ CELL_PX = 8
 LINE_PX = 18
 MARGIN_PX = 12
 BASELINE_PX = 13
-"""From the upper edge of a line to where its letters stand."""
+"""From the upper edge of a line to the baseline of its letters."""
 
 _STYLE = """
 svg{background:#fff}
@@ -93,7 +93,7 @@ def _box(box: Box) -> Iterator[str]:
     )
     if box.is_frame:
         title = box.lines[0]
-        yield (  # the title stands on the edge
+        yield (  # the title is drawn on the edge
             f'<rect class="behind" x="{_x(box.x + 2)}" y="{_y(box.y)}" '
             f'width="{(cell_len(title) + 2) * CELL_PX}" height="{LINE_PX}"/>'
         )

@@ -33,7 +33,7 @@ _BLANK: tuple[str, str] = (" ", "")
 
 
 class _Sheet:
-    """Cells to paint on; a wide character takes its cell and the empty one behind."""
+    """Cells to paint on; a wide character takes its cell and the empty one after it."""
 
     def __init__(self, width: int, height: int) -> None:
         self._cells = [[_BLANK] * width for _ in range(height)]

@@ -49,7 +49,7 @@ def list_workflows(
 ) -> None:
     """List the workflows that a worker or client has published."""
     rows: list[dict[str, object]] = []
-    for name, versions in sorted(in_session(url, _published).items()):
+    for name, versions in sorted(in_session(url, _read_published).items()):
         last = versions[-1]
         rows.append(
             {
@@ -120,7 +120,7 @@ def graph(
     print_graph(version_graph, output)
 
 
-async def _published(session: Session) -> dict[str, list[Graph]]:
+async def _read_published(session: Session) -> dict[str, list[Graph]]:
     """The versions of every workflow, in the order in which they were published."""
     await session.open()
     await session.definitions.refresh()
@@ -141,7 +141,7 @@ def _versions(url: str, name: str) -> list[Graph]:
     Raises:
         NotFoundError: if there is none of that name.
     """
-    versions = in_session(url, _published).get(name)
+    versions = in_session(url, _read_published).get(name)
     if versions is None:
         raise NotFoundError(
             f"expected a published workflow {name!r}, but there is none"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sayiir_es.log.port import Record
 
 
-def decoded(place: Place, record: Record) -> object:
+def decode_fields(place: Place, record: Record) -> object:
     """The fields of a record, as JSON can hold them; None if they cannot be read.
 
     Events as `event_to_json` shows them; commands as their JSON form, with the ids
