@@ -84,7 +84,7 @@ def command_line() -> LazyGroup:
     """The program with all of its commands."""
     group = get_command(app)
     assert isinstance(group, LazyGroup)
-    group.hold(VERBS)
+    group.fill(VERBS)
     return group
 
 

@@ -38,7 +38,7 @@ class _Command(TyperCommand):
 
 
 class LazyGroup(TyperGroup):
-    """A group of a table of verbs."""
+    """A group whose commands are those of a table."""
 
     _entries: Mapping[str, Entry]
 
@@ -51,11 +51,11 @@ class LazyGroup(TyperGroup):
             epilog=epilog_of(table),
             no_args_is_help=True,
         )
-        group.hold(table)
+        group.fill(table)
         return group
 
-    def hold(self, table: VerbGroup) -> None:
-        """Have the commands of a table, and no others."""
+    def fill(self, table: VerbGroup) -> None:
+        """Take the commands of a table, in place of any others."""
         self._entries = table.entries
         self.commands = {
             name: TyperCommand(name, help=entry.help)
@@ -72,7 +72,7 @@ class LazyGroup(TyperGroup):
             case VerbGroup():
                 return LazyGroup.of(cmd_name, entry)
             case Verb():
-                return _imported(cmd_name, entry)
+                return _import_command(cmd_name, entry)
 
     def get_params(self, ctx: Context) -> list[Parameter]:
         """The parameters, the option for help too."""
@@ -95,7 +95,7 @@ def epilog_of(entry: Entry) -> str:
     return f"Example: {PROGRAM} {entry.example}"
 
 
-def _imported(name: str, verb: Verb) -> Command:
+def _import_command(name: str, verb: Verb) -> Command:
     module, _, function = verb.function.partition(":")
     app = typer.Typer(add_completion=False)
     app.command(name, cls=_Command, epilog=epilog_of(verb))(

@@ -15,6 +15,7 @@ from sayiir_es.cli.connection import (
     checked_id,
     open_backend,
 )
+from sayiir_es.cli.environment import configure_logs
 from sayiir_es.cli.failures import FAILED
 from sayiir_es.cli.output import Format, OutputOption, print_message, print_rows
 from sayiir_es.core.model.errors import UsageError
@@ -126,6 +127,7 @@ def _verify_export(
 ) -> Verdict:
     if state_dir is not None:
         raise UsageError("expected a log for --state-dir, but an export")
+    configure_logs(serves=False)
     from sayiir_es.audit.export.verifying import (  # noqa: PLC0415 (slow to import)
         verify_export,
     )
