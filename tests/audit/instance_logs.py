@@ -73,15 +73,15 @@ def records_of(events: Sequence[Event]) -> list[Record]:
 def renumbered(events: Sequence[Event]) -> list[Event]:
     """The same events with sequences that follow one another."""
     sequences: dict[str, int] = {}
-    found: list[Event] = []
+    kept: list[Event] = []
     for event in events:
         if not event.sequence:
-            found.append(event)
+            kept.append(event)
             continue
         sequence = sequences.get(event.instance_id, 0) + 1
         sequences[event.instance_id] = sequence
-        found.append(replace(event, sequence=sequence))
-    return found
+        kept.append(replace(event, sequence=sequence))
+    return kept
 
 
 def commands_of(events: Sequence[Event]) -> list[int]:
