@@ -2,14 +2,16 @@
 
 Theory of operation. Typer turns every value by pydantic, whose import takes longer than
 most commands run. A plain value has one meaning: a text, a number in digits, a word of
-a choice. It is turned here. Anything else, and everything that is wrong, goes typer's
-own way and gets typer's own error.
+a choice, a path that can be read or made. It is turned here. Anything else, and
+everything that is wrong, goes typer's own way and gets typer's own error.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from enum import Enum
+from pathlib import Path
 from typing import (
     TYPE_CHECKING,
     Final,
@@ -89,6 +91,8 @@ def plain_value(
         return value
     if annotation is int:
         return _plain_number(value, least, most)
+    if annotation is Path:
+        return _plain_path(value)
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         words = {str(member.value): member for member in annotation}
         return words.get(value, NOT_PLAIN) if isinstance(value, str) else NOT_PLAIN
@@ -112,6 +116,15 @@ def _plain_texts(value: object) -> object:
     texts = cast("Sequence[object]", value)
     are_plain = all(isinstance(text, str) for text in texts)
     return list(texts) if are_plain else NOT_PLAIN
+
+
+def _plain_path(value: object) -> object:
+    """The path; where something lies there that cannot be read, typer says so."""
+    if not isinstance(value, str) or not value:
+        return NOT_PLAIN
+    path = Path(value)
+    is_plain = os.access(path, os.R_OK) or not os.path.lexists(path)
+    return path if is_plain else NOT_PLAIN
 
 
 def _plain_number(value: object, least: float | None, most: float | None) -> object:

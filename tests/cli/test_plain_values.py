@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import pytest
@@ -32,11 +33,13 @@ def command(  # noqa: PLR0913 (one parameter a type)
     any_number: int | None = None,
     flag: bool = False,
     texts: Annotated[list[str] | None, typer.Option("--texts")] = None,
+    path: Annotated[Path | None, typer.Option("--path")] = None,
 ) -> None:
     """A command with a parameter of each type that ours have."""
 
 
 TYPED = [
+    *("/", ".", __file__, "no/such/path"),
     *("", "red", "RED", "fail", "5", "05", "0", "50", "51", "-3", "+5", " 5", "5.0"),
     *("٣", "1" * 18, "1" * 30, "true", "no", "x y", "é\x1b", None, 7, True),
     *(("a", "b"), ["a"], (), ["a", 1], Colour.RED),
@@ -45,7 +48,7 @@ TYPED = [
 
 @pytest.mark.parametrize("typed", TYPED, ids=repr)
 @pytest.mark.parametrize(
-    "name", ["text", "word", "colour", "number", "any_number", "flag", "texts"]
+    "name", ["text", "word", "colour", "number", "any_number", "flag", "texts", "path"]
 )
 def test_a_value_becomes_what_typer_makes_of_it(name: str, typed: object) -> None:
     app = typer.Typer(add_completion=False)
@@ -74,6 +77,7 @@ def test_a_value_becomes_what_typer_makes_of_it(name: str, typed: object) -> Non
         (Colour, "blue", Colour.BLUE),
         (Literal["a", "b"], "b", "b"),
         (list[str], ("a", "b"), ["a", "b"]),
+        (Path, "no/such/path", Path("no/such/path")),
         (int, "seven", NOT_PLAIN),
         (int, "9", NOT_PLAIN),
         (Colour, "green", NOT_PLAIN),
