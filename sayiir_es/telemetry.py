@@ -17,10 +17,6 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final, TextIO
 
-import structlog
-from structlog.dev import ConsoleRenderer, plain_traceback
-from structlog.stdlib import ProcessorFormatter
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -102,6 +98,8 @@ def configure_logging_if_nobody_did() -> None:
 
     For the use as a library.
     """
+    import structlog  # noqa: PLC0415 (slow to import)
+
     if not structlog.is_configured():
         configure_logging(level="warning")
 
@@ -119,6 +117,11 @@ def configure_logging(
         format: `console` or `json`; by default `console` when `stream` is a terminal.
         stream: stderr by default.
     """
+    # Slow to import, and the names above are wanted without it.
+    import structlog  # noqa: PLC0415
+    from structlog.dev import ConsoleRenderer, plain_traceback  # noqa: PLC0415
+    from structlog.stdlib import ProcessorFormatter  # noqa: PLC0415
+
     target = sys.stderr if stream is None else stream
     log_format = format or ("console" if target.isatty() else "json")
     level_number = logging.getLevelNamesMapping()[level.upper()]

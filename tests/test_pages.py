@@ -20,9 +20,9 @@ ELSEWHERE = {
 }
 
 ERROR_CLASSES = [
-    found
-    for found in vars(errors).values()
-    if inspect.isclass(found) and issubclass(found, errors.WorkflowError)
+    error
+    for error in vars(errors).values()
+    if inspect.isclass(error) and issubclass(error, errors.WorkflowError)
 ]
 _ERROR_NAMES = {error.__name__ for error in ERROR_CLASSES}
 

@@ -126,10 +126,14 @@ def test_no_function_takes_more_than_six_parameters_besides_self() -> None:
 
 
 def _parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
-    given = function.args
-    for one in (*given.posonlyargs, *given.args, *given.kwonlyargs):
+    arguments = function.args
+    for one in (
+        *arguments.posonlyargs,
+        *arguments.args,
+        *arguments.kwonlyargs,
+    ):
         yield one.arg
-    for rest in (given.vararg, given.kwarg):
+    for rest in (arguments.vararg, arguments.kwarg):
         if rest is not None:
             yield rest.arg
 
@@ -184,9 +188,11 @@ def _missing_of_a_value(decorator: ast.expr) -> list[str]:
     call = decorator.func if isinstance(decorator, ast.Call) else decorator
     if ast.unparse(call).rpartition(".")[2] != "dataclass":
         return []
-    given = decorator.keywords if isinstance(decorator, ast.Call) else []
-    said = {k.arg for k in given if isinstance(k.value, ast.Constant) and k.value.value}
-    return [word for word in ("frozen", "slots", "kw_only") if word not in said]
+    keywords = decorator.keywords if isinstance(decorator, ast.Call) else []
+    options = {
+        k.arg for k in keywords if isinstance(k.value, ast.Constant) and k.value.value
+    }
+    return [word for word in ("frozen", "slots", "kw_only") if word not in options]
 
 
 # --- errors ---------------------------------------------------------------------------
@@ -276,10 +282,10 @@ def test_no_tracked_file_names_a_path_of_one_machine() -> None:
     problems: list[str] = []
     for name in tree.files():
         text = (ROOT / name).read_bytes().decode(errors="replace")
-        found = path.search(text)
-        if found:
-            line = text.count("\n", 0, found.end()) + 1
-            problems.append(f"{name}:{line}: {text[found.start() : found.end()]!r}")
+        match = path.search(text)
+        if match:
+            line = text.count("\n", 0, match.end()) + 1
+            problems.append(f"{name}:{line}: {match[0]!r}")
     assert not problems, _show(problems)
 
 

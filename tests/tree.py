@@ -36,12 +36,12 @@ def files() -> tuple[str, ...]:
     """Paths from the root of every file that is, or is about to be, in the project."""
     git = shutil.which("git")
     if git is None or not (ROOT / ".git").exists():
-        found = (p.relative_to(ROOT) for p in ROOT.rglob("*") if p.is_file())
+        paths = (p.relative_to(ROOT) for p in ROOT.rglob("*") if p.is_file())
         hidden = (".venv", "__pycache__", "_cache")
         return tuple(
             sorted(
                 str(p)
-                for p in found
+                for p in paths
                 if not any(part.endswith(hidden) for part in p.parts)
             )
         )
@@ -57,12 +57,12 @@ def files() -> tuple[str, ...]:
 @cache
 def modules(*folders: str) -> tuple[Module, ...]:
     """The Python files below these folders."""
-    found: list[Module] = []
+    parsed: list[Module] = []
     for name in files():
         if name.endswith(".py") and name.startswith(folders):
             text = (ROOT / name).read_text(encoding="utf-8")
-            found.append(Module(name=name, text=text, tree=_parsed(text, name)))
-    return tuple(found)
+            parsed.append(Module(name=name, text=text, tree=_parsed(text, name)))
+    return tuple(parsed)
 
 
 def _parsed(text: str, name: str) -> ast.Module:
@@ -81,20 +81,20 @@ def functions(
     module: Module,
 ) -> tuple[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef], ...]:
     """Each function of a module with its dotted name: `Owner.run`."""
-    found: list[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]] = []
+    functions_below: list[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]] = []
 
     def look(node: ast.AST, within: str) -> None:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.ClassDef):
                 look(child, f"{within}{child.name}.")
             elif isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                found.append((f"{within}{child.name}", child))
+                functions_below.append((f"{within}{child.name}", child))
                 look(child, f"{within}{child.name}.")
             else:
                 look(child, within)
 
     look(module.tree, "")
-    return tuple(found)
+    return tuple(functions_below)
 
 
 def own_nodes(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.AST]:

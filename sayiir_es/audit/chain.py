@@ -1,11 +1,11 @@
 """Prove from a partition's records that none below a checkpoint is another one now.
 
 Theory of operation. The digests of `wire.checkpoint` are computed anew, and each claim
-that counts is held to its checkpoint: the digest that it names must be the one of what
-stands here below its `digest_end`. The first that is not ends the proof: some record
-since the checkpoint before it was changed, dropped, added or moved; which one, a digest
-cannot say. A checkpoint may reach back some way, and that of a claim that landed late
-far: digests are kept back to the last checkpoint that proved something.
+that counts is compared with its checkpoint: the digest that it names must be the one of
+the records here below its `digest_end`. The first that is not ends the proof: some
+record since the checkpoint before it was changed, dropped, added or moved; a digest
+cannot show which one. A checkpoint may reach back some way, and that of a claim that
+landed late far: digests are kept back to the last checkpoint that proved something.
 
 Without public keys this finds damage, and lies of those who do not know the chain: it
 is computed from the log alone. With them only a signed checkpoint proves something, and
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sayiir_es.wire.signing import PublicKeys
 
 CHECKPOINT = "checkpoint"
-"""Stands in a violation where others name the number of an invariant."""
+"""The `invariant` of a violation that a checkpoint shows."""
 
 DIGESTS_MAX = 1_000_000
 """Kept of a partition, at 40 bytes: only where so many events follow one another
@@ -85,19 +85,21 @@ class PartitionChain:
         )
 
     def take(self, record: Record) -> list[Violation]:
-        """Take the next record; behind the first violation nothing more is said."""
+        """Take the next record; after the first violation nothing more is reported."""
         headers = read_headers(record.headers)
         if headers is None:
             return []  # nobody counts it; the rules of the claim name it
-        found: list[Violation] = []
+        violations: list[Violation] = []
         if record.offset < self._next and not self._broken:
             self._broken = True
             expected = f"offsets from {self._next} on"
-            found = [self._violation(record.offset, expected, "it stands behind them")]
+            violations = [
+                self._violation(record.offset, expected, "it stands behind them")
+            ]
         self._next = record.offset + 1
         if headers.kind == _CLAIM:
             if not self._broken:
-                found = self._compare(record)
+                violations = self._compare(record)
             self._claim = record.offset
         elif headers.claim != self._claim:
             return []
@@ -105,7 +107,7 @@ class PartitionChain:
             self._digest, record.offset, headers.kind.encode(), record.key, record.value
         )
         self._digests.add(record.offset, self._digest)
-        return found
+        return violations
 
     def finish(self) -> list[Violation]:
         """What the end leaves open: with keys, events and no signature at all."""
@@ -122,7 +124,7 @@ class PartitionChain:
         try:
             body = decode_event(record.value or b"").body
         except (DecodeError, UnknownEventError):
-            return []  # the next checkpoint tells whether it was one
+            return []  # the next checkpoint shows whether it was one
         if not isinstance(body, PartitionClaimed) or not body.digest:
             return []
         at, end = record.offset, body.digest_end
@@ -141,15 +143,15 @@ class PartitionChain:
     def _hold(
         self, at: int, body: PartitionClaimed, *, proves: bool
     ) -> list[Violation]:
-        """Compare a checkpoint with what stands here; `proves` if it can be trusted."""
+        """Compare a checkpoint with the records here; `proves` if it can be trusted."""
         end = body.digest_end
-        known = self._digests.at(end)
-        if known is None:
+        stored = self._digests.at(end)
+        if stored is None:
             if end <= self._end or not proves:
                 return []  # landed late: a later one has proved what it covers
             expected = f"a checkpoint of the last {DIGESTS_MAX:,} events at most"
             return [self._violation(at, expected, f"one of those before {end}")]
-        digest, count = known
+        digest, count = stored
         if digest != body.digest or end > at:
             self._broken = True
             if end <= self._end:
@@ -181,7 +183,7 @@ class PartitionChain:
 def chain_violations(
     partition: int, records: Iterable[Record], keys: PublicKeys | None = None
 ) -> Iterator[Violation]:
-    """Yield what the checkpoints say against a partition's records, given in order."""
+    """Yield where the records of a partition, in order, differ from its checkpoints."""
     chain = PartitionChain(partition, keys)
     for record in records:
         yield from chain.take(record)
@@ -189,7 +191,7 @@ def chain_violations(
 
 
 class _Digests:
-    """The digests behind a partition's last events, by offset."""
+    """The digests after each of a partition's last events, by offset."""
 
     def __init__(self) -> None:
         self._offsets = array("q")
@@ -204,7 +206,7 @@ class _Digests:
         return self._gone + len(self._offsets)
 
     def add(self, offset: int, digest: bytes) -> None:
-        """Take the digest behind the next event."""
+        """Take the digest after the next event."""
         if len(self._offsets) >= DIGESTS_MAX:
             self._drop(DIGESTS_MAX // 2)
         self._offsets.append(offset)
@@ -220,7 +222,7 @@ class _Digests:
         return self._digest(place - 1), self._gone + place
 
     def forget(self, end: int) -> None:
-        """Keep only what tells the digests at `end` and above."""
+        """Keep only what the digests at `end` and above need."""
         self._drop(bisect_left(self._offsets, end))
 
     def _digest(self, place: int) -> bytes:

@@ -1,8 +1,8 @@
-"""The history of one instance: its events, and its snapshot behind any of them.
+"""The history of one instance: its events, and its snapshot after any of them.
 
 Theory of operation. Everything comes from the log: the valid events of the instance's
 partition, and `evolve`, by which owners fold them too. Records of other instances are
-passed over by their key, undecoded; a log with an index does not even read them.
+skipped by their key, undecoded; a log with an index does not even read them.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class History:
     @property
     def last(self) -> int:
         """The sequence of the last event; 0 if none left a trace."""
-        return max((found.event.sequence for found in self.events), default=0)
+        return max((entry.event.sequence for entry in self.events), default=0)
 
     def rows(self, at: int | None = None) -> DictRows:
-        """The rows behind the event with sequence `at`; behind the last by default.
+        """The rows after the event with sequence `at`; after the last by default.
 
         Raises:
             NotFoundError: if there is no event of that sequence; 0 is before the first.
@@ -66,8 +66,8 @@ class History:
                 f"{self.last}, but {at}"
             )
         rows, before = DictRows(), 0
-        for found in self.events:
-            event = found.event
+        for entry in self.events:
+            event = entry.event
             if event.sequence == 0:
                 continue
             if before == at:
@@ -75,17 +75,17 @@ class History:
             if event.sequence != before + 1:
                 raise HoleInHistoryError(
                     f"expected sequence {before + 1} of {self.instance_id!r} at "
-                    f"{found.partition}@{found.offset}, but {event.sequence}"
+                    f"{entry.partition}@{entry.offset}, but {event.sequence}"
                 )
             rows.apply(evolve(rows, event))
             before = event.sequence
         return rows
 
     def state(self, at: int | None = None) -> Snapshot:
-        """The snapshot behind the event with sequence `at`; raises as `rows`."""
+        """The snapshot after the event with sequence `at`; raises as `rows`."""
         rows = self.rows(at)
-        started = get_run(rows)
-        graph = None if started is None else self.graphs.get(started.graph_digest)
+        run = get_run(rows)
+        graph = None if run is None else self.graphs.get(run.graph_digest)
         return snapshot_of(rows, status_of(rows, self.instance_id, graph))
 
     def diff(self, before: int, after: int | None = None) -> list[Change]:
@@ -114,20 +114,22 @@ def history(backend: Backend | str, instance_id: str) -> History:
         NotFoundError: if there is no event of it.
         LogUnavailableError: if nothing answers.
     """
-    with use_backend(backend) as used:
-        return used.thread.call(read_history(used.session, instance_id))
+    with use_backend(backend) as opened_backend:
+        return opened_backend.thread.call(
+            read_history(opened_backend.session, instance_id)
+        )
 
 
 async def read_history(session: Session, instance_id: str) -> History:
     """As `history`, in a session."""
     await session.open()
     home = partition_of_instance(session.log, instance_id)
-    found = await events_of(session.log, home, instance_id)
-    if not found:
+    events = await events_of(session.log, home, instance_id)
+    if not events:
         raise NotFoundError(f"expected an instance {instance_id!r}, but there is none")
     await session.definitions.refresh()
     graphs = {graph.digest: graph for graph in session.registry.graphs()}
-    return History(instance_id=instance_id, events=tuple(found), graphs=graphs)
+    return History(instance_id=instance_id, events=tuple(events), graphs=graphs)
 
 
 def _change(
@@ -138,9 +140,9 @@ def _change(
     return "changed" if name in new else "removed"
 
 
-def _flat(found: Mapping[str, object]) -> dict[str, object]:
+def _flat(fields: Mapping[str, object]) -> dict[str, object]:
     flat: dict[str, object] = {}
-    for name, value in found.items():
+    for name, value in fields.items():
         if isinstance(value, dict):
             inner = cast("dict[str, object]", value)
             flat |= {f"{name}.{key}": one for key, one in inner.items()}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sayiir_es.audit.history import history
-from sayiir_es.audit.rules.blueprint import Blueprint
+from sayiir_es.audit.rules.graph_model import GraphModel
 from sayiir_es.audit.rules.instance import InstanceRules
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.model.events import WorkflowStarted
@@ -39,11 +39,11 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """What came of a replay.
+    """The result of a replay.
 
     Attributes:
         events: How many events were folded.
-        compared: The workflows of today whose graphs the history was held to, by name.
+        compared: The workflows of today that the history was compared with, by name.
         changed: Those of them whose definition hash is not that of every run.
         difference: The first event that today's graphs do not allow; None: equal.
     """
@@ -67,34 +67,36 @@ def replay(
         ValueError: if workflows are given, and none has the name of a run.
         LogUnavailableError: if nothing answers.
     """
-    return replayed(history(backend, instance_id), [one.graph for one in workflows])
+    return replay_history(
+        history(backend, instance_id), [one.graph for one in workflows]
+    )
 
 
-def replayed(found: History, graphs: Sequence[Graph]) -> Replay:
+def replay_history(history: History, graphs: Sequence[Graph]) -> Replay:
     """As `replay`, of a history that was read; raises as it."""
-    found.rows()
+    history.rows()
     runs = {
         (one.event.body.workflow, one.event.body.definition_hash)
-        for one in found.events
+        for one in history.events
         if isinstance(one.event.body, WorkflowStarted)
     }
     names = {name for name, _ in runs}
-    chosen = {graph.name: graph for graph in graphs if graph.name in names}
-    if graphs and not chosen:
-        offered = sorted({graph.name for graph in graphs})
+    compared = {graph.name: graph for graph in graphs if graph.name in names}
+    if graphs and not compared:
+        available = sorted({graph.name for graph in graphs})
         raise ValueError(
-            f"expected a workflow of {sorted(names)}, as {found.instance_id!r} has "
-            f"run, but {offered}"
+            f"expected a workflow of {sorted(names)}, as {history.instance_id!r} has "
+            f"run, but {available}"
         )
-    differences = [first_difference(found, graph) for graph in chosen.values()]
+    differences = [first_difference(history, graph) for graph in compared.values()]
     return Replay(
-        events=len(found.events),
-        compared=tuple(sorted(chosen)),
+        events=len(history.events),
+        compared=tuple(sorted(compared)),
         changed=tuple(
             sorted(
                 name
-                for name, graph in chosen.items()
-                if {hashed for run, hashed in runs if run == name}
+                for name, graph in compared.items()
+                if {digest for run, digest in runs if run == name}
                 != {graph.definition_hash}
             )
         ),
@@ -107,24 +109,23 @@ def replayed(found: History, graphs: Sequence[Graph]) -> Replay:
 
 
 def first_difference(history: History, graph: Graph) -> Difference | None:
-    """Where a history leaves the path of a graph; None if it never does.
+    """The first event that a graph does not allow; None if it allows them all.
 
-    Only runs of the workflow of that name are compared; before, the history is folded.
+    Only runs of the workflow of that name are compared. The history is folded first.
 
     Raises:
         HoleInHistoryError: if an event of the instance is missing.
     """
     history.rows()
-    today = Blueprint(graph)
-    blueprints = {d: Blueprint(known) for d, known in history.graphs.items()}
-    blueprints[graph.digest] = today
-    rules, cause = InstanceRules(blueprints), None
-    for found in history.events:
-        event = _as_if_started_with(found.event, graph)
+    models = {digest: GraphModel(one) for digest, one in history.graphs.items()}
+    models[graph.digest] = GraphModel(graph)
+    rules, cause = InstanceRules(models), None
+    for entry in history.events:
+        event = _as_if_started_with(entry.event, graph)
         try:
             rules.check(event, begins=event.cause != cause)
         except BreachError as breach:
-            return Difference(found=found, expected=breach.expected, seen=breach.seen)
+            return Difference(found=entry, expected=breach.expected, seen=breach.seen)
         cause = event.cause
     return None
 

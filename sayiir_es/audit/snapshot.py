@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Where an instance stands behind one of its events.
+    """The state of an instance after one of its events.
 
     Attributes:
-        status: As `WorkflowClient.status` and `instance show` say it; None before the
+        status: As `WorkflowClient.status` and `instance show` give it; None before the
             first run.
-        cursors: By chain (the root's is empty), what stands there and what it awaits.
+        cursors: By chain (the root's is empty), its node and what it waits for.
         values: By reference (`start`, `result:PATH`, …), the value; decoded JSON.
         signals: By name, the sequences of those that no wait has taken.
         routes: By path, the key that a route chose.
@@ -40,25 +40,27 @@ class Snapshot:
 
     def data(self) -> dict[str, object]:
         """One object of JSON."""
-        found: dict[str, object] = {}
+        fields: dict[str, object] = {}
         if self.status is not None:
-            found = asdict(self.status)
+            fields = asdict(self.status)
             output = self.status.output
-            found["output"] = None if output is None else _decoded(output)
-        return found | {
-            "cursors": {chain: dict(found) for chain, found in self.cursors.items()},
+            fields["output"] = None if output is None else _decode(output)
+        return fields | {
+            "cursors": {chain: dict(cursor) for chain, cursor in self.cursors.items()},
             "values": dict(self.values),
-            "signals": {name: list(found) for name, found in self.signals.items()},
+            "signals": {
+                name: list(sequences) for name, sequences in self.signals.items()
+            },
             "routes": dict(self.routes),
         }
 
 
 def snapshot_of(rows: Rows, status: Status | None) -> Snapshot:
-    """The snapshot that rows stand for; `status` is theirs."""
+    """The snapshot of an instance's rows and status."""
     return Snapshot(
         status=status,
         cursors={
-            chain: _shown(standing) for chain, standing in sorted(get_cursors(rows))
+            chain: _fields_of(cursor) for chain, cursor in sorted(get_cursors(rows))
         },
         values={key[1:]: _value(rows, key[1:]) for key in sorted(rows.keys("v"))},
         signals={
@@ -68,26 +70,28 @@ def snapshot_of(rows: Rows, status: Status | None) -> Snapshot:
     )
 
 
-def _shown(cursor: Cursor) -> dict[str, object]:
+def _fields_of(cursor: Cursor) -> dict[str, object]:
     wait = cursor.wait
-    found: dict[str, object] = {
+    cursor_fields: dict[str, object] = {
         "path": cursor.path,
         "input": cursor.input,
         "waits": type(wait).__name__.lower(),
     }
     for field in fields(wait):
-        told = getattr(wait, field.name)
-        if told not in (None, 0):
-            found[field.name] = asdict(told) if field.name == "failure" else told
-    return found
+        value = getattr(wait, field.name)
+        if value not in (None, 0):
+            cursor_fields[field.name] = (
+                asdict(value) if field.name == "failure" else value
+            )
+    return cursor_fields
 
 
 def _value(rows: Rows, reference: str) -> object:
-    found = get_value(rows, reference)
-    return None if found is None else _decoded(found)
+    data = get_value(rows, reference)
+    return None if data is None else _decode(data)
 
 
-def _decoded(data: bytes) -> object:
+def _decode(data: bytes) -> object:
     try:
         return decode_payload(data)
     except DecodeError:

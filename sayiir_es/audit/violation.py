@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violation:
-    """What was expected of the record at `partition`@`offset`, and what it says.
+    """What was expected of the record at `partition`@`offset`, and what was seen.
 
     `invariant` is its number (`I1` … `I21`), or `checkpoint`, or `chain` of an export;
     `instance_id` is empty where no instance is concerned.
@@ -22,7 +22,7 @@ class Violation:
 
 
 class BreachError(Exception):
-    """How a rule says that an event breaks an invariant; the checker knows where.
+    """Raised by a rule for an event that breaks an invariant; the checker adds where.
 
     Never leaves this package.
     """

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from sayiir_es.client.backends import DEFAULT_URL, backend_from_url
-from sayiir_es.client.session import Session
+from sayiir_es.cli.environment import configure_logs
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.core.model.limits import DEFAULT_LIMITS
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from sayiir_es.client.backends import Backend
+    from sayiir_es.client.session import Session
 
 T = TypeVar("T")
 
@@ -28,16 +29,36 @@ BackendOption = Annotated[
         help="memory:, file:PATH or kafka://HOST:PORT/APP.",
     ),
 ]
-DEFAULT_BACKEND = DEFAULT_URL
+DEFAULT_BACKEND = "file:.sayiir/log.db"
+"""`DEFAULT_URL` of the client, which is slow to import."""
+
+StateDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state-dir",
+        metavar="DIR",
+        help="Answer from the stores that a projector or worker keeps there; asks no "
+        "log.",
+    ),
+]
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The instance id.")]
 
 
-def open_backend(url: str) -> Backend:
-    """The backend that a URL names.
+def open_backend(url: str, *, serves: bool = False) -> Backend:
+    """The backend that a URL names; from here on a command may log.
+
+    Args:
+        url: as typed.
+        serves: whether the command runs on and logs what it does.
 
     Raises:
-        UsageError: if it names none.
+        UsageError: if the URL names no backend.
     """
+    configure_logs(serves=serves)
+    from sayiir_es.client.backends import (  # noqa: PLC0415 (slow to import)
+        backend_from_url,
+    )
+
     try:
         return backend_from_url(url)
     except ValueError as error:
@@ -47,6 +68,7 @@ def open_backend(url: str) -> Backend:
 def in_session(url: str, work: Callable[[Session], Coroutine[object, object, T]]) -> T:
     """Run `work` with a session on the backend, and give everything back."""
     backend = open_backend(url)
+    from sayiir_es.client.session import Session  # noqa: PLC0415 (slow to import)
 
     async def body() -> T:
         session = Session(backend)

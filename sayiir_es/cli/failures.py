@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
-from sayiir_es.cli.output import talk, visible
 from sayiir_es.core.model.errors import (
     BackendError,
     BatchTooLargeError,
@@ -38,23 +35,23 @@ INTERRUPTED = 130
 
 
 def not_found(instance_id: str) -> NotFoundError:
-    """There is no instance of that id."""
+    """The error for an instance that is not there."""
     return NotFoundError(f"expected an instance {instance_id!r}, but there is none")
 
 
-def refusal(answer: CommandRejected) -> WorkflowError:
-    """What the owner's refusal means."""
-    match answer.code:
+def error_of_rejection(rejection: CommandRejected) -> WorkflowError:
+    """The error for a command that its owner rejected."""
+    match rejection.code:
         case "not_found":
-            return NotFoundError(answer.message)
+            return NotFoundError(rejection.message)
         case "already_exists":
-            return InstanceAlreadyExistsError(answer.message)
+            return InstanceAlreadyExistsError(rejection.message)
         case code:
-            return CommandRefusedError(answer.message, rejection=code)
+            return CommandRefusedError(rejection.message, rejection=code)
 
 
 def exit_code_of(error: WorkflowError) -> int:
-    """How a command ends that met an error of ours."""
+    """The exit code of a command that an error of ours ended."""
     match error:
         case UsageError() | SettingsError():
             return USAGE
@@ -73,14 +70,10 @@ def exit_code_of(error: WorkflowError) -> int:
 
 
 def report(error: WorkflowError) -> None:
-    """Say on stderr what went wrong, its code, and where to read on."""
+    """Print on stderr what went wrong, its code, and where to read on."""
+    from sayiir_es.cli.console import show_error  # noqa: PLC0415 (slow to import)
+
     rejection = (
         f" ({error.rejection})" if isinstance(error, CommandRefusedError) else ""
     )
-    text = Text.assemble(
-        ("error", "bold red"),
-        (f" {error.code}{rejection}", "bold"),
-        f": {visible(str(error))}\n",
-        (f"see docs/errors/{error.code}.md", "dim"),
-    )
-    talk().print(text, soft_wrap=True)
+    show_error(error.code, rejection, str(error))

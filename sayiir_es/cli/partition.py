@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
 from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, in_session
-from sayiir_es.cli.output import Format, OutputOption, moment, print_rows
+from sayiir_es.cli.output import Format, OutputOption, print_rows
+from sayiir_es.cli.text import format_time
 from sayiir_es.core.model.events import Event, PartitionClaimed
 from sayiir_es.core.model.position import NO_CLAIM
-from sayiir_es.engine.fold import decode_record, read_event_headers
 from sayiir_es.log.port import Topic
 
 if TYPE_CHECKING:
@@ -25,30 +23,18 @@ READ_WAIT_S = 1.0
 
 _COLUMNS = ("partition", "owner", "claim", "claimed", "events", "last event", "behind")
 
-app = typer.Typer(
-    help="Look at the partitions of an app.",
-    epilog="Example: sayiir-es partition list",
-    no_args_is_help=True,
-)
 
-
-@app.callback()
-def group() -> None:
-    """Look at the partitions of an app."""
-
-
-@app.command("list", epilog="Example: sayiir-es partition list -o json")
 def list_partitions(
-    *, backend: BackendOption = DEFAULT_BACKEND, output: OutputOption = Format.TABLE
+    *, url: BackendOption = DEFAULT_BACKEND, output: OutputOption = Format.TABLE
 ) -> None:
     """List the partitions: claim and owner, events, and commands not yet decided."""
-    rows = in_session(backend, _read)
+    rows = in_session(url, _read)
     if output is Format.TABLE:
-        rows = [_told(row) for row in rows]
+        rows = [_for_people(row) for row in rows]
     print_rows(rows, _COLUMNS, output)
 
 
-def _told(row: dict[str, object]) -> dict[str, object]:
+def _for_people(row: dict[str, object]) -> dict[str, object]:
     """As a table shows it: whole seconds, and the owner without its incarnation."""
     return {
         "partition": row["partition"],
@@ -62,7 +48,7 @@ def _told(row: dict[str, object]) -> dict[str, object]:
 
 
 def _second(at: object) -> str:
-    return moment(at).partition(".")[0] if isinstance(at, int) else ""
+    return format_time(at).partition(".")[0] if isinstance(at, int) else ""
 
 
 async def _read(session: Session) -> list[dict[str, object]]:
@@ -71,10 +57,10 @@ async def _read(session: Session) -> list[dict[str, object]]:
     partition = 0
     async for store in session.read_stores():
         position, log = store.position, session.log
-        claimed = None
+        claim = None
         if position.claim != NO_CLAIM:
-            claimed = await _event_at(log, partition, position.claim)
-        body = claimed.body if claimed is not None else None
+            claim = await _event_at(log, partition, position.claim)
+        body = claim.body if claim is not None else None
         start = await log.start_offset(Topic.EVENTS, partition)
         commands = await log.end_offset(Topic.COMMANDS, partition)
         rows.append(
@@ -83,7 +69,7 @@ async def _read(session: Session) -> list[dict[str, object]]:
                 "owner": position.owner or None,
                 "build": body.build if isinstance(body, PartitionClaimed) else None,
                 "claim": None if position.claim == NO_CLAIM else position.claim,
-                "claimed_at": None if claimed is None else claimed.at,
+                "claimed_at": None if claim is None else claim.at,
                 "events": position.offset - start,
                 "end_offset": position.offset,
                 "last_event_at": position.at or None,
@@ -106,5 +92,10 @@ async def _event_at(log: Log, partition: int, offset: int) -> Event | None:
         await reader.close()
     if chunk is None or not chunk.records or chunk.records[0].offset != offset:
         return None
+    from sayiir_es.engine.fold import (  # noqa: PLC0415 (slow to import)
+        decode_record,
+        read_event_headers,
+    )
+
     record = chunk.records[0]
     return decode_record(record, read_event_headers(record, partition), partition)

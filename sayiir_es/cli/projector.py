@@ -11,34 +11,20 @@ import typer
 
 from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, open_backend
 from sayiir_es.cli.failures import FAILED
-from sayiir_es.cli.output import say
+from sayiir_es.cli.output import print_message
 from sayiir_es.cli.serving import first_of, stop_signal
-from sayiir_es.client.backends import KafkaBackend
-from sayiir_es.client.stores import store_identity
 from sayiir_es.core.model.errors import UsageError
-from sayiir_es.engine.projector import Projector
-from sayiir_es.engine.store.rocks.store import RocksStore
 from sayiir_es.engine.store.state_dir import StateSlot, default_state_dir
 
 if TYPE_CHECKING:
     from sayiir_es.client.backends import Backend
+    from sayiir_es.engine.projector import Projector
     from sayiir_es.engine.store.port import SnapshotStore
 
-app = typer.Typer(
-    help="Run standalone projectors.",
-    epilog="Example: sayiir-es projector run",
-    no_args_is_help=True,
-)
 
 _RANGE = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
 
 
-@app.callback()
-def group() -> None:
-    """Run standalone projectors."""
-
-
-@app.command(epilog="Example: sayiir-es projector run --partitions 0 --state-dir views")
 def run(
     *,
     partitions: Annotated[
@@ -54,24 +40,32 @@ def run(
             help="Where its stores go; the user's folder for state when left out.",
         ),
     ] = None,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
 ) -> int:
     """Fold events into RocksDB until SIGTERM; `instance show --state-dir` reads it."""
-    used = open_backend(backend)
-    app_name = used.app if isinstance(used, KafkaBackend) else "local"
+    backend = open_backend(url, serves=True)
+    from sayiir_es.client.backends import KafkaBackend  # noqa: PLC0415 (slow to import)
+
+    app_name = backend.app if isinstance(backend, KafkaBackend) else "local"
     slot = StateSlot.take(state_dir or default_state_dir() / "projector", app_name)
     try:
-        return asyncio.run(_run(used, slot, partitions))
+        return asyncio.run(_run(backend, slot, partitions))
     finally:
         slot.close()
-        used.close()
+        backend.close()
 
 
 async def _run(backend: Backend, slot: StateSlot, partitions: str | None) -> int:
+    from sayiir_es.client.stores import store_identity  # noqa: PLC0415 (slow to import)
+    from sayiir_es.engine.projector import Projector  # noqa: PLC0415 (slow to import)
+    from sayiir_es.engine.store.rocks.store import (  # noqa: PLC0415 (slow to import)
+        RocksStore,
+    )
+
     stop = stop_signal()
     log = backend.open_log()
     identity = await log.open(create=True)
-    chosen = chosen_partitions(partitions, identity.partitions)
+    numbers = partitions_of(partitions, identity.partitions)
 
     async def open_store(partition: int) -> SnapshotStore:
         return RocksStore.open(
@@ -80,26 +74,28 @@ async def _run(backend: Backend, slot: StateSlot, partitions: str | None) -> int
 
     projector = Projector(log, open_store)
     try:
-        projector.start(chosen)
-        say(f"projector folds partitions {chosen} of {backend.url} into {slot.path}")
-        telling = asyncio.create_task(_tell(projector))
+        projector.start(numbers)
+        print_message(
+            f"projector folds partitions {numbers} of {backend.url} into {slot.path}"
+        )
+        progress = asyncio.create_task(_print_caught_up(projector))
         await first_of(
             asyncio.create_task(stop.wait()),
             asyncio.create_task(projector.wait_until_ended()),
         )
-        telling.cancel()
+        progress.cancel()
     finally:
         await projector.stop()
         await log.close()
     return FAILED if projector.stopped else 0
 
 
-async def _tell(projector: Projector) -> None:
+async def _print_caught_up(projector: Projector) -> None:
     await projector.wait_until_caught_up()
-    say("projector has caught up and follows", "bold green")
+    print_message("projector has caught up and follows", "bold green")
 
 
-def chosen_partitions(text: str | None, count: int) -> list[int]:
+def partitions_of(text: str | None, count: int) -> list[int]:
     """The partitions that `0,2-3` means, of `count`; all for None.
 
     Raises:
@@ -107,13 +103,13 @@ def chosen_partitions(text: str | None, count: int) -> list[int]:
     """
     if text is None:
         return list(range(count))
-    chosen: set[int] = set()
+    numbers: set[int] = set()
     for part in text.split(","):
-        found = _RANGE.fullmatch(part.strip())
-        if found is None:
+        match = _RANGE.fullmatch(part.strip())
+        if match is None:
             raise UsageError(f"expected partitions like 0,2-3, but {text!r}")
-        first = int(found[1])
-        chosen.update(range(first, int(found[2] or first) + 1))
-    if not chosen or max(chosen) >= count:
+        first = int(match[1])
+        numbers.update(range(first, int(match[2] or first) + 1))
+    if not numbers or max(numbers) >= count:
         raise UsageError(f"expected partitions of 0 to {count - 1}, but {text!r}")
-    return sorted(chosen)
+    return sorted(numbers)

@@ -9,18 +9,18 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def stop_signal() -> asyncio.Event:
-    """An event that SIGTERM or SIGINT sets, once; after that they do what they did."""
-    asked = asyncio.Event()
+    """An event that SIGTERM or SIGINT sets; a second one ends the process."""
+    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def ask() -> None:
-        asked.set()
+    def set_stop() -> None:
+        stop.set()
         for number in SIGNALS:
             loop.remove_signal_handler(number)
 
     for number in SIGNALS:
-        loop.add_signal_handler(number, ask)
-    return asked
+        loop.add_signal_handler(number, set_stop)
+    return stop
 
 
 async def first_of(*waits: asyncio.Task[object]) -> None:

@@ -8,28 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, open_backend
-from sayiir_es.cli.output import Format, OutputOption, print_rows, say
-from sayiir_es.client.backends import KafkaBackend
+from sayiir_es.cli.output import Format, OutputOption, print_message, print_rows
 from sayiir_es.core.model.errors import UnsafeLogError
 from sayiir_es.log.port import APP_TOPICS, Topic
 
 if TYPE_CHECKING:
+    from sayiir_es.client.backends import KafkaBackend
     from sayiir_es.log.kafka.log import KafkaLog
     from sayiir_es.log.port import LogIdentity
 
-app = typer.Typer(
-    help="Make and check the topics of an app.",
-    epilog="Example: sayiir-es topic check",
-    no_args_is_help=True,
-)
 
 _COLUMNS = ("topic", "partitions", "id")
 
 
-@app.command(
-    epilog="Example: sayiir-es topic create --partitions 8 "
-    "--backend kafka://localhost:9092/sayiir"
-)
 def create(
     *,
     partitions: Annotated[
@@ -40,13 +31,12 @@ def create(
         int | None,
         typer.Option("--replication", min=1, help="Copies; three, or all brokers."),
     ] = None,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Make the topics of an app, with settings that keep history."""
-    used = open_backend(backend)
-    if not isinstance(used, KafkaBackend):
-        say(f"nothing to do: {used.url} has no topics to make")
+    backend = _kafka_backend(url, "make")
+    if backend is None:
         print_rows([], _COLUMNS, output)
         return
     from sayiir_es.log.kafka.log import (  # noqa: PLC0415 (slow to import)
@@ -55,8 +45,8 @@ def create(
     )
 
     log = KafkaLog(
-        used.bootstrap_servers,
-        app=used.app,
+        backend.bootstrap_servers,
+        app=backend.app,
         partitions=partitions or DEFAULT_PARTITIONS,
         replication=replication,
     )
@@ -69,23 +59,30 @@ def create(
         )
 
 
-@app.command(
-    epilog="Example: sayiir-es topic check --backend kafka://localhost:9092/sayiir"
-)
 def check(
-    *, backend: BackendOption = DEFAULT_BACKEND, output: OutputOption = Format.TABLE
+    *, url: BackendOption = DEFAULT_BACKEND, output: OutputOption = Format.TABLE
 ) -> None:
     """Check that no setting of the topics could lose history."""
-    used = open_backend(backend)
-    if not isinstance(used, KafkaBackend):
-        say(f"nothing to do: {used.url} has no topics to check")
+    backend = _kafka_backend(url, "check")
+    if backend is None:
         print_rows([], _COLUMNS, output)
         return
     from sayiir_es.log.kafka.log import KafkaLog  # noqa: PLC0415 (slow to import)
 
-    log = KafkaLog(used.bootstrap_servers, app=used.app)
+    log = KafkaLog(backend.bootstrap_servers, app=backend.app)
     identity = asyncio.run(_open(log, create=False))
     _print(log, identity, output)
+
+
+def _kafka_backend(url: str, verb: str) -> KafkaBackend | None:
+    """The backend that a URL names, if it has topics; else a message is printed."""
+    backend = open_backend(url)
+    from sayiir_es.client.backends import KafkaBackend  # noqa: PLC0415 (slow to import)
+
+    if isinstance(backend, KafkaBackend):
+        return backend
+    print_message(f"nothing to do: {backend.url} has no topics to {verb}")
+    return None
 
 
 async def _open(log: KafkaLog, *, create: bool) -> LogIdentity:

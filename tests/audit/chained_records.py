@@ -158,19 +158,19 @@ def two_owners(key: Ed25519PrivateKey | None = None) -> Partition:
 
     Claims at 0, 5, 12 and 17; 10 and 11 do not count, nor does 18.
     """
-    found = Partition(key)
-    first = found.claim()
-    found.write(4)
-    made = found.checkpoint()
-    found.claim(made)
-    found.write(4)
-    found.write(2, claim=first)
-    second = found.claim()
-    found.write(4)
-    found.claim()
-    found.write(1, claim=second)
-    found.write(3)
-    return found
+    topic = Partition(key)
+    first = topic.claim()
+    topic.write(4)
+    checkpoint = topic.checkpoint()
+    topic.claim(checkpoint)
+    topic.write(4)
+    topic.write(2, claim=first)
+    second = topic.claim()
+    topic.write(4)
+    topic.claim()
+    topic.write(1, claim=second)
+    topic.write(3)
+    return topic
 
 
 def found(records: Sequence[Record], keys: PublicKeys | None = None) -> list[Violation]:

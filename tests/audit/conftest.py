@@ -14,12 +14,12 @@ from tests.core.instance_runner import InstanceRunner
 @pytest.fixture
 def chain() -> History:
     """Two tasks and, behind the end, three refused commands."""
-    play = InstanceRunner(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
-    play.start(b"1")
-    play.run()
+    runner = InstanceRunner(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
+    runner.start(b"1")
+    runner.run()
     for _ in range(3):
-        play.command(PauseWorkflow(instance_id="i", command_id=""))
-    return History.of(play)
+        runner.command(PauseWorkflow(instance_id="i", command_id=""))
+    return History.of(runner)
 
 
 @pytest.fixture

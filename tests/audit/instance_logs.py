@@ -1,8 +1,8 @@
 """Histories as the records of a log, so that a test can change them and verify them.
 
-A `Play` makes events without a log. Here they become the records of partition 0 of an
-app with one partition: each owner begins with its claim, and each command that was
-answered stands on the commands topic.
+An `InstanceRunner` makes events without a log. Here they become the records of
+partition 0 of an app with one partition: each owner begins with its claim, and each
+command that was answered is on the commands topic.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from tests.core.instance_runner import InstanceRunner
 
 
-def events_of(play: InstanceRunner) -> list[Event]:
-    """The events of a play as they would stand on the topic, claims included."""
-    found: list[Event] = []
+def events_of(runner: InstanceRunner) -> list[Event]:
+    """The events of a runner as the topic would hold them, claims included."""
+    events: list[Event] = []
     claim: int | None = None
     offset = 0
-    for event in play.events:
+    for event in runner.events:
         if event.claim != claim:
-            claim, offset = event.claim, len(found)
-            found.append(claimed(event.at))
+            claim, offset = event.claim, len(events)
+            events.append(claimed(event.at))
         cause = event.cause
         if cause.startswith("takeover:"):
             cause = f"takeover:{offset}"
-        found.append(replace(event, claim=offset, cause=cause))
-    return found
+        events.append(replace(event, claim=offset, cause=cause))
+    return events
 
 
 def claimed(at: int, next_command: int = 0) -> Event:
@@ -73,15 +73,15 @@ def records_of(events: Sequence[Event]) -> list[Record]:
 def renumbered(events: Sequence[Event]) -> list[Event]:
     """The same events with sequences that follow one another."""
     sequences: dict[str, int] = {}
-    found: list[Event] = []
+    kept: list[Event] = []
     for event in events:
         if not event.sequence:
-            found.append(event)
+            kept.append(event)
             continue
         sequence = sequences.get(event.instance_id, 0) + 1
         sequences[event.instance_id] = sequence
-        found.append(replace(event, sequence=sequence))
-    return found
+        kept.append(replace(event, sequence=sequence))
+    return kept
 
 
 def commands_of(events: Sequence[Event]) -> list[int]:
@@ -103,8 +103,8 @@ def _stream(
     yield Topic.DEFINITIONS, 0, _plain(0, record_of_graph(graph))
     for offset in commands:
         yield Topic.COMMANDS, 0, _plain(offset, b"{}")
-    for found in records:
-        yield Topic.EVENTS, 0, found
+    for record_of_event in records:
+        yield Topic.EVENTS, 0, record_of_event
 
 
 def _plain(offset: int, value: bytes) -> Record:

@@ -1,4 +1,4 @@
-"""Changing a history: the lies that a checker must find, as small edits of events."""
+"""Changing a history: small edits of events that a checker must find."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """The events of a play, to be changed; sequences follow what stands there."""
+    """The events of a runner, to be changed; sequences are numbered anew."""
 
-    play: InstanceRunner
+    runner: InstanceRunner
     events: tuple[Event, ...]
     commands: tuple[int, ...]
 
     @classmethod
-    def of(cls, play: InstanceRunner) -> History:
-        """The history of a play; it verifies clean."""
-        events = tuple(events_of(play))
-        found = cls(play=play, events=events, commands=tuple(commands_of(events)))
-        assert not found.violations()
-        return found
+    def of(cls, runner: InstanceRunner) -> History:
+        """The history of a runner; it verifies clean."""
+        events = tuple(events_of(runner))
+        history = cls(runner=runner, events=events, commands=tuple(commands_of(events)))
+        assert not history.violations()
+        return history
 
     def at(self, kind: str, number: int = 0) -> int:
         """The offset of the event of a kind, the first one by default."""
@@ -59,8 +59,10 @@ class History:
             "cause": event.cause,
             "body": body or event.body,
         } | common
-        made: Event = type(event)(**fields)  # type: ignore[arg-type]  # names above
-        return self._with([*self.events[:offset], made, *self.events[offset + 1 :]])
+        new_event: Event = type(event)(**fields)  # type: ignore[arg-type]  # names above
+        return self._with(
+            [*self.events[:offset], new_event, *self.events[offset + 1 :]]
+        )
 
     def dropped(self, offset: int, count: int = 1) -> History:
         """Without some events; what follows moves up, and is numbered anew."""
@@ -97,7 +99,7 @@ class History:
         records = records_of(self.events)
         if edit is not None:
             edit(records)
-        return verified(records, self.play.graph, self.commands)
+        return verified(records, self.runner.graph, self.commands)
 
     def must_break(self, invariant: str, offset: int, instance_id: str = "i") -> None:
         """The first violation is that one, there."""
@@ -108,24 +110,24 @@ class History:
 
 
 def check_first(
-    found: Sequence[Violation], invariant: str, offset: int, instance_id: str = "i"
+    violations: Sequence[Violation], invariant: str, offset: int, instance_id: str = "i"
 ) -> None:
     """The first of the violations found is that one, there."""
-    assert found, f"expected a violation of {invariant}, but all holds"
-    first = found[0]
+    assert violations, f"expected a violation of {invariant}, but all holds"
+    first = violations[0]
     seen = (first.invariant, first.partition, first.offset, first.instance_id)
-    assert seen == (invariant, 0, offset, instance_id), found[0]
+    assert seen == (invariant, 0, offset, instance_id), violations[0]
 
 
 def history(*chain: Node, tasks: dict[str, Task] | None = None) -> History:
     """A whole run of a chain."""
-    play = InstanceRunner(Graph(name="w", chain=chain), tasks=tasks or {})
-    play.start(b'"in"')
-    play.run()
-    return History.of(play)
+    runner = InstanceRunner(Graph(name="w", chain=chain), tasks=tasks or {})
+    runner.start(b'"in"')
+    runner.run()
+    return History.of(runner)
 
 
-def body_at(found: History, kind: str, number: int = 0) -> tuple[int, Body]:
+def body_at(history: History, kind: str, number: int = 0) -> tuple[int, Body]:
     """The offset and the body of the event of a kind."""
-    at = found.at(kind, number)
-    return at, found.events[at].body
+    at = history.at(kind, number)
+    return at, history.events[at].body

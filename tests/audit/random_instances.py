@@ -1,4 +1,4 @@
-"""Random lives of one instance: every command, outcome, timer and crash, at random.
+"""Random instances: every command, outcome, timer and crash, at random.
 
 The engine's own decisions make the events; nothing here knows what they should be. A
 verifier must find nothing wrong with any of them.
@@ -37,8 +37,8 @@ POLICIES: tuple[ConflictPolicy, ...] = ("fail", "use_existing", "terminate_exist
 
 
 @dataclass
-class Life(InstanceRunner):
-    """A play whose tasks fail, and end loops, as chance will have it."""
+class RandomInstance(InstanceRunner):
+    """An instance whose tasks fail, and end loops, at random."""
 
     chance: Random = field(default_factory=Random)
     running: list[Outcome] = field(default_factory=list[Outcome])
@@ -68,7 +68,7 @@ class Life(InstanceRunner):
         place = self.graph.place(attempt.path)
         assert place is not None
         node, data = place.node, resolve(self.rows, self.graph, attempt.input)
-        made = Outcome(
+        outcome = Outcome(
             instance_id="i",
             run=attempt.run,
             path=attempt.path,
@@ -77,58 +77,64 @@ class Life(InstanceRunner):
             worker="w",
         )
         if isinstance(node, RouteNode):
-            return replace(made, output=json.dumps(key_for(node, data)).encode())
+            return replace(outcome, output=json.dumps(key_for(node, data)).encode())
         assert isinstance(node, TaskNode)
         if self.chance.random() < (0.4 if node.retry is not None else 0.02):
-            return replace(made, result="failed", error_type="ValueError", error="no")
+            return replace(
+                outcome, result="failed", error_type="ValueError", error="no"
+            )
         loop: LoopMark = "none"
         if place.ends_loop and self.chance.random() < 0.98:
             iteration = int(attempt.path.rpartition("@")[2].partition("/")[0])
             loop = "done" if iteration + 1 >= turns(node.id) else "again"
             loop = "again" if self.chance.random() < 0.1 else loop
-        return replace(made, output=digest(node.id, data), loop=loop)
+        return replace(outcome, output=digest(node.id, data), loop=loop)
 
 
-def lived(seed: int) -> Life:
-    """One life, the same for the same seed."""
+def random_instance(seed: int) -> RandomInstance:
+    """One instance, the same for the same seed."""
     chance = Random(seed)  # noqa: S311
-    life = Life(random_graph(chance, "w"), chance=chance)
-    life.limits = replace(life.limits, decision_events=chance.choice([2, 5, 500]))
-    signals = signals_of(life.graph) * 3
+    instance = RandomInstance(random_graph(chance, "w"), chance=chance)
+    instance.limits = replace(
+        instance.limits, decision_events=chance.choice([2, 5, 500])
+    )
+    signals = signals_of(instance.graph) * 3
     chance.shuffle(signals)
     if chance.random() < 0.7:
-        life.start(b'"in"')
-    _live(life, chance, signals)
-    return life
+        instance.start(b'"in"')
+    _run(instance, chance, signals)
+    return instance
 
 
-def forked(source: Life, at: int) -> Life | None:
-    """A life that begins with the first events of another; None if none begins so."""
-    life = Life(source.graph, chance=source.chance, limits=source.limits)
-    life.now = source.now - source.chance.choice([0, 100_000])  # another's clock
-    fork(life, source.events, at)
-    if life.events[0].kind != "WorkflowForked":
+def fork_of(source: RandomInstance, at: int) -> RandomInstance | None:
+    """An instance that begins with the first events of another; None if it cannot."""
+    instance = RandomInstance(source.graph, chance=source.chance, limits=source.limits)
+    instance.now = source.now - source.chance.choice(
+        [0, 100_000]
+    )  # its owner has another clock
+    fork(instance, source.events, at)
+    if instance.events[0].kind != "WorkflowForked":
         return None
     if source.chance.random() < 0.5:
-        _live(life, life.chance, signals_of(life.graph))
-    return life
+        _run(instance, instance.chance, signals_of(instance.graph))
+    return instance
 
 
-def _live(life: Life, chance: Random, signals: list[str]) -> None:
+def _run(instance: RandomInstance, chance: Random, signals: list[str]) -> None:
     for _ in range(STEPS):
-        _step(life, chance, signals)
-        header = get_header(life.rows)
+        _step(instance, chance, signals)
+        header = get_header(instance.rows)
         failed = header is not None and header.phase == "failed"
         if chance.random() < (0.2 if failed else 0.005):
-            life.command(RetryWorkflow(instance_id="i", command_id=""))
+            instance.command(RetryWorkflow(instance_id="i", command_id=""))
 
 
-def _step(life: Life, chance: Random, signals: list[str]) -> None:
+def _step(instance: RandomInstance, chance: Random, signals: list[str]) -> None:
     drawn = chance.random()
     if drawn < 0.1 and signals:
         name = signals.pop()
         once = chance.choice([None, f"{name}-{chance.random()}"])
-        life.command(
+        instance.command(
             SendSignal(
                 instance_id="i",
                 command_id="",
@@ -138,20 +144,20 @@ def _step(life: Life, chance: Random, signals: list[str]) -> None:
             )
         )
     elif drawn < 0.13:
-        life.command(PauseWorkflow(instance_id="i", command_id=""))
+        instance.command(PauseWorkflow(instance_id="i", command_id=""))
     elif drawn < 0.2:
-        life.command(UnpauseWorkflow(instance_id="i", command_id=""))
+        instance.command(UnpauseWorkflow(instance_id="i", command_id=""))
     elif drawn < 0.205:
-        life.command(CancelWorkflow(instance_id="i", command_id=""))
+        instance.command(CancelWorkflow(instance_id="i", command_id=""))
     elif drawn < 0.215:
-        life.take_over()
+        instance.take_over()
     elif drawn < 0.25:
-        life.crash_in_attempt()
+        instance.crash_in_attempt()
     elif drawn < 0.26:
-        life.start(b'"in"', conflict_policy=chance.choice(POLICIES))
+        instance.start(b'"in"', conflict_policy=chance.choice(POLICIES))
     elif drawn < 0.9:
-        if not life.work():
-            life.fire()
+        if not instance.work():
+            instance.fire()
     else:
-        life.now += chance.randint(0, 300)
-        life.fire()
+        instance.now += chance.randint(0, 300)
+        instance.fire()

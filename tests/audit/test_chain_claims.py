@@ -70,12 +70,16 @@ def test_a_claim_without_a_signature_proves_nothing_and_stops_no_proof() -> None
     topic = Partition(KEY)
     topic.claim()
     topic.write(3)
-    made = topic.checkpoint()
+    checkpoint = topic.checkpoint()
     event = Partition.event(
         -1,
         "",
         PartitionClaimed(
-            owner="w", build="b", next_command=0, digest_end=made[0], digest=made[1]
+            owner="w",
+            build="b",
+            next_command=0,
+            digest_end=checkpoint[0],
+            digest=checkpoint[1],
         ),
     )
     topic.records.append(record_of(event, topic.end))
@@ -94,9 +98,9 @@ def test_a_claim_covers_what_its_writer_had_folded_and_no_more() -> None:
     topic = Partition(KEY)
     topic.claim()
     topic.write(3)
-    made = topic.checkpoint()
+    checkpoint = topic.checkpoint()
     topic.write(2)
-    topic.claim(made)
+    topic.claim(checkpoint)
     assert found(topic.records, KEYS) == []
     assert proved(topic.records, KEYS).end == 4
     lie = topic.records.copy()
@@ -113,11 +117,11 @@ def test_a_claim_that_lands_behind_later_checkpoints_breaks_nothing() -> None:
     topic = Partition(KEY)
     topic.claim()
     topic.write(3)
-    made = topic.checkpoint()
+    checkpoint = topic.checkpoint()
     topic.write(3)
     topic.claim()
     topic.write(3)
-    topic.claim(made)
+    topic.claim(checkpoint)
     topic.write(2)
     topic.claim()
     assert found(topic.records, KEYS) == []
@@ -136,11 +140,13 @@ def test_claims_of_before_there_were_checkpoints_are_passed() -> None:
     assert proved(topic.records).end == 6
 
 
-@pytest.mark.parametrize("made", [(-1, bytes(32)), (1, b"short")])
-def test_a_checkpoint_that_cannot_be_one_is_found(made: tuple[int, bytes]) -> None:
+@pytest.mark.parametrize("checkpoint", [(-1, bytes(32)), (1, b"short")])
+def test_a_checkpoint_that_cannot_be_one_is_found(
+    checkpoint: tuple[int, bytes],
+) -> None:
     topic = Partition()
     topic.claim()
-    topic.claim(made)
+    topic.claim(checkpoint)
     assert [one.offset for one in found(topic.records)] == [1]
 
 
@@ -168,7 +174,7 @@ def test_as_many_digests_are_kept_as_are_needed(
     topic = Partition()
     topic.claim()
     topic.write(3)
-    made = topic.checkpoint()
+    checkpoint = topic.checkpoint()
     topic.write(8)
     near = topic.checkpoint()
     topic.write(3)
@@ -177,6 +183,6 @@ def test_as_many_digests_are_kept_as_are_needed(
     topic = Partition(KEY)
     topic.claim()
     topic.write(20)
-    topic.claim(made)
+    topic.claim(checkpoint)
     [violation] = found(topic.records, KEYS)
     assert (violation.offset, violation.seen) == (21, "one of those before 4")

@@ -68,10 +68,10 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def events_of(url: str) -> list[bytes]:
     with sqlite3.connect(url.removeprefix("file:")) as file:
-        found = file.execute(
+        rows = file.execute(
             "select value from records where topic = 'events' order by offset"
         )
-        return [value for (value,) in found]
+        return [value for (value,) in rows]
 
 
 def test_what_owners_with_a_key_wrote_is_proved_by_the_public_one(
@@ -111,9 +111,11 @@ def test_a_changed_input_is_named_up_to_the_checkpoint_behind_it(
             (lie, at),
         )
     for verdict in (verify(url), verify(url, public_key=public)):
-        found = [one for one in verdict.violations if one.invariant == "checkpoint"]
-        assert [(one.partition, one.offset) for one in found] == [(0, 0)]
-        past = int(found[0].expected.split(" to ")[1].split(" ")[0])
+        violations = [
+            one for one in verdict.violations if one.invariant == "checkpoint"
+        ]
+        assert [(one.partition, one.offset) for one in violations] == [(0, 0)]
+        past = int(violations[0].expected.split(" to ")[1].split(" ")[0])
         assert at <= past < len(values)
 
 
@@ -123,9 +125,9 @@ def test_a_log_of_owners_without_the_key_has_nothing_to_show(
     url = f"file:{tmp_path / 'log.db'}"
     run_durable_workflow(doubling, "a", 21, backend=url)
     assert verify(url).holds
-    [found] = verify(url, public_key=public).violations
-    assert (found.invariant, found.partition) == ("checkpoint", 0)
-    assert found.expected == "a checkpoint that is signed with the public key"
+    [violations] = verify(url, public_key=public).violations
+    assert (violations.invariant, violations.partition) == ("checkpoint", 0)
+    assert violations.expected == "a checkpoint that is signed with the public key"
 
 
 def test_a_key_that_was_replaced_goes_on_to_prove_what_it_signed(
@@ -167,7 +169,7 @@ def test_what_is_no_private_key_is_told_before_anything_is_owned(
         configured_signer()
 
 
-def test_what_is_no_public_key_is_told(tmp_path: Path) -> None:
+def test_what_is_no_public_key_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "key.pem"
     with pytest.raises(UsageError, match=r"expected a key .* but No such file"):
         load_public_keys(path)

@@ -15,7 +15,7 @@ from sayiir_es.core.evolve.evolve import evolve
 from sayiir_es.core.model.errors import HoleInHistoryError, NotFoundError
 from sayiir_es.core.model.rows import DictRows
 from tests.audit.instance_logs import events_of
-from tests.audit.random_instances import lived
+from tests.audit.random_instances import random_instance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.client.backends import Backend
 
-LIVES = 40
+INSTANCES = 40
 
 
 @task
@@ -37,49 +37,56 @@ def half(number: int) -> float:
 
 
 flow = (
-    Flow("shop").then(half).fork().branch(nothing).branch(half, name="b").join(nothing)
+    Flow("make_log")
+    .then(half)
+    .fork()
+    .branch(nothing)
+    .branch(half, name="b")
+    .join(nothing)
 )
-shop = flow.wait_for_signal("ok").then(half, name="last").build()
+make_log = flow.wait_for_signal("ok").then(half, name="last").build()
 
 
 @pytest.fixture(params=["memory", "file"])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
     """A log where `a` waits for its signal, and another instance stands between."""
-    used = (
+    opened = (
         InMemoryBackend()
         if request.param == "memory"
         else EmbeddedBackend(tmp_path / "log.db")
     )
-    with used:
-        send_signal("a", "early", 1, backend=used)
-        run_durable_workflow(shop, "a", 8, backend=used)
-        run_durable_workflow(shop, "b", 9, backend=used)
-        yield used
+    with opened:
+        send_signal("a", "early", 1, backend=opened)
+        run_durable_workflow(make_log, "a", 8, backend=opened)
+        run_durable_workflow(make_log, "b", 9, backend=opened)
+        yield opened
 
 
 def test_the_last_state_is_what_the_client_says(backend: Backend) -> None:
-    found = history(backend, "a").state()
+    snapshot = history(backend, "a").state()
     status = WorkflowClient(backend).status("a")
-    assert found.status is not None
-    assert found.status.status == status.status == "awaiting_signal"
-    assert found.signals == {"early": (1,)}
-    assert found.values["result:half"] == 4.0
+    assert snapshot.status is not None
+    assert snapshot.status.status == status.status == "awaiting_signal"
+    assert snapshot.signals == {"early": (1,)}
+    assert snapshot.values["result:half"] == 4.0
 
 
 def test_each_event_has_its_state_and_the_differences_add_up(backend: Backend) -> None:
-    found = history(backend, "a")
-    assert [one.event.sequence for one in found.events] == [*range(1, found.last + 1)]
-    assert {one.event.instance_id for one in found.events} == {"a"}
-    shown: dict[str, object] = {}
-    for at in range(1, found.last + 1):
-        for change in found.diff(at - 1, at):
-            assert change.before == shown.get(change.field)
-            assert (change.change == "added") == (change.field not in shown)
+    original = history(backend, "a")
+    assert [one.event.sequence for one in original.events] == [
+        *range(1, original.last + 1)
+    ]
+    assert {one.event.instance_id for one in original.events} == {"a"}
+    fields: dict[str, object] = {}
+    for at in range(1, original.last + 1):
+        for change in original.diff(at - 1, at):
+            assert change.before == fields.get(change.field)
+            assert (change.change == "added") == (change.field not in fields)
             if change.change == "removed":
-                del shown[change.field]
+                del fields[change.field]
             else:
-                shown[change.field] = change.after
-    assert {one.field: one.after for one in found.diff(0)} == shown
+                fields[change.field] = change.after
+    assert {one.field: one.after for one in original.diff(0)} == fields
 
 
 def test_a_result_of_none_is_a_difference(backend: Backend) -> None:
@@ -91,53 +98,53 @@ def test_a_result_of_none_is_a_difference(backend: Backend) -> None:
 
 
 def test_before_the_first_event_there_is_nothing(backend: Backend) -> None:
-    found = history(backend, "a").state(0)
-    assert found.status is None
-    assert found.data() == {"cursors": {}, "values": {}, "signals": {}, "routes": {}}
+    snapshot = history(backend, "a").state(0)
+    assert snapshot.status is None
+    assert snapshot.data() == {"cursors": {}, "values": {}, "signals": {}, "routes": {}}
 
 
-def test_what_is_not_there_is_said_with_what_is(backend: Backend) -> None:
+def test_a_missing_sequence_is_reported_with_those_there_are(backend: Backend) -> None:
     with pytest.raises(NotFoundError, match="an instance 'c', but there is none"):
         history(backend, "c")
-    found = history(backend, "a")
-    for wrong in (-1, found.last + 1):
+    original = history(backend, "a")
+    for wrong in (-1, original.last + 1):
         with pytest.raises(
-            NotFoundError, match=f"a sequence of 0 to {found.last}, but {wrong}"
+            NotFoundError, match=f"a sequence of 0 to {original.last}, but {wrong}"
         ):
-            found.state(wrong)
+            original.state(wrong)
 
 
 def test_a_missing_event_is_a_hole(tmp_path: Path) -> None:
-    with EmbeddedBackend(tmp_path / "log.db") as used:
-        run_durable_workflow(shop, "a", 8, backend=used)
+    with EmbeddedBackend(tmp_path / "log.db") as opened:
+        run_durable_workflow(make_log, "a", 8, backend=opened)
     with sqlite3.connect(tmp_path / "log.db") as file:
         file.execute("delete from records where topic = 'events' and offset = 3")
-    with EmbeddedBackend(tmp_path / "log.db") as used:
-        found = history(used, "a")
-        assert found.state(2).status is not None
+    with EmbeddedBackend(tmp_path / "log.db") as opened:
+        original = history(opened, "a")
+        assert original.state(2).status is not None
         with pytest.raises(HoleInHistoryError, match="sequence 3 of 'a' at 0@4, but 4"):
-            found.state(3)
+            original.state(3)
 
 
-def test_every_event_of_random_lives_has_a_snapshot_that_is_its_fold() -> None:
-    for seed in range(LIVES):
-        life = lived(seed)
-        events = events_of(life)
-        found = History(
+def test_every_event_of_random_instances_has_a_snapshot_that_is_its_fold() -> None:
+    for seed in range(INSTANCES):
+        instance = random_instance(seed)
+        events = events_of(instance)
+        original = History(
             instance_id="i",
             events=tuple(
                 FoundEvent(partition=0, offset=offset, event=event)
                 for offset, event in enumerate(events)
                 if event.instance_id
             ),
-            graphs={life.graph.digest: life.graph},
+            graphs={instance.graph.digest: instance.graph},
         )
         rows = DictRows()
-        for one in found.events[:: max(1, len(found.events) // 20)]:
+        for one in original.events[:: max(1, len(original.events) // 20)]:
             at = one.event.sequence
             rows = DictRows()
             for event in events:
                 if event.sequence and event.sequence <= at:
                     rows.apply(evolve(rows, event))
-            assert found.rows(at).rows == rows.rows, (seed, at)
-            assert found.state(at).data() is not None, (seed, at)
+            assert original.rows(at).rows == rows.rows, (seed, at)
+            assert original.state(at).data() is not None, (seed, at)

@@ -15,12 +15,12 @@ from sayiir_es import (
     task,
 )
 from sayiir_es.audit import History, replay
-from sayiir_es.audit.replay import first_difference, replayed
+from sayiir_es.audit.replay import first_difference, replay_history
 from sayiir_es.client.backends import InMemoryBackend
 from sayiir_es.client.valid_events import FoundEvent
 from sayiir_es.core.graph.graph import Graph
 from tests.audit.instance_logs import events_of
-from tests.audit.random_instances import lived
+from tests.audit.random_instances import random_instance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sayiir_es.client.backends import Backend
     from sayiir_es.core.authoring.workflow import Workflow
 
-LIVES = 60
+INSTANCES = 60
 
 
 @task
@@ -74,19 +74,23 @@ def parked() -> Iterator[Backend]:
 
 
 def test_the_same_workflow_is_equal(parked: Backend) -> None:
-    found = replay(parked, "a", [orders(), Flow("other").then(bill).build()])
-    assert (found.compared, found.changed, found.difference) == (("orders",), (), None)
-    assert found.events > 10
+    result = replay(parked, "a", [orders(), Flow("other").then(bill).build()])
+    assert (result.compared, result.changed, result.difference) == (
+        ("orders",),
+        (),
+        None,
+    )
+    assert result.events > 10
 
 
 def test_without_a_workflow_the_history_is_folded(parked: Backend) -> None:
-    found = replay(parked, "a")
-    assert (found.compared, found.difference) == ((), None)
+    result = replay(parked, "a")
+    assert (result.compared, result.difference) == ((), None)
 
 
 def test_a_change_behind_what_has_happened_is_no_difference(parked: Backend) -> None:
-    found = replay(parked, "a", [orders(behind=True)])
-    assert (found.changed, found.difference) == (("orders",), None)
+    result = replay(parked, "a", [orders(behind=True)])
+    assert (result.changed, result.difference) == (("orders",), None)
 
 
 @pytest.mark.parametrize(
@@ -101,12 +105,12 @@ def test_a_change_behind_what_has_happened_is_no_difference(parked: Backend) -> 
 def test_the_first_event_that_today_would_not_have_is_named(
     parked: Backend, today: Workflow, kind: str, seen: str
 ) -> None:
-    found = replay(parked, "a", [today])
-    assert found.changed == ("orders",)
-    assert found.difference is not None
-    assert found.difference.found.event.kind == kind
-    assert seen in found.difference.seen
-    assert found.difference.expected
+    result = replay(parked, "a", [today])
+    assert result.changed == ("orders",)
+    assert result.difference is not None
+    assert result.difference.found.event.kind == kind
+    assert seen in result.difference.seen
+    assert result.difference.expected
 
 
 def test_a_node_put_before_the_end_differs_at_the_end(parked: Backend) -> None:
@@ -116,34 +120,36 @@ def test_a_node_put_before_the_end_differs_at_the_end(parked: Backend) -> None:
     )
     resume_workflow(orders(), "a", backend=parked)
     assert replay(parked, "a", [orders()]).difference is None
-    found = replay(parked, "a", [orders(behind=True)]).difference
-    assert found is not None
-    assert found.found.event.kind == "WorkflowCompleted"
+    result = replay(parked, "a", [orders(behind=True)]).difference
+    assert result is not None
+    assert result.found.event.kind == "WorkflowCompleted"
 
 
-def test_a_module_without_the_workflow_is_said(parked: Backend) -> None:
+def test_a_module_without_the_workflow_is_reported(parked: Backend) -> None:
     with pytest.raises(ValueError, match=r"workflow of \['orders'\].*but \['other'\]"):
         replay(parked, "a", [Flow("other").then(bill).build()])
 
 
-def test_random_lives_are_equal_to_their_own_graph_and_differ_from_another() -> None:
+def test_random_instances_are_equal_to_their_own_graph_and_differ_from_another() -> (
+    None
+):
     differing = 0
-    for seed in range(LIVES):
-        life = lived(seed)
-        events = events_of(life)
-        found = History(
+    for seed in range(INSTANCES):
+        instance = random_instance(seed)
+        events = events_of(instance)
+        original = History(
             instance_id="i",
             events=tuple(
                 FoundEvent(partition=0, offset=offset, event=event)
                 for offset, event in enumerate(events)
                 if event.instance_id
             ),
-            graphs={life.graph.digest: life.graph},
+            graphs={instance.graph.digest: instance.graph},
         )
-        assert first_difference(found, life.graph) is None, seed
-        other = Graph(name=life.graph.name, chain=life.graph.chain[1:])
+        assert first_difference(original, instance.graph) is None, seed
+        other = Graph(name=instance.graph.name, chain=instance.graph.chain[1:])
         if other.chain and any(
-            one.event.kind == "WorkflowStarted" for one in found.events
+            one.event.kind == "WorkflowStarted" for one in original.events
         ):
-            differing += replayed(found, [other]).difference is not None
-    assert differing > LIVES // 3
+            differing += replay_history(original, [other]).difference is not None
+    assert differing > INSTANCES // 3

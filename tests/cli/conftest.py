@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Printed:
+class CommandResult:
     """How a command ended and what it printed."""
 
     code: int
@@ -35,7 +35,8 @@ class Printed:
     def rows(self) -> list[dict[str, object]]:
         """The objects on stdout, one a line."""
         return [
-            Printed(code=0, out=line, err="").json() for line in self.out.splitlines()
+            CommandResult(code=0, out=line, err="").json()
+            for line in self.out.splitlines()
         ]
 
 
@@ -47,12 +48,12 @@ class Terminal:
         self.cwd = cwd
         self.backend = f"file:{cwd / 'log.db'}"
 
-    def __call__(self, typed: str, *more: str) -> Printed:
+    def __call__(self, typed: str, *more: str) -> CommandResult:
         """Run what was typed; `more` are arguments as they are."""
         self._capture.readouterr()
         code = run([*shlex.split(typed), *more])
         printed = self._capture.readouterr()
-        return Printed(code=code, out=printed.out, err=printed.err)
+        return CommandResult(code=code, out=printed.out, err=printed.err)
 
 
 @pytest.fixture
@@ -71,9 +72,9 @@ def terminal(
     monkeypatch.setattr("typer.rich_utils.FORCE_TERMINAL", None)
     for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
         monkeypatch.delenv(name, raising=False)
-    found = Terminal(capsys, tmp_path)
-    monkeypatch.setenv("SAYIIR_BACKEND", found.backend)
-    yield found
+    terminal = Terminal(capsys, tmp_path)
+    monkeypatch.setenv("SAYIIR_BACKEND", terminal.backend)
+    yield terminal
     # Commands send log lines to this test's stderr, which ends here.
     structlog.reset_defaults()
     logging.basicConfig(force=True)

@@ -20,7 +20,7 @@ def key(number: int) -> str:
 
 inner = Flow("inner").then(plain, name="packed").build()
 everything = (
-    Flow("everything", metadata={"team": "shop"})
+    Flow("everything", metadata={"team": "seeded_terminal"})
     .then(careful)
     .fork()
     .branch(plain, name="left")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def shop(terminal: Terminal) -> Terminal:
+def seeded_terminal(terminal: Terminal) -> Terminal:
     """A log with two owners one after the other, and an instance of each."""
     with EmbeddedBackend(terminal.cwd / "log.db") as backend:
         run_durable_workflow(doubling, "a", 1, backend=backend)
@@ -26,8 +26,8 @@ def shop(terminal: Terminal) -> Terminal:
     return terminal
 
 
-def test_every_event_is_one_object_a_line(shop: Terminal) -> None:
-    rows = shop("event tail -o jsonl").rows()
+def test_every_event_is_one_object_a_line(seeded_terminal: Terminal) -> None:
+    rows = seeded_terminal("event tail -o jsonl").rows()
     assert rows[0]["kind"] == "PartitionClaimed"
     assert [row["offset"] for row in rows] == list(range(len(rows)))
     for row in rows:
@@ -39,26 +39,28 @@ def test_every_event_is_one_object_a_line(shop: Terminal) -> None:
     assert started["input"] == 1
 
 
-def test_instance_and_kind_select(shop: Terminal) -> None:
-    rows = shop("event tail --instance b -o jsonl").rows()
+def test_instance_and_kind_select(seeded_terminal: Terminal) -> None:
+    rows = seeded_terminal("event tail --instance b -o jsonl").rows()
     assert {row["instance_id"] for row in rows} == {"b"}
-    kinds = shop(
+    kinds = seeded_terminal(
         "event tail --kind TaskCompleted --kind WorkflowCompleted -o jsonl"
     ).rows()
     assert {row["kind"] for row in kinds} == {"TaskCompleted", "WorkflowCompleted"}
 
 
-def test_it_begins_at_an_offset_under_the_claim_in_force_there(shop: Terminal) -> None:
-    everything = shop("event tail -o jsonl").rows()
+def test_it_begins_at_an_offset_under_the_claim_in_force_there(
+    seeded_terminal: Terminal,
+) -> None:
+    everything = seeded_terminal("event tail -o jsonl").rows()
     for offset in range(len(everything)):
-        rows = shop(f"event tail --from 0:{offset} -o jsonl").rows()
+        rows = seeded_terminal(f"event tail --from 0:{offset} -o jsonl").rows()
         assert rows == everything[offset:]
 
 
-def test_it_begins_some_time_ago(shop: Terminal) -> None:
-    everything = shop("event tail -o jsonl").out
-    assert shop("event tail --from -10m -o jsonl").out == everything
-    assert shop("event tail --from -0s -o jsonl").out == ""
+def test_it_begins_some_time_ago(seeded_terminal: Terminal) -> None:
+    everything = seeded_terminal("event tail -o jsonl").out
+    assert seeded_terminal("event tail --from -10m -o jsonl").out == everything
+    assert seeded_terminal("event tail --from -0s -o jsonl").out == ""
 
 
 @pytest.mark.parametrize(
@@ -72,27 +74,31 @@ def test_it_begins_some_time_ago(shop: Terminal) -> None:
         "--follow -o json",
     ],
 )
-def test_what_makes_no_sense_exits_with_two(shop: Terminal, typed: str) -> None:
-    answer = shop(f"event tail {typed}")
+def test_what_makes_no_sense_exits_with_two(
+    seeded_terminal: Terminal, typed: str
+) -> None:
+    answer = seeded_terminal(f"event tail {typed}")
     assert answer.code == 2
     assert "error usage" in answer.err
 
 
-def test_an_offset_beyond_the_end_is_said_to_be_gone(shop: Terminal) -> None:
-    assert shop("event tail --from 0:999999").code in (0, 1)
+def test_an_offset_beyond_the_end_is_reported_as_gone(
+    seeded_terminal: Terminal,
+) -> None:
+    assert seeded_terminal("event tail --from 0:999999").code in (0, 1)
 
 
 @pytest.mark.parametrize("output", ["table", "json", "jsonl"])
 @pytest.mark.parametrize("typed", ["event tail", "instance list", "instance show a"])
 def test_a_reader_that_left_ends_it_quietly(
-    shop: Terminal, typed: str, output: str
+    seeded_terminal: Terminal, typed: str, output: str
 ) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as pipe:
         ended = subprocess.run(  # noqa: S603 - ours
             [sys.executable, "-m", "sayiir_es.cli", *typed.split(), "-o", output],
-            cwd=shop.cwd,
+            cwd=seeded_terminal.cwd,
             stdout=pipe,
             stderr=subprocess.PIPE,
             timeout=30,

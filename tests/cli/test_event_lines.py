@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from sayiir_es.cli.event_lines import details_of
+from sayiir_es.cli.event_fields import details_of
 
 NOON = 1_767_268_800_000
 DAY = 24 * 3600 * 1000
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
+    ("value", "text"),
     [
         *((0, "0"), (False, "false"), (None, "null"), ("", '""')),
         *(([], "[]"), ({}, "{}"), ("text", "text")),
     ],
 )
-def test_values_that_say_no_are_shown_as_well(value: object, shown: str) -> None:
-    assert details_of({"output": value, "loop": "none"}) == f"output={shown}"
+def test_values_that_say_no_are_shown_as_well(value: object, text: str) -> None:
+    assert details_of({"output": value, "loop": "none"}) == f"output={text}"
 
 
 def test_the_first_iteration_is_a_number() -> None:

@@ -35,19 +35,19 @@ NEED_KAFKA = {"topic create", "topic check"}
 
 def example_of(help_text: str) -> str:
     """What stands behind `Example: sayiir-es` at the end of a help text."""
-    found = re.search(r"Example:\s+sayiir-es\s+(.*)\Z", help_text.strip(), re.DOTALL)
-    assert found, help_text
-    return " ".join(found[1].split())
+    match = re.search(r"Example:\s+sayiir-es\s+(.*)\Z", help_text.strip(), re.DOTALL)
+    assert match, help_text
+    return " ".join(match[1].split())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_ends_with_an_example_and_fits_a_hundred_columns(
     terminal: Terminal, command: str
 ) -> None:
-    shown = terminal(f"{command} --help")
-    assert shown.code == 0
-    assert max(map(len, shown.out.splitlines())) <= 100
-    example = example_of(shown.out)
+    result = terminal(f"{command} --help")
+    assert result.code == 0
+    assert max(map(len, result.out.splitlines())) <= 100
+    example = example_of(result.out)
     assert example.startswith(command)
 
 
@@ -93,12 +93,12 @@ def test_the_example_runs(terminal: Terminal, command: str) -> None:
 
 @pytest.mark.parametrize("group", ["", "instance", "worker", "topic", "event"])
 def test_nothing_typed_shows_the_help(terminal: Terminal, group: str) -> None:
-    shown = terminal(group)
-    assert shown.code == 2
-    assert "Example:" in shown.out + shown.err
+    result = terminal(group)
+    assert result.code == 2
+    assert "Example:" in result.out + result.err
 
 
-def test_the_version_is_said(terminal: Terminal) -> None:
+def test_the_version_is_printed(terminal: Terminal) -> None:
     assert re.fullmatch(r"sayiir-es \d+\.\d+\.\d+\n", terminal("--version").out)
 
 
@@ -107,8 +107,8 @@ def test_bad_settings_are_named_all_at_once(
 ) -> None:
     monkeypatch.setenv("SAYIIR_LOG_LEVEL", "loud")
     monkeypatch.setenv("SAYIIR_LOG_FORMAT", "pretty")
-    told = terminal("instance list")
-    assert told.code == 2
-    assert "error settings" in told.err
-    assert "SAYIIR_LOG_LEVEL" in told.err
-    assert "SAYIIR_LOG_FORMAT" in told.err
+    result = terminal("instance list")
+    assert result.code == 2
+    assert "error settings" in result.err
+    assert "SAYIIR_LOG_LEVEL" in result.err
+    assert "SAYIIR_LOG_FORMAT" in result.err

@@ -48,9 +48,9 @@ def test_topics_are_made_once_and_checked(
     missing = terminal("topic check")
     assert missing.code == 1
     assert "error unsafe_log" in missing.err
-    made = terminal("topic create --partitions 2 -o jsonl").rows()
-    assert {row["topic"] for row in made} == {f"{app}.{t.value}" for t in APP_TOPICS}
-    assert terminal("topic check -o jsonl").rows() == made
+    rows = terminal("topic create --partitions 2 -o jsonl").rows()
+    assert {row["topic"] for row in rows} == {f"{app}.{t.value}" for t in APP_TOPICS}
+    assert terminal("topic check -o jsonl").rows() == rows
     assert terminal("topic create --partitions 2").code == 0
     other = terminal("topic create --partitions 3")
     assert other.code == 1

@@ -79,8 +79,8 @@ def test_every_partition_is_searched_and_its_dead_letters_retried(
         # On the partition that is not its home, and cut too short to be read.
         produce(app, 1 - home, NewRecord(key=b"late", value=VALUE))
         behind = next(f"b{n}" for n in range(99) if partition_of(b"b%d" % n, 2) != home)
-        asked = f"instance start doubling --id {behind} --input 1 --wait"
-        assert terminal(asked).code == 0
+        line = f"instance start doubling --id {behind} --input 1 --wait"
+        assert terminal(line).code == 0
         [letter] = terminal("dead-letter list -o jsonl").rows()
         assert str(letter["dead_letter"]).startswith(f"{1 - home}@")
         again = terminal(f"dead-letter retry {letter['dead_letter']} -o json")

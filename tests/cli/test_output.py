@@ -6,16 +6,16 @@ import json
 
 import pytest
 
-from sayiir_es.cli.output import payload_value, to_json, visible
+from sayiir_es.cli.text import payload_value, to_json, visible
 
 EVIL = "a\x1b[2J\n\r\x00\x7f\x9b31m\u202ez\ud800"
 
 
 def test_control_characters_become_visible() -> None:
-    shown = visible(EVIL)
-    assert shown.isprintable()
-    assert "\\x1b[2J\\n" in shown
-    assert "\\u202e" in shown
+    text = visible(EVIL)
+    assert text.isprintable()
+    assert "\\x1b[2J\\n" in text
+    assert "\\u202e" in text
 
 
 def test_letters_of_all_languages_stay_as_they_are() -> None:

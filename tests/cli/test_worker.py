@@ -64,7 +64,7 @@ def test_a_worker_runs_only_tasks_whose_tags_it_has(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "told"),
+    ("typed", "message"),
     [
         ("worker run no.such.module", "no.such.module"),
         ("worker run tests.cli.conftest", "no"),
@@ -76,15 +76,15 @@ def test_a_worker_runs_only_tasks_whose_tags_it_has(terminal: Terminal) -> None:
     ],
 )
 def test_what_cannot_run_exits_with_two(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, typed: str, told: str
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, typed: str, message: str
 ) -> None:
     monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
     answer = terminal(typed)
     assert answer.code == 2
-    assert told in answer.err
+    assert message in answer.err
 
 
-def test_a_module_whose_import_fails_is_not_said_to_be_missing(
+def test_a_module_whose_import_fails_is_not_reported_as_missing(
     terminal: Terminal,
 ) -> None:
     (terminal.cwd / "wants_more.py").write_text("import no_such_thing\n")
@@ -134,11 +134,11 @@ def test_a_projector_goes_on_where_it_stopped(terminal: Terminal) -> None:
             with running(terminal.cwd / "p", *project) as projector:
                 projector.until("caught up")
                 assert projector.end() == 0
-            shown = terminal(f"instance show {instance_id} --state-dir {views}")
-            assert shown.code == 0
+            result = terminal(f"instance show {instance_id} --state-dir {views}")
+            assert result.code == 0
 
 
-def test_a_directory_without_stores_is_said_to_be_one(terminal: Terminal) -> None:
+def test_a_directory_without_stores_is_reported(terminal: Terminal) -> None:
     answer = terminal(f"instance list --state-dir {terminal.cwd}")
     assert answer.code == 5
     assert "there is none" in answer.err

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from sybil import Document, Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
-from sayiir_es.cli.app import PROGRAM, run
+from sayiir_es.cli.app import run
+from sayiir_es.cli.verb_table import PROGRAM
 from sayiir_es.client.backends import Backend
 
 if TYPE_CHECKING:

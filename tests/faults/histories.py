@@ -17,7 +17,7 @@ from sayiir_es.engine.fold import Fold
 from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.log.port import Chunk, Record
 from tests.audit.instance_logs import claimed, record
-from tests.audit.random_instances import lived
+from tests.audit.random_instances import random_instance
 
 if TYPE_CHECKING:
     from sayiir_es.core.model.events import Event
@@ -34,7 +34,7 @@ def _events_of_round(seed: int) -> tuple[Event, ...]:
     instances = [
         [
             (event.at, number, replace(event, instance_id=f"i{number}"))
-            for event in lived(seed * INSTANCES + number).events
+            for event in random_instance(seed * INSTANCES + number).events
         ]
         for number in range(INSTANCES)
     ]

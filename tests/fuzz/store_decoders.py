@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 
-from sayiir_es.cli.dead_letter.records import all_letters, letter_at, original
+from sayiir_es.cli.dead_letter.dead_letters import (
+    all_dead_letters,
+    get_dead_letter,
+    original,
+)
 from sayiir_es.core.model.errors import StoreError, UnsafeLogError
 from sayiir_es.core.model.position import Position
 from sayiir_es.core.model.rows import Cursor, Ending, Header, Request, Row, Run
@@ -132,9 +136,9 @@ def _letter(data: bytes) -> None:
         log = MemoryLog()
         await log.open(create=True)
         await log.produce(Topic.DEAD_LETTERS, 0, record)
-        for letter in await all_letters(log):
+        for letter in await all_dead_letters(log):
             assert letter.size is not None
-            same_letter, value = await letter_at(log, letter.place)
+            same_letter, value = await get_dead_letter(log, letter.place)
             assert (same_letter, value) == (letter, record.value)
             original(letter, value)
 

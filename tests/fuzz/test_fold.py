@@ -29,7 +29,7 @@ from tests.audit.instance_logs import (
     records_of,
     verified,
 )
-from tests.audit.random_instances import lived
+from tests.audit.random_instances import random_instance
 from tests.fuzz.fuzzer import bounded_memory
 from tests.fuzz.mutation import mutated
 from tests.fuzz.store_decoders import IDENTITY
@@ -177,7 +177,7 @@ def fold_instances(seed: str, count: int) -> None:
     stopped = went_on = 0
     for number in range(count):
         chance = Random(f"fold {seed} {number}")  # noqa: S311
-        instance = lived(chance.randrange(2**32))
+        instance = random_instance(chance.randrange(2**32))
         events = events_of(instance)
         records, commands = records_of(events), commands_of(events)
         if not records:
@@ -209,7 +209,7 @@ def test_many_histories_with_one_thing_wrong_stop_the_fold_or_are_folded() -> No
 
 @pytest.mark.parametrize("cause", [c for c in ODD_CAUSES if c.startswith("command:")])
 def test_a_command_named_as_no_owner_names_it_stops_the_fold(cause: str) -> None:
-    claim, event, *_ = events_of(lived(1))
+    claim, event, *_ = events_of(random_instance(1))
     events = [claim, replace(event, cause=cause)]
     _, error = fold(records_of(events))
     assert str(error) == (

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from sayiir_es import InMemoryBackend, Worker
-from sayiir_es.cli.dead_letter.records import all_letters, mark
+from sayiir_es.cli.dead_letter.dead_letters import all_dead_letters, mark
 from sayiir_es.core.model.commands import Command
 from sayiir_es.core.model.events import Body
 from sayiir_es.engine.owner.tenure import to_record
@@ -136,7 +136,7 @@ async def test_the_headers_of_a_mark_are_those_that_are_written() -> None:
     )
     record = NewRecord(key=b"0@0", value=b"{", headers=letter_headers)
     await log.produce(Topic.DEAD_LETTERS, 0, record)
-    [letter] = await all_letters(log)
+    [letter] = await all_dead_letters(log)
     await mark(log, letter, "dropped", "why")
     reader = await log.reader(Topic.DEAD_LETTERS, 0, 1)
     chunk = await reader.read(max_wait_s=10)

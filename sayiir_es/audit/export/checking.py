@@ -16,20 +16,20 @@ from fastavro.schema import SchemaParseException
 
 from sayiir_es.audit.export.export import file_sha256
 from sayiir_es.audit.export.files import file_format_of
-from sayiir_es.audit.export.manifest import RecordChain, chain_path, notes
+from sayiir_es.audit.export.record_chain import RecordChain, chain_path, notes
 from sayiir_es.audit.violation import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sayiir_es.audit.export.files import FileFormat
+    from sayiir_es.audit.export.formats import FileFormat
     from sayiir_es.audit.export.manifest import FileEntry, Manifest
     from sayiir_es.audit.verify.log import Progress
     from sayiir_es.log.port import Record
 
 CHAIN = "chain"
-"""Stands in a violation where others name the number of an invariant."""
+"""The `invariant` of a violation that a chain of an export shows."""
 
 DAMAGE = (
     OSError,
@@ -69,17 +69,17 @@ class ExportFiles:
             for count in check.run():
                 progress(done + count, self._manifest.records)
             done += entry.records
-            if check.found is not None:
-                yield check.found
+            if check.violation is not None:
+                yield check.violation
 
 
 class _FileCheck:
-    """One file held to its chain; `found` is what is wrong with it."""
+    """One file held to its chain; `violation` is what is wrong with it."""
 
     def __init__(
         self, folder: Path, manifest: Manifest, entry: FileEntry, files: FileFormat
     ) -> None:
-        self.found: Violation | None = None
+        self.violation: Violation | None = None
         self._path = manifest.path(folder, entry)
         self._notes_path = chain_path(folder, entry.place)
         self._entry = entry
@@ -90,18 +90,18 @@ class _FileCheck:
         """Check the file; yields how many records were checked, now and then."""
         try:
             yield from self._chain()
-            if self.found is None and file_sha256(self._path) != self._entry.sha256:
-                self._find_shown()
+            if self.violation is None and file_sha256(self._path) != self._entry.sha256:
+                self._find_changed_fields()
         except DAMAGE as error:
             self._broken(self._next, "one that can be read", repr(error))
 
     def _chain(self) -> Iterator[int]:
-        noted = notes(self._notes_path)
+        chain_notes = notes(self._notes_path)
         chain = RecordChain(self._entry.place)
         count = 0
         try:
             for record, _ in self._files.rows(self._path):
-                note = next(noted, None)
+                note = next(chain_notes, None)
                 digest = chain.add(record)
                 if note != (record.offset, digest):
                     self._differs(record, note)
@@ -112,11 +112,11 @@ class _FileCheck:
                     yield count
         except DAMAGE:
             # Named by the chain: gaps make the next offset more than one above.
-            note = next(noted, None)
+            note = next(chain_notes, None)
             if note is not None:
                 self._next = note[0]
             raise
-        note = next(noted, None)
+        note = next(chain_notes, None)
         if note is not None:
             self._broken(note[0], "one there", "the file ends before it")
         elif (count, chain.digest.hex()) != (self._entry.records, self._entry.chain):
@@ -140,11 +140,11 @@ class _FileCheck:
             seen = f"it stands where {note[0]} was exported"
             self._broken(record.offset, "none there", seen)
 
-    def _find_shown(self) -> None:
+    def _find_changed_fields(self) -> None:
         """The chain holds and the file differs: what is shown beside the bytes."""
         place = self._entry.place
-        for record, shown in self._files.rows(self._path):
-            if shown != self._files.shown(place, record):
+        for record, fields in self._files.rows(self._path):
+            if fields != self._files.fields_of(place, record):
                 seen = "they are others"
                 self._broken(record.offset, "the fields that its bytes give", seen)
                 return
@@ -153,7 +153,7 @@ class _FileCheck:
 
     def _broken(self, offset: int, expected: str, seen: str) -> None:
         place = self._entry.place
-        self.found = Violation(
+        self.violation = Violation(
             invariant=CHAIN,
             partition=place.partition,
             offset=offset,

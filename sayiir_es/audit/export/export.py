@@ -18,18 +18,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sayiir_es.audit.export.files import file_format_of
+from sayiir_es.audit.export.formats import ExportFormat
 from sayiir_es.audit.export.manifest import (
     MANIFEST,
     PARTIAL,
-    ExportFormat,
     FileEntry,
     Manifest,
-    RecordChain,
-    chain_path,
     manifest_bytes,
-    places,
 )
 from sayiir_es.audit.export.origin import as_exported
+from sayiir_es.audit.export.places import places
+from sayiir_es.audit.export.record_chain import RecordChain, chain_path
 from sayiir_es.audit.verify.log import read_to, silent
 from sayiir_es.client.backends import use_backend
 from sayiir_es.core.model.errors import HoleInHistoryError, UsageError
@@ -39,8 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from typing import BinaryIO
 
-    from sayiir_es.audit.export.files import FileFormat, FileWriter
-    from sayiir_es.audit.export.manifest import Place
+    from sayiir_es.audit.export.formats import FileFormat, FileWriter
+    from sayiir_es.audit.export.places import Place
     from sayiir_es.audit.verify.log import Progress
     from sayiir_es.client.backends import Backend
     from sayiir_es.log.port import Chunk, Log, Record
@@ -67,9 +66,11 @@ def export(
         LogUnavailableError: if there is no log, or nothing answers.
         HoleInHistoryError: if the log lacks a record without saying why.
     """
-    chosen = ExportFormat(file_format)
-    with use_backend(backend) as used:
-        return used.thread.call(export_log(used.open_log(), path, chosen))
+    export_format = ExportFormat(file_format)
+    with use_backend(backend) as opened_backend:
+        return opened_backend.thread.call(
+            export_log(opened_backend.open_log(), path, export_format)
+        )
 
 
 async def export_log(
@@ -109,12 +110,12 @@ class _Export:
 
     async def run(self) -> Manifest:
         log = self._log
-        chosen = places(log.partitions)
-        ends = {p: await log.end_offset(p.topic, p.partition) for p in chosen}
-        starts = {p: await log.start_offset(p.topic, p.partition) for p in chosen}
-        self._total = sum(max(ends[place] - starts[place], 0) for place in chosen)
+        all_places = places(log.partitions)
+        ends = {p: await log.end_offset(p.topic, p.partition) for p in all_places}
+        starts = {p: await log.start_offset(p.topic, p.partition) for p in all_places}
+        self._total = sum(max(ends[place] - starts[place], 0) for place in all_places)
         entries = [
-            await self._file(place, starts[place], ends[place]) for place in chosen
+            await self._file(place, starts[place], ends[place]) for place in all_places
         ]
         return Manifest(
             file_format=self._format, partitions=log.partitions, files=tuple(entries)
@@ -190,12 +191,12 @@ def _staged(path: Path) -> Generator[Path]:
         raise UsageError(f"expected a new directory, but {str(path)!r} exists")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        made = tempfile.mkdtemp(
+        partial = tempfile.mkdtemp(
             prefix=f".{path.name}-", suffix=PARTIAL, dir=path.parent
         )
     except OSError as error:
         raise UsageError(f"expected a place for an export, but {error}") from error
-    folder = Path(made)
+    folder = Path(partial)
     try:
         yield folder
         for file in folder.iterdir():

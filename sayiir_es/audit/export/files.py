@@ -6,10 +6,11 @@ import base64
 import hashlib
 import json
 from importlib import import_module
-from typing import IO, TYPE_CHECKING, Any, Protocol, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
-from sayiir_es.audit.export.decoded import decoded
-from sayiir_es.audit.export.manifest import ExportFormat, RecordChain
+from sayiir_es.audit.export.decoding import decode_fields
+from sayiir_es.audit.export.formats import ExportFormat
+from sayiir_es.audit.export.record_chain import RecordChain
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.log.port import Record
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sayiir_es.audit.export.manifest import Place
+    from sayiir_es.audit.export.formats import FileFormat, FileWriter
+    from sayiir_es.audit.export.places import Place
 
 _fastavro: Any = import_module("fastavro")
 _fastavro_write: Any = import_module("fastavro.write")  # its hints are partial
@@ -57,37 +59,6 @@ AVRO_SCHEMA: dict[str, object] = {
         },
     ],
 }
-
-
-class FileWriter(Protocol):
-    """Writes the records of one partition to one file."""
-
-    def write(self, record: Record) -> None:
-        """Write the next record."""
-        ...
-
-    def close(self) -> None:
-        """Write what is held back."""
-        ...
-
-
-class FileFormat(Protocol):
-    """A format of files."""
-
-    def writer(self, file: IO[bytes], place: Place) -> FileWriter:
-        """A writer to an open file; the same records give the same bytes."""
-        ...
-
-    def rows(self, path: Path) -> Iterator[tuple[Record, object]]:
-        """Each record, and what is shown of it beside its bytes.
-
-        Raises what its library raises for what is no such file.
-        """
-        ...
-
-    def shown(self, place: Place, record: Record) -> object:
-        """What a file of this build shows of a record, to compare with `rows`."""
-        ...
 
 
 def file_format_of(name: ExportFormat) -> FileFormat:
@@ -138,7 +109,7 @@ class AvroFiles:
                 )
                 yield record, None
 
-    def shown(self, place: Place, record: Record) -> object:
+    def fields_of(self, place: Place, record: Record) -> object:
         """Nothing is shown beside the bytes."""
         del place, record
         return None
@@ -198,9 +169,9 @@ class JsonLines:
                 )
                 yield record, row["decoded"]
 
-    def shown(self, place: Place, record: Record) -> object:
+    def fields_of(self, place: Place, record: Record) -> object:
         """The decoded fields, as JSON gives them back."""
-        return json.loads(json.dumps(decoded(place, record)))
+        return json.loads(json.dumps(decode_fields(place, record)))
 
 
 class _LineWriter:
@@ -215,7 +186,7 @@ class _LineWriter:
             "key_base64": _text(record.key),
             "value_base64": _text(record.value),
             "headers_base64": [(n, _text(v)) for n, v in record.headers],
-            "decoded": decoded(self._place, record),
+            "decoded": decode_fields(self._place, record),
         }
         self._file.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
 

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.audit.export.checking import ExportFiles
 from sayiir_es.audit.export.export import APP_KEY
-from sayiir_es.audit.export.manifest import Manifest, places, read_manifest
+from sayiir_es.audit.export.manifest import Manifest, read_manifest
 from sayiir_es.audit.export.origin import as_imported
+from sayiir_es.audit.export.places import places
 from sayiir_es.audit.verify.log import read_to, silent
 from sayiir_es.client.backends import use_backend
 from sayiir_es.client.backends.framing import without_framing
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-    from sayiir_es.audit.export.manifest import FileEntry, Place
+    from sayiir_es.audit.export.manifest import FileEntry
+    from sayiir_es.audit.export.places import Place
     from sayiir_es.audit.verify.log import Progress
     from sayiir_es.client.backends import Backend
     from sayiir_es.log.port import Log, NewRecord, Record
@@ -59,15 +61,15 @@ def import_export(backend: Backend | str, path: str | os.PathLike[str]) -> Manif
         DecodeError: if a record is not what was exported; names the first.
         LogUnavailableError: if nothing answers.
     """
-    with use_backend(backend) as used:
-        return used.thread.call(import_into(used.open_log(), path))
+    with use_backend(backend) as opened_backend:
+        return opened_backend.thread.call(import_into(opened_backend.open_log(), path))
 
 
 async def import_into(
     log: Log, path: str | os.PathLike[str], progress: Progress = silent
 ) -> Manifest:
     """As `import_export`, into a log that is not open yet; it is closed at the end."""
-    bare = without_framing(log)  # the records wear already what they wore
+    bare = without_framing(log)  # the records of an export have their frames
     folder = Path(path)
     manifest = read_manifest(folder)
     files = ExportFiles(folder, manifest)
@@ -93,10 +95,10 @@ def _check(manifest: Manifest, files: ExportFiles) -> None:
                 f"{entry.end}, but the export holds {entry.records} from {entry.start} "
                 "on: they cannot stand in a new log where they stood"
             )
-    for broken in files.violations(silent):
+    for violation in files.violations(silent):
         raise DecodeError(
-            f"expected {broken.expected} at {broken.partition}@{broken.offset}, but "
-            f"{broken.seen}"
+            f"expected {violation.expected} at {violation.partition}@"
+            f"{violation.offset}, but {violation.seen}"
         )
 
 
@@ -128,7 +130,7 @@ async def _check_empty(log: Log) -> None:
 
 
 async def _count(log: Log, place: Place) -> int:
-    """How many records of a history stand there."""
+    """How many records of a history are there."""
     end = await log.end_offset(place.topic, place.partition)
     if place.topic is not Topic.DEFINITIONS:
         return end

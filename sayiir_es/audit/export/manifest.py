@@ -10,62 +10,28 @@ an export depends on when or where it was made: the same records give the same b
 
 from __future__ import annotations
 
-import hashlib
 import json
-import struct
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, cast
 
+from sayiir_es.audit.export.formats import ExportFormat
+from sayiir_es.audit.export.places import Place, places
+from sayiir_es.audit.export.record_chain import FORMAT, VERSION
 from sayiir_es.core.model.errors import DecodeError, UsageError
 from sayiir_es.log.port import Topic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from sayiir_es.log.port import Record
-
-FORMAT = "sayiir-es export"
-VERSION = 1
 PARTITIONER = "murmur2"
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
 """Ends the name of a directory that is being written: never a whole export."""
 
-TOPICS = (Topic.EVENTS, Topic.DEAD_LETTERS, Topic.COMMANDS, Topic.DEFINITIONS)
-"""What is exported, in the order in which the ends are asked for: what an event names
-was written before it, so it stands below an end that is asked for later."""
-
-_NOTE = struct.Struct(">q32s")
-_LENGTHS = struct.Struct(">qqqqq")
-_PAIR = struct.Struct(">qq")
-
-
-class ExportFormat(StrEnum):
-    """How the records are written; the value is the ending of the files' names."""
-
-    AVRO = "avro"
-    JSONL = "jsonl"
-    PARQUET = "parquet"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A partition of a topic."""
-
-    topic: Topic
-    partition: int
-
-    @property
-    def stem(self) -> str:
-        """What the names of its files begin with."""
-        return f"{self.topic.value}-{self.partition}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileEntry:
-    """What the manifest says of one file.
+    """The entry of one file in the manifest.
 
     Attributes:
         start: The first offset that the log had kept.
@@ -103,79 +69,17 @@ class Manifest:
 
     def entry(self, topic: Topic, partition: int) -> FileEntry:
         """The file of a partition."""
-        wanted = Place(topic=topic, partition=partition)
-        return next(entry for entry in self.files if entry.place == wanted)
+        place = Place(topic=topic, partition=partition)
+        return next(entry for entry in self.files if entry.place == place)
 
     def path(self, folder: Path, entry: FileEntry) -> Path:
         """Where the records of a file are."""
         return folder / f"{entry.place.stem}.{self.file_format.value}"
 
 
-def places(partitions: int) -> list[Place]:
-    """Every partition that an export of so many holds."""
-    return [
-        Place(topic=topic, partition=partition)
-        for topic in TOPICS
-        for partition in range(1 if topic is Topic.DEFINITIONS else partitions)
-    ]
-
-
-def chain_path(folder: Path, place: Place) -> Path:
-    """Where the chain of a partition is."""
-    return folder / f"{place.stem}.chain"
-
-
-# --- the chain ------------------------------------------------------------------------
-
-
-class RecordChain:
-    """The running SHA-256 over the records of one partition."""
-
-    def __init__(self, place: Place) -> None:
-        seed = f"{FORMAT} {VERSION}\n{place.stem}\n".encode()
-        self.digest = hashlib.sha256(seed).digest()
-
-    def add(self, record: Record) -> bytes:
-        """Take the next record and return the digest of all so far."""
-        key, value, headers = record.key, record.value, record.headers
-        # Each part behind its length (-1: null), so that no two records read alike.
-        parts = [
-            self.digest,
-            _LENGTHS.pack(
-                record.offset,
-                record.timestamp_ms,
-                -1 if key is None else len(key),
-                -1 if value is None else len(value),
-                len(headers),
-            ),
-            key or b"",
-            value or b"",
-        ]
-        for name, content in headers:
-            text = name.encode("utf-8", "surrogatepass")
-            parts += (_PAIR.pack(len(text), len(content)), text, content)
-        self.digest = hashlib.sha256(b"".join(parts)).digest()
-        return self.digest
-
-    def note(self, record: Record) -> bytes:
-        """Take the next record and return what the chain file notes of it."""
-        return _NOTE.pack(record.offset, self.add(record))
-
-
-def notes(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Offset and digest of each record that a chain file notes."""
-    with path.open("rb") as file:
-        while len(data := file.read(_NOTE.size)) == _NOTE.size:
-            offset, digest = _NOTE.unpack(data)
-            yield offset, digest
-
-
-# --- the manifest's bytes -------------------------------------------------------------
-
-
 def manifest_bytes(manifest: Manifest) -> bytes:
     """The manifest as it is written."""
-    shown = {
+    fields = {
         "format": FORMAT,
         "version": VERSION,
         "files_are": manifest.file_format.value,
@@ -194,7 +98,7 @@ def manifest_bytes(manifest: Manifest) -> bytes:
             for entry in manifest.files
         ],
     }
-    return json.dumps(shown, indent=2).encode() + b"\n"
+    return json.dumps(fields, indent=2).encode() + b"\n"
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -210,17 +114,17 @@ def read_manifest(folder: Path) -> Manifest:
             f"expected a whole export in {str(folder)!r}, but it has no manifest"
         )
     try:
-        given = cast("dict[str, object]", json.loads(path.read_bytes()))
-        kind = (given["format"], given["version"], given["partitioner"])
+        fields = cast("dict[str, object]", json.loads(path.read_bytes()))
+        kind = (fields["format"], fields["version"], fields["partitioner"])
         if kind != (FORMAT, VERSION, PARTITIONER):
             raise DecodeError(
                 f"expected {FORMAT!r} of version {VERSION} by {PARTITIONER!r} in "
                 f"{str(path)!r}, but {kind!r}"
             )
-        partitions = _number(given["partitions"])
-        entries = cast("list[dict[str, object]]", given["files"])
-        found = Manifest(
-            file_format=ExportFormat(str(given["files_are"])),
+        partitions = _number(fields["partitions"])
+        entries = cast("list[dict[str, object]]", fields["files"])
+        manifest = Manifest(
+            file_format=ExportFormat(str(fields["files_are"])),
             partitions=partitions,
             files=tuple(map(_entry, entries)),
         )
@@ -228,23 +132,23 @@ def read_manifest(folder: Path) -> Manifest:
         raise DecodeError(
             f"expected a manifest in {str(path)!r}, but {error!r}"
         ) from error
-    if [entry.place for entry in found.files] != places(partitions):
+    if [entry.place for entry in manifest.files] != places(partitions):
         raise DecodeError(
             f"expected the files of {partitions} partitions in {str(path)!r}, but "
-            f"{[entry.place.stem for entry in found.files]}"
+            f"{[entry.place.stem for entry in manifest.files]}"
         )
-    return found
+    return manifest
 
 
-def _entry(given: dict[str, object]) -> FileEntry:
-    place = Place(topic=Topic(given["topic"]), partition=_number(given["partition"]))
+def _entry(fields: dict[str, object]) -> FileEntry:
+    place = Place(topic=Topic(fields["topic"]), partition=_number(fields["partition"]))
     return FileEntry(
         place=place,
-        start=_number(given["start"]),
-        end=_number(given["end"]),
-        records=_number(given["records"]),
-        chain=str(given["chain"]),
-        sha256=str(given["sha256"]),
+        start=_number(fields["start"]),
+        end=_number(fields["end"]),
+        records=_number(fields["records"]),
+        chain=str(fields["chain"]),
+        sha256=str(fields["sha256"]),
     )
 
 

@@ -9,22 +9,22 @@ import json
 from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from sayiir_es.audit.export.decoded import decoded
+from sayiir_es.audit.export.decoding import decode_fields
 from sayiir_es.log.port import Record, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from sayiir_es.audit.export.files import FileWriter
-    from sayiir_es.audit.export.manifest import Place
+    from sayiir_es.audit.export.formats import FileWriter
+    from sayiir_es.audit.export.places import Place
 
 _arrow: Any = import_module("pyarrow")
 _parquet: Any = import_module("pyarrow.parquet")
 
 GROUP_RECORDS_MAX = 10_000
 GROUP_BYTES_MAX = 8 << 20
-"""A row group ends behind the record that reaches either: one is held in memory."""
+"""A row group ends after the record that reaches either: one is held in memory."""
 
 READ_ROWS = 1_000
 
@@ -80,13 +80,13 @@ class ParquetFiles:
                     )
                     yield record, {name: row[name] for name in (*_PLAIN, "decoded")}
 
-    def shown(self, place: Place, record: Record) -> object:
+    def fields_of(self, place: Place, record: Record) -> object:
         """The columns of its fields."""
-        fields = decoded(place, record)
+        fields = decode_fields(place, record)
         plain: Mapping[str, object] = dict.fromkeys(_PLAIN)
         if place.topic is Topic.EVENTS and isinstance(fields, dict):
-            known = cast("dict[str, object]", fields)
-            plain = {name: known[name] for name in _PLAIN}
+            event_fields = cast("dict[str, object]", fields)
+            plain = {name: event_fields[name] for name in _PLAIN}
         text = None if fields is None else json.dumps(fields, separators=(",", ":"))
         return {**plain, "decoded": text}
 
@@ -100,14 +100,14 @@ class _ParquetWriter:
         self._bytes = 0
 
     def write(self, record: Record) -> None:
-        shown = cast("dict[str, object]", self._files.shown(self._place, record))
+        columns = cast("dict[str, object]", self._files.fields_of(self._place, record))
         row: dict[str, object] = {
             "offset": record.offset,
             "timestamp_ms": record.timestamp_ms,
             "key": record.key,
             "value": record.value,
             "headers": [{"name": n, "value": v} for n, v in record.headers],
-            **shown,
+            **columns,
         }
         self._rows.append(row)
         self._bytes += len(record.value or b"") + len(record.key or b"")

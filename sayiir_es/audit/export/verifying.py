@@ -55,15 +55,15 @@ def verify_export(
     folder = Path(path)
     manifest = read_manifest(folder)
     files = ExportFiles(folder, manifest)
-    broken = list(islice(files.violations(progress), VIOLATIONS_MAX))
-    if broken:
-        return Verdict(events=0, violations=tuple(broken))
+    chain_violations = list(islice(files.violations(progress), VIOLATIONS_MAX))
+    if chain_violations:
+        return Verdict(events=0, violations=tuple(chain_violations))
     checker = Checker(
         partitions=manifest.partitions, instance_id=instance_id, keys=keys
     )
     run = _Checking(files, manifest, checker, instance_id, progress)
-    found = tuple(islice(run.violations(), VIOLATIONS_MAX))
-    return Verdict(events=checker.events, violations=found, proofs=checker.proofs)
+    violations = tuple(islice(run.violations(), VIOLATIONS_MAX))
+    return Verdict(events=checker.events, violations=violations, proofs=checker.proofs)
 
 
 class _Checking:
@@ -78,26 +78,26 @@ class _Checking:
         self.checker = checker
         self._files = files
         self._manifest = manifest
-        self._wanted = instance_id
+        self._instance_id = instance_id
         self._progress = progress
         self._done = 0
 
     def violations(self) -> Iterator[Violation]:
         count = self._manifest.partitions
-        chosen = range(count)
-        if self._wanted is not None:
-            home = partition_of(self._wanted.encode(), count)
-            chosen = range(home, home + 1)
+        partitions = range(count)
+        if self._instance_id is not None:
+            home = partition_of(self._instance_id.encode(), count)
+            partitions = range(home, home + 1)
         for record in self._files.records(self._manifest.entry(Topic.DEFINITIONS, 0)):
             self.checker.take_definition(record.value)
-        for partition in chosen:
+        for partition in partitions:
             yield from self._partition(partition)
         yield from self.checker.finish()
 
     def _partition(self, partition: int) -> Iterator[Violation]:
         checker, entry = self.checker, self._manifest.entry(Topic.EVENTS, partition)
         commands = None
-        if self._wanted is None:
+        if self._instance_id is None:
             source = self._manifest.entry(Topic.COMMANDS, partition)
             commands = _Commands(checker, source, self._files.records(source))
         place = entry.start
@@ -128,8 +128,8 @@ class _Commands:
 
     def follow(self) -> Iterator[Violation]:
         partition, start = self._entry.place.partition, self._entry.start
-        wanted = self._checker.commands_wanted(partition)
-        while self._next < min(wanted, self._entry.end):
+        end = self._checker.commands_wanted(partition)
+        while self._next < min(end, self._entry.end):
             record = next(self._records, None)
             offsets = [] if record is None else [record.offset]
             self._next = self._entry.end if record is None else record.offset + 1

@@ -1,9 +1,9 @@
 """I3: the commands of a partition are answered in offset order, each exactly once.
 
-Theory of operation. Answers are noted as they come and compared with the commands as
-these are read, so that neither topic must be held in memory. `wanted` says how far the
-commands are needed; a reader that gives them that far after each chunk of events keeps
-both queues short.
+Theory of operation. Answers are kept as they come, and compared with the commands as
+these are read, so that neither topic must be held in memory. `commands_wanted` says how
+far the commands are needed; a reader that gives them that far after each chunk of
+events keeps both queues short.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ ONLY_COMMANDS = ALONE | ACCEPTING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Noted:
+class _Answer:
     """An answer to `command`, or a claim that passed all below it, by the event at."""
 
     command: int
@@ -69,14 +69,14 @@ class AnswerRules:
         self._copies = 0
         """Events of a fork's source that follow; each was an answer there, if any."""
         self._origins: dict[int, int] = {}
-        self._noted: deque[_Noted] = deque()
+        self._answers: deque[_Answer] = deque()
         self._commands: deque[int] = deque()
-        self._given = -1
+        self._commands_end = -1
         """Up to which offset the commands were given; −1: no commands at all."""
         self._start = 0
 
     @property
-    def wanted(self) -> int:
+    def commands_wanted(self) -> int:
         """Up to which offset, exclusive, commands are needed."""
         return self._next
 
@@ -96,8 +96,8 @@ class AnswerRules:
         if isinstance(event.body, kinds.PartitionClaimed):
             if event.body.next_command > self._next:
                 self._next = event.body.next_command
-                self._noted.append(
-                    _Noted(
+                self._answers.append(
+                    _Answer(
                         command=self._next,
                         answered=False,
                         offset=offset,
@@ -138,8 +138,8 @@ class AnswerRules:
                 f"{event.kind} answers {event.cause!r}",
             )
         self._next = place.offset + 1
-        self._noted.append(
-            _Noted(
+        self._answers.append(
+            _Answer(
                 command=place.offset,
                 answered=True,
                 offset=offset,
@@ -169,31 +169,31 @@ class AnswerRules:
         `start` is the first offset that the topic has kept.
         """
         self._commands.extend(offsets)
-        self._given, self._start = past, max(start, self._start)
-        return self.compared()
+        self._commands_end, self._start = past, max(start, self._start)
+        return self.compare()
 
-    def compared(self) -> list[Violation]:
+    def compare(self) -> list[Violation]:
         """Compare the answers noted with the commands given, as far as both go."""
-        found: list[Violation] = []
-        while self._noted and self._noted[0].command < self._given:
-            found += self._compare(self._noted.popleft())
-        return found
+        violations: list[Violation] = []
+        while self._answers and self._answers[0].command < self._commands_end:
+            violations += self._compare(self._answers.popleft())
+        return violations
 
     def finish(self) -> list[Violation]:
         """Compare what is left: no more commands come."""
-        found: list[Violation] = []
-        while self._noted and self._given >= 0:
-            found += self._compare(self._noted.popleft())
-        return found
+        violations: list[Violation] = []
+        while self._answers and self._commands_end >= 0:
+            violations += self._compare(self._answers.popleft())
+        return violations
 
-    def _compare(self, noted: _Noted) -> list[Violation]:
-        command, offset, instance_id = noted.command, noted.offset, noted.instance_id
+    def _compare(self, answer: _Answer) -> list[Violation]:
+        command, offset, instance_id = answer.command, answer.offset, answer.instance_id
         skipped: list[int] = []
         while self._commands and self._commands[0] < command:
             skipped.append(self._commands.popleft())
-        found: list[Violation] = []
+        violations: list[Violation] = []
         if skipped:
-            found.append(
+            violations.append(
                 self._violation(
                     offset,
                     instance_id,
@@ -201,12 +201,12 @@ class AnswerRules:
                     f"{len(skipped)} passed over",
                 )
             )
-        if not noted.answered:
-            return found
+        if not answer.answered:
+            return violations
         if self._commands and self._commands[0] == command:
             self._commands.popleft()
         elif command >= self._start:
-            found.append(
+            violations.append(
                 self._violation(
                     offset,
                     instance_id,
@@ -214,7 +214,7 @@ class AnswerRules:
                     "there is none",
                 )
             )
-        return found
+        return violations
 
     def _violation(
         self, offset: int, instance_id: str, expected: str, seen: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.audit.rules.run_model import Must
+from sayiir_es.audit.rules.run_model import RequiredEvent
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.graph.nodes import RouteNode, TaskNode
 from sayiir_es.core.model.events import (
@@ -20,7 +20,7 @@ from sayiir_es.core.model.events import (
 )
 
 if TYPE_CHECKING:
-    from sayiir_es.audit.rules.run_model import RunModel, Standing
+    from sayiir_es.audit.rules.run_model import OpenNode, RunModel
     from sayiir_es.core.graph.nodes import Retry
     from sayiir_es.core.model.events import Event
 
@@ -36,37 +36,37 @@ DELAY_MAX_MS = 100 * 365 * 24 * 3600 * 1000
 """A century: no backoff is longer, whatever the policy says."""
 
 
-def completed(model: RunModel, event: Event) -> None:
+def check_task_completed(model: RunModel, event: Event) -> None:
     """A task has its result."""
     body = event.body
     assert isinstance(body, TaskCompleted)
-    found = due(model, event, body.path, body.attempt, "I8")
-    if isinstance(found.node, RouteNode):
+    open_node = get_due_attempt(model, event, body.path, body.attempt, "I8")
+    if isinstance(open_node.node, RouteNode):
         raise BreachError("I12", f"RouteChosen of {body.path!r}", "TaskCompleted")
-    assert isinstance(found.node, TaskNode)
+    assert isinstance(open_node.node, TaskNode)
     if (
-        found.node.timeout_ms is not None
-        and found.deadline_at is None
+        open_node.node.timeout_ms is not None
+        and open_node.deadline_at is None
         and event.cause.startswith("outcome:")
     ):
         raise BreachError("I10", f"a deadline of {body.path!r} before", "none was set")
-    assert model.blueprint is not None
-    place = model.blueprint.place(body.path)
+    assert model.graph is not None
+    place = model.graph.place(body.path)
     if body.loop != "none" and (place is None or not place.ends_loop):
         raise BreachError("I14", f"no loop mark at {body.path!r}", f"{body.loop!r}")
     reference = f"result:{body.path}"
     model.keep(reference, body.output, body.path)
     if body.loop != "none":
         model.marks[reference] = body.loop
-    model.ended(body.path, reference)
+    model.end_node(body.path, reference)
 
 
-def retried(model: RunModel, event: Event) -> None:
+def check_retry(model: RunModel, event: Event) -> None:
     """An attempt failed and another one follows."""
     body = event.body
     assert isinstance(body, RetryRecorded)
-    found = due(model, event, body.path, body.attempt, "I9")
-    retry = found.node.retry if isinstance(found.node, TaskNode) else None
+    open_node = get_due_attempt(model, event, body.path, body.attempt, "I9")
+    retry = open_node.node.retry if isinstance(open_node.node, TaskNode) else None
     if retry is None or body.attempt > retry.max_retries:
         most = 0 if retry is None else retry.max_retries
         raise BreachError(
@@ -74,7 +74,7 @@ def retried(model: RunModel, event: Event) -> None:
         )
     if model.cancel is not None:
         raise BreachError("I17", "TaskFailed under a cancel", "RetryRecorded")
-    _timed_out(model, event, found, timed_out=body.timed_out)
+    _check_time_out(model, event, open_node, timed_out=body.timed_out)
     least, most = _delay_bounds(retry, body.attempt)
     waits = body.next_retry_at - event.at
     if not model.copying and not least <= waits <= most:
@@ -83,31 +83,31 @@ def retried(model: RunModel, event: Event) -> None:
             f"a next_retry_at of {body.path!r} {least} to {most} ms after `at`",
             f"{waits} ms",
         )
-    found.next_attempt(body.attempt + 1, body.next_retry_at, event.sequence)
+    open_node.next_attempt(body.attempt + 1, body.next_retry_at, event.sequence)
 
 
-def failed(model: RunModel, event: Event) -> None:
+def check_task_failed(model: RunModel, event: Event) -> None:
     """An attempt failed and none follows."""
     body = event.body
     assert isinstance(body, TaskFailed)
-    found = due(model, event, body.path, body.attempt, "I9")
-    _timed_out(model, event, found, timed_out=body.timed_out)
+    open_node = get_due_attempt(model, event, body.path, body.attempt, "I9")
+    _check_time_out(model, event, open_node, timed_out=body.timed_out)
     if model.cancel is not None:
-        del model.standing[body.path]
+        del model.open_nodes[body.path]
     else:  # it stays: a retry would make it due again
         model.may_fail[body.path] = (body.error_type, body.error)
-        model.must = Must("I7", "WorkflowFailed", body.path)
+        model.required = RequiredEvent("I7", "WorkflowFailed", body.path)
 
 
-def deadline_set(model: RunModel, event: Event) -> None:
-    """An attempt begins, and has so long."""
+def check_deadline_set(model: RunModel, event: Event) -> None:
+    """An attempt begins, with a deadline."""
     body = event.body
     assert isinstance(body, DeadlineSet)
-    found = _standing(model, event, body.path, body.attempt, "I10")
-    _check_due_since(model, event, found)
-    assert model.blueprint is not None
-    timeout = model.blueprint.timeout_of(body.path)
-    if found.deadline_at is not None:
+    open_node = _get_attempt(model, event, body.path, body.attempt, "I10")
+    _check_due_since(model, event, open_node)
+    assert model.graph is not None
+    timeout = model.graph.timeout_of(body.path)
+    if open_node.deadline_at is not None:
         raise BreachError("I10", f"one deadline of {body.path!r}", "a second one")
     if timeout is None or timeout != body.timeout_ms:
         raise BreachError(
@@ -119,58 +119,58 @@ def deadline_set(model: RunModel, event: Event) -> None:
             f"deadline_at {event.at + timeout} of {body.path!r}",
             f"{body.deadline_at}",
         )
-    found.deadline_at, found.withdrawn = body.deadline_at, False
+    open_node.deadline_at, open_node.withdrawn = body.deadline_at, False
 
 
-def deadline_cleared(model: RunModel, event: Event) -> None:
+def check_deadline_cleared(model: RunModel, event: Event) -> None:
     """An attempt that was withdrawn had a deadline."""
     body = event.body
     assert isinstance(body, DeadlineCleared)
-    found = _standing(model, event, body.path, body.attempt, "I10")
-    if found.deadline_at is None or not found.withdrawn:
+    open_node = _get_attempt(model, event, body.path, body.attempt, "I10")
+    if open_node.deadline_at is None or not open_node.withdrawn:
         raise BreachError(
             "I10",
             f"a deadline of {body.path!r}, and the attempt withdrawn",
-            "none was set" if found.deadline_at is None else "it was not",
+            "none was set" if open_node.deadline_at is None else "it was not",
         )
-    found.deadline_at = None
+    open_node.deadline_at = None
 
 
-def withdrawn(model: RunModel, event: Event) -> None:
-    """An attempt comes back without an outcome."""
+def check_withdrawn(model: RunModel, event: Event) -> None:
+    """An attempt is withdrawn: it has no outcome."""
     body = event.body
     assert isinstance(body, AttemptWithdrawn)
-    found = _standing(model, event, body.path, body.attempt, "I9")
-    if found.withdrawn:
+    open_node = _get_attempt(model, event, body.path, body.attempt, "I9")
+    if open_node.withdrawn:
         raise BreachError("I9", f"{body.path!r} withdrawn once", "a second time")
-    found.withdrawn = True
-    if found.deadline_at is not None:
-        model.must = Must("I10", "DeadlineCleared", body.path)
+    open_node.withdrawn = True
+    if open_node.deadline_at is not None:
+        model.required = RequiredEvent("I10", "DeadlineCleared", body.path)
 
 
-def restarted(model: RunModel, event: Event) -> None:
+def check_restarted(model: RunModel, event: Event) -> None:
     """An attempt begins again."""
     body = event.body
     assert isinstance(body, AttemptRestarted)
-    found = _standing(model, event, body.path, body.attempt, "I9")
-    _check_due_since(model, event, found)
-    if body.restarts != found.restarts + 1 or body.restarts > RESTARTS_MAX:
-        expected = f"restart {found.restarts + 1} of {body.path!r}"
+    open_node = _get_attempt(model, event, body.path, body.attempt, "I9")
+    _check_due_since(model, event, open_node)
+    if body.restarts != open_node.restarts + 1 or body.restarts > RESTARTS_MAX:
+        expected = f"restart {open_node.restarts + 1} of {body.path!r}"
         raise BreachError("I9", f"{expected}, at most 10", f"restart {body.restarts}")
-    found.restarts, found.withdrawn = body.restarts, False
+    open_node.restarts, open_node.withdrawn = body.restarts, False
 
 
-def rejected(model: RunModel, event: Event) -> None:
-    """An outcome was not due: then it must not have been."""
+def check_outcome_rejected(model: RunModel, event: Event) -> None:
+    """An outcome is rejected: it must not have been due."""
     body = event.body
     assert isinstance(body, OutcomeRejected)
-    found = model.standing.get(body.path)
+    open_node = model.open_nodes.get(body.path)
     if (
         not model.copying
         and event.run == model.run
-        and found is not None
-        and found.attempt == body.attempt
-        and found.runs(event.at)
+        and open_node is not None
+        and open_node.attempt == body.attempt
+        and open_node.is_running(event.at)
     ):
         raise BreachError(
             "I8",
@@ -180,7 +180,7 @@ def rejected(model: RunModel, event: Event) -> None:
 
 
 def check_cause(event: Event) -> None:
-    """A decision of an outcome begins with what that attempt ended with."""
+    """Check that a decision of an outcome begins with that outcome."""
     path, _, attempt = event.cause.removeprefix("outcome:").rpartition("#")
     body = event.body
     if not (
@@ -193,72 +193,78 @@ def check_cause(event: Event) -> None:
         )
 
 
-def due(
+def get_due_attempt(
     model: RunModel, event: Event, path: str, attempt: int, invariant: str
-) -> Standing:
-    """The node whose attempt ended; it must have been the one that was due."""
-    found = _standing(model, event, path, attempt, invariant)
+) -> OpenNode:
+    """The open node whose attempt ended; it must be the attempt that was due."""
+    open_node = _get_attempt(model, event, path, attempt, invariant)
     if model.paused:
         raise BreachError("I16", "no outcome behind WorkflowPaused", event.kind)
-    if found.withdrawn:
+    if open_node.withdrawn:
         raise BreachError(
             invariant, f"no outcome of {path!r}, which was withdrawn", event.kind
         )
-    if found.not_before > event.at and not model.copying:
+    if open_node.not_before > event.at and not model.copying:
         raise BreachError(
             invariant,
-            f"no outcome of {path!r} before its retry at {found.not_before}",
+            f"no outcome of {path!r} before its retry at {open_node.not_before}",
             f"{event.kind} at {event.at}",
         )
-    return found
+    return open_node
 
 
-def _standing(
+def _get_attempt(
     model: RunModel, event: Event, path: str, attempt: int, invariant: str
-) -> Standing:
-    found = model.standing.get(path)
-    if found is None or not found.attempt:
-        assert model.blueprint is not None
-        if model.blueprint.node(path) is None:
+) -> OpenNode:
+    open_node = model.open_nodes.get(path)
+    if open_node is None or not open_node.attempt:
+        assert model.graph is not None
+        if model.graph.node(path) is None:
             raise BreachError("I11", "the path of a node", f"{event.kind} of {path!r}")
         raise BreachError(
             invariant, f"an attempt to be awaited at {path!r}", f"none for {event.kind}"
         )
-    if found.attempt != attempt:
+    if open_node.attempt != attempt:
         raise BreachError(
             invariant,
-            f"attempt {found.attempt} at {path!r}",
+            f"attempt {open_node.attempt} at {path!r}",
             f"{event.kind} of attempt {attempt}",
         )
-    return found
+    return open_node
 
 
-def _check_due_since(model: RunModel, event: Event, found: Standing) -> None:
-    """What begins an attempt names the event that made it due."""
-    since = {f"owed:{found.sequence}", f"owed:{model.unpaused}"}
+def _check_due_since(model: RunModel, event: Event, open_node: OpenNode) -> None:
+    """Check that what begins an attempt names the event that made it due."""
+    since = {f"owed:{open_node.sequence}", f"owed:{model.unpaused}"}
     if event.cause not in since and not model.copying:
-        raise BreachError("I9", f"the cause owed:{found.sequence}", repr(event.cause))
+        raise BreachError(
+            "I9", f"the cause owed:{open_node.sequence}", repr(event.cause)
+        )
 
 
-def _timed_out(
-    model: RunModel, event: Event, found: Standing, *, timed_out: bool
+def _check_time_out(
+    model: RunModel, event: Event, open_node: OpenNode, *, timed_out: bool
 ) -> None:
-    """A time-out needs a deadline that has passed; a deadline fires as one."""
+    """Check that a time-out is caused by a timer, and its deadline has passed."""
     if model.copying:
-        if timed_out and found.deadline_at is None:
-            raise BreachError("I10", f"a deadline of {found.path!r}", "none was set")
+        if timed_out and open_node.deadline_at is None:
+            raise BreachError(
+                "I10", f"a deadline of {open_node.path!r}", "none was set"
+            )
         return
     if timed_out != event.cause.startswith("timer:"):
         raise BreachError(
             "I10",
-            f"`timed_out` of {found.path!r} where a timer is the cause",
+            f"`timed_out` of {open_node.path!r} where a timer is the cause",
             f"{timed_out} under {event.cause!r}",
         )
-    if timed_out and (found.deadline_at is None or found.deadline_at > event.at):
+    if timed_out and (
+        open_node.deadline_at is None or open_node.deadline_at > event.at
+    ):
         raise BreachError(
             "I10",
-            f"a deadline of {found.path!r} that has passed",
-            f"it is {found.deadline_at} at {event.at}",
+            f"a deadline of {open_node.path!r} that has passed",
+            f"it is {open_node.deadline_at} at {event.at}",
         )
 
 

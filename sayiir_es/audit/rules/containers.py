@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.audit.rules.attempts import due
-from sayiir_es.audit.rules.lineage import same_bytes, same_reference
-from sayiir_es.audit.rules.run_model import Must
+from sayiir_es.audit.rules.attempts import get_due_attempt
+from sayiir_es.audit.rules.references import check_bytes, check_reference
+from sayiir_es.audit.rules.run_model import RequiredEvent
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.graph.nodes import ChildNode, ForkNode, LoopNode, RouteNode
 from sayiir_es.core.graph.paths import DEFAULT_BRANCH, encode_segment
@@ -18,16 +18,16 @@ from sayiir_es.core.model.events import (
 )
 
 if TYPE_CHECKING:
-    from sayiir_es.audit.rules.run_model import RunModel, Standing
+    from sayiir_es.audit.rules.run_model import OpenNode, RunModel
     from sayiir_es.core.model.events import Event
 
 
-def route_chosen(model: RunModel, event: Event) -> None:
-    """The key function said which branch opens."""
+def check_route_chosen(model: RunModel, event: Event) -> None:
+    """The key function chose the branch that opens."""
     body = event.body
     assert isinstance(body, RouteChosen)
-    found = due(model, event, body.path, 1, "I12")
-    node = found.node
+    open_node = get_due_attempt(model, event, body.path, 1, "I12")
+    node = open_node.node
     if not isinstance(node, RouteNode):
         raise BreachError("I12", f"a route at {body.path!r}", type(node).__name__)
     names = {branch.name for branch in node.branches}
@@ -42,23 +42,23 @@ def route_chosen(model: RunModel, event: Event) -> None:
             f"key {body.key!r} to take branch {branch!r} of {body.path!r}",
             f"{body.branch!r}",
         )
-    assert model.blueprint is not None
-    first = model.blueprint.firsts(body.path)[body.branch]
-    found.attempt, found.branch = 0, body.branch
+    assert model.graph is not None
+    first = model.graph.firsts(body.path)[body.branch]
+    open_node.attempt, open_node.branch = 0, body.branch
     model.keys[body.path] = body.key
-    model.may_open[f"{body.path}/{body.branch}/{first}"] = found.input
+    model.may_open[f"{body.path}/{body.branch}/{first}"] = open_node.input
 
 
-def branch_completed(model: RunModel, event: Event) -> None:
+def check_branch_completed(model: RunModel, event: Event) -> None:
     """A branch of a fork or route ended; the last one ends its container."""
     body = event.body
     assert isinstance(body, BranchCompleted)
-    found = model.standing.get(body.path)
-    if found is None or not isinstance(found.node, ForkNode | RouteNode):
+    open_node = model.open_nodes.get(body.path)
+    if open_node is None or not isinstance(open_node.node, ForkNode | RouteNode):
         raise BreachError(
             "I13", f"a fork or route that stands at {body.path!r}", "none"
         )
-    of_fork = isinstance(found.node, ForkNode)
+    of_fork = isinstance(open_node.node, ForkNode)
     chain = f"{body.path}/{body.branch}"
     expected = model.may_close.pop(chain, None)
     if expected is None:
@@ -67,72 +67,76 @@ def branch_completed(model: RunModel, event: Event) -> None:
             f"the end of branch {body.branch!r} of {body.path!r} before",
             "it has none, or was recorded already",
         )
-    same_reference(chain, expected, body.result)
+    check_reference(chain, expected, body.result)
     if not of_fork:
         model.branch_results[body.path] = body.result
-        model.ended(body.path, f"routed:{body.path}")
+        model.end_node(body.path, f"routed:{body.path}")
         return
     model.branch_results[chain] = body.result
-    found.left -= 1
-    if not found.left:
-        model.ended(body.path, f"joined:{body.path}")
+    open_node.left -= 1
+    if not open_node.left:
+        model.end_node(body.path, f"joined:{body.path}")
 
 
-def loop_iterated(model: RunModel, event: Event) -> None:
+def check_loop_iterated(model: RunModel, event: Event) -> None:
     """An iteration ended: the next one opens, or the loop is over."""
     body = event.body
     assert isinstance(body, LoopIterated)
-    found, node = _loop(model, body)
+    open_node, node = _get_loop(model, body)
     chain = f"{body.path}@{body.iteration}"
     result = model.may_close.pop(chain, None)
     if result is None:
         raise BreachError("I14", f"the end of {chain!r} before", "it has none")
-    expected = _outcome(node, body.iteration, model.marks.get(result, "none"))
+    expected = _outcome_of(node, body.iteration, model.marks.get(result, "none"))
     if body.outcome != expected:
         raise BreachError("I14", f"{chain!r} to end as {expected}", body.outcome)
-    same_bytes(model, result, body.value, f"the value of {chain!r}")
+    check_bytes(model, result, body.value, f"the value of {chain!r}")
     model.forget_iteration(chain)
     model.values.pop(f"value:{body.path}@{body.iteration - 1}", None)
     reference = f"value:{body.path}@{body.iteration}"
     model.keep(reference, body.value, body.path)
     if body.outcome == "again":
-        assert model.blueprint is not None
-        first = model.blueprint.firsts(body.path)[""]
-        found.iteration += 1
-        model.may_open[f"{body.path}@{found.iteration}/{first}"] = reference
+        assert model.graph is not None
+        first = model.graph.firsts(body.path)[""]
+        open_node.iteration += 1
+        model.may_open[f"{body.path}@{open_node.iteration}/{first}"] = reference
     elif body.outcome == "exceeded":
         model.may_fail[body.path] = None
-        model.must = Must("I14", "WorkflowFailed", body.path)
+        model.required = RequiredEvent("I14", "WorkflowFailed", body.path)
     else:
-        model.ended(body.path, reference)
+        model.end_node(body.path, reference)
 
 
-def child_completed(model: RunModel, event: Event) -> None:
+def check_child_completed(model: RunModel, event: Event) -> None:
     """A child's chain ended with its result."""
     body = event.body
     assert isinstance(body, ChildCompleted)
-    found = model.standing.get(body.path)
+    open_node = model.open_nodes.get(body.path)
     expected = model.may_close.pop(body.path, None)
-    if found is None or not isinstance(found.node, ChildNode) or expected is None:
+    if (
+        open_node is None
+        or not isinstance(open_node.node, ChildNode)
+        or expected is None
+    ):
         raise BreachError("I11", f"the end of child {body.path!r} before", "none")
-    same_reference(body.path, expected, body.result)
-    model.ended(body.path, body.result)
+    check_reference(body.path, expected, body.result)
+    model.end_node(body.path, body.result)
 
 
-def _loop(model: RunModel, body: LoopIterated) -> tuple[Standing, LoopNode]:
-    found = model.standing.get(body.path)
-    if found is None or not isinstance(found.node, LoopNode):
+def _get_loop(model: RunModel, body: LoopIterated) -> tuple[OpenNode, LoopNode]:
+    open_node = model.open_nodes.get(body.path)
+    if open_node is None or not isinstance(open_node.node, LoopNode):
         raise BreachError("I14", f"a loop that stands at {body.path!r}", "none")
-    if body.iteration != found.iteration:
+    if body.iteration != open_node.iteration:
         raise BreachError(
             "I14",
-            f"iteration {found.iteration} of {body.path!r}",
+            f"iteration {open_node.iteration} of {body.path!r}",
             f"iteration {body.iteration}",
         )
-    return found, found.node
+    return open_node, open_node.node
 
 
-def _outcome(node: LoopNode, iteration: int, mark: str) -> str:
+def _outcome_of(node: LoopNode, iteration: int, mark: str) -> str:
     if mark == "none":
         return "a failure: its body has no mark"
     if mark == "done":

@@ -15,43 +15,45 @@ if TYPE_CHECKING:
 BEGINNINGS = frozenset({DeadlineSet, AttemptRestarted})
 
 
-def check_must(model: RunModel, event: Event, *, begins: bool) -> None:
-    """What had to follow in the same decision does."""
-    must, model.must = model.must, None
-    assert must is not None
+def check_required(model: RunModel, event: Event, *, begins: bool) -> None:
+    """Check that what has to follow in the same decision does."""
+    required, model.required = model.required, None
+    assert required is not None
     path: object = getattr(event.body, "path", None)
-    of_kind = must.kind in ("the opening", event.kind)
-    if begins or not of_kind or must.path not in (None, path):
+    of_kind = required.kind in ("the opening", event.kind)
+    if begins or not of_kind or required.path not in (None, path):
         where = "" if path is None else f" of {path!r}"
         again = " in another decision" if begins else ""
-        raise BreachError(must.invariant, f"{must} next", f"{event.kind}{where}{again}")
+        raise BreachError(
+            required.invariant, f"{required} next", f"{event.kind}{where}{again}"
+        )
 
 
 def check_begins(model: RunModel, event: Event) -> None:
-    """What begins a decision is what its cause says, and nothing is left undone."""
+    """Check that a decision begins as its cause says, with nothing left undone."""
     cause = event.cause
     if cause.startswith("outcome:"):
         attempts.check_cause(event)
     elif cause.startswith("timer:"):
         timers.check_cause(model, event)
-    if model.blueprint is None:
+    if model.graph is None:
         return
     if cause.startswith("owed:") and type(event.body) not in BEGINNINGS:
         if cause != f"owed:{event.sequence - 1}":
             raise BreachError("I11", f"owed:{event.sequence - 1} as the cause", cause)
         return
-    if model.held:
+    if model.is_held:
         requests.check_applied(model, event)
         return
     _check_nothing_owed(model, event)
 
 
 def _check_nothing_owed(model: RunModel, event: Event) -> None:
-    """What follows from a decision comes before any other of that instance."""
-    assert model.blueprint is not None
+    """Check that all that follows from the last decision was recorded."""
+    assert model.graph is not None
     if model.may_open:
         path = next(iter(model.may_open))
-        invariant = "I13" if model.blueprint.is_join(path) else "I11"
+        invariant = "I13" if model.graph.is_join(path) else "I11"
         raise BreachError(invariant, f"{path!r} to open first", event.kind)
     if model.may_close:
         chain = next(iter(model.may_close))

@@ -1,10 +1,11 @@
 """I1 and the order of rules for one instance: which of them an event has to keep.
 
 Theory of operation. Whatever breaks a rule makes the run *doubtful*: what follows from
-it would be told again with each event, so nothing more is told of that run than where
-its sequence breaks again. A new run under the id is checked from its start. What has
-ended is forgotten, but for its run and its sequence; of what failed the latest are
-kept, since a retry goes on from there. One of an older is held to its sequence only.
+it would be reported again with each event, so nothing more is reported of that run than
+a further break of its sequence. A new run under the id is checked from its start. Of a
+run that has ended only its number and sequence are kept; of failed runs the latest are
+kept whole, since a retry goes on from there. A retry of an older one is checked for its
+sequence only.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from sayiir_es.audit.rules import (
     attempts,
     containers,
-    copies,
     decisions,
-    openings,
+    forks,
+    node_starts,
     requests,
     runs,
     signals,
     timers,
 )
-from sayiir_es.audit.rules.copies import Copies
+from sayiir_es.audit.rules.forks import ForkedHistory
 from sayiir_es.audit.rules.run_model import RunModel
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.model import events as kinds
@@ -31,7 +32,7 @@ from sayiir_es.core.model import events as kinds
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sayiir_es.audit.rules.runs import Blueprints
+    from sayiir_es.audit.rules.runs import GraphModels
     from sayiir_es.core.model.events import Body, Event
 
 Rule: TypeAlias = "Callable[[RunModel, Event], None]"
@@ -44,36 +45,36 @@ def _recorded(_model: RunModel, _event: Event) -> None:
 RULES: dict[type[Body], Rule] = {
     kinds.CommandRejected: _recorded,
     kinds.CommandAcknowledged: _recorded,
-    kinds.OutcomeRejected: attempts.rejected,
-    kinds.SignalReceived: signals.received,
-    kinds.SignalConsumed: signals.consumed,
-    kinds.SignalTimedOut: timers.signal_timed_out,
-    kinds.DelayElapsed: timers.elapsed,
-    kinds.PositionUpdated: openings.position,
-    kinds.DelayStarted: openings.delay,
-    kinds.SignalAwaited: openings.wait,
-    kinds.ForkStarted: openings.fork,
-    kinds.LoopStarted: openings.loop,
-    kinds.ChildStarted: openings.child,
-    kinds.TaskCompleted: attempts.completed,
-    kinds.RetryRecorded: attempts.retried,
-    kinds.TaskFailed: attempts.failed,
-    kinds.DeadlineSet: attempts.deadline_set,
-    kinds.DeadlineCleared: attempts.deadline_cleared,
-    kinds.AttemptWithdrawn: attempts.withdrawn,
-    kinds.AttemptRestarted: attempts.restarted,
-    kinds.RouteChosen: containers.route_chosen,
-    kinds.BranchCompleted: containers.branch_completed,
-    kinds.LoopIterated: containers.loop_iterated,
-    kinds.ChildCompleted: containers.child_completed,
-    kinds.CancelRequested: requests.cancel_requested,
-    kinds.PauseRequested: requests.pause_requested,
-    kinds.WorkflowUnpaused: requests.unpaused,
-    kinds.WorkflowPaused: requests.paused,
-    kinds.WorkflowCancelled: requests.cancelled,
-    kinds.WorkflowTerminated: runs.terminated,
-    kinds.WorkflowCompleted: runs.completed,
-    kinds.WorkflowFailed: runs.failed,
+    kinds.OutcomeRejected: attempts.check_outcome_rejected,
+    kinds.SignalReceived: signals.check_received,
+    kinds.SignalConsumed: signals.check_consumed,
+    kinds.SignalTimedOut: timers.check_signal_timed_out,
+    kinds.DelayElapsed: timers.check_delay_elapsed,
+    kinds.PositionUpdated: node_starts.check_position,
+    kinds.DelayStarted: node_starts.check_delay,
+    kinds.SignalAwaited: node_starts.check_wait,
+    kinds.ForkStarted: node_starts.check_fork,
+    kinds.LoopStarted: node_starts.check_loop,
+    kinds.ChildStarted: node_starts.check_child,
+    kinds.TaskCompleted: attempts.check_task_completed,
+    kinds.RetryRecorded: attempts.check_retry,
+    kinds.TaskFailed: attempts.check_task_failed,
+    kinds.DeadlineSet: attempts.check_deadline_set,
+    kinds.DeadlineCleared: attempts.check_deadline_cleared,
+    kinds.AttemptWithdrawn: attempts.check_withdrawn,
+    kinds.AttemptRestarted: attempts.check_restarted,
+    kinds.RouteChosen: containers.check_route_chosen,
+    kinds.BranchCompleted: containers.check_branch_completed,
+    kinds.LoopIterated: containers.check_loop_iterated,
+    kinds.ChildCompleted: containers.check_child_completed,
+    kinds.CancelRequested: requests.check_cancel_requested,
+    kinds.PauseRequested: requests.check_pause_requested,
+    kinds.WorkflowUnpaused: requests.check_unpaused,
+    kinds.WorkflowPaused: requests.check_paused,
+    kinds.WorkflowCancelled: requests.check_cancelled,
+    kinds.WorkflowTerminated: runs.check_terminated,
+    kinds.WorkflowCompleted: runs.check_run_completed,
+    kinds.WorkflowFailed: runs.check_run_failed,
 }
 """What each kind has to keep, but for those that begin a run or an instance."""
 
@@ -94,8 +95,8 @@ FAILED_KEPT = 10_000
 """Failed runs that are remembered whole, a partition."""
 
 
-class Past(NamedTuple):
-    """What is remembered of a run that has ended."""
+class EndedRun(NamedTuple):
+    """What the checker remembers of a run that has ended."""
 
     run: int
     sequence: int
@@ -105,16 +106,16 @@ class Past(NamedTuple):
 class InstanceRules:
     """Every instance of one partition: the live ones whole, of the others a number."""
 
-    def __init__(self, blueprints: Blueprints) -> None:
+    def __init__(self, graphs: GraphModels) -> None:
         self.live: dict[str, RunModel] = {}
-        self.copies = Copies()
-        self._blueprints = blueprints
-        self._ended: dict[str, Past] = {}
-        self._failed: OrderedDict[str, RunModel] = OrderedDict()
+        self.fork = ForkedHistory()
+        self._graphs = graphs
+        self._ended_runs: dict[str, EndedRun] = {}
+        self._failed_runs: OrderedDict[str, RunModel] = OrderedDict()
 
-    def known(self, instance_id: str) -> bool:
+    def has_instance(self, instance_id: str) -> bool:
         """Whether the instance has left a trace."""
-        return instance_id in self.live or instance_id in self._ended
+        return instance_id in self.live or instance_id in self._ended_runs
 
     def check(self, event: Event, *, begins: bool) -> None:
         """Check an event; `begins` says that it is the first of its decision.
@@ -122,7 +123,7 @@ class InstanceRules:
         Raises:
             BreachError: if it breaks an invariant.
         """
-        copying, breach = self.copies.meet(event, begins=begins)
+        copying, breach = self.fork.take(event, begins=begins)
         try:
             self._check(event, begins=begins, copying=copying)
         except BreachError:
@@ -137,7 +138,7 @@ class InstanceRules:
             return
         model = self.live.get(event.instance_id)
         if model is None:
-            model = self._met(event)
+            model = self._model_of(event)
             if model is None:
                 return
         model.copying = copying
@@ -153,13 +154,13 @@ class InstanceRules:
             if type(event.body) in ENDS:
                 self._end(model)
 
-    def _met(self, event: Event) -> RunModel | None:
+    def _model_of(self, event: Event) -> RunModel | None:
         """An instance that is not live: a new one, or one whose run has ended."""
-        past = self._ended.get(event.instance_id)
+        ended = self._ended_runs.get(event.instance_id)
         kind = type(event.body)
-        if past is None:
+        if ended is None:
             if kind not in FIRST:
-                self._doubt(event)
+                self._mark_doubtful(event)
                 raise BreachError(
                     "I1",
                     f"WorkflowStarted or SignalReceived first of {event.instance_id!r}",
@@ -167,35 +168,37 @@ class InstanceRules:
                 )
             model = RunModel(event.instance_id, 0, 0)
         elif kind in {kinds.WorkflowStarted, kinds.WorkflowRetried}:
-            del self._ended[event.instance_id]
-            failed = self._failed.pop(event.instance_id, None)
+            del self._ended_runs[event.instance_id]
+            failed = self._failed_runs.pop(event.instance_id, None)
             if failed is not None and kind is kinds.WorkflowRetried:
                 model = failed
-                model.sequence = past.sequence
+                model.sequence = ended.sequence
             else:
-                model = RunModel(event.instance_id, past.run, past.sequence)
-                model.failed = "somewhere" if past.failed else ""
+                model = RunModel(event.instance_id, ended.run, ended.sequence)
+                model.failed = "somewhere" if ended.failed else ""
         else:
-            self._check_ended(event, past)
+            self._check_ended(event, ended)
             return None
         self.live[event.instance_id] = model
         return model
 
-    def _check_ended(self, event: Event, past: Past) -> None:
-        self._ended[event.instance_id] = past._replace(sequence=event.sequence)
+    def _check_ended(self, event: Event, ended: EndedRun) -> None:
+        self._ended_runs[event.instance_id] = ended._replace(sequence=event.sequence)
         try:
-            self._check_sequence(event, past.sequence)
-            _check_answer(event, past.run)
+            self._check_sequence(event, ended.sequence)
+            _check_answer(event, ended.run)
         except BreachError:
-            self._doubt(event)
+            self._mark_doubtful(event)
             raise
 
-    def _doubt(self, event: Event) -> None:
-        """What follows in this run is not worth telling."""
-        self._ended.pop(event.instance_id, None)
+    def _mark_doubtful(self, event: Event) -> None:
+        """Report nothing more of this run."""
+        self._ended_runs.pop(event.instance_id, None)
         if type(event.body) in ENDS:
             failed = isinstance(event.body, kinds.WorkflowFailed)
-            self._ended[event.instance_id] = Past(event.run, event.sequence, failed)
+            self._ended_runs[event.instance_id] = EndedRun(
+                event.run, event.sequence, failed
+            )
             return
         model = RunModel(event.instance_id, event.run, event.sequence)
         model.doubtful = True
@@ -204,7 +207,7 @@ class InstanceRules:
     def _check_without_trace(self, event: Event) -> None:
         if type(event.body) not in ANSWERS:
             raise BreachError("I1", f"a sequence of {event.kind} from 1", "0")
-        if self.known(event.instance_id):
+        if self.has_instance(event.instance_id):
             raise BreachError("I1", "a sequence, as the instance exists", "0")
         _check_run_number(event, 0)
 
@@ -218,23 +221,23 @@ class InstanceRules:
     def _check_run(self, model: RunModel, event: Event, *, begins: bool) -> None:
         kind = type(event.body)
         if begins and model.forking:
-            copies.check_taken_back(model, event)
+            forks.check_attempts_withdrawn(model, event)
         if kind in GOES_ON:
             _check_goes_on(model, event)
             return
-        if model.must is not None:
-            decisions.check_must(model, event, begins=begins)
+        if model.required is not None:
+            decisions.check_required(model, event, begins=begins)
         elif begins:
             decisions.check_begins(model, event)
         if isinstance(event.body, kinds.WorkflowStarted):
             if model.doubtful:
-                model.blueprint, model.run = None, event.run - 1
-            runs.started(model, event, self._blueprints)
+                model.graph, model.run = None, event.run - 1
+            runs.check_started(model, event, self._graphs)
             return
-        if model.blueprint is None and kind not in BEFORE_START:
+        if model.graph is None and kind not in BEFORE_START:
             raise BreachError("I1", "WorkflowStarted before", event.kind)
         _check_run_number(event, model.run)
-        if model.held:
+        if model.is_held:
             requests.check_held(model, event)
         rule = RULES.get(kind)
         if rule is None:
@@ -242,36 +245,38 @@ class InstanceRules:
         rule(model, event)
 
     def _end(self, model: RunModel) -> None:
-        last_copy = model.copying and not self.copies.left
+        last_copy = model.copying and not self.fork.left
         if (
-            model.must is not None
-            and model.must.kind == "WorkflowStarted"
+            model.required is not None
+            and model.required.kind == "WorkflowStarted"
             and not last_copy  # its source went on, the fork has ended there
         ):
-            model.blueprint = None  # its successor comes in the same decision
+            model.graph = None  # its successor comes in the same decision
             return
         self.live.pop(model.instance_id, None)
         failed = bool(model.failed)
-        self._ended[model.instance_id] = Past(model.run, model.sequence, failed)
+        self._ended_runs[model.instance_id] = EndedRun(
+            model.run, model.sequence, failed
+        )
         if model.failed and not model.doubtful:
-            self._failed[model.instance_id] = model
-            if len(self._failed) > FAILED_KEPT:
-                self._failed.popitem(last=False)
+            self._failed_runs[model.instance_id] = model
+            if len(self._failed_runs) > FAILED_KEPT:
+                self._failed_runs.popitem(last=False)
 
 
 def _check_goes_on(model: RunModel, event: Event) -> None:
     """What begins with all that stood before, here or in another instance."""
     if isinstance(event.body, kinds.WorkflowForked):
-        copies.forked(model, event)
+        forks.check_forked(model, event)
         _check_run_number(event, 0)
-    elif model.failed and model.blueprint is None:  # failed too long ago
+    elif model.failed and model.graph is None:  # failed too long ago
         model.doubtful, model.run = True, event.run
     else:
-        runs.retried(model, event)
+        runs.check_retried(model, event)
 
 
 def _check_answer(event: Event, run: int) -> None:
-    """Behind the end of a run stand only answers."""
+    """After the end of a run come only answers."""
     if type(event.body) not in AFTER_END:
         raise BreachError(
             "I7", f"nothing but answers behind the end of run {run}", event.kind

@@ -1,8 +1,9 @@
 """I2, I4, I5, I6 and the claim rule: which records of a partition count, and how.
 
 Theory of operation. A record counts iff the last `PartitionClaimed` before it is the
-one that its `claim` header names. What a displaced owner wrote is passed over by its
-headers; but the claim it names must have stood there, for nobody else writes events.
+one that its `claim` header names. What a displaced owner wrote is skipped by its
+headers; but the claim that it names must be one of this partition, for nobody else
+writes events.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from sayiir_es.core.partitions import partition_of
 from sayiir_es.wire.events import decode_event, read_headers
 
 if TYPE_CHECKING:
-    from sayiir_es.audit.rules.runs import Blueprints
+    from sayiir_es.audit.rules.runs import GraphModels
     from sayiir_es.log.port import Record
     from sayiir_es.wire.events import EventHeaders
 
@@ -32,24 +33,24 @@ CLAIM = PartitionClaimed.__name__
 
 
 class PartitionRules:
-    """The records of one partition, in order; `wanted` narrows them to an instance."""
+    """Checks the records of one partition in order, or only those of one instance."""
 
     def __init__(
         self,
         partition: int,
         partitions: int,
-        blueprints: Blueprints,
-        wanted: str | None = None,
+        graphs: GraphModels,
+        instance_id: str | None = None,
     ) -> None:
         self.partition = partition
         self.next_offset = 0
         self.valid = 0
         """How many valid events were checked."""
         self.answers = AnswerRules(partition)
-        self.instances = InstanceRules(blueprints)
+        self.instances = InstanceRules(graphs)
         self._partitions = partitions
-        self._wanted = wanted
-        self._wanted_key = None if wanted is None else wanted.encode()
+        self._instance_id = instance_id
+        self._instance_key = None if instance_id is None else instance_id.encode()
         self._claim = -1
         self._claims: set[int] = set()
         self._at = 0
@@ -57,9 +58,9 @@ class PartitionRules:
 
     def take(self, record: Record) -> list[Violation]:
         """Check the next record."""
-        found: list[Violation] = []
+        violations: list[Violation] = []
         if record.offset != self.next_offset:
-            found.append(
+            violations.append(
                 self._violation(
                     record.offset,
                     "",
@@ -71,41 +72,45 @@ class PartitionRules:
         self.next_offset = record.offset + 1
         event: Event | None = None
         try:
-            event = self._counted(record)
+            event = self._event_of(record)
             if event is not None:
                 self.valid += 1
                 self._check(event, record)
         except BreachError as breach:
             instance_id = _instance_of(record) if event is None else event.instance_id
-            found.append(self._violation(record.offset, instance_id, breach))
-        found += self.answers.compared()
-        return found
+            violations.append(self._violation(record.offset, instance_id, breach))
+        violations += self.answers.compare()
+        return violations
 
     def take_gap(self, first: int, past: int) -> None:
-        """Pass a stretch in which the log itself reports no record."""
+        """Skip offsets for which the log itself reports no record."""
         if first <= self.next_offset:
             self.next_offset = max(self.next_offset, past)
 
     def finish(self) -> list[Violation]:
         """What the end of the log leaves open and may not."""
-        left = [
+        violations = [
             self._violation(
                 self.next_offset,
                 model.instance_id,
-                BreachError(model.must.invariant, f"{model.must} next", "the end"),
+                BreachError(
+                    model.required.invariant, f"{model.required} next", "the end"
+                ),
             )
             for model in self.instances.live.values()
-            if model.must is not None and not model.doubtful
+            if model.required is not None and not model.doubtful
         ]
-        copies = self.instances.copies
-        missing = copies.missing("the end")
+        fork = self.instances.fork
+        missing = fork.missing("the end")
         if missing is not None:
-            left.append(self._violation(self.next_offset, copies.instance_id, missing))
-        return left + self.answers.finish()
+            violations.append(
+                self._violation(self.next_offset, fork.instance_id, missing)
+            )
+        return violations + self.answers.finish()
 
     # --- which records count ----------------------------------------------------------
 
-    def _counted(self, record: Record) -> Event | None:
+    def _event_of(self, record: Record) -> Event | None:
         """The event of a record; None where it does not count, or is not wanted."""
         headers = read_headers(record.headers)
         if headers is None:
@@ -120,10 +125,10 @@ class PartitionRules:
                     f"{headers.kind} under claim {headers.claim}",
                 )
             return None
-        if self._wanted_key not in (None, record.key) and not claims:
+        if self._instance_key not in (None, record.key) and not claims:
             self._decision = ("", "")
             return None
-        event = _decoded(record)
+        event = _decode(record)
         self._check_headers(event, headers)
         if claims:
             self._claim = record.offset
@@ -141,10 +146,10 @@ class PartitionRules:
         if event.claim != expected:
             raise BreachError("I2", f"claim {expected} in the event", f"{event.claim}")
 
-    # --- what they say ----------------------------------------------------------------
+    # --- what an event holds ----------------------------------------------------------
 
     def _check(self, event: Event, record: Record) -> None:
-        """Check an event by all rules, whichever fails; the first breach is told."""
+        """Check an event by all rules, even after one fails; raise the first breach."""
         decision = (event.instance_id, event.cause)
         of_partition = type(event.body) in OF_PARTITION
         begins = of_partition or decision != self._decision
@@ -159,7 +164,7 @@ class PartitionRules:
                 self.instances.check(event, begins=begins)
             except BreachError as breach:
                 first = first or breach
-        if self._wanted is None:
+        if self._instance_id is None:
             try:
                 self.answers.check(event, record.offset, begins=begins)
             except BreachError as breach:
@@ -191,7 +196,9 @@ class PartitionRules:
                 )
             if isinstance(event.body, CommandForwarded):
                 self._check_forward(event.body)
-        elif expected is not None and not self.instances.known(event.instance_id):
+        elif expected is not None and not self.instances.has_instance(
+            event.instance_id
+        ):
             home = partition_of(expected, self._partitions)
             if home != self.partition:
                 raise BreachError(
@@ -222,7 +229,7 @@ class PartitionRules:
         )
 
 
-def _decoded(record: Record) -> Event:
+def _decode(record: Record) -> Event:
     try:
         return decode_event(record.value or b"")
     except (DecodeError, UnknownEventError) as error:

@@ -54,18 +54,18 @@ MOVES = frozenset(
         WorkflowCompleted,
     }
 )
-"""Whatever moves a cursor on, or begins an attempt."""
+"""Events that move a cursor on, or begin an attempt."""
 
 
 def check_held(model: RunModel, event: Event) -> None:
-    """Nothing moves while a request stands."""
+    """Check that nothing moves on after a request."""
     if type(event.body) in MOVES:
         raise BreachError(*_request(model), event.kind)
 
 
 def check_applied(model: RunModel, event: Event) -> None:
-    """A request applies as soon as nothing runs, before any other decision."""
-    if not model.paused and not model.runs(event.at):
+    """Check that a request applies before all else as soon as nothing runs."""
+    if not model.paused and not model.is_running(event.at):
         invariant, _ = _request(model)
         end = "WorkflowPaused" if model.cancel is None else "WorkflowCancelled"
         raise BreachError(invariant, f"{end} first, as nothing runs", event.kind)
@@ -77,7 +77,7 @@ def _request(model: RunModel) -> tuple[str, str]:
     return "I17", "no move behind CancelRequested"
 
 
-def cancel_requested(model: RunModel, event: Event) -> None:
+def check_cancel_requested(model: RunModel, event: Event) -> None:
     """A cancel was accepted, once a run."""
     body = event.body
     assert isinstance(body, CancelRequested)
@@ -86,36 +86,36 @@ def cancel_requested(model: RunModel, event: Event) -> None:
     model.cancel = (body.reason, body.requested_by)
 
 
-def pause_requested(model: RunModel, event: Event) -> None:
+def check_pause_requested(model: RunModel, event: Event) -> None:
     """A pause was accepted, where none stood."""
     body = event.body
     assert isinstance(body, PauseRequested)
-    if model.held:
+    if model.is_held:
         raise BreachError("I16", "PauseRequested where no request stands", event.kind)
     model.pause = (body.reason, body.requested_by)
 
 
-def unpaused(model: RunModel, event: Event) -> None:
+def check_unpaused(model: RunModel, event: Event) -> None:
     """The run goes on."""
     if model.pause is None or model.cancel is not None:
         raise BreachError("I16", "WorkflowUnpaused of a paused run", event.kind)
     model.pause, model.paused, model.unpaused = None, False, event.sequence
-    for found in model.standing.values():
-        found.withdrawn = False
+    for open_node in model.open_nodes.values():
+        open_node.withdrawn = False
 
 
-def paused(model: RunModel, event: Event) -> None:
+def check_paused(model: RunModel, event: Event) -> None:
     """Nothing runs any more."""
     body = event.body
     assert isinstance(body, WorkflowPaused)
     if model.pause is None or model.cancel is not None or model.paused:
         raise BreachError("I16", "PauseRequested before WorkflowPaused", "none stands")
     _check_nothing_runs(model, event, "I16")
-    _check_words("I16", model.pause, (body.reason, body.requested_by))
+    _check_reason("I16", model.pause, (body.reason, body.requested_by))
     model.paused = True
 
 
-def cancelled(model: RunModel, event: Event) -> None:
+def check_cancelled(model: RunModel, event: Event) -> None:
     """The run ends where it stood."""
     body = event.body
     assert isinstance(body, WorkflowCancelled)
@@ -124,45 +124,45 @@ def cancelled(model: RunModel, event: Event) -> None:
             "I17", "CancelRequested before WorkflowCancelled", "none stands"
         )
     _check_nothing_runs(model, event, "I17")
-    _check_words("I17", model.cancel, (body.reason, body.requested_by))
-    blueprint = model.blueprint
-    assert blueprint is not None
+    _check_reason("I17", model.cancel, (body.reason, body.requested_by))
+    graph = model.graph
+    assert graph is not None
     open_paths = [
         path
-        for path, found in model.standing.items()
-        if found.attempt or isinstance(found.node, DelayNode | SignalNode)
+        for path, open_node in model.open_nodes.items()
+        if open_node.attempt or isinstance(open_node.node, DelayNode | SignalNode)
     ]
     seen = body.interrupted_at
     whole = len(open_paths) <= INTERRUPTED_MAX
     expected_size = min(len(open_paths), INTERRUPTED_MAX)
-    orders = [blueprint.order(path) for path in seen]
+    orders = [graph.order(path) for path in seen]
     if (
         len(set(seen)) != expected_size
         or len(seen) != expected_size
         or not set(seen) <= set(open_paths)
         or orders != sorted(orders)
     ):
-        named = sorted(open_paths, key=blueprint.order)[:INTERRUPTED_MAX]
+        expected_paths = sorted(open_paths, key=graph.order)[:INTERRUPTED_MAX]
         raise BreachError(
             "I17",
-            f"interrupted_at {named}{'' if whole else ' …'}",
+            f"interrupted_at {expected_paths}{'' if whole else ' …'}",
             f"{list(seen)}",
         )
 
 
-def _check_words(invariant: str, expected: Request, seen: Request) -> None:
-    """What a request gave as its reason and its author is what its end says."""
+def _check_reason(invariant: str, expected: Request, seen: Request) -> None:
+    """Check that reason and author are those of the request."""
     if expected != seen:
         raise BreachError(invariant, f"reason and author {expected}", f"{seen}")
 
 
 def _check_nothing_runs(model: RunModel, event: Event, invariant: str) -> None:
     if model.copying:
-        return  # whether a backoff was over is told by the source's time
-    for path, found in model.standing.items():
-        if found.runs(event.at):
+        return  # only the source's time tells whether a backoff was over
+    for path, open_node in model.open_nodes.items():
+        if open_node.is_running(event.at):
             raise BreachError(
                 invariant,
                 f"no running attempt at {event.kind}",
-                f"attempt {found.attempt} at {path!r} runs",
+                f"attempt {open_node.attempt} at {path!r} runs",
             )

@@ -1,10 +1,10 @@
-"""What the checker knows of one run: what stands, what may come next, what was said.
+"""The checker's model of one run: the open nodes, what may come next, values so far.
 
-Theory of operation. This is no snapshot of the engine's. A run is a set of *standing*
-nodes by path, plus what the graph allows next: `may_open` holds each path that may
-open now with the reference that must flow into it, `may_close` each chain that has
-ended with the reference of its result. An event must take what it uses out of these,
-so nothing can happen twice, too early, or with another input.
+Theory of operation. This is no snapshot of the engine's. A run is a set of open nodes
+by path, plus what the graph allows next: `may_open` holds each path that may open now
+with the reference of its input, `may_close` each chain that has ended with the
+reference of its result. An event must take what it uses out of these, so nothing can
+happen twice, too early, or with another input.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from sayiir_es.audit.rules.blueprint import Blueprint
+    from sayiir_es.audit.rules.graph_model import GraphModel
     from sayiir_es.core.graph.nodes import Node
 
 REMEMBERED_SIGNAL_IDS = 256
-"""As many signal ids as the contract says that an instance remembers."""
+"""The signal ids that an instance remembers, by the contract."""
 
 Request: TypeAlias = tuple[str | None, str | None]
 """Why and by whom a pause or cancel was asked for."""
@@ -29,7 +29,7 @@ Why: TypeAlias = tuple[str, str]
 _SCOPE = re.compile(r".*[^/]@[0-9]+(?=/)")
 
 
-class Standing:
+class OpenNode:
     """A node that has opened and not ended."""
 
     __slots__ = (
@@ -65,7 +65,7 @@ class Standing:
         self.due_at: int | None = None
         """When a delay or the time-out of a wait is due."""
         self.branch: str | None = None
-        """What a route took."""
+        """The branch that a route chose."""
         self.left = 0
         """Branches of a fork that have not ended."""
         self.iteration = 0
@@ -75,12 +75,12 @@ class Standing:
         self.attempt, self.not_before, self.sequence = attempt, not_before, sequence
         self.deadline_at, self.withdrawn, self.restarts = None, False, 0
 
-    def runs(self, at: int) -> bool:
+    def is_running(self, at: int) -> bool:
         """Whether an attempt runs, or may, at that time."""
         return self.attempt > 0 and not self.withdrawn and self.not_before <= at
 
 
-class Must:
+class RequiredEvent:
     """What the next event of the instance, in the same decision, has to be."""
 
     __slots__ = ("invariant", "kind", "path")
@@ -95,10 +95,9 @@ class Must:
 
 
 class RunModel:
-    """One live instance: its run, and what it brings into the next."""
+    """One live instance: its run, and what it takes into the next run."""
 
     __slots__ = (
-        "blueprint",
         "branch_results",
         "buffered",
         "cancel",
@@ -107,20 +106,21 @@ class RunModel:
         "failed",
         "forking",
         "forks",
+        "graph",
         "instance_id",
         "keys",
         "marks",
         "may_close",
         "may_fail",
         "may_open",
-        "must",
+        "open_nodes",
         "pause",
         "paused",
+        "required",
         "run",
         "scopes",
         "sequence",
         "signal_ids",
-        "standing",
         "unpaused",
         "values",
         "waits",
@@ -133,20 +133,20 @@ class RunModel:
         self.doubtful = False
         """A rule was broken: what follows would only repeat it, until a new run."""
         self.copying = False
-        """The event at hand is a copy: when and why it happened is not told by it."""
+        """The event at hand is a copy: its time and cause are the fork's."""
         self.forking = False
-        """The decision at hand, or the one before, begins with another's history."""
+        """The decision at hand, or the one before, begins with a copied history."""
         self.forks = 0
-        """How many events a fork, of a fork, began with."""
-        self.blueprint: Blueprint | None = None
+        """How many `WorkflowForked` it begins with: a fork may be of a fork."""
+        self.graph: GraphModel | None = None
         self.buffered: dict[str, deque[int]] = {}
         self.signal_ids: deque[str] = deque(maxlen=REMEMBERED_SIGNAL_IDS)
         self.values: dict[str, bytes] = {}
         self.forget_run()
 
     def forget_run(self) -> None:
-        """Stand before the first event of a run."""
-        self.standing: dict[str, Standing] = {}
+        """Forget all that belongs to a run: the next event is the first of another."""
+        self.open_nodes: dict[str, OpenNode] = {}
         self.waits: dict[str, dict[str, None]] = {}
         """By signal, the paths that wait for it, the oldest first."""
         self.may_open: dict[str, str] = {}
@@ -157,7 +157,7 @@ class RunModel:
         self.keys: dict[str, str] = {}
         self.marks: dict[str, str] = {}
         self.scopes: dict[str, list[str]] = {}
-        self.must: Must | None = None
+        self.required: RequiredEvent | None = None
         self.cancel: Request | None = None
         self.pause: Request | None = None
         self.paused = False
@@ -167,32 +167,32 @@ class RunModel:
         """The sequence of the last `WorkflowUnpaused` of the run."""
 
     @property
-    def held(self) -> bool:
-        """Whether a request holds every move back."""
+    def is_held(self) -> bool:
+        """Whether a pause or cancel was requested, so that nothing moves on."""
         return self.cancel is not None or self.pause is not None
 
-    def runs(self, at: int) -> bool:
+    def is_running(self, at: int) -> bool:
         """Whether any attempt runs, or may, at that time."""
-        return any(found.runs(at) for found in self.standing.values())
+        return any(open_node.is_running(at) for open_node in self.open_nodes.values())
 
-    def ended(self, path: str, result: str) -> None:
-        """A node has ended: what is behind it may open, or its chain may close."""
-        assert self.blueprint is not None
-        del self.standing[path]
-        behind = self.blueprint.successor(path)
-        if behind is None:
+    def end_node(self, path: str, result: str) -> None:
+        """End a node: the next one of its chain may open, or its chain may close."""
+        assert self.graph is not None
+        del self.open_nodes[path]
+        successor = self.graph.successor(path)
+        if successor is None:
             self.may_close[path.rpartition("/")[0]] = result
         else:
-            self.may_open[behind] = result
+            self.may_open[successor] = result
 
-    def no_longer_waits(self, signal: str, path: str) -> None:
-        """A wait has ended."""
+    def end_wait(self, signal: str, path: str) -> None:
+        """End a wait for a signal."""
         del self.waits[signal][path]
         if not self.waits[signal]:
             del self.waits[signal]
 
     def keep(self, reference: str, data: bytes, path: str) -> None:
-        """Keep a value as long as the iteration lives in which `path` stands."""
+        """Keep a value until the iteration that `path` is in has ended."""
         self.values[reference] = data
         if "@" in path:
             scope = _SCOPE.match(path)
@@ -202,9 +202,9 @@ class RunModel:
     def forget_inside(self, loop: str) -> None:
         """Forget what is left of a loop that begins again."""
         inside = f"{loop}@"
-        for kept in (self.may_open, self.may_close, self.branch_results, self.keys):
-            for path in [path for path in kept if path.startswith(inside)]:
-                del kept[path]
+        for by_path in (self.may_open, self.may_close, self.branch_results, self.keys):
+            for path in [path for path in by_path if path.startswith(inside)]:
+                del by_path[path]
         for body in [body for body in self.scopes if body.startswith(inside)]:
             self.forget_iteration(body)
         for reference in [r for r in self.values if r.startswith(f"value:{inside}")]:
@@ -216,6 +216,6 @@ class RunModel:
             self.values.pop(reference, None)
             self.marks.pop(reference, None)
         inside = body + "/"
-        for kept in (self.branch_results, self.keys):
-            for path in [path for path in kept if path.startswith(inside)]:
-                del kept[path]
+        for by_path in (self.branch_results, self.keys):
+            for path in [path for path in by_path if path.startswith(inside)]:
+                del by_path[path]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.events import Event
 
 
-def received(model: RunModel, event: Event) -> None:
+def check_received(model: RunModel, event: Event) -> None:
     """A signal is buffered under the event's sequence."""
     body = event.body
     assert isinstance(body, SignalReceived)
@@ -28,13 +28,13 @@ def received(model: RunModel, event: Event) -> None:
     model.values[f"signal:{event.sequence}"] = body.payload
 
 
-def consumed(model: RunModel, event: Event) -> None:
+def check_consumed(model: RunModel, event: Event) -> None:
     """A wait takes a signal."""
     body = event.body
     assert isinstance(body, SignalConsumed)
-    found = model.standing.get(body.path)
-    node = None if found is None else found.node
-    if found is None or not isinstance(node, SignalNode):
+    open_node = model.open_nodes.get(body.path)
+    node = None if open_node is None else open_node.node
+    if open_node is None or not isinstance(node, SignalNode):
         raise BreachError("I15", f"a wait at {body.path!r}", "none for SignalConsumed")
     waiting = model.buffered.get(node.signal)
     oldest = waiting[0] if waiting else None
@@ -56,5 +56,5 @@ def consumed(model: RunModel, event: Event) -> None:
     reference = f"signal:{body.signal_sequence}"
     if "@" in body.path:  # it leaves with its iteration
         model.keep(reference, model.values[reference], body.path)
-    model.no_longer_waits(node.signal, body.path)
-    model.ended(body.path, reference)
+    model.end_wait(node.signal, body.path)
+    model.end_node(body.path, reference)

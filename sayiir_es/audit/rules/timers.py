@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.audit.rules.run_model import Must
+from sayiir_es.audit.rules.run_model import RequiredEvent
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.graph.nodes import DelayNode, SignalNode
 from sayiir_es.core.model.events import (
@@ -15,24 +15,24 @@ from sayiir_es.core.model.events import (
 )
 
 if TYPE_CHECKING:
-    from sayiir_es.audit.rules.run_model import RunModel, Standing
+    from sayiir_es.audit.rules.run_model import OpenNode, RunModel
     from sayiir_es.core.model.events import Event
 
 
-def elapsed(model: RunModel, event: Event) -> None:
+def check_delay_elapsed(model: RunModel, event: Event) -> None:
     """A delay is over; what flowed in flows on."""
     body = event.body
     assert isinstance(body, DelayElapsed)
-    found = _due(model, event, body.path, DelayNode)
-    model.ended(body.path, found.input)
+    open_node = _get_due_timer(model, event, body.path, DelayNode)
+    model.end_node(body.path, open_node.input)
 
 
-def signal_timed_out(model: RunModel, event: Event) -> None:
+def check_signal_timed_out(model: RunModel, event: Event) -> None:
     """No signal came in time."""
     body = event.body
     assert isinstance(body, SignalTimedOut)
-    found = _due(model, event, body.path, SignalNode)
-    node = found.node
+    open_node = _get_due_timer(model, event, body.path, SignalNode)
+    node = open_node.node
     assert isinstance(node, SignalNode)
     waiting = model.buffered.get(node.signal)
     if waiting:
@@ -41,17 +41,17 @@ def signal_timed_out(model: RunModel, event: Event) -> None:
             f"the wait at {body.path!r} to consume signal {waiting[0]}",
             "it timed out",
         )
-    model.no_longer_waits(node.signal, body.path)
+    model.end_wait(node.signal, body.path)
     if node.on_timeout == "fail":
-        del model.standing[body.path]
+        del model.open_nodes[body.path]
         model.may_fail[body.path] = None
-        model.must = Must("I7", "WorkflowFailed", body.path)
+        model.required = RequiredEvent("I7", "WorkflowFailed", body.path)
     else:
-        model.ended(body.path, "null")
+        model.end_node(body.path, "null")
 
 
 def check_cause(model: RunModel, event: Event) -> None:
-    """A decision of a timer begins with what that timer does, at its own time."""
+    """Check that a decision of a timer begins with what that timer does, when due."""
     path, _, due_at = event.cause.removeprefix("timer:").rpartition("@")
     body = event.body
     if not (
@@ -61,26 +61,26 @@ def check_cause(model: RunModel, event: Event) -> None:
         raise BreachError(
             "I10", f"what the timer of {path!r} does", f"{event.kind} first"
         )
-    found = model.standing.get(path)
-    if found is None:
-        return  # its own rule says what is wrong
-    timer = found.deadline_at if found.attempt else found.due_at
+    open_node = model.open_nodes.get(path)
+    if open_node is None:
+        return  # its own rule reports what is wrong
+    timer = open_node.deadline_at if open_node.attempt else open_node.due_at
     if str(timer) != due_at:
         raise BreachError("I10", f"a timer of {path!r} due at {timer}", event.cause)
 
 
-def _due(
+def _get_due_timer(
     model: RunModel, event: Event, path: str, kind: type[DelayNode | SignalNode]
-) -> Standing:
-    found = model.standing.get(path)
-    if found is None or not isinstance(found.node, kind):
+) -> OpenNode:
+    open_node = model.open_nodes.get(path)
+    if open_node is None or not isinstance(open_node.node, kind):
         raise BreachError(
             "I10", f"a {kind.__name__} that waits at {path!r}", f"none for {event.kind}"
         )
-    if found.due_at is None or (event.at < found.due_at and not model.copying):
+    if open_node.due_at is None or (event.at < open_node.due_at and not model.copying):
         raise BreachError(
             "I10",
-            f"no {event.kind} of {path!r} before {found.due_at}",
+            f"no {event.kind} of {path!r} before {open_node.due_at}",
             f"one at {event.at}",
         )
-    return found
+    return open_node

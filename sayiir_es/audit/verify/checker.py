@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.audit.chain import PartitionChain
-from sayiir_es.audit.rules.blueprint import Blueprint
+from sayiir_es.audit.rules.graph_model import GraphModel
 from sayiir_es.audit.rules.partition import PartitionRules
 from sayiir_es.core.graph.record import graph_of_record
 from sayiir_es.core.model.errors import DecodeError
@@ -40,9 +40,9 @@ class Checker:
         instance_id: str | None = None,
         keys: PublicKeys | None = None,
     ) -> None:
-        self._blueprints: dict[str, Blueprint] = {}
+        self._graphs: dict[str, GraphModel] = {}
         self._partitions = [
-            PartitionRules(number, partitions, self._blueprints, instance_id)
+            PartitionRules(number, partitions, self._graphs, instance_id)
             for number in range(partitions)
         ]
         self._chains = [
@@ -75,15 +75,15 @@ class Checker:
         except DecodeError:
             return  # of another build, or no definition: whoever names it breaks I18
         # By its own digest: a changed graph is another one, whatever its key says.
-        if graph.digest not in self._blueprints:
-            self._blueprints[graph.digest] = Blueprint(graph)
+        if graph.digest not in self._graphs:
+            self._graphs[graph.digest] = GraphModel(graph)
 
     def take(self, partition: int, record: Record) -> list[Violation]:
         """Check the next record of a partition of the events topic."""
-        found = self._partitions[partition].take(record)
+        violations = self._partitions[partition].take(record)
         if self._chains:
-            found += self._chains[partition].take(record)
-        return found
+            violations += self._chains[partition].take(record)
+        return violations
 
     def take_gap(self, partition: int, first: int, past: int) -> None:
         """Pass offsets [first, past) of which the log reports that they hold nothing.
@@ -94,7 +94,7 @@ class Checker:
 
     def commands_wanted(self, partition: int) -> int:
         """Up to which offset, exclusive, the commands of a partition are needed."""
-        return self._partitions[partition].answers.wanted
+        return self._partitions[partition].answers.commands_wanted
 
     def take_commands(
         self, partition: int, offsets: Sequence[int], *, past: int, start: int = 0
@@ -107,5 +107,5 @@ class Checker:
 
     def finish(self) -> list[Violation]:
         """What the end of the log leaves open and may not."""
-        left = [one for rules in self._partitions for one in rules.finish()]
-        return left + [one for chain in self._chains for one in chain.finish()]
+        violations = [one for rules in self._partitions for one in rules.finish()]
+        return violations + [one for chain in self._chains for one in chain.finish()]

@@ -25,15 +25,15 @@ READ_WAIT_S = 1.0
 
 
 class Progress(Protocol):
-    """Hears how far a verification is."""
+    """Called with how far a verification is."""
 
     def __call__(self, done: int, total: int, /) -> None:
-        """So many records of all that stand on the events topic are checked."""
+        """`done` of `total` records are checked."""
         ...
 
 
 def silent(_done: int, _total: int, /) -> None:
-    """Tell nobody."""
+    """Report no progress."""
 
 
 class LogVerification:
@@ -48,7 +48,7 @@ class LogVerification:
         progress: Progress = silent,
     ) -> None:
         self._log = log
-        self._wanted = instance_id
+        self._instance_id = instance_id
         self._progress = progress
         self._done = self._total = 0
         self.checker = Checker(
@@ -62,18 +62,18 @@ class LogVerification:
 
     async def violations(self) -> AsyncIterator[Violation]:
         """Yield every violation, in the order of partitions."""
-        chosen = range(self._log.partitions)
-        if self._wanted is not None:
-            home = partition_of(self._wanted.encode(), self._log.partitions)
-            chosen = range(home, home + 1)
-        ends = {p: await self._log.end_offset(Topic.EVENTS, p) for p in chosen}
+        partitions = range(self._log.partitions)
+        if self._instance_id is not None:
+            home = partition_of(self._instance_id.encode(), self._log.partitions)
+            partitions = range(home, home + 1)
+        ends = {p: await self._log.end_offset(Topic.EVENTS, p) for p in partitions}
         self._total = sum(ends.values())
         await self._read_definitions()
-        for partition in chosen:
-            async for found in self._partition(partition, ends[partition]):
-                yield found
-        for found in self.checker.finish():
-            yield found
+        for partition in partitions:
+            async for violation in self._partition(partition, ends[partition]):
+                yield violation
+        for violation in self.checker.finish():
+            yield violation
 
     async def _read_definitions(self) -> None:
         end = await self._log.end_offset(Topic.DEFINITIONS, 0)
@@ -87,30 +87,30 @@ class LogVerification:
         start = await log.start_offset(Topic.EVENTS, partition)
         async with AsyncExitStack() as stack:
             commands: _Commands | None = None
-            if self._wanted is None:
+            if self._instance_id is None:
                 commands = await _Commands.opened(log, partition, self.checker)
                 stack.push_async_callback(commands.close)
             async for chunk in read_to(log, Topic.EVENTS, partition, start, end):
-                for found in self._chunk(partition, chunk, end):
-                    yield found
+                for violation in self._chunk(partition, chunk, end):
+                    yield violation
                 if commands is not None:
-                    async for found in commands.follow():
-                        yield found
+                    async for violation in commands.follow():
+                        yield violation
 
     def _chunk(self, partition: int, chunk: Chunk, end: int) -> list[Violation]:
-        found: list[Violation] = []
+        violations: list[Violation] = []
         gaps = list(chunk.gaps)
         for record in chunk.records:
             if record.offset >= end:
                 break
             while gaps and gaps[0][0] < record.offset:
                 self.checker.take_gap(partition, *gaps.pop(0))
-            found += self.checker.take(partition, record)
+            violations += self.checker.take(partition, record)
         for gap in gaps:
             self.checker.take_gap(partition, *gap)
         self._done += min(chunk.end, end) - chunk.start
         self._progress(self._done, self._total)
-        return found
+        return violations
 
 
 class _Commands:
@@ -126,26 +126,26 @@ class _Commands:
     async def opened(cls, log: Log, partition: int, checker: Checker) -> _Commands:
         start = await log.start_offset(Topic.COMMANDS, partition)
         reader = await log.reader(Topic.COMMANDS, partition, start)
-        found = cls(partition, checker, reader)
-        found._start = found._next = start
-        found._end = await log.end_offset(Topic.COMMANDS, partition)
-        return found
+        commands = cls(partition, checker, reader)
+        commands._start = commands._next = start
+        commands._end = await log.end_offset(Topic.COMMANDS, partition)
+        return commands
 
     async def follow(self) -> AsyncIterator[Violation]:
         """Read on as far as there are answers, but not beyond the end."""
-        wanted = self._checker.commands_wanted(self._partition)
-        while self._next < min(wanted, self._end):
+        commands_end = self._checker.commands_wanted(self._partition)
+        while self._next < min(commands_end, self._end):
             chunk = await self._reader.read(max_wait_s=READ_WAIT_S)
             if chunk is None:
                 continue
             self._next = chunk.end
-            for found in self._checker.take_commands(
+            for violation in self._checker.take_commands(
                 self._partition,
                 [record.offset for record in chunk.records],
                 past=chunk.end,
                 start=self._start,
             ):
-                yield found
+                yield violation
 
     async def close(self) -> None:
         await self._reader.close()

@@ -44,11 +44,11 @@ async def store_violations(
         with view:
             mine = (identity.cluster_id, identity.topics[Topic.EVENTS.value])
             if mine == (view.identity.cluster_id, view.identity.events_topic_id):
-                async for found in _of_store(log, view):
-                    yield found
+                async for violation in _check_store(log, view):
+                    yield violation
 
 
-async def _of_store(log: Log, view: StoreView) -> AsyncIterator[Violation]:
+async def _check_store(log: Log, view: StoreView) -> AsyncIterator[Violation]:
     partition, applied = view.identity.partition, view.position.offset
     end = await log.end_offset(Topic.EVENTS, partition)
     if applied > end:
@@ -64,12 +64,12 @@ async def _of_store(log: Log, view: StoreView) -> AsyncIterator[Violation]:
     with tempfile.TemporaryDirectory(prefix="sayiir-es-verify-") as folder:
         folded = RocksStore.open(Path(folder) / str(partition), view.identity)
         try:
-            broken = await _fold(log, folded, partition, applied)
-            if broken:
-                yield _differs(view, "", "a log that folds", broken)
+            problem = await _fold(log, folded, partition, applied)
+            if problem:
+                yield _differs(view, "", "a log that folds", problem)
                 return
-            for found in _compared(view, folded):
-                yield found
+            for violation in _compare(view, folded):
+                yield violation
         finally:
             await folded.close()
 
@@ -101,15 +101,15 @@ def _cut(chunk: Chunk, past: int) -> Chunk:
     )
 
 
-def _compared(view: StoreView, folded: RocksStore) -> Iterator[Violation]:
+def _compare(view: StoreView, folded: RocksStore) -> Iterator[Violation]:
     if view.position != folded.position:
         yield _differs(view, "", f"{folded.position}", f"{view.position}")
     stored: set[str] = set()
     for instance_id, rows in view.instances():
         stored.add(instance_id)
-        found = _difference(folded.rows(instance_id), rows)
-        if found is not None:
-            yield _differs(view, instance_id, *found)
+        difference = _difference(folded.rows(instance_id), rows)
+        if difference is not None:
+            yield _differs(view, instance_id, *difference)
     for instance_id in folded.instances():
         if instance_id not in stored:
             yield _differs(view, instance_id, "rows of this instance", "there is none")

@@ -69,9 +69,9 @@ def verify(
         UsageError: if `public_key` holds no such key, or one instance is asked for.
     """
     keys = keys_of(public_key, instance_id)
-    with use_backend(backend) as used:
-        return used.thread.call(
-            verify_log(used.open_log(), instance_id, state_dir, keys)
+    with use_backend(backend) as opened_backend:
+        return opened_backend.thread.call(
+            verify_log(opened_backend.open_log(), instance_id, state_dir, keys)
         )
 
 
@@ -88,13 +88,13 @@ async def verify_log(
         run = LogVerification(
             log, instance_id=instance_id, keys=keys, progress=progress
         )
-        found = await _first(run.violations())
+        violations = await _first(run.violations())
         if state_dir is not None:
             stores = store_violations(log, identity, Path(state_dir))
-            found += await _first(stores)
+            violations += await _first(stores)
         return Verdict(
             events=run.events,
-            violations=tuple(found[:VIOLATIONS_MAX]),
+            violations=tuple(violations[:VIOLATIONS_MAX]),
             proofs=run.checker.proofs,
         )
     finally:
@@ -120,10 +120,10 @@ def keys_of(
     return load_public_keys(Path(public_key))
 
 
-async def _first(found: AsyncIterator[Violation]) -> list[Violation]:
-    kept: list[Violation] = []
-    async for violation in found:
-        kept.append(violation)
-        if len(kept) == VIOLATIONS_MAX:
+async def _first(violations: AsyncIterator[Violation]) -> list[Violation]:
+    first: list[Violation] = []
+    async for violation in violations:
+        first.append(violation)
+        if len(first) == VIOLATIONS_MAX:
             break
-    return kept
+    return first

@@ -28,7 +28,7 @@ KINDS = {"SignalConsumed", "DelayStarted", "DelayElapsed", "ForkStarted"}
 def broken_claims(
     events: list[FoundEvent], history: list[FoundEvent], directory: Path
 ) -> list[str]:
-    """What the demo says and the log does not, in words; empty when all is true."""
+    """What the demo claims and the log does not show; empty when all is true."""
     return list(_broken(events, history, directory))
 
 
@@ -51,19 +51,19 @@ def _broken(
     ]
     if retries != [("reserve", 1)]:
         yield f"expected one retry, of reserve after attempt 1, but {retries}"
-    done = [
+    completed_tasks = [
         (body.path, body.attempt, body.worker)
         for body in bodies
         if isinstance(body, TaskCompleted)
     ]
-    by_worker = {path: (attempt, worker) for path, attempt, worker in done}
+    by_worker = {path: (attempt, worker) for path, attempt, worker in completed_tasks}
     if by_worker.get("reserve") != (2, "first"):
-        yield f"expected reserve done at attempt 2 by first, but {done}"
-    nodes = [path.rpartition("/")[2] for path, _, _ in done]
+        yield f"expected reserve done at attempt 2 by first, but {completed_tasks}"
+    nodes = [path.rpartition("/")[2] for path, _, _ in completed_tasks]
     if nodes[:2] + sorted(nodes[2:-1]) + nodes[-1:] != TASKS:
-        yield f"expected each task done once, in order, but {done}"
+        yield f"expected each task done once, in order, but {completed_tasks}"
     if by_worker.get("charge", (0, ""))[1] != "second":
-        yield f"expected the charge done by second, but {done}"
+        yield f"expected the charge done by second, but {completed_tasks}"
     keys = executions(directory, "charge")
     if len(keys) != 2 or len(set(keys)) != 1:  # noqa: PLR2004 (killed, and again)
         yield f"expected two charges under one key, but {keys}"

@@ -1,4 +1,4 @@
-"""The stage of the demo: a log in one file, workers as processes, and who watches."""
+"""The cluster of the demo: a log in one file, workers as processes, and a reader."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.audit.history import read_history
 from sayiir_es.audit.verify.verify import verify_log
+from sayiir_es.cli.console import stderr_console
 from sayiir_es.cli.demo.orders import executions, orders
-from sayiir_es.cli.event_lines import line
-from sayiir_es.cli.output import talk
+from sayiir_es.cli.event_lines import event_line
 from sayiir_es.client.backends import EmbeddedBackend
 from sayiir_es.client.commands import new_command_id, start_command
 from sayiir_es.client.session import Session
@@ -29,20 +29,19 @@ if TYPE_CHECKING:
     from sayiir_es.audit.verify.verify import Verdict
     from sayiir_es.client.valid_events import FoundEvent
 
-INSTANCE_ID = "order-7"
-
 LIMIT_S = 15.0
-"""How long one step of the story may take before the demo gives up."""
+"""How long one step of the demo may take before it gives up."""
 
 LOOK_S = 0.02
 
 
 class DemoCluster:
-    """Where the story happens, in one directory."""
+    """A log and its workers, in one directory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, instance_id: str) -> None:
         self.backend = EmbeddedBackend(directory / "log.db")
         self._directory = directory
+        self._instance_id = instance_id
         self._session = Session(self.backend)
         self._workers: list[Process] = []
         self._events: list[FoundEvent] = []
@@ -74,12 +73,12 @@ class DemoCluster:
         await self._session.close()
         self.backend.close()
 
-    # --- what is done -----------------------------------------------------------------
+    # --- what it does -----------------------------------------------------------------
 
-    async def hire(self, worker_id: str) -> Process:
+    async def start_worker(self, worker_id: str) -> Process:
         """Start a worker process; returns when the log has its claim."""
-        words = self._directory / f"worker-{worker_id}.log"
-        with words.open("wb") as file:
+        output = self._directory / f"worker-{worker_id}.log"
+        with output.open("wb") as file:
             worker = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "sayiir_es.cli", "worker", "run"),
                 *("sayiir_es.cli.demo.orders", "--worker-id", worker_id),
@@ -94,7 +93,7 @@ class DemoCluster:
         return worker
 
     async def kill(self, worker: Process) -> None:
-        """`kill -9`: no chance to say goodbye."""
+        """Kill a worker by `kill -9`: it cannot clean up."""
         worker.kill()
         await worker.wait()
 
@@ -104,7 +103,7 @@ class DemoCluster:
             orders.graph.name,
             start_command(
                 orders.graph.name,
-                INSTANCE_ID,
+                self._instance_id,
                 {"item": "teapot", "amount": 5},
                 policy="fail",
             ),
@@ -114,7 +113,7 @@ class DemoCluster:
         """Send the signal that the order waits for."""
         await self._session.execute(
             SendSignal(
-                instance_id=INSTANCE_ID,
+                instance_id=self._instance_id,
                 command_id=new_command_id(),
                 signal="approval",
                 payload=encode_payload({"by": "ana"}),
@@ -122,7 +121,7 @@ class DemoCluster:
             )
         )
 
-    # --- what is seen -----------------------------------------------------------------
+    # --- what it reads ----------------------------------------------------------------
 
     def events(self) -> list[FoundEvent]:
         """Every valid event so far."""
@@ -130,17 +129,19 @@ class DemoCluster:
 
     def history(self) -> list[FoundEvent]:
         """The events of the order."""
-        return [one for one in self._events if one.event.instance_id == INSTANCE_ID]
+        return [
+            one for one in self._events if one.event.instance_id == self._instance_id
+        ]
 
     async def read_history(self) -> History:
         """The order's history from the log, as an audit reads it."""
-        return await read_history(self._session, INSTANCE_ID)
+        return await read_history(self._session, self._instance_id)
 
     async def verify(self) -> Verdict:
-        """Hold every event of the log to every invariant."""
+        """Check every event of the log by every invariant."""
         return await verify_log(self.backend.open_log())
 
-    def worker_words(self) -> list[str]:
+    def worker_output(self) -> list[str]:
         """The lines that the workers wrote."""
         return [
             line
@@ -155,15 +156,15 @@ class DemoCluster:
             TimeoutError: if it does not come.
         """
 
-        def is_it(found: FoundEvent) -> bool:
-            body = found.event.body
+        def matches(entry: FoundEvent) -> bool:
+            body = entry.event.body
             if isinstance(body, PartitionClaimed) and owner:
                 return body.owner.startswith(f"{owner}/")
-            return found.event.kind == kind and path in ("", getattr(body, "path", ""))
+            return entry.event.kind == kind and path in ("", getattr(body, "path", ""))
 
         try:
             async with asyncio.timeout(LIMIT_S):
-                while not any(map(is_it, self._events)):
+                while not any(map(matches, self._events)):
                     self._check_watch()
                     await asyncio.sleep(LOOK_S)
         except TimeoutError as error:
@@ -178,7 +179,7 @@ class DemoCluster:
             TimeoutError: if it was not.
         """
         async with asyncio.timeout(LIMIT_S):
-            # Other processes write the paper: nothing here is told of it.
+            # Other processes write that file: this one gets no notice of it.
             while len(executions(self._directory, task_id)) < times:  # noqa: ASYNC110
                 await asyncio.sleep(LOOK_S)
 
@@ -190,8 +191,10 @@ class DemoCluster:
         events = ValidEvents(self._session.log, 0, 0, EventFilter())
         try:
             while True:
-                for found in await events.read(max_wait_s=1.0):
-                    self._events.append(found)
-                    talk().print("  ", line(found), no_wrap=True, overflow="ellipsis")
+                for entry in await events.read(max_wait_s=1.0):
+                    self._events.append(entry)
+                    stderr_console().print(
+                        "  ", event_line(entry), no_wrap=True, overflow="ellipsis"
+                    )
         finally:
             await events.close()

@@ -1,7 +1,7 @@
 """The workflow of `sayiir-es demo`: an order, from the reservation to the parcel.
 
-Each task notes on paper (a file in `SAYIIR_DEMO_DIR`) that its function ran, so that
-the demo can count executions without asking the engine.
+Each task notes in a file of its own (in `SAYIIR_DEMO_DIR`) that its function ran, so
+that the demo can count executions without asking the engine.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class OutOfStockError(Exception):
 
 def executions(directory: Path, task_id: str) -> list[str]:
     """The idempotency keys under which a task ran, in order."""
-    paper = directory / f"{task_id}.ran"
-    return paper.read_text().split() if paper.exists() else []
+    notes = directory / f"{task_id}.ran"
+    return notes.read_text().split() if notes.exists() else []
 
 
 def _note(task_id: str) -> int:
@@ -40,8 +40,8 @@ def _note(task_id: str) -> int:
     before = len(executions(directory, task_id))
     context = get_task_context()
     key = context.idempotency_key if context is not None else "none"
-    with (directory / f"{task_id}.ran").open("a") as paper:
-        paper.write(f"{key}\n")
+    with (directory / f"{task_id}.ran").open("a") as file:
+        file.write(f"{key}\n")
     return before
 
 

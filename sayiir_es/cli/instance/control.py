@@ -1,4 +1,4 @@
-"""Verbs that ask an owner for something, and what it answers."""
+"""The verbs of `sayiir-es instance` that ask the owner for a decision."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from sayiir_es.cli.connection import (
     checked_id,
     in_session,
 )
-from sayiir_es.cli.failures import refusal
-from sayiir_es.cli.output import Format, OutputOption, print_object, write_line
+from sayiir_es.cli.failures import error_of_rejection
+from sayiir_es.cli.output import Format, OutputOption, print_object
+from sayiir_es.cli.stdout import write_line
 from sayiir_es.cli.typed_json import read_json
 from sayiir_es.client.commands import fork_command, new_command_id
 from sayiir_es.core.model.commands import (
@@ -49,7 +50,7 @@ def signal(
         str | None,
         typer.Option("--signal-id", help="Makes it idempotent: the second is known."),
     ] = None,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Send a signal; it is buffered until a wait takes it."""
@@ -60,62 +61,62 @@ def signal(
         payload=encode_payload(read_json(payload, "--payload")),
         signal_id=signal_id,
     )
-    _steer(command, backend, output)
+    _send(command, url, output)
 
 
 def pause(
     instance_id: IdArgument,
     *,
     reason: ReasonOption = None,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Begin nothing new in an instance; what runs may end first."""
     command = PauseWorkflow(
         instance_id=checked_id(instance_id), command_id=new_command_id(), reason=reason
     )
-    _steer(command, backend, output)
+    _send(command, url, output)
 
 
 def unpause(
     instance_id: IdArgument,
     *,
     reason: ReasonOption = None,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Let a paused instance go on."""
     command = UnpauseWorkflow(
         instance_id=checked_id(instance_id), command_id=new_command_id(), reason=reason
     )
-    _steer(command, backend, output)
+    _send(command, url, output)
 
 
 def cancel(
     instance_id: IdArgument,
     *,
     reason: ReasonOption = None,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Cancel an instance; it ends when nothing runs any more."""
     command = CancelWorkflow(
         instance_id=checked_id(instance_id), command_id=new_command_id(), reason=reason
     )
-    _steer(command, backend, output)
+    _send(command, url, output)
 
 
 def retry(
     instance_id: IdArgument,
     *,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Let a failed instance go on from the node that failed."""
     command = RetryWorkflow(
         instance_id=checked_id(instance_id), command_id=new_command_id()
     )
-    _steer(command, backend, output)
+    _send(command, url, output)
 
 
 def fork(
@@ -133,37 +134,38 @@ def fork(
     new_id: Annotated[
         str, typer.Option("--new-id", metavar="ID2", help="The new instance's id.")
     ],
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Begin a new instance with the history of another one, up to an event."""
     command = fork_command(checked_id(instance_id), at, checked_id(new_id))
-    _steer(command, backend, output)
+    _send(command, url, output)
 
 
-def _steer(command: Command, backend: str, output: Format) -> None:
+def _send(command: Command, url: str, output: Format) -> None:
     """Send a command and print the event that answers it."""
-    answer = in_session(backend, lambda session: answer_of(session, command))
-    shown = event_to_json(answer)
+    answer = in_session(url, lambda session: ask_owner(session, command))
     if output is not Format.TABLE:
-        print_object(shown, output)
+        print_object(event_to_json(answer), output)
         return
-    known = ""
+    code = ""
     if isinstance(answer.body, CommandAcknowledged):
-        known = f" {answer.body.code}"
-    write_line(f"{answer.kind}{known} sequence={answer.sequence}")
+        code = f" {answer.body.code}"
+    write_line(f"{answer.kind}{code} sequence={answer.sequence}")
 
 
-async def answer_of(session: Session, command: Command) -> Event:
-    """The owner's answer; on a local log this process owns it if nobody does.
+async def ask_owner(session: Session, command: Command) -> Event:
+    """Send a command and return the owner's answer.
+
+    On a local log this process owns the log for the call if nobody does.
 
     Raises:
-        WorkflowError: what a refusal means.
+        WorkflowError: if the owner rejects the command.
     """
     await session.open()
     await session.definitions.refresh()
     async with session.owning():
         answer = await session.send(command)
     if isinstance(answer.body, CommandRejected):
-        raise refusal(answer.body)
+        raise error_of_rejection(answer.body)
     return answer

@@ -13,11 +13,11 @@ from sayiir_es.cli.connection import (
     checked_id,
     in_session,
 )
-from sayiir_es.cli.event_lines import history_table, line, shown
+from sayiir_es.cli.event_fields import fields_of
 from sayiir_es.cli.failures import not_found
-from sayiir_es.cli.output import Format, OutputOption, data, to_json, write_line
-from sayiir_es.client.projection import partition_of_instance
-from sayiir_es.client.valid_events import EventFilter, ValidEvents
+from sayiir_es.cli.output import Format, OutputOption
+from sayiir_es.cli.stdout import write_line
+from sayiir_es.cli.text import to_json
 
 if TYPE_CHECKING:
     from sayiir_es.client.session import Session
@@ -34,58 +34,69 @@ def history(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until it has ended.")
     ] = False,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Print the events of an instance, in order; only valid ones count."""
     checked_id(instance_id)
-    found = in_session(
-        backend, lambda session: _read(session, instance_id, output, follow=follow)
+    entries = in_session(
+        url, lambda session: _read(session, instance_id, output, follow=follow)
     )
-    if not found:
+    if not entries:
         raise not_found(instance_id)
     if output is Format.TABLE and not follow:
-        data().print(history_table(found))
+        from sayiir_es.cli.event_lines import (  # noqa: PLC0415 (slow to import)
+            print_history,
+        )
+
+        print_history(entries)
     elif output is Format.JSON:
-        write_line(to_json([shown(one) for one in found], indent=2))
+        write_line(to_json([fields_of(entry) for entry in entries], indent=2))
 
 
 async def _read(
     session: Session, instance_id: str, output: Format, *, follow: bool
 ) -> list[FoundEvent]:
     """The history; what is printed as it comes is printed on the way."""
+    from sayiir_es.cli.event_lines import print_event  # noqa: PLC0415 (slow to import)
+    from sayiir_es.client.projection import partition_of_instance  # noqa: PLC0415 (slow to import)
+    from sayiir_es.client.valid_events import (  # noqa: PLC0415 (slow to import)
+        EventFilter,
+        ValidEvents,
+    )
+
     await session.open()
-    events = ValidEvents(
+    reader = ValidEvents(
         session.log,
         partition_of_instance(session.log, instance_id),
         0,
         EventFilter(instance_id=instance_id),
     )
-    found: list[FoundEvent] = []
+    entries: list[FoundEvent] = []
 
-    def take(one: FoundEvent) -> None:
-        found.append(one)
+    def take(entry: FoundEvent) -> None:
+        entries.append(entry)
         if output is Format.JSONL:
-            write_line(to_json(shown(one)))
+            write_line(to_json(fields_of(entry)))
         elif follow and output is Format.TABLE:
-            data().print(line(one), soft_wrap=True)
+            print_event(entry)
 
     try:
-        async for one in events.until_end():
-            take(one)
-        while follow and not (found and _is_over(found)):
-            for one in await events.read(max_wait_s=LOOK_S):
-                take(one)
+        async for entry in reader.until_end():
+            take(entry)
+        while follow and not (entries and _is_over(entries)):
+            for entry in await reader.read(max_wait_s=LOOK_S):
+                take(entry)
     finally:
-        await events.close()
-    return found
+        await reader.close()
+    return entries
 
 
-def _is_over(found: list[FoundEvent]) -> bool:
-    """Whether the last run has ended; refusals and signals may follow its end."""
-    for one in reversed(found):
-        if one.event.kind in _LAST:
+def _is_over(entries: list[FoundEvent]) -> bool:
+    """Whether the last run has ended; rejections and signals may follow its end."""
+    for entry in reversed(entries):
+        if entry.event.kind in _LAST:
             return True
-        if one.event.kind in ("WorkflowStarted", "WorkflowRetried"):
+        if entry.event.kind in ("WorkflowStarted", "WorkflowRetried"):
             return False
     return False

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, in_session
+from sayiir_es.cli.connection import (
+    DEFAULT_BACKEND,
+    BackendOption,
+    StateDirOption,
+    in_session,
+)
+from sayiir_es.cli.instance.attributes import attributes_of
 from sayiir_es.cli.instance.view import COLUMNS, instance_view, newest_of
 from sayiir_es.cli.output import (
     Format,
     OutputOption,
+    print_message,
     print_object,
     print_rows,
-    say,
-    write_line,
 )
-from sayiir_es.cli.store_reading import stored_instances
+from sayiir_es.cli.stdout import write_line
 from sayiir_es.client.search import (
     LIST_LIMIT,
     Search,
@@ -34,7 +38,8 @@ from sayiir_es.core.status.status import StatusName, status_name
 from sayiir_es.engine.clock import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 class Group(StrEnum):
@@ -47,7 +52,7 @@ class Group(StrEnum):
 _GROUPS: dict[Group | None, Callable[[Rows], str]] = {
     None: lambda _: "",
     Group.STATUS: lambda rows: status_name(rows) or "",
-    Group.WORKFLOW: lambda rows: started.workflow if (started := get_run(rows)) else "",
+    Group.WORKFLOW: lambda rows: run.workflow if (run := get_run(rows)) else "",
 }
 
 StatusOption = Annotated[
@@ -77,15 +82,6 @@ TimeOption = Annotated[
     TimeName,
     typer.Option("--time", help="When they were started, or last changed."),
 ]
-StateDirOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--state-dir",
-        metavar="DIR",
-        help="Answer from the stores that a projector or worker keeps there; asks no "
-        "log.",
-    ),
-]
 
 
 def list_instances(  # noqa: PLR0913 (one parameter an option)
@@ -100,20 +96,20 @@ def list_instances(  # noqa: PLR0913 (one parameter an option)
         int, typer.Option("--limit", min=1, help="The last so many.")
     ] = LIST_LIMIT,
     state_dir: StateDirOption = None,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """List instances, the last started first, or with `--time updated` changed."""
-    wanted = _search(status, workflow, attribute, since, until, time)
+    search = _search(status, workflow, attribute, since, until, time)
     if state_dir is None:
-        found = in_session(
-            backend, lambda session: newest_instances(session, wanted, limit)
+        statuses = in_session(
+            url, lambda session: newest_instances(session, search, limit)
         )
     else:
-        found = newest_of(stored_instances(state_dir), wanted, limit)
-    if not found:
-        say("no instances", "dim")
-    print_rows([instance_view(one) for one in found], COLUMNS, output)
+        statuses = newest_of(_stored_instances(state_dir), search, limit)
+    if not statuses:
+        print_message("no instances", "dim")
+    print_rows([instance_view(one) for one in statuses], COLUMNS, output)
 
 
 def count(  # noqa: PLR0913 (one parameter an option)
@@ -126,29 +122,35 @@ def count(  # noqa: PLR0913 (one parameter an option)
     time: TimeOption = "started",
     by: Annotated[Group | None, typer.Option("--by", help="A count for each.")] = None,
     state_dir: StateDirOption = None,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Count instances."""
-    wanted = _search(status, workflow, attribute, since, until, time)
+    search = _search(status, workflow, attribute, since, until, time)
     group = _GROUPS[by]
     if state_dir is None:
-        found = in_session(
-            backend, lambda session: count_by_group(session, wanted, group)
-        )
+        counts = in_session(url, lambda session: count_by_group(session, search, group))
     else:
-        found = Counter(
+        counts = Counter(
             group(rows)
-            for _, rows in stored_instances(state_dir)
-            if wanted.found_at(rows) is not None
+            for _, rows in _stored_instances(state_dir)
+            if search.found_at(rows) is not None
         )
     if by is not None:
-        rows = [{by.value: name, "count": many} for name, many in found.most_common()]
+        rows = [{by.value: name, "count": many} for name, many in counts.most_common()]
         print_rows(rows, (by.value, "count"), output)
     elif output is Format.TABLE:
-        write_line(str(found.total()))
+        write_line(str(counts.total()))
     else:
-        print_object({"count": found.total()}, output)
+        print_object({"count": counts.total()}, output)
+
+
+def _stored_instances(state_dir: Path) -> Iterator[tuple[str, Rows]]:
+    from sayiir_es.cli.stored_instances import (  # noqa: PLC0415 (slow to import)
+        stored_instances,
+    )
+
+    return stored_instances(state_dir)
 
 
 def _search(
@@ -178,20 +180,3 @@ def _search(
         )
     except ValueError as error:
         raise UsageError(str(error)) from error
-
-
-def attributes_of(typed: list[str] | None) -> dict[str, str]:
-    """Attributes as typed, `KEY=VALUE` each.
-
-    Raises:
-        UsageError: if one is not of that form, or a key comes twice.
-    """
-    found: dict[str, str] = {}
-    for text in typed or ():
-        key, separator, value = text.partition("=")
-        if not separator or not key:
-            raise UsageError(f"expected --attribute KEY=VALUE, but {text!r}")
-        if key in found:
-            raise UsageError(f"expected one --attribute {key}=…, but several")
-        found[key] = value
-    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
-from sayiir_es.cli.output import payload_value
+from sayiir_es.cli.text import payload_value
 from sayiir_es.core.status.status import status_of
 
 if TYPE_CHECKING:
@@ -19,39 +19,39 @@ COLUMNS = ("instance_id", "workflow", "status", "waiting_for", "updated_at")
 """What a table of instances shows."""
 
 
-def instance_view(found: Status) -> dict[str, object]:
+def instance_view(status: Status) -> dict[str, object]:
     """One flat object. Times are epoch milliseconds, as in events."""
     return {
-        "instance_id": found.instance_id,
-        "workflow": found.workflow,
-        "status": found.status,
-        "waiting_for": found.waiting_for,
-        "output": None if found.output is None else payload_value(found.output),
-        "error": found.error,
-        "error_type": found.error_type,
-        "reason": found.reason,
-        "requested_by": found.requested_by,
-        "wake_at": found.wake_at,
-        "signal": found.signal,
-        "attempts": dict(found.attempts),
-        "attributes": dict(found.attributes),
-        "run": found.run,
-        "sequence": found.sequence,
-        "started_at": found.started_at,
-        "updated_at": found.updated_at,
-        "definition_hash": found.definition_hash,
+        "instance_id": status.instance_id,
+        "workflow": status.workflow,
+        "status": status.status,
+        "waiting_for": status.waiting_for,
+        "output": None if status.output is None else payload_value(status.output),
+        "error": status.error,
+        "error_type": status.error_type,
+        "reason": status.reason,
+        "requested_by": status.requested_by,
+        "wake_at": status.wake_at,
+        "signal": status.signal,
+        "attempts": dict(status.attempts),
+        "attributes": dict(status.attributes),
+        "run": status.run,
+        "sequence": status.sequence,
+        "started_at": status.started_at,
+        "updated_at": status.updated_at,
+        "definition_hash": status.definition_hash,
     }
 
 
 def newest_of(
-    instances: Iterable[tuple[str, Rows]], wanted: Search, limit: int
+    instances: Iterable[tuple[str, Rows]], search: Search, limit: int
 ) -> list[Status]:
-    """The last instances that are meant, of those that stores on disk hold."""
-    found = (
+    """The last instances that a search finds, of those that stores on disk hold."""
+    matches = (
         (at_ms, instance_id, status)
         for instance_id, rows in instances
-        if (at_ms := wanted.found_at(rows)) is not None
+        if (at_ms := search.found_at(rows)) is not None
         and (status := status_of(rows, instance_id, None)) is not None
     )
-    last = heapq.nlargest(limit, found, key=lambda one: one[:2])
+    last = heapq.nlargest(limit, matches, key=lambda one: one[:2])
     return [status for _, _, status in last]

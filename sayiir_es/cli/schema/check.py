@@ -34,7 +34,7 @@ _PROMOTED = {"int": ("long",), "string": ("bytes",), "bytes": ("string",)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordVersion:
-    """One version of a record; `version` is its number, or says that it is today's."""
+    """One version of a record; `version` is its number, or "today's"."""
 
     name: str
     version: str
@@ -43,12 +43,12 @@ class RecordVersion:
 
     @property
     def fingerprint(self) -> str:
-        """CRC-64-AVRO, as it stands in the head of what this version writes."""
+        """CRC-64-AVRO, as in the head of what this version writes."""
         return self.schema.head[len(MAGIC) : HEAD_BYTES].hex()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class RecordCheck:
     """A record, how many versions of it there are, and what is wrong with them."""
 
     name: str
@@ -62,30 +62,30 @@ def versions_in(directory: Traversable) -> dict[str, list[RecordVersion]]:
     Raises:
         UsageError: if there is no schema, or a file is none.
     """
-    found: dict[str, list[RecordVersion]] = {}
+    versions: dict[str, list[RecordVersion]] = {}
     frozen = directory / FROZEN
     for folder in (frozen, directory):
         if not folder.is_dir():
             raise UsageError(f"expected a directory of schemas, but none at {folder}")
         for file in sorted(folder.iterdir(), key=lambda one: _order(one.name)):
             if file.name.endswith(SUFFIX):
-                one = _read(file, is_frozen=folder is not directory)
-                found.setdefault(one.name, []).append(one)
-    if not found:
+                version = _read(file, is_frozen=folder is not directory)
+                versions.setdefault(version.name, []).append(version)
+    if not versions:
         raise UsageError(f"expected schemas in {directory}, but there are none")
-    return found
+    return versions
 
 
-def check_all(directory: Traversable) -> list[Checked]:
+def check_all(directory: Traversable) -> list[RecordCheck]:
     """What is wrong with the schemas of a directory, by record.
 
     Raises:
         UsageError: as `versions_in`.
     """
     return [
-        Checked(
+        RecordCheck(
             name=name,
-            versions=_published(versions),
+            versions=_count_published(versions),
             problems=tuple(_problems(versions)),
         )
         for name, versions in sorted(versions_in(directory).items())
@@ -121,15 +121,15 @@ def _problems(versions: list[RecordVersion]) -> Iterator[str]:
             yield f"{reader.version} cannot read: {problem}"
 
 
-def _published(versions: list[RecordVersion]) -> int:
+def _count_published(versions: list[RecordVersion]) -> int:
     return sum(one.version != TODAY for one in versions)
 
 
 def _read(file: Traversable, *, is_frozen: bool) -> RecordVersion:
     stem = file.name.removesuffix(SUFFIX)
-    named, version = stem, TODAY
+    expected_name, version = stem, TODAY
     if is_frozen:
-        named, _, number = stem.rpartition(".")
+        expected_name, _, number = stem.rpartition(".")
         version = f"version {number}"
     text = file.read_text(encoding="utf-8")
     try:
@@ -140,14 +140,14 @@ def _read(file: Traversable, *, is_frozen: bool) -> RecordVersion:
         raise UsageError(f"expected a flat record in {file.name}, but {error}") from (
             error
         )
-    if name != named:
-        raise UsageError(f"expected {named!r} in {file.name}, but {name!r}")
+    if name != expected_name:
+        raise UsageError(f"expected {expected_name!r} in {file.name}, but {name!r}")
     doc = record.text_or_none("doc") or ""
     return RecordVersion(name=name, version=version, doc=doc, schema=schema)
 
 
 def _order(name: str) -> tuple[str, int]:
-    """By record, then by number: version 10 comes behind version 9."""
+    """By record, then by number: version 10 comes after version 9."""
     stem, _, number = name.removesuffix(SUFFIX).rpartition(".")
     return (stem, int(number)) if number.isdecimal() else (name, 0)
 

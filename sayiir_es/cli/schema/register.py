@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sayiir_es.cli.output import Format, OutputOption, print_rows, say
+from sayiir_es.cli.output import Format, OutputOption, print_message, print_rows
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.wire.confluent_frames import published_schemas, register_all
 from sayiir_es.wire.schema import HEAD_BYTES, MAGIC, parse_record
@@ -45,10 +45,10 @@ def register(
             "expected --registry URL or SAYIIR_SCHEMA_REGISTRY_URL, but neither is set"
         )
     else:
-        used = SchemaRegistry(registry)
-        done = register_all(used)
-        rows = [_row(one.subject, one.head, one.schema_id) for one in done]
-        say(f"{used.url} has {len(rows)} schemas of ours")
+        client = SchemaRegistry(registry)
+        schemas = register_all(client)
+        rows = [_row(one.subject, one.head, one.schema_id) for one in schemas]
+        print_message(f"{client.url} has {len(rows)} schemas of ours")
     print_rows(rows, _COLUMNS, output)
 
 

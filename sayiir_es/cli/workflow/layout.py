@@ -1,10 +1,10 @@
-"""Where the nodes of a workflow stand in a drawing, in character cells.
+"""The places of the nodes of a workflow in a drawing, in character cells.
 
 Theory of operation. A flow is series-parallel, so a drawing is boxes in frames: a chain
-runs from top to bottom, the chains inside a fork or route stand side by side in its
+runs from top to bottom, the chains inside a fork or route are side by side in its
 frame, in several rows where the drawing would grow too wide. First everything is
 measured from the inside out, then placed from the outside in. Every width is odd, so
-that what stands in one chain has one axis, on which the arrows run. Text and SVG draw
+that the boxes of one chain have one axis, on which the arrows run. Text and SVG draw
 the same layout; a cell is a character to one and a few pixels to the other.
 """
 
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from rich.cells import cell_len, set_cell_size
 
-from sayiir_es.cli.output import visible
-from sayiir_es.cli.workflow.nodes import NodeWords, words_of
+from sayiir_es.cli.text import visible
+from sayiir_es.cli.workflow.node_text import NodeText, text_of
 from sayiir_es.core.graph.graph import inner_chains, segments
 from sayiir_es.core.graph.nodes import ForkNode, Node, RouteNode
 from sayiir_es.core.graph.paths import join
@@ -34,7 +34,7 @@ LANES_MAX = 24
 """Chains drawn of one fork or route; what else there is is counted."""
 
 GAP = 3
-"""Cells between chains that stand side by side."""
+"""Cells between chains that are side by side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class Box:
     width: int
     height: int
     path: str
-    words: NodeWords
+    text: NodeText
     lines: tuple[str, ...]
     is_frame: bool
 
@@ -82,7 +82,7 @@ class Drawing:
 
 @dataclass(slots=True, kw_only=True)
 class _Block:
-    """A measured part: its own shapes, and parts with where they stand in it."""
+    """A measured part: its own shapes, and its parts with their offsets in it."""
 
     width: int
     height: int
@@ -96,18 +96,18 @@ def layout(graph: Graph, *, width: int) -> Drawing:
     """The drawing of a graph, in `width` cells where that can be."""
     block = _chain(graph.chain, "", width)
     return Drawing(
-        width=block.width, height=block.height, shapes=tuple(_placed(block, 0, 0))
+        width=block.width, height=block.height, shapes=tuple(_place(block, 0, 0))
     )
 
 
-def _placed(block: _Block, x: int, y: int) -> Iterator[Shape]:
+def _place(block: _Block, x: int, y: int) -> Iterator[Shape]:
     for shape in block.shapes:
-        yield _moved(shape, x, y)
+        yield _move(shape, x, y)
     for dx, dy, part in block.parts:
-        yield from _placed(part, x + dx, y + dy)
+        yield from _place(part, x + dx, y + dy)
 
 
-def _moved(shape: Shape, x: int, y: int) -> Shape:
+def _move(shape: Shape, x: int, y: int) -> Shape:
     match shape:
         case Box():
             return Box(
@@ -116,7 +116,7 @@ def _moved(shape: Shape, x: int, y: int) -> Shape:
                 width=shape.width,
                 height=shape.height,
                 path=shape.path,
-                words=shape.words,
+                text=shape.text,
                 lines=shape.lines,
                 is_frame=shape.is_frame,
             )
@@ -133,28 +133,28 @@ def _chain(chain: Sequence[Node], prefix: str, width: int) -> _Block:
     blocks: list[_Block] = []
     before: Node | None = None
     for node, segment in zip(chain, segments(tuple(chain)), strict=True):
-        words = words_of(node, is_join=isinstance(before, ForkNode))
+        text = text_of(node, is_join=isinstance(before, ForkNode))
         path = join(prefix, segment)
         inner = list(inner_chains(node))
         if inner:
-            blocks.append(_frame(node, words, path, width))
+            blocks.append(_frame(node, text, path, width))
         else:
-            blocks.append(_leaf(words, path))
+            blocks.append(_leaf(text, path))
         before = node
     widest = max(block.width for block in blocks)
-    found = _Block(width=widest, height=0)
+    column = _Block(width=widest, height=0)
     for number, block in enumerate(blocks):
         if number:
-            found.shapes.append(Arrow(x=widest // 2, y=found.height))
-            found.height += 1
-        found.parts.append(((widest - block.width) // 2, found.height, block))
-        found.height += block.height
-    return found
+            column.shapes.append(Arrow(x=widest // 2, y=column.height))
+            column.height += 1
+        column.parts.append(((widest - block.width) // 2, column.height, block))
+        column.height += block.height
+    return column
 
 
-def _leaf(words: NodeWords, path: str) -> _Block:
-    told = textwrap.wrap(visible(" · ".join(words.options)), LABEL_CELLS)
-    lines = tuple(map(_clipped, (visible(words.title), *told)))
+def _leaf(text: NodeText, path: str) -> _Block:
+    options = textwrap.wrap(visible(" · ".join(text.options)), LABEL_CELLS)
+    lines = tuple(map(_clip, (visible(text.title), *options)))
     width = _odd(max(map(cell_len, lines)) + 4)
     height = len(lines) + 2
     box = Box(
@@ -163,14 +163,14 @@ def _leaf(words: NodeWords, path: str) -> _Block:
         width=width,
         height=height,
         path=path,
-        words=words,
+        text=text,
         lines=lines,
         is_frame=False,
     )
     return _Block(width=width, height=height, shapes=[box])
 
 
-def _frame(node: Node, words: NodeWords, path: str, width: int) -> _Block:
+def _frame(node: Node, text: NodeText, path: str, width: int) -> _Block:
     """A frame with the chains of a node inside, each under its name."""
     chains = list(inner_chains(node))
     lanes = [
@@ -180,33 +180,33 @@ def _frame(node: Node, words: NodeWords, path: str, width: int) -> _Block:
         )
     ]
     if len(chains) > LANES_MAX:
-        lanes.append(_named(f"… and {len(chains) - LANES_MAX:,} more"))
-    title = _clipped(" · ".join((visible(words.title), *words.options)))
+        lanes.append(_label(f"… and {len(chains) - LANES_MAX:,} more"))
+    title = _clip(" · ".join((visible(text.title), *text.options)))
     rows = _rows(lanes, width - 4)
     inside = max(map(_across, rows))
     outer = _odd(max(inside, cell_len(title) + 2) + 4)
-    found = _Block(width=outer, height=1)
+    frame = _Block(width=outer, height=1)
     for number, row in enumerate(rows):
-        found.height += 1 if number else 0
+        frame.height += 1 if number else 0
         x = (outer - _across(row)) // 2
         for lane in row:
-            found.parts.append((x, found.height, lane))
+            frame.parts.append((x, frame.height, lane))
             x += lane.width + GAP
-        found.height += max(lane.height for lane in row)
-    found.height += 1
-    found.shapes.append(
+        frame.height += max(lane.height for lane in row)
+    frame.height += 1
+    frame.shapes.append(
         Box(
             x=0,
             y=0,
             width=outer,
-            height=found.height,
+            height=frame.height,
             path=path,
-            words=words,
+            text=text,
             lines=(title,),
             is_frame=True,
         )
     )
-    return found
+    return frame
 
 
 def _rows(lanes: Sequence[_Block], width: int) -> list[list[_Block]]:
@@ -235,7 +235,7 @@ def _names(node: Node) -> list[str]:
 def _lane(name: str, chain: _Block) -> _Block:
     if not name:
         return chain
-    head = _named(name)
+    head = _label(name)
     width = max(head.width, chain.width)
     return _Block(
         width=width,
@@ -247,14 +247,14 @@ def _lane(name: str, chain: _Block) -> _Block:
     )
 
 
-def _named(name: str) -> _Block:
-    text = _clipped(name)
+def _label(name: str) -> _Block:
+    text = _clip(name)
     return _Block(
         width=_odd(cell_len(text)), height=1, shapes=[Label(x=0, y=0, text=text)]
     )
 
 
-def _clipped(text: str) -> str:
+def _clip(text: str) -> str:
     if cell_len(text) <= LABEL_CELLS:
         return text
     return set_cell_size(text, LABEL_CELLS - 1) + "…"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from sayiir_es.cli.output import visible
-from sayiir_es.cli.workflow.nodes import words_of
+from sayiir_es.cli.text import visible
+from sayiir_es.cli.workflow.node_text import text_of
 from sayiir_es.core.graph.nodes import (
     ChildNode,
     DelayNode,
@@ -42,7 +42,7 @@ class _Chart:
         self._depth = 1
 
     def chain(self, chain: Sequence[Node], sources: list[str]) -> list[str]:
-        """Draw a chain behind its sources; return what its last node leaves from.
+        """Draw a chain after its sources; return the sources for what follows it.
 
         A source is a node, or a node and the label of the edge: `n1` or `n1 -- "eu"`.
         """
@@ -53,21 +53,21 @@ class _Chart:
         return sources
 
     def _node(self, node: Node, sources: list[str], *, is_join: bool) -> list[str]:
-        words = words_of(node, is_join=is_join)
-        told = "<br/>".join(_escaped(text) for text in (words.title, *words.options))
+        text = text_of(node, is_join=is_join)
+        label = "<br/>".join(_escape(line) for line in (text.title, *text.options))
         match node:
             case TaskNode():
-                return [self._put(f'["{told}"]', sources)]
+                return [self._put(f'["{label}"]', sources)]
             case DelayNode():
-                return [self._put(f'(["{told}"])', sources)]
+                return [self._put(f'(["{label}"])', sources)]
             case SignalNode():
-                return [self._put(f'{{{{"{told}"}}}}', sources)]
+                return [self._put(f'{{{{"{label}"}}}}', sources)]
             case ForkNode() | RouteNode():
-                return self._branches(node, told, sources)
+                return self._branches(node, label, sources)
             case LoopNode():
-                return self._loop(node, told, sources)
+                return self._loop(node, label, sources)
             case ChildNode():
-                self._open(told)
+                self._open(label)
                 ends = self.chain(node.chain, sources)
                 self._close()
                 return ends
@@ -75,20 +75,20 @@ class _Chart:
                 assert_never(node)
 
     def _branches(
-        self, node: ForkNode | RouteNode, told: str, sources: list[str]
+        self, node: ForkNode | RouteNode, label: str, sources: list[str]
     ) -> list[str]:
-        shape = f'(("{told}"))' if isinstance(node, ForkNode) else f'{{"{told}"}}'
+        shape = f'(("{label}"))' if isinstance(node, ForkNode) else f'{{"{label}"}}'
         here = self._put(shape, sources)
         lanes = [(branch.name, branch.chain) for branch in node.branches]
         if isinstance(node, RouteNode) and node.default is not None:
             lanes.append(("otherwise", node.default))
         ends: list[str] = []
         for name, chain in lanes:
-            ends += self.chain(chain, [f'{here} -- "{_escaped(name)}"'])
+            ends += self.chain(chain, [f'{here} -- "{_escape(name)}"'])
         return ends
 
-    def _loop(self, node: LoopNode, told: str, sources: list[str]) -> list[str]:
-        self._open(told)
+    def _loop(self, node: LoopNode, label: str, sources: list[str]) -> list[str]:
+        self._open(label)
         first = f"n{self._count}"
         if isinstance(node.body[0], LoopNode | ChildNode):
             first = self._put('(("again"))', sources)
@@ -119,5 +119,5 @@ class _Chart:
         self.lines.append("  " * self._depth + text)
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return visible(text).translate(_SPECIAL)

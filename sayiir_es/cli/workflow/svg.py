@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from rich.cells import cell_len
 
-from sayiir_es.cli.output import visible
+from sayiir_es.cli.text import visible
 from sayiir_es.cli.workflow.layout import Arrow, Box, Label, Shape, layout
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.graph.graph import Graph
 
 WIDTH_CELLS = 160
-"""Where chains begin to stand below each other: a page is wider than a terminal."""
+"""Chains of a fork go below each other from here on: pages are wide."""
 
 CELL_PX = 8
 """A little more than a character of the font below is wide."""
@@ -24,7 +24,7 @@ CELL_PX = 8
 LINE_PX = 18
 MARGIN_PX = 12
 BASELINE_PX = 13
-"""From the upper edge of a line to where its letters stand."""
+"""From the upper edge of a line to the baseline of its letters."""
 
 _STYLE = """
 svg{background:#fff}
@@ -62,11 +62,11 @@ def draw_svg(graph: Graph) -> str:
     ]
     # Arrows last: a tip may touch the title on the edge of a frame.
     for shape in sorted(drawing.shapes, key=lambda one: isinstance(one, Arrow)):
-        parts.extend(_drawn(shape))
+        parts.extend(_draw(shape))
     return "\n".join([*parts, "</svg>"])
 
 
-def _drawn(shape: Shape) -> Iterator[str]:
+def _draw(shape: Shape) -> Iterator[str]:
     match shape:
         case Box():
             yield from _box(shape)
@@ -85,7 +85,7 @@ def _drawn(shape: Shape) -> Iterator[str]:
 
 def _box(box: Box) -> Iterator[str]:
     """Edges run through the middle of their cells, as line characters do."""
-    kind = f"{box.words.kind}{' frame' if box.is_frame else ''}"
+    kind = f"{box.text.kind}{' frame' if box.is_frame else ''}"
     yield (
         f'<g><title>{escape(visible(box.path))}</title><rect class="{kind}" '
         f'x="{_x(box.x) + CELL_PX // 2}" y="{_y(box.y) + LINE_PX // 2}" rx="6" '
@@ -93,7 +93,7 @@ def _box(box: Box) -> Iterator[str]:
     )
     if box.is_frame:
         title = box.lines[0]
-        yield (  # the title stands on the edge
+        yield (  # the title is drawn on the edge
             f'<rect class="behind" x="{_x(box.x + 2)}" y="{_y(box.y)}" '
             f'width="{(cell_len(title) + 2) * CELL_PX}" height="{LINE_PX}"/>'
         )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.decide.owed import is_held, is_move, is_request_owed
+from sayiir_es.core.decide.owed import is_held, is_move_owed, is_request_owed
 from sayiir_es.core.graph.references import resolve
 from sayiir_es.core.model.errors import HistoryError
 from sayiir_es.core.model.events import (
@@ -48,7 +48,7 @@ def advance(draft: Draft) -> None:
         if isinstance(cursor.wait, Broken) and header.cancel is None:
             # Never cut: a failure and the end of its run are one decision.
             fail(draft, cursor.path, cursor.wait)
-        elif is_move(draft.rows, header, cursor) and (
+        elif is_move_owed(draft.rows, header, cursor) and (
             draft.full() or not _move(draft, cursor)
         ):
             draft.cut = True

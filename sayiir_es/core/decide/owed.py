@@ -37,7 +37,7 @@ def is_held(header: Header) -> bool:
     return header.cancel is not None or header.pause is not None
 
 
-def is_move(rows: Rows, header: Header, cursor: Cursor) -> bool:
+def is_move_owed(rows: Rows, header: Header, cursor: Cursor) -> bool:
     """Whether this cursor's next move is owed now.
 
     Of a fork it says so while a branch may be unopened; the move itself finds out.
@@ -58,7 +58,7 @@ def owed_moves(rows: Rows, graph: Graph) -> list[str]:
     moves = [
         (graph.order(cursor.path), chain)
         for chain, cursor in get_cursors(rows)
-        if is_move(rows, header, cursor)
+        if is_move_owed(rows, header, cursor)
     ]
     return [chain for _, chain in sorted(moves)]
 
@@ -70,10 +70,10 @@ def is_request_owed(rows: Rows, at_ms: int) -> bool:
         return False
     if header.cancel is None and header.phase == "paused":
         return False
-    return not runs(rows, header, at_ms)
+    return not is_any_running(rows, header, at_ms)
 
 
-def runs(rows: Rows, header: Header, at_ms: int) -> bool:
+def is_any_running(rows: Rows, header: Header, at_ms: int) -> bool:
     """Whether an attempt runs, or may, at `at_ms`."""
     return any(
         isinstance(cursor.wait, Awaiting)

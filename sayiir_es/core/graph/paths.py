@@ -32,7 +32,7 @@ def encode_segment(name: str) -> str:
 def decode_segment(segment: str) -> str:
     """The name that a segment stands for; marks behind `#` or `@` are dropped."""
     bare = re.split("[#@]", segment, maxsplit=1)[0] if segment[:1] != "@" else segment
-    return _ESCAPES.sub(lambda found: _DECODED[found.group(1)], bare)
+    return _ESCAPES.sub(lambda escape: _DECODED[escape.group(1)], bare)
 
 
 def fork_segment(fork_id: str, first_branch_id: str) -> str:

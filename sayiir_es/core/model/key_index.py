@@ -2,9 +2,10 @@
 
 Rows are asked for by prefix (`c`: all cursors; `cloop@3/`: those inside an iteration).
 A scan of a dict looks at every row of the instance for that; a sorted list finds the
-first key and the last by bisection. To keep the list sorted costs a little with each
-row that comes or goes. So it is made only for an instance of more rows than
-`SCAN_ROWS_MAX`, when keys are first asked for by a prefix.
+first key and the last by bisection. To keep a list sorted costs a little with each row
+that comes or goes. So there is an index only of an instance of more rows than
+`SCAN_ROWS_MAX`, and in it a list only of a kind of row (a key's first letter) that was
+asked for: who asks for cursors pays nothing for values.
 """
 
 from __future__ import annotations
@@ -13,45 +14,42 @@ from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 SCAN_ROWS_MAX = 48
 """Up to so many rows a scan takes less time than to make and keep an index."""
 
 
 class KeyIndex:
-    """Keys in sorted order."""
+    """The keys of `rows` in sorted order, by kind; None is a row that is not there."""
 
-    __slots__ = ("_keys",)
+    __slots__ = ("_by_kind", "_rows")
 
-    def __init__(self, keys: Iterable[str]) -> None:
-        self._keys = sorted(keys)
+    def __init__(self, rows: Mapping[str, object]) -> None:
+        self._rows = rows
+        self._by_kind: dict[str, list[str]] = {}
 
-    def add(self, key: str) -> None:
-        """Take a key in, if it is not there."""
-        keys = self._keys
+    def follow(self, key: str, old: object, new: object) -> None:
+        """Follow one of the rows that changes."""
+        if (old is None) is (new is None):
+            return
+        keys = self._by_kind.get(key[:1])
+        if keys is None:
+            return
         at = bisect_left(keys, key)
-        if at == len(keys) or keys[at] != key:
+        if new is not None:
             keys.insert(at, key)
-
-    def discard(self, key: str) -> None:
-        """Take a key out, if it is there."""
-        keys = self._keys
-        at = bisect_left(keys, key)
-        if at < len(keys) and keys[at] == key:
+        else:
             del keys[at]
-
-    def apply(self, changes: Mapping[str, object]) -> None:
-        """Follow changed rows: None takes a key out, all else takes it in."""
-        for key, row in changes.items():
-            if row is None:
-                self.discard(key)
-            else:
-                self.add(key)
 
     def with_prefix(self, prefix: str) -> Iterator[str]:
         """The keys that begin with `prefix`, as they are now, in order."""
-        keys, length = self._keys, len(prefix)
+        kind, length = prefix[:1], len(prefix)
+        if not kind:
+            return scan(self._rows, prefix)
+        keys = self._by_kind.get(kind)
+        if keys is None:
+            keys = self._by_kind[kind] = list(scan(self._rows, kind))
         start = bisect_left(keys, prefix)
         if start == len(keys) or not keys[start].startswith(prefix):
             return iter(())
@@ -61,7 +59,7 @@ class KeyIndex:
 
 
 def scan(rows: Mapping[str, object], prefix: str) -> Iterator[str]:
-    """The same for few rows, by a look at each; None is a row that is not there."""
+    """The same without an index, by a look at each row."""
     return iter(
         sorted(
             key
@@ -69,8 +67,3 @@ def scan(rows: Mapping[str, object], prefix: str) -> Iterator[str]:
             if row is not None and key.startswith(prefix)
         )
     )
-
-
-def index_of(rows: Mapping[str, object]) -> KeyIndex:
-    """An index of the rows that are there."""
-    return KeyIndex(key for key, row in rows.items() if row is not None)

@@ -30,12 +30,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from sayiir_es.core.fast_frozen import fast_frozen
-from sayiir_es.core.model.key_index import SCAN_ROWS_MAX, index_of, scan
+from sayiir_es.core.model.key_index import SCAN_ROWS_MAX, KeyIndex, scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sayiir_es.core.model.key_index import KeyIndex
     from sayiir_es.core.model.waits import Wait
 
 Phase: TypeAlias = Literal[
@@ -152,7 +151,7 @@ class StagedRows:
             if key not in changes:
                 yield key
         if self._index is None and len(changes) > SCAN_ROWS_MAX:
-            self._index = index_of(changes)
+            self._index = KeyIndex(changes)
         if self._index is None:
             yield from scan(changes, prefix)
         else:
@@ -160,9 +159,11 @@ class StagedRows:
 
     def apply(self, changes: Mapping[str, Row | None]) -> None:
         """Take over what a fold or a decision changed."""
+        index = self._index
+        if index is not None:
+            for key, row in changes.items():
+                index.follow(key, self.changes.get(key), row)
         self.changes.update(changes)
-        if self._index is not None:
-            self._index.apply(changes)
 
 
 @dataclass(slots=True)
@@ -184,18 +185,19 @@ class DictRows:
         if self._index is None:
             if len(self.rows) <= SCAN_ROWS_MAX:
                 return scan(self.rows, prefix)
-            self._index = index_of(self.rows)
+            self._index = KeyIndex(self.rows)
         return self._index.with_prefix(prefix)
 
     def apply(self, changes: Mapping[str, Row | None]) -> None:
         """Take over what a fold or an acknowledged decision changed."""
+        rows, index = self.rows, self._index
         for key, row in changes.items():
+            if index is not None:
+                index.follow(key, rows.get(key), row)
             if row is None:
-                self.rows.pop(key, None)
+                rows.pop(key, None)
             else:
-                self.rows[key] = row
-        if self._index is not None:
-            self._index.apply(changes)
+                rows[key] = row
 
 
 def get_header(rows: Rows) -> Header | None:

@@ -1,1 +1,1 @@
-"""One module per construct: its build checks, its decisions, its folds, its status."""
+"""One module per construct: what it decides, what its events change, how it waits."""

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from sayiir_es.core.model.errors import SettingsError
-from sayiir_es.settings import load_settings
 from sayiir_es.telemetry import (
     ATTEMPT,
     INSTANCE_ID,
@@ -56,6 +55,8 @@ def init_tracing() -> None:
     if _Tracing.tracer is not None:
         return
     if not structlog.is_configured():
+        from sayiir_es.settings import load_settings  # noqa: PLC0415 (slow to import)
+
         settings = load_settings()
         configure_logging(level=settings.log_level, format=settings.log_format)
     exports = bool(os.environ.get(ENDPOINT))

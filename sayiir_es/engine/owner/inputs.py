@@ -35,7 +35,8 @@ from sayiir_es.core.model.rows import (
     get_header,
     get_run,
 )
-from sayiir_es.core.model.waits import Awaiting, Listening, Sleeping
+from sayiir_es.core.model.waits import Awaiting, Listening
+from sayiir_es.core.nodes.registry import WAITS
 from sayiir_es.engine.owner.recovery import Recovery
 from sayiir_es.engine.owner.timers import Timers
 from sayiir_es.engine.store.row_index import may_owe
@@ -246,9 +247,8 @@ class Inputs:
             cursor = get_cursor(batch.view(instance_id), chain)
             if cursor is None:
                 continue
-            if self._takeover.wakes_before <= due_at and isinstance(
-                cursor.wait, Sleeping | Listening
-            ):
+            is_for_owner = due_at < self._takeover.wakes_before
+            if not is_for_owner and WAITS[type(cursor.wait)].is_timer_held:
                 continue
             if isinstance(cursor.wait, Listening) and self._waits_for_commands():
                 self._deferred.append(timer)

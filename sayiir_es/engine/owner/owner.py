@@ -280,16 +280,16 @@ class Owner:
     async def _renew_if_due(self, tenure: Tenure, inputs: Inputs) -> None:
         """Renew the claim if that is due, or behind foreign control records."""
         now_s, position = self._clock.monotonic_s(), self.store.position
-        passed = (
+        is_behind_controls = (
             not inputs.feed.items
             and inputs.feed.next_offset > position.next_command
             and now_s - self._renewed_at_s >= CONTROL_RENEWAL_S
         )
         due = self._claims.due(tenure.records, now_s - self._renewed_at_s)
-        if not due and not passed:
+        if not due and not is_behind_controls:
             return
         self._renewed_at_s = now_s
-        next_command = inputs.feed.next_offset if passed else None
+        next_command = inputs.feed.next_offset if is_behind_controls else None
         claimed = self._claims.claim(position, self._now(), next_command=next_command)
         record = to_record(claimed)
         base = await tenure.append([record])

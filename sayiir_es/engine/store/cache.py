@@ -20,13 +20,12 @@ from enum import Enum
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 from weakref import WeakSet, WeakValueDictionary
 
-from sayiir_es.core.model.key_index import SCAN_ROWS_MAX, index_of, scan
+from sayiir_es.core.model.key_index import SCAN_ROWS_MAX, KeyIndex, scan
 from sayiir_es.engine.store.row_index import CURSOR_PREFIX, HEADER, has_ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sayiir_es.core.model.key_index import KeyIndex
     from sayiir_es.core.model.rows import Changes, Row
 
 ROW_BYTES = 200
@@ -87,8 +86,8 @@ class CachedRows:
         row = rows[key] = self.source.read(self.instance, key)
         if type(row) is bytes:
             self.value_bytes += len(row)
-        if self._index is not None and row is not None:
-            self._index.add(key)
+        if self._index is not None:
+            self._index.follow(key, None, row)
         return row
 
     def keys(self, prefix: str) -> Iterator[str]:
@@ -106,7 +105,7 @@ class CachedRows:
         if self._index is None:
             if len(self.rows) <= SCAN_ROWS_MAX:
                 return scan(self.rows, prefix)
-            self._index = index_of(self.rows)
+            self._index = KeyIndex(self.rows)
         return self._index.with_prefix(prefix)
 
     def _read_cursors(self, prefix: str) -> None:
@@ -121,12 +120,13 @@ class CachedRows:
         }
         rows.update(stored)
         if self._index is not None:
-            self._index.apply(stored)
+            for key, row in stored.items():
+                self._index.follow(key, None, row)
         self.has_all_cursors = prefix == CURSOR_PREFIX
 
     def apply(self, changes: Changes) -> int:
         """Take changes over; returns about how many bytes they are to write."""
-        rows, before = self.rows, self.before
+        rows, before, index = self.rows, self.before, self._index
         unread = None if self.complete else UNREAD
         written = 0
         for key, row in changes.items():
@@ -139,8 +139,8 @@ class CachedRows:
                 self.value_bytes += len(row)
                 written += len(row)
             rows[key] = row
-        if self._index is not None:
-            self._index.apply(changes)
+            if index is not None:
+                index.follow(key, None if old is UNREAD else old, row)
         return written
 
     def stored(self, key: str) -> Row | None:

@@ -39,7 +39,7 @@ UNREADABLE = NewRecord(
 )
 
 
-def shop(folder: Path) -> str:
+def make_log(folder: Path) -> str:
     """The URL of a log in a file, with every kind of record."""
     path = folder / "log.db"
     with EmbeddedBackend(path) as backend:
@@ -60,18 +60,18 @@ async def _produce(log: Log, record: NewRecord) -> None:
 async def snapshots(log: Log) -> dict[tuple[int, str], dict[str, bytes]]:
     """Every row that the fold of a log gives, by partition and instance."""
     await log.open(create=False)
-    found: dict[tuple[int, str], dict[str, bytes]] = {}
+    rows_by_instance: dict[tuple[int, str], dict[str, bytes]] = {}
     for partition in range(log.partitions):
         store = await folded(log, partition)
         for instance_id in store.instances():
             rows = store.rows(instance_id)
-            found[partition, instance_id] = {
+            rows_by_instance[partition, instance_id] = {
                 key: encode_row(row)
                 for key in rows.keys("")
                 if (row := rows.get(key)) is not None
             }
     await log.close()
-    return found
+    return rows_by_instance
 
 
 async def folded(log: Log, partition: int) -> MemoryStore:

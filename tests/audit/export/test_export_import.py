@@ -15,8 +15,9 @@ import pytest
 from sayiir_es.audit import export, import_export, verify, verify_export
 from sayiir_es.audit.export.checking import ExportFiles
 from sayiir_es.audit.export.export import export_log
+from sayiir_es.audit.export.formats import ExportFormat
 from sayiir_es.audit.export.import_export import import_into
-from sayiir_es.audit.export.manifest import ExportFormat, read_manifest
+from sayiir_es.audit.export.manifest import read_manifest
 from sayiir_es.audit.export.origin import TIME_HEADER, as_exported
 from sayiir_es.client.backends import backend_from_url
 from sayiir_es.core.model.errors import LogUnavailableError, UsageError
@@ -27,8 +28,8 @@ from sayiir_es.wire.events import encode_event, event_headers
 from tests.audit.export.export_logs import (
     UNREADABLE,
     contents,
+    make_log,
     position,
-    shop,
     snapshots,
 )
 from tests.audit.instance_logs import claimed
@@ -42,7 +43,7 @@ EACH_FORMAT = pytest.mark.parametrize("file_format", list(ExportFormat))
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     """A log with every kind of record."""
-    return shop(tmp_path)
+    return make_log(tmp_path)
 
 
 async def memory_log(partitions: int, commands: int) -> MemoryLog:
@@ -122,10 +123,10 @@ def test_the_chains_of_all_formats_are_the_same(url: str, tmp_path: Path) -> Non
 def test_lines_show_the_fields_beside_the_bytes(url: str, tmp_path: Path) -> None:
     export(url, tmp_path / "out", file_format="jsonl")
     lines = (tmp_path / "out" / "events-0.jsonl").read_text().splitlines()
-    shown = [json.loads(line)["decoded"] for line in lines]
-    assert shown[0]["kind"] == "PartitionClaimed"
+    fields = [json.loads(line)["decoded"] for line in lines]
+    assert fields[0]["kind"] == "PartitionClaimed"
     assert {"kind": "TaskCompleted", "output": 42}.items() <= next(
-        one.items() for one in shown if one["kind"] == "TaskCompleted"
+        one.items() for one in fields if one["kind"] == "TaskCompleted"
     )
     commands = (tmp_path / "out" / "commands-0.jsonl").read_text().splitlines()
     decoded = [json.loads(line)["decoded"] for line in commands]

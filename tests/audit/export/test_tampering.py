@@ -12,18 +12,17 @@ from sayiir_es.audit import export, import_export, verify_export
 from sayiir_es.audit.export.checking import ExportFiles
 from sayiir_es.audit.export.export import file_sha256
 from sayiir_es.audit.export.files import file_format_of
+from sayiir_es.audit.export.formats import ExportFormat
 from sayiir_es.audit.export.manifest import (
     MANIFEST,
-    ExportFormat,
     FileEntry,
     Manifest,
-    RecordChain,
-    chain_path,
     manifest_bytes,
 )
+from sayiir_es.audit.export.record_chain import RecordChain, chain_path
 from sayiir_es.core.model.errors import DecodeError
 from sayiir_es.log.port import Topic
-from tests.audit.export.export_logs import shop
+from tests.audit.export.export_logs import make_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,20 +49,20 @@ class Exported:
         entry = self.manifest.entry(topic, 0)
         records = list(ExportFiles(self.folder, self.manifest).records(entry))
         edit(records)
-        path, made = self.file(topic), RecordChain(entry.place)
+        path, record_chain = self.file(topic), RecordChain(entry.place)
         with path.open("wb") as file:
             files = file_format_of(self.manifest.file_format)
             writer = files.writer(file, entry.place)
             for record in records:
                 writer.write(record)
             writer.close()
-        noted = b"".join(map(made.note, records))
+        notes = b"".join(map(record_chain.note, records))
         if chain:
-            chain_path(self.folder, entry.place).write_bytes(noted)
+            chain_path(self.folder, entry.place).write_bytes(notes)
         return replace(
             entry,
             records=len(records),
-            chain=made.digest.hex(),
+            chain=record_chain.digest.hex(),
             sha256=file_sha256(path),
         )
 
@@ -76,7 +75,7 @@ class Exported:
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A log with every kind of record."""
-    return shop(tmp_path_factory.mktemp("shop"))
+    return make_log(tmp_path_factory.mktemp("make_log"))
 
 
 @pytest.fixture(params=list(ExportFormat))

@@ -102,9 +102,9 @@ def test_a_retry_at_another_time_is_found(retried: History, early_ms: int) -> No
 
 def test_a_result_before_its_backoff_is_over_is_found() -> None:
     node = TaskNode(id="a", retry=Retry(max_retries=1, initial_delay_ms=500))
-    found = history(node, tasks={"a": fails_once})
-    at = found.at("TaskCompleted")
-    found.changed(at, at=found.events[at - 1].at).must_break("I8", at)
+    original = history(node, tasks={"a": fails_once})
+    at = original.at("TaskCompleted")
+    original.changed(at, at=original.events[at - 1].at).must_break("I8", at)
 
 
 def test_a_restart_that_is_not_the_next_is_found(retried: History) -> None:
@@ -114,10 +114,10 @@ def test_a_restart_that_is_not_the_next_is_found(retried: History) -> None:
 
 
 def test_an_attempt_that_is_withdrawn_twice_is_found() -> None:
-    found = history(TaskNode(id="a"))
-    at = found.at("TaskCompleted")
+    original = history(TaskNode(id="a"))
+    at = original.at("TaskCompleted")
     lie = AttemptWithdrawn(path="a", attempt=1)
-    found.added(at, lie, lie, cause="outcome:a#1").must_break("I9", at + 1)
+    original.added(at, lie, lie, cause="outcome:a#1").must_break("I9", at + 1)
 
 
 # --- I10: deadlines and timers --------------------------------------------------------
@@ -141,13 +141,13 @@ def test_another_deadline_is_found(retried: History, field: str) -> None:
 
 
 def test_a_deadline_that_is_cleared_and_was_not_set_is_found() -> None:
-    found = history(TaskNode(id="a"))
-    at = found.at("TaskCompleted")
+    original = history(TaskNode(id="a"))
+    at = original.at("TaskCompleted")
     lies = (
         AttemptWithdrawn(path="a", attempt=1),
         DeadlineCleared(path="a", attempt=1),
     )
-    found.added(at, *lies, cause="outcome:a#1").must_break("I10", at + 1)
+    original.added(at, *lies, cause="outcome:a#1").must_break("I10", at + 1)
 
 
 def test_a_time_out_before_the_deadline_is_found(retried: History) -> None:

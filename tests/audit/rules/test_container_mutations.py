@@ -61,10 +61,10 @@ def test_a_node_that_does_not_exist_is_found(slept: History) -> None:
 
 
 def test_a_node_that_is_skipped_is_found() -> None:
-    found = history(TaskNode(id="a"), TaskNode(id="b"), TaskNode(id="c"))
-    at, body = body_at(found, "PositionUpdated", 1)
+    original = history(TaskNode(id="a"), TaskNode(id="b"), TaskNode(id="c"))
+    at, body = body_at(original, "PositionUpdated", 1)
     assert isinstance(body, PositionUpdated)
-    found.changed(at, replace(body, path="c")).must_break("I11", at)
+    original.changed(at, replace(body, path="c")).must_break("I11", at)
 
 
 def test_a_node_that_opens_as_another_sort_is_found(slept: History) -> None:
@@ -80,16 +80,16 @@ def test_an_end_before_the_chain_has_ended_is_found(slept: History) -> None:
 
 
 def test_a_move_that_is_left_undone_is_found() -> None:
-    found = history(TaskNode(id="a"), TaskNode(id="b"))
-    at = found.at("PositionUpdated", 1)
-    found.dropped(at).must_break("I11", at)
+    original = history(TaskNode(id="a"), TaskNode(id="b"))
+    at = original.at("PositionUpdated", 1)
+    original.dropped(at).must_break("I11", at)
 
 
 def test_a_child_that_ends_before_its_chain_is_found() -> None:
-    found = history(ChildNode(id="c", workflow="v", chain=(TaskNode(id="a"),)))
-    at = found.at("PositionUpdated")
-    body = found.events[found.at("ChildCompleted")].body
-    found.changed(at, body).must_break("I11", at)
+    original = history(ChildNode(id="c", workflow="v", chain=(TaskNode(id="a"),)))
+    at = original.at("PositionUpdated")
+    body = original.events[original.at("ChildCompleted")].body
+    original.changed(at, body).must_break("I11", at)
 
 
 # --- I12 to I14: containers -----------------------------------------------------------
@@ -101,12 +101,12 @@ def routed() -> History:
         Branch(name=name, chain=(TaskNode(id=f"t{name}"),)) for name in "xy"
     )
     node = RouteNode(id="r", keys=("x", "y"), branches=branches)
-    play = InstanceRunner(Graph(name="w", chain=(node, TaskNode(id="z"))))
-    play.start(b'"in"')
-    play.decide(outcome("r", b'"x"'))
-    play.decide(outcome("r/x/tx", b"1"))
-    play.decide(outcome("z", b"1"))
-    return History.of(play)
+    runner = InstanceRunner(Graph(name="w", chain=(node, TaskNode(id="z"))))
+    runner.start(b'"in"')
+    runner.decide(outcome("r", b'"x"'))
+    runner.decide(outcome("r/x/tx", b"1"))
+    runner.decide(outcome("z", b"1"))
+    return History.of(runner)
 
 
 def test_a_branch_that_its_key_does_not_take_is_found(routed: History) -> None:
@@ -173,12 +173,12 @@ def test_a_join_that_never_opens_is_found(forked: History) -> None:
 @pytest.fixture
 def looped() -> History:
     node = LoopNode(id="l", body=(TaskNode(id="t-2"),), max_iterations=3)
-    play = InstanceRunner(Graph(name="w", chain=(node, TaskNode(id="z"))))
-    play.start(b'"in"')
+    runner = InstanceRunner(Graph(name="w", chain=(node, TaskNode(id="z"))))
+    runner.start(b'"in"')
     for turn, loop in enumerate(MARKS):
-        play.decide(replace(outcome(f"l@{turn}/t-2", b"%d" % turn), loop=loop))
-    play.decide(outcome("z", b"9"))
-    return History.of(play)
+        runner.decide(replace(outcome(f"l@{turn}/t-2", b"%d" % turn), loop=loop))
+    runner.decide(outcome("z", b"9"))
+    return History.of(runner)
 
 
 def test_a_skipped_iteration_is_found(looped: History) -> None:
@@ -248,8 +248,8 @@ def test_envelopes_of_forks_and_routes_are_spliced_byte_for_byte(
     joined = tuple(
         Branch(name=name, chain=(TaskNode(id="t"),)) for name in ("ü/1", "a", "a")
     )
-    found = history(ForkNode(id="f", branches=joined), TaskNode(id="j"))
-    done: Event = found.events[found.at("WorkflowCompleted")]
-    assert isinstance(done.body, WorkflowCompleted)
-    assert done.body.output == '{"ü/1":"in","a":"in","a#2":"in"}'.encode()
+    original = history(ForkNode(id="f", branches=joined), TaskNode(id="j"))
+    completed: Event = original.events[original.at("WorkflowCompleted")]
+    assert isinstance(completed.body, WorkflowCompleted)
+    assert completed.body.output == '{"ü/1":"in","a":"in","a#2":"in"}'.encode()
     assert not routed.violations()

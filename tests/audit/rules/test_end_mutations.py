@@ -41,11 +41,11 @@ def test_a_failure_without_a_reason_is_found(chain: History) -> None:
 
 
 def test_an_end_of_a_failed_run_that_is_missing_is_found() -> None:
-    play = InstanceRunner(Graph(name="w", chain=(TaskNode(id="a"),)))
-    play.tasks["a"] = lambda _data, _attempt: "no"
-    play.start(b"1")
-    play.run()
-    history = History.of(play)
+    runner = InstanceRunner(Graph(name="w", chain=(TaskNode(id="a"),)))
+    runner.tasks["a"] = lambda _data, _attempt: "no"
+    runner.start(b"1")
+    runner.run()
+    history = History.of(runner)
     at = history.at("WorkflowFailed")
     history.kept(at).must_break("I7", at)
     lie = WorkflowFailed(path="a", error_type="E", error="another")
@@ -55,16 +55,16 @@ def test_an_end_of_a_failed_run_that_is_missing_is_found() -> None:
 @pytest.fixture
 def retried() -> History:
     """Failed at `b`, and again, and then completed."""
-    play = InstanceRunner(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
-    play.tasks["b"] = lambda _data, _attempt: "no"
-    play.start(b"1")
+    runner = InstanceRunner(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
+    runner.tasks["b"] = lambda _data, _attempt: "no"
+    runner.start(b"1")
     for _ in range(2):
-        play.run()
-        play.command(RetryWorkflow(instance_id="i", command_id=""))
-    del play.tasks["b"]
-    play.run()
-    assert play.header.phase == "completed"
-    return History.of(play)
+        runner.run()
+        runner.command(RetryWorkflow(instance_id="i", command_id=""))
+    del runner.tasks["b"]
+    runner.run()
+    assert runner.header.phase == "completed"
+    return History.of(runner)
 
 
 def test_a_retry_that_skips_a_run_is_found(retried: History) -> None:
@@ -81,9 +81,9 @@ def test_a_retry_of_what_has_not_failed_is_found(chain: History) -> None:
 
 def test_work_of_a_retried_run_that_was_done_before_is_found(retried: History) -> None:
     at = retried.at("WorkflowRetried")
-    done = retried.events[retried.at("TaskCompleted")].body
-    assert isinstance(done, TaskCompleted)
-    lie = retried.added(at + 1, done, cause="outcome:a#1")
+    completed = retried.events[retried.at("TaskCompleted")].body
+    assert isinstance(completed, TaskCompleted)
+    lie = retried.added(at + 1, completed, cause="outcome:a#1")
     lie.changed(at + 1, run=2).must_break("I8", at + 1)
 
 

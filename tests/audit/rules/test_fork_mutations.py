@@ -36,23 +36,23 @@ SENT = SendSignal(instance_id="i", command_id="", signal="ok", payload=b'"s"')
 
 def source() -> InstanceRunner:
     """Signals before the start, one failed attempt, a delay, two tasks."""
-    play = InstanceRunner(GRAPH)
-    play.tasks["a"] = lambda _, attempt: b'"a"' if attempt > 1 else "no"
-    play.command(SENT)
-    play.start(b"1")
-    play.run()
-    return play
+    runner = InstanceRunner(GRAPH)
+    runner.tasks["a"] = lambda _, attempt: b'"a"' if attempt > 1 else "no"
+    runner.command(SENT)
+    runner.start(b"1")
+    runner.run()
+    return runner
 
 
 def forked_at(kind: str, number: int = 0) -> History:
     """A fork, much later, at an event of the source; it verifies clean."""
-    told = source()
-    at = [n for n, e in enumerate(told.events) if e.kind == kind][number] + 1
-    play = InstanceRunner(GRAPH, now=told.now + 1_000_000, tasks=told.tasks)
-    fork(play, told.events, at)
-    play.run()
-    assert play.header.phase == "completed"
-    return History.of(play)
+    original = source()
+    at = [n for n, e in enumerate(original.events) if e.kind == kind][number] + 1
+    runner = InstanceRunner(GRAPH, now=original.now + 1_000_000, tasks=original.tasks)
+    fork(runner, original.events, at)
+    runner.run()
+    assert runner.header.phase == "completed"
+    return History.of(runner)
 
 
 @pytest.fixture
@@ -60,9 +60,9 @@ def history() -> History:
     return forked_at("DeadlineSet")
 
 
-def body_of(found: History, kind: str, number: int = 0) -> tuple[int, Any]:
-    at = found.at(kind, number)
-    return at, found.events[at].body
+def body_of(history: History, kind: str, number: int = 0) -> tuple[int, Any]:
+    at = history.at(kind, number)
+    return at, history.events[at].body
 
 
 def test_a_fork_in_the_middle_of_an_instance_is_found() -> None:
@@ -80,14 +80,14 @@ def test_a_second_fork_behind_copies_is_found(history: History) -> None:
     history.added(at + 3, body).must_break("I1", at + 3)
 
 
-def test_fewer_copies_than_are_said_are_found(history: History) -> None:
+def test_fewer_copies_than_the_fork_names_are_found(history: History) -> None:
     at, body = body_of(history, "WorkflowForked")
     many = replace(body, source_sequence=body.source_sequence + 3)
     behind = history.at("DeadlineSet", 1)
     history.changed(at, many).must_break("I1", behind)
 
 
-def test_more_copies_than_are_said_are_found(history: History) -> None:
+def test_more_copies_than_the_fork_names_are_found(history: History) -> None:
     at, body = body_of(history, "WorkflowForked")
     few = replace(body, source_sequence=body.source_sequence - 1)
     history.changed(at, few).must_break("I1", history.at("DeadlineSet"))
@@ -128,7 +128,7 @@ def test_a_fork_of_a_run_is_found(history: History) -> None:
     history.changed(at, run=1).must_break("I7", at)
 
 
-def test_a_copy_with_a_broken_lineage_is_found(history: History) -> None:
+def test_a_copy_with_a_broken_reference_is_found(history: History) -> None:
     at, body = body_of(history, "PositionUpdated")
     assert isinstance(body, PositionUpdated)
     assert body.input == "signal:2"
@@ -158,8 +158,8 @@ def test_anything_but_moves_behind_the_copies_is_found(history: History) -> None
     at = history.at("DeadlineCleared")
     body = WorkflowUnpaused(command_id="x", reason=None, requested_by=None)
     history.added(at + 1, body).must_break("I1", at + 1)
-    done = TaskCompleted(path="b", attempt=1, output=b"1", loop="none", worker="w")
-    history.added(at + 1, done).must_break("I1", at + 1)
+    completed = TaskCompleted(path="b", attempt=1, output=b"1", loop="none", worker="w")
+    history.added(at + 1, completed).must_break("I1", at + 1)
 
 
 def test_times_of_what_follows_the_copies_are_of_the_fork() -> None:

@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 @pytest.fixture
 def taken_over() -> History:
     """A task that began again under a second owner."""
-    play = InstanceRunner(
+    runner = InstanceRunner(
         Graph(name="w", chain=(TaskNode(id="a", retry=Retry(max_retries=1)),))
     )
-    play.start(b"1")
-    play.crash_in_attempt()
+    runner.start(b"1")
+    runner.crash_in_attempt()
     for _ in range(10):
-        play.crash_in_attempt()
-    play.take_over()
-    return History.of(play)
+        runner.crash_in_attempt()
+    runner.take_over()
+    return History.of(runner)
 
 
 # --- I1 -------------------------------------------------------------------------------
@@ -164,15 +164,15 @@ def test_a_foreign_key_is_found(chain: History) -> None:
 def test_an_instance_on_the_wrong_partition_is_found(chain: History) -> None:
     wrong = 1 - partition_of(b"i", 2)
     checker = Checker(partitions=2)
-    checker.take_definition(record_of_graph(chain.play.graph))
-    found = [
+    checker.take_definition(record_of_graph(chain.runner.graph))
+    violations = [
         violation
         for one in records_of(chain.events)
         for violation in checker.take(wrong, one)
     ]
     at = chain.at("WorkflowStarted")
-    assert (found[0].invariant, found[0].partition) == ("I5", wrong)
-    assert (found[0].offset, found[0].instance_id) == (at, "i")
+    assert (violations[0].invariant, violations[0].partition) == ("I5", wrong)
+    assert (violations[0].offset, violations[0].instance_id) == (at, "i")
 
 
 @pytest.mark.parametrize("value", [b"", b"\xc3\x01unknown!rest", None])
@@ -217,8 +217,8 @@ def test_what_a_displaced_owner_wrote_breaks_nothing(taken_over: History) -> Non
     events = [*taken_over.events[: at + 1], late]
     records = records_of(events)
     checker = Checker(partitions=1)
-    checker.take_definition(record_of_graph(taken_over.play.graph))
-    assert not [found for one in records for found in checker.take(0, one)]
+    checker.take_definition(record_of_graph(taken_over.runner.graph))
+    assert not [violation for one in records for violation in checker.take(0, one)]
 
 
 def test_a_rejection_of_an_instance_that_exists_has_a_sequence(chain: History) -> None:
@@ -228,7 +228,7 @@ def test_a_rejection_of_an_instance_that_exists_has_a_sequence(chain: History) -
 
 
 def test_a_signal_behind_the_end_is_found(chain: History) -> None:
-    signals = InstanceRunner(chain.play.graph)
+    signals = InstanceRunner(chain.runner.graph)
     signals.command(
         SendSignal(instance_id="i", command_id="", signal="s", payload=b"1")
     )

@@ -43,7 +43,7 @@ def sent(payload: bytes, signal_id: str | None = None) -> SendSignal:
 
 @pytest.fixture
 def signalled() -> History:
-    play = InstanceRunner(
+    runner = InstanceRunner(
         Graph(
             name="w",
             chain=(
@@ -53,11 +53,11 @@ def signalled() -> History:
             ),
         )
     )
-    play.command(sent(b"1", "one"))
-    play.command(sent(b"2", "two"))
-    play.start()
-    play.run()
-    return History.of(play)
+    runner.command(sent(b"1", "one"))
+    runner.command(sent(b"2", "two"))
+    runner.start()
+    runner.run()
+    return History.of(runner)
 
 
 def test_a_signal_id_that_is_received_twice_is_found(signalled: History) -> None:
@@ -101,15 +101,15 @@ def test_a_wait_for_another_signal_is_found(signalled: History) -> None:
 
 @pytest.fixture
 def paused() -> History:
-    play = InstanceRunner(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
-    play.start(b"1")
-    attempt = play.owed()[0]
-    play.begin(attempt)
-    play.command(PauseWorkflow(instance_id="i", command_id=""))
-    play.finish(attempt)
-    play.command(UnpauseWorkflow(instance_id="i", command_id=""))
-    play.run()
-    return History.of(play)
+    runner = InstanceRunner(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
+    runner.start(b"1")
+    attempt = runner.owed()[0]
+    runner.begin(attempt)
+    runner.command(PauseWorkflow(instance_id="i", command_id=""))
+    runner.finish(attempt)
+    runner.command(UnpauseWorkflow(instance_id="i", command_id=""))
+    runner.run()
+    return History.of(runner)
 
 
 def test_a_move_under_a_pause_is_found(paused: History) -> None:
@@ -146,15 +146,15 @@ def cancelled() -> History:
         Branch(name="x", chain=(TaskNode(id="tx"), TaskNode(id="ux"))),
         Branch(name="y", chain=(DelayNode(id="d", duration_ms=9_000),)),
     )
-    play = InstanceRunner(
+    runner = InstanceRunner(
         Graph(name="w", chain=(ForkNode(id="f", branches=branches), TaskNode(id="j")))
     )
-    play.start(b"1")
-    attempt = play.owed()[0]
-    play.begin(attempt)
-    play.command(CancelWorkflow(instance_id="i", command_id=""))
-    play.finish(attempt)
-    return History.of(play)
+    runner.start(b"1")
+    attempt = runner.owed()[0]
+    runner.begin(attempt)
+    runner.command(CancelWorkflow(instance_id="i", command_id=""))
+    runner.finish(attempt)
+    return History.of(runner)
 
 
 def test_a_move_under_a_cancel_is_found(cancelled: History) -> None:

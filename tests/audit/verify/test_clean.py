@@ -1,4 +1,4 @@
-"""What the engine writes verifies clean: random lives, and real runs of workers."""
+"""What the engine writes verifies clean: random instances, and real runs of workers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sayiir_es.core.graph.nodes import TaskNode
 from sayiir_es.core.graph.record import record_of_graph
 from sayiir_es.core.model.events import Body
 from tests.audit.instance_logs import commands_of, events_of, records_of, verified
-from tests.audit.random_instances import forked, lived
+from tests.audit.random_instances import fork_of, random_instance
 from tests.core.instance_runner import InstanceRunner
 from tests.engine.harness import EngineHarness
 
@@ -23,53 +23,53 @@ if TYPE_CHECKING:
     from sayiir_es.audit import Violation
     from sayiir_es.log.port import Log
 
-LIVES = 400
-FORKED_LIVES = 120
+INSTANCES = 400
+FORKED_INSTANCES = 120
 OF_PARTITION = 3
 """Kinds that no instance has."""
 OTHERWISE = 1
 """The kind that begins a fork: tests/core forks forks."""
 
 
-def test_a_random_life_with_crashes_breaks_nothing(
+def test_a_random_instance_with_crashes_breaks_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
         InstanceRunner, "checked", False
     )  # tests/core compares the folds
     kinds: set[str] = set()
-    for seed in range(LIVES):
-        life = lived(seed)
-        events = events_of(life)
+    for seed in range(INSTANCES):
+        instance = random_instance(seed)
+        events = events_of(instance)
         kinds.update(event.kind for event in events)
-        found = verified(records_of(events), life.graph, commands_of(events))
-        assert not found, f"seed {seed}: {found[0]}"
+        violations = verified(records_of(events), instance.graph, commands_of(events))
+        assert not violations, f"seed {seed}: {violations[0]}"
     rare = {"DeadlineCleared", "WorkflowTerminated", "OutcomeRejected"}
     assert rare <= kinds
 
 
-def test_a_fork_at_any_event_of_a_random_life_breaks_nothing(
+def test_a_fork_at_any_event_of_a_random_instance_breaks_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(InstanceRunner, "checked", False)
     last: set[str] = set()
-    for seed in range(FORKED_LIVES):
-        source = lived(seed)
-        told = [event for event in source.events if event.sequence]
-        for at in range(1, len(told) + 1, 1 + len(told) // 40):
-            fork = forked(source, at)
+    for seed in range(FORKED_INSTANCES):
+        source = random_instance(seed)
+        history = [event for event in source.events if event.sequence]
+        for at in range(1, len(history) + 1, 1 + len(history) // 40):
+            fork = fork_of(source, at)
             if fork is None:
                 continue
-            last.add(told[at - 1].kind)
+            last.add(history[at - 1].kind)
             events = events_of(fork)
-            found = verified(records_of(events), fork.graph, commands_of(events))
-            assert not found, f"seed {seed} at {at}: {found[0]}"
+            violations = verified(records_of(events), fork.graph, commands_of(events))
+            assert not violations, f"seed {seed} at {at}: {violations[0]}"
     assert len(last) == len(get_args(Body)) - OF_PARTITION - OTHERWISE
 
 
 async def violations_of(log: Log, instance_id: str | None = None) -> list[Violation]:
     run = LogVerification(log, instance_id=instance_id)
-    return [found async for found in run.violations()]
+    return [violation async for violation in run.violations()]
 
 
 @task(timeout="30s", retries=RetryPolicy(max_retries=2, initial_delay_secs=0.01))
@@ -94,19 +94,19 @@ async def both(value: dict[str, int]) -> int:
     return sum(value.values())
 
 
-def shop() -> Flow:
-    flow = Flow("shop").then(flaky).delay("rest", 0.01)
+def make_log() -> Flow:
+    flow = Flow("make_log").then(flaky).delay("rest", 0.01)
     flow = flow.fork().branch(slow, name="x").branch(flaky, name="y").join(both)
     return flow.wait_for_signal("ok").then(slow, name="last")
 
 
 async def test_runs_of_workers_that_take_over_verify_clean() -> None:
     _seen.clear()
-    world, workflow = EngineHarness(), shop().build()
+    world, workflow = EngineHarness(), make_log().build()
     async with world.worker(workflow):
         for number in range(4):
             await world.command(
-                "StartWorkflow", f"i{number}", workflow="shop", input=number
+                "StartWorkflow", f"i{number}", workflow="make_log", input=number
             )
         await world.until_kind("ForkStarted", "i3")
     async with world.worker(workflow):
@@ -125,9 +125,9 @@ async def test_runs_of_workers_that_take_over_verify_clean() -> None:
 
 async def test_a_log_cut_anywhere_and_taken_over_verifies_clean() -> None:
     _seen.clear()
-    world, workflow = EngineHarness(), shop().build()
+    world, workflow = EngineHarness(), make_log().build()
     async with world.worker(workflow):
-        await world.command("StartWorkflow", workflow="shop", input=1)
+        await world.command("StartWorkflow", workflow="make_log", input=1)
         await world.until_kind("SignalAwaited")
         await world.command("SendSignal", signal="ok", payload=1)
         await world.until_kind("WorkflowCompleted")
@@ -140,17 +140,17 @@ async def test_a_log_cut_anywhere_and_taken_over_verifies_clean() -> None:
         assert await violations_of(other.log) == [], kept
 
 
-def test_memory_holds_only_what_lives() -> None:
-    play = InstanceRunner(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
-    play.start()
-    play.step()
+def test_memory_holds_only_what_has_not_ended() -> None:
+    runner = InstanceRunner(Graph(name="w", chain=(TaskNode(id="a"), TaskNode(id="b"))))
+    runner.start()
+    runner.step()
     checker = Checker(partitions=1)
-    checker.take_definition(record_of_graph(play.graph))
-    for record in records_of(events_of(play)):
+    checker.take_definition(record_of_graph(runner.graph))
+    for record in records_of(events_of(runner)):
         assert not checker.take(0, record)
     assert checker.live == 1
-    before = len(play.events)
-    play.run()
-    for record in records_of(events_of(play))[before + 1 :]:
+    before = len(runner.events)
+    runner.run()
+    for record in records_of(events_of(runner))[before + 1 :]:
         assert not checker.take(0, record)
     assert checker.live == 0

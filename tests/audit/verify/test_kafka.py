@@ -41,8 +41,8 @@ def backend(
     """An app of this test's own."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     app = f"t-{secrets.token_hex(4)}"
-    with KafkaBackend(kafka_bootstrap, app=app) as used:
-        yield used
+    with KafkaBackend(kafka_bootstrap, app=app) as opened:
+        yield opened
 
     async def delete() -> None:
         async with admin(kafka_bootstrap) as hands:

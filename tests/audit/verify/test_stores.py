@@ -28,7 +28,7 @@ def double(value: int) -> int:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A log in a file, with the stores beside it."""
-    workflow = Flow("shop").then(double).build()
+    workflow = Flow("make_log").then(double).build()
     with EmbeddedBackend(tmp_path / "log.db") as backend:
         for number in range(3):
             run_durable_workflow(workflow, f"i{number}", number, backend=backend)
@@ -67,11 +67,11 @@ async def test_a_row_that_the_log_does_not_give_is_found(folder: Path) -> None:
         store.advance(store.position)
         end = store.position.offset
         await store.close()
-    found = verify(f"file:{folder / 'log.db'}", state_dir=folder).violations
-    assert [(v.invariant, v.partition, v.offset, v.instance_id) for v in found] == [
-        ("I20", 0, end, "i1")
-    ]
-    assert "vstart" in found[0].expected
+    violations = verify(f"file:{folder / 'log.db'}", state_dir=folder).violations
+    assert [
+        (v.invariant, v.partition, v.offset, v.instance_id) for v in violations
+    ] == [("I20", 0, end, "i1")]
+    assert "vstart" in violations[0].expected
 
 
 async def test_an_instance_of_nowhere_is_found(folder: Path) -> None:
@@ -79,8 +79,8 @@ async def test_an_instance_of_nowhere_is_found(folder: Path) -> None:
         store.apply("i9", {"vstart": b"7"})
         store.advance(store.position)
         await store.close()
-    found = verify(f"file:{folder / 'log.db'}", state_dir=folder).violations
-    assert [(v.invariant, v.instance_id) for v in found] == [("I20", "i9")]
+    violations = verify(f"file:{folder / 'log.db'}", state_dir=folder).violations
+    assert [(v.invariant, v.instance_id) for v in violations] == [("I20", "i9")]
 
 
 async def test_a_store_ahead_of_its_log_is_found(folder: Path) -> None:
@@ -88,5 +88,5 @@ async def test_a_store_ahead_of_its_log_is_found(folder: Path) -> None:
         place = store.position
         store.advance(Position(offset=place.offset + 5, claim=place.claim))
         await store.close()
-    found = verify(f"file:{folder / 'log.db'}", state_dir=folder).violations
-    assert [(v.invariant, v.offset) for v in found] == [("I21", place.offset + 5)]
+    violations = verify(f"file:{folder / 'log.db'}", state_dir=folder).violations
+    assert [(v.invariant, v.offset) for v in violations] == [("I21", place.offset + 5)]

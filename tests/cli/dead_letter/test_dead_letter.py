@@ -20,7 +20,7 @@ BAD = b'{"command":"Star\x1b[2J'
 
 
 @pytest.fixture
-def shop(terminal: Terminal) -> Terminal:
+def seeded_terminal(terminal: Terminal) -> Terminal:
     """A log that knows a workflow; `done` has completed."""
     with EmbeddedBackend(terminal.cwd / "log.db") as backend:
         run_durable_workflow(doubling, "done", 21, backend=backend)
@@ -28,15 +28,15 @@ def shop(terminal: Terminal) -> Terminal:
 
 
 @pytest.fixture
-def unread(shop: Terminal) -> Terminal:
+def unread(seeded_terminal: Terminal) -> Terminal:
     """The same, with two commands that its owner could not read."""
     produce(
-        shop.backend,
+        seeded_terminal.backend,
         Topic.COMMANDS,
-        [command(BAD, source=b"shop"), command(None, key=None)],
+        [command(BAD, source=b"seeded_terminal"), command(None, key=None)],
     )
-    shop("instance pause done")  # this process owns the log, and decides all
-    return shop
+    seeded_terminal("instance pause done")  # this process owns the log, and decides all
+    return seeded_terminal
 
 
 def places(terminal: Terminal, options: str = "") -> list[object]:
@@ -57,9 +57,9 @@ def test_what_nobody_could_read_is_listed_with_the_reason(unread: Terminal) -> N
     assert str(rows[0]["reason"]).startswith("bad_json: expected JSON")
     assert (rows[0]["key"], rows[0]["size"]) == ("a", len(BAD))
     assert (rows[1]["key"], rows[1]["size"]) == (None, None)
-    told = unread("event tail --kind CommandDeadLettered -o jsonl").rows()
-    assert [one["dead_letter"] for one in told] == ["0@0", "0@1"]
-    assert [one["cause"] for one in told] == [f"command:{r['command']}" for r in rows]
+    result = unread("event tail --kind CommandDeadLettered -o jsonl").rows()
+    assert [one["dead_letter"] for one in result] == ["0@0", "0@1"]
+    assert [one["cause"] for one in result] == [f"command:{r['command']}" for r in rows]
 
 
 def test_the_last_written_are_listed_first_and_no_more_than_asked_for(
@@ -72,69 +72,76 @@ def test_the_last_written_are_listed_first_and_no_more_than_asked_for(
 
 def test_a_table_fits_a_hundred_columns_and_moves_no_cursor(unread: Terminal) -> None:
     for typed in ("list", "list --all", "show 0@0"):
-        shown = unread(f"dead-letter {typed}").out
-        assert max(map(len, shown.splitlines())) <= 100
-        assert "\x1b" not in shown
+        text = unread(f"dead-letter {typed}").out
+        assert max(map(len, text.splitlines())) <= 100
+        assert "\x1b" not in text
 
 
 def test_show_has_every_byte(unread: Terminal) -> None:
-    shown = unread("dead-letter show 0@0 -o json").json()
-    assert base64.b64decode(str(shown["value_base64"])) == BAD
-    assert shown["value"] == BAD.decode()
-    assert shown["headers"] == [["source", "shop"]]
+    fields = unread("dead-letter show 0@0 -o json").json()
+    assert base64.b64decode(str(fields["value_base64"])) == BAD
+    assert fields["value"] == BAD.decode()
+    assert fields["headers"] == [["source", "seeded_terminal"]]
     assert unread("dead-letter show 0@1 -o json").json()["value"] is None
     assert "Star" in unread("dead-letter show 0@0").out
 
 
-def test_a_table_shows_the_beginning_of_a_large_one(shop: Terminal) -> None:
-    produce(shop.backend, Topic.DEAD_LETTERS, [letter(b"x" * 5_000)])
-    shown = shop("dead-letter show 0@0")
-    assert shown.out.count("x") < 2_100
-    assert "the first 2000 of 5000 bytes" in shown.err
+def test_a_table_shows_the_beginning_of_a_large_one(seeded_terminal: Terminal) -> None:
+    produce(seeded_terminal.backend, Topic.DEAD_LETTERS, [letter(b"x" * 5_000)])
+    result = seeded_terminal("dead-letter show 0@0")
+    assert result.out.count("x") < 2_100
+    assert "the first 2000 of 5000 bytes" in result.err
 
 
-def test_a_letter_that_can_be_read_now_starts_its_instance(shop: Terminal) -> None:
-    produce(shop.backend, Topic.DEAD_LETTERS, [letter(START, key=b"late")])
-    told = shop("dead-letter retry 0@0 -o json").json()
-    assert told["answer"] == "WorkflowStarted"
-    assert told["instance_id"] == "late"
-    assert shop("instance show late -o json").json()["status"] == "in_progress"
-    assert places(shop) == []
-    [kept] = shop("dead-letter list --all -o jsonl").rows()
-    assert (kept["state"], kept["mark_detail"]) == ("retried", told["command"])
+def test_a_letter_that_can_be_read_now_starts_its_instance(
+    seeded_terminal: Terminal,
+) -> None:
+    produce(seeded_terminal.backend, Topic.DEAD_LETTERS, [letter(START, key=b"late")])
+    fields = seeded_terminal("dead-letter retry 0@0 -o json").json()
+    assert fields["answer"] == "WorkflowStarted"
+    assert fields["instance_id"] == "late"
+    assert (
+        seeded_terminal("instance show late -o json").json()["status"] == "in_progress"
+    )
+    assert places(seeded_terminal) == []
+    [rows] = seeded_terminal("dead-letter list --all -o jsonl").rows()
+    assert (rows["state"], rows["mark_detail"]) == ("retried", fields["command"])
 
 
 def test_a_retried_command_is_a_new_one_wherever_it_first_stood(
-    shop: Terminal,
+    seeded_terminal: Terminal,
 ) -> None:
     # The owner would take the origin of an earlier one for a command it has answered.
     produce(
-        shop.backend,
+        seeded_terminal.backend,
         Topic.DEAD_LETTERS,
         [letter(START, key=b"late", **{"origin": b"0@0", "schema-id": b"7"})],
     )
-    assert shop("dead-letter retry 0@0 -o json").json()["answer"] == "WorkflowStarted"
+    assert (
+        seeded_terminal("dead-letter retry 0@0 -o json").json()["answer"]
+        == "WorkflowStarted"
+    )
 
 
 def test_what_is_still_unreadable_becomes_another_dead_letter(
     unread: Terminal,
 ) -> None:
-    told = unread("dead-letter retry 0@0 -o json")
-    assert told.code == 4
-    assert told.json()["answer"] == "CommandDeadLettered"
-    assert "now 0@3" in str(told.json()["detail"])  # behind the mark
+    result = unread("dead-letter retry 0@0 -o json")
+    assert result.code == 4
+    assert result.json()["answer"] == "CommandDeadLettered"
+    assert "now 0@3" in str(result.json()["detail"])  # behind the mark
     assert places(unread) == ["0@3", "0@1"]
     again = unread("dead-letter show 0@3 -o json").json()
-    assert again["headers"] == [["source", "shop"]]
+    assert again["headers"] == [["source", "seeded_terminal"]]
 
 
 def test_a_command_that_is_refused_when_it_is_read_exits_with_four(
-    shop: Terminal,
+    seeded_terminal: Terminal,
 ) -> None:
-    produce(shop.backend, Topic.DEAD_LETTERS, [letter(START, key=b"done")])
-    told = shop("dead-letter retry 0@0 -o json")
-    assert told.code == 4
-    assert "already_exists" in str(told.json()["detail"])
+    produce(seeded_terminal.backend, Topic.DEAD_LETTERS, [letter(START, key=b"done")])
+    result = seeded_terminal("dead-letter retry 0@0 -o json")
+    assert result.code == 4
+    assert "already_exists" in str(result.json()["detail"])
 
 
 def test_what_was_dropped_is_off_the_list_and_stays_on_the_log(
@@ -145,55 +152,57 @@ def test_what_was_dropped_is_off_the_list_and_stays_on_the_log(
     assert dropped.json()["state"] == "dropped"
     assert places(unread) == ["0@1"]
     assert set(places(unread, "--all")) == {"0@0", "0@1"}
-    shown = unread("dead-letter show 0@0 -o json").json()
-    assert (shown["mark_detail"], shown["value"]) == ("mistyped", BAD.decode())
+    fields = unread("dead-letter show 0@0 -o json").json()
+    assert (fields["mark_detail"], fields["value"]) == ("mistyped", BAD.decode())
     assert len(unread("event tail --kind CommandDeadLettered -o jsonl").rows()) == 2
 
 
 @pytest.mark.parametrize("first", ["drop", "retry"])
 @pytest.mark.parametrize("second", ["drop", "retry"])
-def test_a_letter_is_dealt_with_once(shop: Terminal, first: str, second: str) -> None:
-    produce(shop.backend, Topic.DEAD_LETTERS, [letter(START, key=b"late")])
-    assert shop(f"dead-letter {first} 0@0").code == 0
-    again = shop(f"dead-letter {second} 0@0")
+def test_a_letter_is_dealt_with_once(
+    seeded_terminal: Terminal, first: str, second: str
+) -> None:
+    produce(seeded_terminal.backend, Topic.DEAD_LETTERS, [letter(START, key=b"late")])
+    assert seeded_terminal(f"dead-letter {first} 0@0").code == 0
+    again = seeded_terminal(f"dead-letter {second} 0@0")
     assert again.code == 4
     assert "already_" in again.err
 
 
-def test_a_letter_that_an_owner_wrote_twice_is_one(shop: Terminal) -> None:
+def test_a_letter_that_an_owner_wrote_twice_is_one(seeded_terminal: Terminal) -> None:
     produce(
-        shop.backend,
+        seeded_terminal.backend,
         Topic.DEAD_LETTERS,
         [letter(START, key=b"late"), letter(START, key=b"late")],
     )
-    assert places(shop) == ["0@1"]
-    assert shop("dead-letter drop 0@0").code == 0
-    assert places(shop) == []
+    assert places(seeded_terminal) == ["0@1"]
+    assert seeded_terminal("dead-letter drop 0@0").code == 0
+    assert places(seeded_terminal) == []
 
 
-def test_a_letter_that_was_cut_is_not_written_again(shop: Terminal) -> None:
+def test_a_letter_that_was_cut_is_not_written_again(seeded_terminal: Terminal) -> None:
     cut = letter(START, key=b"late", **{"cut-from-bytes": b"1000"})
-    produce(shop.backend, Topic.DEAD_LETTERS, [cut])
-    [row] = shop("dead-letter list -o jsonl").rows()
+    produce(seeded_terminal.backend, Topic.DEAD_LETTERS, [cut])
+    [row] = seeded_terminal("dead-letter list -o jsonl").rows()
     assert (row["size"], row["kept_bytes"]) == (1000, len(START))
-    refused = shop("dead-letter retry 0@0")
+    refused = seeded_terminal("dead-letter retry 0@0")
     assert refused.code == 4
     assert "too_large" in refused.err
-    assert places(shop) == ["0@0"]
+    assert places(seeded_terminal) == ["0@0"]
 
 
 def test_headers_of_a_command_are_taken_for_no_mark_and_no_cut(
-    shop: Terminal,
+    seeded_terminal: Terminal,
 ) -> None:
-    given = {"cut-from-bytes": b"1", "mark": b"dropped", "position": b"0@1"}
-    produce(shop.backend, Topic.COMMANDS, [command(b"{", **given)])
-    shop("instance pause done")
-    [row] = shop("dead-letter list -o jsonl").rows()
+    headers = {"cut-from-bytes": b"1", "mark": b"dropped", "position": b"0@1"}
+    produce(seeded_terminal.backend, Topic.COMMANDS, [command(b"{", **headers)])
+    seeded_terminal("instance pause done")
+    [row] = seeded_terminal("dead-letter list -o jsonl").rows()
     assert (row["state"], row["kept_bytes"]) == ("listed", None)
-    assert row["headers"] == [[name, text.decode()] for name, text in given.items()]
+    assert row["headers"] == [[name, text.decode()] for name, text in headers.items()]
 
 
-def test_records_that_are_no_letters_are_passed_over(shop: Terminal) -> None:
+def test_records_that_are_no_letters_are_passed_over(seeded_terminal: Terminal) -> None:
     strange = [
         NewRecord(key=None, value=b"x"),
         NewRecord(key=b"0@7", value=None, headers=(("mark", b"dropped"),)),
@@ -203,8 +212,8 @@ def test_records_that_are_no_letters_are_passed_over(shop: Terminal) -> None:
             headers=(("reason", b""), ("position", b"x"), ("record-key", b"")),
         ),
     ]
-    produce(shop.backend, Topic.DEAD_LETTERS, strange)
-    assert places(shop, "--all") == []
+    produce(seeded_terminal.backend, Topic.DEAD_LETTERS, strange)
+    assert places(seeded_terminal, "--all") == []
 
 
 @pytest.mark.parametrize("verb", ["show", "retry", "drop"])

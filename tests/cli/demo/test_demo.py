@@ -16,17 +16,17 @@ LIMIT_S = 20
 
 def test_the_order_outlives_a_killed_worker(terminal: Terminal) -> None:
     began_s = time.monotonic()
-    told = terminal("demo --keep kept")
+    result = terminal("demo --keep kept")
     assert time.monotonic() - began_s < LIMIT_S
-    assert (told.code, told.err.count("✗")) == (0, 0)
-    assert "kill -9" in told.err
-    assert max(map(len, told.out.splitlines())) <= 100
-    assert "ForkStarted" in told.out
-    assert "values.result:charge  added" in told.out
-    assert "every invariant holds" in told.err
+    assert (result.code, result.err.count("✗")) == (0, 0)
+    assert "kill -9" in result.err
+    assert max(map(len, result.out.splitlines())) <= 100
+    assert "ForkStarted" in result.out
+    assert "values.result:charge  added" in result.out
+    assert "every invariant holds" in result.err
     log = f"--backend file:{terminal.cwd / 'kept' / 'log.db'}"
-    shown = terminal(f"instance show order-7 -o json {log}").json()
-    assert shown["status"] == "completed"
+    fields = terminal(f"instance show order-7 -o json {log}").json()
+    assert fields["status"] == "completed"
     history = terminal(f"instance history order-7 -o jsonl {log}").rows()
     retried = [row for row in history if row["kind"] == "RetryRecorded"]
     assert [(row["path"], row["attempt"]) for row in retried] == [("reserve", 1)]

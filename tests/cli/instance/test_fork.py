@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def shop(terminal: Terminal) -> Terminal:
+def seeded_terminal(terminal: Terminal) -> Terminal:
     """A log with an instance that is done, one that failed, and one that waits."""
     with EmbeddedBackend(terminal.cwd / "log.db") as backend:
         run_durable_workflow(doubling, "done", 21, backend=backend)
@@ -24,36 +24,45 @@ def shop(terminal: Terminal) -> Terminal:
     return terminal
 
 
-def test_a_fork_waits_where_its_source_waited(shop: Terminal) -> None:
-    told = shop("instance fork parked --at 4 --new-id again")
-    assert (told.code, told.out) == (0, "WorkflowForked sequence=1\n"), told.err
-    shown = shop("instance show again -o json").json()
-    source = shop("instance show parked -o json").json()
+def test_a_fork_waits_where_its_source_waited(seeded_terminal: Terminal) -> None:
+    result = seeded_terminal("instance fork parked --at 4 --new-id again")
+    assert (result.code, result.out) == (0, "WorkflowForked sequence=1\n"), result.err
+    fields = seeded_terminal("instance show again -o json").json()
+    source = seeded_terminal("instance show parked -o json").json()
     for field in ("workflow", "definition_hash", "run", "status", "waiting_for"):
-        assert shown[field] == source[field]
-    copied = [row["kind"] for row in shop("instance history again -o jsonl").rows()]
-    told_of = [row["kind"] for row in shop("instance history parked -o jsonl").rows()]
+        assert fields[field] == source[field]
+    copied = [
+        row["kind"] for row in seeded_terminal("instance history again -o jsonl").rows()
+    ]
+    told_of = [
+        row["kind"]
+        for row in seeded_terminal("instance history parked -o jsonl").rows()
+    ]
     assert copied == ["WorkflowForked", *told_of[:4]]
-    assert shop("audit verify").code == 0
-    assert shop("audit replay again tests.cli.sample_workflows").code == 0
-    assert shop("instance diff again 1 5").code == 0
-    assert shop("instance state again --at 2 -o json").code == 0
+    assert seeded_terminal("audit verify").code == 0
+    assert seeded_terminal("audit replay again tests.cli.sample_workflows").code == 0
+    assert seeded_terminal("instance diff again 1 5").code == 0
+    assert seeded_terminal("instance state again --at 2 -o json").code == 0
 
 
 @pytest.mark.parametrize("at", [1, 2, 3])
-def test_a_fork_of_what_is_done_runs_on_from_there(shop: Terminal, at: int) -> None:
-    answer = shop(f"instance fork done --at {at} --new-id again -o json").json()
+def test_a_fork_of_what_is_done_runs_on_from_there(
+    seeded_terminal: Terminal, at: int
+) -> None:
+    answer = seeded_terminal(
+        f"instance fork done --at {at} --new-id again -o json"
+    ).json()
     assert answer["kind"] == "WorkflowForked"
     assert answer["source_instance_id"] == "done"
     assert (answer["source_run"], answer["source_sequence"]) == (1, at)
-    with EmbeddedBackend(shop.cwd / "log.db") as backend:
-        done = resume_workflow(doubling, "again", backend=backend)
-    assert (done.status, done.output) == ("completed", 42)
-    assert shop("audit verify").code == 0
+    with EmbeddedBackend(seeded_terminal.cwd / "log.db") as backend:
+        output = resume_workflow(doubling, "again", backend=backend)
+    assert (output.status, output.output) == ("completed", 42)
+    assert seeded_terminal("audit verify").code == 0
 
 
 @pytest.mark.parametrize(
-    ("typed", "code", "said"),
+    ("typed", "code", "message"),
     [
         ("nobody --at 1 --new-id x", 3, "sequence 1, but there is none"),
         ("done --at 99 --new-id x", 3, "sequence 99, but the last has"),
@@ -63,10 +72,10 @@ def test_a_fork_of_what_is_done_runs_on_from_there(shop: Terminal, at: int) -> N
         ("done --new-id x", 2, "usage"),
     ],
 )
-def test_what_cannot_be_forked_is_told(
-    shop: Terminal, typed: str, code: int, said: str
+def test_what_cannot_be_forked_is_an_error(
+    seeded_terminal: Terminal, typed: str, code: int, message: str
 ) -> None:
-    answer = shop(f"instance fork {typed}")
+    answer = seeded_terminal(f"instance fork {typed}")
     assert answer.code == code
-    assert said in answer.err
+    assert message in answer.err
     assert answer.out == ""

@@ -20,7 +20,7 @@ FIELDS = {
 
 
 @pytest.fixture
-def shop(terminal: Terminal) -> Terminal:
+def seeded_terminal(terminal: Terminal) -> Terminal:
     """A log that knows three workflows, with an instance of each."""
     with EmbeddedBackend(terminal.cwd / "log.db") as backend:
         run_durable_workflow(doubling, "done", 21, backend=backend)
@@ -29,60 +29,66 @@ def shop(terminal: Terminal) -> Terminal:
     return terminal
 
 
-def test_start_prints_the_new_instance(shop: Terminal) -> None:
-    started = shop("instance start doubling --id a --input 5 -o json")
+def test_start_prints_the_new_instance(seeded_terminal: Terminal) -> None:
+    started = seeded_terminal("instance start doubling --id a --input 5 -o json")
     assert started.code == 0
     assert started.json()["status"] == "in_progress"
     assert started.json()["instance_id"] == "a"
     assert set(started.json()) >= FIELDS
 
 
-def test_start_without_an_id_makes_one_up(shop: Terminal) -> None:
-    started = shop("instance start doubling --input 5 -o json").json()
+def test_start_without_an_id_makes_one_up(seeded_terminal: Terminal) -> None:
+    started = seeded_terminal("instance start doubling --input 5 -o json").json()
     assert str(started["instance_id"]).startswith("doubling-")
-    assert shop(f"instance show {started['instance_id']}").code == 0
+    assert seeded_terminal(f"instance show {started['instance_id']}").code == 0
 
 
-def test_input_comes_from_a_file_too(shop: Terminal) -> None:
-    (shop.cwd / "in.json").write_text("7")
-    assert shop("instance start doubling --id a --input @in.json").code == 0
-    assert shop("instance start doubling --id b --input @none.json").code == 2
+def test_input_comes_from_a_file_too(seeded_terminal: Terminal) -> None:
+    (seeded_terminal.cwd / "in.json").write_text("7")
+    assert seeded_terminal("instance start doubling --id a --input @in.json").code == 0
+    assert (
+        seeded_terminal("instance start doubling --id b --input @none.json").code == 2
+    )
 
 
-def test_a_second_start_of_the_same_id_is_rejected(shop: Terminal) -> None:
-    again = shop("instance start doubling --id done --input 1")
+def test_a_second_start_of_the_same_id_is_rejected(seeded_terminal: Terminal) -> None:
+    again = seeded_terminal("instance start doubling --id done --input 1")
     assert again.code == 4
     assert "already_exists" in again.err
     assert "docs/errors/already_exists.md" in again.err
     assert again.out == ""
 
 
-def test_use_existing_gives_the_instance_that_is_there(shop: Terminal) -> None:
-    known = shop(
+def test_use_existing_gives_the_instance_that_is_there(
+    seeded_terminal: Terminal,
+) -> None:
+    result = seeded_terminal(
         "instance start doubling --id done --input 1 "
         "--conflict-policy use_existing -o json"
     )
-    assert known.code == 0
-    assert known.json()["output"] == 42
+    assert result.code == 0
+    assert result.json()["output"] == 42
 
 
-def test_waiting_for_what_has_completed_returns_its_output(shop: Terminal) -> None:
-    known = shop(
+def test_waiting_for_what_has_completed_returns_its_output(
+    seeded_terminal: Terminal,
+) -> None:
+    result = seeded_terminal(
         "instance start doubling --id done --conflict-policy use_existing --wait "
         "-o json"
     )
-    assert (known.code, known.json()["output"]) == (0, 42)
+    assert (result.code, result.json()["output"]) == (0, 42)
 
 
-def test_waiting_for_what_has_failed_exits_with_one(shop: Terminal) -> None:
-    known = shop(
+def test_waiting_for_what_has_failed_exits_with_one(seeded_terminal: Terminal) -> None:
+    result = seeded_terminal(
         "instance start failing --id broken --conflict-policy use_existing --wait"
     )
-    assert known.code == 1
+    assert result.code == 1
 
 
-def test_an_unknown_workflow_is_rejected(shop: Terminal) -> None:
-    unknown = shop("instance start nothing --id a")
+def test_an_unknown_workflow_is_rejected(seeded_terminal: Terminal) -> None:
+    unknown = seeded_terminal("instance start nothing --id a")
     assert unknown.code == 4
     assert "unknown_workflow" in unknown.err
 
@@ -103,42 +109,44 @@ def test_an_unknown_workflow_is_rejected(shop: Terminal) -> None:
         "instance show done --backend nothing:",
     ],
 )
-def test_what_makes_no_sense_exits_with_two(shop: Terminal, typed: str) -> None:
-    answer = shop(typed)
+def test_what_makes_no_sense_exits_with_two(
+    seeded_terminal: Terminal, typed: str
+) -> None:
+    answer = seeded_terminal(typed)
     assert answer.code == 2
     assert "error usage" in answer.err
     assert answer.out == ""
 
 
-def test_an_id_that_is_no_text_exits_with_two(shop: Terminal) -> None:
-    answer = shop("instance show", "\udcff")
+def test_an_id_that_is_no_text_exits_with_two(seeded_terminal: Terminal) -> None:
+    answer = seeded_terminal("instance show", "\udcff")
     assert answer.code == 2
     assert "\udcff" not in answer.err
 
 
-def test_show_has_every_field(shop: Terminal) -> None:
-    shown = shop("instance show parked -o json").json()
-    assert set(shown) >= FIELDS
-    assert shown["status"] == "awaiting_signal"
-    assert "signal 'go'" in str(shown["waiting_for"])
-    failed = shop("instance show broken -o json").json()
+def test_show_has_every_field(seeded_terminal: Terminal) -> None:
+    fields = seeded_terminal("instance show parked -o json").json()
+    assert set(fields) >= FIELDS
+    assert fields["status"] == "awaiting_signal"
+    assert "signal 'go'" in str(fields["waiting_for"])
+    failed = seeded_terminal("instance show broken -o json").json()
     assert failed["status"] == "failed"
     assert "ValueError" in f"{failed['error_type']} {failed['error']}"
 
 
-def test_what_failed_is_retried_as_its_next_run(shop: Terminal) -> None:
-    told = shop("instance retry broken")
-    assert (told.code, told.out) == (0, "WorkflowRetried sequence=5\n")
-    shown = shop("instance show broken -o json").json()
-    assert (shown["status"], shown["run"], shown["attempts"]) == (
+def test_what_failed_is_retried_as_its_next_run(seeded_terminal: Terminal) -> None:
+    result = seeded_terminal("instance retry broken")
+    assert (result.code, result.out) == (0, "WorkflowRetried sequence=5\n")
+    fields = seeded_terminal("instance show broken -o json").json()
+    assert (fields["status"], fields["run"], fields["attempts"]) == (
         "in_progress",
         2,
         {"fail": 1},
     )
 
 
-def test_what_has_not_failed_is_not_retried(shop: Terminal) -> None:
-    refused = shop("instance retry done")
+def test_what_has_not_failed_is_not_retried(seeded_terminal: Terminal) -> None:
+    refused = seeded_terminal("instance retry done")
     assert refused.code == 4
     assert "not_failed" in refused.err
     assert "is completed" in refused.err
@@ -157,31 +165,33 @@ def test_what_has_not_failed_is_not_retried(shop: Terminal) -> None:
         "retry",
     ],
 )
-def test_an_unknown_instance_exits_with_three(shop: Terminal, verb: str) -> None:
-    answer = shop(f"instance {verb} nobody")
+def test_an_unknown_instance_exits_with_three(
+    seeded_terminal: Terminal, verb: str
+) -> None:
+    answer = seeded_terminal(f"instance {verb} nobody")
     assert answer.code == 3
     assert "error not_found" in answer.err
     assert answer.out == ""
 
 
-def test_list_shows_the_last_started_first(shop: Terminal) -> None:
-    rows = shop("instance list -o jsonl").rows()
+def test_list_shows_the_last_started_first(seeded_terminal: Terminal) -> None:
+    rows = seeded_terminal("instance list -o jsonl").rows()
     assert [row["instance_id"] for row in rows] == ["parked", "broken", "done"]
     assert all(set(row) >= FIELDS for row in rows)
-    one = shop("instance list --limit 1 -o jsonl").rows()
+    one = seeded_terminal("instance list --limit 1 -o jsonl").rows()
     assert [row["instance_id"] for row in one] == ["parked"]
 
 
-def test_list_takes_only_what_is_asked_for(shop: Terminal) -> None:
-    failed = shop("instance list --status failed -o jsonl").rows()
+def test_list_takes_only_what_is_asked_for(seeded_terminal: Terminal) -> None:
+    failed = seeded_terminal("instance list --status failed -o jsonl").rows()
     assert [row["instance_id"] for row in failed] == ["broken"]
-    named = shop("instance list --workflow doubling -o jsonl").rows()
-    assert [row["instance_id"] for row in named] == ["done"]
+    rows = seeded_terminal("instance list --workflow doubling -o jsonl").rows()
+    assert [row["instance_id"] for row in rows] == ["done"]
 
 
-def test_a_table_fits_a_hundred_columns(shop: Terminal) -> None:
+def test_a_table_fits_a_hundred_columns(seeded_terminal: Terminal) -> None:
     for typed in ("instance list", "instance show parked", "instance history parked"):
-        lines = shop(typed).out.splitlines()
+        lines = seeded_terminal(typed).out.splitlines()
         assert lines
         assert max(map(len, lines)) <= 100
 
@@ -192,80 +202,90 @@ def test_an_empty_list_is_no_error(terminal: Terminal) -> None:
     assert terminal("instance list").code == 0
 
 
-def test_result_is_the_output_and_nothing_else(shop: Terminal) -> None:
-    assert shop("instance result done").out == "42\n"
-    assert shop("instance result done --wait -o jsonl").out == "42\n"
+def test_result_is_the_output_and_nothing_else(seeded_terminal: Terminal) -> None:
+    assert seeded_terminal("instance result done").out == "42\n"
+    assert seeded_terminal("instance result done --wait -o jsonl").out == "42\n"
 
 
-def test_result_of_a_failed_instance_exits_with_one(shop: Terminal) -> None:
-    answer = shop("instance result broken")
+def test_result_of_a_failed_instance_exits_with_one(seeded_terminal: Terminal) -> None:
+    answer = seeded_terminal("instance result broken")
     assert answer.code == 1
     assert "\x1b[2J" not in answer.err
     assert "\\x1b[2J" in answer.err
 
 
-def test_result_of_a_running_instance_exits_with_three(shop: Terminal) -> None:
-    answer = shop("instance result parked")
+def test_result_of_a_running_instance_exits_with_three(
+    seeded_terminal: Terminal,
+) -> None:
+    answer = seeded_terminal("instance result parked")
     assert answer.code == 3
     assert "signal 'go'" in answer.err
 
 
-def test_a_signal_is_buffered_once_for_each_signal_id(shop: Terminal) -> None:
+def test_a_signal_is_buffered_once_for_each_signal_id(
+    seeded_terminal: Terminal,
+) -> None:
     typed = "instance signal parked other --payload '{\"a\":1}' --signal-id mail-1"
-    first = shop(f"{typed} -o json").json()
+    first = seeded_terminal(f"{typed} -o json").json()
     assert first["kind"] == "SignalReceived"
     assert first["payload"] == {"a": 1}
-    second = shop(f"{typed} -o json").json()
+    second = seeded_terminal(f"{typed} -o json").json()
     assert second["kind"] == "CommandAcknowledged"
     assert second["code"] == "duplicate"
 
 
-def test_pause_and_unpause_answer_with_their_events(shop: Terminal) -> None:
-    assert shop("instance unpause parked").code == 4
-    paused = shop("instance pause parked --reason audit -o json").json()
+def test_pause_and_unpause_answer_with_their_events(seeded_terminal: Terminal) -> None:
+    assert seeded_terminal("instance unpause parked").code == 4
+    paused = seeded_terminal("instance pause parked --reason audit -o json").json()
     assert paused["reason"] == "audit"
-    shown = shop("instance show parked -o json").json()
-    assert (shown["status"], shown["reason"]) == ("paused", "audit")
-    assert "unchanged" in shop("instance pause parked").out
-    assert shop("instance unpause parked").out.startswith("WorkflowUnpaused")
+    fields = seeded_terminal("instance show parked -o json").json()
+    assert (fields["status"], fields["reason"]) == ("paused", "audit")
+    assert "unchanged" in seeded_terminal("instance pause parked").out
+    assert seeded_terminal("instance unpause parked").out.startswith("WorkflowUnpaused")
 
 
-def test_what_has_ended_can_neither_be_cancelled_nor_signalled(shop: Terminal) -> None:
-    assert shop("instance cancel parked --reason why").code == 0
-    assert shop("instance show parked -o json").json()["status"] == "cancelled"
-    signalled = shop("instance signal parked go")
+def test_what_has_ended_can_neither_be_cancelled_nor_signalled(
+    seeded_terminal: Terminal,
+) -> None:
+    assert seeded_terminal("instance cancel parked --reason why").code == 0
+    assert (
+        seeded_terminal("instance show parked -o json").json()["status"] == "cancelled"
+    )
+    signalled = seeded_terminal("instance signal parked go")
     assert signalled.code == 4
     assert "terminal" in signalled.err
-    assert shop("instance cancel done").code == 4
+    assert seeded_terminal("instance cancel done").code == 4
 
 
-def test_history_has_every_event_in_order(shop: Terminal) -> None:
-    rows = shop("instance history done -o jsonl").rows()
+def test_history_has_every_event_in_order(seeded_terminal: Terminal) -> None:
+    rows = seeded_terminal("instance history done -o jsonl").rows()
     assert [row["sequence"] for row in rows] == list(range(1, len(rows) + 1))
     assert rows[0]["kind"] == "WorkflowStarted"
     assert rows[-1]["kind"] == "WorkflowCompleted"
     assert rows[-1]["output"] == 42
-    table = shop("instance history done").out
+    table = seeded_terminal("instance history done").out
     assert all(str(row["kind"]) in table for row in rows)
 
 
-def test_following_a_history_ends_with_the_instance(shop: Terminal) -> None:
+def test_following_a_history_ends_with_the_instance(seeded_terminal: Terminal) -> None:
     for output in ("table", "json", "jsonl"):
-        followed = shop(f"instance history done --follow -o {output}")
+        followed = seeded_terminal(f"instance history done --follow -o {output}")
         assert followed.code == 0
         assert "WorkflowCompleted" in followed.out
 
 
-def test_control_characters_of_an_id_are_shown_escaped(shop: Terminal) -> None:
+def test_control_characters_of_an_id_are_shown_escaped(
+    seeded_terminal: Terminal,
+) -> None:
     evil = "x\x1b[2J\n\u202ey"
-    assert shop("instance start doubling --input 1 --id", evil).code == 0
+    assert seeded_terminal("instance start doubling --input 1 --id", evil).code == 0
     for output in ("table", "json", "jsonl"):
         for typed in ("instance list", "event tail"):
-            answer = shop(f"{typed} -o {output}")
+            answer = seeded_terminal(f"{typed} -o {output}")
             assert answer.code == 0
             assert "\x1b" not in answer.out
             assert "\u202e" not in answer.out
-    assert shop("instance show -o json", evil).json()["instance_id"] == evil
-    again = shop("instance start doubling --id", evil)
+    assert seeded_terminal("instance show -o json", evil).json()["instance_id"] == evil
+    again = seeded_terminal("instance start doubling --id", evil)
     assert again.code == 4
     assert "\x1b" not in again.err

@@ -80,15 +80,15 @@ def test_a_state_that_never_was_is_not_found(parked: Terminal) -> None:
 
 def test_a_difference_names_fields_before_and_after(parked: Terminal) -> None:
     rows = parked("instance diff b 3 4 -o jsonl").rows()
-    found = {str(row["field"]): row for row in rows}
-    assert found["values.result:double"] == {
+    changes = {str(row["field"]): row for row in rows}
+    assert changes["values.result:double"] == {
         "field": "values.result:double",
         "change": "added",
         "before": None,
         "after": 4,
     }
-    assert found["sequence"]["change"] == "changed"
-    assert found["attempts.double"]["change"] == "removed"
+    assert changes["sequence"]["change"] == "changed"
+    assert changes["attempts.double"]["change"] == "removed"
     table = parked("instance diff b 0")
     assert max(map(len, table.out.splitlines())) <= 100
     assert "FIELD" in table.out
@@ -103,16 +103,16 @@ def test_nothing_differs_between_a_state_and_itself(parked: Terminal) -> None:
 
 
 def test_replay_without_a_module_folds(parked: Terminal) -> None:
-    told = parked("audit replay b")
-    assert (told.code, told.out) == (0, "")
-    assert "5 events folded" in told.err
+    result = parked("audit replay b")
+    assert (result.code, result.out) == (0, "")
+    assert "5 events folded" in result.err
 
 
 def test_replay_against_the_workflow_as_it_is(parked: Terminal) -> None:
-    told = parked("audit replay b tests.cli.sample_workflows")
-    assert (told.code, told.out) == (0, "")
-    assert "equal to approving" in told.err
-    assert "changed" not in told.err
+    result = parked("audit replay b tests.cli.sample_workflows")
+    assert (result.code, result.out) == (0, "")
+    assert "equal to approving" in result.err
+    assert "changed" not in result.err
 
 
 def test_replay_says_that_a_longer_workflow_goes_on_from_there(
@@ -120,9 +120,9 @@ def test_replay_says_that_a_longer_workflow_goes_on_from_there(
 ) -> None:
     monkeypatch.setattr(sys, "path", [str(parked.cwd), *sys.path])
     longer = module(parked, "longer_shop", "go", ".then(double, name='again')")
-    told = parked(f"audit replay b {longer}")
-    assert told.code == 0, told
-    assert "equal to approving; the definition has changed since" in told.err
+    result = parked(f"audit replay b {longer}")
+    assert result.code == 0, result
+    assert "equal to approving; the definition has changed since" in result.err
 
 
 def test_replay_against_a_changed_workflow_names_the_first_difference(
@@ -130,20 +130,20 @@ def test_replay_against_a_changed_workflow_names_the_first_difference(
 ) -> None:
     monkeypatch.setattr(sys, "path", [str(parked.cwd), *sys.path])
     other = module(parked, "other_shop", "stop")
-    told = parked(f"audit replay b {other} -o json")
-    assert told.code == 1, told
-    (row,) = json.loads(told.out)
+    result = parked(f"audit replay b {other} -o json")
+    assert result.code == 1, result
+    (row,) = json.loads(result.out)
     assert (row["kind"], row["sequence"], row["offset"]) == ("SignalAwaited", 5, 6)
     assert row["expected"]
-    assert "other_shop would not allow" in told.err
+    assert "other_shop would not allow" in result.err
     assert "SignalAwaited" in parked(f"audit replay b {other}").out
 
 
 def test_replay_without_the_workflow_of_the_instance_is_a_usage_error(
     parked: Terminal,
 ) -> None:
-    told = parked("audit replay a tests.cli.every_node")
-    assert told.code == 2
-    assert "['doubling']" in told.err
+    result = parked("audit replay a tests.cli.every_node")
+    assert result.code == 2
+    assert "['doubling']" in result.err
     assert parked("audit replay nobody").code == 3
     assert parked("audit replay a no.such.module").code == 2

@@ -61,9 +61,9 @@ def add_field(schemas: Path, **field: Any) -> None:
 
 def problems_of(terminal: Terminal, schemas: Path) -> tuple[int, str]:
     """How a check ends, and what it says of that event."""
-    told = terminal(f"schema check --directory {schemas} -o jsonl")
-    [found] = [row for row in told.rows() if row["schema"] == NAME]
-    return told.code, str(found["problems"])
+    result = terminal(f"schema check --directory {schemas} -o jsonl")
+    [records] = [row for row in result.rows() if row["schema"] == NAME]
+    return result.code, str(records["problems"])
 
 
 def test_every_record_is_listed_with_its_fingerprint(terminal: Terminal) -> None:
@@ -79,18 +79,18 @@ def test_every_record_is_listed_with_its_fingerprint(terminal: Terminal) -> None
 def test_the_schemas_of_this_build_read_all_that_was_published(
     terminal: Terminal,
 ) -> None:
-    told = terminal("schema check")
-    assert (told.code, told.out) == (0, "")
-    assert "each reads each" in told.err
+    result = terminal("schema check")
+    assert (result.code, result.out) == (0, "")
+    assert "each reads each" in result.err
 
 
 def test_a_new_optional_field_that_is_frozen_passes(
     terminal: Terminal, schemas: Path
 ) -> None:
     add_field(schemas, name="why", type=["null", "string"], default=None)
-    code, told = problems_of(terminal, schemas)
+    code, problems = problems_of(terminal, schemas)
     assert code == 1
-    assert "freeze it" in told
+    assert "freeze it" in problems
     shutil.copy(schemas / f"{NAME}.avsc", schemas / "frozen" / f"{NAME}.2.avsc")
     assert problems_of(terminal, schemas) == (0, "[]")
 
@@ -100,13 +100,13 @@ def test_a_new_field_without_a_default_is_found_out(
 ) -> None:
     add_field(schemas, name="why", type="string")
     shutil.copy(schemas / f"{NAME}.avsc", schemas / "frozen" / f"{NAME}.2.avsc")
-    code, told = problems_of(terminal, schemas)
+    code, problems = problems_of(terminal, schemas)
     assert code == 1
-    assert "today's cannot read: 'why' has no default" in told
-    assert "version 1" in told
-    shown = terminal(f"schema check --directory {schemas}").out
-    assert "✗" in shown
-    assert NAME in shown
+    assert "today's cannot read: 'why' has no default" in problems
+    assert "version 1" in problems
+    text = terminal(f"schema check --directory {schemas}").out
+    assert "✗" in text
+    assert NAME in text
 
 
 def test_each_version_is_held_against_each_not_only_the_last(
@@ -117,16 +117,18 @@ def test_each_version_is_held_against_each_not_only_the_last(
     (schemas / "frozen" / f"{NAME}.2.avsc").write_text(json.dumps(changed))
     changed["fields"][-1]["type"] = ["null", "string"]
     (schemas / "frozen" / f"{NAME}.10.avsc").write_text(json.dumps(changed))
-    code, told = problems_of(terminal, schemas)
+    code, problems = problems_of(terminal, schemas)
     assert code == 1
-    assert "version 2 cannot read: 'x' is long?, but version 10 wrote string?" in told
+    assert (
+        "version 2 cannot read: 'x' is long?, but version 10 wrote string?" in problems
+    )
 
 
 def test_a_record_that_is_gone_is_found_out(terminal: Terminal, schemas: Path) -> None:
     (schemas / f"{NAME}.avsc").unlink()
-    code, told = problems_of(terminal, schemas)
+    code, problems = problems_of(terminal, schemas)
     assert code == 1
-    assert "no longer there" in told
+    assert "no longer there" in problems
 
 
 @pytest.mark.parametrize(
@@ -143,9 +145,9 @@ def test_a_file_that_is_no_schema_of_ours_exits_with_two(
     terminal: Terminal, schemas: Path, name: str, text: str
 ) -> None:
     (schemas / name).write_text(text)
-    told = terminal(f"schema check --directory {schemas}")
-    assert told.code == 2
-    assert name in told.err
+    result = terminal(f"schema check --directory {schemas}")
+    assert result.code == 2
+    assert name in result.err
 
 
 def test_a_directory_without_schemas_exits_with_two(terminal: Terminal) -> None:

@@ -14,7 +14,7 @@ from sayiir_es import Flow
 from sayiir_es.cli.workflow.layout import LANES_MAX, Box, Label, layout
 from sayiir_es.cli.workflow.mermaid import draw_mermaid
 from sayiir_es.cli.workflow.svg import draw_svg
-from sayiir_es.cli.workflow.text import draw_text
+from sayiir_es.cli.workflow.terminal import draw_text
 from tests.cli.every_node import everything, plain
 from tests.cli.sample_workflows import approving
 from tests.random_programs import random_graph
@@ -77,7 +77,7 @@ def test_nothing_overlaps_and_all_is_there(seed: int, width: int) -> None:
     drawing = layout(graph, width=width)
     boxes = [one for one in drawing.shapes if isinstance(one, Box)]
     assert [box.path for box in boxes] == list(graph.places)
-    taken: dict[tuple[int, int], str] = {}
+    shape_at: dict[tuple[int, int], str] = {}
     for shape in drawing.shapes:
         assert 0 <= shape.x < drawing.width
         assert 0 <= shape.y < drawing.height
@@ -92,8 +92,8 @@ def test_nothing_overlaps_and_all_is_there(seed: int, width: int) -> None:
         else:
             continue
         for cell in cells:
-            assert cell not in taken, (taken[cell], shape)
-            taken[cell] = str(shape)
+            assert cell not in shape_at, (shape_at[cell], shape)
+            shape_at[cell] = str(shape)
     for frame in boxes:
         inside = [one for one in boxes if one.path.startswith(f"{frame.path}/")]
         for box in inside:
@@ -137,32 +137,32 @@ def test_what_a_user_named_neither_moves_the_cursor_nor_breaks_a_file() -> None:
 
 
 def test_an_svg_has_a_box_for_each_node_and_a_tip_for_each_arrow() -> None:
-    told = draw_svg(everything.graph)
-    svg = ET.fromstring(told)  # noqa: S314 (ours)
+    text = draw_svg(everything.graph)
+    svg = ET.fromstring(text)  # noqa: S314 (ours)
     groups = list(svg.iter("{http://www.w3.org/2000/svg}g"))
     assert len(groups) == len(everything.graph.places)
     paths = [group[0].text for group in groups]
     assert paths == list(everything.graph.places)
-    assert told.count("url(#tip)") == 7
+    assert text.count("url(#tip)") == 7
 
 
 def test_a_mermaid_chart_has_the_edges_of_the_graph() -> None:
     chart = draw_mermaid(everything.graph)
     lines = [line.strip() for line in chart.splitlines()]
     assert lines[0] == "flowchart TD"
-    named = {
-        found[2].partition("<br/>")[0]: found[1]
+    names = {
+        match[2].partition("<br/>")[0]: match[1]
         for line in lines
-        if (found := re.match(r'(n\d+)[\[({]+"([^"]*)"', line))
+        if (match := re.match(r'(n\d+)[\[({]+"([^"]*)"', line))
     }
     edges = {
-        (found[1], found[2] or "", found[3])
+        (match[1], match[2] or "", match[3])
         for line in lines
-        if (found := re.match(r'(n\d+)(?: -- "([^"]*)")? --> (n\d+)$', line))
+        if (match := re.match(r'(n\d+)(?: -- "([^"]*)")? --> (n\d+)$', line))
     }
 
     def edge(source: str, target: str, label: str = "") -> tuple[str, str, str]:
-        return named[source], label, named[target]
+        return names[source], label, names[target]
 
     assert edges == {
         edge("careful", "fork"),
@@ -179,5 +179,5 @@ def test_a_mermaid_chart_has_the_edges_of_the_graph() -> None:
         edge("small", "turn"),
         edge("turn", "packed"),
     }
-    assert f'{named["turn"]} -. "again" .-> {named["turn"]}' in lines
+    assert f'{names["turn"]} -. "again" .-> {names["turn"]}' in lines
     assert lines.count("end") == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sayiir_es.core.model.key_index import SCAN_ROWS_MAX, KeyIndex, index_of, scan
+from sayiir_es.core.model.key_index import SCAN_ROWS_MAX, KeyIndex, scan
 from sayiir_es.core.model.rows import DictRows, StagedRows
 
 # Few letters, so that prefixes meet; the last is beyond the basic plane.
@@ -17,26 +17,30 @@ CHANGES = st.dictionaries(TEXTS, st.sampled_from([b"1", None]))
 def test_an_index_gives_the_keys_that_a_scan_gives(
     rows: dict[str, bytes | None], prefix: str
 ) -> None:
-    assert list(index_of(rows).with_prefix(prefix)) == list(scan(rows, prefix))
+    assert list(KeyIndex(rows).with_prefix(prefix)) == list(scan(rows, prefix))
 
 
 @given(st.lists(CHANGES, max_size=5), TEXTS)
 def test_an_index_follows_changes(
     changes: list[dict[str, bytes | None]], prefix: str
 ) -> None:
-    rows, index = dict[str, bytes | None](), KeyIndex(())
+    rows = dict[str, bytes | None]()
+    index = KeyIndex(rows)
     for change in changes:
-        rows.update(change)
-        index.apply(change)
+        list(index.with_prefix(prefix))
+        for key, row in change.items():
+            index.follow(key, rows.get(key), row)
+            rows[key] = row
     assert list(index.with_prefix(prefix)) == list(scan(rows, prefix))
 
 
 def test_keys_are_those_of_the_moment_of_the_question() -> None:
-    index = KeyIndex(["a1", "a2", "b"])
+    index = KeyIndex({"a1": b"", "a2": b"", "b": b""})
     keys = index.with_prefix("a")
-    index.discard("a1")
-    index.add("a3")
+    index.follow("a1", b"", None)
+    index.follow("a3", None, b"")
     assert list(keys) == ["a1", "a2"]
+    assert list(index.with_prefix("a")) == ["a2", "a3"]
 
 
 @given(CHANGES, CHANGES, TEXTS, st.booleans())

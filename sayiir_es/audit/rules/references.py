@@ -1,4 +1,4 @@
-"""I19: the bytes that a reference names, spliced from what events recorded."""
+"""I19: the bytes that a reference names, put together from what events recorded."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ SHOWN_BYTES = 200
 """Of a payload in a message."""
 
 
-def same_reference(path: str, expected: str, seen: str) -> None:
-    """An input, or a result, must be the reference that was recorded for it."""
+def check_reference(path: str, expected: str, seen: str) -> None:
+    """Check that an input, or a result, is the reference that was recorded for it."""
     if expected != seen:
         raise BreachError("I19", f"{expected!r} to flow at {path!r}", f"{seen!r}")
 
 
-def same_bytes(model: RunModel, reference: str, seen: bytes, what: str) -> None:
-    """Bytes that stand in an event must be those that the reference names."""
+def check_bytes(model: RunModel, reference: str, seen: bytes, what: str) -> None:
+    """Check that bytes in an event are those that the reference names."""
     expected = bytes_of(model, reference)
     if expected != seen:
         raise BreachError(
             "I19",
-            f"{what} to be {shown(expected)}, as {reference!r} says",
-            f"it is {shown(seen)}",
+            f"{what} to be {payload_text(expected)}, as {reference!r} says",
+            f"it is {payload_text(seen)}",
         )
 
 
@@ -36,31 +36,31 @@ def bytes_of(model: RunModel, reference: str) -> bytes:
     """What a reference names."""
     if reference == "null":
         return b"null"
-    sort, _, path = reference.partition(":")
-    if sort == "joined":
-        assert model.blueprint is not None
+    kind, _, path = reference.partition(":")
+    if kind == "joined":
+        assert model.graph is not None
         parts = [
             json.dumps(_branch_name(name), ensure_ascii=False).encode()
             + b":"
-            + bytes_of(model, _recorded(model, f"{path}/{name}"))
-            for name in model.blueprint.firsts(path)
+            + bytes_of(model, _result_of(model, f"{path}/{name}"))
+            for name in model.graph.firsts(path)
         ]
         return b"{%s}" % b",".join(parts)
-    if sort == "routed":
+    if kind == "routed":
         key = json.dumps(model.keys.get(path), ensure_ascii=False).encode()
-        result = bytes_of(model, _recorded(model, path))
+        result = bytes_of(model, _result_of(model, path))
         return b'{"branch":%s,"result":%s}' % (key, result)
-    found = model.values.get(reference)
-    if found is None:
+    value = model.values.get(reference)
+    if value is None:
         raise BreachError("I19", f"a recorded value {reference!r}", "there is none")
-    return found
+    return value
 
 
-def _recorded(model: RunModel, chain: str) -> str:
-    found = model.branch_results.get(chain)
-    if found is None:
+def _result_of(model: RunModel, chain: str) -> str:
+    result = model.branch_results.get(chain)
+    if result is None:
         raise BreachError("I19", f"a recorded result of {chain!r}", "there is none")
-    return found
+    return result
 
 
 def _branch_name(segment: str) -> str:
@@ -68,7 +68,7 @@ def _branch_name(segment: str) -> str:
     return decode_segment(name) + mark + number if mark else decode_segment(segment)
 
 
-def shown(data: bytes) -> str:
+def payload_text(data: bytes) -> str:
     """Payload bytes for people, cut where they are long."""
     text = data[:SHOWN_BYTES].decode("utf-8", "backslashreplace")
     return text if len(data) <= SHOWN_BYTES else f"{text} … ({len(data)} bytes)"

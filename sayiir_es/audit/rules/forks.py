@@ -1,10 +1,10 @@
-"""I1 of forks: an instance that begins with another's history holds all that it says.
+"""I1 of forks: an instance that begins with the history of another has all of it.
 
-Theory of operation. `WorkflowForked` says how many events of its source follow, in the
-same decision, one behind the other. They are held to every rule but those of when and
-why: time and cause are the fork's, what they carry is the source's. Behind them, still
-in that decision, stands only what an owner does by itself: attempts taken back, and
-moves. So a copy that is left out, or one too many, shows where the decision goes on.
+Theory of operation. `WorkflowForked` says how many events of its source follow it, in
+the same decision. Every rule applies to these copies but those of time and cause: both
+are the fork's, all else is the source's. After the copies, still in that decision, come
+only events that no command asks for: attempts are withdrawn, and cursors move on. So a
+copy that is missing, or one too many, shows where the decision goes on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sayiir_es.audit.rules.run_model import RunModel
     from sayiir_es.core.model.events import Event
 
-BEHIND = frozenset(
+AFTER_COPIES = frozenset(
     {
         kinds.AttemptWithdrawn,
         kinds.BranchCompleted,
@@ -38,20 +38,20 @@ BEHIND = frozenset(
         kinds.WorkflowPaused,
     }
 )
-"""What may stand behind the copies in the decision of a fork."""
+"""What may follow the copies in the decision of a fork."""
 
 
-class Copies:
-    """The fork whose decision a partition is at, if any, and how much of it is left."""
+class ForkedHistory:
+    """The copies in the decision of a fork that a partition is at, if it is at one."""
 
     def __init__(self) -> None:
         self.left = 0
         """Events of the source that are still to come."""
         self.instance_id = ""
-        """Whose decision it is; empty where that of no fork is read."""
+        """The fork; empty if the decision at hand is none of a fork."""
 
-    def meet(self, event: Event, *, begins: bool) -> tuple[bool, BreachError | None]:
-        """Whether the event is a copy, and what is wrong with where it stands."""
+    def take(self, event: Event, *, begins: bool) -> tuple[bool, BreachError | None]:
+        """Take the next event: whether it is a copy, and what is wrong with it."""
         body, breach = event.body, None
         if begins:
             breach = self.missing(f"{event.kind} in another decision")
@@ -61,7 +61,7 @@ class Copies:
         elif self.left:
             self.left -= 1
             return True, None
-        elif self.instance_id and type(body) not in BEHIND:
+        elif self.instance_id and type(body) not in AFTER_COPIES:
             breach = BreachError(
                 "I1",
                 f"nothing but moves behind the history that {self.instance_id!r} says "
@@ -82,8 +82,8 @@ class Copies:
         )
 
 
-def forked(model: RunModel, event: Event) -> None:
-    """An instance begins with another's history, which may begin so, too."""
+def check_forked(model: RunModel, event: Event) -> None:
+    """An instance begins with the history of another, which may itself be a fork."""
     body = event.body
     assert isinstance(body, kinds.WorkflowForked)
     if event.sequence != model.forks + 1:
@@ -99,13 +99,13 @@ def forked(model: RunModel, event: Event) -> None:
     model.forks, model.forking = model.forks + 1, True
 
 
-def check_taken_back(model: RunModel, event: Event) -> None:
-    """A fork takes back what had begun: no deadline of the source is one of its own."""
+def check_attempts_withdrawn(model: RunModel, event: Event) -> None:
+    """A fork withdraws the attempts of its source: their deadlines are not its own."""
     model.forking = False
     if isinstance(event.body, kinds.WorkflowRetried):
         return  # it had failed; its attempts begin anew
-    for path, found in model.standing.items():
-        if found.deadline_at is not None:
+    for path, open_node in model.open_nodes.items():
+        if open_node.deadline_at is not None:
             raise BreachError(
                 "I10",
                 f"the attempt at {path!r}, begun by the source, to be taken back",

@@ -1,4 +1,4 @@
-"""`sayiir-es dead-letter`: commands that nobody could read, and their fate."""
+"""`sayiir-es dead-letter`: commands that nobody could read."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, in_session
-from sayiir_es.cli.dead_letter.records import (
+from sayiir_es.cli.dead_letter.dead_letters import (
     DeadLetter,
-    all_letters,
-    letter_at,
+    all_dead_letters,
+    get_dead_letter,
     mark,
     original,
     parse_place,
@@ -21,12 +21,11 @@ from sayiir_es.cli.failures import REJECTED
 from sayiir_es.cli.output import (
     Format,
     OutputOption,
+    print_message,
     print_object,
     print_rows,
-    say,
 )
-from sayiir_es.client.session import REPLY_LIMIT_S
-from sayiir_es.client.valid_events import EventFilter, ValidEvents
+from sayiir_es.cli.text import readable
 from sayiir_es.core.model.errors import BackendError, CommandRefusedError
 from sayiir_es.core.model.events import (
     CommandDeadLettered,
@@ -40,101 +39,93 @@ if TYPE_CHECKING:
     from sayiir_es.client.session import Session
     from sayiir_es.core.model.events import Event
 
-LISTED = 50
+LIST_LIMIT = 50
 SHOWN_BYTES = 2_000
-"""How much of a letter a table shows; data formats show all."""
+"""How much of a dead letter a table shows; data formats show all."""
 
-app = typer.Typer(
-    help="Commands that nobody could read.",
-    epilog="Example: sayiir-es dead-letter list",
-    no_args_is_help=True,
-)
 PlaceArgument = Annotated[
     str, typer.Argument(metavar="P@O", help="Where the dead letter stands.")
 ]
 
 
-@app.command("list", epilog="Example: sayiir-es dead-letter list -o jsonl")
-def list_letters(
+def list_dead_letters(
     *,
     every: Annotated[
         bool, typer.Option("--all", help="Those retried and dropped, too.")
     ] = False,
     limit: Annotated[
         int, typer.Option("--limit", min=1, help="The last written so many.")
-    ] = LISTED,
-    backend: BackendOption = DEFAULT_BACKEND,
+    ] = LIST_LIMIT,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """List what could not be read, the last written first."""
 
     async def work(session: Session) -> list[DeadLetter]:
         await session.open()
-        return await all_letters(session.log)
+        return await all_dead_letters(session.log)
 
-    found = [one for one in in_session(backend, work) if every or one.mark is None]
-    if not found:
-        say("no dead letters", "dim")
+    dead_letters = [one for one in in_session(url, work) if every or one.mark is None]
+    if not dead_letters:
+        print_message("no dead letters", "dim")
     columns = ["dead_letter", "written_at", "key", "size", "reason"]
     if every:
         columns.insert(1, "state")
-    print_rows([_view(one) for one in found[:limit]], columns, output)
+    print_rows([_view(one) for one in dead_letters[:limit]], columns, output)
 
 
-@app.command(epilog="Example: sayiir-es dead-letter show 0@0")
 def show(
     place: PlaceArgument,
     *,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Show a dead letter with the bytes that could not be read."""
 
     async def work(session: Session) -> tuple[DeadLetter, bytes | None]:
         await session.open()
-        return await letter_at(session.log, place)
+        return await get_dead_letter(session.log, place)
 
-    letter, value = in_session(backend, work)
-    shown = _view(letter)
+    dead_letter, value = in_session(url, work)
+    fields = _view(dead_letter)
     if output is Format.TABLE:
-        shown["value"] = _readable((value or b"")[:SHOWN_BYTES])
+        fields["value"] = readable((value or b"")[:SHOWN_BYTES])
         if value is not None and len(value) > SHOWN_BYTES:
-            say(f"the first {SHOWN_BYTES} of {len(value)} bytes", "dim")
+            print_message(f"the first {SHOWN_BYTES} of {len(value)} bytes", "dim")
     else:
-        shown["value"] = None if value is None else _readable(value)
-        shown["value_base64"] = base64.b64encode(value or b"").decode()
-    print_object(shown, output)
+        fields["value"] = None if value is None else readable(value)
+        fields["value_base64"] = base64.b64encode(value or b"").decode()
+    print_object(fields, output)
 
 
-@app.command(epilog="Example: sayiir-es dead-letter retry 0@0")
 def retry(
     place: PlaceArgument,
     *,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> int:
     """Write the command again as it was, and print the event that answers it."""
 
     async def work(session: Session) -> tuple[str, Event]:
         await session.open()
-        letter, value = await _unmarked(session, place)
-        if letter.kept is not None:
+        dead_letter, value = await _get_unmarked(session, place)
+        if dead_letter.kept is not None:
             raise CommandRefusedError(
-                f"expected the whole command in {place!r}, but of its {letter.size} "
-                f"bytes only {letter.kept} were kept",
+                f"expected the whole command in {place!r}, but of its "
+                f"{dead_letter.size} bytes only {dead_letter.kept} were kept",
                 rejection="too_large",
             )
-        home, _ = parse_place(letter.command)
-        if letter.key is not None:
-            home = partition_of(letter.key, session.log.partitions)
+        home, _ = parse_place(dead_letter.command)
+        if dead_letter.key is not None:
+            home = partition_of(dead_letter.key, session.log.partitions)
         begin = await session.log.end_offset(Topic.EVENTS, home)
-        record = original(letter, value)
+        record = original(dead_letter, value)
         offset = await session.log.produce(Topic.COMMANDS, home, record)
-        await mark(session.log, letter, "retried", f"{home}@{offset}")
+        await mark(session.log, dead_letter, "retried", f"{home}@{offset}")
         return f"{home}@{offset}", await _answer(session, home, begin, offset)
 
-    command, answer = in_session(backend, work)
-    refused = isinstance(answer.body, CommandDeadLettered | CommandRejected)
+    command, answer = in_session(url, work)
+    is_rejected = isinstance(answer.body, CommandDeadLettered | CommandRejected)
     print_object(
         {
             "dead_letter": place,
@@ -145,46 +136,47 @@ def retry(
         },
         output,
     )
-    return REJECTED if refused else 0
+    return REJECTED if is_rejected else 0
 
 
-@app.command(epilog="Example: sayiir-es dead-letter drop 0@0 --reason 'a typing error'")
 def drop(
     place: PlaceArgument,
     *,
     reason: Annotated[
         str, typer.Option("--reason", help="Recorded beside the letter.")
     ] = "",
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Take a dead letter off the list; the letter and its event stay on the log."""
 
     async def work(session: Session) -> DeadLetter:
         await session.open()
-        letter, _ = await _unmarked(session, place)
-        await mark(session.log, letter, "dropped", reason)
-        letter, _ = await letter_at(session.log, place)
-        return letter
+        dead_letter, _ = await _get_unmarked(session, place)
+        await mark(session.log, dead_letter, "dropped", reason)
+        dead_letter, _ = await get_dead_letter(session.log, place)
+        return dead_letter
 
-    print_object(_view(in_session(backend, work)), output)
+    print_object(_view(in_session(url, work)), output)
 
 
-async def _unmarked(session: Session, place: str) -> tuple[DeadLetter, bytes | None]:
-    """A letter that is still on the list.
+async def _get_unmarked(
+    session: Session, place: str
+) -> tuple[DeadLetter, bytes | None]:
+    """A dead letter that is still on the list.
 
     Raises:
         NotFoundError: if there is none.
         CommandRefusedError: if it was retried or dropped.
     """
-    letter, value = await letter_at(session.log, place)
-    if letter.mark is not None:
-        word = letter.mark.word
+    dead_letter, value = await get_dead_letter(session.log, place)
+    if dead_letter.mark is not None:
+        word = dead_letter.mark.word
         raise CommandRefusedError(
             f"expected a dead letter on the list, but {place!r} was {word}",
             rejection=f"already_{word}",
         )
-    return letter, value
+    return dead_letter, value
 
 
 async def _answer(session: Session, partition: int, begin: int, offset: int) -> Event:
@@ -194,13 +186,19 @@ async def _answer(session: Session, partition: int, begin: int, offset: int) -> 
         BackendError: if no owner answered in time; the command stays.
     """
     cause = f"command:{partition}@{offset}"
+    from sayiir_es.client.session import REPLY_LIMIT_S  # noqa: PLC0415 (slow)
+    from sayiir_es.client.valid_events import (  # noqa: PLC0415 (slow to import)
+        EventFilter,
+        ValidEvents,
+    )
+
     events = ValidEvents(session.log, partition, begin, EventFilter())
     try:
         async with asyncio.timeout(REPLY_LIMIT_S), session.owning():
             while True:
-                for found in await events.read(max_wait_s=1.0):
-                    if found.event.cause.partition("<")[0] == cause:
-                        return found.event
+                for entry in await events.read(max_wait_s=1.0):
+                    if entry.event.cause.partition("<")[0] == cause:
+                        return entry.event
     except TimeoutError as error:
         raise BackendError(
             f"expected an answer to the command at {partition}@{offset} within "
@@ -223,23 +221,18 @@ def _detail(answer: Event) -> str:
             return ""
 
 
-def _view(letter: DeadLetter) -> dict[str, object]:
-    found = letter.mark
+def _view(dead_letter: DeadLetter) -> dict[str, object]:
+    last_mark = dead_letter.mark
     return {
-        "dead_letter": letter.place,
-        "state": "listed" if found is None else found.word,
-        "reason": letter.reason,
-        "command": letter.command,
-        "key": None if letter.key is None else _readable(letter.key),
-        "size": letter.size,
-        "kept_bytes": letter.kept,
-        "headers": [[name, _readable(data)] for name, data in letter.headers],
-        "written_at": letter.written_at_ms,
-        "marked_at": None if found is None else found.at_ms,
-        "mark_detail": None if found is None else found.detail,
+        "dead_letter": dead_letter.place,
+        "state": "listed" if last_mark is None else last_mark.word,
+        "reason": dead_letter.reason,
+        "command": dead_letter.command,
+        "key": None if dead_letter.key is None else readable(dead_letter.key),
+        "size": dead_letter.size,
+        "kept_bytes": dead_letter.kept,
+        "headers": [[name, readable(data)] for name, data in dead_letter.headers],
+        "written_at": dead_letter.written_at_ms,
+        "marked_at": None if last_mark is None else last_mark.at_ms,
+        "mark_detail": None if last_mark is None else last_mark.detail,
     }
-
-
-def _readable(data: bytes) -> str:
-    """Bytes as text, whatever is none escaped."""
-    return data.decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Nodes of a workflow in words: what each is, and the options that its author chose."""
+"""Nodes of a workflow as text: what each is, and the options that its author chose."""
 
 from __future__ import annotations
 
@@ -29,48 +29,48 @@ _UNITS = ((3_600_000, "h"), (60_000, "m"), (1_000, "s"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeWords:
-    """A node as people read it; `title` is its id, or what stands for a made-up one."""
+class NodeText:
+    """A node as people read it; `title` is its id, or its kind if that is made up."""
 
     kind: Kind
     title: str
     options: tuple[str, ...]
 
 
-def words_of(node: Node, *, is_join: bool) -> NodeWords:
+def text_of(node: Node, *, is_join: bool) -> NodeText:
     """What a node is called, and what was chosen for it."""
     match node:
         case TaskNode():
             kind: Kind = "join" if is_join else "task"
-            return NodeWords(kind=kind, title=node.id, options=tuple(_of_task(node)))
+            return NodeText(kind=kind, title=node.id, options=tuple(_of_task(node)))
         case DelayNode():
-            told = f"delay of {duration_text(node.duration_ms)}"
-            return NodeWords(kind="delay", title=node.id, options=(told,))
+            option = f"delay of {duration_text(node.duration_ms)}"
+            return NodeText(kind="delay", title=node.id, options=(option,))
         case SignalNode():
-            return NodeWords(
+            return NodeText(
                 kind="signal", title=node.id, options=tuple(_of_signal(node))
             )
         case ForkNode():
-            told = f"{len(node.branches)} side by side"
-            return NodeWords(kind="fork", title="fork", options=(told,))
+            option = f"{len(node.branches)} side by side"
+            return NodeText(kind="fork", title="fork", options=(option,))
         case RouteNode():
-            return NodeWords(
+            return NodeText(
                 kind="route", title=f"route {node.id}", options=("one of them",)
             )
         case LoopNode():
             then = "fails" if node.on_max == "fail" else "goes on"
-            told = f"at most {node.max_iterations} times, then {then}"
-            return NodeWords(kind="loop", title="loop", options=(told,))
+            option = f"at most {node.max_iterations} times, then {then}"
+            return NodeText(kind="loop", title="loop", options=(option,))
         case ChildNode():
-            return NodeWords(kind="child", title=f"child {node.workflow}", options=())
+            return NodeText(kind="child", title=f"child {node.workflow}", options=())
         case _:
             assert_never(node)
 
 
-def words_by_path(graph: Graph) -> Mapping[str, NodeWords]:
+def text_by_path(graph: Graph) -> Mapping[str, NodeText]:
     """Every node in graph order, by its path."""
     return {
-        place.path: words_of(place.node, is_join=place.joined is not None)
+        place.path: text_of(place.node, is_join=place.joined is not None)
         for place in graph.places.values()
     }
 
@@ -99,8 +99,8 @@ def _of_task(node: TaskNode) -> Iterator[str]:
 
 
 def _of_signal(node: SignalNode) -> Iterator[str]:
-    named = "" if node.signal == node.id else f" {node.signal!r}"
-    yield f"waits for signal{named}"
+    name = "" if node.signal == node.id else f" {node.signal!r}"
+    yield f"waits for signal{name}"
     if node.timeout_ms is not None:
         then = "fails" if node.on_timeout == "fail" else "null"
         yield f"{duration_text(node.timeout_ms)}, then {then}"

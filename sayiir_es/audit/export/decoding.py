@@ -12,11 +12,11 @@ from sayiir_es.wire.events import decode_event
 from sayiir_es.wire.payload import decode_payload
 
 if TYPE_CHECKING:
-    from sayiir_es.audit.export.manifest import Place
+    from sayiir_es.audit.export.places import Place
     from sayiir_es.log.port import Record
 
 
-def decoded(place: Place, record: Record) -> object:
+def decode_fields(place: Place, record: Record) -> object:
     """The fields of a record, as JSON can hold them; None if they cannot be read.
 
     Events as `event_to_json` shows them; commands as their JSON form, with the ids

@@ -1,4 +1,4 @@
-"""`sayiir-es schema`: the published schemas of commands and events."""
+"""`sayiir-es schema list` and `check`: the published schemas of commands and events."""
 
 from __future__ import annotations
 
@@ -8,19 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sayiir_es.cli.failures import FAILED
-from sayiir_es.cli.output import Format, OutputOption, print_rows, say
+from sayiir_es.cli.output import Format, OutputOption, print_message, print_rows
 from sayiir_es.cli.schema.check import FROZEN, check_all, versions_in
-from sayiir_es.cli.schema.register import register
 from sayiir_es.wire.schema import schema_directory
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-app = typer.Typer(
-    help="List, check and publish the schemas of commands and events.",
-    epilog="Example: sayiir-es schema list",
-    no_args_is_help=True,
-)
 
 DirectoryOption = Annotated[
     Path | None,
@@ -32,7 +26,6 @@ DirectoryOption = Annotated[
 ]
 
 
-@app.command("list", epilog="Example: sayiir-es schema list -o jsonl")
 def list_schemas(
     *, directory: DirectoryOption = None, output: OutputOption = Format.TABLE
 ) -> None:
@@ -52,34 +45,34 @@ def list_schemas(
     print_rows(rows, ("kind", "name", "fingerprint", "versions", "doc"), output)
 
 
-@app.command(epilog="Example: sayiir-es schema check")
 def check(
     *, directory: DirectoryOption = None, output: OutputOption = Format.TABLE
 ) -> int:
     """Check that each version of a record reads what every other version wrote."""
-    found = check_all(_of(directory))
-    bad = [one for one in found if one.problems]
+    records = check_all(_of(directory))
+    bad = [record for record in records if record.problems]
     if output is Format.TABLE:
-        shown = [
-            {"": "✗", "schema": one.name, "problem": problem}
-            for one in bad
-            for problem in one.problems
+        rows: list[dict[str, object]] = [
+            {"": "✗", "schema": record.name, "problem": problem}
+            for record in bad
+            for problem in record.problems
         ]
-        print_rows(shown, ("", "schema", "problem"), output)
+        print_rows(rows, ("", "schema", "problem"), output)
         if not bad:
-            versions = sum(one.versions for one in found)
-            say(
-                f"✓ {len(found)} schemas, {versions} versions: each reads each", "green"
+            versions = sum(record.versions for record in records)
+            print_message(
+                f"✓ {len(records)} schemas, {versions} versions: each reads each",
+                "green",
             )
     else:
         rows = [
             {
-                "schema": one.name,
-                "versions": one.versions,
-                "ok": not one.problems,
-                "problems": list(one.problems),
+                "schema": record.name,
+                "versions": record.versions,
+                "ok": not record.problems,
+                "problems": list(record.problems),
             }
-            for one in found
+            for record in records
         ]
         print_rows(rows, (), output)
     return FAILED if bad else 0
@@ -87,6 +80,3 @@ def check(
 
 def _of(directory: Path | None) -> Traversable:
     return schema_directory() if directory is None else directory
-
-
-app.command(epilog="Example: sayiir-es schema register --dry-run")(register)

@@ -1,11 +1,11 @@
-"""I11, and I12–I14 where they say what may open: every opening follows the graph."""
+"""I11, and I12–I14 of what may open: nodes open in the order of the graph."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.audit.rules.lineage import same_reference
-from sayiir_es.audit.rules.run_model import Standing
+from sayiir_es.audit.rules.references import check_reference
+from sayiir_es.audit.rules.run_model import OpenNode
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.graph.nodes import (
     ChildNode,
@@ -31,39 +31,39 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.events import Event
 
 _AROUND = {"ForkNode": "I13", "RouteNode": "I12", "LoopNode": "I14"}
-"""Which invariant says when a chain inside such a node may open."""
+"""The invariant of when a chain inside such a node may open."""
 
 
-def position(model: RunModel, event: Event) -> None:
+def check_position(model: RunModel, event: Event) -> None:
     """A task, a join or a route's key function becomes due."""
     body = event.body
     assert isinstance(body, PositionUpdated)
-    found = _opened(model, event, body.path, body.input, (TaskNode, RouteNode))
+    open_node = _open_node(model, event, body.path, body.input, (TaskNode, RouteNode))
     if body.attempt != 1:
         raise BreachError(
             "I9", f"attempt 1 first at {body.path!r}", f"attempt {body.attempt}"
         )
-    found.attempt = 1
+    open_node.attempt = 1
 
 
-def delay(model: RunModel, event: Event) -> None:
+def check_delay(model: RunModel, event: Event) -> None:
     """A delay parks until its time."""
     body = event.body
     assert isinstance(body, DelayStarted)
-    found = _opened(model, event, body.path, body.input, (DelayNode,))
-    assert isinstance(found.node, DelayNode)
-    due_at = event.at + found.node.duration_ms
+    open_node = _open_node(model, event, body.path, body.input, (DelayNode,))
+    assert isinstance(open_node.node, DelayNode)
+    due_at = event.at + open_node.node.duration_ms
     if body.due_at != due_at and not model.copying:
         raise BreachError("I10", f"due_at {due_at} of {body.path!r}", f"{body.due_at}")
-    found.due_at = body.due_at
+    open_node.due_at = body.due_at
 
 
-def wait(model: RunModel, event: Event) -> None:
+def check_wait(model: RunModel, event: Event) -> None:
     """A wait listens for its signal."""
     body = event.body
     assert isinstance(body, SignalAwaited)
-    found = _opened(model, event, body.path, None, (SignalNode,))
-    node = found.node
+    open_node = _open_node(model, event, body.path, None, (SignalNode,))
+    node = open_node.node
     assert isinstance(node, SignalNode)
     if body.signal != node.signal:
         raise BreachError(
@@ -71,62 +71,59 @@ def wait(model: RunModel, event: Event) -> None:
         )
     until = None if node.timeout_ms is None else event.at + node.timeout_ms
     if body.until_at != until and not (model.copying and body.until_at and until):
-        raise BreachError("I10", f"until_at {until} of {body.path!r}", body_text(body))
-    found.due_at = body.until_at
+        raise BreachError(
+            "I10", f"until_at {until} of {body.path!r}", f"until_at {body.until_at}"
+        )
+    open_node.due_at = body.until_at
     model.waits.setdefault(node.signal, {})[body.path] = None
 
 
-def fork(model: RunModel, event: Event) -> None:
+def check_fork(model: RunModel, event: Event) -> None:
     """A fork opens: each of its branches may."""
     body = event.body
     assert isinstance(body, ForkStarted)
-    found = _opened(model, event, body.path, body.input, (ForkNode,))
-    assert model.blueprint is not None
-    firsts = model.blueprint.firsts(body.path)
+    open_node = _open_node(model, event, body.path, body.input, (ForkNode,))
+    assert model.graph is not None
+    firsts = model.graph.firsts(body.path)
     if body.branches != tuple(firsts):
         raise BreachError(
             "I13", f"branches {list(firsts)} of {body.path!r}", f"{list(body.branches)}"
         )
-    found.left = len(firsts)
+    open_node.left = len(firsts)
     for name, first in firsts.items():
         model.may_open[f"{body.path}/{name}/{first}"] = body.input
 
 
-def loop(model: RunModel, event: Event) -> None:
+def check_loop(model: RunModel, event: Event) -> None:
     """A loop opens: its first body may."""
     body = event.body
     assert isinstance(body, LoopStarted)
-    _opened(model, event, body.path, body.input, (LoopNode,))
-    assert model.blueprint is not None
-    first = model.blueprint.firsts(body.path)[""]
+    _open_node(model, event, body.path, body.input, (LoopNode,))
+    assert model.graph is not None
+    first = model.graph.firsts(body.path)[""]
     model.may_open[f"{body.path}@0/{first}"] = body.input
 
 
-def child(model: RunModel, event: Event) -> None:
+def check_child(model: RunModel, event: Event) -> None:
     """A child opens: its chain may."""
     body = event.body
     assert isinstance(body, ChildStarted)
-    _opened(model, event, body.path, body.input, (ChildNode,))
-    assert model.blueprint is not None
-    first = model.blueprint.firsts(body.path)[""]
+    _open_node(model, event, body.path, body.input, (ChildNode,))
+    assert model.graph is not None
+    first = model.graph.firsts(body.path)[""]
     model.may_open[f"{body.path}/{first}"] = body.input
 
 
-def body_text(body: SignalAwaited) -> str:
-    """What a wait says of its time, for people."""
-    return f"until_at {body.until_at}"
-
-
-def _opened(
+def _open_node(
     model: RunModel,
     event: Event,
     path: str,
     reference: str | None,
     kinds: tuple[type[Node], ...],
-) -> Standing:
+) -> OpenNode:
     """Open a node, if the graph allows it now."""
-    assert model.blueprint is not None
-    node = model.blueprint.node(path)
+    assert model.graph is not None
+    node = model.graph.node(path)
     if node is None:
         raise BreachError("I11", "the path of a node", f"{event.kind} of {path!r}")
     if not isinstance(node, kinds):
@@ -137,29 +134,29 @@ def _opened(
     if expected is None:
         raise _not_now(model, event, path)
     if reference is not None:
-        same_reference(path, expected, reference)
-    found = Standing(path, node, reference or "null", event.sequence)
-    model.standing[path] = found
-    return found
+        check_reference(path, expected, reference)
+    open_node = OpenNode(path, node, reference or "null", event.sequence)
+    model.open_nodes[path] = open_node
+    return open_node
 
 
 def _not_now(model: RunModel, event: Event, path: str) -> BreachError:
-    """Why a path may not open; the nearest container says which invariant."""
-    blueprint = model.blueprint
-    assert blueprint is not None
+    """Why a path may not open; the nearest container decides the invariant."""
+    graph = model.graph
+    assert graph is not None
     expected = ", ".join(sorted(map(repr, model.may_open))[:5]) or "nothing"
     invariant = "I11"
-    if blueprint.is_join(path):
+    if graph.is_join(path):
         invariant = "I13"
     else:
         chain, _, segment = path.rpartition("/")
-        around = blueprint.around(path)
+        around = graph.around(path)
         firsts: dict[str, str] = {}
         if around in _AROUND:
             base = chain.rpartition("@")[0] if around == "LoopNode" else ""
             owner = base or chain.rpartition("/")[0]
-            if blueprint.node(owner) is not None:
-                firsts = blueprint.firsts(owner)
+            if graph.node(owner) is not None:
+                firsts = graph.firsts(owner)
         if segment in firsts.values() or around == "RouteNode":
             invariant = _AROUND[around]
     return BreachError(

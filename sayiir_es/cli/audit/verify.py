@@ -1,4 +1,4 @@
-"""`sayiir-es audit`: prove from the topics what is claimed of them."""
+"""`sayiir-es audit verify`: prove from the topics what is claimed of them."""
 
 from __future__ import annotations
 
@@ -9,41 +9,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sayiir_es.audit.export.verifying import verify_export
-from sayiir_es.audit.verify.verify import keys_of, verify_log
 from sayiir_es.cli.connection import (
     DEFAULT_BACKEND,
     BackendOption,
     checked_id,
     open_backend,
 )
-from sayiir_es.cli.export import export, import_, progress_bar
+from sayiir_es.cli.environment import configure_logs
 from sayiir_es.cli.failures import FAILED
-from sayiir_es.cli.output import Format, OutputOption, print_rows, say
-from sayiir_es.cli.replay import replay
+from sayiir_es.cli.output import Format, OutputOption, print_message, print_rows
 from sayiir_es.core.model.errors import UsageError
 
 if TYPE_CHECKING:
     from sayiir_es.audit.chain import Proof
     from sayiir_es.audit.verify.verify import Verdict
-    from sayiir_es.client.backends import Backend
-    from sayiir_es.wire.signing import PublicKeys
 
-app = typer.Typer(
-    help="Prove what the topics say.",
-    epilog="Example: sayiir-es audit verify",
-    no_args_is_help=True,
-)
 
 COLUMNS = ("invariant", "partition", "offset", "instance", "expected", "seen")
 
 
-@app.callback()
-def group() -> None:
-    """Prove what the topics say."""
-
-
-@app.command(epilog="Example: sayiir-es audit verify")
 def verify(
     path: Annotated[
         Path | None,
@@ -69,7 +53,7 @@ def verify(
             help="Prove by the checkpoints that this key signed.",
         ),
     ] = None,
-    backend: BackendOption = DEFAULT_BACKEND,
+    url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> int:
     """Check every invariant that the topics can show; exit 1 if one is broken.
@@ -79,34 +63,29 @@ def verify(
     if instance_id is not None:
         checked_id(instance_id)
     if path is not None:
-        verdict = _verified_export(path, instance_id, state_dir, public_key)
+        verdict = _verify_export(path, instance_id, state_dir, public_key)
     else:
-        keys = keys_of(public_key, instance_id)
-        used = open_backend(backend)
-        try:
-            verdict = asyncio.run(_verified(used, instance_id, state_dir, keys))
-        finally:
-            used.close()
+        verdict = _verify_backend(url, instance_id, state_dir, public_key)
     rows = [_row(asdict(violation)) for violation in verdict.violations]
     print_rows(rows, COLUMNS, output)
     if public_key is not None:
-        say_proofs(verdict.proofs)
+        _print_proofs(verdict.proofs)
     checked = f"{verdict.events} events checked"
     if verdict.holds:
-        say(f"{checked}, every invariant holds", "bold green")
+        print_message(f"{checked}, every invariant holds", "bold green")
         return 0
     count = len(verdict.violations)
-    say(f"{checked}, {count} violation{'s' * (count != 1)}", "bold red")
+    print_message(f"{checked}, {count} violation{'s' * (count != 1)}", "bold red")
     return FAILED
 
 
-def say_proofs(proofs: tuple[Proof, ...]) -> None:
-    """How far the key proves each partition that has events."""
+def _print_proofs(proofs: tuple[Proof, ...]) -> None:
+    """Print how far the key proves each partition that has events."""
     for proof in proofs:
         if not proof.events:
             continue
         behind = proof.events - proof.proved
-        say(
+        print_message(
             f"partition {proof.partition}: signed up to offset {proof.end}, "
             f"{proof.proved} event{'s' * (proof.proved != 1)}; {behind} behind it"
         )
@@ -117,17 +96,30 @@ def _row(violation: dict[str, object]) -> dict[str, object]:
     return {name: violation[name] for name in COLUMNS}
 
 
-async def _verified(
-    backend: Backend,
-    instance_id: str | None,
-    state_dir: Path | None,
-    keys: PublicKeys | None,
+def _verify_backend(
+    url: str, instance_id: str | None, state_dir: Path | None, public_key: Path | None
 ) -> Verdict:
-    with progress_bar("verifying") as heard:
-        return await verify_log(backend.open_log(), instance_id, state_dir, keys, heard)
+    backend = open_backend(url)
+    from sayiir_es.audit.verify.verify import (  # noqa: PLC0415 (slow to import)
+        keys_of,
+        verify_log,
+    )
+    from sayiir_es.cli.progress import progress_bar  # noqa: PLC0415 (slow to import)
+
+    async def work() -> Verdict:
+        keys = keys_of(public_key, instance_id)
+        with progress_bar("verifying") as progress:
+            return await verify_log(
+                backend.open_log(), instance_id, state_dir, keys, progress
+            )
+
+    try:
+        return asyncio.run(work())
+    finally:
+        backend.close()
 
 
-def _verified_export(
+def _verify_export(
     path: Path,
     instance_id: str | None,
     state_dir: Path | None,
@@ -135,14 +127,13 @@ def _verified_export(
 ) -> Verdict:
     if state_dir is not None:
         raise UsageError("expected a log for --state-dir, but an export")
-    with progress_bar("verifying") as heard:
+    configure_logs(serves=False)
+    from sayiir_es.audit.export.verifying import (  # noqa: PLC0415 (slow to import)
+        verify_export,
+    )
+    from sayiir_es.cli.progress import progress_bar  # noqa: PLC0415 (slow to import)
+
+    with progress_bar("verifying") as progress:
         return verify_export(
-            path, instance_id=instance_id, public_key=public_key, progress=heard
+            path, instance_id=instance_id, public_key=public_key, progress=progress
         )
-
-
-app.command(epilog="Example: sayiir-es audit replay order-7 examples.orders")(replay)
-app.command(epilog="Example: sayiir-es audit export audit-2026")(export)
-app.command(
-    "import", epilog="Example: sayiir-es audit import audit-2026 --backend file:copy.db"
-)(import_)

@@ -1,9 +1,9 @@
 """A graph prepared for checking: what may open and what ends, by concrete path.
 
 Theory of operation. A run is checked against what the graph allows next: when a node
-has ended, the path behind it may open; when a container has opened, the first path of
-each of its chains may. All of that follows from templates and is worked out once per
-graph; a concrete path only adds its iterations.
+has ended, the next path of its chain may open; when a container has opened, the first
+path of each of its chains may. All of that follows from templates and is worked out
+once for a graph; a concrete path only adds its iterations.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from sayiir_es.core.graph.nodes import Node
 
 
-class Blueprint:
-    """Answers questions about one graph."""
+class GraphModel:
+    """One graph, as the rules ask for it."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.digest = graph.digest
+        self.workflow = graph.name
         self.definition_hash = graph.definition_hash
         self.first = graph.first
         self._firsts: dict[str, dict[str, str]] = {}
@@ -41,13 +42,15 @@ class Blueprint:
     def firsts(self, path: str) -> dict[str, str]:
         """Of a container: the first segment of each chain, by the chain's segment."""
         key = template(path)
-        found = self._firsts.get(key)
-        if found is None:
+        first_segments = self._firsts.get(key)
+        if first_segments is None:
             node = self.node(path)
             assert node is not None
-            found = {name: segments(chain)[0] for name, chain in inner_chains(node)}
-            self._firsts[key] = found
-        return found
+            first_segments = {
+                name: segments(chain)[0] for name, chain in inner_chains(node)
+            }
+            self._firsts[key] = first_segments
+        return first_segments
 
     def successor(self, path: str) -> str | None:
         """The next path of the same chain."""
@@ -59,7 +62,7 @@ class Blueprint:
         return place is not None and place.joined is not None
 
     def order(self, path: str) -> int:
-        """Where a path stands in graph order."""
+        """The number of a path in graph order."""
         place = self.graph.place(path)
         return -1 if place is None else place.order
 
@@ -69,7 +72,7 @@ class Blueprint:
         return node.timeout_ms if isinstance(node, TaskNode) else None
 
     def around(self, path: str) -> str:
-        """The sort of container that a path stands in, for telling invariants apart."""
+        """The type of the container that a path is in; empty for the root chain."""
         chain = path.rpartition("/")[0]
         while chain:
             place = self.graph.place(chain)
@@ -79,5 +82,5 @@ class Blueprint:
         return ""
 
     def is_container(self, path: str, kind: type[ForkNode | LoopNode]) -> bool:
-        """Whether a container of that sort stands at a path."""
+        """Whether the node at a path is a container of that type."""
         return isinstance(self.node(path), kind)

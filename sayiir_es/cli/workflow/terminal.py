@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sayiir_es.cli.workflow.layout import Shape
-    from sayiir_es.cli.workflow.nodes import Kind
+    from sayiir_es.cli.workflow.node_text import Kind
     from sayiir_es.core.graph.graph import Graph
 
 _ROUND = ("╭", "╮", "╰", "╯")
@@ -33,7 +33,7 @@ _BLANK: tuple[str, str] = (" ", "")
 
 
 class _Sheet:
-    """Cells to paint on; a wide character takes its cell and the empty one behind."""
+    """Cells to paint on; a wide character takes its cell and the empty one after it."""
 
     def __init__(self, width: int, height: int) -> None:
         self._cells = [[_BLANK] * width for _ in range(height)]
@@ -94,7 +94,7 @@ def _draw_box(sheet: _Sheet, box: Box) -> None:
         sheet.put(box.x, y, "│", "dim")
         sheet.put(box.x + box.width - 1, y, "│", "dim")
     sheet.put(box.x, last, left_low + edge + right_low, "dim")
-    style = _STYLES[box.words.kind]
+    style = _STYLES[box.text.kind]
     if box.is_frame:
         sheet.put(box.x + 2, box.y, f" {box.lines[0]} ", style)
         return

@@ -1,11 +1,12 @@
-"""The dead letters of a log, and the marks that say what became of them.
+"""The dead letters of a log, and the marks that tell what became of them.
 
 Theory of operation. A dead letter is never changed. Its key is the place of the command
-that could not be read; an owner that crashed in between may have written it twice, so
-letters of one key are one, and the last counts: it is the one that the event names. A
-*mark* is a later record of the same partition and key, whose first header is `mark`,
-the word `retried` or `dropped`. A letter's first header is `reason`, whatever headers
-the command itself brought. Only what has no mark is listed; all of it stays on the log.
+that could not be read. An owner that crashed in between may have written it twice, so
+dead letters of one key are one, and the last counts: it is the one that the event
+names. A *mark* is a later record of the same partition and key, whose first header is
+`mark`, the word `retried` or `dropped`. A dead letter's first header is `reason`,
+whatever headers the command itself brought. Only what has no mark is listed; all of it
+stays on the log.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ OUR_HEADERS = ("reason", "position", "record-key")
 """Before the command's own headers, in this order."""
 
 CUT_HEADER = "cut-from-bytes"
-"""Behind them where the letter does not hold all of the command."""
+"""After them, where the dead letter does not hold all of the command."""
 
 _PLACE = re.compile(rb"[0-9]+@[0-9]+")
 _SIZE = re.compile(rb"[0-9]{1,18}")
@@ -41,7 +42,7 @@ Word: TypeAlias = Literal["retried", "dropped"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """What became of a letter. `detail` is the new place of the command, or why."""
+    """What became of a dead letter; `detail` is the command's new place, or why."""
 
     word: str
     detail: str
@@ -57,7 +58,7 @@ class DeadLetter:
         key: The command's own key.
         headers: The command's own headers.
         size: Bytes of the command's value; None if it had none.
-        kept: Bytes of them that the letter holds, where it does not hold all.
+        kept: Bytes of them that the dead letter holds, where it does not hold all.
     """
 
     partition: int
@@ -73,7 +74,7 @@ class DeadLetter:
 
     @property
     def place(self) -> str:
-        """Where it stands, as events name it."""
+        """Its place as events name it."""
         return f"{self.partition}@{self.offset}"
 
 
@@ -83,26 +84,26 @@ def parse_place(text: str) -> tuple[int, int]:
     Raises:
         UsageError: if it is not of that form.
     """
-    partition, found, offset = text.partition("@")
-    if not (found and partition.isdecimal() and offset.isdecimal()):
+    partition, separator, offset = text.partition("@")
+    if not (separator and partition.isdecimal() and offset.isdecimal()):
         raise UsageError(f"expected PARTITION@OFFSET, such as 0@3, but {text!r}")
     return int(partition), int(offset)
 
 
-async def all_letters(log: Log) -> list[DeadLetter]:
-    """Every letter of a log, with its mark, the last written first."""
-    found: list[DeadLetter] = []
+async def all_dead_letters(log: Log) -> list[DeadLetter]:
+    """Every dead letter of a log, with its mark, the last written first."""
+    dead_letters: list[DeadLetter] = []
     for partition in range(log.partitions):
-        found += (await _letters(log, partition)).values()
-    return sorted(found, key=_age, reverse=True)
+        dead_letters += (await _in_partition(log, partition)).values()
+    return sorted(dead_letters, key=_age, reverse=True)
 
 
-def _age(letter: DeadLetter) -> tuple[int, int, int]:
-    return letter.written_at_ms, letter.partition, letter.offset
+def _age(dead_letter: DeadLetter) -> tuple[int, int, int]:
+    return dead_letter.written_at_ms, dead_letter.partition, dead_letter.offset
 
 
-async def letter_at(log: Log, place: str) -> tuple[DeadLetter, bytes | None]:
-    """The letter at `P@O` with its mark, and the bytes that it holds.
+async def get_dead_letter(log: Log, place: str) -> tuple[DeadLetter, bytes | None]:
+    """The dead letter at `P@O` with its mark, and the bytes that it holds.
 
     Raises:
         UsageError: if `place` is not of that form.
@@ -110,51 +111,53 @@ async def letter_at(log: Log, place: str) -> tuple[DeadLetter, bytes | None]:
     """
     partition, offset = parse_place(place)
     if partition < log.partitions:
-        known = await _letters(log, partition)
+        by_command = await _in_partition(log, partition)
         async for record in _records(log, partition):
-            letter = _letter(record, partition) if record.offset == offset else None
-            if letter is not None:
-                return known[letter.command], record.value
+            if record.offset != offset:
+                continue
+            dead_letter = _dead_letter_of(record, partition)
+            if dead_letter is not None:
+                return by_command[dead_letter.command], record.value
     raise NotFoundError(f"expected a dead letter at {place!r}, but there is none")
 
 
-async def mark(log: Log, letter: DeadLetter, word: Word, detail: str) -> None:
-    """Say what became of a letter."""
+async def mark(log: Log, dead_letter: DeadLetter, word: Word, detail: str) -> None:
+    """Record what became of a dead letter."""
     await log.produce(
         Topic.DEAD_LETTERS,
-        letter.partition,
+        dead_letter.partition,
         NewRecord(
-            key=letter.command.encode(),
+            key=dead_letter.command.encode(),
             value=None,
             headers=(
                 (MARK_HEADER, word.encode()),
                 ("detail", detail.encode()),
-                ("dead-letter", letter.place.encode()),
+                ("dead-letter", dead_letter.place.encode()),
             ),
         ),
     )
 
 
-def original(letter: DeadLetter, value: bytes | None) -> NewRecord:
+def original(dead_letter: DeadLetter, value: bytes | None) -> NewRecord:
     """The command as its producer wrote it; what an owner added on the way is gone."""
     added = (ORIGIN_HEADER, FRAME_HEADER)
-    headers = tuple(header for header in letter.headers if header[0] not in added)
-    return NewRecord(key=letter.key, value=value, headers=headers)
+    headers = tuple(header for header in dead_letter.headers if header[0] not in added)
+    return NewRecord(key=dead_letter.key, value=value, headers=headers)
 
 
-async def _letters(log: Log, partition: int) -> dict[str, DeadLetter]:
-    """The letters of a partition by the place of their command."""
-    found: dict[str, DeadLetter] = {}
+async def _in_partition(log: Log, partition: int) -> dict[str, DeadLetter]:
+    """The dead letters of a partition by the place of their command."""
+    by_command: dict[str, DeadLetter] = {}
     async for record in _records(log, partition):
-        letter = _letter(record, partition)
-        if letter is not None:
-            found[letter.command] = letter
+        dead_letter = _dead_letter_of(record, partition)
+        if dead_letter is not None:
+            by_command[dead_letter.command] = dead_letter
             continue
-        known = found.get((record.key or b"").decode("utf-8", "replace"))
-        said = _mark(record)
-        if known is not None and said is not None:
-            found[known.command] = replace(known, mark=said)
-    return found
+        marked = by_command.get((record.key or b"").decode("utf-8", "replace"))
+        new_mark = _mark_of(record)
+        if marked is not None and new_mark is not None:
+            by_command[marked.command] = replace(marked, mark=new_mark)
+    return by_command
 
 
 async def _records(log: Log, partition: int) -> AsyncIterator[Record]:
@@ -176,17 +179,17 @@ async def _records(log: Log, partition: int) -> AsyncIterator[Record]:
         await reader.close()
 
 
-def _letter(record: Record, partition: int) -> DeadLetter | None:
+def _dead_letter_of(record: Record, partition: int) -> DeadLetter | None:
     names = tuple(name for name, _ in record.headers[: len(OUR_HEADERS)])
     if names != OUR_HEADERS or _PLACE.fullmatch(record.headers[1][1]) is None:
         return None
     (_, reason), (_, position), (_, key), *rest = record.headers
-    kept = None if record.value is None else len(record.value)
-    size = kept
-    # The command may have brought a header of that name; it says less than is there.
+    stored_bytes = None if record.value is None else len(record.value)
+    size = stored_bytes
+    # The command may have had a header of that name; ours is never below the size.
     if rest and rest[0][0] == CUT_HEADER and _SIZE.fullmatch(rest[0][1]):
-        size = max(int(rest[0][1]), kept or 0)
-    is_cut = size != kept
+        size = max(int(rest[0][1]), stored_bytes or 0)
+    is_cut = size != stored_bytes
     return DeadLetter(
         partition=partition,
         offset=record.offset,
@@ -195,17 +198,17 @@ def _letter(record: Record, partition: int) -> DeadLetter | None:
         key=key or None,
         headers=tuple(rest[is_cut:]),
         size=size,
-        kept=kept if is_cut else None,
+        kept=stored_bytes if is_cut else None,
         written_at_ms=record.timestamp_ms,
     )
 
 
-def _mark(record: Record) -> Mark | None:
+def _mark_of(record: Record) -> Mark | None:
     if not record.headers or record.headers[0][0] != MARK_HEADER:
         return None
-    said = dict(record.headers)
+    headers = dict(record.headers)
     return Mark(
-        word=said[MARK_HEADER].decode("utf-8", "replace"),
-        detail=said.get("detail", b"").decode("utf-8", "replace"),
+        word=headers[MARK_HEADER].decode("utf-8", "replace"),
+        detail=headers.get("detail", b"").decode("utf-8", "replace"),
         at_ms=record.timestamp_ms,
     )

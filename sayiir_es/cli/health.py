@@ -1,0 +1,242 @@
+"""What `sayiir-es doctor` looks at: log, topics, clock, stores, locks and schemas.
+
+It writes nothing: not a topic, not a file, not a record.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from sayiir_es.cli.dead_letter.dead_letters import all_dead_letters
+from sayiir_es.cli.schema.check import check_all
+from sayiir_es.cli.text import format_time
+from sayiir_es.client.backends import EmbeddedBackend, KafkaBackend
+from sayiir_es.core.model.errors import LogUnavailableError, WorkflowError
+from sayiir_es.engine.fold import read_event_headers
+from sayiir_es.engine.store.state_dir import default_state_dir
+from sayiir_es.log.embedded.lock import OwnerLock
+from sayiir_es.log.port import Topic
+from sayiir_es.wire.schema import schema_directory
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from sayiir_es.client.backends import Backend
+    from sayiir_es.log.port import Log
+
+SKEW_MS = 2_000
+"""How far ahead of this clock the last event may be: timers are late by as much."""
+
+READ_WAIT_S = 1.0
+
+
+class Mark(StrEnum):
+    """How good a finding is, as a table shows it."""
+
+    GOOD = "✓"
+    WARNING = "!"
+    BAD = "✗"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """The result of one check, and what to do about it."""
+
+    check: str
+    mark: Mark
+    finding: str
+    fix: str = ""
+
+
+async def examine(backend: Backend) -> list[Finding]:
+    """Check everything that has to be right for a backend."""
+    findings: list[Finding] = []
+    if isinstance(backend, EmbeddedBackend) and not backend.path.exists():
+        findings.append(
+            Finding(
+                check="log",
+                mark=Mark.GOOD,
+                finding=f"{backend.url} does not exist yet; the first use makes it",
+            )
+        )
+    else:
+        findings += [one async for one in _log(backend)]
+    findings += [*_stores(backend), _schemas()]
+    return findings
+
+
+async def _log(backend: Backend) -> AsyncIterator[Finding]:
+    log = backend.open_log()
+    try:
+        identity = await log.open(create=False)
+    except LogUnavailableError as error:
+        yield Finding(
+            check="log",
+            mark=Mark.BAD,
+            finding=str(error),
+            fix="check address, network, and that the brokers run",
+        )
+        return
+    except WorkflowError as error:
+        yield Finding(
+            check="topics",
+            mark=Mark.BAD,
+            finding=str(error),
+            fix=f"see docs/errors/{error.code}.md",
+        )
+        return
+    try:
+        yield Finding(
+            check="log",
+            mark=Mark.GOOD,
+            finding=f"{backend.url} answers, cluster {identity.cluster_id}",
+        )
+        yield Finding(
+            check="partitions",
+            mark=Mark.GOOD,
+            finding=f"{identity.partitions}, as recorded when the app was made",
+        )
+        for one in _warnings(log):
+            yield one
+        yield await _retention(log)
+        yield await _clock(log)
+        yield await _dead_letters(log)
+    finally:
+        await log.close()
+
+
+def _warnings(log: Log) -> Iterator[Finding]:
+    warnings: tuple[str, ...] = getattr(log, "warnings", ())
+    for warning in warnings:
+        yield Finding(check="topics", mark=Mark.WARNING, finding=warning)
+    if not warnings:
+        yield Finding(
+            check="topics", mark=Mark.GOOD, finding="all there, settings are safe"
+        )
+
+
+async def _retention(log: Log) -> Finding:
+    cut = {
+        partition: start
+        for partition in range(log.partitions)
+        if (start := await log.start_offset(Topic.EVENTS, partition)) > 0
+    }
+    if cut:
+        return Finding(
+            check="retention",
+            mark=Mark.BAD,
+            finding=f"events begin at {cut}: the history below is gone",
+            fix="set retention.ms=-1 and retention.bytes=-1; restore from a copy",
+        )
+    return Finding(check="retention", mark=Mark.GOOD, finding="every event is there")
+
+
+async def _clock(log: Log) -> Finding:
+    now_ms = int(time.time() * 1000)  # noqa: TID251 (the clock is what is examined)
+    last_ms = 0
+    for partition in range(log.partitions):
+        last_ms = max(last_ms, await _last_written_ms(log, partition))
+    if last_ms - now_ms > SKEW_MS:
+        return Finding(
+            check="clock",
+            mark=Mark.BAD,
+            finding=f"the last event is of {format_time(last_ms)}, this clock says "
+            f"{format_time(now_ms)}",
+            fix="let all machines keep time by NTP; timers are late by the difference",
+        )
+    return Finding(
+        check="clock", mark=Mark.GOOD, finding=f"{format_time(now_ms)}, behind no event"
+    )
+
+
+async def _dead_letters(log: Log) -> Finding:
+    listed = [one for one in await all_dead_letters(log) if one.mark is None]
+    if listed:
+        return Finding(
+            check="dead letters",
+            mark=Mark.WARNING,
+            finding=f"commands that nobody could read: {len(listed)}",
+            fix="`sayiir-es dead-letter list`, then retry or drop each",
+        )
+    return Finding(check="dead letters", mark=Mark.GOOD, finding="none")
+
+
+async def _last_written_ms(log: Log, partition: int) -> int:
+    end = await log.end_offset(Topic.EVENTS, partition)
+    if not end:
+        return 0
+    reader = await log.reader(Topic.EVENTS, partition, end - 1)
+    try:
+        chunk = await reader.read(max_wait_s=READ_WAIT_S)
+    finally:
+        await reader.close()
+    if chunk is None or not chunk.records:
+        return 0
+    read_event_headers(chunk.records[-1], partition)
+    return chunk.records[-1].timestamp_ms
+
+
+def _schemas() -> Finding:
+    records = check_all(schema_directory())
+    bad = [record.name for record in records if record.problems]
+    if bad:
+        return Finding(
+            check="schemas",
+            mark=Mark.BAD,
+            finding=f"what was published cannot be read: {', '.join(bad)}",
+            fix="install this build again; `sayiir-es schema check`",
+        )
+    return Finding(
+        check="schemas",
+        mark=Mark.GOOD,
+        finding=f"{len(records)} of this build; each reads what earlier ones wrote",
+    )
+
+
+def _stores(backend: Backend) -> Iterator[Finding]:
+    if isinstance(backend, EmbeddedBackend):
+        yield _writable(backend.path.parent)
+        if backend.path.exists():
+            yield _owner(backend.path)
+    elif isinstance(backend, KafkaBackend):
+        yield _writable(default_state_dir())
+
+
+def _writable(directory: Path) -> Finding:
+    existing = directory
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if os.access(existing, os.W_OK | os.X_OK):
+        return Finding(
+            check="state", mark=Mark.GOOD, finding=f"{directory} can be written"
+        )
+    return Finding(
+        check="state",
+        mark=Mark.BAD,
+        finding=f"{directory} cannot be written",
+        fix=f"give this user write access to {existing}, or set SAYIIR_STATE_DIR",
+    )
+
+
+def _owner(path: Path) -> Finding:
+    lock = OwnerLock(path)
+    try:
+        free = lock.try_acquire()
+        lock.release()
+    except LogUnavailableError as error:
+        return Finding(
+            check="locks",
+            mark=Mark.BAD,
+            finding=str(error),
+            fix="give this user write access to the directory of the log",
+        )
+    if free:
+        return Finding(
+            check="locks", mark=Mark.GOOD, finding="no worker owns the log; it is free"
+        )
+    return Finding(check="locks", mark=Mark.GOOD, finding="a process owns the log now")

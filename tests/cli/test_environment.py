@@ -1,0 +1,67 @@
+"""The settings are read where the environment holds one that has to be checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sayiir_es.cli.environment import read_settings
+from sayiir_es.core.model.errors import SettingsError
+from sayiir_es.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Terminal
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"SAYIIR_{name.upper()}", raising=False)
+
+
+PLAIN = ["memory:", "file:log.db", "file:/a b/c", "kafka://h:1", "kafka://a:1,b:2/app"]
+OTHERS = [
+    *("memory:x", "file:", "kafka://", "kafka:///app", "kafka://h:1/a/b", "http://h"),
+    *("kafka://h:1/app?x=1", "kafka://[::1]:9092/app", "file:a\nb", " memory:"),
+]
+
+
+@pytest.mark.parametrize("url", ["", *PLAIN])
+def test_a_plain_backend_needs_no_settings(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAYIIR_BACKEND", url)
+    assert read_settings() is None
+    load_settings()  # which finds nothing wrong either
+
+
+@pytest.mark.parametrize("url", OTHERS)
+def test_any_other_backend_is_checked_by_the_settings(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAYIIR_BACKEND", url)
+    try:
+        settings = load_settings()
+    except SettingsError:
+        with pytest.raises(SettingsError, match="SAYIIR_BACKEND"):
+            read_settings()
+    else:
+        assert read_settings() == settings
+
+
+@pytest.mark.parametrize("name", ["SAYIIR_LOG_LEVEL", "sayiir_log_level"])
+def test_any_other_variable_is_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "debug")
+    settings = read_settings()
+    assert settings is not None
+    assert settings.log_level == "debug"
+
+
+def test_a_command_without_a_backend_still_checks_its_settings(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAYIIR_LOG_LEVEL", "loud")
+    answer = terminal("schema list")
+    assert answer.code == 2
+    assert "SAYIIR_LOG_LEVEL" in answer.err
