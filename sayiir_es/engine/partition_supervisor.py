@@ -50,6 +50,10 @@ is longer than a heartbeat interval, by which its next owner learns of the assig
 under load there are pauses between two commands too, and a partition that is dropped in
 one would have no owner until then."""
 
+SETTLE_MOST_S = 5.0
+"""How long a partition that is given up may take to append what it has decided, in
+seconds; a log that answers takes milliseconds."""
+
 CLAIMS_ALERT = 12
 """More claims of a partition than this within `CLAIMS_WINDOW_S` are logged."""
 
@@ -84,7 +88,7 @@ class PartitionSupervisor:
         self._open_store = open_store
         self._settings = settings
         self._refresh_definitions = refresh_definitions
-        self._stopping = False
+        self._stopping = self._draining = False
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -97,6 +101,19 @@ class PartitionSupervisor:
         running = self._supervise()
         self._task = asyncio.create_task(running, name=f"partition-{self.partition}")
         return self._task
+
+    def drain(self) -> None:
+        """Begin no attempt any more, in a later tenure neither."""
+        self._draining = True
+        if self.owner is not None:
+            self.owner.drain()
+
+    async def settle(self) -> None:
+        """Withdraw what runs, and record what came in, within a limit of time."""
+        if self.owner is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SETTLE_MOST_S):
+                    await self.owner.settle()
 
     def stop(self) -> None:
         """Begin no further tenure; the present one goes on until it is handed over."""
@@ -128,7 +145,7 @@ class PartitionSupervisor:
         if owner is not None and owner.serving:
             owner.stop()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.handover_s):
+                async with asyncio.timeout(SETTLE_MOST_S):
                     await asyncio.wait((task,))
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -172,7 +189,7 @@ class PartitionSupervisor:
             refresh_definitions=self._refresh_definitions,
             lapses=lambda: self._membership.current().lapses,
         )
-        if not self._settings.runs_attempts:
+        if self._draining or not self._settings.runs_attempts:
             owner.drain()
         try:
             await self._run_tenures(owner)

@@ -107,14 +107,18 @@ class WorkerEngine:
     async def stop(self, *, drain: bool = True) -> None:
         """Shut down: drain, leave the group, and hand every partition over.
 
-        Without `drain` attempts that run are dropped, and no partition is served until
-        its new owner's claim.
+        What ended until then is recorded; what runs on is withdrawn. Without `drain`
+        nothing is waited for, and no partition is served until its new owner's claim.
         """
         self._stopping = True
-        for supervisor in self._supervisors.values():
-            supervisor.stop()
+        supervisors = self._supervisors.values()
+        for supervisor in supervisors:
+            supervisor.drain()
         if drain:
-            await self._drain()
+            await self._let_end()
+        for supervisor in supervisors:
+            supervisor.stop()
+        await asyncio.gather(*(supervisor.settle() for supervisor in supervisors))
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
@@ -123,10 +127,7 @@ class WorkerEngine:
             await self._membership.leave()
         serve = drain and not exclusive
         await asyncio.gather(
-            *(
-                supervisor.hand_over(serve=serve)
-                for supervisor in self._supervisors.values()
-            )
+            *(supervisor.hand_over(serve=serve) for supervisor in supervisors)
         )
         if exclusive:
             await self._membership.leave()
@@ -137,15 +138,19 @@ class WorkerEngine:
         await self.definitions.close()
         logger.info("worker.stopped", worker=self._settings.worker_id)
 
-    async def _drain(self) -> None:
-        """Begin no attempt any more, and wait for those that run, within a limit."""
-        for owner in self.owners.values():
-            owner.drain()
+    async def _let_end(self) -> None:
+        """Wait for the attempts that run, within a limit."""
         end_s = self._clock.monotonic_s() + self._settings.drain_s
         while (  # noqa: ASYNC110 (no event says that the last attempt has ended)
             self._executor.running() and self._clock.monotonic_s() < end_s
         ):
             await asyncio.sleep(DRAIN_LOOK_S)
+        if self._executor.running():
+            logger.warning(
+                "worker.drain_expired",
+                worker=self._settings.worker_id,
+                running=len(self._executor.running()),
+            )
 
     # --- membership -------------------------------------------------------------------
 

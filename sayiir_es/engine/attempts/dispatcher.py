@@ -118,12 +118,41 @@ class Dispatcher:
         """Whether so much room is in the queue that looking for more is worth it."""
         return self._queued * 2 <= self._settings.queued_attempts_max
 
+    @property
+    def has_outcomes(self) -> bool:
+        """Whether an outcome is to be decided, or its decision to be acknowledged."""
+        return bool(self._reported or self._deciding)
+
     def drain(self) -> None:
-        """Begin nothing further; what queues stays owed, by whoever owns next."""
+        """Begin nothing further; what does not run stays owed, by whoever owns next."""
         self.accepting = self.turned_away = False
-        for attempt in list(self._attempts):
-            if self._withdraw_queued(attempt):
-                self._attempts.remove(attempt)
+        returned = [a for a in self._attempts if self._withdraw_queued(a)]
+        # Behind the queue: a slot that comes free must not start what is in it.
+        for attempt in self._granted:
+            if attempt.state is State.GRANTED:
+                self._take_back(attempt)
+                returned.append(attempt)
+        self._granted.clear()
+        for attempt in returned:
+            self._attempts.remove(attempt)
+            if attempt.restart:
+                self._maybe_begun.add(attempt.token)
+
+    def withdraw_running(self) -> int:
+        """Take back what runs, and have that recorded; returns how many these were.
+
+        Whoever owns next begins them again, and does not take them for lost.
+        """
+        running = [a for a in self._attempts if a.state is State.RUNNING]
+        for attempt in running:
+            self._executor.abandon(attempt, report=False)
+            self._report_withdrawn(attempt)
+        return len(running)
+
+    def resume(self) -> None:
+        """Begin attempts again after a drain: all that is owed is offered."""
+        self.accepting = self.turned_away = True
+        self._wake()
 
     # --- while a batch is made --------------------------------------------------------
 
@@ -213,6 +242,8 @@ class Dispatcher:
         """
         if not is_wanted(rows, attempt):
             self._give_back(rows, attempt)
+        elif not self.accepting:
+            self._leave(rows, attempt)
         elif attempt.state is State.GRANTED:
             self._maybe_begun.discard(attempt.token)
             self._start(rows, attempt)
@@ -371,6 +402,19 @@ class Dispatcher:
             self._report_withdrawn(attempt)
         else:
             self._attempts.remove(attempt)
+
+    def _leave(self, rows: Rows, attempt: Attempt) -> None:
+        """It does not begin in here; if the log says that it did, that is withdrawn."""
+        wait = task.awaiting(rows, attempt.path)
+        begun = attempt.restart or (wait is not None and wait.deadline_at is not None)
+        was_granted = attempt.state is State.GRANTED
+        self._take_back(attempt)
+        if was_granted and begun:
+            self._report_withdrawn(attempt)
+            return
+        self._attempts.remove(attempt)
+        if attempt.restart:
+            self._maybe_begun.add(attempt.token)
 
     def _take_back(self, attempt: Attempt) -> None:
         """Withdraw an attempt that has not started; its slot may be another's."""
