@@ -18,7 +18,7 @@ from sayiir_es.engine.owner.claim_records import configured_signer
 from sayiir_es.engine.ports import Ports
 from sayiir_es.engine.publishing.publisher import are_snapshots_enabled
 from sayiir_es.engine.worker import WorkerEngine
-from sayiir_es.engine.worker_settings import WorkerSettings
+from sayiir_es.engine.worker_settings import WorkerSettings, configured_handover_s
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -94,6 +94,7 @@ class RunningWorker:
                 drain_s=self._drain_s,
                 signer=signer,
                 snapshots=snapshots,
+                handover_s=configured_handover_s(),
             ),
         )
         await self.engine.start(workflows)

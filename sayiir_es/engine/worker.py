@@ -54,9 +54,8 @@ class WorkerEngine:
         self._clock = ports.clock
         self._settings = settings
         self._supervisors: dict[int, PartitionSupervisor] = {}
-        self._hand_overs: set[asyncio.Task[None]] = set()
-        """Those of partitions that the group has taken: a loop refers to tasks weakly.
-        """
+        self._hand_overs: dict[int, asyncio.Task[None]] = {}
+        """Those of partitions that the group has taken, one of each."""
         self._watch: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -161,11 +160,29 @@ class WorkerEngine:
             for partition in sorted(assigned.partitions):
                 self._begin(partition)
             for partition, supervisor in self._supervisors.items():
-                if partition not in assigned.partitions and supervisor.is_running:
-                    task = asyncio.create_task(supervisor.hand_over(serve=True))
-                    self._hand_overs.add(task)
-                    task.add_done_callback(self._hand_overs.discard)
+                if partition not in assigned.partitions:
+                    self._give_away(supervisor)
             assigned = await self._membership.changed(assigned.epoch)
+
+    def _give_away(self, supervisor: PartitionSupervisor) -> None:
+        """Hand a partition over that the group has taken, unless that is under way."""
+        partition = supervisor.partition
+        if not supervisor.is_running:
+            self._membership.release(partition)
+        elif partition not in self._hand_overs:
+            task = asyncio.create_task(supervisor.give_away())
+            self._hand_overs[partition] = task
+            task.add_done_callback(lambda _: self._given_away(supervisor))
+
+    def _given_away(self, supervisor: PartitionSupervisor) -> None:
+        """Look again: the group may have taken it twice meanwhile."""
+        partition = supervisor.partition
+        task = self._hand_overs.pop(partition)
+        if not task.cancelled():
+            task.result()
+        is_ours = self._supervisors.get(partition) is supervisor
+        if is_ours and not self._stopping and not self._is_assigned(partition):
+            self._give_away(supervisor)
 
     def _begin(self, partition: int) -> None:
         """Supervise a partition, unless it is supervised or cannot go on here."""
@@ -183,13 +200,17 @@ class WorkerEngine:
             settings=self._settings,
             refresh_definitions=self.definitions.refresh,
         )
+        self._membership.hold(partition)
         supervisor.start().add_done_callback(lambda _: self._on_ended(supervisor))
 
     def _on_ended(self, supervisor: PartitionSupervisor) -> None:
         """Begin again if the partition came back while it was handed over."""
         partition = supervisor.partition
         is_replaced = self._supervisors.get(partition) is not supervisor
-        if is_replaced or supervisor.stop_reason is not None:
+        if is_replaced:
+            return
+        self._membership.release(partition)
+        if supervisor.stop_reason is not None:
             return
         del self._supervisors[partition]
         if self._is_assigned(partition):

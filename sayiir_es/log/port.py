@@ -250,3 +250,15 @@ class Membership(Protocol):
     async def changed(self, since_epoch: int) -> Assignment:
         """Wait until `partitions` or `lapses` differ from those at `since_epoch`."""
         ...
+
+    def hold(self, partition: int) -> None:
+        """From now on this process serves a partition.
+
+        When the group takes it, it gives it to nobody else before `release`, or before
+        this process is a member no longer.
+        """
+        ...
+
+    def release(self, partition: int) -> None:
+        """What ran in a partition has ended here: whoever is to own it next may."""
+        ...

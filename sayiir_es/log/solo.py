@@ -84,6 +84,12 @@ class SoloMembership:
             await self._changed_event.wait()
         return self.current()
 
+    def hold(self, partition: int) -> None:
+        """Nothing to tell: nobody else can own anything before `leave`."""
+
+    def release(self, partition: int) -> None:
+        """Nothing to tell, as for `hold`."""
+
     async def _wait(self) -> None:
         await self._lock.acquire()
         self._assign(self._all)

@@ -66,6 +66,12 @@ class FixedMembership:
             await asyncio.get_running_loop().create_future()
         return self.current()
 
+    def hold(self, partition: int) -> None:
+        """Nothing to tell: nobody else is ever assigned anything."""
+
+    def release(self, partition: int) -> None:
+        """Nothing to tell, as for `hold`."""
+
 
 class ProgramRunner:
     """Programs on a log, their owners, and what was executed."""

@@ -5,6 +5,9 @@ the group assigns the partitions, and notices which members have died. Commands 
 elsewhere, by a reader for each owned partition, so a rebalance does not interrupt the
 partitions that stay.
 
+A partition that moves is held until what runs there has ended (`assignor` says how the
+group learns of that): `release` makes this member join again.
+
 The group decides liveness only. `fresh_at_s` moves when the group's answer confirms the
 assignment *and* the assignment is known here. When it moved at the join already, owners
 of partitions that had moved could wake up and go on appending. A silence longer than a
@@ -154,6 +157,20 @@ class KafkaMembership:
             await self._changed_event.wait()
         return self.current()
 
+    def hold(self, partition: int) -> None:
+        """From now on this process serves a partition; the next join says so."""
+        self._assignor.held.add(partition)
+
+    def release(self, partition: int) -> None:
+        """Tell the group, by a join, that a partition may be another member's."""
+        self._assignor.held.discard(partition)
+        self._rejoin_if_released()
+
+    def _rejoin_if_released(self) -> None:
+        released = self._assignor.held_at_join - self._assignor.held
+        if self._consumer is not None and released - self._partitions:
+            coordinator.rejoin(self._consumer)
+
     # --- answers of the group ---------------------------------------------------------
 
     def answered(self, sent_at_s: float) -> None:
@@ -181,6 +198,7 @@ class KafkaMembership:
         self._member_id = member_id
         self._partitions = self._assigned
         self.confirmed(sent_at_s)
+        self._rejoin_if_released()  # it may have been, while the join was under way
         if has_changed:
             self._changed_in_epoch = self._epoch
             self._notify()
