@@ -114,7 +114,8 @@ class WorkerHandle:
     def __init__(self, thread: LoopThread, worker: RunningWorker) -> None:
         self._thread = thread
         self._worker = worker
-        self._ended = asyncio.Event()
+        self._end_task: asyncio.Task[None] | None = None
+        self._end_requested = asyncio.Event()
         self._shutdown_requested = self._joined = False
 
     def shutdown(self) -> None:
@@ -124,23 +125,27 @@ class WorkerHandle:
             self._thread.call(self._begin_end())
 
     def join(self) -> None:
-        """Wait until the worker has ended."""
+        """Wait until the worker has ended.
+
+        Raises:
+            BackendError: if its end went wrong: the log or the disk refused.
+        """
         if not self._joined:
-            self._thread.call(self._wait())
-            self._joined = True
-            self._thread.close()
+            try:
+                self._thread.call(self._wait())
+            finally:
+                if self._end_task is not None and self._end_task.done():
+                    self._joined = True
+                    self._thread.close()
 
     async def _begin_end(self) -> None:
-        self._task = asyncio.create_task(self._end())
-
-    async def _end(self) -> None:
-        try:
-            await self._worker.stop()
-        finally:
-            self._ended.set()
+        self._end_task = asyncio.create_task(self._worker.stop())
+        self._end_requested.set()
 
     async def _wait(self) -> None:
-        await self._ended.wait()
+        await self._end_requested.wait()
+        assert self._end_task is not None
+        await asyncio.shield(self._end_task)
 
     def __enter__(self) -> Self:
         return self

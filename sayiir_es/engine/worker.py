@@ -90,6 +90,7 @@ class WorkerEngine:
             await self.definitions.announce(self._settings.owner_id)
         await self._membership.join()
         self._watch = asyncio.create_task(self._follow(), name="membership")
+        self._watch.add_done_callback(self._on_watch_ended)
 
     async def wait_until_settled(self) -> None:
         """Wait until every assigned partition has decided everything that was due.
@@ -163,6 +164,13 @@ class WorkerEngine:
                 if partition not in assigned.partitions:
                     self._give_away(supervisor)
             assigned = await self._membership.changed(assigned.epoch)
+
+    def _on_watch_ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:  # a bug: what is owned goes on, nothing more is begun
+            logger.error(
+                "worker.crashed", worker=self._settings.worker_id, exc_info=error
+            )
 
     def _give_away(self, supervisor: PartitionSupervisor) -> None:
         """Hand a partition over that the group has taken, unless that is under way."""

@@ -106,6 +106,7 @@ class KafkaMembership:
         coordinator.watch(consumer, self)
         consumer.subscribe([self._topic], listener=self)
         self._poll = asyncio.ensure_future(self._keep_polling(consumer))
+        self._poll.add_done_callback(self._on_poll_ended)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(JOIN_LIMIT_S):
                 await self.changed(self._epoch)
@@ -232,6 +233,11 @@ class KafkaMembership:
                     self._notify()
                 await asyncio.sleep(wait_s)
             self._look_for_silence()
+
+    def _on_poll_ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:  # a bug: without polls the group takes the partitions
+            _logger.error("membership.crashed", app=self._log.app, exc_info=error)
 
     def _look_for_silence(self) -> None:
         """Count one lapse for each silence that is longer than a session."""
