@@ -84,7 +84,7 @@ class WorkerEngine:
             LogError: if the log does not answer.
         """
         for workflow in workflows:
-            await self.definitions.publish(workflow)
+            await self.definitions.publish(workflow, deployed=True)
         await self.definitions.refresh()
         if self._settings.announced:
             await self.definitions.announce(self._settings.owner_id)

@@ -88,6 +88,11 @@ class Registry:
                 return graph
         return None
 
+    def is_latest(self, graph: Graph) -> bool:
+        """Whether no other graph of its name was published behind it."""
+        latest = self._latest.get(graph.name)
+        return latest is not None and latest.digest == graph.digest
+
     def by_digest(self, graph_digest: str) -> Graph | None:
         """The graph of that digest, or None."""
         return self._graphs.get(graph_digest)

@@ -1,0 +1,55 @@
+"""Definitions that workers publish: which one a start by name takes."""
+
+from __future__ import annotations
+
+from sayiir_es.core.authoring.flow import Flow
+from sayiir_es.core.model.events import WorkflowStarted
+from sayiir_es.engine.definitions.feed import DefinitionFeed
+from sayiir_es.engine.definitions.registry import Registry
+from sayiir_es.log.port import Topic
+from tests.engine.harness import EngineHarness
+
+
+async def one(value: str) -> str:
+    return value
+
+
+async def two(value: str) -> str:
+    return value
+
+
+V1 = Flow("orders").then(one).build()
+V2 = Flow("orders").then(one).then(two).build()
+
+
+async def test_a_rollback_of_a_definition_is_the_latest_again() -> None:
+    harness = EngineHarness()
+    for workflow in (V1, V2, V1):
+        async with harness.worker(workflow):
+            pass
+    async with harness.worker():
+        await harness.command("StartWorkflow", workflow="orders", input="x")
+        event, *_ = await harness.until_kind("WorkflowStarted")
+    assert isinstance(event.body, WorkflowStarted)
+    assert event.body.graph_digest == V1.graph.digest
+
+
+async def test_a_worker_that_starts_again_publishes_nothing_twice() -> None:
+    harness = EngineHarness()
+    for _ in range(3):
+        async with harness.worker(V1):
+            pass
+    keys = [record.key for record in await harness.records(Topic.DEFINITIONS)]
+    assert keys.count(V1.graph.digest.encode()) == 1
+
+
+async def test_clients_of_two_versions_do_not_displace_each_other() -> None:
+    harness = EngineHarness()
+    await harness.log.open(create=True)
+    feeds = [DefinitionFeed(harness.log, Registry()) for _ in range(2)]
+    for _ in range(3):
+        for feed, workflow in zip(feeds, (V1, V2), strict=True):
+            await feed.publish(workflow)
+    keys = [record.key for record in await harness.records(Topic.DEFINITIONS)]
+    for workflow in (V1, V2):
+        assert keys.count(workflow.graph.digest.encode()) == 1
