@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from sayiir_es.core.authoring.flow import Flow
 from sayiir_es.core.model.events import WorkflowStarted
 from sayiir_es.engine.definitions.feed import DefinitionFeed
@@ -53,3 +55,41 @@ async def test_clients_of_two_versions_do_not_displace_each_other() -> None:
     keys = [record.key for record in await harness.records(Topic.DEFINITIONS)]
     for workflow in (V1, V2):
         assert keys.count(workflow.graph.digest.encode()) == 1
+
+
+async def test_an_attempt_that_found_no_code_runs_when_its_code_comes() -> None:
+    harness = EngineHarness()
+    async with harness.worker(V1):
+        await harness.command("StartWorkflow", workflow="orders", input="x")
+        await harness.output()
+    await harness.log.open(create=True)
+    await DefinitionFeed(harness.log, Registry()).publish(V2)
+    async with harness.worker() as engine:
+        await harness.command("StartWorkflow", "j", workflow="orders", input="y")
+        await harness.until_kind("PositionUpdated", "j")
+        await engine.definitions.publish(V2)
+        assert await harness.output("j") == "y"
+        kinds = await harness.kinds("j")
+    assert "AttemptRestarted" not in kinds
+
+
+async def test_what_may_have_begun_elsewhere_is_restarted_when_its_code_comes() -> None:
+    harness, begun = EngineHarness(), asyncio.Event()
+
+    async def endless(value: str) -> str:
+        begun.set()
+        await asyncio.Event().wait()
+        return value
+
+    flow = Flow("endless").then(endless, name="step").build()
+    engine = await harness.start_worker(flow)
+    await harness.command("StartWorkflow", workflow="endless", input="x")
+    await begun.wait()
+    count = len(await harness.records())
+    await engine.stop(drain=False)
+    crashed = await harness.copy_of_first(count)
+    async with crashed.worker() as second:
+        begun.clear()
+        await second.definitions.publish(flow)
+        await crashed.until_kind("AttemptRestarted")
+        await begun.wait()

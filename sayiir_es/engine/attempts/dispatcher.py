@@ -86,6 +86,8 @@ class Dispatcher:
         """Whether a claim is in force: without one nothing is started."""
         self.turned_away = False
         """Whether an owed attempt found the queue full, and is to be offered again."""
+        self._lacks_code = False
+        """Whether an owed attempt found no code in this process."""
         self._executor = executor
         self._registry = registry
         self._store = store
@@ -149,6 +151,13 @@ class Dispatcher:
             self._report_withdrawn(attempt)
         return len(running)
 
+    def code_added(self) -> None:
+        """This process can run more than before: what waits for code is offered."""
+        if self._lacks_code and self.accepting:
+            self._lacks_code = False
+            self.turned_away = True
+            self._wake()
+
     def resume(self) -> None:
         """Begin attempts again after a drain: all that is owed is offered."""
         self.accepting = self.turned_away = True
@@ -172,6 +181,8 @@ class Dispatcher:
             return None
         attempt = self._new(batch, instance_id, owed)
         if attempt is None:
+            if restart:
+                self._maybe_begun.add(token)
             return None
         # Withdrawn where the source of a fork stood: without an event that it begins,
         # its outcome would count for nothing.
@@ -372,7 +383,8 @@ class Dispatcher:
             return None
         runnable = self._registry.runnable(run.graph_digest, owed.path)
         if runnable is None:
-            return None  # it waits for an owner that has the code
+            self._lacks_code = True
+            return None  # it waits for code: here, or of another owner
         return Attempt(
             instance_id=instance_id,
             run=owed.run,

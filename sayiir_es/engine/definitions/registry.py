@@ -32,6 +32,10 @@ class Runnable:
     ends_loop: bool
 
 
+def _no_watchers() -> set[Callable[[], None]]:
+    return set()
+
+
 @dataclass(slots=True)
 class Registry:
     """Graphs by name and digest, functions by digest and path.
@@ -49,14 +53,27 @@ class Registry:
         default_factory=dict[tuple[str, str], "Runnable | None"]
     )
     _workers: dict[str, Capabilities] = field(default_factory=dict[str, "Capabilities"])
+    _watchers: set[Callable[[], None]] = field(default_factory=_no_watchers)
 
     def register(self, workflow: Workflow) -> None:
         """Add a workflow whose code this process has; starts by name take its graph."""
         graph = workflow.graph
+        is_new = graph.digest not in self._workflows
         self._graphs[graph.digest] = graph
         self._own[graph.name] = graph
         self._workflows[graph.digest] = workflow
         self._runnable.clear()
+        if is_new:
+            for notify in tuple(self._watchers):
+                notify()
+
+    def watch(self, notify: Callable[[], None]) -> None:
+        """From now on, call `notify` when code comes that this process did not have."""
+        self._watchers.add(notify)
+
+    def unwatch(self, notify: Callable[[], None]) -> None:
+        """Call `notify` no more."""
+        self._watchers.discard(notify)
 
     def publish(self, value: bytes) -> Graph:
         """Add the graph in the value of a record of the definitions topic.

@@ -153,6 +153,7 @@ class Owner:
             LogError: if the log does not answer, or an append is uncertain.
             HistoryError: if the partition must stop: its events cannot be folded.
         """
+        self._registry.watch(self.dispatcher.code_added)
         try:
             claimer = Claimer(
                 self._log,
@@ -169,6 +170,7 @@ class Owner:
         finally:
             self.serving = self.dispatcher.serving = False
             self.quiet.clear()
+            self._registry.unwatch(self.dispatcher.code_added)
             await self._end_tenure()
 
     async def close(self) -> None:
