@@ -50,6 +50,7 @@ class WorkerEngine:
         self._ports = ports
         self._membership = membership
         self._open_store = open_store
+        self._registry = ports.registry
         self._executor = ports.executor
         self._clock = ports.clock
         self._settings = settings
@@ -57,6 +58,7 @@ class WorkerEngine:
         self._hand_overs: dict[int, asyncio.Task[None]] = {}
         """Those of partitions that the group has taken, one of each."""
         self._watch: asyncio.Task[None] | None = None
+        self._telling: asyncio.Task[None] | None = None
         self._stopping = False
 
     @property
@@ -86,11 +88,12 @@ class WorkerEngine:
         for workflow in workflows:
             await self.definitions.publish(workflow, deployed=True)
         await self.definitions.refresh()
-        if self._settings.announced:
-            await self.definitions.announce(self._settings.owner_id)
+        self._membership.introduce(self._settings.owner_id)
         await self._membership.join()
         self._watch = asyncio.create_task(self._follow(), name="membership")
         self._watch.add_done_callback(self._on_watch_ended)
+        if self._settings.announced:
+            await self._tell_who_lives()
 
     async def wait_until_settled(self) -> None:
         """Wait until every assigned partition has decided everything that was due.
@@ -122,6 +125,9 @@ class WorkerEngine:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.gather(self._telling, return_exceptions=True)
         exclusive = self._membership.exclusive
         if not exclusive:
             await self._membership.leave()
@@ -164,6 +170,34 @@ class WorkerEngine:
                 if partition not in assigned.partitions:
                     self._give_away(supervisor)
             assigned = await self._membership.changed(assigned.epoch)
+            if self._settings.announced:
+                self._telling = asyncio.create_task(self._tell_who_lives(self._telling))
+
+    async def _tell_who_lives(self, previous: asyncio.Task[None] | None = None) -> None:
+        """Announce this process, if it is not, and withdraw what the dead announced.
+
+        Not before `previous`, which does the same, has ended.
+
+        A worker announces itself behind its join. So whoever was announced before the
+        members were looked up, and is none of them, has gone.
+        """
+        if previous is not None:
+            await asyncio.wait((previous,))
+        try:
+            await self.definitions.refresh()
+            announced, living = self._registry.announced(), self._membership.living()
+            if self._settings.owner_id not in announced and not self._stopping:
+                await self.definitions.announce(self._settings.owner_id)
+            if living is not None:
+                for owner_id in sorted(announced - living - {self._settings.owner_id}):
+                    await self.definitions.withdraw(owner_id)
+        except LogError as error:  # the next change of the group finds the same
+            logger.warning(
+                "worker.announcement_failed",
+                worker=self._settings.worker_id,
+                error_code=error.code,
+                reason=str(error),
+            )
 
     def _on_watch_ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()

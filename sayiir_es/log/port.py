@@ -251,6 +251,14 @@ class Membership(Protocol):
         """Wait until `partitions` or `lapses` differ from those at `since_epoch`."""
         ...
 
+    def introduce(self, owner_id: str) -> None:
+        """Say, before `join`, by which name this process claims."""
+        ...
+
+    def living(self) -> frozenset[str] | None:
+        """The names of all members, where this process knows that these are all."""
+        ...
+
     def hold(self, partition: int) -> None:
         """From now on this process serves a partition.
 

@@ -93,3 +93,24 @@ async def test_what_may_have_begun_elsewhere_is_restarted_when_its_code_comes() 
         await second.definitions.publish(flow)
         await crashed.until_kind("AttemptRestarted")
         await begun.wait()
+
+
+async def announced(harness: EngineHarness) -> set[str]:
+    """The owner ids of the announcements that stand on the topic."""
+    owners: set[str] = set()
+    for record in await harness.records(Topic.DEFINITIONS):
+        key = (record.key or b"").decode()
+        if key.startswith("worker:"):
+            change = owners.add if record.value else owners.discard
+            change(key.removeprefix("worker:"))
+    return owners
+
+
+async def test_what_a_dead_worker_announced_goes_when_another_one_owns() -> None:
+    harness = EngineHarness()
+    await harness.log.open(create=True)
+    dead = DefinitionFeed(harness.log, Registry())
+    await dead.announce("dead/1")
+    async with harness.worker(V1):
+        assert await announced(harness) == {"w1/w1"}
+    assert await announced(harness) == set()

@@ -74,6 +74,13 @@ class ManualMembership:
             await self.change.wait()
         return self.current()
 
+    def introduce(self, owner_id: str) -> None:
+        """Nothing to note: who lives is not told."""
+
+    def living(self) -> frozenset[str] | None:
+        """Not known."""
+        return None
+
     def hold(self, partition: int) -> None:
         """Note what is held."""
         self.held.add(partition)

@@ -135,6 +135,13 @@ class SimMembership:
             await self._change.wait()
         return self.current()
 
+    def introduce(self, owner_id: str) -> None:
+        """Nothing to note: who lives is not told."""
+
+    def living(self) -> frozenset[str] | None:
+        """Not known."""
+        return None
+
     def hold(self, partition: int) -> None:
         """Nothing to tell: the group takes what it assigns for held."""
 

@@ -172,6 +172,10 @@ class Registry:
         """Whether both that graph and the capabilities of that worker are here."""
         return graph_digest in self._graphs and owner_id in self._workers
 
+    def announced(self) -> frozenset[str]:
+        """The owner ids of the workers whose capabilities are here."""
+        return frozenset(self._workers)
+
     def get_capabilities(self, owner_id: str) -> Capabilities | None:
         """What that worker can run, as far as the topic was read; None: unknown."""
         return self._workers.get(owner_id)

@@ -105,6 +105,9 @@ class StickyAssignor:
         self._topic = topic
         self._count = count
         self.previous = PreviousAssignment()
+        self.owner_id = ""
+        self.living: frozenset[str] | None = None
+        """The owner ids of all members, if this one leads the group now."""
         self.held: set[int] = set()
         self.held_at_join: frozenset[int] = frozenset()
         """What the group has been told."""
@@ -112,7 +115,9 @@ class StickyAssignor:
     def metadata(self, topics: Iterable[str]) -> Any:
         """Return what this member sends to the leader: its topic and its partitions."""
         self.held_at_join = frozenset(self.held)
+        self.living = None
         user_data = {
+            "owner": self.owner_id,
             "generation": self.previous.generation,
             "partitions": sorted(self.previous.partitions),
             "held": sorted(self.held),
@@ -124,6 +129,8 @@ class StickyAssignor:
     def assign(self, cluster: object, members: Mapping[str, Any]) -> dict[str, Any]:
         """Return each member's assignment; only the leader of the group is asked."""
         del cluster  # the count is that of the app record, whatever the topic has now
+        owners = frozenset(_owner_id(members[m].user_data) for m in members)
+        self.living = None if "" in owners else owners
         assignment = assign_partitions(
             self._count,
             {m: _previous_assignment(members[m].user_data) for m in members},
@@ -137,6 +144,14 @@ class StickyAssignor:
 
     def on_assignment(self, assignment: object) -> None:
         """Do nothing: `membership` sets `previous`, together with the generation."""
+
+
+def _owner_id(user_data: bytes | None) -> str:
+    """By which name a member claims; empty for one of an older build."""
+    try:
+        return str(json.loads(user_data or b"{}")["owner"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
 
 
 def _previous_assignment(user_data: bytes | None) -> PreviousAssignment:

@@ -64,6 +64,7 @@ class KafkaMembership:
         self._poll: asyncio.Task[None] | None = None
         self._assigned: frozenset[int] = frozenset()
         self._partitions: frozenset[int] = frozenset()
+        self._living: frozenset[str] | None = None
         self._member_id = ""
         self._epoch = 0
         self._fresh_at_s = _NEVER_S
@@ -158,6 +159,14 @@ class KafkaMembership:
             await self._changed_event.wait()
         return self.current()
 
+    def introduce(self, owner_id: str) -> None:
+        """Say with each join by which name this process claims."""
+        self._assignor.owner_id = owner_id
+
+    def living(self) -> frozenset[str] | None:
+        """The names of all members; known to the leader of the group only."""
+        return self._assignor.living
+
     def hold(self, partition: int) -> None:
         """From now on this process serves a partition; the next join says so."""
         self._assignor.held.add(partition)
@@ -192,7 +201,13 @@ class KafkaMembership:
             generation=generation, partitions=self._assigned
         )
         is_first = not self._member_id
-        has_changed = is_first or self._assigned != self._partitions
+        living = self._assignor.living
+        has_changed = (
+            is_first
+            or self._assigned != self._partitions
+            or living not in (None, self._living)
+        )
+        self._living = living
         if member_id != self._member_id and not is_first:
             self._lapses += 1
             has_changed = True

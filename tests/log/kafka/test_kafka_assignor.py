@@ -178,3 +178,24 @@ def test_a_member_whose_user_data_is_unreadable_gets_a_share_all_the_same() -> N
     unreadable.user_data = b"\xff"
     assignment = assignor.assign(None, {"x": unreadable, "y": assignor.metadata(["t"])})
     assert [len(assignment[m].assignment[0][1]) for m in ("x", "y")] == [1, 1]
+
+
+def test_only_the_leader_knows_who_lives_and_not_beside_older_builds() -> None:
+    leader, other = StickyAssignor("t", 2), StickyAssignor("t", 2)
+    leader.owner_id, other.owner_id = "w1/1", "w2/1"
+    metadata = {"x": leader.metadata(["t"]), "y": other.metadata(["t"])}
+    leader.assign(None, metadata)
+    assert leader.living == frozenset({"w1/1", "w2/1"})
+    assert other.living is None
+    older = StickyAssignor("t", 2).metadata(["t"])
+    older.user_data = b'{"generation": 1, "partitions": [0]}'
+    leader.assign(None, {**metadata, "z": older})
+    assert not leader.living
+
+
+def test_who_joins_again_may_not_be_the_leader_any_more() -> None:
+    leader = StickyAssignor("t", 2)
+    leader.owner_id = "w1/1"
+    leader.assign(None, {"x": leader.metadata(["t"])})
+    leader.metadata(["t"])
+    assert leader.living is None
