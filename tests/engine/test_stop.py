@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sayiir_es.core.authoring.flow import Flow
+from sayiir_es.core.authoring.tasks import task
+from sayiir_es.core.model.events import AttemptRestarted
 from sayiir_es.engine.attempts.local_executor import LocalExecutor
 from sayiir_es.engine.clock import SystemClock
 from sayiir_es.engine.definitions.registry import Registry
@@ -93,9 +95,10 @@ class Gate:
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def flow(self) -> Workflow:
+    def flow(self, timeout: str | None = None) -> Workflow:
         """A workflow of that task."""
 
+        @task(timeout=timeout)
         async def wait(value: str) -> str:
             self.begun.set()
             await self.may_end.wait()
@@ -243,3 +246,32 @@ async def test_a_thread_that_is_abandoned_by_a_stop_reports_nothing_later() -> N
     kinds = await harness.kinds()
     assert kinds.count("TaskCompleted") == 1
     assert "OutcomeRejected" not in kinds
+
+
+STOPS = 12
+"""More than an attempt may be lost."""
+
+
+@pytest.mark.parametrize("limit", [None, "60s"])
+async def test_stops_during_one_long_task_are_no_lost_workers(
+    limit: str | None,
+) -> None:
+    harness, gate = EngineHarness(), Gate()
+    flow = gate.flow(limit)
+    await harness.log.open(create=True)
+    await harness.command("StartWorkflow", workflow="gate", input="x")
+    for _ in range(STOPS):
+        engine = await harness.start_worker(flow)
+        async with asyncio.timeout(LIMIT_S):
+            await gate.begun.wait()
+        gate.begun.clear()
+        await engine.stop(drain=False)
+    gate.may_end.set()
+    async with harness.worker(flow):
+        assert await harness.output() == "x"
+    restarts = [
+        event.body.restarts
+        for event in await harness.events()
+        if isinstance(event.body, AttemptRestarted)
+    ]
+    assert restarts == [0] * STOPS
