@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sayiir_es.core.duration import duration_ms
 from sayiir_es.core.model.errors import SettingsError
 
 PREFIX = "SAYIIR_"
@@ -56,6 +57,11 @@ class Settings(BaseSettings):
         default=False, description="whether events on Kafka have CloudEvents' headers"
     )
 
+    handover: float | None = Field(
+        default=None,
+        description="how long attempts of a partition that another worker is to own "
+        "may run on: seconds, or a text such as 45s; by default 30 s",
+    )
     snapshots_topic: bool = Field(
         default=False,
         description="whether owners on Kafka publish each instance's latest snapshot",
@@ -77,6 +83,19 @@ class Settings(BaseSettings):
         if path is not None and path.exists() and not path.is_dir():
             raise ValueError(f"expected a directory, but {str(path)!r} is a file")
         return path
+
+    @field_validator("handover", mode="before")
+    @classmethod
+    def _is_a_duration(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            number = value.strip().replace(".", "", 1).isdigit()
+            return duration_ms(float(value) if number else value) / 1000
+        except ValueError as error:
+            raise ValueError(
+                f"expected seconds, or a text such as 45s or 2m, but {value!r}"
+            ) from error
 
     @field_validator("log_level", "log_format", mode="before")
     @classmethod

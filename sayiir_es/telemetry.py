@@ -46,6 +46,8 @@ SETTING: Final = "setting"
 """A sentence that says what to set on the broker."""
 ABANDONED: Final = "abandoned"
 """How many threads still run the code of attempts that were timed out."""
+RUNNING: Final = "running"
+"""How many attempts ran on when the time that they were given was over."""
 TAKEN_OVER: Final = "taken_over"
 """Whether the claim displaced another process's."""
 
@@ -53,7 +55,7 @@ KEYS: Final = frozenset(
     {
         *(INSTANCE_ID, WORKFLOW, TASK_ID, ATTEMPT, TOPIC, PARTITION, OFFSET),
         *(DURATION_MS, ERROR_CODE, REASON),
-        *(APP, WORKER, CLAIMS, SETTING, TAKEN_OVER, ABANDONED),
+        *(APP, WORKER, CLAIMS, SETTING, TAKEN_OVER, ABANDONED, RUNNING),
     }
 )
 """Every key under which a log line of ours may carry data."""

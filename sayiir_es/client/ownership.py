@@ -20,7 +20,11 @@ from sayiir_es.engine.clock import SystemClock
 from sayiir_es.engine.owner.claim_records import configured_signer
 from sayiir_es.engine.ports import Ports
 from sayiir_es.engine.worker import WorkerEngine
-from sayiir_es.engine.worker_settings import Wakes, WorkerSettings
+from sayiir_es.engine.worker_settings import (
+    Wakes,
+    WorkerSettings,
+    configured_handover_s,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -136,6 +140,7 @@ class Ownership:
                 announced=not self._backend.owns_on_call,
                 wakes=wakes,
                 signer=configured_signer(),
+                handover_s=configured_handover_s(),
             ),
         )
         return SessionWorker(engine, executor)

@@ -18,7 +18,7 @@ from sayiir_es.engine.owner.claim_records import configured_signer
 from sayiir_es.engine.ports import Ports
 from sayiir_es.engine.publishing.publisher import are_snapshots_enabled
 from sayiir_es.engine.worker import WorkerEngine
-from sayiir_es.engine.worker_settings import WorkerSettings
+from sayiir_es.engine.worker_settings import WorkerSettings, configured_handover_s
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -94,6 +94,7 @@ class RunningWorker:
                 drain_s=self._drain_s,
                 signer=signer,
                 snapshots=snapshots,
+                handover_s=configured_handover_s(),
             ),
         )
         await self.engine.start(workflows)
@@ -113,7 +114,8 @@ class WorkerHandle:
     def __init__(self, thread: LoopThread, worker: RunningWorker) -> None:
         self._thread = thread
         self._worker = worker
-        self._ended = asyncio.Event()
+        self._end_task: asyncio.Task[None] | None = None
+        self._end_requested = asyncio.Event()
         self._shutdown_requested = self._joined = False
 
     def shutdown(self) -> None:
@@ -123,23 +125,27 @@ class WorkerHandle:
             self._thread.call(self._begin_end())
 
     def join(self) -> None:
-        """Wait until the worker has ended."""
+        """Wait until the worker has ended.
+
+        Raises:
+            BackendError: if its end went wrong: the log or the disk refused.
+        """
         if not self._joined:
-            self._thread.call(self._wait())
-            self._joined = True
-            self._thread.close()
+            try:
+                self._thread.call(self._wait())
+            finally:
+                if self._end_task is not None and self._end_task.done():
+                    self._joined = True
+                    self._thread.close()
 
     async def _begin_end(self) -> None:
-        self._task = asyncio.create_task(self._end())
-
-    async def _end(self) -> None:
-        try:
-            await self._worker.stop()
-        finally:
-            self._ended.set()
+        self._end_task = asyncio.create_task(self._worker.stop())
+        self._end_requested.set()
 
     async def _wait(self) -> None:
-        await self._ended.wait()
+        await self._end_requested.wait()
+        assert self._end_task is not None
+        await asyncio.shield(self._end_task)
 
     def __enter__(self) -> Self:
         return self

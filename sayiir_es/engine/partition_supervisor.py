@@ -6,9 +6,12 @@ process. A store that fails is opened again; a damaged one is replaced by an emp
 then, and folded again. Events that cannot be folded stop the partition, with an error
 that says why; so does a bug.
 
-A hand-over serves on until the new owner's claim ends the tenure, so that the partition
-is never without an owner for longer than a claim takes. If the partition is idle, or
-time is up, it is dropped at once.
+When the group takes the partition, it is drained first: no attempt begins any more, and
+those that run may end, within a limit; what runs on then is withdrawn, and the log says
+so. Only then the group is told that another process may own the partition. A hand-over
+serves on until the new owner's claim ends the tenure, so that the partition is never
+without an owner for longer than a claim takes. If the partition is idle, or time is up,
+it is dropped at once.
 """
 
 from __future__ import annotations
@@ -50,6 +53,13 @@ is longer than a heartbeat interval, by which its next owner learns of the assig
 under load there are pauses between two commands too, and a partition that is dropped in
 one would have no owner until then."""
 
+SERVE_MOST_S = 5.0
+"""How long a partition that another process may own is served at most, in seconds."""
+
+SETTLE_MOST_S = 5.0
+"""How long a partition that is given up may take to append what it has decided, in
+seconds; a log that answers takes milliseconds."""
+
 CLAIMS_ALERT = 12
 """More claims of a partition than this within `CLAIMS_WINDOW_S` are logged."""
 
@@ -84,7 +94,7 @@ class PartitionSupervisor:
         self._open_store = open_store
         self._settings = settings
         self._refresh_definitions = refresh_definitions
-        self._stopping = False
+        self._stopping = self._draining = False
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -98,9 +108,59 @@ class PartitionSupervisor:
         self._task = asyncio.create_task(running, name=f"partition-{self.partition}")
         return self._task
 
+    def drain(self) -> None:
+        """Begin no attempt any more, in a later tenure neither."""
+        self._draining = True
+        if self.owner is not None:
+            self.owner.drain()
+
+    async def settle(self) -> None:
+        """Withdraw what runs, and record what came in, within a limit of time."""
+        if self.owner is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SETTLE_MOST_S):
+                    await self.owner.settle()
+
     def stop(self) -> None:
         """Begin no further tenure; the present one goes on until it is handed over."""
         self._stopping = True
+
+    async def give_away(self) -> None:
+        """Let end what runs, release the partition, and hand it over.
+
+        Returns without ending its task if the partition is assigned to this process
+        again: then attempts begin here as before.
+        """
+        owner = self.owner
+        logger.info("partition.revoked", partition=self.partition)
+        if owner is not None and self._settings.runs_attempts:
+            owner.drain()
+            await self._let_end(owner)
+        if not self._is_assigned():
+            self._membership.release(self.partition)
+            await self.hand_over(serve=True)
+        if self._is_assigned() and self.is_running and not self._stopping:
+            self._membership.hold(self.partition)
+            if owner is not None and owner is self.owner and not self._draining:
+                self._resume(owner)
+
+    async def _let_end(self, owner: Owner) -> None:
+        """Wait until nothing runs, within a limit, behind which it is withdrawn."""
+        end_s = self._clock.monotonic_s() + self._settings.handover_s
+        while owner.serving and owner.dispatcher.busy and not self._is_assigned():
+            if self._clock.monotonic_s() >= end_s:
+                logger.warning(
+                    "partition.handover_expired",
+                    partition=self.partition,
+                    running=owner.dispatcher.withdraw_running(),
+                )
+                await self.settle()
+                return
+            await asyncio.sleep(LOOK_S)
+
+    def _resume(self, owner: Owner) -> None:
+        if self._settings.runs_attempts:
+            owner.dispatcher.resume()
 
     async def hand_over(self, *, serve: bool) -> None:
         """End its task; with `serve` not before a new owner claims it, or it is idle.
@@ -110,7 +170,7 @@ class PartitionSupervisor:
         task, owner = self._task, self.owner
         if task is None:
             return
-        end_s = self._clock.monotonic_s() + self._settings.handover_s
+        end_s = self._clock.monotonic_s() + SERVE_MOST_S
         while (
             serve
             and not task.done()
@@ -128,7 +188,7 @@ class PartitionSupervisor:
         if owner is not None and owner.serving:
             owner.stop()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.handover_s):
+                async with asyncio.timeout(SETTLE_MOST_S):
                     await asyncio.wait((task,))
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -172,7 +232,7 @@ class PartitionSupervisor:
             refresh_definitions=self._refresh_definitions,
             lapses=lambda: self._membership.current().lapses,
         )
-        if not self._settings.runs_attempts:
+        if self._draining or not self._settings.runs_attempts:
             owner.drain()
         try:
             await self._run_tenures(owner)

@@ -50,14 +50,15 @@ class WorkerEngine:
         self._ports = ports
         self._membership = membership
         self._open_store = open_store
+        self._registry = ports.registry
         self._executor = ports.executor
         self._clock = ports.clock
         self._settings = settings
         self._supervisors: dict[int, PartitionSupervisor] = {}
-        self._hand_overs: set[asyncio.Task[None]] = set()
-        """Those of partitions that the group has taken: a loop refers to tasks weakly.
-        """
+        self._hand_overs: dict[int, asyncio.Task[None]] = {}
+        """Those of partitions that the group has taken, one of each."""
         self._watch: asyncio.Task[None] | None = None
+        self._telling: asyncio.Task[None] | None = None
         self._stopping = False
 
     @property
@@ -85,12 +86,14 @@ class WorkerEngine:
             LogError: if the log does not answer.
         """
         for workflow in workflows:
-            await self.definitions.publish(workflow)
+            await self.definitions.publish(workflow, deployed=True)
         await self.definitions.refresh()
-        if self._settings.announced:
-            await self.definitions.announce(self._settings.owner_id)
+        self._membership.introduce(self._settings.owner_id)
         await self._membership.join()
         self._watch = asyncio.create_task(self._follow(), name="membership")
+        self._watch.add_done_callback(self._on_watch_ended)
+        if self._settings.announced:
+            await self._tell_who_lives()
 
     async def wait_until_settled(self) -> None:
         """Wait until every assigned partition has decided everything that was due.
@@ -107,26 +110,30 @@ class WorkerEngine:
     async def stop(self, *, drain: bool = True) -> None:
         """Shut down: drain, leave the group, and hand every partition over.
 
-        Without `drain` attempts that run are dropped, and no partition is served until
-        its new owner's claim.
+        What ended until then is recorded; what runs on is withdrawn. Without `drain`
+        nothing is waited for, and no partition is served until its new owner's claim.
         """
         self._stopping = True
-        for supervisor in self._supervisors.values():
-            supervisor.stop()
+        supervisors = self._supervisors.values()
+        for supervisor in supervisors:
+            supervisor.drain()
         if drain:
-            await self._drain()
+            await self._let_end()
+        for supervisor in supervisors:
+            supervisor.stop()
+        await asyncio.gather(*(supervisor.settle() for supervisor in supervisors))
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.gather(self._telling, return_exceptions=True)
         exclusive = self._membership.exclusive
         if not exclusive:
             await self._membership.leave()
         serve = drain and not exclusive
         await asyncio.gather(
-            *(
-                supervisor.hand_over(serve=serve)
-                for supervisor in self._supervisors.values()
-            )
+            *(supervisor.hand_over(serve=serve) for supervisor in supervisors)
         )
         if exclusive:
             await self._membership.leave()
@@ -137,15 +144,19 @@ class WorkerEngine:
         await self.definitions.close()
         logger.info("worker.stopped", worker=self._settings.worker_id)
 
-    async def _drain(self) -> None:
-        """Begin no attempt any more, and wait for those that run, within a limit."""
-        for owner in self.owners.values():
-            owner.drain()
+    async def _let_end(self) -> None:
+        """Wait for the attempts that run, within a limit."""
         end_s = self._clock.monotonic_s() + self._settings.drain_s
         while (  # noqa: ASYNC110 (no event says that the last attempt has ended)
             self._executor.running() and self._clock.monotonic_s() < end_s
         ):
             await asyncio.sleep(DRAIN_LOOK_S)
+        if self._executor.running():
+            logger.warning(
+                "worker.drain_expired",
+                worker=self._settings.worker_id,
+                running=len(self._executor.running()),
+            )
 
     # --- membership -------------------------------------------------------------------
 
@@ -156,11 +167,64 @@ class WorkerEngine:
             for partition in sorted(assigned.partitions):
                 self._begin(partition)
             for partition, supervisor in self._supervisors.items():
-                if partition not in assigned.partitions and supervisor.is_running:
-                    task = asyncio.create_task(supervisor.hand_over(serve=True))
-                    self._hand_overs.add(task)
-                    task.add_done_callback(self._hand_overs.discard)
+                if partition not in assigned.partitions:
+                    self._give_away(supervisor)
             assigned = await self._membership.changed(assigned.epoch)
+            if self._settings.announced:
+                self._telling = asyncio.create_task(self._tell_who_lives(self._telling))
+
+    async def _tell_who_lives(self, previous: asyncio.Task[None] | None = None) -> None:
+        """Announce this process, if it is not, and withdraw what the dead announced.
+
+        Not before `previous`, which does the same, has ended.
+
+        A worker announces itself behind its join. So whoever was announced before the
+        members were looked up, and is none of them, has gone.
+        """
+        if previous is not None:
+            await asyncio.wait((previous,))
+        try:
+            await self.definitions.refresh()
+            announced, living = self._registry.announced(), self._membership.living()
+            if self._settings.owner_id not in announced and not self._stopping:
+                await self.definitions.announce(self._settings.owner_id)
+            if living is not None:
+                for owner_id in sorted(announced - living - {self._settings.owner_id}):
+                    await self.definitions.withdraw(owner_id)
+        except LogError as error:  # the next change of the group finds the same
+            logger.warning(
+                "worker.announcement_failed",
+                worker=self._settings.worker_id,
+                error_code=error.code,
+                reason=str(error),
+            )
+
+    def _on_watch_ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:  # a bug: what is owned goes on, nothing more is begun
+            logger.error(
+                "worker.crashed", worker=self._settings.worker_id, exc_info=error
+            )
+
+    def _give_away(self, supervisor: PartitionSupervisor) -> None:
+        """Hand a partition over that the group has taken, unless that is under way."""
+        partition = supervisor.partition
+        if not supervisor.is_running:
+            self._membership.release(partition)
+        elif partition not in self._hand_overs:
+            task = asyncio.create_task(supervisor.give_away())
+            self._hand_overs[partition] = task
+            task.add_done_callback(lambda _: self._given_away(supervisor))
+
+    def _given_away(self, supervisor: PartitionSupervisor) -> None:
+        """Look again: the group may have taken it twice meanwhile."""
+        partition = supervisor.partition
+        task = self._hand_overs.pop(partition)
+        if not task.cancelled():
+            task.result()
+        is_ours = self._supervisors.get(partition) is supervisor
+        if is_ours and not self._stopping and not self._is_assigned(partition):
+            self._give_away(supervisor)
 
     def _begin(self, partition: int) -> None:
         """Supervise a partition, unless it is supervised or cannot go on here."""
@@ -178,13 +242,17 @@ class WorkerEngine:
             settings=self._settings,
             refresh_definitions=self.definitions.refresh,
         )
+        self._membership.hold(partition)
         supervisor.start().add_done_callback(lambda _: self._on_ended(supervisor))
 
     def _on_ended(self, supervisor: PartitionSupervisor) -> None:
         """Begin again if the partition came back while it was handed over."""
         partition = supervisor.partition
         is_replaced = self._supervisors.get(partition) is not supervisor
-        if is_replaced or supervisor.stop_reason is not None:
+        if is_replaced:
+            return
+        self._membership.release(partition)
+        if supervisor.stop_reason is not None:
             return
         del self._supervisors[partition]
         if self._is_assigned(partition):

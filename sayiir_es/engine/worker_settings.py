@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
@@ -27,6 +28,26 @@ TURN_UNITS = 1_000
 """How many instances, timers and inputs one turn of an owner's loop looks at: more than
 its limit of time mostly allows."""
 
+HANDOVER_S = 30.0
+"""How long, in seconds, attempts of a partition that another worker is to own may run
+on. New ones wait meanwhile; what is cut short begins again from its start."""
+
+HANDOVER_VARIABLE = "SAYIIR_HANDOVER"
+
+
+def configured_handover_s() -> float:
+    """How long a hand-over waits by the environment (`SAYIIR_HANDOVER`), in seconds.
+
+    Raises:
+        SettingsError: if the environment cannot be used.
+    """
+    if not any(name.upper() == HANDOVER_VARIABLE for name in os.environ):
+        return HANDOVER_S  # as nearly always, and settings are slow to import
+    from sayiir_es.settings import load_settings  # noqa: PLC0415 (as above)
+
+    seconds = load_settings().handover
+    return HANDOVER_S if seconds is None else seconds
+
 
 class StoreOpener(Protocol):
     """Opens the snapshot store of a partition."""
@@ -49,7 +70,7 @@ class WorkerSettings:
         incarnation: Different for every process that ever ran; part of its owner id.
         build: The version that its claims name.
         drain_s: On shutdown, how long to wait for attempts that run.
-        handover_s: On shutdown and revocation, how long to serve until fenced.
+        handover_s: When the group takes a partition, how long to wait for its attempts.
         cancel_grace_s: How long a running attempt may go on after a cancel.
         runs_attempts: Whether it runs attempts, or only decides.
         announced: Whether it publishes which code it has.
@@ -65,7 +86,7 @@ class WorkerSettings:
     incarnation: str
     build: str
     drain_s: float = 10.0
-    handover_s: float = 5.0
+    handover_s: float = HANDOVER_S
     cancel_grace_s: float = 10.0
     runs_attempts: bool = True
     announced: bool = True

@@ -250,3 +250,23 @@ class Membership(Protocol):
     async def changed(self, since_epoch: int) -> Assignment:
         """Wait until `partitions` or `lapses` differ from those at `since_epoch`."""
         ...
+
+    def introduce(self, owner_id: str) -> None:
+        """Say, before `join`, by which name this process claims."""
+        ...
+
+    def living(self) -> frozenset[str] | None:
+        """The names of all members, where this process knows that these are all."""
+        ...
+
+    def hold(self, partition: int) -> None:
+        """From now on this process serves a partition.
+
+        When the group takes it, it gives it to nobody else before `release`, or before
+        this process is a member no longer.
+        """
+        ...
+
+    def release(self, partition: int) -> None:
+        """What ran in a partition has ended here: whoever is to own it next may."""
+        ...

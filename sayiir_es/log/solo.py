@@ -41,6 +41,7 @@ class SoloMembership:
         self._lock = lock
         self._all = frozenset(range(partitions))
         self._partitions: frozenset[int] = frozenset()
+        self._owner_id = ""
         self._epoch = 0
         self._changed_event = asyncio.Event()
         self._wait_task: asyncio.Task[None] | None = None
@@ -83,6 +84,20 @@ class SoloMembership:
         while self._epoch == since_epoch:
             await self._changed_event.wait()
         return self.current()
+
+    def introduce(self, owner_id: str) -> None:
+        """Note the name by which this process claims."""
+        self._owner_id = owner_id
+
+    def living(self) -> frozenset[str] | None:
+        """This process alone, once it holds the lock: others only wait for it."""
+        return frozenset({self._owner_id}) if self._partitions else None
+
+    def hold(self, partition: int) -> None:
+        """Nothing to tell: nobody else can own anything before `leave`."""
+
+    def release(self, partition: int) -> None:
+        """Nothing to tell, as for `hold`."""
 
     async def _wait(self) -> None:
         await self._lock.acquire()

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from structlog.testing import capture_logs
+
 from sayiir_es.core.authoring.flow import Flow
 from sayiir_es.engine.attempts.local_executor import LocalExecutor
 from sayiir_es.engine.clock import SystemClock
@@ -20,7 +22,9 @@ from sayiir_es.log.port import Assignment, Topic
 from tests.engine.harness import EngineHarness
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    from sayiir_es.core.authoring.workflow import Workflow
 
 LIMIT_S = 10.0
 
@@ -40,6 +44,8 @@ class ManualMembership:
     partitions: frozenset[int] = frozenset()
     epoch: int = 0
     change: asyncio.Event = field(default_factory=asyncio.Event)
+    held: set[int] = field(default_factory=set[int])
+    released: asyncio.Event = field(default_factory=asyncio.Event)
 
     def assign(self, *partitions: int) -> None:
         """Assign these partitions from now on, and no others."""
@@ -67,6 +73,23 @@ class ManualMembership:
         if self.epoch <= since_epoch:
             await self.change.wait()
         return self.current()
+
+    def introduce(self, owner_id: str) -> None:
+        """Nothing to note: who lives is not told."""
+
+    def living(self) -> frozenset[str] | None:
+        """Not known."""
+        return None
+
+    def hold(self, partition: int) -> None:
+        """Note what is held."""
+        self.held.add(partition)
+        self.released.clear()
+
+    def release(self, partition: int) -> None:
+        """Note what is released."""
+        self.held.discard(partition)
+        self.released.set()
 
 
 class SlowStore(MemoryStore):
@@ -100,9 +123,38 @@ class SlowLog(MemoryLog):
         return await super().end_offset(topic, partition)
 
 
+@dataclass
+class Gate:
+    """Tasks that run until the test ends them."""
+
+    executed: list[str] = field(default_factory=list[str])
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    may_end: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def flow(self) -> Workflow:
+        """Two such tasks, one after the other."""
+
+        def task(name: str) -> Callable[[str], Awaitable[str]]:
+            async def run(value: str) -> str:
+                self.executed.append(f"{name} {value}")
+                self.begun.set()
+                await self.may_end.wait()
+                return value
+
+            run.__name__ = name
+            return run
+
+        return Flow("gate").then(task("first")).then(task("second")).build()
+
+
 @asynccontextmanager
 async def worker(
-    log: MemoryLog, membership: ManualMembership, store: MemoryStore
+    log: MemoryLog,
+    membership: ManualMembership,
+    store: MemoryStore,
+    *,
+    flow: Workflow = FLOW,
+    handover_s: float = 30.0,
 ) -> AsyncGenerator[WorkerEngine]:
     """A worker of one partition, stopped at the end."""
 
@@ -120,10 +172,12 @@ async def worker(
         ),
         membership=membership,
         open_store=open_store,
-        settings=WorkerSettings(worker_id="w", incarnation="1", build="test"),
+        settings=WorkerSettings(
+            worker_id="w", incarnation="1", build="test", handover_s=handover_s
+        ),
     )
     await log.open(create=True)
-    await engine.start([FLOW])
+    await engine.start([flow])
     try:
         yield engine
     finally:
@@ -166,3 +220,73 @@ async def test_a_partition_that_is_taken_while_it_is_folded_is_not_claimed() -> 
         chunk = await reader.read(max_wait_s=1)
     assert chunk is not None
     assert len(chunk.records) == 1
+
+
+async def test_a_partition_that_is_taken_is_held_until_what_runs_there_has_ended() -> (
+    None
+):
+    membership, harness, gate = ManualMembership(), EngineHarness(), Gate()
+    async with (
+        asyncio.timeout(LIMIT_S),
+        worker(harness.log, membership, MemoryStore(), flow=gate.flow()),
+    ):
+        membership.assign(0)
+        await harness.command("StartWorkflow", workflow="gate", input="x")
+        await gate.begun.wait()
+        assert membership.held == {0}
+        membership.assign()
+        # It decides on commands as before, and begins nothing.
+        await harness.command("StartWorkflow", "j", workflow="gate", input="y")
+        await harness.until_kind("PositionUpdated", "j")
+        assert membership.held == {0}
+        gate.may_end.set()
+        await membership.released.wait()
+        assert membership.held == set()
+        assert gate.executed == ["first x"]
+        assert (await harness.kinds()).count("TaskCompleted") == 1
+
+
+async def test_a_hand_over_that_lasts_too_long_withdraws_what_runs_and_says_so() -> (
+    None
+):
+    membership, harness, gate = ManualMembership(), EngineHarness(), Gate()
+    with capture_logs() as logs:
+        async with (
+            asyncio.timeout(LIMIT_S),
+            worker(
+                harness.log,
+                membership,
+                MemoryStore(),
+                flow=gate.flow(),
+                handover_s=0.0,
+            ),
+        ):
+            membership.assign(0)
+            await harness.command("StartWorkflow", workflow="gate", input="x")
+            await gate.begun.wait()
+            membership.assign()
+            await membership.released.wait()
+            assert (await harness.kinds())[-1] == "AttemptWithdrawn"
+    (line,) = [one for one in logs if one["event"] == "partition.handover_expired"]
+    assert (line["partition"], line["running"]) == (0, 1)
+
+
+async def test_a_partition_that_comes_back_in_its_drain_begins_attempts_again() -> None:
+    membership, harness, gate = ManualMembership(), EngineHarness(), Gate()
+    async with (
+        asyncio.timeout(LIMIT_S),
+        worker(harness.log, membership, MemoryStore(), flow=gate.flow()),
+    ):
+        membership.assign(0)
+        await harness.command("StartWorkflow", workflow="gate", input="x")
+        await gate.begun.wait()
+        membership.assign()
+        await harness.command("StartWorkflow", "j", workflow="gate", input="y")
+        await harness.until_kind("PositionUpdated", "j")
+        membership.assign(0)
+        gate.may_end.set()
+        assert await harness.output("j") == "y"
+        assert await harness.output("i") == "x"
+        assert sorted(gate.executed) == ["first x", "first y", "second x", "second y"]
+        assert "AttemptRestarted" not in await harness.kinds()
+        assert membership.held == {0}

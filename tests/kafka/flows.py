@@ -72,6 +72,15 @@ async def noted(path: str) -> str:
 
 
 @task
+async def held(path: str) -> str:
+    """Note the time, and run until there is a file with `.end` behind its name."""
+    note(path)
+    while not Path(f"{path}.end").exists():  # noqa: ASYNC110, ASYNC240 (a file's only)
+        await asyncio.sleep(STEP_S)
+    return path
+
+
+@task
 def greet(name: str) -> str:
     return f"hello {name}"
 
@@ -87,6 +96,7 @@ retrying_flow = Flow("retrying").then(flaky).build()
 stuck_flow = Flow("stuck").then(stuck).build()
 delayed_flow = Flow("delayed").delay("nap", "3s").then(noted).build()
 long_delayed_flow = Flow("long-delayed").delay("nap", "30s").then(noted).build()
+held_flow = Flow("held").then(held).build()
 greeting_flow = Flow("greeting").then(greet).build()
 approval_flow = Flow("approval").then(greet).wait_for_signal("word").then(shout).build()
 
@@ -97,5 +107,6 @@ ALL = [
     delayed_flow,
     long_delayed_flow,
     greeting_flow,
+    held_flow,
     approval_flow,
 ]

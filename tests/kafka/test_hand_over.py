@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.kafka.load import Load, now_ms
-from tests.kafka.load_run import finish, read_for
+from tests.kafka.load_run import LIMIT_S, finish, read_for
 from tests.kafka.pauses import changes, longest_pause, stayed
 from tests.kafka.worker_process import SESSION_MS
 
@@ -68,6 +69,43 @@ def test_a_worker_that_joins_is_given_its_share_without_a_pause(
     gap_ms, pause_ms = gaps(reader, began, until - 500)
     assert gap_ms <= 1_000
     assert pause_ms <= 1_000
+
+
+HELD = 16
+
+
+def test_what_runs_where_a_worker_joins_ends_there_and_runs_once(
+    live_app: LiveApp, tmp_path: Path
+) -> None:
+    first = live_app.lone_worker()
+    reader, producer = live_app.reader(), live_app.producer()
+    notes = tmp_path / "held"
+    names = {f"held-{number}" for number in range(HELD)}
+    for name in names:
+        producer.start("held", name, str(notes))
+    producer.flush()
+    reader.until(
+        lambda: notes.exists() and len(notes.read_text().splitlines()) == HELD, LIMIT_S
+    )
+    second = live_app.worker("w2")
+    first.until_logged("partition.revoked", count=4)
+    read_for(reader, SESSION_MS / 1000)  # nothing that lapses moves them either
+    busy = {
+        partition
+        for partition, content in reader.partitions.items()
+        if any(event.instance_id in names for event in content.valid)
+    }
+    claimed = {line["partition"] for line in second.logged("partition.claimed")}
+    assert busy.isdisjoint(claimed)
+    Path(f"{notes}.end").touch()
+    second.until_logged("partition.claimed", count=4)
+    reader.until(lambda: reader.ended.keys() >= names, LIMIT_S)
+    assert {reader.ended[name] for name in names} == {"WorkflowCompleted"}
+    assert len(notes.read_text().splitlines()) == HELD
+    kinds = [event.kind for event in reader.valid()]
+    assert kinds.count("TaskCompleted") == HELD
+    assert {"AttemptRestarted", "AttemptWithdrawn"}.isdisjoint(kinds)
+    assert first.logged("partition.handover_expired") == []
 
 
 def test_a_worker_that_slept_three_sessions_disturbs_nothing_when_it_wakes(

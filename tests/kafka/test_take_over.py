@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sayiir_es.engine.definitions.feed import DefinitionFeed
+from sayiir_es.engine.definitions.registry import Registry
+from sayiir_es.log.kafka.log import KafkaLog
 from tests.kafka.load import Load, now_ms
 from tests.kafka.load_run import finish, read_for
 from tests.kafka.pauses import longest_pause, owner_at, stayed, take_overs
@@ -23,6 +28,34 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.kafka
 
 INSTANCES = 1_000
+ANNOUNCED_LIMIT_S = 30.0
+
+
+def test_the_announcement_of_a_killed_worker_goes(live_app: LiveApp) -> None:
+    keeper, victim = live_app.two_workers()
+    until_announced(live_app, {keeper.name, victim.name})
+    victim.kill()
+    until_announced(live_app, {keeper.name})
+
+
+def until_announced(live_app: LiveApp, names: set[str]) -> None:
+    """Wait until just these workers are announced."""
+    end_s = time.monotonic() + ANNOUNCED_LIMIT_S
+    while (announced := asyncio.run(read_announced(live_app))) != names:
+        assert time.monotonic() < end_s, announced
+
+
+async def read_announced(live_app: LiveApp) -> set[str]:
+    """The names of the workers that are announced now."""
+    log, registry = KafkaLog(live_app.bootstrap, app=live_app.app), Registry()
+    await log.open(create=False)
+    feed = DefinitionFeed(log, registry)
+    try:
+        await feed.refresh()
+    finally:
+        await feed.close()
+        await log.close()
+    return {owner_id.rpartition("/")[0] for owner_id in registry.announced()}
 
 
 def run_faults(

@@ -66,6 +66,19 @@ class FixedMembership:
             await asyncio.get_running_loop().create_future()
         return self.current()
 
+    def introduce(self, owner_id: str) -> None:
+        """Nothing to note: who lives is not told."""
+
+    def living(self) -> frozenset[str] | None:
+        """Not known."""
+        return None
+
+    def hold(self, partition: int) -> None:
+        """Nothing to tell: nobody else is ever assigned anything."""
+
+    def release(self, partition: int) -> None:
+        """Nothing to tell, as for `hold`."""
+
 
 class ProgramRunner:
     """Programs on a log, their owners, and what was executed."""

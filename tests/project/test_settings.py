@@ -8,6 +8,7 @@ import pytest
 
 from sayiir_es.client.backends import backend_from_url
 from sayiir_es.core.model.errors import SettingsError
+from sayiir_es.engine.worker_settings import configured_handover_s
 from sayiir_es.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def test_an_empty_environment_means_the_defaults(
     assert settings.backend == "file:.sayiir/log.db"
     assert settings.state_dir is None
     assert (settings.log_level, settings.log_format) == ("info", None)
+    assert settings.handover is None
 
 
 def test_each_variable_of_the_environment_is_read(
@@ -41,7 +43,9 @@ def test_each_variable_of_the_environment_is_read(
     monkeypatch.setenv("SAYIIR_CLOUD_EVENTS", "true")
     monkeypatch.setenv("SAYIIR_SIGNING_KEY", "signing.pem")
     monkeypatch.setenv("SAYIIR_SNAPSHOTS_TOPIC", "true")
+    monkeypatch.setenv("SAYIIR_HANDOVER", "2m")
     settings = load_settings()
+    assert settings.handover == 120.0
     assert settings.snapshots_topic
     assert str(settings.signing_key) == "signing.pem"
     assert settings.schema_registry_url == "http://registry:8081"
@@ -49,6 +53,26 @@ def test_each_variable_of_the_environment_is_read(
     assert settings.backend == "kafka://a:9092,b:9092/orders"
     assert settings.state_dir == tmp_path / "new"
     assert (settings.log_level, settings.log_format) == ("warning", "json")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("0", 0.0), ("45", 45.0), ("1.5", 1.5), ("100ms", 0.1)]
+)
+def test_a_hand_over_is_a_number_of_seconds_or_a_duration(
+    monkeypatch: pytest.MonkeyPatch, text: str, seconds: float
+) -> None:
+    monkeypatch.setenv("SAYIIR_HANDOVER", text)
+    assert load_settings().handover == seconds
+    assert configured_handover_s() == seconds
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "inf", "nan", "1e9999"])
+def test_a_hand_over_of_no_length_is_refused(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("SAYIIR_HANDOVER", text)
+    with pytest.raises(SettingsError, match="SAYIIR_HANDOVER: expected seconds"):
+        load_settings()
 
 
 def test_every_bad_value_is_named_at_once_with_what_was_expected(

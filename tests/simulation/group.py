@@ -2,7 +2,8 @@
 
 Heartbeats take some time. A member without a heartbeat for a session's length is
 removed, and learns of it by its next heartbeat. Its partitions are assigned to the
-other members; the others stay where they are, if that is fair.
+other members; the others stay where they are, if that is fair. What a living member
+holds of them is assigned to nobody else before it has released it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ class Group:
         self._partitions = partitions
         self._heartbeats_s: dict[str, float] = {}
         self._owners: dict[int, str] = {}
+        self._holders: dict[int, str] = {}
+        """Who was assigned a partition last, and has not released it."""
 
     def heartbeat(self, member: str) -> frozenset[int]:
         """Take a member's heartbeat; returns the partitions that it is assigned."""
@@ -34,7 +37,19 @@ class Group:
         self._heartbeats_s[member] = asyncio.get_running_loop().time()
         if new:
             self._share()
-        return frozenset(p for p, owner in self._owners.items() if owner == member)
+        mine = [p for p, owner in self._owners.items() if owner == member]
+        assigned = frozenset(p for p in mine if self._is_free_for(member, p))
+        self._holders.update(dict.fromkeys(assigned, member))
+        return assigned
+
+    def release(self, member: str, partition: int) -> None:
+        """A member says that nothing of a partition runs there any more."""
+        if self._holders.get(partition) == member:
+            del self._holders[partition]
+
+    def _is_free_for(self, member: str, partition: int) -> bool:
+        holder = self._holders.get(partition, member)
+        return holder == member or holder not in self._heartbeats_s
 
     def leave(self, member: str) -> None:
         """Remove a member."""
@@ -80,6 +95,7 @@ class SimMembership:
         self._member = member
         self._chance = chance
         self._assigned: frozenset[int] = frozenset()
+        self._released: set[int] = set()
         self._epoch = 0
         self._lapses = 0
         self._sent_s = float("-inf")
@@ -119,12 +135,30 @@ class SimMembership:
             await self._change.wait()
         return self.current()
 
+    def introduce(self, owner_id: str) -> None:
+        """Nothing to note: who lives is not told."""
+
+    def living(self) -> frozenset[str] | None:
+        """Not known."""
+        return None
+
+    def hold(self, partition: int) -> None:
+        """Nothing to tell: the group takes what it assigns for held."""
+
+    def release(self, partition: int) -> None:
+        """Tell the group with the next heartbeats, until one arrives."""
+        if partition not in self._assigned:
+            self._released.add(partition)
+
     async def _beat(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             sent_s = loop.time()
             await asyncio.sleep(self._latency())
             if not self._chance.fault("heartbeat lost", self._member, 0.02):
+                for partition in self._released:
+                    self._group.release(self._member, partition)
+                self._released.clear()
                 assigned = self._group.heartbeat(self._member)
                 await asyncio.sleep(self._latency())
                 self.current()  # counts a lapse before it is confirmed again

@@ -4,7 +4,8 @@ Life of an attempt: `PositionUpdated` makes it due. When it has a slot and the t
 a time-out, `DeadlineSet` begins it. It ends with `TaskCompleted`, or it failed:
 `RetryRecorded` makes the next attempt due at `next_retry_at`, `TaskFailed` ends the
 run. `AttemptWithdrawn` takes it back without an outcome; `AttemptRestarted` says that
-it takes a slot again after it may have begun under an owner that is gone.
+it takes a slot again after it was withdrawn, or may have begun under an owner that is
+gone.
 
 An outcome counts only for the attempt that is awaited (its token is run, path and
 attempt); any other becomes `OutcomeRejected`.
@@ -59,16 +60,15 @@ def begin(draft: Draft, node: TaskNode | None, path: str, *, restart: bool) -> N
 
     `node` is None for the key function of a route, which has no time-out. Emits
     nothing for what has none and did not begin before: then the slot leaves no trace.
+    A restart counts where a worker was lost, not where the attempt was withdrawn: a
+    worker that stops withdraws what it abandons.
     """
-    wait = awaiting(draft.rows, path)
+    header, wait = draft.header, awaiting(draft.rows, path)
     if wait is None:
         return
     if restart:
-        draft.emit(
-            AttemptRestarted(
-                path=path, attempt=wait.attempt, restarts=wait.restarts + 1
-            )
-        )
+        restarts = wait.restarts + (not is_withdrawn(header, wait))
+        draft.emit(AttemptRestarted(path=path, attempt=wait.attempt, restarts=restarts))
     timeout_ms = timeout_to_set(node, wait)
     if timeout_ms is not None:
         draft.emit(

@@ -91,6 +91,8 @@ class Dispatcher:
         """Whether a claim is in force: without one nothing is started."""
         self.turned_away = False
         """Whether an owed attempt found the queue full, and is to be offered again."""
+        self._lacks_code = False
+        """Whether an owed attempt found no code in this process."""
         self._executor = executor
         self._registry = registry
         self._store = store
@@ -128,12 +130,48 @@ class Dispatcher:
         """Whether an attempt of the instance is queued, runs or has reported here."""
         return self._attempts.holds(instance_id)
 
+    @property
+    def has_outcomes(self) -> bool:
+        """Whether an outcome is to be decided, or its decision to be acknowledged."""
+        return bool(self._reported or self._deciding)
+
     def drain(self) -> None:
-        """Begin nothing further; what queues stays owed, by whoever owns next."""
+        """Begin nothing further; what does not run stays owed, by whoever owns next."""
         self.accepting = self.turned_away = False
-        for attempt in list(self._attempts):
-            if self._withdraw_queued(attempt):
-                self._attempts.remove(attempt)
+        returned = [a for a in self._attempts if self._withdraw_queued(a)]
+        # Behind the queue: a slot that comes free must not start what is in it.
+        for attempt in self._granted:
+            if attempt.state is State.GRANTED:
+                self._take_back(attempt)
+                returned.append(attempt)
+        self._granted.clear()
+        for attempt in returned:
+            self._attempts.remove(attempt)
+            if attempt.restart:
+                self._maybe_begun.add(attempt.token)
+
+    def withdraw_running(self) -> int:
+        """Take back what runs, and have that recorded; returns how many these were.
+
+        Whoever owns next begins them again, and does not take them for lost.
+        """
+        running = [a for a in self._attempts if a.state is State.RUNNING]
+        for attempt in running:
+            self._executor.abandon(attempt, report=False)
+            self._report_withdrawn(attempt)
+        return len(running)
+
+    def code_added(self) -> None:
+        """This process can run more than before: what waits for code is offered."""
+        if self._lacks_code and self.accepting:
+            self._lacks_code = False
+            self.turned_away = True
+            self._wake()
+
+    def resume(self) -> None:
+        """Begin attempts again after a drain: all that is owed is offered."""
+        self.accepting = self.turned_away = True
+        self._wake()
 
     # --- while a batch is made --------------------------------------------------------
 
@@ -153,6 +191,8 @@ class Dispatcher:
             return None
         attempt = self._new(batch, instance_id, owed)
         if attempt is None:
+            if restart:
+                self._maybe_begun.add(token)
             return None
         # Withdrawn where the source of a fork stood: without an event that it begins,
         # its outcome would count for nothing.
@@ -222,6 +262,8 @@ class Dispatcher:
         """
         if not is_wanted(rows, attempt):
             self._give_back(rows, attempt)
+        elif not self.accepting:
+            self._leave(rows, attempt)
         elif attempt.state is State.GRANTED:
             self._maybe_begun.discard(attempt.token)
             self._start(rows, attempt)
@@ -358,7 +400,8 @@ class Dispatcher:
             return None
         runnable = self._registry.runnable(run.graph_digest, owed.path)
         if runnable is None:
-            return None  # it waits for an owner that has the code
+            self._lacks_code = True
+            return None  # it waits for code: here, or of another owner
         return Attempt(
             instance_id=instance_id,
             run=owed.run,
@@ -388,6 +431,19 @@ class Dispatcher:
             self._report_withdrawn(attempt)
         else:
             self._attempts.remove(attempt)
+
+    def _leave(self, rows: Rows, attempt: Attempt) -> None:
+        """It does not begin in here; if the log says that it did, that is withdrawn."""
+        wait = task.awaiting(rows, attempt.path)
+        begun = attempt.restart or (wait is not None and wait.deadline_at is not None)
+        was_granted = attempt.state is State.GRANTED
+        self._take_back(attempt)
+        if was_granted and begun:
+            self._report_withdrawn(attempt)
+            return
+        self._attempts.remove(attempt)
+        if attempt.restart:
+            self._maybe_begun.add(attempt.token)
 
     def _take_back(self, attempt: Attempt) -> None:
         """Withdraw an attempt that has not started; its slot may be another's."""

@@ -63,13 +63,18 @@ class DefinitionFeed:
                     self._take(record.key, record.value)
                 self._next = chunk.end
 
-    async def publish(self, workflow: Workflow) -> None:
-        """Register a workflow here, and publish its graph unless the topic has it."""
+    async def publish(self, workflow: Workflow, *, deployed: bool = False) -> None:
+        """Register a workflow here, and publish its graph unless the topic has it.
+
+        Where it is `deployed`, its graph becomes the latest of its name, though the
+        topic has it: a worker with it follows one with another graph, as in a rollback.
+        """
         await self.refresh()
         self._registry.register(workflow)
         graph = workflow.graph
         key = graph.digest.encode()
-        if key in self._published:
+        is_current = not deployed or self._registry.is_latest(graph)
+        if key in self._published and is_current:
             return
         await self._log.produce(
             Topic.DEFINITIONS, 0, NewRecord(key=key, value=record_of_graph(graph))

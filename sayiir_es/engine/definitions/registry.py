@@ -32,6 +32,10 @@ class Runnable:
     ends_loop: bool
 
 
+def _no_watchers() -> set[Callable[[], None]]:
+    return set()
+
+
 @dataclass(slots=True)
 class Registry:
     """Graphs by name and digest, functions by digest and path.
@@ -49,14 +53,27 @@ class Registry:
         default_factory=dict[tuple[str, str], "Runnable | None"]
     )
     _workers: dict[str, Capabilities] = field(default_factory=dict[str, "Capabilities"])
+    _watchers: set[Callable[[], None]] = field(default_factory=_no_watchers)
 
     def register(self, workflow: Workflow) -> None:
         """Add a workflow whose code this process has; starts by name take its graph."""
         graph = workflow.graph
+        is_new = graph.digest not in self._workflows
         self._graphs[graph.digest] = graph
         self._own[graph.name] = graph
         self._workflows[graph.digest] = workflow
         self._runnable.clear()
+        if is_new:
+            for notify in tuple(self._watchers):
+                notify()
+
+    def watch(self, notify: Callable[[], None]) -> None:
+        """From now on, call `notify` when code comes that this process did not have."""
+        self._watchers.add(notify)
+
+    def unwatch(self, notify: Callable[[], None]) -> None:
+        """Call `notify` no more."""
+        self._watchers.discard(notify)
 
     def publish(self, value: bytes) -> Graph:
         """Add the graph in the value of a record of the definitions topic.
@@ -87,6 +104,11 @@ class Registry:
             if graph.name == workflow and graph.definition_hash == definition_hash:
                 return graph
         return None
+
+    def is_latest(self, graph: Graph) -> bool:
+        """Whether no other graph of its name was published behind it."""
+        latest = self._latest.get(graph.name)
+        return latest is not None and latest.digest == graph.digest
 
     def by_digest(self, graph_digest: str) -> Graph | None:
         """The graph of that digest, or None."""
@@ -149,6 +171,10 @@ class Registry:
     def knows(self, owner_id: str, graph_digest: str) -> bool:
         """Whether both that graph and the capabilities of that worker are here."""
         return graph_digest in self._graphs and owner_id in self._workers
+
+    def announced(self) -> frozenset[str]:
+        """The owner ids of the workers whose capabilities are here."""
+        return frozenset(self._workers)
 
     def get_capabilities(self, owner_id: str) -> Capabilities | None:
         """What that worker can run, as far as the topic was read; None: unknown."""

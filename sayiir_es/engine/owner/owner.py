@@ -48,6 +48,9 @@ logger = structlog.get_logger()
 SLEEP_MOST_S = 1.0
 """How long an owner with nothing to do sleeps before it looks around."""
 
+SETTLE_LOOK_S = 0.001
+"""How often, in seconds, an owner that settles looks whether it has decided."""
+
 CONTROL_RENEWAL_S = 60.0
 """A reader that passed foreign control records renews the claim at most this often."""
 
@@ -103,13 +106,26 @@ class Owner:
     # --- from outside -----------------------------------------------------------------
 
     def stop(self) -> None:
-        """End the tenure after the batch in flight; attempts that run are dropped."""
+        """Withdraw what runs, and end the tenure once all outcomes are acknowledged."""
+        self.drain()
+        self.dispatcher.withdraw_running()
         self._stopping = True
         self._wake.set()
 
     def drain(self) -> None:
         """Begin no further attempt; decide on everything else as before."""
         self.dispatcher.drain()
+
+    async def settle(self) -> None:
+        """Withdraw what runs, and wait until all outcomes are acknowledged.
+
+        Returns too when it serves no longer. No attempt may begin any more.
+        """
+        self.dispatcher.withdraw_running()
+        while (  # noqa: ASYNC110 (no event says that the last one is acknowledged)
+            self.serving and self.dispatcher.has_outcomes
+        ):
+            await asyncio.sleep(SETTLE_LOOK_S)
 
     @property
     def idle(self) -> bool:
@@ -138,6 +154,7 @@ class Owner:
             LogError: if the log does not answer, or an append is uncertain.
             HistoryError: if the partition must stop: its events cannot be folded.
         """
+        self._registry.watch(self.dispatcher.code_added)
         try:
             claimer = Claimer(
                 self._log,
@@ -154,6 +171,7 @@ class Owner:
         finally:
             self.serving = self.dispatcher.serving = False
             self.quiet.clear()
+            self._registry.unwatch(self.dispatcher.code_added)
             await self._end_tenure()
 
     async def close(self) -> None:
@@ -218,7 +236,7 @@ class Owner:
     # --- the loop ---------------------------------------------------------------------
 
     async def _serve(self, tenure: Tenure, inputs: Inputs) -> None:
-        while not self._stopping:
+        while not self._stopping or self.dispatcher.has_outcomes:
             self._wake.clear()
             await self._look_if_due(tenure)
             await self._renew_if_due(tenure, inputs)

@@ -5,9 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import structlog
+
+from sayiir_es.core.model.errors import StoreError
+
 if TYPE_CHECKING:
     from sayiir_es.engine.clock import Clock
     from sayiir_es.engine.store.port import SnapshotStore
+
+logger = structlog.get_logger()
 
 FLUSH_EVERY_S = 1.0
 """How long an applied change may wait for a flush, in seconds."""
@@ -33,8 +39,11 @@ class WriteBehind:
         """Flush what was applied, if it is old or large enough.
 
         Raises:
-            StoreError: if the disk refuses.
+            StoreError: if the disk refuses, or refused what was to be made durable.
         """
+        if self._durable is not None and self._durable.done():
+            durable, self._durable = self._durable, None
+            durable.result()
         now_s = self._clock.monotonic_s()
         due = now_s - self._flushed_at_s >= FLUSH_EVERY_S
         if due or self._store.dirty_bytes >= FLUSH_BYTES:
@@ -42,12 +51,22 @@ class WriteBehind:
             await self._store.flush()
         if now_s - self._durable_at_s < DURABLE_EVERY_S:
             return
-        if self._durable is None or self._durable.done():
+        if self._durable is None:
             self._durable_at_s = now_s
             self._durable = asyncio.create_task(self._store.flush(durable=True))
 
     async def close(self) -> None:
-        """Close the store, when a flush that runs has ended."""
-        if self._durable is not None:
-            await asyncio.gather(self._durable, return_exceptions=True)
+        """Close the store, when a flush that runs has ended.
+
+        Raises:
+            StoreError: if the disk refuses.
+        """
+        durable, self._durable = self._durable, None
+        if durable is not None:
+            try:
+                await durable
+            except StoreError as error:  # closing writes what it could not
+                logger.warning(
+                    "store.flush_failed", error_code=error.code, reason=str(error)
+                )
         await self._store.close()

@@ -50,7 +50,7 @@ def watch(consumer: Any, listener: GroupListener) -> None:
         raise RuntimeError(f"expected aiokafka {VERSION}x, but {aiokafka.__version__}")
     coordinator = consumer._coordinator  # noqa: SLF001 - see the module's docstring
     heartbeat: Callable[[], Any] = coordinator._do_heartbeat  # noqa: SLF001 - same
-    rejoin: Callable[[Any], Any] = coordinator._do_rejoin_group  # noqa: SLF001 - same
+    join: Callable[[Any], Any] = coordinator._do_rejoin_group  # noqa: SLF001 - same
 
     async def do_heartbeat() -> bool:
         sent_at_s = time.monotonic()
@@ -63,13 +63,18 @@ def watch(consumer: Any, listener: GroupListener) -> None:
 
     async def do_rejoin_group(subscription: Any) -> bool:
         sent_at_s = time.monotonic()
-        has_joined: bool = await rejoin(subscription)
+        has_joined: bool = await join(subscription)
         if has_joined:
             listener.assigned(sent_at_s, coordinator.member_id, coordinator.generation)
         return has_joined
 
     coordinator._do_heartbeat = do_heartbeat  # noqa: SLF001 - same
     coordinator._do_rejoin_group = do_rejoin_group  # noqa: SLF001 - same
+
+
+def rejoin(consumer: Any) -> None:
+    """Join again soon: the group then learns what this member's metadata say by now."""
+    consumer._coordinator.request_rejoin()  # noqa: SLF001 - see the module's docstring
 
 
 async def leave(consumer: Any) -> bool:

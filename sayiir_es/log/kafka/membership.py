@@ -5,6 +5,9 @@ the group assigns the partitions, and notices which members have died. Commands 
 elsewhere, by a reader for each owned partition, so a rebalance does not interrupt the
 partitions that stay.
 
+A partition that moves is held until what runs there has ended (`assignor` says how the
+group learns of that): `release` makes this member join again.
+
 The group decides liveness only. `fresh_at_s` moves when the group's answer confirms the
 assignment *and* the assignment is known here. When it moved at the join already, owners
 of partitions that had moved could wake up and go on appending. A silence longer than a
@@ -61,6 +64,7 @@ class KafkaMembership:
         self._poll: asyncio.Task[None] | None = None
         self._assigned: frozenset[int] = frozenset()
         self._partitions: frozenset[int] = frozenset()
+        self._living: frozenset[str] | None = None
         self._member_id = ""
         self._epoch = 0
         self._fresh_at_s = _NEVER_S
@@ -103,6 +107,7 @@ class KafkaMembership:
         coordinator.watch(consumer, self)
         consumer.subscribe([self._topic], listener=self)
         self._poll = asyncio.ensure_future(self._keep_polling(consumer))
+        self._poll.add_done_callback(self._on_poll_ended)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(JOIN_LIMIT_S):
                 await self.changed(self._epoch)
@@ -154,6 +159,28 @@ class KafkaMembership:
             await self._changed_event.wait()
         return self.current()
 
+    def introduce(self, owner_id: str) -> None:
+        """Say with each join by which name this process claims."""
+        self._assignor.owner_id = owner_id
+
+    def living(self) -> frozenset[str] | None:
+        """The names of all members; known to the leader of the group only."""
+        return self._assignor.living
+
+    def hold(self, partition: int) -> None:
+        """From now on this process serves a partition; the next join says so."""
+        self._assignor.held.add(partition)
+
+    def release(self, partition: int) -> None:
+        """Tell the group, by a join, that a partition may be another member's."""
+        self._assignor.held.discard(partition)
+        self._rejoin_if_released()
+
+    def _rejoin_if_released(self) -> None:
+        released = self._assignor.held_at_join - self._assignor.held
+        if self._consumer is not None and released - self._partitions:
+            coordinator.rejoin(self._consumer)
+
     # --- answers of the group ---------------------------------------------------------
 
     def answered(self, sent_at_s: float) -> None:
@@ -174,13 +201,20 @@ class KafkaMembership:
             generation=generation, partitions=self._assigned
         )
         is_first = not self._member_id
-        has_changed = is_first or self._assigned != self._partitions
+        living = self._assignor.living
+        has_changed = (
+            is_first
+            or self._assigned != self._partitions
+            or living not in (None, self._living)
+        )
+        self._living = living
         if member_id != self._member_id and not is_first:
             self._lapses += 1
             has_changed = True
         self._member_id = member_id
         self._partitions = self._assigned
         self.confirmed(sent_at_s)
+        self._rejoin_if_released()  # it may have been, while the join was under way
         if has_changed:
             self._changed_in_epoch = self._epoch
             self._notify()
@@ -214,6 +248,11 @@ class KafkaMembership:
                     self._notify()
                 await asyncio.sleep(wait_s)
             self._look_for_silence()
+
+    def _on_poll_ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:  # a bug: without polls the group takes the partitions
+            _logger.error("membership.crashed", app=self._log.app, exc_info=error)
 
     def _look_for_silence(self) -> None:
         """Count one lapse for each silence that is longer than a session."""

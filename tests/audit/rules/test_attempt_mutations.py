@@ -113,6 +113,22 @@ def test_a_restart_that_is_not_the_next_is_found(retried: History) -> None:
     retried.added(at, lie, cause="owed:2").must_break("I9", at)
 
 
+@pytest.mark.parametrize(("restarts", "breaks"), [(0, False), (1, False), (2, True)])
+def test_a_restart_of_what_was_withdrawn_need_not_count(
+    restarts: int, *, breaks: bool
+) -> None:
+    found = history(TaskNode(id="a"))
+    at = found.at("TaskCompleted")
+    withdrawn = AttemptWithdrawn(path="a", attempt=1)
+    restarted = AttemptRestarted(path="a", attempt=1, restarts=restarts)
+    changed = found.added(at, withdrawn, cause="outcome:a#1")
+    changed = changed.added(at + 1, restarted, cause="owed:2")
+    if breaks:
+        changed.must_break("I9", at + 1)
+    else:
+        assert changed.violations() == []
+
+
 def test_an_attempt_that_is_withdrawn_twice_is_found() -> None:
     original = history(TaskNode(id="a"))
     at = original.at("TaskCompleted")

@@ -68,6 +68,16 @@ members = st.dictionaries(
     ),
     min_size=1,
 )
+holders = st.dictionaries(
+    st.sampled_from(NAMES),
+    st.builds(
+        PreviousAssignment,
+        generation=st.integers(-1, 5),
+        partitions=st.frozensets(st.integers(0, 12)),
+        held=st.frozensets(st.integers(0, 12)),
+    ),
+    min_size=1,
+)
 
 
 @given(st.integers(1, 12), members)
@@ -94,13 +104,72 @@ def test_a_second_assignment_moves_nothing(
     assert assign_partitions(count, next_members) == assignment
 
 
+def holding(*partitions: int, held: tuple[int, ...]) -> PreviousAssignment:
+    return PreviousAssignment(
+        generation=1, partitions=frozenset(partitions), held=frozenset(held)
+    )
+
+
+def test_a_partition_that_another_one_holds_is_assigned_when_it_is_released() -> None:
+    members = {"a": holding(0, 1, 2, 3, held=(0, 1, 2, 3)), "b": PreviousAssignment()}
+    assert assign_partitions(4, members) == {"a": (0, 1), "b": ()}
+    members = {"a": holding(0, 1, held=(0, 1, 3)), "b": PreviousAssignment()}
+    assert assign_partitions(4, members) == {"a": (0, 1), "b": (2,)}
+    members = {"a": holding(0, 1, held=(0, 1)), "b": holding(2, held=(2,))}
+    assert assign_partitions(4, members) == {"a": (0, 1), "b": (2, 3)}
+
+
+def test_a_partition_goes_back_to_its_holder_when_the_next_owner_has_died() -> None:
+    members = {"a": holding(0, 1, held=(0, 1, 2, 3))}
+    assert assign_partitions(4, members) == {"a": (0, 1, 2, 3)}
+    members = {
+        "a": holding(0, 1, held=(0, 1, 3)),
+        "b": holding(4, 5, held=(2, 4, 5)),
+    }
+    assert assign_partitions(6, members) == {"a": (0, 1, 3), "b": (2, 4, 5)}
+
+
+def test_who_was_assigned_a_partition_later_need_not_wait_for_an_earlier_holder() -> (
+    None
+):
+    members = {
+        "back": PreviousAssignment(generation=3, held=frozenset({0, 1})),
+        "other": previous(0, 1, generation=5),
+    }
+    assert assign_partitions(2, members)["other"] == (0,)
+
+
+@given(st.integers(1, 12), holders)
+def test_each_partition_is_assigned_at_last_when_holders_release(
+    count: int, members: dict[str, PreviousAssignment]
+) -> None:
+    generation, assignment = 9, dict[str, tuple[int, ...]]()
+    for generation in range(9, 12):
+        assignment = assign_partitions(count, members)
+        flat = [p for share in assignment.values() for p in share]
+        assert len(flat) == len(set(flat))
+        members = {
+            m: PreviousAssignment(
+                generation=generation,
+                partitions=frozenset(share),
+                held=frozenset(share),
+            )
+            for m, share in assignment.items()
+        }
+    assert sorted(p for share in assignment.values() for p in share) == list(
+        range(count)
+    )
+
+
 def test_members_send_the_leader_their_partitions_in_kafkas_own_form() -> None:
     first, second = StickyAssignor("t", 4), StickyAssignor("t", 4)
     first.previous = previous(2, 3)
+    first.held = {1, 2, 3}
     metadata = {"x": first.metadata(["t"]), "y": second.metadata(["t"])}
     assignment = second.assign(None, metadata)
     assert assignment["x"].assignment == [("t", [2, 3])]
-    assert assignment["y"].assignment == [("t", [0, 1])]
+    assert assignment["y"].assignment == [("t", [0])]
+    assert first.held_at_join == {1, 2, 3}
 
 
 def test_a_member_whose_user_data_is_unreadable_gets_a_share_all_the_same() -> None:
@@ -109,3 +178,24 @@ def test_a_member_whose_user_data_is_unreadable_gets_a_share_all_the_same() -> N
     unreadable.user_data = b"\xff"
     assignment = assignor.assign(None, {"x": unreadable, "y": assignor.metadata(["t"])})
     assert [len(assignment[m].assignment[0][1]) for m in ("x", "y")] == [1, 1]
+
+
+def test_only_the_leader_knows_who_lives_and_not_beside_older_builds() -> None:
+    leader, other = StickyAssignor("t", 2), StickyAssignor("t", 2)
+    leader.owner_id, other.owner_id = "w1/1", "w2/1"
+    metadata = {"x": leader.metadata(["t"]), "y": other.metadata(["t"])}
+    leader.assign(None, metadata)
+    assert leader.living == frozenset({"w1/1", "w2/1"})
+    assert other.living is None
+    older = StickyAssignor("t", 2).metadata(["t"])
+    older.user_data = b'{"generation": 1, "partitions": [0]}'
+    leader.assign(None, {**metadata, "z": older})
+    assert not leader.living
+
+
+def test_who_joins_again_may_not_be_the_leader_any_more() -> None:
+    leader = StickyAssignor("t", 2)
+    leader.owner_id = "w1/1"
+    leader.assign(None, {"x": leader.metadata(["t"])})
+    leader.metadata(["t"])
+    assert leader.living is None
