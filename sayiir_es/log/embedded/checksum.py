@@ -79,6 +79,11 @@ class StoredPartition:
         )
 
 
+def bounds_checksum(topic: str, partition: int, bounds: tuple[object, object]) -> int:
+    """The checksum of a partition's first offset and the next one."""
+    return crc32(repr((topic, partition, *bounds)).encode())
+
+
 def meta_checksum(meta: Mapping[str, str]) -> str:
     """The checksum of what a file says of itself, its own entry excepted."""
     entries = sorted((key, value) for key, value in meta.items() if key != "checksum")

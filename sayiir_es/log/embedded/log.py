@@ -18,7 +18,8 @@ from sayiir_es.core.model.errors import LogUnavailableError, UncertainAppendErro
 from sayiir_es.log.batch_size import MAX_BATCH_BYTES, check_batch
 from sayiir_es.log.embedded.checksum import StoredPartition
 from sayiir_es.log.embedded.file import open_file
-from sayiir_es.log.embedded.rows import Write, bounds, read_from, read_key
+from sayiir_es.log.embedded.instance_index import read_key
+from sayiir_es.log.embedded.rows import Write, bounds, read_from
 from sayiir_es.log.embedded.threads import CommitThread, ConnectionThread, WatchThread
 from sayiir_es.log.notifier import Notifier
 from sayiir_es.log.port import Chunk, LogIdentity, Topic

@@ -15,6 +15,7 @@ import msgpack
 
 from sayiir_es.core.model.errors import OffsetGoneError
 from sayiir_es.log.embedded.file import is_damage
+from sayiir_es.log.embedded.tables import read_bounds, write_bounds
 from sayiir_es.log.port import Record
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def insert(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[int]
 def _insert(connection: sqlite3.Connection, write: Write) -> int:
     stored = write.to
     topic, partition = stored.topic.value, stored.partition
-    _, base = _bounds(connection, stored)
+    start, base = _bounds(connection, stored)
     now_ms = time.time_ns() // 1_000_000
     rows: list[tuple[object, ...]] = []
     for offset, new in enumerate(write.batch, base):
@@ -72,6 +73,7 @@ def _insert(connection: sqlite3.Connection, write: Write) -> int:
             (topic, partition, offset, new.key, new.value, headers, now_ms, checksum)
         )
     connection.executemany(_INSERT, rows)
+    write_bounds(connection, topic, partition, (start, base + len(rows)))
     return base
 
 
@@ -79,36 +81,37 @@ def bounds(connection: sqlite3.Connection, stored: StoredPartition) -> tuple[int
     """Return the first kept offset, and the one above the last.
 
     Raises:
-        DamagedLogError: the last record is not what was written: others may stand
-            behind it, out of reach.
+        DamagedLogError: the first or last record is not what was written: others may
+            stand beyond it, out of reach.
     """
-    with _guarded(stored, 0):
+    with guarded(stored, 0):
         start, end = _bounds(connection, stored)
-        if end:
-            query = (
-                f"SELECT {_COLUMNS} FROM records"  # noqa: S608 - our own column names
-                " WHERE topic = ? AND partition = ? AND offset = ?"
-            )
-            parameters = (stored.topic.value, stored.partition, end - 1)
-            rows = connection.execute(query, parameters).fetchall()
-            if len(rows) != 1:
-                raise stored.damage(end - 1, f"{len(rows)} rows are found")
-            _record(stored, rows[0])
+        for offset in {start, end - 1} if end else ():
+            read_at(connection, stored, offset)
     return start, end
 
 
-def _bounds(connection: sqlite3.Connection, stored: StoredPartition) -> tuple[int, int]:
-    # Two queries in one: SQLite answers each by one look at the index.
-    ((first, last),) = connection.execute(
-        "SELECT (SELECT min(offset) FROM records WHERE topic = ?1 AND partition = ?2),"
-        " (SELECT max(offset) FROM records WHERE topic = ?1 AND partition = ?2)",
-        (stored.topic.value, stored.partition),
+def read_at(
+    connection: sqlite3.Connection, stored: StoredPartition, offset: int
+) -> Record:
+    """Return the record at an offset.
+
+    Raises:
+        DamagedLogError: it is not what was written, or is missing.
+    """
+    query = (
+        f"SELECT {_COLUMNS} FROM records"  # noqa: S608 - our own column names
+        " WHERE topic = ? AND partition = ? AND offset = ?"
     )
-    if last is None:
-        return 0, 0
-    if type(first) is not int or type(last) is not int or not 0 <= first <= last:
-        raise stored.damage(0, f"offsets go from {first!r} to {last!r}")
-    return first, last + 1
+    parameters = (stored.topic.value, stored.partition, offset)
+    rows = connection.execute(query, parameters).fetchall()
+    if len(rows) != 1:
+        raise stored.damage(offset, f"{len(rows)} rows are found")
+    return _record(stored, rows[0])
+
+
+def _bounds(connection: sqlite3.Connection, stored: StoredPartition) -> tuple[int, int]:
+    return read_bounds(connection, stored.topic.value, stored.partition)
 
 
 def read_from(
@@ -147,7 +150,7 @@ def _read_chunk(
     records: list[Record] = []
     size, next_offset = 0, offset
     with (
-        _guarded(stored, offset),
+        guarded(stored, offset),
         closing(connection.execute(query, parameters)) as rows,
     ):
         for row in rows:
@@ -172,29 +175,6 @@ def _refuse_gap(
             f"but the next that the log holds is {seen}"
         )
     raise stored.damage(expected, f"the next that it holds is {seen!r}")
-
-
-def read_key(
-    connection: sqlite3.Connection, stored: StoredPartition, key: bytes
-) -> list[Record]:
-    """Return the events of one key and those without a key, in order of offset.
-
-    Raises:
-        DamagedLogError: a record is not what was written.
-    """
-    query = (
-        f"SELECT {_COLUMNS} FROM records"  # noqa: S608 - our own column names
-        " WHERE topic = 'events' AND key IS ? AND partition = ?"
-    )
-    records: list[Record] = []
-    for record_key in (key, None):
-        with _guarded(stored, 0):
-            for row in connection.execute(query, (record_key, stored.partition)):
-                record = _record(stored, row)
-                if record.key != record_key:
-                    raise stored.damage(record.offset, "the index has another key")
-                records.append(record)
-    return sorted(records, key=lambda record: record.offset)
 
 
 def _record(stored: StoredPartition, row: Any) -> Record:
@@ -242,7 +222,7 @@ def _is_bytes(value: object) -> bool:
 
 
 @contextmanager
-def _guarded(stored: StoredPartition, offset: int) -> Generator[None]:
+def guarded(stored: StoredPartition, offset: int) -> Generator[None]:
     """Name the partition, and from where it was read, in what SQLite says of damage."""
     try:
         yield

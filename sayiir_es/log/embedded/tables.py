@@ -2,6 +2,10 @@
 
     meta(key, value)      format, log id, partition count, one id a topic, a checksum
     records(topic, partition, offset, key, value, headers, timestamp, checksum)
+    bounds(topic, partition, first, next, checksum)
+
+`bounds` has a row for each partition of each topic. It says which offsets there are: a
+damaged tree of records may hide the last ones.
 
 A file of format 1 has no checksums; it is brought to format 2 when it is opened. Its
 records keep none: `unchecked:TOPIC/PARTITION` in `meta` says below which offset they
@@ -17,8 +21,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sayiir_es.core.model.errors import LogUnavailableError, UnsafeLogError
-from sayiir_es.log.embedded.checksum import meta_checksum
-from sayiir_es.log.port import APP_TOPICS, LogIdentity
+from sayiir_es.log.embedded.checksum import bounds_checksum, meta_checksum
+from sayiir_es.log.port import APP_TOPICS, LogIdentity, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -37,7 +41,19 @@ WHOLE_CHECK_BYTES_MAX = 16 << 20
 """Files up to this size are checked whole at each start (some 100 ms); damage in a
 larger one is noticed when it is read."""
 
-_SCHEMA = """
+_BOUNDS = """
+CREATE TABLE bounds (
+  topic TEXT NOT NULL,
+  partition INTEGER NOT NULL,
+  first INTEGER NOT NULL,
+  next INTEGER NOT NULL,
+  checksum INTEGER NOT NULL,
+  PRIMARY KEY (topic, partition)
+) WITHOUT ROWID
+"""
+
+_SCHEMA = f"""
+{_BOUNDS};
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE records (
   topic TEXT NOT NULL,
@@ -86,6 +102,7 @@ def create_tables(connection: sqlite3.Connection, partitions: int) -> None:
             **{f"topic:{topic.value}": secrets.token_hex(8) for topic in APP_TOPICS},
         }
         _write_meta(connection, meta)
+        _write_empty_bounds(connection, partitions)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
@@ -154,11 +171,15 @@ def _bring_to_format(connection: sqlite3.Connection) -> dict[str, str]:
         if meta.get("format") != FORMAT_BEFORE:
             return meta  # another process has done so
         connection.execute("ALTER TABLE records ADD COLUMN checksum INTEGER")
+        connection.execute(_BOUNDS)
         ends = connection.execute(
-            "SELECT topic, partition, max(offset) + 1 FROM records GROUP BY 1, 2"
+            "SELECT topic, partition, min(offset), max(offset) + 1 FROM records"
+            " GROUP BY 1, 2"
         )
-        for topic, partition, end in ends.fetchall():
+        _write_empty_bounds(connection, int(meta.get("partitions", "1")))
+        for topic, partition, first, end in ends.fetchall():
             meta[f"{_UNCHECKED}{topic}/{partition}"] = str(end)
+            write_bounds(connection, topic, partition, (first, end))
         meta["format"] = FORMAT
         return _write_meta(connection, meta)
 
@@ -185,6 +206,39 @@ def _transaction(connection: sqlite3.Connection) -> Generator[None]:
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+
+
+def read_bounds(
+    connection: sqlite3.Connection, topic: str, partition: int
+) -> tuple[int, int]:
+    """Return the first offset of a partition and the next one.
+
+    Raises:
+        sqlite3.Error: what stands there is damaged.
+    """
+    query = "SELECT first, next, checksum FROM bounds WHERE topic = ? AND partition = ?"
+    rows = connection.execute(query, (topic, partition)).fetchall()
+    for first, end, checksum in rows:
+        if bounds_checksum(topic, partition, (first, end)) == checksum:
+            return first, end
+    raise damage_error(f"the bounds of {topic!r} {partition} have another checksum")
+
+
+def write_bounds(
+    connection: sqlite3.Connection, topic: str, partition: int, bounds: tuple[int, int]
+) -> None:
+    """Write the first offset of a partition and the next one."""
+    checksum = bounds_checksum(topic, partition, bounds)
+    connection.execute(
+        "REPLACE INTO bounds VALUES (?, ?, ?, ?, ?)",
+        (topic, partition, *bounds, checksum),
+    )
+
+
+def _write_empty_bounds(connection: sqlite3.Connection, partitions: int) -> None:
+    for topic in Topic:
+        for partition in range(1 if topic is Topic.DEFINITIONS else partitions):
+            write_bounds(connection, topic.value, partition, (0, 0))
 
 
 def read_value(connection: sqlite3.Connection, query: str) -> Any:

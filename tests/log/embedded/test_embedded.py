@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 import subprocess
 import sys
@@ -17,14 +18,17 @@ from sayiir_es.core.model.errors import (
     LogUnavailableError,
     UnsafeLogError,
 )
-from sayiir_es.log.embedded import file
+from sayiir_es.log.embedded import file, tables
 from sayiir_es.log.embedded.checksum import StoredPartition
 from sayiir_es.log.embedded.log import EmbeddedLog
+from sayiir_es.log.embedded.tables import write_bounds
 from sayiir_es.log.port import InstanceIndex, Topic
 from tests.log.conformance import batch, read_all, read_records, record, values
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sayiir_es.log.port import Record
 
 PRODUCER = """
 import asyncio, sys
@@ -230,7 +234,9 @@ async def test_a_commit_of_another_process_is_noticed_within_the_wait(
     to = StoredPartition(path=path, topic=Topic.EVENTS, partition=0)
     checksum = to.checksum(0, 1, None, b"a", None)
     row = f"('events', 0, 0, NULL, x'61', NULL, 1, {checksum})"
-    change(path, f"INSERT INTO records VALUES {row}")  # noqa: S608 (our own text)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"INSERT INTO records VALUES {row}")  # noqa: S608 (our own text)
+        write_bounds(connection, "events", 0, (0, 1))
     async with asyncio.timeout(1):
         chunk = await reading
     assert chunk is not None
@@ -385,3 +391,43 @@ async def test_what_a_file_says_of_itself_has_a_checksum(tmp_path: Path) -> None
     change(path, "UPDATE meta SET value = 'another' WHERE key = 'log_id'")
     with pytest.raises(DamagedLogError, match="has another checksum"):
         await EmbeddedLog(path).open(create=True)
+
+
+async def test_an_index_of_instances_that_leaves_events_out_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, names = tmp_path / "log.db", ("one", "six", "two")
+    log = EmbeddedLog(path)
+    await log.open(create=True)
+    keys = [None, *(name.encode() for name in names * 3)]
+    await (await log.appender(0)).append([record(b"1", each) for each in keys])
+    expected = [list(await log.read_instance(0, name)) for name in names]
+    await log.close()
+    monkeypatch.setattr(tables, "WHOLE_CHECK_BYTES_MAX", 0)
+    data = path.read_bytes()
+    # In an entry of the index the key stands before the topic, in a record behind it.
+    entries = [*re.finditer(rb"(one|six|two).{0,2}events", data)]
+    assert len(entries) == 9
+    for entry in entries:
+        for new_key in (b"\0\0\0", b"aaa", b"pop", b"zzz", b"six", b"two"):
+            if new_key == entry[1]:
+                continue
+            at = entry.start()
+            copy = tmp_path / "copy.db"
+            copy.write_bytes(data[:at] + new_key + data[at + 3 :])
+            await log_is_right_or_refused(copy, dict(zip(names, expected, strict=True)))
+
+
+async def log_is_right_or_refused(
+    path: Path, expected: dict[str, list[Record]]
+) -> None:
+    log, refused = EmbeddedLog(path), 0
+    await log.open(create=False)
+    for name, records in expected.items():
+        try:
+            assert list(await log.read_instance(0, name)) == records
+        except DamagedLogError as error:
+            assert "the index of instances" in str(error)  # noqa: PT017 (either will do)
+            refused += 1
+    await log.close()
+    assert refused
