@@ -11,13 +11,13 @@ each case the damaged entry is a neighbour. Every entry is held to its record.
 from __future__ import annotations
 
 from contextlib import closing
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from sayiir_es.log.embedded.rows import guarded, read_at
+from sayiir_es.log.embedded.rows import bounds, guarded, read_at
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
 
     from sayiir_es.log.embedded.checksum import StoredPartition
     from sayiir_es.log.port import Record
@@ -39,7 +39,10 @@ def read_key(
         DamagedLogError: a record, or the index, is not what was written.
     """
     with guarded(stored, 0):
+        _, end = bounds(connection, stored)  # before the walk: the log may grow
         records, first_key = _walk_claims(connection, stored)
+        if not records and first_key is None and end:
+            raise stored.damage(0, "the index of instances is empty")
         records += _walk_key(connection, stored, key, first_key)
     return sorted(records, key=lambda record: record.offset)
 
@@ -49,14 +52,24 @@ def _walk_claims(
 ) -> tuple[list[Record], bytes | None]:
     """The records without a key, which come first, and the first key behind them."""
     records: list[Record] = []
+    first_key = None
     with closing(connection.execute(_ENTRIES + _ORDER)) as entries:
         for entry in entries:
             record = _held(connection, stored, entry)
-            if entry[0] is not None:
-                return records, entry[0]
+            first_key = entry[0]
+            if first_key is not None:
+                break
             if record is not None:
                 records.append(record)
-    return records, None
+    return _in_order(stored, records), first_key
+
+
+def _in_order(stored: StoredPartition, records: list[Record]) -> list[Record]:
+    """The records of a walk; an entry that names the record of another is damage."""
+    for before, record in pairwise(records):
+        if before.offset >= record.offset:
+            raise stored.damage(record.offset, "the index of instances repeats it")
+    return records
 
 
 def _walk_key(
@@ -64,7 +77,8 @@ def _walk_key(
     stored: StoredPartition,
     key: bytes,
     first_key: bytes | None,
-) -> Iterator[Record]:
+) -> list[Record]:
+    """The records of a key."""
     before = connection.execute(f"{_ENTRIES} AND key < ?{_BACKWARDS}", (key,))
     neighbours = before.fetchall()
     for entry in neighbours:
@@ -72,14 +86,16 @@ def _walk_key(
     if not neighbours and first_key is not None and first_key < key:
         # An entry without a key ended the search: it stands among those with one.
         raise stored.damage(0, "the index of instances is not in order")
+    records: list[Record] = []
     query = f"{_ENTRIES} AND key >= ?{_ORDER}"
     with closing(connection.execute(query, (key,))) as entries:
         for entry in entries:
             record = _held(connection, stored, entry)
             if entry[0] != key:
-                return
+                break
             if record is not None:
-                yield record
+                records.append(record)
+    return _in_order(stored, records)
 
 
 def _held(
