@@ -14,10 +14,9 @@ from sayiir_es.cli.failures import FAILED
 from sayiir_es.cli.output import say
 from sayiir_es.cli.serving import first_of, stop_signal
 from sayiir_es.client.backends import KafkaBackend
-from sayiir_es.client.stores import store_identity
+from sayiir_es.client.stores import open_rocks_store, store_identity
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.engine.projector import Projector
-from sayiir_es.engine.store.rocks.store import RocksStore
 from sayiir_es.engine.store.state_dir import StateSlot, default_state_dir
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ async def _run(backend: Backend, slot: StateSlot, partitions: str | None) -> int
     chosen = chosen_partitions(partitions, identity.partitions)
 
     async def open_store(partition: int) -> SnapshotStore:
-        return RocksStore.open(
+        return open_rocks_store(
             slot.partition_path(partition), store_identity(identity, partition)
         )
 
