@@ -114,9 +114,9 @@ class Fold:
     def _confirm(self, chunk: Chunk) -> Chunk:
         """Hold the store to what it has folded already; the rest of the chunk."""
         position = self._store.position
-        for record in chunk.records:
-            if record.offset >= position.offset:
-                break
+        end = min(chunk.end, position.offset)
+        again = [record for record in chunk.records if record.offset < end]
+        for record in again:
             headers = read_event_headers(record, self._partition)
             kind = headers.kind.encode()
             if record.offset == position.last:
@@ -127,11 +127,8 @@ class Fold:
                     self._distrust(record.offset, "another record stands there")
             elif is_valid(position, headers.claim, headers.kind):
                 self._distrust(record.offset, "it was passed, and counts")
-        end = min(chunk.end, position.offset)
-        gone = chunk.start <= position.last < end and all(
-            record.offset != position.last for record in chunk.records
-        )
-        if gone:
+        is_gone = all(record.offset != position.last for record in again)
+        if is_gone and chunk.start <= position.last < end:
             self._distrust(position.last, "no record stands there")
         self._overlap = range(end, position.offset)
         return replace(
