@@ -14,8 +14,6 @@ a partition without any has nothing to show.
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +21,12 @@ from sayiir_es.audit.violation import Violation
 from sayiir_es.core.model.errors import DecodeError, UnknownEventError
 from sayiir_es.core.model.events import PartitionClaimed
 from sayiir_es.core.model.position import NO_RECORDS
-from sayiir_es.wire.checkpoint import DIGEST_BYTES, digest_of, signed_bytes
+from sayiir_es.wire.checkpoint import (
+    DIGEST_BYTES,
+    RecentDigests,
+    digest_of,
+    signed_bytes,
+)
 from sayiir_es.wire.events import decode_event, read_headers
 
 if TYPE_CHECKING:
@@ -68,7 +71,7 @@ class PartitionChain:
         self._keys = keys
         self._claim = -1
         self._digest = NO_RECORDS
-        self._digests = _Digests()
+        self._digests = RecentDigests(-1, NO_RECORDS, most=DIGESTS_MAX)
         self._next = 0
         self._end = self._proved = 0
         self._signed = self._broken = False
@@ -188,49 +191,3 @@ def chain_violations(
     for record in records:
         yield from chain.take(record)
     yield from chain.finish()
-
-
-class _Digests:
-    """The digests after each of a partition's last events, by offset."""
-
-    def __init__(self) -> None:
-        self._offsets = array("q")
-        self._digests = bytearray()
-        self._first = (-1, NO_RECORDS)
-        """Offset and digest of the last event that is not kept."""
-        self._gone = 0
-
-    @property
-    def count(self) -> int:
-        """How many events there were."""
-        return self._gone + len(self._offsets)
-
-    def add(self, offset: int, digest: bytes) -> None:
-        """Take the digest after the next event."""
-        if len(self._offsets) >= DIGESTS_MAX:
-            self._drop(DIGESTS_MAX // 2)
-        self._offsets.append(offset)
-        self._digests += digest
-
-    def at(self, end: int) -> tuple[bytes, int] | None:
-        """The digest of the events below an offset, and their number; None if gone."""
-        if end <= self._first[0]:
-            return None
-        place = bisect_left(self._offsets, end)
-        if place == 0:
-            return self._first[1], self._gone
-        return self._digest(place - 1), self._gone + place
-
-    def forget(self, end: int) -> None:
-        """Keep only what the digests at `end` and above need."""
-        self._drop(bisect_left(self._offsets, end))
-
-    def _digest(self, place: int) -> bytes:
-        return bytes(self._digests[place * DIGEST_BYTES : (place + 1) * DIGEST_BYTES])
-
-    def _drop(self, count: int) -> None:
-        if count:
-            self._first = (self._offsets[count - 1], self._digest(count - 1))
-            del self._offsets[:count]
-            del self._digests[: count * DIGEST_BYTES]
-            self._gone += count

@@ -56,11 +56,11 @@ def run(
 
 
 async def _run(backend: Backend, slot: StateSlot, partitions: str | None) -> int:
-    from sayiir_es.client.stores import store_identity  # noqa: PLC0415 (slow to import)
-    from sayiir_es.engine.projector import Projector  # noqa: PLC0415 (slow to import)
-    from sayiir_es.engine.store.rocks.store import (  # noqa: PLC0415 (slow to import)
-        RocksStore,
+    from sayiir_es.client.stores import (  # noqa: PLC0415 (slow to import)
+        open_rocks_store,
+        store_identity,
     )
+    from sayiir_es.engine.projector import Projector  # noqa: PLC0415 (slow to import)
 
     stop = stop_signal()
     log = backend.open_log()
@@ -68,7 +68,7 @@ async def _run(backend: Backend, slot: StateSlot, partitions: str | None) -> int
     numbers = partitions_of(partitions, identity.partitions)
 
     async def open_store(partition: int) -> SnapshotStore:
-        return RocksStore.open(
+        return open_rocks_store(
             slot.partition_path(partition), store_identity(identity, partition)
         )
 

@@ -1,22 +1,31 @@
 """A client's own projection of partitions: reads its own writes, owns nothing.
 
 Each partition is folded into a store of the client's own. A call folds what was added
-since the call before, up to where the partition ends now; so a second call is cheap.
+since the call before, up to where the partition ends now; so a second call is cheap. A
+store that is damaged, or was folded from another log, gives way to an empty one: at
+once where the fold finds out, else at the next call (`read_again`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from sayiir_es.core.model.errors import StoreError
 from sayiir_es.core.partitions import partition_of
-from sayiir_es.engine.fold import Fold
+from sayiir_es.engine.fold import Fold, check_end
 from sayiir_es.log.port import Topic
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from sayiir_es.core.model.rows import Rows
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import Log, Reader
+
+T = TypeVar("T")
 
 READ_WAIT_S = 1.0
 
@@ -29,13 +38,22 @@ class StoreOpener(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Open:
+    """The store of a partition, and what folds into it."""
+
+    store: SnapshotStore
+    fold: Fold
+    reader: Reader
+
+
 class Projection:
     """Folds partitions on demand."""
 
     def __init__(self, log: Log, open_store: StoreOpener) -> None:
         self._log = log
         self._open_store = open_store
-        self._folds: dict[int, tuple[SnapshotStore, Reader]] = {}
+        self._open_folds: dict[int, _Open] = {}
         self._locks: dict[int, asyncio.Lock] = {}
 
     async def get_rows(self, instance_id: str) -> Rows:
@@ -44,43 +62,75 @@ class Projection:
         return store.rows(instance_id)
 
     async def read_to_end(self, partition: int) -> SnapshotStore:
-        """Fold a partition to its end now; the store that holds it."""
+        """Fold a partition to its end now; the store that holds it.
+
+        Raises:
+            LogWentBackwardsError: if the log ends before what the store has folded.
+        """
         async with self._locks.setdefault(partition, asyncio.Lock()):
-            end = await self._log.end_offset(Topic.EVENTS, partition)
-            store, reader = await self._open(partition)
-            fold = Fold(store, partition)
-            while store.position.offset < end:
-                chunk = await reader.read(max_wait_s=READ_WAIT_S)
-                if chunk is not None:
-                    fold.apply(chunk)
-                    await asyncio.sleep(0)  # let other tasks of this loop run
-            await store.flush()
-            return store
+            return await read_again(lambda: self._read_to_end(partition))
 
     async def wait_for_events(self, instance_id: str, *, max_wait_s: float) -> None:
         """Wait until events were added to the partition of an instance."""
         partition = partition_of_instance(self._log, instance_id)
         async with self._locks.setdefault(partition, asyncio.Lock()):
-            store, reader = await self._open(partition)
-            chunk = await reader.read(max_wait_s=max_wait_s)
+            opened = await self._opened(partition)
+            chunk = await opened.reader.read(max_wait_s=max_wait_s)
             if chunk is not None:
-                Fold(store, partition).apply(chunk)
+                with suppress(StoreError):  # the next call opens it again
+                    opened.fold.apply(chunk)
 
-    async def _open(self, partition: int) -> tuple[SnapshotStore, Reader]:
-        if partition not in self._folds:
+    async def _read_to_end(self, partition: int) -> SnapshotStore:
+        opened = await self._opened(partition)
+        store, fold = opened.store, opened.fold
+        end = await self._log.end_offset(Topic.EVENTS, partition)
+        check_end(store.position, partition, end)
+        while store.position.offset < end or not fold.is_confirmed:
+            chunk = await opened.reader.read(max_wait_s=READ_WAIT_S)
+            if chunk is not None:
+                fold.apply(chunk)
+                await asyncio.sleep(0)  # let other tasks of this loop run
+        await store.flush()
+        return store
+
+    async def _opened(self, partition: int) -> _Open:
+        opened = self._open_folds.get(partition)
+        if opened is not None and opened.store.is_damaged:
+            del self._open_folds[partition]
+            await _close(opened)
+            opened = None
+        if opened is None:
             store = await self._open_store(partition)
-            reader = await self._log.reader(
-                Topic.EVENTS, partition, store.position.offset
-            )
-            self._folds[partition] = (store, reader)
-        return self._folds[partition]
+            fold = Fold(store, partition)
+            reader = await self._log.reader(Topic.EVENTS, partition, fold.start)
+            opened = _Open(store=store, fold=fold, reader=reader)
+            self._open_folds[partition] = opened
+        return opened
 
     async def close(self) -> None:
         """Close stores and readers."""
-        for store, reader in self._folds.values():
-            await reader.close()
-            await store.close()
-        self._folds.clear()
+        for opened in self._open_folds.values():
+            await opened.reader.close()
+            await opened.store.close()
+        self._open_folds.clear()
+
+
+async def _close(opened: _Open) -> None:
+    await opened.reader.close()
+    with suppress(StoreError):  # what it holds is of no use any more
+        await opened.store.close()
+
+
+async def read_again(read: Callable[[], Awaitable[T]]) -> T:
+    """Read stores; a second time where one is damaged, which gives way to an empty one.
+
+    Raises:
+        StoreError: if the machine refuses.
+    """
+    try:
+        return await read()
+    except StoreError:
+        return await read()
 
 
 def partition_of_instance(log: Log, instance_id: str) -> int:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict, get_args
 
+from sayiir_es.client.projection import read_again
 from sayiir_es.client.workflow_status import WorkflowStatus, workflow_status
 from sayiir_es.core.duration import duration_ms
 from sayiir_es.core.model.rows import get_header, get_run
@@ -164,6 +165,12 @@ async def newest_instances(
     session: Session, search: Search, limit: int
 ) -> list[Status]:
     """The last `limit` instances that match, by the time of the search."""
+    return await read_again(lambda: _newest_instances(session, search, limit))
+
+
+async def _newest_instances(
+    session: Session, search: Search, limit: int
+) -> list[Status]:
     last: list[tuple[int, str, Status]] = []
     async for store, instance_id, rows in _instances(session):
         at_ms = search.found_at(rows)
@@ -183,6 +190,12 @@ async def count_by_group(
     session: Session, search: Search, group: Callable[[Rows], str]
 ) -> Counter[str]:
     """How many instances match, by the group of each."""
+    return await read_again(lambda: _count_by_group(session, search, group))
+
+
+async def _count_by_group(
+    session: Session, search: Search, group: Callable[[Rows], str]
+) -> Counter[str]:
     counts: Counter[str] = Counter()
     async for _, _, rows in _instances(session):
         if search.found_at(rows) is not None:

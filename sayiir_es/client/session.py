@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sayiir_es.client.ownership import Ownership, check_interrupted
-from sayiir_es.client.projection import Projection, partition_of_instance
+from sayiir_es.client.projection import Projection, partition_of_instance, read_again
 from sayiir_es.client.rejections import check_instance_id, raise_rejection
 from sayiir_es.client.replies import ReplyReader
 from sayiir_es.client.stores import store_identity
@@ -172,6 +172,9 @@ class Session:
     async def find_status(self, instance_id: str) -> Status | None:
         """The status of an instance, or None."""
         await self.open()
+        return await read_again(lambda: self._find_status(instance_id))
+
+    async def _find_status(self, instance_id: str) -> Status | None:
         store = await self._projection.read_to_end(
             partition_of_instance(self.log, instance_id)
         )
@@ -210,6 +213,9 @@ class Session:
             BackendError: if there is no instance of that id.
         """
         await self.get_status(instance_id)
+        return await read_again(lambda: self._find_result(instance_id, task_id))
+
+    async def _find_result(self, instance_id: str, task_id: str) -> bytes | None:
         rows = await self.get_rows(instance_id)
         run = get_run(rows)
         graph = self.registry.by_digest(run.graph_digest) if run else None
@@ -243,8 +249,7 @@ class Session:
         """
         async with asyncio.timeout(timeout_s):
             while True:
-                rows = await self.get_rows(instance_id)
-                if is_resting(rows, parked=parked):
+                if await self._is_resting(instance_id, parked=parked):
                     status = await self.get_status(instance_id)
                     if status.status in ENDED or (
                         parked and status.status != "in_progress"
@@ -253,6 +258,12 @@ class Session:
                 check_interrupted(executor)
                 self._ownership.check()
                 await self._projection.wait_for_events(instance_id, max_wait_s=POLL_S)
+
+    async def _is_resting(self, instance_id: str, *, parked: bool) -> bool:
+        async def read() -> bool:
+            return is_resting(await self.get_rows(instance_id), parked=parked)
+
+        return await read_again(read)
 
     # --- owning -----------------------------------------------------------------------
 

@@ -43,8 +43,11 @@ class MemoryStores:
         self._stores: dict[int, MemoryStore] = {}
 
     def open(self, identity: StoreIdentity) -> SnapshotStore:
-        """The store of a partition, the same at every call."""
-        return self._stores.setdefault(identity.partition, MemoryStore())
+        """The store of a partition, the same at every call unless it was damaged."""
+        store = self._stores.get(identity.partition)
+        if store is None or store.is_damaged:
+            store = self._stores[identity.partition] = MemoryStore()
+        return store
 
     def close(self) -> None:
         """Nothing to close: the stores are closed by who opened them."""

@@ -7,11 +7,23 @@ have the next offset, a kind that this build knows, and the next sequence of its
 instance. Anything else stops the partition with an error that names the offset. A chunk
 is always folded to its end: if the rest of a chunk were dropped, nothing would notice
 that its events are missing.
+
+A fold that goes on with a store does not believe it: the log may have been truncated
+and have grown again beyond the store's position. So it reads from the last event that
+the store has folded: that record must make the digest of the position, and nothing that
+counts may stand between it and the position. And each claim names the digest of what
+its writer had folded (`wire.checkpoint`): where the store has another one, it was
+folded from something else. In both cases the store is marked, and set aside when it is
+opened again. A fold from the log's beginning depends on no store: then the log
+contradicts itself, which is logged, and is for `audit verify` to tell.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import structlog
 
 from sayiir_es.core.evolve.evolve import evolve
 from sayiir_es.core.model.errors import (
@@ -19,27 +31,38 @@ from sayiir_es.core.model.errors import (
     ForgedEventError,
     HistoryError,
     HoleInHistoryError,
+    LogWentBackwardsError,
+    StoreError,
     UnknownEventError,
 )
 from sayiir_es.core.model.events import PartitionClaimed
 from sayiir_es.core.model.position import advanced, expect, is_valid, skipped
 from sayiir_es.core.model.rows import get_header
-from sayiir_es.wire.checkpoint import digest_of
+from sayiir_es.wire.checkpoint import DIGEST_BYTES, RecentDigests, digest_of
 from sayiir_es.wire.events import EventHeaders, decode_event, read_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sayiir_es.core.model.events import Event
+    from sayiir_es.core.model.position import Position
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import Chunk, Record
+
+
+logger = structlog.get_logger()
+
+DIGESTS_MAX = 20_000
+"""Kept since the last checkpoint that was right, at 40 bytes: a claim names the digest
+of the events up to 10,000 records before it. One that reaches further is passed."""
 
 
 class Fold:
     """Folds chunks of one partition's events; every fold of the engine is this one.
 
     `on_event` is called with the offset and each valid event, after its rows are in the
-    store.
+    store. Give it the chunks from `start` on; it makes sure then that the store is of
+    this log, and `is_confirmed` when it has.
     """
 
     def __init__(
@@ -52,6 +75,19 @@ class Fold:
         self._store = store
         self._partition = partition
         self._on_event = on_event
+        position = store.position
+        self.start = max(position.last, 0)
+        """Where to begin to read."""
+        self._last = position.last
+        self._is_whole = position.last < 0
+        self._overlap = range(self.start, position.offset)
+        """What it was folded from and is still to be read again."""
+        self._digests = RecentDigests(position.last, position.digest, most=DIGESTS_MAX)
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the last event of the store stands where the store has it."""
+        return self._overlap.start > self._last or not self._overlap
 
     def apply(self, chunk: Chunk) -> None:
         """Fold a chunk to its end.
@@ -60,7 +96,12 @@ class Fold:
             HoleInHistoryError: if it does not follow what was folded before.
             UnknownEventError: if a valid event is of a kind this build does not know.
             HistoryError: if no owner can have written a valid record.
+            StoreError: if the store was not folded from this log; it is marked.
         """
+        if self._overlap and chunk.start == self._overlap.start:
+            chunk = self._confirm(chunk)
+            if chunk.start == chunk.end:
+                return
         expect(self._store.position, chunk.start)
         gaps = dict(chunk.gaps)
         for record in chunk.records:
@@ -69,6 +110,70 @@ class Fold:
             self._fold_record(record)
         self._skip_gaps(gaps, chunk.end)
         expect(self._store.position, chunk.end)
+
+    def _confirm(self, chunk: Chunk) -> Chunk:
+        """Hold the store to what it has folded already; the rest of the chunk."""
+        position = self._store.position
+        end = min(chunk.end, position.offset)
+        again = [record for record in chunk.records if record.offset < end]
+        for record in again:
+            headers = read_event_headers(record, self._partition)
+            kind = headers.kind.encode()
+            if record.offset == position.last:
+                digest = digest_of(
+                    position.last_before, position.last, kind, record.key, record.value
+                )
+                if digest != position.digest:
+                    self._distrust(record.offset, "another record stands there")
+            elif is_valid(position, headers.claim, headers.kind):
+                self._distrust(record.offset, "it was passed, and counts")
+        is_gone = all(record.offset != position.last for record in again)
+        if is_gone and chunk.start <= position.last < end:
+            self._distrust(position.last, "no record stands there")
+        self._overlap = range(end, position.offset)
+        return replace(
+            chunk,
+            start=end,
+            records=[record for record in chunk.records if record.offset >= end],
+            gaps=tuple((max(a, end), b) for a, b in chunk.gaps if b > end),
+        )
+
+    def _distrust(self, offset: int, detail: str) -> None:
+        """Mark the store, whose fold was of another log than this one.
+
+        Raises:
+            StoreError: always.
+        """
+        position = self._store.position
+        reason = (
+            f"expected the store of partition {self._partition}, at offset "
+            f"{position.offset}, to be folded from this log, but at offset {offset} "
+            f"{detail}: the log was truncated and has grown again, or is another copy"
+        )
+        self._store.mark_damaged(reason)
+        raise StoreError(reason)
+
+    def _compare(self, offset: int, claim: PartitionClaimed) -> None:
+        """Hold the digest of the fold to the one that a claim names."""
+        end = claim.digest_end
+        if len(claim.digest) != DIGEST_BYTES or not 0 <= end <= offset:
+            return  # of a build before, or nothing that can be compared
+        known = self._digests.at(end)
+        if known is None:
+            return  # it reaches back beyond what is known here; a later one will not
+        if known[0] == claim.digest:
+            self._digests.forget(end)
+            return
+        detail = f"a claim names another digest of what stands before {end}"
+        if not self._is_whole:
+            self._distrust(offset, detail)
+        logger.error(
+            "partition.checkpoint_differed",
+            partition=self._partition,
+            offset=offset,
+            reason=f"expected the digest of the events, but {detail}; see `audit "
+            "verify`",
+        )
 
     def _skip_gaps(self, gaps: dict[int, int], upto: int) -> None:
         position = self._store.position
@@ -83,6 +188,8 @@ class Fold:
             self._store.advance(skipped(position, record.offset + 1))
             return
         event = decode_record(record, headers, self._partition)
+        if isinstance(event.body, PartitionClaimed):
+            self._compare(record.offset, event.body)
         digest = digest_of(
             position.digest,
             record.offset,
@@ -109,8 +216,22 @@ class Fold:
                 ) from error
             self._store.apply(event.instance_id, changes)
         self._store.advance(next_position)
+        self._digests.add(record.offset, digest)
         if self._on_event is not None:
             self._on_event(record.offset, event)
+
+
+def check_end(position: Position, partition: int, end: int) -> None:
+    """Refuse a log that ends before what a store has folded.
+
+    Raises:
+        LogWentBackwardsError: if the store is ahead of the log.
+    """
+    if position.offset > end:
+        raise LogWentBackwardsError(
+            f"expected events partition {partition} to reach offset {position.offset}, "
+            f"where the store stands, but it ends at {end}"
+        )
 
 
 def read_event_headers(record: Record, partition: int) -> EventHeaders:

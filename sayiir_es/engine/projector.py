@@ -5,8 +5,9 @@ it may run beside any number of owners and other projectors. Stores are flushed 
 the log in groups; once a second a flush is durable, so that other processes that read
 the files see it. A partition that cannot be folded stops, with an error that says why;
 the others go on. A log that does not answer is read again. A store that fails during
-the fold (a full disk, a damaged file) is opened again until it works; a damaged one is
-replaced by an empty one then. Nobody has to restart anything.
+the fold (a full disk, a damaged file) is opened again until it works; a damaged one, or
+one that was folded from another log than this, is replaced by an empty one then. Nobody
+has to restart anything.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from sayiir_es.core.model.errors import (
     StoreError,
 )
 from sayiir_es.engine.backoff import Backoff
-from sayiir_es.engine.fold import Fold
+from sayiir_es.engine.fold import Fold, check_end
 from sayiir_es.log.port import Topic
 
 if TYPE_CHECKING:
@@ -138,11 +139,12 @@ class Projector:
         backoff = Backoff(f"log {partition}")
         while True:
             try:
-                reader = await self._log.reader(
-                    Topic.EVENTS, partition, store.position.offset
-                )
+                fold = Fold(store, partition)
+                end = await self._log.end_offset(Topic.EVENTS, partition)
+                check_end(store.position, partition, end)
+                reader = await self._log.reader(Topic.EVENTS, partition, fold.start)
                 try:
-                    await self._fold(partition, store, reader)
+                    await self._fold(partition, store, fold, reader)
                 finally:
                     await reader.close()
             except LogUnavailableError as error:
@@ -154,13 +156,14 @@ class Projector:
                 )
             await backoff.pause()
 
-    async def _fold(self, partition: int, store: SnapshotStore, reader: Reader) -> None:
-        fold = Fold(store, partition)
+    async def _fold(
+        self, partition: int, store: SnapshotStore, fold: Fold, reader: Reader
+    ) -> None:
         end = await self._log.end_offset(Topic.EVENTS, partition)
         now_s = asyncio.get_running_loop().time
         flushed_s, flushed, chunks = now_s(), store.position.offset, 0
         while True:
-            if store.position.offset >= end:
+            if store.position.offset >= end and fold.is_confirmed:
                 if not self._caught_up[partition].is_set():
                     await store.flush(durable=True)
                     flushed = store.position.offset

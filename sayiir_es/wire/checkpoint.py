@@ -21,6 +21,8 @@ checkpoint can change without a change of its digest.
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from hashlib import sha256
 from struct import Struct
 
@@ -51,3 +53,54 @@ def signed_bytes(partition: int, digest_end: int, digest: bytes) -> bytes:
     `digest_end` in 8 bytes, big-endian and signed, then the digest.
     """
     return _SIGNED.pack(_PURPOSE, partition, digest_end) + digest
+
+
+class RecentDigests:
+    """The digests behind a partition's last events, by offset.
+
+    It begins behind the event at `last`, with the digest there, and keeps `most`
+    events, at 40 bytes: at the limit the older half goes.
+    """
+
+    def __init__(self, last: int, digest: bytes, *, most: int) -> None:
+        self._most = most
+        self._offsets = array("q")
+        self._digests = bytearray()
+        self._first = (last, digest)
+        """Offset and digest of the last event that is not kept."""
+        self._gone = 0
+
+    @property
+    def count(self) -> int:
+        """How many events there were."""
+        return self._gone + len(self._offsets)
+
+    def add(self, offset: int, digest: bytes) -> None:
+        """Take the digest behind the next event."""
+        if len(self._offsets) >= self._most:
+            self._drop(self._most // 2)
+        self._offsets.append(offset)
+        self._digests += digest
+
+    def at(self, end: int) -> tuple[bytes, int] | None:
+        """The digest of the events below an offset, and their number; None if gone."""
+        if end <= self._first[0]:
+            return None
+        place = bisect_left(self._offsets, end)
+        if place == 0:
+            return self._first[1], self._gone
+        return self._digest(place - 1), self._gone + place
+
+    def forget(self, end: int) -> None:
+        """Keep only what tells the digests at `end` and above."""
+        self._drop(bisect_left(self._offsets, end))
+
+    def _digest(self, place: int) -> bytes:
+        return bytes(self._digests[place * DIGEST_BYTES : (place + 1) * DIGEST_BYTES])
+
+    def _drop(self, count: int) -> None:
+        if count:
+            self._first = (self._offsets[count - 1], self._digest(count - 1))
+            del self._offsets[:count]
+            del self._digests[: count * DIGEST_BYTES]
+            self._gone += count

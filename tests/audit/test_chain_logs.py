@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,10 +27,9 @@ from sayiir_es.wire.events import decode_event, encode_event
 from sayiir_es.wire.signing import load_public_keys
 from tests.audit.chained_records import KEY, OTHER_KEY
 from tests.audit.export.export_logs import doubling
+from tests.log.embedded.tampering import replace_value
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 NO_PASSWORD = NoEncryption()
@@ -105,11 +105,7 @@ def test_a_changed_input_is_named_up_to_the_checkpoint_behind_it(
         if isinstance(event.body, PositionUpdated)
     )
     lie = encode_event(replace(event, cause="owed:1"))
-    with sqlite3.connect(url.removeprefix("file:")) as file:
-        file.execute(
-            "update records set value = ? where topic = 'events' and offset = ?",
-            (lie, at),
-        )
+    replace_value(Path(url.removeprefix("file:")), at, lie)
     for verdict in (verify(url), verify(url, public_key=public)):
         violations = [
             one for one in verdict.violations if one.invariant == "checkpoint"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from sayiir_es.client.backends import EmbeddedBackend
 from sayiir_es.core.model.events import WorkflowCompleted
 from sayiir_es.wire.events import decode_event, encode_event
 from tests.cli.sample_workflows import approving, doubling
+from tests.log.embedded.tampering import replace_value
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,22 +34,17 @@ def seeded_terminal(terminal: Terminal) -> Terminal:
 
 def change_output(log: Path) -> int:
     """Let the output of instance `a` be another number; returns where it stands."""
-    file = sqlite3.connect(log)
-    with file:
+    with closing(sqlite3.connect(log)) as file:
         rows: list[tuple[int, bytes]] = file.execute(
             "select offset, value from records where topic = 'events' and key = ?",
             (b"a",),
         ).fetchall()
-        for offset, value in rows:
-            event = decode_event(value)
-            if isinstance(event.body, WorkflowCompleted):
-                lie = replace(event, body=WorkflowCompleted(output=b"3"))
-                file.execute(
-                    "update records set value = ? where topic = 'events' "
-                    "and offset = ?",
-                    (encode_event(lie), offset),
-                )
-                return offset
+    for offset, value in rows:
+        event = decode_event(value)
+        if isinstance(event.body, WorkflowCompleted):
+            lie = replace(event, body=WorkflowCompleted(output=b"3"))
+            replace_value(log, offset, encode_event(lie))
+            return offset
     raise AssertionError(f"expected a WorkflowCompleted, but {len(rows)} other events")
 
 

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sayiir_es.core.model.errors import (
-    LogError,
+    DamagedLogError,
     LogUnavailableError,
     LogWentBackwardsError,
-    UnsafeLogError,
+    WorkflowError,
 )
 from sayiir_es.engine.owner.claiming import Claimer
 from sayiir_es.engine.projector import Projector
 from sayiir_es.engine.store.memory import MemoryStore
+from sayiir_es.log.embedded.checksum import StoredPartition
 from sayiir_es.log.embedded.log import EmbeddedLog
 from sayiir_es.log.embedded.rows import Write
 from sayiir_es.log.embedded.threads import CommitThread
@@ -57,7 +58,8 @@ async def write_log(path: Path) -> tuple[bytes, bytes, list[str]]:
     async def write(number: int) -> list[str]:
         name, size = f"{number}", 1 + number % 4
         records = batch(name, size)
-        await commits.write(Write(topic=Topic.EVENTS, partition=0, batch=records))
+        to = StoredPartition(path=path, topic=Topic.EVENTS, partition=0)
+        await commits.write(Write(to=to, batch=records))
         return [f"{name}:{i}/{size}" for i in range(size)]
 
     record_names: list[str] = []
@@ -91,7 +93,7 @@ async def read_cut(folder: Path, data: bytes, ahead: bytes | None) -> list[str]:
     """What a log reads of these two files.
 
     Raises:
-        LogError: if it refuses them.
+        WorkflowError: if it refuses them.
     """
     log = EmbeddedLog(write_files(folder, data, ahead))
     try:
@@ -153,7 +155,7 @@ async def check_cut_files(tmp_path: Path, stride: int) -> None:
     places = {*range(1, len(closed), stride), *range(1, 120), len(closed) - 1}
     places |= set(range(PAGE_BYTES, len(closed), PAGE_BYTES))
     for length in sorted(places):
-        with pytest.raises(UnsafeLogError, match="expected a whole log"):
+        with pytest.raises(DamagedLogError, match="expected a whole log"):
             await read_cut(tmp_path / "cut", closed[:length], None)
 
 
@@ -176,7 +178,7 @@ async def test_a_cut_file_beside_a_write_ahead_file_is_refused_or_whole(
             assert (
                 await read_cut(tmp_path / "cut", data[:length], ahead) == record_names
             )
-        except LogError as error:
+        except WorkflowError as error:
             assert str(error).startswith("expected "), error  # noqa: PT017 (either will do)
             refused += 1
     assert refused > 10
@@ -186,7 +188,7 @@ async def test_an_emptied_file_beside_its_write_ahead_file_is_not_made_anew(
     tmp_path: Path,
 ) -> None:
     _, ahead, _ = await write_log(tmp_path / "log.db")
-    with pytest.raises(UnsafeLogError, match="but 0 bytes beside a write-ahead file"):
+    with pytest.raises(DamagedLogError, match="but 0 bytes beside a write-ahead file"):
         await read_cut(tmp_path / "cut", b"", ahead)
     assert (tmp_path / "cut" / "log.db-wal").read_bytes() == ahead
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from pathlib import Path
 
 from sayiir_es.cli.dead_letter.dead_letters import (
     all_dead_letters,
     get_dead_letter,
     original,
 )
-from sayiir_es.core.model.errors import StoreError, UnsafeLogError
+from sayiir_es.core.model.errors import DamagedLogError, StoreError
 from sayiir_es.core.model.position import Position
 from sayiir_es.core.model.rows import Cursor, Ending, Header, Request, Row, Run
 from sayiir_es.core.model.waits import (
@@ -31,6 +32,7 @@ from sayiir_es.engine.store.rocks.codec import (
     encode_position,
     encode_row,
 )
+from sayiir_es.log.embedded.checksum import StoredPartition
 from sayiir_es.log.embedded.rows import read_from
 from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
@@ -108,19 +110,23 @@ def _key(data: bytes) -> None:
 
 # --- the file of an embedded log ------------------------------------------------------
 
+_STORED = StoredPartition(
+    path=Path("log.db"), topic=Topic.EVENTS, partition=0, unchecked_end=1
+)
 _connection = sqlite3.connect(":memory:")
 _connection.execute(
-    "CREATE TABLE records (topic, partition, offset, key, value, headers, timestamp)"
+    "CREATE TABLE records (topic, partition, offset, key, value, headers, timestamp,"
+    " checksum)"
 )
 _connection.execute(
-    "INSERT INTO records VALUES ('events', 0, 0, x'41', x'42', NULL, 1)"
+    "INSERT INTO records VALUES ('events', 0, 0, x'41', x'42', NULL, 1, NULL)"
 )
 
 
 def _file_row(data: bytes) -> None:
     """The bytes are the headers of a row; its key and value may be any bytes."""
     _connection.execute("UPDATE records SET headers = ?", (data,))
-    for record in read_from(_connection, Topic.EVENTS, 0, 0):
+    for record in read_from(_connection, _STORED, 0):
         assert all(type(n) is str and type(v) is bytes for n, v in record.headers)
 
 
@@ -171,6 +177,6 @@ STORE_DECODERS: tuple[Decoder, ...] = (
             b"\x92\x92\xa4kind\xc4\x0dTaskCompleted\x92\xa5claim\xc4\x0212",
         ),
         read=_file_row,
-        refusals=(UnsafeLogError,),
+        refusals=(DamagedLogError,),
     ),
 )

@@ -12,6 +12,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Protocol
 
 from sayiir_es.log.embedded.log import EmbeddedLog
+from sayiir_es.log.embedded.tables import read_bounds, write_bounds
 from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
 
@@ -127,6 +128,8 @@ class EmbeddedSubject:
         )
         with closing(sqlite3.connect(self._path)) as connection, connection:
             connection.execute(statement, (topic.value, partition, offset))
+            _, end = read_bounds(connection, topic.value, partition)
+            write_bounds(connection, topic.value, partition, (offset, end))
 
     async def close(self) -> None:
         """Close the logs."""

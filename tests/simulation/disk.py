@@ -90,6 +90,12 @@ class DiskStore(MemoryStore):
         self._disk.write(self._partition, group, durable=durable)
         self._dirty.clear()
 
+    def mark_damaged(self, reason: str) -> None:
+        """Delete it: it is empty when it is opened again."""
+        super().mark_damaged(reason)
+        self._dirty.clear()
+        self._disk.forget(self._partition)
+
     async def reset(self) -> None:
         """Start again, empty."""
         await super().reset()

@@ -279,7 +279,7 @@ CHECKPOINTS = (
     _mutant(
         "a batch is left out of the digest",
         "engine.owner.batch",
-        "digest=extend_digest(position.digest, base, self.records)",
+        "digest=extend_digest(before, last, self.records[-1:])",
         "digest=position.digest",
     ),
     _mutant(

@@ -3,7 +3,8 @@
 Theory of operation. This compares a store with the fold, so here the engine's own
 `evolve` is the right one; whether that folds well is for I1–I19 to say. The log is
 folded to the store's applied offset into a store of its own in a temporary directory,
-so that memory holds neither. Stores of other logs are passed over.
+so that memory holds neither. Stores of other logs are passed over. A store that cannot
+be read is one more violation: the others are compared all the same.
 """
 
 from __future__ import annotations
@@ -15,18 +16,17 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.audit.verify.log import read_to
 from sayiir_es.audit.violation import Violation
-from sayiir_es.core.model.errors import HistoryError
+from sayiir_es.core.model.errors import HistoryError, StoreError
 from sayiir_es.engine.fold import Fold
 from sayiir_es.engine.store.rocks.codec import encode_row
 from sayiir_es.engine.store.rocks.store import RocksStore
-from sayiir_es.engine.store.rocks.view import views_under
+from sayiir_es.engine.store.rocks.view import StoreView, stores_under
 from sayiir_es.log.port import Topic
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from sayiir_es.core.model.rows import Rows
-    from sayiir_es.engine.store.rocks.view import StoreView
     from sayiir_es.log.port import Chunk, Log, LogIdentity
 
 FLUSH_BYTES = 512 * 1024
@@ -38,17 +38,40 @@ async def store_violations(
     """Yield what is wrong with the stores of this log in a state directory.
 
     Raises:
-        StoreError: if there is no store, or one cannot be read.
+        StoreError: if there is no store.
     """
-    for view in views_under(state_dir):
+    mine = (identity.cluster_id, identity.topics[Topic.EVENTS.value])
+    for path in stores_under(state_dir):
+        try:
+            view = StoreView(path)
+        except StoreError as error:
+            yield _unreadable(path, error)
+            continue
         with view:
-            mine = (identity.cluster_id, identity.topics[Topic.EVENTS.value])
-            if mine == (view.identity.cluster_id, view.identity.events_topic_id):
-                async for violation in _check_store(log, view):
+            if not view.is_empty and mine == _log_of(view):
+                async for violation in _check_store(log, view, path):
                     yield violation
 
 
-async def _check_store(log: Log, view: StoreView) -> AsyncIterator[Violation]:
+def _log_of(view: StoreView) -> tuple[str, str]:
+    return view.identity.cluster_id, view.identity.events_topic_id
+
+
+def _unreadable(path: Path, error: StoreError) -> Violation:
+    return Violation(
+        invariant="I20",
+        partition=int(path.name),
+        offset=0,
+        instance_id="",
+        expected=f"a store at {str(path)!r} that can be read",
+        seen=f"{error}; delete that directory while no process uses it: the store is "
+        "folded again from the log",
+    )
+
+
+async def _check_store(
+    log: Log, view: StoreView, path: Path
+) -> AsyncIterator[Violation]:
     partition, applied = view.identity.partition, view.position.offset
     end = await log.end_offset(Topic.EVENTS, partition)
     if applied > end:
@@ -68,8 +91,11 @@ async def _check_store(log: Log, view: StoreView) -> AsyncIterator[Violation]:
             if problem:
                 yield _differs(view, "", "a log that folds", problem)
                 return
-            for violation in _compare(view, folded):
-                yield violation
+            try:
+                for violation in _compare(view, folded):
+                    yield violation
+            except StoreError as error:
+                yield _unreadable(path, error)
         finally:
             await folded.close()
 

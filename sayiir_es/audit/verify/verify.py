@@ -65,7 +65,8 @@ def verify(
 
     Raises:
         LogUnavailableError: if there is no log, or nothing answers.
-        StoreError: if `state_dir` holds no store that can be read.
+        StoreError: if `state_dir` holds no store; one that cannot be read is a
+            violation.
         UsageError: if `public_key` holds no such key, or one instance is asked for.
     """
     keys = keys_of(public_key, instance_id)

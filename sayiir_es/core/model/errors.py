@@ -193,6 +193,15 @@ class LogWentBackwardsError(HistoryError):
     code: ClassVar[str] = "log_went_backwards"
 
 
+class DamagedLogError(HistoryError):
+    """What stands in the log's file is not what was written; its reader stops.
+
+    Operator action: restore the file from a copy; the message names file and offset.
+    """
+
+    code: ClassVar[str] = "damaged_log"
+
+
 class DecodeError(WorkflowError):
     """Bytes are not what the contract says: the message names the expectation.
 

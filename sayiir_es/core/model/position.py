@@ -43,6 +43,9 @@ class Position:
         at: The last `at`, in epoch milliseconds.
         origins: Source partition → highest origin offset of a forwarded command.
         digest: Of every valid record below the offset (`wire.checkpoint`).
+        last: The offset of the last valid record below `offset`; −1 for none.
+        last_before: The digest before that record. With it a reader finds out by one
+            record whether the log is still the one that was folded.
     """
 
     offset: int = 0
@@ -52,6 +55,8 @@ class Position:
     at: int = 0
     origins: Mapping[int, int] = field(default_factory=dict[int, int])
     digest: bytes = NO_RECORDS
+    last: int = -1
+    last_before: bytes = NO_RECORDS
 
 
 @fast_frozen
@@ -150,4 +155,6 @@ def advanced(position: Position, event: Event, digest: bytes) -> Position:
         at=max(position.at, event.at),
         origins=origins,
         digest=digest,
+        last=position.offset,
+        last_before=position.digest,
     )

@@ -127,14 +127,18 @@ class Batch:
         for instance_id, staged in self.staged.items():
             self.store.apply(instance_id, staged.changes)
         position = self.store.position
+        last = base + len(self.records) - 1
+        before = extend_digest(position.digest, base, self.records[:-1])
         self.store.advance(
             Position(
-                offset=base + len(self.records),
+                offset=last + 1,
                 claim=position.claim,
                 owner=position.owner,
                 next_command=self.next_command,
                 at=self.world.now_ms,
                 origins=self.origins,
-                digest=extend_digest(position.digest, base, self.records),
+                digest=extend_digest(before, last, self.records[-1:]),
+                last=last,
+                last_before=before,
             )
         )

@@ -14,9 +14,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.model.errors import FencedError, LogWentBackwardsError
+from sayiir_es.core.model.errors import FencedError
 from sayiir_es.core.model.events import PartitionClaimed
-from sayiir_es.engine.fold import Fold
+from sayiir_es.engine.fold import Fold, check_end
 from sayiir_es.engine.owner.tenure import Tenure, to_record
 from sayiir_es.log.port import Topic
 
@@ -99,24 +99,22 @@ class Claimer:
         Raises:
             FencedError: if another claim follows this one already.
             LogWentBackwardsError: if the store is ahead of the log.
+            StoreError: if the store was not folded from this log.
             HistoryError: if the events cannot be folded.
             LogError: if the log does not answer.
         """
         position = self._store.position
         was_own_claim = position.claim >= 0 and position.owner == owner_id
         end = await self._log.end_offset(Topic.EVENTS, self._partition)
-        if position.offset > end:
-            raise LogWentBackwardsError(
-                f"expected events partition {self._partition} to reach offset "
-                f"{position.offset}, where the store stands, but it ends at {end}"
-            )
+        check_end(position, self._partition, end)
+        fold = Fold(self._store, self._partition, on_event=self._note_claimant)
         opening = asyncio.create_task(self._log.appender(self._partition))
-        reader = await self._log.reader(Topic.EVENTS, self._partition, position.offset)
+        reader = await self._log.reader(Topic.EVENTS, self._partition, fold.start)
         try:
-            await self._fold_near_end(reader, end)
+            await self._fold_near_end(fold, reader, end)
             appender = await opening
             claim = await appender.append([to_record(self._event())])
-            await self._fold(reader, claim + 1)
+            await self._fold(fold, reader, claim + 1)
         except BaseException:
             await _discard(opening)
             raise
@@ -142,21 +140,20 @@ class Claimer:
             taken_over=was_claimed_by_others or not was_own_claim,
         )
 
-    async def _fold_near_end(self, reader: Reader, end: int) -> None:
+    async def _fold_near_end(self, fold: Fold, reader: Reader, end: int) -> None:
         """Fold until few events are left, or an owner that writes as fast keeps ahead.
 
         What is left is folded behind the claim, while nobody decides.
         """
         for _ in range(ROUNDS_MAX):
-            await self._fold(reader, end)
+            await self._fold(fold, reader, end)
             end = await self._log.end_offset(Topic.EVENTS, self._partition)
             if end - self._store.position.offset <= NEAR_EVENTS:
                 return
 
-    async def _fold(self, reader: Reader, upto: int) -> None:
+    async def _fold(self, fold: Fold, reader: Reader, upto: int) -> None:
         """Fold at least up to the offset `upto`; always whole chunks."""
-        fold = Fold(self._store, self._partition, on_event=self._note_claimant)
-        while self._store.position.offset < upto:
+        while self._store.position.offset < upto or not fold.is_confirmed:
             chunk = await reader.read(max_wait_s=FOLD_WAIT_S)
             if chunk is not None:
                 fold.apply(chunk)

@@ -35,6 +35,12 @@ class MemoryStore:
         self._instances: dict[str, DictRows] = {}
         self._live: dict[str, DictRows] = {}
         self._has_position = True
+        self._is_damaged = False
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether it must be opened again: it is empty then."""
+        return self._is_damaged
 
     @property
     def position(self) -> Position:
@@ -102,8 +108,17 @@ class MemoryStore:
             if rows.rows and (after is None or instance_id > after):
                 yield instance_id
 
+    def mark_damaged(self, reason: str) -> None:  # noqa: ARG002 (no file tells it)
+        """Forget everything; who opens it again begins at the log's beginning."""
+        self._clear()
+        self._is_damaged = True
+
     async def reset(self) -> None:
         """Start again, empty."""
+        self._clear()
+
+    def _clear(self) -> None:
+        self._is_damaged = False
         self._position = Position()
         self._instances.clear()
         self._live.clear()

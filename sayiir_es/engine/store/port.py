@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.position import Position
     from sayiir_es.core.model.rows import Changes, Rows
 
-FOLD_VERSION = 4
+FOLD_VERSION = 5
 """Must be raised when `evolve` writes other rows for the same events, or the store
 encodes them otherwise: stores of another version are deleted and folded again."""
 
@@ -97,6 +97,15 @@ class SnapshotStore(Protocol):
 
     def instances(self, *, after: str | None = None) -> Iterator[str]:
         """Every instance id with rows, in a stable order, from behind `after` on."""
+        ...
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether it must not be used any more; opened again, it is empty."""
+        ...
+
+    def mark_damaged(self, reason: str) -> None:
+        """Let nobody use it any more: it is set aside when it is opened again."""
         ...
 
     async def close(self) -> None:

@@ -16,15 +16,17 @@ from weakref import WeakValueDictionary
 
 from sayiir_es.core.model.errors import LogUnavailableError, UncertainAppendError
 from sayiir_es.log.batch_size import MAX_BATCH_BYTES, check_batch
+from sayiir_es.log.embedded.checksum import StoredPartition
 from sayiir_es.log.embedded.file import open_file
-from sayiir_es.log.embedded.rows import Write, bounds, read_from, read_key
+from sayiir_es.log.embedded.instance_index import read_key
+from sayiir_es.log.embedded.rows import Write, bounds, read_from
 from sayiir_es.log.embedded.threads import CommitThread, ConnectionThread, WatchThread
 from sayiir_es.log.notifier import Notifier
 from sayiir_es.log.port import Chunk, LogIdentity, Topic
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sayiir_es.log.port import NewRecord, Record
 
@@ -41,6 +43,8 @@ class EmbeddedLog:
         self.notifier = _notifiers.setdefault(self.path, Notifier())
         self._partitions = partitions
         self._identity: LogIdentity | None = None
+        self._unchecked_ends: Mapping[str, int] = {}
+        self._stored: dict[tuple[Topic, int], StoredPartition] = {}
         self._commit_thread: CommitThread | None = None
         self._reader_thread: ConnectionThread | None = None
         self._watch_thread: WatchThread | None = None
@@ -60,13 +64,14 @@ class EmbeddedLog:
 
         Raises:
             LogUnavailableError: there is none, or it cannot be used now.
-            UnsafeLogError: it is not a log of ours, of another format, damaged, of
-                another partition count, or on a disk where SQLite is not safe.
+            UnsafeLogError: it is not a log of ours, of another format, of another
+                partition count, or on a disk where SQLite is not safe.
+            DamagedLogError: it is damaged.
         """
         if self._identity is None:
             commit_thread = CommitThread(self.path, self.notifier)
             try:
-                self._identity = await commit_thread.call(
+                opened = await commit_thread.call(
                     lambda: open_file(
                         self.path, create=create, partitions=self._partitions
                     )
@@ -74,6 +79,8 @@ class EmbeddedLog:
             except BaseException:
                 await commit_thread.close()
                 raise
+            self._identity = opened.identity
+            self._unchecked_ends = opened.unchecked_ends
             self._commit_thread = commit_thread
             self._reader_thread = ConnectionThread(self.path, "reads")
             self._watch_thread = WatchThread(self.path, self.notifier)
@@ -88,6 +95,7 @@ class EmbeddedLog:
         reader_thread, self._reader_thread = self._reader_thread, None
         watch_thread, self._watch_thread = self._watch_thread, None
         self._identity = None
+        self._stored.clear()
         if watch_thread is not None:
             watch_thread.close()
         if commit_thread is not None:
@@ -108,13 +116,11 @@ class EmbeddedLog:
 
     async def start_offset(self, topic: Topic, partition: int) -> int:
         """The first kept offset."""
-        self._check(topic, partition)
-        return (await self._get_reader_thread().run(bounds, topic, partition))[0]
+        return (await self._bounds(topic, partition))[0]
 
     async def end_offset(self, topic: Topic, partition: int) -> int:
         """One above the last record."""
-        self._check(topic, partition)
-        return (await self._get_reader_thread().run(bounds, topic, partition))[1]
+        return (await self._bounds(topic, partition))[1]
 
     async def produce(self, topic: Topic, partition: int, record: NewRecord) -> int:
         """Write one record outside the claim rule and return its offset.
@@ -122,6 +128,7 @@ class EmbeddedLog:
         Raises:
             LogUnavailableError: it was not acknowledged; it may still land.
             BatchTooLargeError: it is larger than any batch may be.
+            DamagedLogError: the file is damaged; nothing was written.
         """
         if topic is Topic.EVENTS:
             raise ValueError("expected events to be appended, but they were produced")
@@ -137,10 +144,11 @@ class EmbeddedLog:
 
         Raises:
             LogUnavailableError: the log is closed, or cannot be read now.
-            UnsafeLogError: the file is damaged.
+            DamagedLogError: the file is damaged.
         """
         key = instance_id.encode("utf-8", "surrogatepass")
-        return await self._get_reader_thread().run(read_key, partition, key)
+        stored = self._stored_partition(Topic.EVENTS, partition)
+        return await self._get_reader_thread().run(read_key, stored, key)
 
     # --- below the port
     # ----------------------------------------------------------------
@@ -154,11 +162,12 @@ class EmbeddedLog:
             LogUnavailableError: other processes kept the file locked, or it is closed;
                 nothing was written.
             UncertainAppendError: the disk failed, or is full.
+            DamagedLogError: the file is damaged; nothing was written.
         """
         if self._commit_thread is None:
             raise self._closed_error()
         return await self._commit_thread.write(
-            Write(topic=topic, partition=partition, batch=batch)
+            Write(to=self._stored_partition(topic, partition), batch=batch)
         )
 
     async def read_chunk(
@@ -168,13 +177,29 @@ class EmbeddedLog:
 
         Raises:
             OffsetGoneError: it is outside of what the log holds.
+            DamagedLogError: the file is damaged.
         """
-        records = await self._get_reader_thread().run(
-            read_from, topic, partition, offset
-        )
+        stored = self._stored_partition(topic, partition)
+        records = await self._get_reader_thread().run(read_from, stored, offset)
         if not records:
             return None
         return Chunk(start=offset, end=offset + len(records), records=records)
+
+    async def _bounds(self, topic: Topic, partition: int) -> tuple[int, int]:
+        self._check(topic, partition)
+        stored = self._stored_partition(topic, partition)
+        return await self._get_reader_thread().run(bounds, stored)
+
+    def _stored_partition(self, topic: Topic, partition: int) -> StoredPartition:
+        stored = self._stored.get((topic, partition))
+        if stored is None:
+            stored = self._stored[topic, partition] = StoredPartition(
+                path=self.path,
+                topic=topic,
+                partition=partition,
+                unchecked_end=self._unchecked_ends.get(f"{topic.value}/{partition}", 0),
+            )
+        return stored
 
     def _get_reader_thread(self) -> ConnectionThread:
         if self._reader_thread is None:
@@ -210,6 +235,7 @@ class EmbeddedAppender:
             LogUnavailableError: other processes kept the file locked, or it is closed;
                 nothing was written. This appender is dead all the same.
             BatchTooLargeError: it is larger than any batch may be.
+            DamagedLogError: the file is damaged; nothing was written.
         """
         if not self._idle:
             raise UncertainAppendError(
@@ -243,7 +269,7 @@ class EmbeddedReader:
         Raises:
             OffsetGoneError: the next offset is outside of what the log holds.
             LogUnavailableError: the log is closed, or cannot be read now.
-            UnsafeLogError: the file is damaged.
+            DamagedLogError: the file is damaged.
         """
         chunk = await self._log.read_chunk(*self._topic_partition, self._next)
         if chunk is None:

@@ -1,21 +1,27 @@
-"""The records of an embedded log: SQL that appends them and reads them back."""
+"""The records of an embedded log: SQL that appends them and reads them back.
+
+What is read is held to its checksum (module `checksum`) before anybody gets it.
+"""
 
 from __future__ import annotations
 
+import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from sayiir_es.core.model.errors import OffsetGoneError, UnsafeLogError
-from sayiir_es.log.port import Record, Topic
+from sayiir_es.core.model.errors import OffsetGoneError
+from sayiir_es.log.embedded.file import is_damage
+from sayiir_es.log.embedded.tables import read_bounds, write_bounds
+from sayiir_es.log.port import Record
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
+    from sayiir_es.log.embedded.checksum import StoredPartition
     from sayiir_es.log.port import NewRecord
 
 CHUNK_RECORDS_MAX = 1_000
@@ -26,16 +32,15 @@ _msgpack: Any = msgpack  # ships no hints
 _pack: Callable[..., bytes] = _msgpack.packb
 _unpack: Callable[..., tuple[tuple[str, bytes], ...]] = _msgpack.unpackb
 
-_INSERT = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)"
-_COLUMNS = "offset, key, value, headers, timestamp"
+_INSERT = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_COLUMNS = "offset, key, value, headers, timestamp, checksum"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
     """A batch for one partition: it lands whole or not at all."""
 
-    topic: Topic
-    partition: int
+    to: StoredPartition
     batch: Sequence[NewRecord]
 
 
@@ -56,104 +61,139 @@ def insert(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[int]
 
 
 def _insert(connection: sqlite3.Connection, write: Write) -> int:
-    topic, partition = write.topic.value, write.partition
-    _, base = bounds(connection, write.topic, partition)
+    stored = write.to
+    topic, partition = stored.topic.value, stored.partition
+    start, base = _bounds(connection, stored)
     now_ms = time.time_ns() // 1_000_000
-    connection.executemany(
-        _INSERT,
-        [
-            (
-                topic,
-                partition,
-                offset,
-                new.key,
-                new.value,
-                _pack(new.headers) if new.headers else None,
-                now_ms,
-            )
-            for offset, new in enumerate(write.batch, base)
-        ],
-    )
+    rows: list[tuple[object, ...]] = []
+    for offset, new in enumerate(write.batch, base):
+        headers = _pack(new.headers) if new.headers else None
+        checksum = stored.checksum(offset, now_ms, new.key, new.value, headers)
+        rows.append(
+            (topic, partition, offset, new.key, new.value, headers, now_ms, checksum)
+        )
+    connection.executemany(_INSERT, rows)
+    write_bounds(connection, topic, partition, (start, base + len(rows)))
     return base
 
 
-def bounds(
-    connection: sqlite3.Connection, topic: Topic, partition: int
-) -> tuple[int, int]:
-    """Return the first kept offset, and the one above the last."""
-    # Two queries in one: SQLite answers each by one look at the index.
-    ((first, last),) = connection.execute(
-        "SELECT (SELECT min(offset) FROM records WHERE topic = ?1 AND partition = ?2),"
-        " (SELECT max(offset) FROM records WHERE topic = ?1 AND partition = ?2)",
-        (topic.value, partition),
+def bounds(connection: sqlite3.Connection, stored: StoredPartition) -> tuple[int, int]:
+    """Return the first kept offset, and the one above the last.
+
+    Raises:
+        DamagedLogError: the first or last record is not what was written: others may
+            stand beyond it, out of reach.
+    """
+    with guarded(stored, 0):
+        start, end = _bounds(connection, stored)
+        for offset in {start, end - 1} if end else ():
+            read_at(connection, stored, offset)
+    return start, end
+
+
+def read_at(
+    connection: sqlite3.Connection, stored: StoredPartition, offset: int
+) -> Record:
+    """Return the record at an offset.
+
+    Raises:
+        DamagedLogError: it is not what was written, or is missing.
+    """
+    query = (
+        f"SELECT {_COLUMNS} FROM records"  # noqa: S608 - our own column names
+        " WHERE topic = ? AND partition = ? AND offset = ?"
     )
-    return (0, 0) if last is None else (first, last + 1)
+    parameters = (stored.topic.value, stored.partition, offset)
+    rows = connection.execute(query, parameters).fetchall()
+    if len(rows) != 1:
+        raise stored.damage(offset, f"{len(rows)} rows are found")
+    return _record(stored, rows[0])
+
+
+def _bounds(connection: sqlite3.Connection, stored: StoredPartition) -> tuple[int, int]:
+    return read_bounds(connection, stored.topic.value, stored.partition)
 
 
 def read_from(
-    connection: sqlite3.Connection, topic: Topic, partition: int, offset: int
+    connection: sqlite3.Connection, stored: StoredPartition, offset: int
 ) -> list[Record]:
     """Return some records from `offset` on; none at the end of the log.
 
     Raises:
-        OffsetGoneError: it is outside of what the log holds, or a record is missing.
-        UnsafeLogError: a row was never written so: the file is damaged.
+        OffsetGoneError: it is outside of what the log holds.
+        DamagedLogError: a record is not what was written, or is missing.
     """
+    records = _read_chunk(connection, stored, offset)
+    if records:
+        return records
+    _, end = bounds(connection, stored)
+    if offset > end or offset < 0:
+        raise OffsetGoneError(
+            f"expected offset {offset} of {stored.topic.value!r} {stored.partition}, "
+            f"but the log ends at {end}"
+        )
+    if offset < end:  # the log may have grown since, else they are out of reach
+        records = _read_chunk(connection, stored, offset)
+        if not records:
+            raise stored.damage(offset, f"none is found up to offset {end}")
+    return records
+
+
+def _read_chunk(
+    connection: sqlite3.Connection, stored: StoredPartition, offset: int
+) -> list[Record]:
     query = (
         f"SELECT {_COLUMNS} FROM records"  # noqa: S608 - our own column names
         " WHERE topic = ? AND partition = ? AND offset >= ? ORDER BY offset LIMIT ?"
     )
-    parameters = (topic.value, partition, offset, CHUNK_RECORDS_MAX)
+    parameters = (stored.topic.value, stored.partition, offset, CHUNK_RECORDS_MAX)
     records: list[Record] = []
     size, next_offset = 0, offset
-    with closing(connection.execute(query, parameters)) as rows:
+    with (
+        guarded(stored, offset),
+        closing(connection.execute(query, parameters)) as rows,
+    ):
         for row in rows:
             if row[0] != next_offset:
-                raise OffsetGoneError(
-                    f"expected offset {next_offset} of {topic.value!r} {partition}, "
-                    f"but the next that the log holds is {row[0]}"
-                )
-            records.append(_record(row))
+                _refuse_gap(connection, stored, next_offset, row[0])
+            records.append(_record(stored, row))
             next_offset += 1
             size += sum(len(part) for part in row[1:4] if part)
             if size >= CHUNK_BYTES_MAX:
                 break
-    if not records:
-        _, end = bounds(connection, topic, partition)
-        # The log may have grown since the query above, up to this offset and beyond.
-        if offset > end or offset < 0:
-            raise OffsetGoneError(
-                f"expected offset {offset} of {topic.value!r} {partition}, but the log "
-                f"ends at {end}"
-            )
     return records
 
 
-def read_key(
-    connection: sqlite3.Connection, partition: int, key: bytes
-) -> list[Record]:
-    """Return the events of one key and those without a key, in order of offset.
-
-    Raises:
-        UnsafeLogError: a row was never written so: the file is damaged.
-    """
-    query = (
-        f"SELECT {_COLUMNS} FROM records"  # noqa: S608 - our own column names
-        " WHERE topic = 'events' AND key IS ? AND partition = ?"
-    )
-    records = [
-        _record(row)
-        for record_key in (key, None)
-        for row in connection.execute(query, (record_key, partition))
-    ]
-    return sorted(records, key=lambda record: record.offset)
+def _refuse_gap(
+    connection: sqlite3.Connection, stored: StoredPartition, expected: int, seen: object
+) -> None:
+    """Raise the error of an offset that is not the next one."""
+    first, _ = _bounds(connection, stored)
+    if expected < first:
+        raise OffsetGoneError(
+            f"expected offset {expected} of {stored.topic.value!r} {stored.partition}, "
+            f"but the next that the log holds is {seen}"
+        )
+    raise stored.damage(expected, f"the next that it holds is {seen!r}")
 
 
-def _record(row: Any) -> Record:
-    offset, key, value, packed_headers, timestamp_ms = row
-    headers = _headers(offset, packed_headers) if packed_headers else ()
-    if not (_is_bytes(key) and _is_bytes(value) and type(timestamp_ms) is int):
-        raise _damage_error(offset, "a row of other types")
+def _record(stored: StoredPartition, row: Any) -> Record:
+    offset, key, value, packed_headers, timestamp_ms, checksum = row
+    if not (
+        _is_bytes(key)
+        and _is_bytes(value)
+        and _is_bytes(packed_headers)
+        and type(timestamp_ms) is int
+        and type(offset) is int
+    ):
+        raise stored.damage(offset, "a row of other types stands there")
+    if checksum is not None or offset >= stored.unchecked_end:
+        seen = stored.checksum(offset, timestamp_ms, key, value, packed_headers)
+        if seen != checksum:
+            raise stored.damage(
+                offset, f"its checksum is {seen}, where {checksum!r} was written"
+            )
+    headers = _headers(stored, offset, packed_headers) if packed_headers else ()
     return Record(
         offset=offset,
         key=key,
@@ -163,15 +203,17 @@ def _record(row: Any) -> Record:
     )
 
 
-def _headers(offset: int, packed_headers: Any) -> tuple[tuple[str, bytes], ...]:
+def _headers(
+    stored: StoredPartition, offset: int, packed_headers: bytes
+) -> tuple[tuple[str, bytes], ...]:
     try:
         headers = _unpack(packed_headers, use_list=False)
         for name, value in headers:
             if type(name) is not str or type(value) is not bytes:
-                raise _damage_error(offset, "headers of other types")
+                raise stored.damage(offset, "headers of other types stand there")
     except (TypeError, ValueError) as error:
         # Every error of msgpack is a ValueError.
-        raise _damage_error(offset, f"{type(error).__name__}: {error}") from error
+        raise stored.damage(offset, f"{type(error).__name__}: {error}") from error
     return headers
 
 
@@ -179,8 +221,12 @@ def _is_bytes(value: object) -> bool:
     return value is None or type(value) is bytes
 
 
-def _damage_error(offset: int, detail: str) -> UnsafeLogError:
-    return UnsafeLogError(
-        f"expected a whole record at offset {offset}, but {detail}: the file is "
-        "damaged, restore it from a copy"
-    )
+@contextmanager
+def guarded(stored: StoredPartition, offset: int) -> Generator[None]:
+    """Name the partition, and from where it was read, in what SQLite says of damage."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if not is_damage(error):
+            raise
+        raise stored.damage(offset, f"SQLite says, from there on: {error}") from error

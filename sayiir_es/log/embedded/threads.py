@@ -15,9 +15,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from sayiir_es.core.model.errors import LogUnavailableError, UncertainAppendError
+from sayiir_es.core.model.errors import (
+    DamagedLogError,
+    LogUnavailableError,
+    UncertainAppendError,
+)
 from sayiir_es.log.batch_size import payload_bytes
-from sayiir_es.log.embedded.file import connect, is_disk_failure, is_lock, log_error_of
+from sayiir_es.log.embedded.file import (
+    connect,
+    is_damage,
+    is_disk_failure,
+    is_lock,
+    log_error_of,
+)
 from sayiir_es.log.embedded.rows import Write, insert
 from sayiir_es.log.notifier import call_on
 
@@ -25,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from sayiir_es.core.model.errors import LogError
+    from sayiir_es.core.model.errors import WorkflowError
     from sayiir_es.log.notifier import Notifier
 
 P = ParamSpec("P")
@@ -61,6 +71,7 @@ class ConnectionThread:
 
         Raises:
             LogError: SQLite refused, or this is closed.
+            DamagedLogError: the file is damaged.
         """
         try:
             return await self.call(lambda: work(self._connect(), *args, **kwargs))
@@ -121,6 +132,7 @@ class CommitThread(ConnectionThread):
             LogUnavailableError: other processes kept the file locked, or it is closed;
                 nothing was written.
             UncertainAppendError: the disk failed, or is full.
+            DamagedLogError: the file is damaged; nothing was written.
         """
         answer: Answer = asyncio.get_running_loop().create_future()
         with self._lock:
@@ -144,7 +156,7 @@ class CommitThread(ConnectionThread):
             return  # they failed with the batches before them
         answers = [answer for _, answer in entries]
         # Whatever ends the commit, no caller waits for ever.
-        results: list[int | LogError] = [_broken_off_error() for _ in entries]
+        results: list[int | WorkflowError] = [_broken_off_error() for _ in entries]
         try:
             results = self._commit_batches([write for write, _ in entries])
             failure = results[0]
@@ -154,7 +166,9 @@ class CommitThread(ConnectionThread):
                 results += [failure for _ in dropped_answers]
         finally:
             _resolve_all(answers, results)
-        self._notifier.wake({(write.topic, write.partition) for write, _ in entries})
+        self._notifier.wake(
+            {(write.to.topic, write.to.partition) for write, _ in entries}
+        )
 
     def _take(self) -> list[tuple[Write, Answer]]:
         entries: list[tuple[Write, Answer]] = []
@@ -179,13 +193,15 @@ class CommitThread(ConnectionThread):
             self._queue.clear()
         return answers
 
-    def _commit_batches(self, writes: Sequence[Write]) -> list[int | LogError]:
+    def _commit_batches(self, writes: Sequence[Write]) -> list[int | WorkflowError]:
         if self._disk_failure:
             return [self._uncertain_error(self._disk_failure) for _ in writes]
         try:
             return [*insert(self._connect(), writes)]
+        except DamagedLogError as error:
+            return [error for _ in writes]
         except sqlite3.Error as error:
-            if is_lock(error):
+            if is_lock(error) or is_damage(error):
                 return [log_error_of(self.path, error) for _ in writes]
             if is_disk_failure(error):
                 # A sync that failed once may succeed the next time without having
@@ -237,16 +253,20 @@ def _broken_off_error() -> UncertainAppendError:
     return UncertainAppendError("expected a commit to end, but it broke off")
 
 
-def _resolve_all(answers: Sequence[Answer], results: Sequence[int | LogError]) -> None:
+def _resolve_all(
+    answers: Sequence[Answer], results: Sequence[int | WorkflowError]
+) -> None:
     """Resolve each answer on its own loop, with one call for each loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Answer, int | LogError]]] = {}
+    by_loop: dict[
+        asyncio.AbstractEventLoop, list[tuple[Answer, int | WorkflowError]]
+    ] = {}
     for answer, result in zip(answers, results, strict=True):
         by_loop.setdefault(answer.get_loop(), []).append((answer, result))
     for loop, pairs in by_loop.items():
         call_on(loop, _resolve, pairs)
 
 
-def _resolve(pairs: Sequence[tuple[Answer, int | LogError]]) -> None:
+def _resolve(pairs: Sequence[tuple[Answer, int | WorkflowError]]) -> None:
     for answer, result in pairs:
         if answer.done():  # its caller has gone
             continue

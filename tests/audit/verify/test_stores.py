@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import shutil
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,10 +36,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@contextmanager
-def opened(folder: Path) -> Generator[RocksStore]:
+def opened(folder: Path) -> AbstractContextManager[RocksStore]:
     """The store, to be tampered with."""
-    path = stores_under(folder)[0]
+    return opened_at(stores_under(folder)[0])
+
+
+@contextmanager
+def opened_at(path: Path) -> Generator[RocksStore]:
+    """A store, to be tampered with."""
     with StoreView(path) as view:
         identity = view.identity
     yield RocksStore.open(path, identity)
@@ -90,3 +95,47 @@ async def test_a_store_ahead_of_its_log_is_found(folder: Path) -> None:
         await store.close()
     violations = verify(f"file:{folder / 'log.db'}", state_dir=folder).violations
     assert [(v.invariant, v.offset) for v in violations] == [("I21", place.offset + 5)]
+
+
+# --- damage ---------------------------------------------------------------------------
+
+
+def tables_of(path: Path) -> list[Path]:
+    """The files of a store that hold rows."""
+    tables = sorted(path.glob("*.sst"))
+    assert tables
+    return tables
+
+
+def flip_bytes(file: Path, start: int, end: int) -> None:
+    """Flip every bit of a part of a file."""
+    data = file.read_bytes()
+    flipped = bytes(byte ^ 0xFF for byte in data[start:end])
+    file.write_bytes(data[:start] + flipped + data[end:])
+
+
+@pytest.mark.parametrize("damage", ["rows", "manifest"])
+async def test_a_damaged_store_is_named_and_the_others_are_compared(
+    folder: Path, damage: str
+) -> None:
+    path = stores_under(folder)[0]
+    whole, torn = path.with_name("7"), path.with_name("8")
+    shutil.copytree(path, whole)
+    shutil.copytree(path, torn)
+    if damage == "rows":
+        for file in tables_of(path):
+            flip_bytes(file, 8, 24)
+    else:
+        (path / "CURRENT").write_text("nothing")
+    RocksDatabase(torn, WRITE_BUFFER_BYTES).abandon()
+    with opened_at(torn) as store:
+        store.apply("i9", {"vstart": b"7"})
+        store.advance(store.position)
+        await store.close()
+    verdict = verify(f"file:{folder / 'log.db'}", state_dir=folder)
+    seen = {(one.partition, one.instance_id) for one in verdict.violations}
+    [unreadable] = [one for one in verdict.violations if "can be read" in one.expected]
+    assert unreadable.invariant == "I20"
+    assert str(path) in unreadable.expected
+    assert "delete that directory" in unreadable.seen
+    assert (0, "i9") in seen

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sayiir_es.core.model.errors import LogUnavailableError, UncertainAppendError
+from sayiir_es.log.embedded.checksum import StoredPartition
 from sayiir_es.log.embedded.log import EmbeddedLog
 from sayiir_es.log.embedded.rows import Write
 from sayiir_es.log.embedded.threads import CommitThread
@@ -218,7 +219,8 @@ async def test_a_full_disk_refuses_a_batch_whole_and_takes_the_next_when_it_has_
     commits = CommitThread(path, Notifier())
 
     async def write(*new: NewRecord) -> int:
-        return await commits.write(Write(topic=Topic.EVENTS, partition=0, batch=new))
+        to = StoredPartition(path=path, topic=Topic.EVENTS, partition=0)
+        return await commits.write(Write(to=to, batch=new))
 
     assert await write(*batch("before", 2)) == 0
     await commits.run(lambda c: c.execute("PRAGMA max_page_count = 20"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 import subprocess
 import sys
@@ -12,17 +13,26 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sayiir_es.core.model.errors import LogUnavailableError, UnsafeLogError
-from sayiir_es.log.embedded import file
+from sayiir_es.core.model.errors import (
+    DamagedLogError,
+    LogUnavailableError,
+    UnsafeLogError,
+)
+from sayiir_es.log.embedded import file, tables
+from sayiir_es.log.embedded.checksum import StoredPartition
 from sayiir_es.log.embedded.log import EmbeddedLog
+from sayiir_es.log.embedded.tables import write_bounds
 from sayiir_es.log.port import InstanceIndex, Topic
 from tests.log.conformance import batch, read_all, read_records, record, values
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sayiir_es.log.port import Record
+
 PRODUCER = """
 import asyncio, sys
+from sayiir_es.log.embedded.checksum import StoredPartition
 from sayiir_es.log.embedded.log import EmbeddedLog
 from sayiir_es.log.port import NewRecord, Topic
 
@@ -94,8 +104,8 @@ async def test_the_database_of_another_program_is_refused_and_left_alone(
 async def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     await make_log(path)
-    change(path, "UPDATE meta SET value = '2' WHERE key = 'format'")
-    with pytest.raises(UnsafeLogError, match=r"format '1'.*but it has '2'"):
+    change(path, "UPDATE meta SET value = '3' WHERE key = 'format'")
+    with pytest.raises(UnsafeLogError, match=r"format '2'.*but it has '3'"):
         await EmbeddedLog(path).open(create=True)
 
 
@@ -125,7 +135,7 @@ async def test_a_damaged_file_is_refused(tmp_path: Path, where: float) -> None:
     page = int(len(data) * where) // 4096 * 4096
     data[page : page + 4096] = b"\xa5" * 4096
     path.write_bytes(data)
-    with pytest.raises(UnsafeLogError, match="copy"):
+    with pytest.raises(DamagedLogError, match="copy"):
         await EmbeddedLog(path).open(create=True)
 
 
@@ -134,7 +144,7 @@ async def test_a_file_that_was_cut_short_is_refused(tmp_path: Path) -> None:
     await make_log(path)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(UnsafeLogError, match="copy"):
+    with pytest.raises(DamagedLogError, match="copy"):
         await EmbeddedLog(path).open(create=True)
 
 
@@ -221,10 +231,12 @@ async def test_a_commit_of_another_process_is_noticed_within_the_wait(
     reading = asyncio.create_task(reader.read(max_wait_s=10))
     await asyncio.wait([reading], timeout=0.05)
     # A separate connection, as another process has: no notifier wakes the readers.
-    change(
-        path,
-        "INSERT INTO records VALUES ('events', 0, 0, NULL, x'61', NULL, 1)",
-    )
+    to = StoredPartition(path=path, topic=Topic.EVENTS, partition=0)
+    checksum = to.checksum(0, 1, None, b"a", None)
+    row = f"('events', 0, 0, NULL, x'61', NULL, 1, {checksum})"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"INSERT INTO records VALUES {row}")  # noqa: S608 (our own text)
+        write_bounds(connection, "events", 0, (0, 1))
     async with asyncio.timeout(1):
         chunk = await reading
     assert chunk is not None
@@ -293,3 +305,129 @@ async def test_closing_commits_what_is_queued(tmp_path: Path) -> None:
     await again.open(create=False)
     assert await again.end_offset(Topic.COMMANDS, 0) == 20
     await again.close()
+
+
+# --- checksums ------------------------------------------------------------------------
+
+FORMAT_1 = """
+PRAGMA application_id = 1396791621;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE records (
+  topic TEXT NOT NULL,
+  partition INTEGER NOT NULL,
+  offset INTEGER NOT NULL,
+  key BLOB,
+  value BLOB,
+  headers BLOB,
+  timestamp INTEGER NOT NULL,
+  PRIMARY KEY (topic, partition, offset)
+) WITHOUT ROWID;
+CREATE INDEX instance ON records (key, partition, offset) WHERE topic = 'events';
+INSERT INTO meta VALUES ('format', '1'), ('log_id', 'an id'), ('partitions', '1');
+INSERT INTO meta VALUES
+  ('topic:commands', 'c'), ('topic:events', 'e'), ('topic:dead-letters', 'l'),
+  ('topic:definitions', 'd'), ('topic:attempts', 'a');
+INSERT INTO records VALUES
+  ('events', 0, 0, x'69', x'61', NULL, 1), ('events', 0, 1, x'69', x'62', NULL, 2);
+"""
+"""A file as builds before the checksums made it, with two events."""
+
+
+def make_format_1(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(FORMAT_1)
+
+
+async def test_a_file_without_checksums_goes_on_with_them(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    make_format_1(path)
+    log = EmbeddedLog(path)
+    identity = await log.open(create=False)
+    assert (identity.cluster_id, identity.topics["events"]) == ("an id", "e")
+    assert await (await log.appender(0)).append([record(b"c", b"i")]) == 2
+    assert values(await log.read_instance(0, "i")) == ["a", "b", "c"]
+    assert await read_all(log) == ["a", "b", "c"]
+    await log.close()
+    with closing(sqlite3.connect(path)) as connection:
+        checksums = connection.execute("SELECT checksum IS NULL FROM records")
+        assert [is_null for (is_null,) in checksums] == [1, 1, 0]
+    change(path, "UPDATE records SET value = x'63', checksum = NULL WHERE offset = 2")
+    await log.open(create=False)
+    with pytest.raises(DamagedLogError, match=r"offset 2 of 'events' partition 0 in "):
+        await read_all(log)
+    await log.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE records SET value = x'7a' WHERE offset = 7",
+        "UPDATE records SET key = x'7a' WHERE offset = 7",
+        "UPDATE records SET headers = NULL WHERE offset = 7",
+        "UPDATE records SET timestamp = 7 WHERE offset = 7",
+        "UPDATE records SET checksum = NULL WHERE offset = 7",
+        "UPDATE records SET value = 'text' WHERE offset = 7",
+        "DELETE FROM records WHERE offset = 7",
+        "UPDATE records SET offset = 70 WHERE offset = 7",
+    ],
+)
+async def test_a_record_that_is_not_what_was_written_is_refused(
+    tmp_path: Path, statement: str
+) -> None:
+    path = tmp_path / "log.db"
+    await make_log(path)
+    change(path, statement)
+    log = EmbeddedLog(path)
+    await log.open(create=False)
+    reader = await log.reader(Topic.EVENTS, 0, 0)
+    with pytest.raises(DamagedLogError, match=r"the record at offset \d+ of 'events'"):
+        await reader.read(max_wait_s=1)
+    await log.close()
+
+
+async def test_what_a_file_says_of_itself_has_a_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    await make_log(path)
+    change(path, "UPDATE meta SET value = 'another' WHERE key = 'log_id'")
+    with pytest.raises(DamagedLogError, match="has another checksum"):
+        await EmbeddedLog(path).open(create=True)
+
+
+async def test_an_index_of_instances_that_leaves_events_out_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, names = tmp_path / "log.db", ("one", "six", "two")
+    log = EmbeddedLog(path)
+    await log.open(create=True)
+    keys = [None, *(name.encode() for name in names * 3)]
+    await (await log.appender(0)).append([record(b"1", each) for each in keys])
+    expected = [list(await log.read_instance(0, name)) for name in names]
+    await log.close()
+    monkeypatch.setattr(tables, "WHOLE_CHECK_BYTES_MAX", 0)
+    data = path.read_bytes()
+    # In an entry of the index the key stands before the topic, in a record behind it.
+    entries = [*re.finditer(rb"(one|six|two).{0,2}events", data)]
+    assert len(entries) == 9
+    for entry in entries:
+        for new_key in (b"\0\0\0", b"aaa", b"pop", b"zzz", b"six", b"two"):
+            if new_key == entry[1]:
+                continue
+            at = entry.start()
+            copy = tmp_path / "copy.db"
+            copy.write_bytes(data[:at] + new_key + data[at + 3 :])
+            await log_is_right_or_refused(copy, dict(zip(names, expected, strict=True)))
+
+
+async def log_is_right_or_refused(
+    path: Path, expected: dict[str, list[Record]]
+) -> None:
+    log, refused = EmbeddedLog(path), 0
+    await log.open(create=False)
+    for name, records in expected.items():
+        try:
+            assert list(await log.read_instance(0, name)) == records
+        except DamagedLogError as error:
+            assert "the index of instances" in str(error)  # noqa: PT017 (either will do)
+            refused += 1
+    await log.close()
+    assert refused

@@ -190,9 +190,10 @@ class RocksDatabase:
                 f"expected to be the only user of the store at {path!r}, but another "
                 f"one holds its lock ({text})"
             )
+        error = StoreError(f"expected a readable store at {path!r}, but {text}")
         if not any(phrase in text for phrase in _NOT_DAMAGE):
-            mark_damaged(self.path)
-        return StoreError(f"expected a readable store at {path!r}, but {text}")
+            mark_damaged(self.path, str(error))
+        return error
 
 
 def _options(write_buffer_bytes: int) -> Options:

@@ -32,10 +32,18 @@ def is_damaged(path: Path) -> bool:
     return (path / DAMAGED).exists()
 
 
-def mark_damaged(path: Path) -> None:
+def damage_of(path: Path) -> str:
+    """Why the store was marked; empty if that is not known."""
+    try:
+        return (path / DAMAGED).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def mark_damaged(path: Path, reason: str) -> None:
     """Mark the store, so that the next opening sets it aside; best effort."""
     with suppress(OSError):
-        (path / DAMAGED).touch()
+        (path / DAMAGED).write_text(reason, encoding="utf-8", errors="replace")
 
 
 def refuse_endless_manifest(path: Path) -> None:

@@ -16,6 +16,7 @@ from sayiir_es.engine.store.rocks import keys
 from sayiir_es.engine.store.rocks.codec import decode_position
 from sayiir_es.engine.store.rocks.database import RocksDatabase
 from sayiir_es.engine.store.rocks.files import (
+    damage_of,
     delete_store,
     is_damaged,
     mark_damaged,
@@ -66,11 +67,14 @@ def _open(
     path: Path, identity: StoreIdentity, write_buffer_bytes: int
 ) -> OpenedDatabase:
     if is_damaged(path):
-        raise StoreError(f"expected a whole store at {str(path)!r}, but it was damaged")
+        reason = damage_of(path)
+        raise StoreError(
+            reason or f"expected a whole store at {str(path)!r}, but it was damaged"
+        )
     try:
         refuse_endless_manifest(path)
-    except StoreError:
-        mark_damaged(path)
+    except StoreError as error:
+        mark_damaged(path, str(error))
         raise
     database = RocksDatabase(path, write_buffer_bytes)
     try:
@@ -103,6 +107,6 @@ def _read_stamp(database: RocksDatabase) -> tuple[StoreIdentity, Position] | Non
         return None
     try:
         return decode_position(stamp or b"")
-    except StoreError:
-        mark_damaged(database.path)
+    except StoreError as error:
+        mark_damaged(database.path, str(error))
         raise

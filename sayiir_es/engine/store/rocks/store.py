@@ -21,7 +21,7 @@ from sayiir_es.engine.store.rocks import keys
 from sayiir_es.engine.store.rocks.changes import collect, collect_index, merged
 from sayiir_es.engine.store.rocks.codec import decode_row, encode_position
 from sayiir_es.engine.store.rocks.database import WRITE_BUFFER_BYTES, RocksDatabase
-from sayiir_es.engine.store.rocks.files import delete_store, mark_damaged
+from sayiir_es.engine.store.rocks.files import delete_store, is_damaged, mark_damaged
 from sayiir_es.engine.store.rocks.opening import open_database
 from sayiir_es.engine.store.row_index import HEADER
 
@@ -174,6 +174,15 @@ class RocksStore:
         for key in merged(stored, unwritten, deleted):
             yield keys.split(key)[0]
 
+    @property
+    def is_damaged(self) -> bool:
+        """Whether it was marked: opened again, it is empty."""
+        return is_damaged(self._database.path)
+
+    def mark_damaged(self, reason: str) -> None:
+        """Mark it, so that the next opening sets it aside."""
+        mark_damaged(self._database.path, reason)
+
     async def reset(self) -> None:
         """Delete everything and open an empty database, at the log's beginning."""
         self._database.abandon()
@@ -235,9 +244,9 @@ class RocksStore:
     def _decode(self, data: bytes) -> Row:
         try:
             return decode_row(data)
-        except StoreError:
+        except StoreError as error:
             # Its checksum is right, so another build wrote it: this one cannot read it.
-            mark_damaged(self._database.path)
+            self.mark_damaged(str(error))
             raise
 
     # --- writing ----------------------------------------------------------------------
