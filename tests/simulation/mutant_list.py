@@ -254,8 +254,8 @@ CONSTRUCTS = (
     _mutant(
         "timers fire early",
         "engine.owner.inputs",
-        "self.timers.take_due(batch.now_ms)",
-        "self.timers.take_due(batch.now_ms + 200)",
+        "self.timers.take_due(now_ms)",
+        "self.timers.take_due(now_ms + 200)",
     ),
 )
 
