@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     )
     schema_registry_url: str | None = Field(
         default=None,
+        repr=False,  # it may hold a password
         description="http(s)://[USER:PASSWORD@]HOST[:PORT]; by default no registry",
     )
     signing_key: Path | None = Field(

@@ -5,7 +5,7 @@ differ in their first bytes only: a head of ten bytes with the fingerprint, or a
 of five with the id that a registry gave to the schema. So one is replaced by the other
 and nothing is encoded twice. Ids are read when the log is opened, by registering every
 schema that this build has; the schema of another id is requested when the id is first
-seen.
+seen. Those ids are many or hostile, so only some are remembered.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from sayiir_es.wire.schema_registry import SchemaRegistry
 
 FRAME_BYTES = 5
+
+IDS_MAX = 1_000
+"""How many ids that are none of this build's are remembered, the latest ones. Anyone
+may write any id; one that was forgotten is requested again."""
+
 _ZERO = b"\x00"
 _PUBLISHED = tuple(
     f"{namespace}."
@@ -80,7 +85,9 @@ class ConfluentFrames:
     def __init__(self, registry: SchemaRegistry) -> None:
         self._registry = registry
         self._frames: dict[bytes, bytes] = {}
-        self._heads: dict[bytes, bytes | None] = {}
+        self._heads: dict[bytes, bytes] = {}
+        self._requested: dict[bytes, bytes | None] = {}
+        """Heads of frames that were not registered here; None where it is not ours."""
 
     async def open(self) -> None:
         """Register every schema now, so that no event has to wait for an id.
@@ -109,12 +116,22 @@ class ConfluentFrames:
         if value[:1] != _ZERO or len(value) < FRAME_BYTES:
             return value
         frame = value[:FRAME_BYTES]
-        if frame not in self._heads:
+        head = self._heads.get(frame)
+        if head is None:
+            head = await self._request_head(frame)
+        return value if head is None else head + value[FRAME_BYTES:]
+
+    async def _request_head(self, frame: bytes) -> bytes | None:
+        if frame in self._requested:
+            head = self._requested.pop(frame)
+        else:
             schema_id = int.from_bytes(frame[1:], "big")
             text = await asyncio.to_thread(self._registry.schema, schema_id)
-            self._heads[frame] = None if text is None else _head_of(text)
-        head = self._heads[frame]
-        return value if head is None else head + value[FRAME_BYTES:]
+            head = None if text is None else _head_of(text)
+            while len(self._requested) >= IDS_MAX:
+                del self._requested[next(iter(self._requested))]
+        self._requested[frame] = head  # the last one is the latest
+        return head
 
 
 def _head_of(text: str) -> bytes | None:

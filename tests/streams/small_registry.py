@@ -13,11 +13,17 @@ if TYPE_CHECKING:
 
 
 class SmallRegistry:
-    """The registered schemas; fails the next `outages` requests."""
+    """The registered schemas; fails the next `outages` requests with `status`.
+
+    `redirect` is where reads are sent to; `headers` are those of each request.
+    """
 
     def __init__(self) -> None:
         self.schemas: dict[int, str] = {}
         self.outages = 0
+        self.status = 503
+        self.redirect = ""
+        self.headers: list[dict[str, str]] = []
         self.requests: list[str] = []
         self.url = ""
 
@@ -35,7 +41,7 @@ class SmallRegistry:
         self.requests.append(path)
         if self.outages:
             self.outages -= 1
-            return 503, {"message": "expected to work, but an outage"}
+            return self.status, {"message": "expected to work, but an outage"}
         if body:
             return 200, {"id": self.add(json.loads(body)["schema"])}
         schema = self.schemas.get(int(path.rpartition("/")[2]))
@@ -58,9 +64,13 @@ def serve_registry() -> Generator[SmallRegistry]:
             del format  # a test prints nothing
 
         def _respond(self, body: bytes) -> None:
+            registry.headers.append(dict(self.headers.items()))
             status, document = registry.respond(self.path, body)
+            if registry.redirect:
+                status = 302
             data = json.dumps(document).encode()
             self.send_response(status)
+            self.send_header("Location", registry.redirect + self.path)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)

@@ -19,11 +19,14 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import structlog
+
 from sayiir_es.core.model.commands import ForkWorkflow
-from sayiir_es.core.model.errors import BatchTooLargeError
+from sayiir_es.core.model.errors import BatchTooLargeError, LogUnavailableError
 from sayiir_es.core.model.events import CommandDeadLettered, CommandForwarded
 from sayiir_es.core.model.position import CommandPosition
 from sayiir_es.core.partitions import partition_of
+from sayiir_es.engine.backoff import Backoff
 from sayiir_es.engine.commands.read_ahead import ReadAhead
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.commands import (
@@ -39,7 +42,9 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.model.commands import Command
     from sayiir_es.core.model.inputs import SourceHistory
-    from sayiir_es.log.port import Log, Reader, Record
+    from sayiir_es.log.port import Chunk, Log, Reader, Record
+
+logger = structlog.get_logger()
 
 READ_WAIT_S = 1.0
 """How long one read waits, in seconds; a record ends it at once."""
@@ -98,6 +103,8 @@ class CommandFeed:
         """
         self._source_taken.set()
         self._task: asyncio.Task[None] | None = None
+        self._reader: Reader | None = None
+        self._backoff = Backoff(f"commands {partition}")
 
     def start(self) -> None:
         """Begin to read."""
@@ -105,11 +112,14 @@ class CommandFeed:
             self._read(), name=f"commands-{self._partition}"
         )
 
-    def get_failure(self) -> BaseException | None:
-        """The error that ended the reading; None while it goes on."""
-        if self._task is None or not self._task.done() or self._task.cancelled():
-            return None
-        return self._task.exception()
+    def check(self) -> None:
+        """Raise the error that ended the reading, if one did.
+
+        Raises:
+            LogError: if the commands cannot be read any further.
+        """
+        if self._task is not None and self._task.done():
+            self._task.result()
 
     def take(self) -> FedCommand:
         """Remove and return the next command, in offset order.
@@ -138,14 +148,9 @@ class CommandFeed:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _read(self) -> None:
-        reader: Reader = await self._log.reader(
-            Topic.COMMANDS, self._partition, self.next_offset
-        )
         try:
             while True:
-                chunk = await reader.read(max_wait_s=READ_WAIT_S)
-                if chunk is None:
-                    continue
+                chunk = await self._read_chunk()
                 # All forwards of a chunk are handed to the producer together, so that
                 # they fail together, and none of the next chunk is sent before all of
                 # this one are acknowledged.
@@ -164,6 +169,38 @@ class CommandFeed:
                 await self._ahead.wait_for_room()
         finally:
             self._wake()
+            await self._close_reader()
+
+    async def _read_chunk(self) -> Chunk:
+        """The next chunk, however long the log or the schema registry is silent.
+
+        Outcomes and timers are decided meanwhile.
+        """
+        while True:
+            try:
+                if self._reader is None:
+                    self._reader = await self._log.reader(
+                        Topic.COMMANDS, self._partition, self.next_offset
+                    )
+                chunk = await self._reader.read(max_wait_s=READ_WAIT_S)
+            except LogUnavailableError as error:
+                logger.warning(
+                    "commands.read_failed",
+                    partition=self._partition,
+                    offset=self.next_offset,
+                    error_code=error.code,
+                    reason=str(error),
+                )
+                await self._close_reader()
+                await self._backoff.pause()
+                continue
+            self._backoff.reset()
+            if chunk is not None:
+                return chunk
+
+    async def _close_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
             await reader.close()
 
     async def _with_source(self, item: FedCommand) -> FedCommand:

@@ -262,6 +262,7 @@ class Owner:
             if inputs.recovered:
                 self._unrecovered = False
             await self._writing.write_if_due()
+            inputs.feed.check()
             # Others have a turn between two portions; and an attempt that ends at once
             # is in the next batch then.
             if offered or inputs.has_more:
@@ -283,9 +284,6 @@ class Owner:
                 await tenure.look_at_end()
 
     async def _sleep(self, inputs: Inputs) -> None:
-        failure = inputs.feed.get_failure()
-        if failure is not None:
-            raise failure
         wait_s = (inputs.timers.next_at() - self._clock.now_ms()) / 1000
         alarm = asyncio.get_running_loop().call_later(
             min(max(wait_s, 0.0), SLEEP_MOST_S), self.look
