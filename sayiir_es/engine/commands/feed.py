@@ -198,6 +198,20 @@ class CommandFeed:
             if chunk is not None:
                 return chunk
 
+    async def _prefetch_for(self, command: Command) -> SourceHistory | None:
+        """What a command needs, however long the log is silent."""
+        while True:
+            try:
+                return await self._prefetch(command)
+            except LogUnavailableError as error:
+                logger.warning(
+                    "commands.definition_unread",
+                    partition=self._partition,
+                    error_code=error.code,
+                    reason=str(error),
+                )
+                await self._backoff.pause()
+
     async def _close_reader(self) -> None:
         reader, self._reader = self._reader, None
         if reader is not None:
@@ -210,7 +224,7 @@ class CommandFeed:
         if isinstance(item.command, ForkWorkflow):
             self._wake()  # the commands before it are decided meanwhile
             await self._source_taken.wait()
-        history = await self._prefetch(item.command)
+        history = await self._prefetch_for(item.command)
         if history is None:
             return item
         self._source_taken.clear()

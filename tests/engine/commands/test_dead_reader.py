@@ -52,6 +52,14 @@ class BreakableLog(MemoryLog):
     def __init__(self) -> None:
         super().__init__()
         self.ends: list[LogError | None] = []
+        self.silent_definitions = 0
+
+    async def end_offset(self, topic: Topic, partition: int) -> int:
+        """The end; that of the definitions is not told for some time."""
+        if topic is Topic.DEFINITIONS and self.silent_definitions:
+            self.silent_definitions -= 1
+            raise LogUnavailableError("expected definitions, but silence")
+        return await super().end_offset(topic, partition)
 
     async def reader(self, topic: Topic, partition: int, offset: int) -> MemoryReader:
         """A reader that may break."""
@@ -111,3 +119,16 @@ async def test_each_tenure_decides_what_was_read_before_its_reader_died() -> Non
             )
             assert await harness.output(f"i{number}") == STEPS
         assert len(await claims_of(harness)) == 4
+
+
+async def test_definitions_that_cannot_be_read_end_no_tenure() -> None:
+    log = BreakableLog()
+    harness = EngineHarness(log=log)
+    async with harness.worker(long_flow()):
+        log.silent_definitions = 2
+        await harness.command("StartWorkflow", "i", workflow="nobody's", input=0)
+        await harness.command("StartWorkflow", "j", workflow="long", input=0)
+        await harness.until_kind("CommandRejected", "i")
+        assert await harness.output("j") == STEPS
+        assert log.silent_definitions == 0
+        assert await claims_of(harness) == [0]
