@@ -73,7 +73,7 @@ def chained(records: list[NewRecord]) -> bytes:
 def folded(records: list[Record]) -> bytes:
     """A fold of them all; the digest at the end."""
     store = MemoryStore()
-    Fold(store, 0).apply(Chunk(start=0, end=len(records), records=records))
+    Fold(store, 0, 1).apply(Chunk(start=0, end=len(records), records=records))
     return store.position.digest
 
 

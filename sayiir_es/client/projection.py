@@ -101,7 +101,7 @@ class Projection:
             opened = None
         if opened is None:
             store = await self._open_store(partition)
-            fold = Fold(store, partition)
+            fold = Fold(store, partition, self._log.partitions)
             reader = await self._log.reader(Topic.EVENTS, partition, fold.start)
             opened = _Open(store=store, fold=fold, reader=reader)
             self._open_folds[partition] = opened

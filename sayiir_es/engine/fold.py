@@ -60,20 +60,22 @@ of the events up to 10,000 records before it. One that reaches further is passed
 class Fold:
     """Folds chunks of one partition's events; every fold of the engine is this one.
 
-    `on_event` is called with the offset and each valid event, after its rows are in the
-    store. Give it the chunks from `start` on; it makes sure then that the store is of
-    this log, and `is_confirmed` when it has.
+    `partitions` is how many the app has. `on_event` is called with the offset and each
+    valid event, after its rows are in the store. Give it the chunks from `start` on; it
+    makes sure then that the store is of this log, and `is_confirmed` when it has.
     """
 
     def __init__(
         self,
         store: SnapshotStore,
         partition: int,
+        partitions: int,
         *,
         on_event: Callable[[int, Event], None] | None = None,
     ) -> None:
         self._store = store
         self._partition = partition
+        self._partitions = partitions
         self._on_event = on_event
         position = store.position
         self.start = max(position.last, 0)
@@ -197,7 +199,7 @@ class Fold:
             record.key,
             record.value,
         )
-        next_position = advanced(position, event, digest)
+        next_position = advanced(position, event, digest, self._partitions)
         if event.sequence:
             rows = self._store.rows(event.instance_id)
             header = get_header(rows)

@@ -139,7 +139,7 @@ class Projector:
         backoff = Backoff(f"log {partition}")
         while True:
             try:
-                fold = Fold(store, partition)
+                fold = Fold(store, partition, self._log.partitions)
                 end = await self._log.end_offset(Topic.EVENTS, partition)
                 check_end(store.position, partition, end)
                 reader = await self._log.reader(Topic.EVENTS, partition, fold.start)

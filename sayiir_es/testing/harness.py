@@ -59,7 +59,7 @@ class Harness:
         self._workflow = with_functions_on_loop(workflow)
         self._executor = LocalExecutor(SLOTS, worker_id="test")
         self._view = MemoryStore()
-        self._fold = Fold(self._view, 0, on_event=self._on_event)
+        self._fold = Fold(self._view, 0, 1, on_event=self._on_event)
         self._engine: WorkerEngine | None = None
 
     # --- steps ------------------------------------------------------------------------

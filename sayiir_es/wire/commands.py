@@ -59,13 +59,12 @@ def decode_command(
     value: bytes | None,
     partition: int,
     offset: int,
-    headers: Sequence[tuple[str, bytes]] = (),
 ) -> Command:
     """Return the command of a record at `partition`@`offset`, with its ids resolved.
 
     The body's `instance_id` wins over the key. Without both a start gets an id made of
-    the record's place, and other commands an empty one, which the owner refuses. The
-    place of a forwarded command is where it was first.
+    the record's place, and other commands an empty one, which the owner refuses. A
+    forwarded command has its ids.
 
     Raises:
         DecodeError: if it is no command of a known schema; an `UnreadableError`, whose
@@ -79,9 +78,7 @@ def decode_command(
         name, values = read_json_command(_SCHEMAS, value)
     else:
         name, values = _read_avro(value)
-    origin_partition, origin_offset = read_origin(headers) or (partition, offset)
-    place = f"{origin_partition}@{origin_offset}"
-    _resolve_ids(values, name, key, place)
+    _resolve_ids(values, name, key, f"{partition}@{offset}")
     for field, allowed in _VALUES_OF_FIELD.items():
         if field in values and values[field] not in allowed:
             raise UnreadableError(
@@ -116,7 +113,8 @@ def read_origin(headers: Sequence[tuple[str, bytes]]) -> tuple[int, int] | None:
     """Return the partition and offset where a forwarded command was first.
 
     None if there is no such header, or one that no owner writes: then the command
-    counts as not forwarded.
+    counts as not forwarded. Whether an owner wrote it nobody knows from the header:
+    `engine.commands.origins` checks what it says.
     """
     for name, value in headers:
         if name == ORIGIN_HEADER:

@@ -136,7 +136,7 @@ class EngineHarness:
             if event.instance_id == key:
                 events.append(event)
 
-        fold = Fold(store, 0, on_event=take)
+        fold = Fold(store, 0, self.log.partitions, on_event=take)
         await self._fold_all(fold)
         return events
 
@@ -180,7 +180,7 @@ class EngineHarness:
     async def folded(self) -> MemoryStore:
         """A store folded from the log only."""
         store = MemoryStore()
-        await self._fold_all(Fold(store, 0))
+        await self._fold_all(Fold(store, 0, self.log.partitions))
         return store
 
     async def check(self, live: SnapshotStore) -> None:

@@ -75,7 +75,7 @@ class History:
 
 def fold_to(store: SnapshotStore, history: History, offset: int) -> None:
     """Fold a history into a store up to an offset, chunk by chunk."""
-    fold = Fold(store, 0)
+    fold = Fold(store, 0, 1)
     start = store.position.offset
     while start < offset:
         end = min(start + CHUNK_RECORDS, offset)

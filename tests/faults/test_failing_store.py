@@ -112,7 +112,7 @@ async def outputs(log: MemoryLog) -> list[Row | None]:
     """The output of every instance, by the log alone."""
     store = MemoryStore()
     reader = await log.reader(Topic.EVENTS, 0, 0)
-    fold = Fold(store, 0)
+    fold = Fold(store, 0, 1)
     while (chunk := await reader.read(max_wait_s=0)) is not None:
         fold.apply(chunk)
     return [

@@ -158,7 +158,7 @@ class ClockScenario:
     async def events(self) -> list[Event]:
         """The valid events."""
         events: list[Event] = []
-        fold = Fold(MemoryStore(), 0, on_event=lambda _, event: events.append(event))
+        fold = Fold(MemoryStore(), 0, 1, on_event=lambda _, event: events.append(event))
         reader = await self.log.reader(Topic.EVENTS, 0, 0)
         while (chunk := await reader.read(max_wait_s=0)) is not None:
             fold.apply(chunk)

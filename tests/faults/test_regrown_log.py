@@ -83,7 +83,7 @@ async def log_of(records: list[Record]) -> tuple[MemoryLog, LogIdentity]:
 
 def fold_all(store: SnapshotStore, records: list[Record]) -> None:
     """Fold events into a store, from where it must begin to read."""
-    fold = Fold(store, 0)
+    fold = Fold(store, 0, 1)
     fold.apply(Chunk(start=fold.start, end=len(records), records=records[fold.start :]))
 
 
@@ -155,7 +155,7 @@ def test_a_claim_with_another_digest_finds_out_a_store() -> None:
     records.append(record(END, maker.claim(model.position, model.position.at)))
     store = MemoryStore()
     fold_to(store, History(4), FOLDED)
-    fold = Fold(store, 0)  # as if its reader began behind what the store has folded
+    fold = Fold(store, 0, 1)  # as if its reader began behind what the store has folded
     with pytest.raises(StoreError, match="a claim names another digest"):
         fold.apply(Chunk(start=FOLDED, end=END + 1, records=records[FOLDED:]))
     assert store.is_damaged

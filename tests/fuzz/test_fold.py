@@ -132,7 +132,7 @@ def fold(records: list[Record]) -> tuple[MemoryStore, HistoryError | None]:
     store = MemoryStore()
     chunk = Chunk(start=0, end=len(records), records=records)
     try:
-        Fold(store, 0).apply(chunk)
+        Fold(store, 0, 8).apply(chunk)
     except HistoryError as error:
         return store, error
     return store, None

@@ -217,7 +217,7 @@ def of_store(log: MemoryLog, partition: int, live: SnapshotStore) -> Iterator[st
     A displaced owner that has not noticed it yet is not checked.
     """
     store = MemoryStore()
-    fold = Fold(store, partition)
+    fold = Fold(store, partition, log.partitions)
     records = records_of(log, Topic.EVENTS, partition)
     fold.apply(Chunk(start=0, end=len(records), records=records))
     if store.position.claim != live.position.claim:

@@ -166,8 +166,14 @@ COMMANDS = (
     _mutant(
         "a repeated forward counts again",
         "engine.owner.batch",
-        "        return offset <= self.origins.get(source, -1)",
+        "        return offset <= self.origins.get(source, -1) < origin_end",
         "        return False",
+    ),
+    _mutant(
+        "an origin is believed as it is written",
+        "engine.commands.origins",
+        "        return origin if offset < self.end(source) else None",
+        "        return origin",
     ),
     _mutant(
         "the place in the commands is not taken from the log",

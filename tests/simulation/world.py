@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
+from sayiir_es.wire.commands import ORIGIN_HEADER
 from tests import random_programs as programs
 from tests.simulation import judge
 from tests.simulation.fleet import LOOK_S, Fleet, SimClock
@@ -38,6 +39,9 @@ LIMIT_S = 300.0
 """Virtual seconds after the faults within which everything must have ended."""
 
 TAKES_MOST_S = 9.0
+
+FORGED_ORIGINS = (b"0@999999999999999999", b"1@900000000000000000", b"77@4")
+"""Headers that any sender may write: of a command that nobody forwarded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,7 +264,13 @@ class World:
                 await self._produce(instance_id, body)
 
     async def _produce(self, instance_id: str, body: CommandFields) -> None:
-        record = NewRecord(key=instance_id.encode(), value=json.dumps(body).encode())
+        headers: tuple[tuple[str, bytes], ...] = ()
+        if self.chance.fault("origin forged", instance_id, 0.1):
+            drawn = self.chance.number(f"origin {instance_id}")
+            headers = ((ORIGIN_HEADER, FORGED_ORIGINS[int(drawn * 3)]),)
+        record = NewRecord(
+            key=instance_id.encode(), value=json.dumps(body).encode(), headers=headers
+        )
         home = partition_of(instance_id.encode(), self.plan.partitions)
         if self.chance.fault("sent astray", instance_id, 0.05):
             home = (home + 1) % self.plan.partitions

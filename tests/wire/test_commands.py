@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -33,9 +33,6 @@ from tests.wire.examples import (
 from tests.wire.oracle import Oracle
 from tests.wire.values import JSON_VALUES, PATIENT, WORDS, record_values
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 CLASSES: dict[str, Any] = {
     type(command).__name__: type(command) for command in COMMANDS
 }
@@ -45,9 +42,8 @@ def decode(
     value: bytes | None,
     *,
     key: bytes | None = b"order-7",
-    headers: Sequence[tuple[str, bytes]] = (),
 ) -> Command:
-    return decode_command(key=key, value=value, partition=3, offset=41, headers=headers)
+    return decode_command(key=key, value=value, partition=3, offset=41)
 
 
 def as_json(**body: Any) -> bytes:
@@ -225,15 +221,9 @@ def test_a_forwarded_command_keeps_ids_and_origin() -> None:
         value=encode_command_avro(first),
         partition=6,
         offset=900,
-        headers=headers,
     )
     assert again == first
     assert read_origin(headers) == (3, 41)
-
-
-def test_ids_that_a_forward_left_out_come_from_its_first_place() -> None:
-    command = decode(JSON_WITHOUT_IDS, key=None, headers=write_origin((5, 7)))
-    assert (command.instance_id, command.command_id) == ("5@7", "5@7")
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,6 @@ def decode_fields(place: Place, record: Record) -> object:
                     value=value,
                     partition=place.partition,
                     offset=record.offset,
-                    headers=record.headers,
                 )
                 return decode_payload(encode_command_json(command))
             case _:

@@ -155,6 +155,7 @@ class AnswerRules:
         if first_offset > self._origins.get(source, -1):
             self._origins[source] = first_offset
         elif type(event.body) not in ALONE:
+            self._origins[source] = first_offset  # as the fold does: one was forged
             raise BreachError(
                 "I3",
                 f"{event.cause!r} to be a duplicate: it was forwarded twice",

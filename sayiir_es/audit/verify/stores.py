@@ -103,7 +103,7 @@ async def _check_store(
 async def _fold(log: Log, store: RocksStore, partition: int, applied: int) -> str:
     """Fold up to the applied offset; what stopped it, or nothing."""
     start = await log.start_offset(Topic.EVENTS, partition)
-    fold = Fold(store, partition)
+    fold = Fold(store, partition, log.partitions)
     async for chunk in read_to(log, Topic.EVENTS, partition, start, applied):
         try:
             fold.apply(_cut(chunk, applied))

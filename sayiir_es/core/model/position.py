@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.fast_frozen import fast_frozen
 from sayiir_es.core.model.errors import ForgedEventError, HoleInHistoryError
-from sayiir_es.core.model.events import Event, PartitionClaimed
+from sayiir_es.core.model.events import (
+    Body,
+    CommandAcknowledged,
+    CommandDeadLettered,
+    CommandForwarded,
+    CommandRejected,
+    Event,
+    PartitionClaimed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +32,13 @@ if TYPE_CHECKING:
 NO_CLAIM = -1
 NO_RECORDS = bytes(32)
 """The digest of a partition before its first event."""
+
+_CHANGES_NOTHING = (
+    CommandAcknowledged,
+    CommandDeadLettered,
+    CommandForwarded,
+    CommandRejected,
+)
 
 _COMMAND_CAUSE = re.compile(
     r"command:([0-9]{1,10})@([0-9]{1,18})(?:<([0-9]{1,10})@([0-9]{1,18}))?"
@@ -41,7 +56,8 @@ class Position:
         owner: Who made that claim.
         next_command: The next offset of `commands` to decide.
         at: The last `at`, in epoch milliseconds.
-        origins: Source partition → highest origin offset of a forwarded command.
+        origins: Source partition → highest origin offset of a forwarded command: the
+            last accepted one, or a higher one that was answered and not accepted.
         digest: Of every valid record below the offset (`wire.checkpoint`).
         last: The offset of the last valid record below `offset`; −1 for none.
         last_before: The digest before that record. With it a reader finds out by one
@@ -115,11 +131,35 @@ def skipped(position: Position, past: int) -> Position:
     return replace(position, offset=past)
 
 
-def advanced(position: Position, event: Event, digest: bytes) -> Position:
+def with_origin(
+    origins: Mapping[int, int], origin: tuple[int, int], *, accepted: bool
+) -> Mapping[int, int]:
+    """The origins behind the answer to a forwarded command.
+
+    Only an origin above all before it is ever accepted, unless one of those was forged:
+    then the accepted one counts.
+    """
+    source, offset = origin
+    highest = origins.get(source, -1)
+    if offset == highest or (offset < highest and not accepted):
+        return origins
+    return {**origins, source: offset}
+
+
+def is_accepted(body: Body) -> bool:
+    """Whether an answer to a command says more than that it changes nothing."""
+    return not isinstance(body, _CHANGES_NOTHING)
+
+
+def advanced(
+    position: Position, event: Event, digest: bytes, partitions: int
+) -> Position:
     """The position behind a valid event, whose record makes `digest` of the one before.
 
     A claim may be older than what stands before it: an append whose writer gave up
-    lands at any later time, a claim too. It counts, and time does not go back.
+    lands at any later time, a claim too. It counts, and time does not go back. An
+    origin that is none of the app's `partitions` is left out: earlier builds wrote what
+    a command's header said.
 
     Raises:
         ForgedEventError: if `at` of another event goes backwards, or its cause names a
@@ -143,10 +183,10 @@ def advanced(position: Position, event: Event, digest: bytes) -> Position:
                 f"{event.kind} says {event.cause[:100]!r}"
             )
         next_command = max(next_command, command.offset + 1)
-        if command.origin is not None:
-            source, offset = command.origin
-            if offset > origins.get(source, -1):
-                origins = {**origins, source: offset}
+        if command.origin is not None and command.origin[0] < partitions:
+            origins = with_origin(
+                origins, command.origin, accepted=is_accepted(event.body)
+            )
     return Position(
         offset=position.offset + 1,
         claim=claim,

@@ -27,18 +27,18 @@ from sayiir_es.core.model.events import CommandDeadLettered, CommandForwarded
 from sayiir_es.core.model.position import CommandPosition
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.engine.backoff import Backoff
+from sayiir_es.engine.commands.origins import Origins
 from sayiir_es.engine.commands.read_ahead import ReadAhead
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.commands import (
     decode_command,
     encode_command_avro,
-    read_origin,
     write_origin,
 )
 from sayiir_es.wire.errors import UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from sayiir_es.core.model.commands import Command
     from sayiir_es.core.model.inputs import SourceHistory
@@ -64,7 +64,8 @@ class FedCommand:
     """A command to decide on, or the redirect of one that is not decided here.
 
     `payload` is how many bytes of it the events may hold: the size of its record's
-    value, plus the size of the source's history if it is a fork.
+    value, plus the size of the source's history if it is a fork. `origin_end` is the
+    end of the partition that forwarded it, if one did.
     """
 
     position: CommandPosition
@@ -72,6 +73,7 @@ class FedCommand:
     redirect: asyncio.Task[Redirect] | None
     payload: int
     source: SourceHistory | None = None
+    origin_end: int = 0
 
 
 class CommandFeed:
@@ -79,6 +81,7 @@ class CommandFeed:
 
     `wake` is called when there is something new to decide on. `prefetch` is called for
     each command before it is handed over; what it returns is the command's `source`.
+    `origins` are the highest origin offsets that the log holds, by partition.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class CommandFeed:
         partition: int,
         offset: int,
         *,
+        origins: Mapping[int, int],
         prefetch: Callable[[Command], Awaitable[SourceHistory | None]],
         wake: Callable[[], None],
     ) -> None:
@@ -96,6 +100,7 @@ class CommandFeed:
         self._log = log
         self._partition = partition
         self._prefetch = prefetch
+        self._origins = Origins(log, partition, origins)
         self._wake = wake
         self._ahead = ReadAhead(partition)
         self._source_taken = asyncio.Event()
@@ -154,6 +159,7 @@ class CommandFeed:
                 # All forwards of a chunk are handed to the producer together, so that
                 # they fail together, and none of the next chunk is sent before all of
                 # this one are acknowledged.
+                await self._origins.look_up(chunk.records)
                 items = [self._to_item(record) for record in chunk.records]
                 for item in items:
                     item_to_decide = await self._with_source(item)
@@ -231,17 +237,13 @@ class CommandFeed:
         return replace(item, source=history, payload=item.payload + history.size)
 
     def _to_item(self, record: Record) -> FedCommand:
-        origin = read_origin(record.headers)
-        position = CommandPosition(
-            partition=self._partition, offset=record.offset, origin=origin
-        )
+        position = CommandPosition(partition=self._partition, offset=record.offset)
         try:
             command = decode_command(
                 key=record.key,
                 value=record.value,
                 partition=self._partition,
                 offset=record.offset,
-                headers=record.headers,
             )
         except UnreadableError as error:
             reason = f"{error.reason}: {error}"
@@ -252,11 +254,13 @@ class CommandFeed:
             partition_of(key, self._log.partitions) if key else self._partition
         )
         if home_partition == self._partition:
+            origin = self._origins.checked(record)
             return FedCommand(
-                position=position,
+                position=replace(position, origin=origin),
                 command=command,
                 redirect=None,
                 payload=len(record.value or b""),
+                origin_end=0 if origin is None else self._origins.end(origin[0]),
             )
         redirect = self._forward(record, command, position, home_partition)
         return self._redirect_item(position, redirect)
@@ -274,11 +278,10 @@ class CommandFeed:
         position: CommandPosition,
         home_partition: int,
     ) -> asyncio.Task[Redirect]:
-        origin = position.origin or (position.partition, position.offset)
         forwarded = NewRecord(
             key=command.instance_id.encode(),
             value=encode_command_avro(command),
-            headers=write_origin(origin),
+            headers=write_origin((position.partition, position.offset)),
         )
 
         async def forward() -> Redirect:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.decide.decide import decide
 from sayiir_es.core.model.inputs import Commanded
-from sayiir_es.core.model.position import Position
+from sayiir_es.core.model.position import Position, is_accepted, with_origin
 from sayiir_es.core.model.rows import Rows, StagedRows
 from sayiir_es.engine.owner.claim_records import extend_digest
 from sayiir_es.engine.owner.tenure import to_record
@@ -46,7 +46,7 @@ class Batch:
         self.records: list[NewRecord] = []
         self.staged: dict[str, StagedRows] = {}
         self.next_command = store.position.next_command
-        self.origins = dict(store.position.origins)
+        self.origins = store.position.origins
         self._size = 0
         self._max_bytes = max_bytes
 
@@ -91,7 +91,8 @@ class Batch:
             self._stage(instance_id, decision.changes)
         self.add(decision.events)
         if isinstance(input_, Commanded):
-            self.answered(input_.position)
+            accepted = is_accepted(decision.events[0].body)
+            self.answered(input_.position, accepted=accepted)
         return decision
 
     def _stage(self, instance_id: str, changes: Mapping[str, Row | None]) -> None:
@@ -108,19 +109,22 @@ class Batch:
             size = len(record.key or b"") + len(record.value or b"")
             self._size += RECORD_OVERHEAD_BYTES + size
 
-    def answered(self, position: CommandPosition) -> None:
-        """A command has its decision in this batch."""
+    def answered(self, position: CommandPosition, *, accepted: bool) -> None:
+        """A command has its decision in this batch, and was accepted or not."""
         self.next_command = max(self.next_command, position.offset + 1)
         if position.origin is not None:
-            source, offset = position.origin
-            self.origins[source] = max(self.origins.get(source, -1), offset)
+            self.origins = with_origin(self.origins, position.origin, accepted=accepted)
 
-    def knows_origin(self, position: CommandPosition) -> bool:
-        """Whether a forwarded command was answered before: its forward is repeated."""
+    def knows_origin(self, position: CommandPosition, origin_end: int) -> bool:
+        """Whether a forwarded command was answered before: its forward is repeated.
+
+        `origin_end` is the end of the partition that forwarded it: what is not below
+        was forged, and nothing was answered for it.
+        """
         if position.origin is None:
             return False
         source, offset = position.origin
-        return offset <= self.origins.get(source, -1)
+        return offset <= self.origins.get(source, -1) < origin_end
 
     def commit(self, base: int) -> None:
         """The log holds the batch from offset `base` on: make it live."""

@@ -107,7 +107,12 @@ class Claimer:
         was_own_claim = position.claim >= 0 and position.owner == owner_id
         end = await self._log.end_offset(Topic.EVENTS, self._partition)
         check_end(position, self._partition, end)
-        fold = Fold(self._store, self._partition, on_event=self._note_claimant)
+        fold = Fold(
+            self._store,
+            self._partition,
+            self._log.partitions,
+            on_event=self._note_claimant,
+        )
         opening = asyncio.create_task(self._log.appender(self._partition))
         reader = await self._log.reader(Topic.EVENTS, self._partition, fold.start)
         try:

@@ -349,7 +349,7 @@ class Inputs:
             commanded = Commanded(
                 command=item.command,
                 position=item.position,
-                known_origin=batch.knows_origin(item.position),
+                known_origin=batch.knows_origin(item.position, item.origin_end),
                 source=item.source,
             )
             self._decide(batch, commanded, offered)
@@ -369,7 +369,7 @@ class Inputs:
                 )
             ]
         )
-        batch.answered(item.position)
+        batch.answered(item.position, accepted=False)
 
     # --- offering ---------------------------------------------------------------------
 

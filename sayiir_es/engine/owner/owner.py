@@ -203,6 +203,7 @@ class Owner:
             self._log,
             self.partition,
             position.next_command,
+            origins=position.origins,
             prefetch=self._prefetch.prefetch,
             wake=self._wake.set,
         )
@@ -310,7 +311,10 @@ class Owner:
         record = to_record(claimed)
         base = await tenure.append([record])
         digest = extend_digest(position.digest, base, [record])
-        self.store.advance(advanced(skipped(position, base), claimed, digest))
+        claimed_from = skipped(position, base)
+        self.store.advance(
+            advanced(claimed_from, claimed, digest, self._log.partitions)
+        )
         tenure.claim, tenure.records = base, 0
 
     def _now(self) -> int:

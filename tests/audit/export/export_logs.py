@@ -77,7 +77,7 @@ async def snapshots(log: Log) -> dict[tuple[int, str], dict[str, bytes]]:
 async def folded(log: Log, partition: int) -> MemoryStore:
     """The fold of a partition of an open log."""
     store = MemoryStore()
-    fold = Fold(store, partition)
+    fold = Fold(store, partition, log.partitions)
     end = await log.end_offset(Topic.EVENTS, partition)
     async for chunk in read_to(log, Topic.EVENTS, partition, 0, end):
         fold.apply(chunk)

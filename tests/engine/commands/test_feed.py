@@ -90,7 +90,12 @@ async def test_a_forward_that_failed_is_repeated_and_none_behind_it_overtakes(
     offset = 0
     for _ in range(3):
         feed = CommandFeed(
-            log, 0, offset, prefetch=prefetch_nothing, wake=asyncio.Event().set
+            log,
+            0,
+            offset,
+            origins={},
+            prefetch=prefetch_nothing,
+            wake=asyncio.Event().set,
         )
         feed.start()
         async with asyncio.timeout(10):

@@ -208,7 +208,7 @@ async def test_a_warm_store_goes_on_with_its_digest(tmp_path: Path) -> None:
     for start in range(0, len(records), 5):
         store = RocksStore.open(tmp_path / "store", identity)
         assert store.position.offset == start
-        Fold(store, 0).apply(chunk(records[start : start + 5]))
+        Fold(store, 0, 1).apply(chunk(records[start : start + 5]))
         await store.close()
     store = RocksStore.open(tmp_path / "store", identity)
     assert store.position.digest == digest_below(records, len(records))
