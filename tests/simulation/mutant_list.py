@@ -182,6 +182,18 @@ COMMANDS = (
         "        if True:\n",
     ),
     _mutant(
+        "an instance is recovered out of turn and in turn",
+        "engine.owner.recovery",
+        "            elif instance_id not in self._recovered:\n",
+        "            else:\n",
+    ),
+    _mutant(
+        "a take-over is over while attempts of it wait for the queue",
+        "engine.owner.inputs",
+        "self._recovery.is_over and not self._unoffered\n",
+        "self._recovery.is_over\n",
+    ),
+    _mutant(
         "a slot's event passes the rest of a cut decision",
         "engine.owner.inputs",
         "        if self._cut:  # a slot",
@@ -254,8 +266,8 @@ CONSTRUCTS = (
     _mutant(
         "timers fire early",
         "engine.owner.inputs",
-        "self.timers.take_due(batch.now_ms)",
-        "self.timers.take_due(batch.now_ms + 200)",
+        "self.timers.take_due(now_ms)",
+        "self.timers.take_due(now_ms + 200)",
     ),
 )
 
