@@ -182,12 +182,6 @@ COMMANDS = (
         "        if True:\n",
     ),
     _mutant(
-        "an instance is recovered out of turn and in turn",
-        "engine.owner.recovery",
-        "            elif instance_id not in self._recovered:\n",
-        "            else:\n",
-    ),
-    _mutant(
         "a take-over is over while attempts of it wait for the queue",
         "engine.owner.inputs",
         "self._recovery.is_over and not self._unoffered\n",

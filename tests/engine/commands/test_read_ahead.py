@@ -31,7 +31,7 @@ async def test_a_burst_of_large_starts_waits_in_the_log() -> None:
                 "StartWorkflow", f"i{number}", workflow="idle", input="x" * INPUT_BYTES
             )
         await settle()
-        inputs = engine.owners[0]._inputs
+        inputs = engine.owners[0]._inputs  # pyright: ignore[reportPrivateUsage]
         assert inputs is not None
         held = sum(item.payload for item in inputs.feed.items)
         assert BYTES_MAX // 2 < held < BYTES_MAX + CHUNK_BYTES_MAX + 2 * INPUT_BYTES
