@@ -188,6 +188,12 @@ COMMANDS = (
         "        if True:\n",
     ),
     _mutant(
+        "a take-over is over while attempts of it wait for the queue",
+        "engine.owner.inputs",
+        "self._recovery.is_over and not self._unoffered\n",
+        "self._recovery.is_over\n",
+    ),
+    _mutant(
         "a slot's event passes the rest of a cut decision",
         "engine.owner.inputs",
         "        if self._cut:  # a slot",

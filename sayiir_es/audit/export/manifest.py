@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, cast
 from sayiir_es.audit.export.formats import ExportFormat
 from sayiir_es.audit.export.places import Place, places
 from sayiir_es.audit.export.record_chain import FORMAT, VERSION
+from sayiir_es.core.json_fields import LONG_MAX
 from sayiir_es.core.model.errors import DecodeError, UsageError
 from sayiir_es.log.port import Topic
 
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 
 PARTITIONER = "murmur2"
 MANIFEST = "manifest.json"
+PARTITIONS_MAX = 10_000
+"""How many partitions a manifest may name: some times what a cluster is run with."""
+
+MANIFEST_BYTES_MAX = 32_000_000
+"""How many bytes of a manifest are read: a file's entry takes some 350, and there are
+four files for each partition."""
+
+_NO_MANIFEST = (KeyError, TypeError, ValueError, AttributeError)
 PARTIAL = ".partial"
 """Ends the name of a directory that is being written: never a whole export."""
 
@@ -114,21 +123,21 @@ def read_manifest(folder: Path) -> Manifest:
             f"expected a whole export in {str(folder)!r}, but it has no manifest"
         )
     try:
-        fields = cast("dict[str, object]", json.loads(path.read_bytes()))
+        fields = cast("dict[str, object]", json.loads(_read_bounded(path)))
         kind = (fields["format"], fields["version"], fields["partitioner"])
         if kind != (FORMAT, VERSION, PARTITIONER):
             raise DecodeError(
                 f"expected {FORMAT!r} of version {VERSION} by {PARTITIONER!r} in "
                 f"{str(path)!r}, but {kind!r}"
             )
-        partitions = _number(fields["partitions"])
+        partitions = _number(fields["partitions"], PARTITIONS_MAX)
         entries = cast("list[dict[str, object]]", fields["files"])
         manifest = Manifest(
             file_format=ExportFormat(str(fields["files_are"])),
             partitions=partitions,
             files=tuple(map(_entry, entries)),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (*_NO_MANIFEST, RecursionError) as error:
         raise DecodeError(
             f"expected a manifest in {str(path)!r}, but {error!r}"
         ) from error
@@ -138,6 +147,14 @@ def read_manifest(folder: Path) -> Manifest:
             f"{[entry.place.stem for entry in manifest.files]}"
         )
     return manifest
+
+
+def _read_bounded(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(MANIFEST_BYTES_MAX + 1)
+    if len(data) > MANIFEST_BYTES_MAX:
+        raise ValueError(f"expected at most {MANIFEST_BYTES_MAX} bytes, but more")
+    return data
 
 
 def _entry(fields: dict[str, object]) -> FileEntry:
@@ -152,7 +169,7 @@ def _entry(fields: dict[str, object]) -> FileEntry:
     )
 
 
-def _number(value: object) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError(f"expected a count, but {value!r}")
+def _number(value: object, most: int = LONG_MAX) -> int:
+    if type(value) is not int or not 0 <= value <= most:
+        raise ValueError(f"expected a count of at most {most}, but another value")
     return value

@@ -19,13 +19,14 @@ from sayiir_es.core.graph.codec import (
 )
 from sayiir_es.core.graph.graph import Graph
 from sayiir_es.core.json_fields import Fields
-from sayiir_es.core.model.errors import DecodeError
+from sayiir_es.core.model.errors import DecodeError, UsageError
 
 PLAIN_BYTES_MAX = 100_000
 """What is larger is gzipped; what is smaller stays readable on the topic."""
 
-GRAPH_BYTES_MAX = 64_000_000
-"""Bytes of JSON that a reader unpacks at most: a record must not fill its memory."""
+GRAPH_BYTES_MAX = 32_000_000
+"""Bytes of JSON that a reader unpacks at most: a record must not fill its memory. A
+fork of a hundred thousand branches takes less than half of it."""
 
 GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW = zlib.MAX_WBITS | 16
@@ -62,8 +63,17 @@ def graph_from_json(data: bytes) -> Graph:
 
 
 def record_of_graph(graph: Graph) -> bytes:
-    """The value of a definition's record; equal graphs give equal bytes."""
+    """The value of a definition's record; equal graphs give equal bytes.
+
+    Raises:
+        UsageError: if it is larger than what a reader unpacks.
+    """
     data = canonical_graph(graph)
+    if len(data) > GRAPH_BYTES_MAX:
+        raise UsageError(
+            f"expected a workflow of at most {GRAPH_BYTES_MAX} bytes of JSON, but "
+            f"{graph.name!r} has {len(data)}"
+        )
     return data if len(data) <= PLAIN_BYTES_MAX else gzip.compress(data, mtime=0)
 
 

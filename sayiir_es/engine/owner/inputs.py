@@ -385,7 +385,8 @@ class Inputs:
             return
         if isinstance(decision.events[0].body, WorkflowUnpaused):
             self._unpaused.add(instance_id)
-            self._offer_all(batch, instance_id, offered, recovering=False)
+            recovering = instance_id in self._unoffered
+            self._offer_all(batch, instance_id, offered, recovering=recovering)
             return
         for chain in decision.moved:
             self._offer(batch, instance_id, chain, offered, recovering=False)

@@ -18,8 +18,9 @@ logger = structlog.get_logger()
 FLUSH_EVERY_S = 1.0
 """How long an applied change may wait for a flush, in seconds."""
 
-FLUSH_BYTES = 1 << 20
-"""How many bytes may be applied before a flush: RocksDB's batches stay small."""
+FLUSH_BYTES = 1 << 19
+"""How many bytes may be applied before a flush: RocksDB's batches stay small, and a
+flush of thousands of small rows does not hold up the event loop for 20 ms."""
 
 DURABLE_EVERY_S = 5.0
 """How often a flush is made durable, in seconds: what `kill -9` loses is folded again.

@@ -18,7 +18,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from cramjam import DecompressionError
 
 from sayiir_es.core.model.errors import LogUnavailableError, OffsetGoneError
-from sayiir_es.log.kafka import lenient_decoder
+from sayiir_es.log.kafka import expansion, lenient_decoder
 from sayiir_es.log.port import Chunk, Record
 
 if TYPE_CHECKING:
@@ -151,6 +151,11 @@ class CompletedFetch:
 
     def _records_of(self, batch: Any) -> Iterator[Any]:
         """Iterate a batch once, over as many chunks as it takes."""
+        if batch.compression_type and expansion.is_too_large(
+            self._data, batch.base_offset
+        ):
+            yield from expansion.placeholders(batch)
+            return
         try:
             yield from batch
         except UnicodeDecodeError:

@@ -16,8 +16,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aiokafka.codec import has_zstd
-
 from sayiir_es.core.model.errors import UnsafeLogError
 from sayiir_es.log.port import APP_TOPICS, Topic
 
@@ -54,7 +52,12 @@ def topic_name(app: str, topic: Topic) -> str:
 
 def new_topic(app: str, topic: Topic, *, partitions: int, replicas: int) -> NewTopic:
     """Return one of the app's topics with the settings that it is created with."""
-    settings = {"min.insync.replicas": str(min(2, replicas))}
+    settings = {
+        "min.insync.replicas": str(min(2, replicas)),
+        # The broker unpacks what producers compress, and refuses what is too large
+        # then: no reader has to unpack a batch that expands to anything.
+        "compression.type": "uncompressed",
+    }
     count = partitions
     match topic:
         case Topic.EVENTS:
@@ -68,8 +71,6 @@ def new_topic(app: str, topic: Topic, *, partitions: int, replicas: int) -> NewT
             settings |= {
                 "cleanup.policy": "delete",
                 "retention.ms": str(7 * DAY_MS),
-                # The broker unpacks what clients compress: workers may lack the codec.
-                "compression.type": "uncompressed",
                 "unclean.leader.election.enable": "false",
             }
         case Topic.DEAD_LETTERS | Topic.ATTEMPTS:
@@ -243,15 +244,12 @@ def _warnings(
             yield f"{name} has min.insync.replicas=1: set 2"
         if description.settings.get("unclean.leader.election.enable") == "true":
             yield f"{name} has unclean.leader.election.enable=true: set false"
-    compression = topics[Topic.COMMANDS].settings.get(
-        "compression.type", "uncompressed"
-    )
-    if compression not in {"uncompressed", "gzip"} and not has_zstd():
-        yield (
-            f"{topic_name(app, Topic.COMMANDS)} has compression.type={compression}: "
-            "set uncompressed, or install cramjam; a command in zstd, lz4 or snappy "
-            "would stop its partition"
-        )
+        compression = description.settings.get("compression.type", "uncompressed")
+        if compression != "uncompressed":
+            yield (
+                f"{name} has compression.type={compression}: set uncompressed, so that "
+                "the broker refuses what is small only while it is compressed"
+            )
     retention_ms = int(topics[Topic.COMMANDS].settings.get("retention.ms", _FOREVER))
     if 0 <= retention_ms < DAY_MS:
         yield (

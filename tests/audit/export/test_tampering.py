@@ -15,6 +15,7 @@ from sayiir_es.audit.export.files import file_format_of
 from sayiir_es.audit.export.formats import ExportFormat
 from sayiir_es.audit.export.manifest import (
     MANIFEST,
+    MANIFEST_BYTES_MAX,
     FileEntry,
     Manifest,
     manifest_bytes,
@@ -262,6 +263,10 @@ def test_nothing_of_a_changed_export_is_imported(
         (b'"records": ', b'"records": -'),
         (b'"files"', b'"papers"'),
         (b"{", b"["),
+        (b'"partitions": 1', b'"partitions": 1000000000000'),
+        (b'"records": ', b'"records": 9' + b"0" * 30),
+        (b"{", b"[" * 100_000),
+        (b"{", b" " * (MANIFEST_BYTES_MAX + 1) + b"{"),
     ],
 )
 def test_a_manifest_that_says_something_else_is_refused(

@@ -6,12 +6,18 @@ import asyncio
 import gc
 from typing import TYPE_CHECKING
 
+from structlog.testing import capture_logs
+
 from sayiir_es.core.authoring.flow import Flow
 from sayiir_es.core.authoring.tasks import RetryPolicy, task
+from sayiir_es.engine.attempts import waiting_outcomes
 from sayiir_es.engine.attempts.attempt import Attempt, State
 from tests.engine.harness import EngineHarness
+from tests.engine.slow_log import SlowLog
 
 if TYPE_CHECKING:
+    import pytest
+
     from sayiir_es.core.authoring.workflow import Workflow
 
 BRANCHES = 40
@@ -66,7 +72,7 @@ async def test_what_finds_the_queue_full_is_found_again_and_runs_once() -> None:
         assert await harness.output("j") == BRANCHES
         dispatcher = engine.owners[0].dispatcher
         assert not dispatcher.busy
-        assert dispatcher._queued == 0
+        assert dispatcher._queued == 0  # pyright: ignore[reportPrivateUsage]
     assert sorted(executed) == ["i"] * BRANCHES + ["j"] * BRANCHES
 
 
@@ -100,3 +106,26 @@ async def test_a_cancel_withdraws_what_queues_and_what_was_turned_away() -> None
         gate.set()
         assert await harness.output("j") == BRANCHES
     assert executed == ["j"] * BRANCHES
+
+
+async def test_nothing_more_is_started_while_many_bytes_of_outcomes_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(waiting_outcomes, "BYTES_MAX", 3)
+    gate, executed, log = asyncio.Event(), list[str](), SlowLog()
+    harness = EngineHarness(log=log)
+    log.gate.set()
+    async with harness.worker(wide(gate, executed), slots=2):
+        await harness.command("StartWorkflow", workflow="wide", input="x")
+        await harness.until_kind("PositionUpdated", count=BRANCHES)
+        log.gate.clear()  # the log is slow from here on
+        with capture_logs() as lines:
+            gate.set()
+            for _ in range(500):
+                await asyncio.sleep(0)
+        # Besides these: what is in the batch in flight, and one for each slot.
+        assert 3 <= len(executed) <= 3 + 2 + 2
+        held_back = [one for one in lines if one["event"].endswith("held_back")]
+        assert len(held_back) == 1
+        log.gate.set()
+        assert await harness.output() == BRANCHES

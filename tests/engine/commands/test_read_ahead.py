@@ -3,53 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from structlog.testing import capture_logs
 
 from sayiir_es.core.authoring.flow import Flow
 from sayiir_es.engine.commands.read_ahead import BYTES_MAX, COMMANDS_MAX, ReadAhead
-from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.memory.topics import CHUNK_BYTES_MAX
 from tests.engine.harness import EngineHarness
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sayiir_es.log.port import Appender, NewRecord
+from tests.engine.slow_log import SlowLog
 
 INPUT_BYTES = 500 * 1024
 STARTS = 60
-
-
-class SlowAppender:
-    """Appends nothing but claims until the gate is open."""
-
-    def __init__(self, appender: Appender, gate: asyncio.Event) -> None:
-        self._appender = appender
-        self._gate = gate
-
-    async def append(self, batch: Sequence[NewRecord]) -> int:
-        """Append a batch."""
-        if batch[0].key:
-            await self._gate.wait()
-        return await self._appender.append(batch)
-
-    async def close(self) -> None:
-        """Close the appender."""
-        await self._appender.close()
-
-
-class SlowLog(MemoryLog):
-    """A log whose appends wait for a gate."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = asyncio.Event()
-
-    async def appender(self, partition: int) -> Appender:  # type: ignore[override] # wrapped
-        """An appender for one partition."""
-        return SlowAppender(await super().appender(partition), self.gate)
 
 
 async def settle() -> None:
@@ -67,7 +31,7 @@ async def test_a_burst_of_large_starts_waits_in_the_log() -> None:
                 "StartWorkflow", f"i{number}", workflow="idle", input="x" * INPUT_BYTES
             )
         await settle()
-        inputs = engine.owners[0]._inputs
+        inputs = engine.owners[0]._inputs  # pyright: ignore[reportPrivateUsage]
         assert inputs is not None
         held = sum(item.payload for item in inputs.feed.items)
         assert BYTES_MAX // 2 < held < BYTES_MAX + CHUNK_BYTES_MAX + 2 * INPUT_BYTES

@@ -9,7 +9,8 @@ from sayiir_es.core.authoring.flow import Flow
 from sayiir_es.core.authoring.tasks import task
 from sayiir_es.core.model.events import DelayElapsed, PartitionClaimed, TaskCompleted
 from sayiir_es.engine.clock import ManualClock
-from sayiir_es.engine.owner.timers import LOADED_MAX
+from sayiir_es.engine.owner.recovery import Recovery
+from sayiir_es.engine.owner.timers import HELD_MAX, LOADED_MAX, Timers
 from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.log.port import Topic
 from tests.engine.harness import EngineHarness, event_of
@@ -129,6 +130,54 @@ async def test_a_command_is_decided_while_a_take_over_goes_on() -> None:
     assert ids.index(LAST) < 20 * TURN_UNITS
     kinds = [event.kind for event in events if event.instance_id == LAST]
     assert kinds == ["CancelRequested", "AttemptWithdrawn", "WorkflowCancelled"]
+
+
+def test_an_instance_is_recovered_once_in_turn_or_out_of_turn() -> None:
+    recovery = Recovery(OwingStore())
+    assert recovery.take() == "a"
+    recovery.recovered("a")
+    recovery.recovered("b")  # something came in for it
+    assert not recovery.is_due("b")
+    assert recovery.is_due("c")
+    assert recovery.take() == "c"
+    recovery.repeat("c")  # its decision was cut
+    assert recovery.take() == "c"
+    recovery.recovered("c")
+    assert recovery.take() is None
+    assert recovery.is_over
+    assert not recovery.is_due("z")
+
+
+def test_timers_are_read_in_portions_and_no_further_than_a_number_of_them() -> None:
+    timers, store = Timers(), OwingStore()
+    for _ in range(HELD_MAX // LOADED_MAX):
+        timers.extend(store, 5)
+    assert timers.next_at() == 10
+    timers.extend(store, 5)
+    assert not timers.has_more(5), "so many are held, and none of them is due"
+    timers.arm(7, "new", "")
+    assert timers.take_due(8) == (7, "new", "")
+    assert timers.has_more(10)
+    due = 0
+    while timers.has_more(10):
+        timers.extend(store, 10)
+        due += timers.take_due(10) is not None
+    assert due == HELD_MAX + 1_000
+
+
+class OwingStore(MemoryStore):
+    """Three instances owe something, and many timers are due at the same time."""
+
+    def owing(self) -> Iterator[str]:
+        """Instances that may owe something."""
+        return iter("abc")
+
+    def timers(
+        self, until_ms: int, *, after_ms: int = -1
+    ) -> Iterator[tuple[int, str, str]]:
+        """Timers in a span of time."""
+        assert after_ms < 10 <= until_ms
+        return ((10, f"i{number}", "") for number in range(HELD_MAX + 1_000))
 
 
 async def end_of(harness: EngineHarness, instances: int) -> list[Event]:

@@ -157,3 +157,18 @@ def test_a_snapshots_topic_that_makes_no_table_is_refused(
     name = topic_rules.topic_name("app", Topic.SNAPSHOTS)
     with pytest.raises(UnsafeLogError, match=words):
         topic_rules.check_snapshots(name, cluster.topics[name], partitions)
+
+
+@pytest.mark.parametrize("topic", Topic)
+def test_no_topic_that_we_make_keeps_what_is_small_only_while_compressed(
+    topic: Topic,
+) -> None:
+    new = topic_rules.new_topic("app", topic, partitions=8, replicas=3)
+    assert new.settings["compression.type"] == "uncompressed"
+
+
+@pytest.mark.parametrize("topic", [Topic.COMMANDS, Topic.DEFINITIONS])
+def test_a_topic_that_others_write_compressed_is_warned_about(topic: Topic) -> None:
+    cluster = with_settings(new_cluster(), topic, compression_type="producer")
+    (warning,) = topic_rules.check_settings("app", cluster)
+    assert f"app.{topic.value} has compression.type=producer: set" in warning

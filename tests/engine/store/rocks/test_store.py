@@ -10,6 +10,7 @@ import pytest
 
 from sayiir_es.core.model.errors import StoreError
 from sayiir_es.core.model.position import Position
+from sayiir_es.engine.store import cache
 from sayiir_es.engine.store.cache import CacheLimits
 from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.engine.store.rocks.store import RocksStore
@@ -116,6 +117,25 @@ async def test_clean_instances_leave_memory_the_least_recently_used_first(
     for number in range(50):
         assert store.rows(f"i{number}").get("h") == running(number + 1)["h"]
     await store.close()
+
+
+async def test_the_stores_of_a_process_share_the_bytes_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "BUDGET", cache.CacheBudget(1_000_000))
+    stores = [RocksStore.open(tmp_path / name, IDENTITY) for name in "ab"]
+    for store in stores:
+        for number in range(8):
+            store.apply(f"i{number}", {**running(1), "vresult:a": bytes(200_000)})
+        store.advance(Position(offset=1))
+        await store.flush()
+    assert [store.cached_instances for store in stores] == [2, 2]
+    await stores[0].close()
+    for number in range(8):
+        assert stores[1].rows(f"i{number}").get("vresult:a") == bytes(200_000)
+    await stores[1].flush()
+    assert stores[1].cached_instances == 4
+    await stores[1].close()
 
 
 async def test_rows_in_hand_outlive_the_cache(tmp_path: Path) -> None:
