@@ -47,6 +47,7 @@ class EngineHarness:
     workers: int = 0
     signer: Signer | None = None
     snapshots: bool = False
+    propagate_interrupts: bool = False
     queued_attempts_max: int = QUEUED_ATTEMPTS_MAX
     clock: Clock = field(default_factory=SystemClock)
     executors: list[LocalExecutor] = field(default_factory=list[LocalExecutor])
@@ -70,7 +71,9 @@ class EngineHarness:
         self.workers += 1
         name = f"w{self.workers}"
         clock = self.clock
-        executor = LocalExecutor(slots, worker_id=name)
+        executor = LocalExecutor(
+            slots, worker_id=name, propagate_interrupts=self.propagate_interrupts
+        )
         self.executors.append(executor)
         store = MemoryStore()
 
