@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, cast
 
 from sayiir_es.core.model.errors import EncodeError
 from sayiir_es.wire.errors import UnreadableError, excerpt_of
-from sayiir_es.wire.payload import decode_payload, encode_payload, is_unicode
+from sayiir_es.wire.payload import (
+    check_depth,
+    decode_payload,
+    encode_payload,
+    is_unicode,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +38,7 @@ def read_json_command(
         UnreadableError: if it is not one of `schemas`.
     """
     body = decode_payload(data)
+    check_depth(data, around=1)
     if not isinstance(body, dict):
         raise UnreadableError(
             f"expected a JSON object, but {excerpt_of(body)}", reason="bad_json"

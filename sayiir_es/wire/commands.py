@@ -18,6 +18,7 @@ from sayiir_es.core.model.commands import CONFLICT_POLICIES, Command, StartWorkf
 from sayiir_es.wire.avro_record import check_head, read_record, write_record
 from sayiir_es.wire.command_json import read_json_command, write_json_command
 from sayiir_es.wire.errors import UnreadableError, excerpt_of
+from sayiir_es.wire.payload import check_payload
 from sayiir_es.wire.schema import (
     COMMAND_NAMESPACE,
     HEAD_BYTES,
@@ -89,6 +90,9 @@ def decode_command(
                 f"{excerpt_of(values[field])}",
                 reason="unknown_word",
             )
+    for field, payload in values.items():
+        if isinstance(payload, bytes) and value[:1] != b"{":
+            _check_payload(payload, f"{name}.{field}")
     build: Any = _CLASSES[name]  # its fields are the schema's, a test holds them so
     command: Command = build(**values)
     return command
@@ -150,6 +154,14 @@ def _read_avro(value: bytes) -> tuple[str, dict[str, object]]:
             reason="unknown_schema",
         )
     return schema.name, read_record(schema, _SCHEMAS[schema.name], value)
+
+
+def _check_payload(payload: bytes, where: str) -> None:
+    """Refuse bytes that the JSON form of the command could not have brought."""
+    try:
+        check_payload(payload)
+    except UnreadableError as error:
+        raise UnreadableError(f"{error} in {where}", reason="bad_payload") from error
 
 
 def _resolve_ids(
