@@ -166,7 +166,7 @@ def rejected(model: RunModel, event: Event) -> None:
     assert isinstance(body, OutcomeRejected)
     found = model.standing.get(body.path)
     if (
-        not model.copying
+        not (model.copying or model.quarantined)
         and event.run == model.run
         and found is not None
         and found.attempt == body.attempt

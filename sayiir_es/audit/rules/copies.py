@@ -102,8 +102,8 @@ def forked(model: RunModel, event: Event) -> None:
 def check_taken_back(model: RunModel, event: Event) -> None:
     """A fork takes back what had begun: no deadline of the source is one of its own."""
     model.forking = False
-    if isinstance(event.body, kinds.WorkflowRetried):
-        return  # it had failed; its attempts begin anew
+    if isinstance(event.body, kinds.WorkflowRetried) or model.quarantined:
+        return  # it had failed, or stands still; its attempts begin anew
     for path, found in model.standing.items():
         if found.deadline_at is not None:
             raise BreachError(

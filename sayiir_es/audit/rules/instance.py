@@ -18,6 +18,7 @@ from sayiir_es.audit.rules import (
     copies,
     decisions,
     openings,
+    quarantine,
     requests,
     runs,
     signals,
@@ -71,6 +72,7 @@ RULES: dict[type[Body], Rule] = {
     kinds.WorkflowUnpaused: requests.unpaused,
     kinds.WorkflowPaused: requests.paused,
     kinds.WorkflowCancelled: requests.cancelled,
+    kinds.InstanceQuarantined: quarantine.quarantined,
     kinds.WorkflowTerminated: runs.terminated,
     kinds.WorkflowCompleted: runs.completed,
     kinds.WorkflowFailed: runs.failed,
@@ -79,7 +81,9 @@ RULES: dict[type[Body], Rule] = {
 
 ANSWERS = frozenset({kinds.CommandRejected, kinds.CommandAcknowledged})
 FIRST = frozenset({kinds.WorkflowStarted, kinds.SignalReceived, kinds.WorkflowForked})
-GOES_ON = frozenset({kinds.WorkflowForked, kinds.WorkflowRetried})
+GOES_ON = frozenset(
+    {kinds.InstanceReleased, kinds.WorkflowForked, kinds.WorkflowRetried}
+)
 BEFORE_START = ANSWERS | {kinds.SignalReceived}
 AFTER_END = ANSWERS | {kinds.OutcomeRejected}
 ENDS = frozenset(
@@ -234,8 +238,8 @@ class InstanceRules:
         if model.blueprint is None and kind not in BEFORE_START:
             raise BreachError("I1", "WorkflowStarted before", event.kind)
         _check_run_number(event, model.run)
-        if model.held:
-            requests.check_held(model, event)
+        if model.held or model.quarantined:
+            _check_held(model, event)
         rule = RULES.get(kind)
         if rule is None:
             raise BreachError("I5", "an event of an instance", event.kind)
@@ -264,10 +268,20 @@ def _check_goes_on(model: RunModel, event: Event) -> None:
     if isinstance(event.body, kinds.WorkflowForked):
         copies.forked(model, event)
         _check_run_number(event, 0)
+    elif isinstance(event.body, kinds.InstanceReleased):
+        quarantine.released(model, event)
     elif model.failed and model.blueprint is None:  # failed too long ago
         model.doubtful, model.run = True, event.run
     else:
         runs.retried(model, event)
+
+
+def _check_held(model: RunModel, event: Event) -> None:
+    """A request, or a quarantine, holds every move back."""
+    if model.quarantined:
+        quarantine.check_stands_still(event)
+    if model.held:
+        requests.check_held(model, event)
 
 
 def _check_answer(event: Event, run: int) -> None:

@@ -59,7 +59,7 @@ def why_not_due(
     """Why an outcome does not count: `foreign`, `second` or `late`; None if it does."""
     if outcome.run > header.run:
         return "foreign"
-    if outcome.run < header.run or header.phase in TERMINAL:
+    if outcome.run < header.run or header.phase in (*TERMINAL, "quarantined"):
         return "late"
     cursor = get_cursor(rows, chain_of(outcome.path))
     if cursor is None:

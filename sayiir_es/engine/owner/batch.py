@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import structlog
+
 from sayiir_es.core.decide.decide import decide
+from sayiir_es.core.decide.quarantine import on_error
+from sayiir_es.core.model.errors import (
+    LogError,
+    StoreError,
+    UnknownDefinitionError,
+)
 from sayiir_es.core.model.inputs import Commanded
 from sayiir_es.core.model.position import Position
 from sayiir_es.core.model.rows import Rows, StagedRows
@@ -20,13 +28,18 @@ from sayiir_es.engine.record_size import RECORD_OVERHEAD_BYTES
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sayiir_es.core.decide.decide import Input
     from sayiir_es.core.draft import Decision, DecisionContext
     from sayiir_es.core.model.events import Event
+    from sayiir_es.core.model.inputs import Input
     from sayiir_es.core.model.position import CommandPosition
     from sayiir_es.core.model.rows import Row
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import NewRecord
+
+logger = structlog.get_logger()
+
+PARTITION_ERRORS = (LogError, MemoryError, StoreError, UnknownDefinitionError)
+"""No instance's trouble: what the log or the store cannot give, whoever asks for it."""
 
 SLACK_BYTES = 48 * 1024
 """What a decision may hold beside payloads: two error texts, paths, overheads."""
@@ -79,17 +92,34 @@ class Batch:
         return staged.base if staged is not None else self.store.rows(instance_id)
 
     def decide(self, input_: Input) -> Decision:
-        """Make one decision and stage it; its caller looks whether it was cut."""
+        """Make one decision and stage it; its caller looks whether it was cut.
+
+        An error that nobody foresaw is its instance's trouble, or its command's: what
+        the decision would have staged is dropped, and the instance quarantined, or the
+        command rejected, instead.
+
+        Raises:
+            StoreError: if the store cannot be read.
+            UnknownDefinitionError: if nobody published the graph of the run.
+        """
         instance_id = (
             input_.command.instance_id
             if isinstance(input_, Commanded)
             else input_.instance_id
         )
-        room = self._max_bytes - self._size - SLACK_BYTES
-        decision = decide(input_, self.view(instance_id), self.world, room)
+        rows, room = self.view(instance_id), self._max_bytes - self._size - SLACK_BYTES
+        try:
+            decision = decide(input_, rows, self.world, room)
+            records = [to_record(event) for event in decision.events]
+        except PARTITION_ERRORS:
+            raise
+        except Exception as error:
+            logger.exception("instance.decision_failed", instance_id=instance_id)
+            decision = on_error(input_, error, rows, self.world, room)
+            records = [to_record(event) for event in decision.events]
         if decision.changes:
             self._stage(instance_id, decision.changes)
-        self.add(decision.events)
+        self._add_records(records)
         if isinstance(input_, Commanded):
             self.answered(input_.position)
         return decision
@@ -102,8 +132,10 @@ class Batch:
 
     def add(self, events: Sequence[Event]) -> None:
         """Take events in, encoded."""
-        for event in events:
-            record = to_record(event)
+        self._add_records([to_record(event) for event in events])
+
+    def _add_records(self, records: Sequence[NewRecord]) -> None:
+        for record in records:
             self.records.append(record)
             size = len(record.key or b"") + len(record.value or b"")
             self._size += RECORD_OVERHEAD_BYTES + size

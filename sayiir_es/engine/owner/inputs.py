@@ -13,13 +13,10 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.decide.owed import (
     is_held,
-    is_request_owed,
     owed_attempt,
-    owed_moves,
     owed_timer,
 )
-from sayiir_es.core.graph.lookup import get_graph
-from sayiir_es.core.model.events import Event, WorkflowUnpaused
+from sayiir_es.core.model.events import Event, InstanceReleased, WorkflowUnpaused
 from sayiir_es.core.model.inputs import Commanded, ResumeCut, TakenOver, TimerDue
 from sayiir_es.core.model.rows import (
     TERMINAL,
@@ -35,9 +32,9 @@ from sayiir_es.engine.owner.timers import Timers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sayiir_es.core.decide.decide import Input
     from sayiir_es.core.decide.owed import OwedAttempt
     from sayiir_es.core.draft import Decision
+    from sayiir_es.core.model.inputs import Input
     from sayiir_es.core.model.rows import Header, StagedRows
     from sayiir_es.engine.attempts.attempt import Attempt
     from sayiir_es.engine.attempts.dispatcher import Dispatcher
@@ -147,13 +144,10 @@ class Inputs:
                 self._offer(batch, instance_id, chain, offered, recovering=recovering)
 
     def _recover(self, batch: Batch, instance_id: str, offered: list[Attempt]) -> None:
-        rows = batch.view(instance_id)
-        header = get_header(rows)
+        header = get_header(batch.view(instance_id))
         if header is None or header.phase in TERMINAL or header.phase == "unstarted":
             return
-        moves = owed_moves(rows, get_graph(rows, self._registry))
-        if moves or is_request_owed(rows, batch.now_ms):
-            self._decide(batch, ResumeCut(instance_id=instance_id), offered)
+        self._decide(batch, ResumeCut(instance_id=instance_id), offered)
         if self._cut:
             self._recovery.appendleft(instance_id)
             return
@@ -248,7 +242,7 @@ class Inputs:
         header = get_header(batch.view(instance_id))
         if header is None or is_held(header) or header.phase != "running":
             return
-        if isinstance(decision.events[0].body, WorkflowUnpaused):
+        if isinstance(decision.events[0].body, WorkflowUnpaused | InstanceReleased):
             self._unpaused.add(instance_id)
             self._offer_all(batch, instance_id, offered, recovering=False)
             return

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.position import Position
     from sayiir_es.core.model.rows import Changes, Rows
 
-FOLD_VERSION = 4
+FOLD_VERSION = 5
 """Must be raised when `evolve` writes other rows for the same events, or the store
 encodes them otherwise: stores of another version are deleted and folded again."""
 

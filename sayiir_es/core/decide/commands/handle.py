@@ -15,6 +15,7 @@ from sayiir_es.core.decide.commands import control, fork_instance, retry, start
 from sayiir_es.core.decide.rejections import (
     acknowledge,
     reject,
+    reject_quarantined,
     reject_terminal,
 )
 from sayiir_es.core.draft import record
@@ -197,6 +198,8 @@ def _signal(basis: Basis, command: SendSignal) -> Decision:
     header, limit = basis.header, basis.context.limits.buffered_signals
     if header.phase in TERMINAL:
         return reject_terminal(basis, command)
+    if header.phase == "quarantined":
+        return reject_quarantined(basis, command)
     if header.buffered >= limit:
         message = (
             f"expected at most {limit} buffered signals, but they are as many already"
