@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 COMMAND_FIELD = "command"
 """Names the command in its JSON form."""
 
+ENVELOPE = {"schema", "payload"}
+"""What Connect's JSON converter writes around a value unless it is told not to."""
+
 _INTEGERS = {"int": 2**31, "long": 2**63}
 
 
@@ -37,7 +40,7 @@ def read_json_command(
     Raises:
         UnreadableError: if it is not one of `schemas`.
     """
-    body = decode_payload(data)
+    body = decode_payload(data, once=True)
     check_depth(data, around=1)
     if not isinstance(body, dict):
         raise UnreadableError(
@@ -46,6 +49,12 @@ def read_json_command(
     json_fields = cast("dict[str, object]", body)
     name = json_fields.pop(COMMAND_FIELD, None)
     schema = schemas.get(name) if isinstance(name, str) else None
+    if schema is None and name is None and json_fields.keys() == ENVELOPE:
+        raise UnreadableError(
+            "expected a command, but Connect's envelope of schema and payload: set "
+            "value.converter.schemas.enable=false at the connector",
+            reason="connect_envelope",
+        )
     if schema is None:
         raise UnreadableError(
             f"expected `command` to be one of {', '.join(schemas)}, but "

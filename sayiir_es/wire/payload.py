@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from itertools import accumulate
 from typing import TYPE_CHECKING, NoReturn, cast
 
@@ -45,14 +46,17 @@ def encode_payload(value: object) -> bytes:
         ) from error
 
 
-def decode_payload(data: bytes) -> object:
+def decode_payload(data: bytes, *, once: bool = False) -> object:
     """Decode UTF-8 JSON; NaN and infinities are refused.
+
+    With `once` a key that stands twice in an object is refused, too; else the last one
+    counts, as everywhere.
 
     Raises:
         DecodeError: if it is anything else.
     """
     try:
-        value: object = _decode(data.decode())
+        value: object = (_decode_once if once else _decode)(data.decode())
     except UnicodeDecodeError as error:
         excerpt = excerpt_of(error.object[error.start : error.start + 8])
         raise UnreadableError(
@@ -122,6 +126,23 @@ _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":")
 ).encode
 _decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+
+
+def _object_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
+        raise UnreadableError(
+            f"expected each key once, but {excerpt_of(twice)} stands twice",
+            reason="duplicate_key",
+        )
+    return values
+
+
+_decode_once = json.JSONDecoder(
+    parse_constant=_refuse_constant, object_pairs_hook=_object_of
+).decode
 
 
 # --- why a value cannot be written ----------------------------------------------------

@@ -86,7 +86,7 @@ def start(**fields: Any) -> bytes:
     ("value", "reason"),
     [
         (b"{", "bad_json"),
-        (b" {}", "bad_magic"),
+        (b" {}", "unknown_command"),
         (b"\x00\x00\x00\x00\x01abc", "bad_magic"),
         (b"{}", "unknown_command"),
         (b'{"command":null}', "unknown_command"),

@@ -120,13 +120,6 @@ def test_a_payload_keeps_its_order_of_keys_and_becomes_compact_utf_8() -> None:
     assert command.payload == '{"b":1.0,"a":"é"}'.encode()
 
 
-def test_of_a_key_that_is_there_twice_the_last_counts() -> None:
-    value = b'{"command":"StartWorkflow","workflow":"a","workflow":"b","input":1}'
-    command = decode(value)
-    assert isinstance(command, StartWorkflow)
-    assert command.workflow == "b"
-
-
 @pytest.mark.parametrize("fields", [{}, {"input": None}])
 def test_a_missing_input_is_json_null(fields: dict[str, None]) -> None:
     command = decode(as_json(command="StartWorkflow", workflow="w", **fields))
@@ -242,3 +235,58 @@ def test_ids_that_a_forward_left_out_come_from_its_first_place() -> None:
 def test_an_origin_that_no_owner_writes_is_none(value: bytes) -> None:
     assert read_origin((("origin", value),)) is None
     assert read_origin(()) is None
+
+
+# --- what other tools write -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "before", [b" ", b"\r\n\t ", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"]
+)
+def test_whitespace_and_a_byte_order_mark_before_json_are_read(before: bytes) -> None:
+    value = as_json(command="PauseWorkflow")
+    assert decode(before + value) == decode(value)
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        (b'"order-7"', "StringConverter"),
+        (b'""', "bare id"),
+        (b"\xef\xbb\xbforder-7", "byte-order mark"),
+        ((7).to_bytes(8, "big"), "LongSerializer"),
+        ((7).to_bytes(4, "big"), "LongSerializer"),
+    ],
+)
+def test_a_key_that_would_be_a_second_identity_is_refused_with_a_hint(
+    key: bytes, hint: str
+) -> None:
+    with pytest.raises(DecodeError, match=hint):
+        decode(as_json(command="PauseWorkflow"), key=key)
+    named = decode(as_json(command="PauseWorkflow", instance_id="i"), key=key)
+    assert named.instance_id == "i"
+
+
+def test_an_envelope_of_connect_is_refused_with_what_to_set() -> None:
+    inner = {"command": "PauseWorkflow"}
+    with pytest.raises(DecodeError, match=r"value\.converter\.schemas\.enable=false"):
+        decode(as_json(schema=None, payload=inner))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'{"command":"PauseWorkflow","reason":"a","reason":"b"}',
+        b'{"command":"PauseWorkflow","command":"CancelWorkflow"}',
+        b'{"command":"StartWorkflow","workflow":"w","input":{"a":1,"a":2}}',
+    ],
+)
+def test_a_key_that_stands_twice_in_json_is_refused(value: bytes) -> None:
+    with pytest.raises(DecodeError, match="stands twice"):
+        decode(value)
+
+
+def test_a_payload_in_avro_with_a_key_twice_is_kept_as_it_is() -> None:
+    payload = b'{"a":1,"a":2}'
+    signal = SendSignal(instance_id="i", command_id="c", signal="s", payload=payload)
+    assert decode(encode_command_avro(signal)) == signal
