@@ -17,6 +17,7 @@ from sayiir_es.core.decide.basis import basis_of, draft_in_run
 from sayiir_es.core.decide.owed import owed_moves
 from sayiir_es.core.decide.rejections import reject
 from sayiir_es.core.draft import Recorder, nothing
+from sayiir_es.core.model.errors import BatchTooLargeError
 from sayiir_es.core.model.events import InstanceQuarantined, InstanceReleased
 from sayiir_es.core.model.headers import header_of
 from sayiir_es.core.model.inputs import (
@@ -82,6 +83,8 @@ def on_error(
         fits = 0 < len(command.instance_id.encode()) <= limits.id_bytes
         instance_id = command.instance_id if fits else ""
         basis = basis_of(instance_id, input_.position.cause(), rows, context, room)
+        if isinstance(error, BatchTooLargeError):
+            return reject(basis, command, "too_large", str(error))
         text = f"expected to decide on it, but {error_type}: {error}"
         return reject(basis, command, "internal", clip(text, limits.error_bytes))
     cause, decided_on = _names_of(input_, context)

@@ -14,6 +14,7 @@ import structlog
 from sayiir_es.core.decide.decide import decide
 from sayiir_es.core.decide.quarantine import on_error
 from sayiir_es.core.model.errors import (
+    BatchTooLargeError,
     LogError,
     StoreError,
     UnknownDefinitionError,
@@ -24,6 +25,7 @@ from sayiir_es.core.model.rows import Rows, StagedRows
 from sayiir_es.engine.owner.claim_records import extend_digest
 from sayiir_es.engine.owner.tenure import to_record
 from sayiir_es.engine.record_size import RECORD_OVERHEAD_BYTES
+from sayiir_es.log.batch_size import payload_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,11 +113,17 @@ class Batch:
         try:
             decision = decide(input_, rows, self.world, room)
             records = [to_record(event) for event in decision.events]
+            too_large = self._too_large(records)
         except PARTITION_ERRORS:
             raise
         except Exception as error:
             logger.exception("instance.decision_failed", instance_id=instance_id)
             decision = on_error(input_, error, rows, self.world, room)
+            records = [to_record(event) for event in decision.events]
+            too_large = None
+        if too_large is not None:
+            logger.error("instance.decision_too_large", instance_id=instance_id)
+            decision = on_error(input_, too_large, rows, self.world, room)
             records = [to_record(event) for event in decision.events]
         if decision.changes:
             self._stage(instance_id, decision.changes)
@@ -133,6 +141,15 @@ class Batch:
     def add(self, events: Sequence[Event]) -> None:
         """Take events in, encoded."""
         self._add_records([to_record(event) for event in events])
+
+    def _too_large(self, records: Sequence[NewRecord]) -> BatchTooLargeError | None:
+        """Why a decision fits no batch at all, if so: then it never will."""
+        size = payload_bytes(records)
+        if size <= self._max_bytes:
+            return None
+        return BatchTooLargeError(
+            f"expected a decision of at most {self._max_bytes} bytes, but {size} bytes"
+        )
 
     def _add_records(self, records: Sequence[NewRecord]) -> None:
         for record in records:

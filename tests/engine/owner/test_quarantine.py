@@ -11,7 +11,7 @@ from sayiir_es.audit.verify.log import LogVerification
 from sayiir_es.core.model.events import CommandRejected, InstanceQuarantined
 from sayiir_es.core.model.rows import get_header, get_value
 from sayiir_es.engine.clock import ManualClock
-from tests.engine.harness import EngineHarness
+from tests.engine.harness import EngineHarness, event_of
 
 if TYPE_CHECKING:
     from sayiir_es.engine.store.port import SnapshotStore
@@ -61,6 +61,28 @@ async def test_a_timer_that_raises_quarantines_and_the_next_owner_keeps_it_so() 
         await harness.command("RetryWorkflow")
         assert await harness.output() == 2
     await check(harness)
+
+
+def wide(size: int) -> Flow:
+    """A flow that begins with a fork whose branches have long names."""
+    fork = Flow("wide").fork()
+    for number in range(size // 250):
+        fork = fork.branch(once, name=f"{number:04}" + "n" * 246)
+    return fork.join(len)
+
+
+async def test_a_start_that_fits_no_batch_is_rejected_and_the_partition_goes_on() -> (
+    None
+):
+    harness = EngineHarness()
+    async with harness.worker(wide(240_000).build(), Flow("w").then(once).build()):
+        await harness.command("StartWorkflow", workflow="wide", input="x" * 700_000)
+        await harness.command("StartWorkflow", "other", workflow="w", input=1)
+        assert await harness.output("other") == 2
+        (record, *_) = [r for r in await harness.records() if r.key == b"i"]
+    body = event_of(record).body
+    assert isinstance(body, CommandRejected)
+    assert body.code == "too_large"
 
 
 async def test_an_attempt_without_input_quarantines_its_instance_alone() -> None:
