@@ -164,7 +164,7 @@ class Instance:
 
     def __init__(self) -> None:
         self.workflow: str | None = None  # None: only signals or refusals so far
-        self.phase = ""
+        self.phase = self.held = ""
         self.waits: dict[str, str] = {}
 
     def fold(self, event: dict[str, Any]) -> None:
@@ -172,6 +172,10 @@ class Instance:
         kind = event["kind"]
         if kind == "WorkflowStarted":
             self.workflow, self.phase, self.waits = event["workflow"], "", {}
+        elif kind == "InstanceQuarantined":
+            self.held, self.phase = self.phase, "quarantined"
+        elif kind == "InstanceReleased":
+            self.phase = self.held
         elif kind in ENDS:
             self.phase = ENDS[kind]
         elif kind in {"WorkflowUnpaused", "WorkflowRetried"}:

@@ -53,6 +53,9 @@ BROAD_EXCEPTS = {
     "sayiir_es/engine/partition_supervisor.py: PartitionSupervisor._supervise": (
         "the supervisor of a partition: logs, and stops that partition"
     ),
+    "sayiir_es/engine/owner/batch.py: Batch.decide": (
+        "makes one decision: drops it, and quarantines its instance instead"
+    ),
     # What a user's function raises, whatever it is, becomes its attempt's outcome.
     "sayiir_es/engine/attempts/local_executor.py: LocalExecutor._run_async": (
         "user's code"

@@ -28,6 +28,7 @@ type instance struct {
 	started  bool
 	workflow string
 	phase    string
+	held     string
 	waits    map[string]string
 }
 
@@ -35,6 +36,10 @@ func (i *instance) fold(e event) {
 	switch {
 	case e.kind == "WorkflowStarted":
 		*i = instance{started: true, workflow: e.workflow, waits: map[string]string{}}
+	case e.kind == "InstanceQuarantined":
+		i.held, i.phase = i.phase, "quarantined"
+	case e.kind == "InstanceReleased":
+		i.phase = i.held
 	case ends[e.kind] != "":
 		i.phase = ends[e.kind]
 	case e.kind == "WorkflowUnpaused" || e.kind == "WorkflowRetried":

@@ -27,6 +27,7 @@ STYLES = {
     "failed": "red",
     "cancelled": "yellow",
     "paused": "yellow",
+    "quarantined": "red",
     "in_progress": "cyan",
     "waiting": "blue",
     "awaiting_signal": "magenta",

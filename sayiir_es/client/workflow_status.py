@@ -19,7 +19,7 @@ class WorkflowStatus:
 
     Attributes:
         status: One of `in_progress`, `completed`, `failed`, `cancelled`, `paused`,
-            `waiting`, `awaiting_signal`.
+            `waiting`, `awaiting_signal`; or `quarantined`, which Sayiir does not have.
         output: The decoded output of a completed instance, else None.
         wake_at: ISO-8601, UTC: the end of a delay, or a signal's time-out.
         delay_id: SHA-256 (hex) of the id of the delay that it waits for.
@@ -84,6 +84,7 @@ class WorkflowStatus:
         name = "".join(part.capitalize() for part in self.status.split("_"))
         details = {
             "failed": self.error,
+            "quarantined": self.error,
             "cancelled": f"reason={self.reason!r}, by={self.cancelled_by!r}",
             "paused": f"reason={self.reason!r}, by={self.paused_by!r}",
             "waiting": f"delay_id={self.delay_id!r}, wake_at={self.wake_at!r}",

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, cast
 
 from sayiir_es.core.model.errors import EncodeError
 from sayiir_es.wire.errors import UnreadableError, excerpt_of
-from sayiir_es.wire.payload import decode_payload, encode_payload, is_unicode
+from sayiir_es.wire.payload import (
+    check_depth,
+    decode_payload,
+    encode_payload,
+    is_unicode,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +25,9 @@ if TYPE_CHECKING:
 
 COMMAND_FIELD = "command"
 """Names the command in its JSON form."""
+
+ENVELOPE = {"schema", "payload"}
+"""What Connect's JSON converter writes around a value unless it is told not to."""
 
 _INTEGERS = {"int": 2**31, "long": 2**63}
 
@@ -32,7 +40,8 @@ def read_json_command(
     Raises:
         UnreadableError: if it is not one of `schemas`.
     """
-    body = decode_payload(data)
+    body = decode_payload(data, once=True)
+    check_depth(data, around=1)
     if not isinstance(body, dict):
         raise UnreadableError(
             f"expected a JSON object, but {excerpt_of(body)}", reason="bad_json"
@@ -40,6 +49,12 @@ def read_json_command(
     json_fields = cast("dict[str, object]", body)
     name = json_fields.pop(COMMAND_FIELD, None)
     schema = schemas.get(name) if isinstance(name, str) else None
+    if schema is None and name is None and json_fields.keys() == ENVELOPE:
+        raise UnreadableError(
+            "expected a command, but Connect's envelope of schema and payload: set "
+            "value.converter.schemas.enable=false at the connector",
+            reason="connect_envelope",
+        )
     if schema is None:
         raise UnreadableError(
             f"expected `command` to be one of {', '.join(schemas)}, but "

@@ -11,6 +11,7 @@ with an id that is too long, is refused later, by the owner.
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -18,6 +19,7 @@ from sayiir_es.core.model.commands import CONFLICT_POLICIES, Command, StartWorkf
 from sayiir_es.wire.avro_record import check_head, read_record, write_record
 from sayiir_es.wire.command_json import read_json_command, write_json_command
 from sayiir_es.wire.errors import UnreadableError, excerpt_of
+from sayiir_es.wire.payload import check_payload
 from sayiir_es.wire.schema import (
     COMMAND_NAMESPACE,
     HEAD_BYTES,
@@ -74,8 +76,11 @@ def decode_command(
         raise UnreadableError("expected a command, but null", reason="null")
     if not value:
         raise UnreadableError("expected a command, but no bytes", reason="empty")
-    if value[:1] == b"{":
-        name, values = read_json_command(_SCHEMAS, value)
+    # Whitespace and a byte-order mark are what editors and consoles put before JSON.
+    json_value = value.removeprefix(BOM_UTF8).lstrip(b" \t\r\n")
+    is_json = json_value[:1] == b"{"
+    if is_json:
+        name, values = read_json_command(_SCHEMAS, json_value)
     else:
         name, values = _read_avro(value)
     _resolve_ids(values, name, key, f"{partition}@{offset}")
@@ -86,6 +91,9 @@ def decode_command(
                 f"{excerpt_of(values[field])}",
                 reason="unknown_word",
             )
+    for field, payload in values.items():
+        if isinstance(payload, bytes) and not is_json:
+            _check_payload(payload, f"{name}.{field}")
     build: Any = _CLASSES[name]  # its fields are the schema's, a test holds them so
     command: Command = build(**values)
     return command
@@ -150,6 +158,37 @@ def _read_avro(value: bytes) -> tuple[str, dict[str, object]]:
     return schema.name, read_record(schema, _SCHEMAS[schema.name], value)
 
 
+def _check_payload(payload: bytes, where: str) -> None:
+    """Refuse bytes that the JSON form of the command could not have brought."""
+    try:
+        check_payload(payload)
+    except UnreadableError as error:
+        raise UnreadableError(f"{error} in {where}", reason="bad_payload") from error
+
+
+def _check_key(key: bytes) -> None:
+    """Refuse a key that names an instance in a way that nobody else will name it.
+
+    Taken as it is, it would be a second identity of what its sender means.
+    """
+    if key.startswith(BOM_UTF8):
+        wrong = "one that begins with a byte-order mark: leave it out"
+    elif len(key) > 1 and key[:1] == key[-1:] == b'"':
+        wrong = (
+            "one in quotes: write the bare id (of Connect: "
+            "key.converter=org.apache.kafka.connect.storage.StringConverter)"
+        )
+    elif b"\0" in key:
+        wrong = "a binary one: write a number as its digits, not by a LongSerializer"
+    else:
+        return
+    raise UnreadableError(
+        f"expected a key that is the instance id as text, but {excerpt_of(key)}, "
+        f"{wrong}",
+        reason="bad_key",
+    )
+
+
 def _resolve_ids(
     values: dict[str, object], name: str, key: bytes | None, place: str
 ) -> None:
@@ -158,6 +197,7 @@ def _resolve_ids(
     if values["instance_id"] is not None:
         return
     if key:  # an empty key is what `kcat` sends for none
+        _check_key(key)
         try:
             values["instance_id"] = key.decode()
         except UnicodeDecodeError as error:

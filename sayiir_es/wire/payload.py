@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections import Counter
+from itertools import accumulate
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from sayiir_es.core.model.errors import EncodeError
@@ -17,8 +20,10 @@ from sayiir_es.wire.errors import EXCERPT_CHARACTERS_MAX, UnreadableError, excer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_DEPTH_MAX = 200
-"""How deep the search for the wrong value goes; beyond, the error names the root."""
+DEPTH_MAX = 200
+"""How deep a command's payload may be nested. Deeper ones are data that nobody means,
+and what reads them, here and elsewhere, runs out of stack. The search for a value that
+cannot be written ends there too, and names the root."""
 
 
 def encode_payload(value: object) -> bytes:
@@ -41,14 +46,17 @@ def encode_payload(value: object) -> bytes:
         ) from error
 
 
-def decode_payload(data: bytes) -> object:
+def decode_payload(data: bytes, *, once: bool = False) -> object:
     """Decode UTF-8 JSON; NaN and infinities are refused.
+
+    With `once` a key that stands twice in an object is refused, too; else the last one
+    counts, as everywhere.
 
     Raises:
         DecodeError: if it is anything else.
     """
     try:
-        value: object = _decode(data.decode())
+        value: object = (_decode_once if once else _decode)(data.decode())
     except UnicodeDecodeError as error:
         excerpt = excerpt_of(error.object[error.start : error.start + 8])
         raise UnreadableError(
@@ -71,6 +79,45 @@ def decode_payload(data: bytes) -> object:
     return value
 
 
+def check_payload(data: bytes) -> None:
+    """Refuse what is no payload of a command: it is checked as its JSON form is.
+
+    Raises:
+        UnreadableError: if it is no JSON in UTF-8, nested deeper than `DEPTH_MAX`, or
+            holds what JSON in UTF-8 cannot carry, such as a lone surrogate.
+    """
+    value = decode_payload(data)
+    check_depth(data)
+    try:
+        encode_payload(value)
+    except EncodeError as error:
+        raise UnreadableError(str(error), reason="bad_payload") from error
+
+
+def check_depth(data: bytes, *, around: int = 0) -> None:
+    """Refuse what is known to be JSON, if it is nested too deeply.
+
+    `around` is how many levels stand around the payload.
+
+    Raises:
+        UnreadableError: if the payload is nested deeper than `DEPTH_MAX`.
+    """
+    most = DEPTH_MAX + around
+    if data.count(b"[") + data.count(b"{") <= most:
+        return
+    brackets = _TEXT.sub(b"", data).translate(None, _NO_BRACKETS)
+    if max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > most:
+        raise UnreadableError(
+            f"expected JSON of at most {most} levels, but it is nested deeper",
+            reason="too_deep",
+        )
+
+
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEPS)
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise UnreadableError(f"expected JSON, but {name}", reason="bad_json")
 
@@ -79,6 +126,23 @@ _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":")
 ).encode
 _decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+
+
+def _object_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
+        raise UnreadableError(
+            f"expected each key once, but {excerpt_of(twice)} stands twice",
+            reason="duplicate_key",
+        )
+    return values
+
+
+_decode_once = json.JSONDecoder(
+    parse_constant=_refuse_constant, object_pairs_hook=_object_of
+).decode
 
 
 # --- why a value cannot be written ----------------------------------------------------
@@ -102,7 +166,7 @@ def _walk(
     inside = cast("dict[object, object] | list[object]", value)
     if id(inside) in above:
         yield path, f"a {type(inside).__name__} that holds itself"
-    elif len(above) < _DEPTH_MAX:
+    elif len(above) < DEPTH_MAX:
         above = (*above, id(inside))
         if isinstance(inside, dict):
             yield from _walk_object(inside, path, above)

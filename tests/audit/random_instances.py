@@ -20,7 +20,7 @@ from sayiir_es.core.model.commands import (
     SendSignal,
     UnpauseWorkflow,
 )
-from sayiir_es.core.model.inputs import Outcome
+from sayiir_es.core.model.inputs import DecisionFailed, Outcome
 from sayiir_es.core.model.rows import get_header
 from tests.core.forked_runner import fork
 from tests.core.instance_runner import InstanceRunner
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
 STEPS = 250
 POLICIES: tuple[ConflictPolicy, ...] = ("fail", "use_existing", "terminate_existing")
+
+QUARANTINED = DecisionFailed(
+    instance_id="i", decided_on="a take-over", error_type="KeyError", error="'x'"
+)
 
 
 @dataclass
@@ -123,8 +127,10 @@ def fork_of(source: RandomInstance, at: int) -> RandomInstance | None:
 def _run(instance: RandomInstance, chance: Random, signals: list[str]) -> None:
     for _ in range(STEPS):
         _step(instance, chance, signals)
+        if chance.random() < 0.003:
+            instance.decide(QUARANTINED)
         header = get_header(instance.rows)
-        failed = header is not None and header.phase == "failed"
+        failed = header is not None and header.phase in ("failed", "quarantined")
         if chance.random() < (0.2 if failed else 0.005):
             instance.command(RetryWorkflow(instance_id="i", command_id=""))
 

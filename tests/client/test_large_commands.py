@@ -22,6 +22,7 @@ from sayiir_es.core.model.events import CommandRejected
 from sayiir_es.core.model.limits import DEFAULT_LIMITS
 from sayiir_es.log.batch_size import MAX_BATCH_BYTES
 from sayiir_es.wire.commands import encode_command_avro
+from sayiir_es.wire.payload import encode_payload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,12 +53,15 @@ FIELDS: dict[str, tuple[str, Callable[[str], Command]]] = {
         "bad_request",
         lambda text: replace(START, definition_hash=text),
     ),
-    "input": ("too_large", lambda text: replace(START, input=text.encode())),
+    "input": ("too_large", lambda text: replace(START, input=encode_payload(text))),
     "attribute": ("too_large", lambda text: replace(START, attributes={"k": text})),
     "attribute name": ("too_large", lambda text: replace(START, attributes={text: ""})),
     "signal": ("bad_request", lambda text: replace(SIGNAL, signal=text)),
     "signal_id": ("bad_request", lambda text: replace(SIGNAL, signal_id=text)),
-    "payload": ("too_large", lambda text: replace(SIGNAL, payload=text.encode())),
+    "payload": (
+        "too_large",
+        lambda text: replace(SIGNAL, payload=encode_payload(text)),
+    ),
     "reason of a cancel": ("too_large", lambda text: replace(CANCEL, reason=text)),
     "reason of a pause": ("too_large", lambda text: replace(PAUSE, reason=text)),
     "reason of an unpause": ("too_large", lambda text: replace(UNPAUSE, reason=text)),
@@ -65,14 +69,21 @@ FIELDS: dict[str, tuple[str, Callable[[str], Command]]] = {
     "path": ("too_large", lambda text: replace(OUTCOME, path=text)),
     "worker": ("bad_request", lambda text: replace(OUTCOME, worker=text)),
     "error_type": ("bad_request", lambda text: replace(OUTCOME, error_type=text)),
-    "output": ("too_large", lambda text: replace(OUTCOME, output=text.encode())),
+    "output": (
+        "too_large",
+        lambda text: replace(OUTCOME, output=encode_payload(text)),
+    ),
 }
 
 
 def largest(make: Callable[[str], Command], letter: str) -> Command:
     """The command whose record is as large as a log takes."""
-    size = len(letter.encode())
-    beside = len(encode_command_avro(make(letter * 100_000))) - 100_000 * size
+    # Two sizes tell what a letter takes: a payload may hold it escaped.
+    smaller, larger = (
+        len(encode_command_avro(make(letter * count))) for count in (99_000, 100_000)
+    )
+    size = (larger - smaller) // 1_000
+    beside = larger - 100_000 * size
     return make(letter * ((MAX_BATCH_BYTES - beside - 10) // size))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from sayiir_es.core.decide.decide import Input, decide
+from sayiir_es.core.decide.decide import decide
 from sayiir_es.core.decide.owed import (
     OwedAttempt,
     is_held,
@@ -45,6 +45,7 @@ from sayiir_es.core.model.rows import (
 if TYPE_CHECKING:
     from sayiir_es.core.graph.graph import Graph
     from sayiir_es.core.model.events import Event
+    from sayiir_es.core.model.inputs import Input
 
 
 class Task(Protocol):

@@ -51,6 +51,7 @@ class EngineHarness:
     workers: int = 0
     signer: Signer | None = None
     snapshots: bool = False
+    propagate_interrupts: bool = False
     queued_attempts_max: int = QUEUED_ATTEMPTS_MAX
     turn_units: int = TURN_UNITS
     new_store: Callable[[], MemoryStore] = MemoryStore
@@ -76,7 +77,9 @@ class EngineHarness:
         self.workers += 1
         name = f"w{self.workers}"
         clock = self.clock
-        executor = LocalExecutor(slots, worker_id=name)
+        executor = LocalExecutor(
+            slots, worker_id=name, propagate_interrupts=self.propagate_interrupts
+        )
         self.executors.append(executor)
         store = self.new_store()
 

@@ -77,6 +77,12 @@ BODIES: tuple[e.Body, ...] = (
         source_run=2,
         source_sequence=300,
     ),
+    e.InstanceQuarantined(
+        error_type="RecursionError",
+        error="RecursionError: maximum recursion depth exceeded",
+        decided_on="the outcome of 'charge', attempt 1",
+    ),
+    e.InstanceReleased(command_id="3@49"),
     e.PositionUpdated(path=PATH, attempt=1, input="start"),
     e.DelayStarted(path="wait", due_at=AT + 30_000, input="result:charge"),
     e.SignalAwaited(path="ok", signal="approval", until_at=AT + 1),

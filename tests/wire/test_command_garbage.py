@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sayiir_es.core.model.commands import RecordOutcome, SendSignal, StartWorkflow
 from sayiir_es.wire.commands import (
     decode_command,
     encode_command_avro,
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.commands import Command
 
 START_HEAD = COMMAND_SCHEMAS["StartWorkflow"].head
-START = START_HEAD + b"\x00\x00\x02w\x080000\x00\x08fail\x00\x00"
+START = START_HEAD + b"\x00\x00\x02w\x081000\x00\x08fail\x00\x00"
+START_COMMAND = next(c for c in COMMANDS if isinstance(c, StartWorkflow))
+SIGNAL = next(c for c in COMMANDS if isinstance(c, SendSignal))
+OUTCOME = next(c for c in COMMANDS if isinstance(c, RecordOutcome))
 
 
 def decode(value: bytes | None) -> Command | UnreadableError:
@@ -81,7 +86,7 @@ def start(**fields: Any) -> bytes:
     ("value", "reason"),
     [
         (b"{", "bad_json"),
-        (b" {}", "bad_magic"),
+        (b" {}", "unknown_command"),
         (b"\x00\x00\x00\x00\x01abc", "bad_magic"),
         (b"{}", "unknown_command"),
         (b'{"command":null}', "unknown_command"),
@@ -120,6 +125,55 @@ def start(**fields: Any) -> bytes:
 )
 def test_garbage_is_unreadable_for_a_stable_reason(value: bytes, reason: str) -> None:
     assert reason_of(value) == reason
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"{",
+        b"0000",
+        b'"\xff"',
+        b"NaN",
+        b"1e999",
+        b'"\\ud800"',
+        b'{"\\udfff":1}',
+        b"[" * 100_000,
+        b"[" * 201 + b"]" * 201,
+        b'{"a":[' * 101 + b"]}" * 101,
+        b"9" * 5000,
+    ],
+    ids=lambda payload: payload[:12],
+)
+def test_a_payload_in_avro_is_held_to_what_json_can_bring(payload: bytes) -> None:
+    for command in (
+        replace(START_COMMAND, input=payload),
+        replace(SIGNAL, payload=payload),
+        replace(OUTCOME, output=payload),
+    ):
+        assert reason_of(encode_command_avro(command)) == "bad_payload"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"[" * 200 + b"]" * 200,
+        b'"' + b"[" * 300 + b'\\"' + b"{" * 300 + b'"',
+        b"[" + b"[]," * 300 + b"{}]",
+        b' {"a" : 1}\n',
+    ],
+    ids=lambda payload: payload[:12],
+)
+def test_a_payload_in_avro_is_kept_as_it_is(payload: bytes) -> None:
+    command = replace(START_COMMAND, input=payload)
+    assert decode(encode_command_avro(command)) == command
+
+
+def test_json_that_is_nested_beyond_the_limit_is_unreadable() -> None:
+    deep = b'{"command":"StartWorkflow","workflow":"w","input":%s}'
+    assert reason_of(deep % (b"[" * 201 + b"]" * 201)) == "too_deep"
+    fits = decode(deep % (b"[" * 200 + b"]" * 200))
+    assert not isinstance(fits, UnreadableError)
 
 
 def outcome(**fields: Any) -> bytes:

@@ -69,7 +69,7 @@ def commands(draw: st.DrawFn, *, json_payloads: bool = False) -> Command:
 # --- both forms -----------------------------------------------------------------------
 
 
-@given(commands())
+@given(commands(json_payloads=True))
 @settings(PATIENT, max_examples=200)
 def test_commands_in_avro_come_back_as_they_were(command: Command) -> None:
     assert decode(encode_command_avro(command)) == command
@@ -114,13 +114,6 @@ def test_a_payload_keeps_its_order_of_keys_and_becomes_compact_utf_8() -> None:
     command = decode(value.encode())
     assert isinstance(command, SendSignal)
     assert command.payload == '{"b":1.0,"a":"é"}'.encode()
-
-
-def test_of_a_key_that_is_there_twice_the_last_counts() -> None:
-    value = b'{"command":"StartWorkflow","workflow":"a","workflow":"b","input":1}'
-    command = decode(value)
-    assert isinstance(command, StartWorkflow)
-    assert command.workflow == "b"
 
 
 @pytest.mark.parametrize("fields", [{}, {"input": None}])
@@ -169,7 +162,7 @@ def test_a_text_that_is_not_unicode_cannot_be_written() -> None:
 # --- ids ------------------------------------------------------------------------------
 
 AVRO_WITHOUT_IDS = COMMAND_SCHEMAS["StartWorkflow"].head + (
-    b"\x00\x00\x02w\x080000\x00\x08fail\x00\x00"
+    b"\x00\x00\x02w\x081000\x00\x08fail\x00\x00"
 )
 JSON_WITHOUT_IDS = b'{"command":"StartWorkflow","workflow":"w","input":0}'
 WITHOUT_IDS = [AVRO_WITHOUT_IDS, JSON_WITHOUT_IDS]
@@ -232,3 +225,58 @@ def test_a_forwarded_command_keeps_ids_and_origin() -> None:
 def test_an_origin_that_no_owner_writes_is_none(value: bytes) -> None:
     assert read_origin((("origin", value),)) is None
     assert read_origin(()) is None
+
+
+# --- what other tools write -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "before", [b" ", b"\r\n\t ", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"]
+)
+def test_whitespace_and_a_byte_order_mark_before_json_are_read(before: bytes) -> None:
+    value = as_json(command="PauseWorkflow")
+    assert decode(before + value) == decode(value)
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        (b'"order-7"', "StringConverter"),
+        (b'""', "bare id"),
+        (b"\xef\xbb\xbforder-7", "byte-order mark"),
+        ((7).to_bytes(8, "big"), "LongSerializer"),
+        ((7).to_bytes(4, "big"), "LongSerializer"),
+    ],
+)
+def test_a_key_that_would_be_a_second_identity_is_refused_with_a_hint(
+    key: bytes, hint: str
+) -> None:
+    with pytest.raises(DecodeError, match=hint):
+        decode(as_json(command="PauseWorkflow"), key=key)
+    named = decode(as_json(command="PauseWorkflow", instance_id="i"), key=key)
+    assert named.instance_id == "i"
+
+
+def test_an_envelope_of_connect_is_refused_with_what_to_set() -> None:
+    inner = {"command": "PauseWorkflow"}
+    with pytest.raises(DecodeError, match=r"value\.converter\.schemas\.enable=false"):
+        decode(as_json(schema=None, payload=inner))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'{"command":"PauseWorkflow","reason":"a","reason":"b"}',
+        b'{"command":"PauseWorkflow","command":"CancelWorkflow"}',
+        b'{"command":"StartWorkflow","workflow":"w","input":{"a":1,"a":2}}',
+    ],
+)
+def test_a_key_that_stands_twice_in_json_is_refused(value: bytes) -> None:
+    with pytest.raises(DecodeError, match="stands twice"):
+        decode(value)
+
+
+def test_a_payload_in_avro_with_a_key_twice_is_kept_as_it_is() -> None:
+    payload = b'{"a":1,"a":2}'
+    signal = SendSignal(instance_id="i", command_id="c", signal="s", payload=payload)
+    assert decode(encode_command_avro(signal)) == signal

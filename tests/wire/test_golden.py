@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sayiir_es.core.model.commands import SendSignal, StartWorkflow
 from sayiir_es.core.model.events import PartitionClaimed
 from sayiir_es.wire.commands import decode_command
+from sayiir_es.wire.errors import UnreadableError
 from sayiir_es.wire.events import decode_event
 from sayiir_es.wire.schema import (
     COMMAND_NAMESPACE,
@@ -82,9 +84,17 @@ def test_a_claim_of_before_there_were_checkpoints_has_none() -> None:
 def test_golden_bytes_of_a_command_are_read(command: Command) -> None:
     name = type(command).__name__
     golden = NEWEST[f"{COMMAND_NAMESPACE}.{name}"]
-    for text, expected in (
-        (golden["populated"], command),
-        (golden["minimal"], minimal_command(name)),
-    ):
-        value = bytes.fromhex(text)
-        assert decode_command(key=None, value=value, partition=0, offset=0) == expected
+    minimal = minimal_command(name)
+    assert read(golden["populated"]) == command
+    if isinstance(minimal, StartWorkflow | SendSignal):
+        # Read, but no bytes at all are no payload: once they were left to the tasks.
+        with pytest.raises(UnreadableError, match="expected JSON, but '' at"):
+            read(golden["minimal"])
+    else:
+        assert read(golden["minimal"]) == minimal
+
+
+def read(golden: str) -> Command:
+    """Return the command of golden bytes."""
+    value = bytes.fromhex(golden)
+    return decode_command(key=None, value=value, partition=0, offset=0)

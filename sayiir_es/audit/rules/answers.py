@@ -40,6 +40,7 @@ ACCEPTING = frozenset(
         kinds.WorkflowTerminated,
         kinds.WorkflowRetried,
         kinds.WorkflowForked,
+        kinds.InstanceReleased,
         kinds.SignalReceived,
     }
 )

@@ -168,7 +168,7 @@ def check_outcome_rejected(model: RunModel, event: Event) -> None:
     assert isinstance(body, OutcomeRejected)
     open_node = model.open_nodes.get(body.path)
     if (
-        not model.copying
+        not (model.copying or model.quarantined)
         and event.run == model.run
         and open_node is not None
         and open_node.attempt == body.attempt

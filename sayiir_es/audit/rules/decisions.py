@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.audit.rules import attempts, requests, timers
 from sayiir_es.audit.violation import BreachError
-from sayiir_es.core.model.events import AttemptRestarted, DeadlineSet
+from sayiir_es.core.model.events import (
+    AttemptRestarted,
+    DeadlineSet,
+    InstanceQuarantined,
+)
 
 if TYPE_CHECKING:
     from sayiir_es.audit.rules.run_model import RunModel
@@ -32,6 +36,8 @@ def check_required(model: RunModel, event: Event, *, begins: bool) -> None:
 def check_begins(model: RunModel, event: Event) -> None:
     """Check that a decision begins as its cause says, with nothing left undone."""
     cause = event.cause
+    if model.quarantined or isinstance(event.body, InstanceQuarantined):
+        return  # what is owed stays owed
     if cause.startswith("outcome:"):
         attempts.check_cause(event)
     elif cause.startswith("timer:"):

@@ -102,8 +102,8 @@ def check_forked(model: RunModel, event: Event) -> None:
 def check_attempts_withdrawn(model: RunModel, event: Event) -> None:
     """A fork withdraws the attempts of its source: their deadlines are not its own."""
     model.forking = False
-    if isinstance(event.body, kinds.WorkflowRetried):
-        return  # it had failed; its attempts begin anew
+    if isinstance(event.body, kinds.WorkflowRetried) or model.quarantined:
+        return  # it had failed, or stands still; its attempts begin anew
     for path, open_node in model.open_nodes.items():
         if open_node.deadline_at is not None:
             raise BreachError(

@@ -19,6 +19,7 @@ from sayiir_es.audit.rules import (
     decisions,
     forks,
     node_starts,
+    quarantine,
     requests,
     runs,
     signals,
@@ -72,6 +73,7 @@ RULES: dict[type[Body], Rule] = {
     kinds.WorkflowUnpaused: requests.check_unpaused,
     kinds.WorkflowPaused: requests.check_paused,
     kinds.WorkflowCancelled: requests.check_cancelled,
+    kinds.InstanceQuarantined: quarantine.check_quarantined,
     kinds.WorkflowTerminated: runs.check_terminated,
     kinds.WorkflowCompleted: runs.check_run_completed,
     kinds.WorkflowFailed: runs.check_run_failed,
@@ -80,7 +82,9 @@ RULES: dict[type[Body], Rule] = {
 
 ANSWERS = frozenset({kinds.CommandRejected, kinds.CommandAcknowledged})
 FIRST = frozenset({kinds.WorkflowStarted, kinds.SignalReceived, kinds.WorkflowForked})
-GOES_ON = frozenset({kinds.WorkflowForked, kinds.WorkflowRetried})
+GOES_ON = frozenset(
+    {kinds.InstanceReleased, kinds.WorkflowForked, kinds.WorkflowRetried}
+)
 BEFORE_START = ANSWERS | {kinds.SignalReceived}
 AFTER_END = ANSWERS | {kinds.OutcomeRejected}
 ENDS = frozenset(
@@ -237,8 +241,8 @@ class InstanceRules:
         if model.graph is None and kind not in BEFORE_START:
             raise BreachError("I1", "WorkflowStarted before", event.kind)
         _check_run_number(event, model.run)
-        if model.is_held:
-            requests.check_held(model, event)
+        if model.is_held or model.quarantined:
+            _check_held(model, event)
         rule = RULES.get(kind)
         if rule is None:
             raise BreachError("I5", "an event of an instance", event.kind)
@@ -269,10 +273,20 @@ def _check_goes_on(model: RunModel, event: Event) -> None:
     if isinstance(event.body, kinds.WorkflowForked):
         forks.check_forked(model, event)
         _check_run_number(event, 0)
+    elif isinstance(event.body, kinds.InstanceReleased):
+        quarantine.check_released(model, event)
     elif model.failed and model.graph is None:  # failed too long ago
         model.doubtful, model.run = True, event.run
     else:
         runs.check_retried(model, event)
+
+
+def _check_held(model: RunModel, event: Event) -> None:
+    """A request, or a quarantine, holds every move back."""
+    if model.quarantined:
+        quarantine.check_stands_still(event)
+    if model.is_held:
+        requests.check_held(model, event)
 
 
 def _check_answer(event: Event, run: int) -> None:

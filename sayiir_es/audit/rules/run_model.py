@@ -116,6 +116,7 @@ class RunModel:
         "open_nodes",
         "pause",
         "paused",
+        "quarantined",
         "required",
         "run",
         "scopes",
@@ -161,6 +162,7 @@ class RunModel:
         self.cancel: Request | None = None
         self.pause: Request | None = None
         self.paused = False
+        self.quarantined = False
         self.failed = ""
         """Where a run has failed that may be retried."""
         self.unpaused = 0

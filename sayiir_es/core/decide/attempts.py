@@ -7,8 +7,6 @@ exactly that; anything else is answered by `OutcomeRejected` with a reason: `for
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sayiir_es.core.decide.advance import advance
 from sayiir_es.core.decide.basis import basis_of, draft_in_run
 from sayiir_es.core.decide.owed import is_held
@@ -30,9 +28,6 @@ from sayiir_es.core.model.rows import (
 from sayiir_es.core.model.waits import Awaiting, Broken, Ended, Routing
 from sayiir_es.core.nodes import route, task
 
-if TYPE_CHECKING:
-    from sayiir_es.core.draft import Basis
-
 
 def handle_outcome(
     outcome: Outcome, rows: Rows, context: DecisionContext, room: int
@@ -40,11 +35,6 @@ def handle_outcome(
     """Record an outcome if its attempt is awaited; else say why it does not count."""
     cause = f"outcome:{outcome.path}#{outcome.attempt}"
     basis = basis_of(outcome.instance_id, cause, rows, context, room)
-    return record_outcome(basis, outcome)
-
-
-def record_outcome(basis: Basis, outcome: Outcome) -> Decision:
-    """The same on any basis: that of a command too, which brings an outcome."""
     reason = why_not_due(basis.rows, basis.header, outcome, basis.context.now_ms)
     if reason is not None:
         if not basis.header.sequence:
@@ -69,7 +59,7 @@ def why_not_due(
     """Why an outcome does not count: `foreign`, `second` or `late`; None if it does."""
     if outcome.run > header.run:
         return "foreign"
-    if outcome.run < header.run or header.phase in TERMINAL:
+    if outcome.run < header.run or header.phase in (*TERMINAL, "quarantined"):
         return "late"
     cursor = get_cursor(rows, chain_of(outcome.path))
     if cursor is None:

@@ -32,6 +32,6 @@ def draft_in_run(basis: Basis) -> Draft:
     """The draft of a decision in the current run, by the graph that it started with.
 
     Raises:
-        HistoryError: if nobody published that graph.
+        UnknownDefinitionError: if nobody published that graph.
     """
     return Draft(basis, get_graph(basis.rows, basis.context.definitions))

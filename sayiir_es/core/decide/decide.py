@@ -11,17 +11,19 @@ stands in its module under `nodes/`; what follows from it in `advance`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from sayiir_es.core.decide import attempts
 from sayiir_es.core.decide.advance import advance
 from sayiir_es.core.decide.basis import basis_of, draft_in_run
 from sayiir_es.core.decide.commands import handle
 from sayiir_es.core.decide.owed import is_held, owed_moves
+from sayiir_es.core.decide.quarantine import quarantine
 from sayiir_es.core.draft import Decision, DecisionContext, nothing
 from sayiir_es.core.model.headers import header_of
 from sayiir_es.core.model.inputs import (
     Commanded,
+    DecisionFailed,
     Outcome,
     ResumeCut,
     SlotTaken,
@@ -32,9 +34,8 @@ from sayiir_es.core.model.rows import TERMINAL, get_cursor
 from sayiir_es.core.nodes.registry import WAITS
 
 if TYPE_CHECKING:
+    from sayiir_es.core.model.inputs import Input
     from sayiir_es.core.model.rows import Rows
-
-Input: TypeAlias = Commanded | Outcome | TimerDue | SlotTaken | TakenOver | ResumeCut
 
 
 def decide(input_: Input, rows: Rows, context: DecisionContext, room: int) -> Decision:
@@ -43,7 +44,7 @@ def decide(input_: Input, rows: Rows, context: DecisionContext, room: int) -> De
     `room` is how many bytes the batch has left.
 
     Raises:
-        HistoryError: if the snapshot names a definition that nobody published.
+        UnknownDefinitionError: if nobody published what the snapshot names.
     """
     match input_:
         case Commanded():
@@ -58,6 +59,8 @@ def decide(input_: Input, rows: Rows, context: DecisionContext, room: int) -> De
             return attempts.take_over(input_, rows, context, room)
         case ResumeCut():
             return _resume(input_, rows, context, room)
+        case DecisionFailed():
+            return quarantine(input_, rows, context, room)
         case _:
             assert_never(input_)
 

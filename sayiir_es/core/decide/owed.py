@@ -68,6 +68,8 @@ def is_request_owed(rows: Rows, at_ms: int) -> bool:
     header = get_header(rows)
     if header is None or not is_held(header) or header.phase in TERMINAL:
         return False
+    if header.phase == "quarantined":
+        return header.cancel is not None  # nothing of it runs
     if header.cancel is None and header.phase == "paused":
         return False
     return not is_any_running(rows, header, at_ms)

@@ -42,6 +42,15 @@ def reject_terminal(basis: Basis, command: Command) -> Decision:
     return reject(basis, command, "terminal", message)
 
 
+def reject_quarantined(basis: Basis, command: Command) -> Decision:
+    """Refuse a command because its instance stands still."""
+    message = (
+        f"expected an instance that goes on, but {command.instance_id!r} is in "
+        "quarantine: a retry releases it, a cancel ends it"
+    )
+    return reject(basis, command, "quarantined", message)
+
+
 def acknowledge(
     basis: Basis, command: Command, code: str, answered_by: int
 ) -> Decision:

@@ -12,6 +12,8 @@ from sayiir_es.core.model.events import (
     CommandForwarded,
     CommandRejected,
     Event,
+    InstanceQuarantined,
+    InstanceReleased,
     OutcomeRejected,
     PartitionClaimed,
     PauseRequested,
@@ -34,11 +36,13 @@ from sayiir_es.core.model.rows import (
     Changes,
     Ending,
     Header,
+    Quarantine,
     Request,
     Rows,
     Run,
     get_cursors,
     get_ending,
+    get_quarantine,
 )
 from sayiir_es.core.nodes import loop, task
 from sayiir_es.core.nodes.kinds import EventKind
@@ -55,7 +59,7 @@ def fold_started(
     """A new run: rows of the run before it go, but for the ids remembered."""
     changes: Changes = {}
     if header.run > 0:
-        for prefix in ("c", "v", "b", "e", "l", "x", "y", "q"):
+        for prefix in ("c", "v", "b", "e", "l", "x", "y", "q", "z"):
             for key in rows.keys(prefix):
                 changes[key] = None
     attributes: Mapping[str, str] = dict(body.attributes)
@@ -103,7 +107,7 @@ def fold_cancelled(
     _rows: Rows, event: Event, body: WorkflowCancelled, header: Header
 ) -> Changes:
     """The run was cancelled where it stood."""
-    return {
+    changes: Changes = {
         "e": Ending(
             reason=body.reason,
             requested_by=body.requested_by,
@@ -111,6 +115,9 @@ def fold_cancelled(
         ),
         "h": terminal_header(header, event, "cancelled"),
     }
+    if header.phase == "quarantined":
+        changes["z"] = None
+    return changes
 
 
 def fold_terminated(
@@ -199,6 +206,40 @@ def fold_paused(
     }
 
 
+def fold_quarantined(
+    _rows: Rows, event: Event, body: InstanceQuarantined, header: Header
+) -> Changes:
+    """It stands still: where, its cursors still say."""
+    return {
+        "z": Quarantine(
+            error_type=body.error_type,
+            error=body.error,
+            decided_on=body.decided_on,
+            phase=header.phase,
+        ),
+        "h": header_after(header, event, phase="quarantined"),
+    }
+
+
+def fold_released(
+    rows: Rows, event: Event, body: InstanceReleased, header: Header
+) -> Changes:
+    """It goes on in the phase that it was in; attempts are due with all their time."""
+    quarantine = get_quarantine(rows)
+    changes: Changes = {
+        "c" + chain: task.due_with_all_its_time(cursor, event)
+        for chain, cursor in get_cursors(rows)
+    }
+    changes["z"] = None
+    changes["h"] = replace(
+        header_after(
+            header, event, phase=quarantine.phase if quarantine else header.phase
+        ),
+        command_ids=remember_command(rows, event, body.command_id, changes, header),
+    )
+    return changes
+
+
 def fold_outcome_rejected(
     _rows: Rows, event: Event, _body: OutcomeRejected, header: Header
 ) -> Changes:
@@ -229,6 +270,8 @@ RUN_EVENTS: Mapping[type[Body], EventKind[Any]] = {
         EventKind(event=WorkflowRetried, fold=fold_retried),
         EventKind(event=WorkflowForked, fold=fold_forked),
         EventKind(event=WorkflowPaused, fold=fold_paused),
+        EventKind(event=InstanceQuarantined, fold=fold_quarantined),
+        EventKind(event=InstanceReleased, fold=fold_released),
         EventKind(event=CancelRequested, fold=fold_request),
         EventKind(event=PauseRequested, fold=fold_request),
         EventKind(event=WorkflowUnpaused, fold=fold_request),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from sayiir_es.core.model.errors import HistoryError
+from sayiir_es.core.model.errors import UnknownDefinitionError
 from sayiir_es.core.model.rows import Rows, get_run
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ def get_graph(rows: Rows, definitions: Definitions) -> Graph:
     """The graph of the current run.
 
     Raises:
-        HistoryError: if nobody published it.
+        UnknownDefinitionError: if nobody published it.
     """
     started = get_run(rows)
     assert started is not None
     graph = definitions.by_digest(started.graph_digest)
     if graph is None:
-        raise HistoryError(
+        raise UnknownDefinitionError(
             f"expected the graph {started.graph_digest[:16]}… of workflow "
             f"{started.workflow!r} on the definitions topic, but it is not there"
         )

@@ -157,6 +157,15 @@ class HistoryError(WorkflowError):
     code: ClassVar[str] = "history"
 
 
+class UnknownDefinitionError(HistoryError):
+    """A run was started with a graph that is not on the definitions topic.
+
+    Operator action: start a worker or client that has the workflow; it publishes it.
+    """
+
+    code: ClassVar[str] = "unknown_definition"
+
+
 class UnknownEventError(HistoryError):
     """An event of a kind or schema version that this build does not know.
 

@@ -189,6 +189,27 @@ class WorkflowRetried:
 
 @fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceQuarantined:
+    """A decision about it raised an error that nobody foresaw; it stands still.
+
+    `decided_on` says what was being decided: for people, as `error` is.
+    """
+
+    error_type: str
+    error: str
+    decided_on: str
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceReleased:
+    """It is in quarantine no more: the next run goes on where it stood."""
+
+    command_id: str
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowForked:
     """A new instance; the events 1 to `source_sequence` of another one follow.
 
@@ -447,6 +468,8 @@ Body: TypeAlias = (
     | WorkflowCancelled
     | WorkflowRetried
     | WorkflowForked
+    | InstanceQuarantined
+    | InstanceReleased
     | PositionUpdated
     | DelayStarted
     | SignalAwaited

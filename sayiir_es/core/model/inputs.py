@@ -102,7 +102,28 @@ class TakenOver:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionFailed:
+    """A decision about the instance raised an error that nobody foresaw.
+
+    `decided_on` says for people on what; `cause` is that of the decision, empty where
+    it is what the instance is owed.
+    """
+
+    instance_id: str
+    decided_on: str
+    error_type: str
+    error: str
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResumeCut:
     """The rest of a decision that was cut."""
 
     instance_id: str
+
+
+Input: TypeAlias = (
+    Commanded | Outcome | TimerDue | SlotTaken | TakenOver | ResumeCut | DecisionFailed
+)
+"""What is decided on. Closed: `match` over it ends in `assert_never`."""

@@ -14,6 +14,7 @@ Theory of operation. A snapshot is never one object. It is a handful of small ro
     e           Ending: how the run ended
     m<id>, k<n> int, str: command ids remembered, and the ring that forgets them
     s<id>, g<n> int, str: the same for signal ids
+    z           Quarantine: why it stands still, and the phase that it goes back to
     f           str: the id of the command that forked it from another instance
 
 `evolve` reads only the rows that its event names and returns the changed ones, so an
@@ -41,6 +42,7 @@ Phase: TypeAlias = Literal[
     "unstarted",
     "running",
     "paused",
+    "quarantined",
     "completed",
     "failed",
     "cancelled",
@@ -114,7 +116,22 @@ class Ending:
     interrupted_at: tuple[str, ...] = ()
 
 
-Row: TypeAlias = Header | Run | Cursor | Ending | bytes | tuple[int, ...] | int | str
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    """Why an instance stands still: what was decided on, and the error that it raised.
+
+    `phase` is the one that it was in, and will be in again.
+    """
+
+    error_type: str
+    error: str
+    decided_on: str
+    phase: Phase
+
+
+Row: TypeAlias = (
+    Header | Run | Cursor | Ending | Quarantine | bytes | tuple[int, ...] | int | str
+)
 Changes: TypeAlias = dict[str, Row | None]
 """Rows by key; None deletes."""
 
@@ -218,6 +235,13 @@ def get_ending(rows: Rows) -> Ending | None:
     """How the run ended, or why it is paused."""
     row = rows.get("e")
     assert row is None or isinstance(row, Ending), row
+    return row
+
+
+def get_quarantine(rows: Rows) -> Quarantine | None:
+    """Why the instance stands still, if it is in quarantine."""
+    row = rows.get("z")
+    assert row is None or isinstance(row, Quarantine), row
     return row
 
 

@@ -61,12 +61,19 @@ def record(draft: Draft, node: RouteNode, outcome: Outcome) -> None:
 
 
 def key_of(output: bytes) -> str | None:
-    """The key that a key function returned; None if it is no string."""
-    try:
-        key: object = json.loads(output)
-    except ValueError:
+    """The key that a key function returned; None if it is no string.
+
+    Read strictly: JSON in UTF-8, and text that UTF-8 can carry. What does not begin as
+    a string is not looked into, so nothing nested is ever read.
+    """
+    if not output.lstrip(b" \t\r\n").startswith(b'"'):
         return None
-    return key if isinstance(key, str) else None
+    try:
+        key: object = json.loads(output.decode())
+        text = key if isinstance(key, str) else None
+        return None if text is None else text.encode().decode()
+    except ValueError:  # no UTF-8, no JSON, or a lone surrogate
+        return None
 
 
 def branch_for(node: RouteNode, key: str) -> str | None:

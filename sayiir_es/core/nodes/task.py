@@ -340,6 +340,22 @@ def due_again(cursor: Cursor, event: Event) -> Cursor:
     return Cursor(path=cursor.path, input=cursor.input, wait=wait)
 
 
+def due_with_all_its_time(cursor: Cursor, event: Event) -> Cursor:
+    """The cursor behind a quarantine: nobody runs the attempt that it awaits."""
+    wait = cursor.wait
+    if not isinstance(wait, Awaiting):
+        return cursor
+    due = Awaiting(
+        attempt=wait.attempt,
+        due=event.sequence,
+        not_before=wait.not_before,
+        withdrawn=wait.withdrawn,
+        restarts=wait.restarts,
+        failure=wait.failure,
+    )
+    return Cursor(path=cursor.path, input=cursor.input, wait=due)
+
+
 def _awaited(rows: Rows, path: str) -> tuple[Cursor | None, Awaiting | None]:
     cursor = get_cursor(rows, chain_of(path))
     if cursor is None or cursor.path != path or not isinstance(cursor.wait, Awaiting):

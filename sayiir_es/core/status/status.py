@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from sayiir_es.core.model.rows import (
     TERMINAL,
     Cursor,
+    Ending,
     Header,
+    Phase,
+    Quarantine,
     Rows,
     get_cursors,
     get_ending,
     get_header,
+    get_quarantine,
     get_run,
     get_value,
 )
@@ -38,11 +42,19 @@ StatusName: TypeAlias = Literal[
     "paused",
     "waiting",
     "awaiting_signal",
+    "quarantined",
 ]
 
 
 PARTS_MAX = 20
 """Cursors that the sentence names; what else waits it counts."""
+
+
+ERROR_CHARACTERS_MAX = 200
+"""How much of the error the sentence has by which an instance is in quarantine."""
+
+STANDING_STILL: tuple[Phase, ...] = ("paused", "quarantined")
+"""Phases in which nothing runs until somebody says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +102,7 @@ def status_of(rows: Rows, instance_id: str, graph: Graph | None) -> Status | Non
     )
     name, cause = _name(header, cursors)
     wait = cause.wait if cause is not None else None
+    failure = _failure(rows, header)
     return Status(
         instance_id=instance_id,
         workflow=started.workflow,
@@ -97,10 +110,10 @@ def status_of(rows: Rows, instance_id: str, graph: Graph | None) -> Status | Non
         run=header.run,
         sequence=header.sequence,
         status=name,
-        waiting_for=_sentence(header, cursors, graph),
+        waiting_for=_sentence(rows, header, cursors, graph),
         output=get_value(rows, "output") if name == "completed" else None,
-        error=_error(header, end.error if end is not None else ""),
-        error_type=end.error_type if end is not None and name == "failed" else None,
+        error=failure.error if failure is not None else None,
+        error_type=failure.error_type if failure is not None else None,
         reason=end.reason if end is not None else None,
         requested_by=end.requested_by if end is not None else None,
         wake_at=None if wait is None else WAITS[type(wait)].wakes_at(wait),
@@ -125,7 +138,7 @@ def status_name(rows: Rows) -> StatusName | None:
     header = get_header(rows)
     if header is None or header.run == 0:
         return None
-    if header.phase in TERMINAL or header.phase == "paused":
+    if header.phase in TERMINAL or header.phase in STANDING_STILL:
         return _name(header, [])[0]
     return _name(header, [cursor for _, cursor in get_cursors(rows)])[0]
 
@@ -138,7 +151,7 @@ def is_resting(rows: Rows, *, parked: bool) -> bool:
     header = get_header(rows)
     if header is None or header.phase in TERMINAL:
         return True
-    if not parked or header.phase == "paused":
+    if not parked or header.phase in STANDING_STILL:
         return parked
     return not any(isinstance(cursor.wait, Awaiting) for _, cursor in get_cursors(rows))
 
@@ -146,13 +159,20 @@ def is_resting(rows: Rows, *, parked: bool) -> bool:
 ENDED: frozenset[str] = frozenset(("completed", "failed", "cancelled"))
 
 
-def _error(header: Header, error: str) -> str | None:
-    return error if header.phase == "failed" else None
+def _failure(rows: Rows, header: Header) -> Ending | Quarantine | None:
+    """What a status says of an error: why the run failed, or stands still."""
+    match header.phase:
+        case "failed":
+            return get_ending(rows)
+        case "quarantined":
+            return get_quarantine(rows)
+        case _:
+            return None
 
 
 def _name(header: Header, cursors: list[Cursor]) -> tuple[StatusName, Cursor | None]:
     match header.phase:
-        case "completed" | "failed" | "cancelled" | "paused":
+        case "completed" | "failed" | "cancelled" | "paused" | "quarantined":
             return header.phase, None
         case "terminated":
             return "cancelled", None
@@ -183,11 +203,17 @@ def _node_id(graph: Graph | None, cursor: Cursor | None) -> str | None:
     return place.node.id if place is not None else cursor.path
 
 
-def _sentence(header: Header, cursors: list[Cursor], graph: Graph | None) -> str:
+def _sentence(
+    rows: Rows, header: Header, cursors: list[Cursor], graph: Graph | None
+) -> str:
     if header.phase in ENDED or header.phase == "terminated":
         return "nothing: it has ended"
     if header.phase == "paused":
         return "an unpause"
+    quarantine = get_quarantine(rows)
+    if header.phase == "quarantined" and quarantine is not None:
+        text = f"{quarantine.error_type}: {quarantine.error[:ERROR_CHARACTERS_MAX]}"
+        return f"a retry: {quarantine.decided_on} could not be decided, {text}"
     parts = [part for part in (_part(cursor, graph) for cursor in cursors) if part]
     if len(parts) > PARTS_MAX:
         parts[PARTS_MAX:] = [f"{len(parts) - PARTS_MAX} more"]

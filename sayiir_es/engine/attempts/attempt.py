@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from sayiir_es.core.model.rows import chain_of
 
 if TYPE_CHECKING:
-    from sayiir_es.core.model.inputs import Outcome
+    from sayiir_es.core.model.inputs import DecisionFailed, Outcome
     from sayiir_es.engine.definitions.registry import Runnable
 
 Token: TypeAlias = tuple[str, int, str, int]
@@ -93,7 +93,7 @@ class Attempt:
         input: The bytes of its input, only from the grant of a slot to the outcome: a
             queued attempt costs its token.
         deadline_at_ms: When it is timed out, in epoch milliseconds; None if never.
-        outcome: What it ended with, from its report on.
+        outcome: What it ended with, from its report on; or why it could not begin.
         earlier: An attempt of the same chain that is still here, for whoever looks the
             chain up.
     """
@@ -109,7 +109,7 @@ class Attempt:
     restart: bool = False
     input: bytes = b""
     deadline_at_ms: int | None = None
-    outcome: Outcome | None = None
+    outcome: Outcome | DecisionFailed | None = None
     earlier: Attempt | None = None
     state: State = State.OWED
     token: Token = field(init=False)

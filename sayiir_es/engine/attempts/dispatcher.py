@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Protocol
 from sayiir_es.core.decide.owed import is_held
 from sayiir_es.core.graph.references import resolve
 from sayiir_es.core.model.errors import HistoryError
-from sayiir_es.core.model.inputs import Outcome, SlotTaken
+from sayiir_es.core.model.inputs import DecisionFailed, Outcome, SlotTaken
 from sayiir_es.core.model.rows import (
     Cursor,
     Header,
@@ -233,12 +233,12 @@ class Dispatcher:
         return True
 
     @property
-    def next_report(self) -> Outcome | None:
-        """The next outcome that waits to be decided."""
+    def next_report(self) -> Outcome | DecisionFailed | None:
+        """The next outcome that waits to be decided, or why there will be none."""
         return self._reported[0].outcome if self._reported else None
 
-    def take_report(self) -> Outcome:
-        """The next outcome, for the batch that is made."""
+    def take_report(self) -> Outcome | DecisionFailed:
+        """The next outcome, or why there will be none, for the batch that is made."""
         attempt = self._reported.popleft()
         self._waiting.remove(attempt)
         self._deciding.append(attempt)
@@ -255,18 +255,17 @@ class Dispatcher:
         self._deciding.clear()
 
     def dispatch(self, rows: Rows, attempt: Attempt) -> None:
-        """Start or queue what a batch offered, if the live rows still want it.
-
-        Raises:
-            HistoryError: if no event recorded its input.
-        """
+        """Start or queue what a batch offered, if the live rows still want it."""
         if not is_wanted(rows, attempt):
             self._give_back(rows, attempt)
         elif not self.accepting:
             self._leave(rows, attempt)
         elif attempt.state is State.GRANTED:
             self._maybe_begun.discard(attempt.token)
-            self._start(rows, attempt)
+            try:
+                self._start(rows, attempt)
+            except HistoryError as error:
+                self._report_no_input(attempt, error)
         else:
             self._executor.enqueue(attempt)
 
@@ -377,7 +376,7 @@ class Dispatcher:
             try:
                 self._start(rows, attempt)
             except HistoryError:
-                pass  # it is the owner's loop that stops the partition, not this call
+                pass  # it is the owner's loop that decides what becomes of it
             else:
                 return
         self._granted.append(attempt)
@@ -414,7 +413,11 @@ class Dispatcher:
         )
 
     def _start(self, rows: Rows, attempt: Attempt) -> None:
-        """Resolve the input, and run it: the rows await it."""
+        """Resolve the input, and run it: the rows await it.
+
+        Raises:
+            HistoryError: if no event recorded its input.
+        """
         cursor = get_cursor(rows, attempt.chain)
         assert cursor is not None
         assert isinstance(cursor.wait, Awaiting)
@@ -473,7 +476,18 @@ class Dispatcher:
             ),
         )
 
-    def _report(self, attempt: Attempt, outcome: Outcome) -> None:
+    def _report_no_input(self, attempt: Attempt, error: HistoryError) -> None:
+        """The instance owes an attempt that it has no input for: its rows are wrong."""
+        self._take_back(attempt)
+        failed = DecisionFailed(
+            instance_id=attempt.instance_id,
+            decided_on=f"the input of {attempt.path!r}, attempt {attempt.number}",
+            error_type=type(error).__name__,
+            error=str(error),
+        )
+        self._report(attempt, failed)
+
+    def _report(self, attempt: Attempt, outcome: Outcome | DecisionFailed) -> None:
         attempt.move(State.REPORTED)
         attempt.input, attempt.outcome = b"", outcome
         self._reported.append(attempt)

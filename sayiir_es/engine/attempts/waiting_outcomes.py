@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from sayiir_es.core.model.inputs import Outcome
+
 if TYPE_CHECKING:
     from sayiir_es.engine.attempts.attempt import Attempt
 
@@ -51,4 +53,4 @@ class WaitingOutcomes:
 
 def _size(attempt: Attempt) -> int:
     outcome = attempt.outcome
-    return 0 if outcome is None else len(outcome.output or b"")
+    return len(outcome.output or b"") if isinstance(outcome, Outcome) else 0

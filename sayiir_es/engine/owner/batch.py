@@ -9,24 +9,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import structlog
+
 from sayiir_es.core.decide.decide import decide
+from sayiir_es.core.decide.quarantine import on_error
+from sayiir_es.core.model.errors import (
+    BatchTooLargeError,
+    LogError,
+    StoreError,
+    UnknownDefinitionError,
+)
 from sayiir_es.core.model.inputs import Commanded
 from sayiir_es.core.model.position import Position, is_accepted, with_origin
 from sayiir_es.core.model.rows import Rows, StagedRows
 from sayiir_es.engine.owner.claim_records import extend_digest
 from sayiir_es.engine.owner.tenure import to_record
 from sayiir_es.engine.record_size import RECORD_OVERHEAD_BYTES
+from sayiir_es.log.batch_size import payload_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sayiir_es.core.decide.decide import Input
     from sayiir_es.core.draft import Decision, DecisionContext
     from sayiir_es.core.model.events import Event
+    from sayiir_es.core.model.inputs import Input
     from sayiir_es.core.model.position import CommandPosition
     from sayiir_es.core.model.rows import Row
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import NewRecord
+
+logger = structlog.get_logger()
+
+PARTITION_ERRORS = (LogError, MemoryError, StoreError, UnknownDefinitionError)
+"""No instance's trouble: what the log or the store cannot give, whoever asks for it."""
 
 SLACK_BYTES = 48 * 1024
 """What a decision may hold beside payloads: two error texts, paths, overheads."""
@@ -79,17 +94,40 @@ class Batch:
         return staged.base if staged is not None else self.store.rows(instance_id)
 
     def decide(self, input_: Input) -> Decision:
-        """Make one decision and stage it; its caller looks whether it was cut."""
+        """Make one decision and stage it; its caller looks whether it was cut.
+
+        An error that nobody foresaw is its instance's trouble, or its command's: what
+        the decision would have staged is dropped, and the instance quarantined, or the
+        command rejected, instead.
+
+        Raises:
+            StoreError: if the store cannot be read.
+            UnknownDefinitionError: if nobody published the graph of the run.
+        """
         instance_id = (
             input_.command.instance_id
             if isinstance(input_, Commanded)
             else input_.instance_id
         )
-        room = self._max_bytes - self._size - SLACK_BYTES
-        decision = decide(input_, self.view(instance_id), self.world, room)
+        rows, room = self.view(instance_id), self._max_bytes - self._size - SLACK_BYTES
+        try:
+            decision = decide(input_, rows, self.world, room)
+            records = [to_record(event) for event in decision.events]
+            too_large = self._too_large(records)
+        except PARTITION_ERRORS:
+            raise
+        except Exception as error:
+            logger.exception("instance.decision_failed", instance_id=instance_id)
+            decision = on_error(input_, error, rows, self.world, room)
+            records = [to_record(event) for event in decision.events]
+            too_large = None
+        if too_large is not None:
+            logger.error("instance.decision_too_large", instance_id=instance_id)
+            decision = on_error(input_, too_large, rows, self.world, room)
+            records = [to_record(event) for event in decision.events]
         if decision.changes:
             self._stage(instance_id, decision.changes)
-        self.add(decision.events)
+        self._add_records(records)
         if isinstance(input_, Commanded):
             accepted = is_accepted(decision.events[0].body)
             self.answered(input_.position, accepted=accepted)
@@ -103,8 +141,19 @@ class Batch:
 
     def add(self, events: Sequence[Event]) -> None:
         """Take events in, encoded."""
-        for event in events:
-            record = to_record(event)
+        self._add_records([to_record(event) for event in events])
+
+    def _too_large(self, records: Sequence[NewRecord]) -> BatchTooLargeError | None:
+        """Why a decision fits no batch at all, if so: then it never will."""
+        size = payload_bytes(records)
+        if size <= self._max_bytes:
+            return None
+        return BatchTooLargeError(
+            f"expected a decision of at most {self._max_bytes} bytes, but {size} bytes"
+        )
+
+    def _add_records(self, records: Sequence[NewRecord]) -> None:
+        for record in records:
             self.records.append(record)
             size = len(record.key or b"") + len(record.value or b"")
             self._size += RECORD_OVERHEAD_BYTES + size

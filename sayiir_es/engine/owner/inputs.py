@@ -18,14 +18,17 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.decide.owed import (
     is_held,
-    is_request_owed,
     owed_attempt,
-    owed_moves,
     owed_timer,
 )
-from sayiir_es.core.graph.lookup import get_graph
-from sayiir_es.core.model.events import Event, WorkflowUnpaused
-from sayiir_es.core.model.inputs import Commanded, ResumeCut, TakenOver, TimerDue
+from sayiir_es.core.model.events import Event, InstanceReleased, WorkflowUnpaused
+from sayiir_es.core.model.inputs import (
+    Commanded,
+    Outcome,
+    ResumeCut,
+    TakenOver,
+    TimerDue,
+)
 from sayiir_es.core.model.rows import (
     TERMINAL,
     Rows,
@@ -44,10 +47,9 @@ from sayiir_es.engine.store.row_index import may_owe
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sayiir_es.core.decide.decide import Input
     from sayiir_es.core.decide.owed import OwedAttempt
     from sayiir_es.core.draft import Decision
-    from sayiir_es.core.model.inputs import Outcome
+    from sayiir_es.core.model.inputs import Input
     from sayiir_es.core.model.rows import Header, StagedRows
     from sayiir_es.engine.attempts.attempt import Attempt
     from sayiir_es.engine.attempts.dispatcher import Dispatcher
@@ -217,9 +219,7 @@ class Inputs:
         if not _may_owe(rows):
             self._recovery.recovered(instance_id)
             return
-        moves = owed_moves(rows, get_graph(rows, self._registry))
-        if moves or is_request_owed(rows, batch.now_ms):
-            self._decide(batch, ResumeCut(instance_id=instance_id), offered)
+        self._decide(batch, ResumeCut(instance_id=instance_id), offered)
         if self._cut:
             self._recovery.repeat(instance_id)
             return
@@ -289,13 +289,15 @@ class Inputs:
     ) -> None:
         dispatcher = self._dispatcher
         while (outcome := dispatcher.next_report) and not self._portion.is_spent(share):
-            size = len(outcome.output or b"")
+            output = outcome.output if isinstance(outcome, Outcome) else None
+            size = len(output or b"")
             if not self._is_open(batch, size):
                 return
             self._portion.spend()
             if not self._is_ready(batch, outcome.instance_id, offered, size):
                 return
-            self._time_out(batch, outcome, offered)
+            if isinstance(outcome, Outcome):
+                self._time_out(batch, outcome, offered)
             if not self._is_open(batch, size):
                 return
             self._decide(batch, dispatcher.take_report(), offered)
@@ -383,7 +385,7 @@ class Inputs:
         header = get_header(batch.view(instance_id))
         if header is None or is_held(header) or header.phase != "running":
             return
-        if isinstance(decision.events[0].body, WorkflowUnpaused):
+        if isinstance(decision.events[0].body, WorkflowUnpaused | InstanceReleased):
             self._unpaused.add(instance_id)
             recovering = instance_id in self._unoffered
             self._offer_all(batch, instance_id, offered, recovering=recovering)

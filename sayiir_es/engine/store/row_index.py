@@ -33,6 +33,8 @@ def may_owe(row: Row | None) -> bool:
     if isinstance(row, Header):
         # Of a request that was recorded, the effect may have been cut off.
         is_requested = row.cancel is not None or row.pause is not None
+        if row.phase == "quarantined":
+            return row.cancel is not None
         return row.buffered > 0 or (row.phase == "running" and is_requested)
     return False
 

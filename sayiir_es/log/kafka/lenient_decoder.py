@@ -12,19 +12,32 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aiokafka.codec import gzip_decode
+from aiokafka.codec import (
+    gzip_decode,
+    has_lz4,
+    has_snappy,
+    has_zstd,
+    lz4_decode,
+    snappy_decode,
+    zstd_decode,
+)
 
 from sayiir_es.core.model.errors import LogUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # A batch begins with its base offset and its length without these 12 bytes.
 _PREFIX = struct.Struct(">qi")
 _REST = struct.Struct(">xxxxxxxxxhiqqqhii")  # leader epoch, magic and checksum skipped
 _RECORDS_AT = 61
 _CODEC_MASK, _LOG_APPEND_TIME = 7, 8
-_GZIP = 1
+_CODECS: dict[int, tuple[Callable[[bytes], bytes], Callable[[], bool]]] = {
+    1: (gzip_decode, lambda: True),
+    2: (snappy_decode, has_snappy),
+    3: (lz4_decode, has_lz4),
+    4: (zstd_decode, has_zstd),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +55,7 @@ def records(data: bytes, base_offset: int) -> Iterator[DecodedRecord]:
     """Yield the records of the batch at `base_offset` in the bytes of a fetch.
 
     Raises:
-        LogUnavailableError: the batch is not there, or compressed by other than gzip.
+        LogUnavailableError: the batch is not there, or its compression is unknown.
     """
     at = 0
     while at + _RECORDS_AT <= len(data):
@@ -58,12 +71,7 @@ def _records(batch: bytes) -> Iterator[DecodedRecord]:
     flags, _, first_ms, last_ms, *_, count = _REST.unpack_from(batch, _PREFIX.size)
     body = batch[_RECORDS_AT:]
     if flags & _CODEC_MASK:
-        if flags & _CODEC_MASK != _GZIP:
-            raise LogUnavailableError(
-                f"expected no compression, or gzip, in the batch at {base}, "
-                f"but codec {flags & _CODEC_MASK}"
-            )
-        body = gzip_decode(body)
+        body = _decompressed(body, flags & _CODEC_MASK, base)
     cursor = _Cursor(body)
     for _ in range(count):
         cursor.number()  # the record's length
@@ -79,6 +87,17 @@ def _records(batch: bytes) -> Iterator[DecodedRecord]:
                 (_escaped(cursor.text()), cursor.text()) for _ in range(cursor.number())
             ],
         )
+
+
+def _decompressed(body: bytes, codec: int, base: int) -> bytes:
+    decode, is_installed = _CODECS.get(codec, (None, None))
+    if decode is None or is_installed is None or not is_installed():
+        raise LogUnavailableError(
+            f"expected a compression that this process can undo in the batch at {base},"
+            f" but codec {codec}: install cramjam"
+        )
+    data: bytes = decode(body)
+    return data
 
 
 def _escaped(name: bytes | None) -> str:

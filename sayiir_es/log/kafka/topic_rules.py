@@ -32,6 +32,9 @@ DAY_MS = 24 * 60 * 60 * 1000
 DEAD_LETTER_BYTES = 1_048_588 * 5 // 4
 SNAPSHOT_BYTES = DEAD_LETTER_BYTES
 """An output has fitted into an event; the other fields of a snapshot are small."""
+EVENTS_BYTES_MIN = 960_000
+"""What `events` must take: a payload of 768 KiB and 48 KiB beside it fill a batch, of
+which an eighth is kept for what Kafka adds. Less, and a decision would never fit."""
 _FOREVER = "-1"
 
 
@@ -198,6 +201,12 @@ def _lossy_events(name: str, events: TopicDescription, brokers: int) -> Iterator
     for key, value in required.items():
         if settings.get(key) != value:
             yield f"{name} has {key}={settings.get(key)}: set {value}"
+    size = int(settings.get("max.message.bytes", EVENTS_BYTES_MIN))
+    if size < EVENTS_BYTES_MIN:
+        yield (
+            f"{name} has max.message.bytes={size}, too few for the largest event: set "
+            "1048588, or more"
+        )
     if events.replicas == 1 and brokers > 1:
         advised = min(3, brokers)
         yield f"{name} has one replica on {brokers} brokers: reassign it to {advised}"

@@ -22,9 +22,9 @@ from tests.core.instance_runner import InstanceRunner, OneGraph
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sayiir_es.core.decide.decide import Input
     from sayiir_es.core.graph.lookup import Definitions
     from sayiir_es.core.model.commands import Command
+    from sayiir_es.core.model.inputs import Input
     from sayiir_es.core.model.rows import Row
 
 

@@ -27,8 +27,8 @@ from tests.core.nodes.test_constructs import ProgramRunner
 if TYPE_CHECKING:
     from collections.abc import Callable, ItemsView, Iterator
 
-    from sayiir_es.core.decide.decide import Input
     from sayiir_es.core.model.commands import Command
+    from sayiir_es.core.model.inputs import Input
     from sayiir_es.core.model.rows import Row, Rows
 
 

@@ -121,21 +121,17 @@ async def test_a_fork_of_a_running_attempt_begins_it_afresh() -> None:
 
 
 async def test_an_attempt_that_the_source_had_withdrawn_counts_in_the_fork() -> None:
-    harness, gate = EngineHarness(), asyncio.Event()
+    harness, interrupts = EngineHarness(propagate_interrupts=True), [SystemExit()]
 
     @task
-    async def held(value: int) -> int:
-        await gate.wait()
+    def held(value: int) -> int:
+        if interrupts:
+            raise interrupts.pop()
         return value
 
     async with harness.worker(Flow("w").then(held).build()):
         await harness.command("StartWorkflow", workflow="w", input=1)
-        await harness.until_kind("PositionUpdated")
-        await harness.command(
-            "RecordOutcome", run=1, path="held", attempt=1, result="withdrawn"
-        )
         await harness.until_kind("AttemptWithdrawn")
-        gate.set()
         await fork(harness, 3)
         assert await harness.output("copy") == 1
         assert "AttemptRestarted" in await harness.kinds("copy")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # By name: they have no type hints.
+_codec = import_module("aiokafka.codec")
 _batches = import_module("aiokafka.record.default_records")
 _record_checksums = import_module("aiokafka.record.util")
 _memory = import_module("aiokafka.record.memory_records")
@@ -91,18 +92,28 @@ def test_a_batch_that_does_not_unpack_is_a_typed_error() -> None:
         CompletedFetch(0, with_checksum(bytes(data)), None, compacted=False).take()
 
 
-def gzip_batch(data: bytes) -> bytes:
-    """Return the same batch with its records compressed by gzip."""
-    body = gzip.compress(data[61:])
+CODECS: dict[int, Callable[[bytes], bytes]] = {0: bytes, 1: gzip.compress}
+if _codec.has_snappy():
+    CODECS[2] = _codec.snappy_encode
+if _codec.has_lz4():
+    CODECS[3] = _codec.lz4_encode
+if _codec.has_zstd():
+    CODECS[4] = _codec.zstd_encode
+
+
+def compressed(data: bytes, number: int) -> bytes:
+    """Return the same batch with its records compressed by a codec of Kafka's."""
+    body = bytes(CODECS[number](data[61:]))
     length = (49 + len(body)).to_bytes(4, "big")
-    return with_checksum(data[:8] + length + data[12:22] + b"\x01" + data[23:61] + body)
+    flags = number.to_bytes(1, "big")
+    return with_checksum(data[:8] + length + data[12:22] + flags + data[23:61] + body)
 
 
-@pytest.mark.parametrize("compress", [bytes, gzip_batch])
+@pytest.mark.parametrize("number", CODECS)
 def test_a_header_name_that_is_no_text_is_escaped_and_stops_nothing(
-    compress: Callable[[bytes], bytes],
+    number: int,
 ) -> None:
-    data = compress(with_odd_name(batch(3, 0, 1))) + batch(5, 0)
+    data = compressed(with_odd_name(batch(3, 0, 1)), number) + batch(5, 0)
     chunk = CompletedFetch(3, data, None, compacted=False).take()
     assert [r.offset for r in chunk.records] == [3, 4, 5]
     assert chunk.records[0].headers == (("n\\xffme", b"h"),)
@@ -113,7 +124,10 @@ headers = st.lists(st.tuples(st.text(max_size=5), st.none() | st.binary(max_size
 texts = st.none() | st.binary(max_size=200)
 
 
-@given(st.lists(st.tuples(texts, texts, headers), min_size=1), st.sampled_from([0, 1]))
+@given(
+    st.lists(st.tuples(texts, texts, headers), min_size=1),
+    st.sampled_from(sorted(CODECS)),
+)
 def test_the_lenient_decoder_reads_what_aiokafka_reads(
     rows: list[tuple[bytes | None, bytes | None, Headers]], compression: int
 ) -> None:

@@ -57,6 +57,10 @@ def test_topics_as_we_make_them_pass_without_a_warning() -> None:
     ("cluster", "words"),
     [
         (
+            with_settings(new_cluster(), Topic.EVENTS, max_message_bytes="500000"),
+            "max.message.bytes=500000",
+        ),
+        (
             with_settings(new_cluster(), Topic.EVENTS, min_insync_replicas="1"),
             "app.events has min.insync.replicas=1: set 2",
         ),

@@ -11,6 +11,7 @@ from sayiir_es.core.decide.rejections import (
     acknowledge,
     reject,
     reject_not_found,
+    reject_quarantined,
     reject_terminal,
 )
 from sayiir_es.core.model.events import (
@@ -55,6 +56,8 @@ def pause(basis: Basis, command: PauseWorkflow) -> Decision:
     header = basis.header
     if header.run == 0:
         return reject_not_found(basis, command)
+    if header.phase == "quarantined":
+        return reject_quarantined(basis, command)
     if header.phase in TERMINAL:
         return reject_terminal(basis, command)
     if header.pause is not None or header.cancel is not None:
@@ -76,6 +79,8 @@ def unpause(basis: Basis, command: UnpauseWorkflow) -> Decision:
     header = basis.header
     if header.run == 0:
         return reject_not_found(basis, command)
+    if header.phase == "quarantined":
+        return reject_quarantined(basis, command)
     if header.pause is None or header.cancel is not None or header.phase in TERMINAL:
         seen = "cancel requested" if header.cancel is not None else header.phase
         message = f"expected a paused instance, but it is {seen}"

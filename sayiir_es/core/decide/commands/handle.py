@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from sayiir_es.core.decide.advance import advance
-from sayiir_es.core.decide.attempts import record_outcome
 from sayiir_es.core.decide.basis import basis_of, draft_in_run
 from sayiir_es.core.decide.commands import control, fork_instance, retry, start
 from sayiir_es.core.decide.rejections import (
     acknowledge,
     reject,
-    reject_not_found,
+    reject_quarantined,
     reject_terminal,
 )
 from sayiir_es.core.draft import record
@@ -32,7 +31,7 @@ from sayiir_es.core.model.commands import (
     UnpauseWorkflow,
 )
 from sayiir_es.core.model.events import SignalReceived
-from sayiir_es.core.model.inputs import Outcome, SourceHistory
+from sayiir_es.core.model.inputs import SourceHistory
 from sayiir_es.core.model.rows import (
     TERMINAL,
     Rows,
@@ -73,7 +72,7 @@ def handle_command(
         case SendSignal():
             return _signal(basis, command)
         case RecordOutcome():
-            return _record_outcome(basis, command)
+            return _refuse_outcome(basis, command)
         case ForkWorkflow():
             source = commanded.source or EMPTY_HISTORY
             return fork_instance.fork_instance(basis, command, source)
@@ -199,6 +198,8 @@ def _signal(basis: Basis, command: SendSignal) -> Decision:
     header, limit = basis.header, basis.context.limits.buffered_signals
     if header.phase in TERMINAL:
         return reject_terminal(basis, command)
+    if header.phase == "quarantined":
+        return reject_quarantined(basis, command)
     if header.buffered >= limit:
         message = (
             f"expected at most {limit} buffered signals, but they are as many already"
@@ -220,20 +221,13 @@ def _signal(basis: Basis, command: SendSignal) -> Decision:
     return draft.decision()
 
 
-def _record_outcome(basis: Basis, command: RecordOutcome) -> Decision:
-    if basis.header.run == 0:
-        return reject_not_found(basis, command)
-    outcome = Outcome(
-        instance_id=command.instance_id,
-        run=command.run,
-        path=command.path,
-        attempt=command.attempt,
-        result=command.result,
-        output=command.output,
-        loop=command.loop,
-        error_type=command.error_type or "",
-        error=command.error or "",
-        retriable=command.retriable,
-        worker=command.worker,
+def _refuse_outcome(basis: Basis, command: RecordOutcome) -> Decision:
+    """Whoever can write a command could end anybody's task: a token can be guessed.
+
+    Executors elsewhere, once there are any, will bring the secret of their attempt.
+    """
+    message = (
+        "expected the outcome of an attempt that was handed to an executor elsewhere, "
+        "but no attempt is"
     )
-    return record_outcome(basis, outcome)
+    return reject(basis, command, "bad_request", message)

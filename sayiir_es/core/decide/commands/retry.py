@@ -6,6 +6,8 @@ and waits go on under the times they had; results and buffered signals are kept.
 failed node that is no attempt, a loop without a way on or a wait whose time-out fails
 the run, opens again by its own event in the same decision: a loop from its first
 iteration, a wait with all of its time.
+
+An instance in quarantine has not failed: a retry releases it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 from sayiir_es.core.decide.advance import advance, open_node
 from sayiir_es.core.decide.basis import draft_in_run
 from sayiir_es.core.decide.owed import owed_moves
+from sayiir_es.core.decide.quarantine import release
 from sayiir_es.core.decide.rejections import reject, reject_not_found
 from sayiir_es.core.graph.nodes import LoopNode, SignalNode
 from sayiir_es.core.model.events import WorkflowRetried
@@ -26,10 +29,12 @@ if TYPE_CHECKING:
 
 
 def retry(basis: Basis, command: RetryWorkflow) -> Decision:
-    """Answer a retry: only what has failed can go on."""
+    """Answer a retry: what has failed, or stands still in quarantine, can go on."""
     header = basis.header
     if header.run == 0:
         return reject_not_found(basis, command)
+    if header.phase == "quarantined":
+        return release(basis, command)
     if header.phase != "failed":
         message = (
             f"expected a failed instance, but {command.instance_id!r} is {header.phase}"

@@ -20,7 +20,15 @@ import msgpack
 
 from sayiir_es.core.model.errors import StoreError
 from sayiir_es.core.model.position import Position
-from sayiir_es.core.model.rows import Cursor, Ending, Header, Request, Row, Run
+from sayiir_es.core.model.rows import (
+    Cursor,
+    Ending,
+    Header,
+    Quarantine,
+    Request,
+    Row,
+    Run,
+)
 from sayiir_es.core.model.waits import (
     Awaiting,
     Branching,
@@ -60,10 +68,11 @@ _TAGS: Mapping[int, type[DataclassInstance]] = {
     15: Routing,
     16: Looping,
     17: Inside,
+    18: Quarantine,
 }
 """Within a fold version a tag always means the same record."""
 
-_ROWS = (Header, Run, Cursor, Ending, bytes, int, str)
+_ROWS = (Header, Run, Cursor, Ending, Quarantine, bytes, int, str)
 
 
 def encode_row(row: Row) -> bytes:
