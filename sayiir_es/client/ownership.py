@@ -57,6 +57,8 @@ class Ownership:
         self._registry = registry
         self._open_store = open_store
         self._kept_worker: SessionWorker | None = None
+        self._call_workers: list[SessionWorker] = []
+        """Those that own the log for a call."""
 
     async def close(self) -> None:
         """Stop the worker that is kept."""
@@ -82,27 +84,31 @@ class Ownership:
                     await self.close()  # the next call runs the attempt again
             return
         wakes: Wakes = "due_at_claim" if workflows else "nobody"
-        engine, executor = self._new_worker(wakes, runs_attempts=bool(workflows))
+        worker = self._new_worker(wakes, runs_attempts=bool(workflows))
+        engine, executor = worker
         await engine.start(workflows)
+        self._call_workers.append(worker)
         try:
             await engine.wait_until_settled()
+            self.check()
             yield executor
             check_interrupted(executor)
         finally:
+            self._call_workers.remove(worker)
             await engine.stop(drain=False)
 
     def check(self) -> None:
-        """Check that the kept worker serves all its partitions.
+        """Check that the session's workers serve all that is assigned to them.
 
         Raises:
-            BackendError: if one has stopped.
+            BackendError: if it refuses one that nobody else takes.
         """
-        worker = self._kept_worker
-        if worker is not None and worker.engine.stopped:
-            partition, reason = next(iter(worker.engine.stopped.items()))
-            raise BackendError(
-                f"expected partition {partition} to be served, but it stopped: {reason}"
-            )
+        for worker in (*self._call_workers, self._kept_worker):
+            refused = worker.engine.get_unserved() if worker is not None else {}
+            for partition, refusal in refused.items():
+                raise BackendError(
+                    f"expected partition {partition} to be served, but {refusal}"
+                )
 
     async def _keep(self, workflows: Sequence[Workflow]) -> LocalExecutor:
         worker = self._kept_worker

@@ -2,7 +2,8 @@
 
 Theory of operation. Membership says which partitions this process may try to own; each
 has a supervisor with a task of its own. Membership is for liveness only: who decides is
-settled by the claims in the log. If one partition cannot go on, the others do.
+settled by the claims in the log. If one partition cannot go on, the others do, and that
+one is given up to a worker that can serve it.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import structlog
 from sayiir_es.core.model.errors import LogError
 from sayiir_es.engine.definitions.feed import DefinitionFeed
 from sayiir_es.engine.partition_supervisor import PartitionSupervisor
+from sayiir_es.engine.refusals import Refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sayiir_es.core.authoring.flow import Workflow
+    from sayiir_es.engine.definitions.capabilities import Refusal
     from sayiir_es.engine.owner.owner import Owner
     from sayiir_es.engine.ports import Ports
     from sayiir_es.engine.worker_settings import StoreOpener, WorkerSettings
@@ -30,6 +33,10 @@ logger = structlog.get_logger()
 
 DRAIN_LOOK_S = 0.05
 """How often, in seconds, a worker that drains looks whether its attempts have ended."""
+
+GIVEN_UP_S = 10.0
+"""A partition that is refused and still assigned here after so many seconds is taken by
+nobody else: a group assigns again within two sessions."""
 
 SETTLE_LOOK_S = 0.001
 """How often, in seconds, a call that owns a local log looks whether it has decided."""
@@ -47,17 +54,20 @@ class WorkerEngine:
         settings: WorkerSettings,
     ) -> None:
         self.definitions = DefinitionFeed(ports.log, ports.registry)
+        self.registry = ports.registry
         self._ports = ports
         self._membership = membership
         self._open_store = open_store
         self._executor = ports.executor
         self._clock = ports.clock
         self._settings = settings
+        self.refusals = Refusals(membership, ports.clock, settings.incarnation)
         self._supervisors: dict[int, PartitionSupervisor] = {}
         self._hand_overs: set[asyncio.Task[None]] = set()
         """Those of partitions that the group has taken: a loop refers to tasks weakly.
         """
         self._watch: asyncio.Task[None] | None = None
+        self._announcing: asyncio.Task[None] | None = None
         self._stopping = False
 
     @property
@@ -78,6 +88,16 @@ class WorkerEngine:
             if supervisor.stop_reason is not None
         }
 
+    def get_unserved(self) -> Mapping[int, Refusal]:
+        """What is refused here though nobody else takes it, as far as can be known."""
+        patience_s = 0.0 if self._membership.exclusive else GIVEN_UP_S
+        return {
+            partition: refusal
+            for partition, refusal in self.refusals.by_partition.items()
+            if self._is_assigned(partition)
+            and self.refusals.age_s(partition) >= patience_s
+        }
+
     async def start(self, workflows: Sequence[Workflow]) -> None:
         """Publish the definitions and join the group.
 
@@ -88,7 +108,9 @@ class WorkerEngine:
             await self.definitions.publish(workflow)
         await self.definitions.refresh()
         if self._settings.announced:
-            await self.definitions.announce(self._settings.owner_id)
+            await self._announce()
+            announcing = self.refusals.announce_changes(self._announce)
+            self._announcing = asyncio.create_task(announcing, name="announcements")
         await self._membership.join()
         self._watch = asyncio.create_task(self._follow(), name="membership")
 
@@ -98,7 +120,9 @@ class WorkerEngine:
         Returns at once if none is assigned: then another process owns the log.
         """
         for partition in self._membership.current().partitions:
-            while partition not in self.stopped and self._is_assigned(partition):
+            while partition not in self.refusals.by_partition and self._is_assigned(
+                partition
+            ):
                 owner = self.owners.get(partition)
                 if owner is not None and owner.quiet.is_set():
                     break
@@ -131,11 +155,19 @@ class WorkerEngine:
         if exclusive:
             await self._membership.leave()
         await self._executor.close()
-        if self._settings.announced:
+        if self._announcing is not None:
+            self._announcing.cancel()
+            await asyncio.gather(self._announcing, return_exceptions=True)
             with contextlib.suppress(LogError):
                 await self.definitions.withdraw(self._settings.owner_id)
         await self.definitions.close()
         logger.info("worker.stopped", worker=self._settings.worker_id)
+
+    async def _announce(self) -> None:
+        """Publish what this worker can run, and what it refuses now."""
+        await self.definitions.announce(
+            self._settings.owner_id, self.refusals.by_partition
+        )
 
     async def _drain(self) -> None:
         """Begin no attempt any more, and wait for those that run, within a limit."""
@@ -173,9 +205,9 @@ class WorkerEngine:
         supervisor = self._supervisors[partition] = PartitionSupervisor(
             partition,
             ports=self._ports,
-            membership=self._membership,
             open_store=self._open_store,
             settings=self._settings,
+            refusals=self.refusals,
             refresh_definitions=self.definitions.refresh,
         )
         supervisor.start().add_done_callback(lambda _: self._on_ended(supervisor))

@@ -104,6 +104,7 @@ class Appender(Protocol):
         Raises:
             UncertainAppendError: the batch may or may not land, now or later.
             BatchTooLargeError: the log refused its size; nothing was written.
+            ClockRefusedError: the log refused this machine's time; nothing was written.
         """
         ...
 
@@ -193,6 +194,7 @@ class Log(Protocol):
         Raises:
             LogUnavailableError: it was not acknowledged; it may still land.
             BatchTooLargeError: the log refused its size; nothing was written.
+            ClockRefusedError: the log refused this machine's time; nothing was written.
         """
         ...
 
@@ -241,6 +243,13 @@ class Membership(Protocol):
 
     async def leave(self) -> None:
         """Give all partitions back; returns when the group knows."""
+        ...
+
+    def refuse(self, partitions: frozenset[int]) -> None:
+        """Ask not to be assigned these, as long as another member takes them.
+
+        The next call replaces them. What nobody takes is assigned all the same.
+        """
         ...
 
     def current(self) -> Assignment:

@@ -2,8 +2,9 @@
 
 `assign_partitions` is the whole rule, as a pure function. `StickyAssignor` carries it
 over Kafka's group protocol: each member names in its user data the partitions that it
-was assigned last, and in which generation. aiokafka's own sticky assignor keeps such
-state on its class, one for all consumers of a process, and never learns the generation.
+was assigned last, and in which generation; and those that it refuses, because it cannot
+serve them. aiokafka's own sticky assignor keeps such state on its class, one for all
+consumers of a process, and never learns the generation.
 """
 
 from __future__ import annotations
@@ -32,32 +33,77 @@ class PreviousAssignment:
 
 
 def assign_partitions(
-    count: int, members: Mapping[str, PreviousAssignment]
+    count: int,
+    members: Mapping[str, PreviousAssignment],
+    refused: Mapping[str, frozenset[int]] | None = None,
 ) -> dict[str, tuple[int, ...]]:
     """Return the partitions of each member, of those from 0 to `count` - 1.
 
-    Shares differ by one at most. A member keeps the partitions that it had, up to its
-    share; when two name the same partition, the one of the later generation had it.
-    Nothing else moves.
+    A partition goes to a member that does not refuse it; if all do, to any. Shares
+    differ by one at most, unless members refuse. A member keeps the partitions that it
+    had, up to its share; when two name the same partition, the one of the later
+    generation had it. Nothing else moves.
     """
-    previous: dict[str, list[int]] = {member: [] for member in members}
-    for partition in range(count):
-        holders = [m for m in members if partition in members[m].partitions]
+    takers = {p: _takers(p, members, refused or {}) for p in range(count)}
+    shares: dict[str, list[int]] = {member: [] for member in members}
+    free: list[int] = []
+    for partition in range(count if members else 0):
+        holders = [m for m in takers[partition] if partition in members[m].partitions]
         if holders:
             holder = min(holders, key=lambda m: (-members[m].generation, m))
-            previous[holder].append(partition)
-    # The larger shares go to those who had most: otherwise they would lose one.
-    order = sorted(members, key=lambda m: (-len(previous[m]), m))
-    share, larger = divmod(count, len(members)) if members else (0, 0)
-    shares = {m: share + (i < larger) for i, m in enumerate(order)}
-    assignment = {m: previous[m][: shares[m]] for m in order}
-    assigned = {p for partitions in assignment.values() for p in partitions}
-    free = [p for p in range(count) if p not in assigned]
-    for member in order:
-        more = shares[member] - len(assignment[member])
-        assignment[member] += free[:more]
-        free = free[more:]
-    return {m: tuple(sorted(partitions)) for m, partitions in assignment.items()}
+            shares[holder].append(partition)
+        else:
+            free.append(partition)
+    for partition in free:
+        taker = min(takers[partition], key=lambda m: (len(shares[m]), m))
+        shares[taker].append(partition)
+    while _level(shares, takers):
+        pass
+    return {m: tuple(sorted(partitions)) for m, partitions in shares.items()}
+
+
+def _takers(
+    partition: int, members: Iterable[str], refused: Mapping[str, frozenset[int]]
+) -> list[str]:
+    """The members that do not refuse a partition; all if each of them does."""
+    everyone = sorted(members)
+    return [m for m in everyone if partition not in refused.get(m, ())] or everyone
+
+
+def _level(shares: dict[str, list[int]], takers: Mapping[int, list[str]]) -> bool:
+    """Move a partition from a large share towards one smaller by two; False: none is.
+
+    Where refusals forbid the direct move, one goes along others' shares: each gives the
+    next one a partition that the next one takes.
+    """
+    for first in sorted(shares, key=lambda m: (-len(shares[m]), m)):
+        moves = _moves_from(first, shares, takers)
+        last = min([first, *moves], key=lambda m: (len(shares[m]), m))
+        if len(shares[first]) - len(shares[last]) > 1:
+            while last != first:
+                giver, partition = moves[last]
+                shares[giver].remove(partition)
+                shares[last].append(partition)
+                last = giver
+            return True
+    return False
+
+
+def _moves_from(
+    first: str, shares: Mapping[str, list[int]], takers: Mapping[int, list[str]]
+) -> dict[str, tuple[str, int]]:
+    """How each member that `first` can give to gets one: from whom, which partition."""
+    moves: dict[str, tuple[str, int]] = {}
+    reached = [first]
+    for giver in reached:
+        for partition in sorted(shares[giver], reverse=True):
+            if len(reached) == len(shares):
+                return moves
+            for taker in takers[partition]:
+                if taker not in moves and taker != first:
+                    moves[taker] = (giver, partition)
+                    reached.append(taker)
+    return moves
 
 
 class StickyAssignor:
@@ -69,13 +115,19 @@ class StickyAssignor:
         self._topic = topic
         self._count = count
         self.previous = PreviousAssignment()
+        self.refused: frozenset[int] = frozenset()
+        self.sent_refused: frozenset[int] = frozenset()
+        """What the last metadata said; a later change needs another assignment."""
 
     def metadata(self, topics: Iterable[str]) -> Any:
         """Return what this member sends to the leader: its topic and its partitions."""
-        user_data = {
+        user_data: dict[str, object] = {
             "generation": self.previous.generation,
             "partitions": sorted(self.previous.partitions),
         }
+        if self.refused:
+            user_data["refused"] = sorted(self.refused)
+        self.sent_refused = self.refused
         return ConsumerProtocolMemberMetadata(
             _VERSION, list(topics), json.dumps(user_data).encode()
         )
@@ -86,6 +138,7 @@ class StickyAssignor:
         assignment = assign_partitions(
             self._count,
             {m: _previous_assignment(members[m].user_data) for m in members},
+            {m: _refused(members[m].user_data) for m in members},
         )
         return {
             member: ConsumerProtocolMemberAssignment(
@@ -108,3 +161,11 @@ def _previous_assignment(user_data: bytes | None) -> PreviousAssignment:
         )
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return PreviousAssignment()
+
+
+def _refused(user_data: bytes | None) -> frozenset[int]:
+    """Return what a member refuses by its own word; nothing when it cannot be read."""
+    try:
+        return frozenset(int(p) for p in json.loads(user_data or b"{}")["refused"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return frozenset()

@@ -72,6 +72,11 @@ def watch(consumer: Any, listener: GroupListener) -> None:
     coordinator._do_rejoin_group = do_rejoin_group  # noqa: SLF001 - same
 
 
+def rejoin(consumer: Any) -> None:
+    """Ask the group for another assignment, with this member's present metadata."""
+    consumer._coordinator.request_rejoin()  # noqa: SLF001 - see the module's docstring
+
+
 async def leave(consumer: Any) -> bool:
     """Leave the group, without waiting for a join; return whether it knows."""
     coordinator = consumer._coordinator  # noqa: SLF001 - see the module's docstring
