@@ -243,14 +243,13 @@ class PartitionSupervisor:
         return self.partition in self._refusals.by_partition
 
     def _log_failure(self, error: WorkflowError) -> None:
-        logger.warning(
-            "partition.store_failed"
-            if isinstance(error, StoreError)
-            else "partition.clock_refused",
-            partition=self.partition,
-            error_code=error.code,
-            reason=str(error),
+        log = logger.bind(
+            partition=self.partition, error_code=error.code, reason=str(error)
         )
+        if isinstance(error, StoreError):
+            log.warning("partition.store_failed")
+        else:
+            log.warning("partition.clock_refused")
 
     def _make_backoff(self) -> Backoff:
         return Backoff(f"{self._settings.incarnation}/{self.partition}")

@@ -212,6 +212,33 @@ class InstanceIndex(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenTransaction:
+    """A transaction of some producer that holds back what stands from `offset` on.
+
+    `last_written_ms` is the time of its producer's last record, since the epoch.
+    """
+
+    producer_id: int
+    offset: int
+    last_written_ms: int
+
+
+@runtime_checkable
+class TransactionIndex(Protocol):
+    """A log on which other programs write in transactions."""
+
+    async def open_transactions(
+        self, topic: Topic, partition: int
+    ) -> tuple[OpenTransaction, ...]:
+        """The transactions that are open on a partition.
+
+        Raises:
+            LogUnavailableError: nothing answers, or it cannot tell.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
     """The partitions that the group lets this process try to own.
 
