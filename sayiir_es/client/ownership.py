@@ -103,9 +103,11 @@ class Ownership:
         Raises:
             BackendError: if it refuses one that nobody else takes.
         """
-        for worker in (*self._call_workers, self._kept_worker):
-            refused = worker.engine.get_unserved() if worker is not None else {}
-            for partition, refusal in refused.items():
+        workers = [*self._call_workers]
+        if self._kept_worker is not None:
+            workers.append(self._kept_worker)
+        for worker in workers:
+            for partition, refusal in worker.engine.get_unserved().items():
                 raise BackendError(
                     f"expected partition {partition} to be served, but {refusal}"
                 )

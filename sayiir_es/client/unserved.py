@@ -10,17 +10,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.instants import instant
-from sayiir_es.core.model.errors import LogError
-from sayiir_es.log.port import Topic, TransactionIndex
+from sayiir_es.engine.blocked_commands import BLOCKED_MS, find_blocking
 
 if TYPE_CHECKING:
     from sayiir_es.engine.definitions.registry import Registry
     from sayiir_es.log.port import Log
-
-BLOCKED_MS = 10_000
-"""A transaction that wrote nothing for so long blocks its partition; a shorter one is a
-producer at work."""
 
 NAMED_MAX = 3
 """How many workers a sentence names."""
@@ -75,25 +69,12 @@ async def find_open_transaction(
 
     One whose producer wrote within the last `silent_ms` is left out.
     """
-    from sayiir_es.log.framing import FramedLog  # noqa: PLC0415 (slow to import)
-
-    index = log.inner if isinstance(log, FramedLog) else log
-    if not isinstance(index, TransactionIndex):
-        return None
-    try:
-        transactions = await index.open_transactions(Topic.COMMANDS, partition)
-    except LogError:
-        return None  # an older broker, or no right to ask: then nobody can tell
-    if not transactions:
-        return None
-    first = min(transactions, key=lambda one: one.offset)
     now_ms = time.time_ns() // 1_000_000
-    if now_ms - first.last_written_ms < silent_ms:
+    blocking = await find_blocking(log, partition, now_ms, silent_ms=silent_ms)
+    if blocking is None:
         return None
     return Obstacle(
-        cause=f"the commands of partition {partition} are blocked from offset "
-        f"{first.offset} on by an open transaction of producer id "
-        f"{first.producer_id}, which last wrote at {instant(first.last_written_ms)}",
+        cause=f"the commands of partition {partition} are {blocking}",
         fix="end that transaction, or let the broker abort it when its time is up "
         "(transaction.timeout.ms)",
     )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from sayiir_es.core.model.errors import LogError
+from sayiir_es.engine import blocked_commands
 from sayiir_es.engine.definitions.feed import DefinitionFeed
 from sayiir_es.engine.partition_supervisor import PartitionSupervisor
 from sayiir_es.engine.refusals import Refusals
@@ -68,6 +69,7 @@ class WorkerEngine:
         """
         self._watch: asyncio.Task[None] | None = None
         self._announcing: asyncio.Task[None] | None = None
+        self._blocked_watch: asyncio.Task[None] | None = None
         self._stopping = False
 
     @property
@@ -113,6 +115,13 @@ class WorkerEngine:
             self._announcing = asyncio.create_task(announcing, name="announcements")
         await self._membership.join()
         self._watch = asyncio.create_task(self._follow(), name="membership")
+        if blocked_commands.can_be_told(self._ports.log):
+            self._blocked_watch = asyncio.create_task(
+                blocked_commands.watch(
+                    self._ports.log, self._clock, lambda: self.owners
+                ),
+                name="blocked-commands",
+            )
 
     async def wait_until_settled(self) -> None:
         """Wait until every assigned partition has decided everything that was due.
@@ -139,9 +148,10 @@ class WorkerEngine:
             supervisor.stop()
         if drain:
             await self._drain()
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
+        watches = [w for w in (self._watch, self._blocked_watch) if w is not None]
+        for watch in watches:
+            watch.cancel()
+        await asyncio.gather(*watches, return_exceptions=True)
         exclusive = self._membership.exclusive
         if not exclusive:
             await self._membership.leave()

@@ -23,6 +23,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from sayiir_es.core.fast_frozen import fast_frozen
+from sayiir_es.core.instants import instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -221,6 +222,13 @@ class OpenTransaction:
     producer_id: int
     offset: int
     last_written_ms: int
+
+    def __str__(self) -> str:
+        last = instant(self.last_written_ms)
+        return (
+            f"blocked from offset {self.offset} on by an open transaction of producer "
+            f"id {self.producer_id}, which last wrote at {last}"
+        )
 
 
 @runtime_checkable

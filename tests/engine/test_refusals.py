@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import structlog
+
 from sayiir_es.core.model.errors import (
     ClockRefusedError,
     StoreError,
@@ -25,7 +27,7 @@ from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.engine.worker import WorkerEngine
 from sayiir_es.engine.worker_settings import WorkerSettings
 from sayiir_es.log.memory.log import MemoryAppender, MemoryLog
-from sayiir_es.log.port import NewRecord
+from sayiir_es.log.port import NewRecord, OpenTransaction, Topic
 from sayiir_es.testing.virtual_time import VirtualClock, VirtualLoop
 from tests.engine.test_membership import ManualMembership
 
@@ -111,10 +113,10 @@ class Scene:
         for _ in range(LIMIT_S):
             if condition():
                 return
-            await self.engine_rests()
+            await self.a_second()
         raise AssertionError("expected a condition within the limit, but it never held")
 
-    async def engine_rests(self) -> None:
+    async def a_second(self) -> None:
         """Let a second pass."""
         done = self.loop.create_future()
         self.loop.call_later(1.0, done.set_result, None)
@@ -252,6 +254,31 @@ def test_a_clock_that_the_log_refuses_gives_the_partition_up() -> None:
         assert scene.engine.refusals.useless.is_set()
 
     play(scenario, ClockRefusingLog)
+
+
+class BlockedLog(MemoryLog):
+    """A log whose commands a transaction of another program holds back."""
+
+    async def open_transactions(
+        self, topic: Topic, partition: int
+    ) -> tuple[OpenTransaction, ...]:
+        """One on partition 1, as old as the clock."""
+        assert topic is Topic.COMMANDS
+        open_one = OpenTransaction(producer_id=4711, offset=3, last_written_ms=0)
+        return (open_one,) if partition == 1 else ()
+
+
+def test_commands_that_a_transaction_blocks_are_logged_once() -> None:
+    async def scenario(scene: Scene) -> None:
+        scene.membership.assign(0, 1)
+        for _ in range(LIMIT_S):
+            await scene.a_second()
+
+    with structlog.testing.capture_logs() as lines:
+        play(scenario, BlockedLog)
+    (line,) = [line for line in lines if line["event"] == "commands.blocked"]
+    assert (line["partition"], line["offset"]) == (1, 3)
+    assert "open transaction of producer id 4711" in line["reason"]
 
 
 def test_an_announcement_is_bounded_and_holds_no_data_of_a_workflow() -> None:
