@@ -14,7 +14,7 @@ _COLUMNS = ("", "check", "finding", "fix")
 def doctor(
     *, url: BackendOption = DEFAULT_BACKEND, output: OutputOption = Format.TABLE
 ) -> int:
-    """Check log, topics, retention, partitions, clock, locks, schemas, dead letters."""
+    """Check log, topics, retention, clock, partitions, workers, dead letters."""
     backend = open_backend(url)
     from sayiir_es.cli.health import Mark, examine  # noqa: PLC0415 (slow to import)
 

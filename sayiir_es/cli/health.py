@@ -1,4 +1,4 @@
-"""What `sayiir-es doctor` looks at: log, topics, clock, stores, locks and schemas.
+"""What `sayiir-es doctor` looks at: log, topics, clock, workers, stores, schemas.
 
 It writes nothing: not a topic, not a file, not a record.
 """
@@ -15,8 +15,17 @@ from sayiir_es.cli.dead_letter.dead_letters import all_dead_letters
 from sayiir_es.cli.schema.check import check_all
 from sayiir_es.cli.text import format_time
 from sayiir_es.client.backends import EmbeddedBackend, KafkaBackend
-from sayiir_es.core.model.errors import LogUnavailableError, WorkflowError
-from sayiir_es.engine.fold import read_event_headers
+from sayiir_es.client.claims import find_owner
+from sayiir_es.client.unserved import find_open_transaction, find_refusal, no_worker
+from sayiir_es.core.model.errors import (
+    HistoryError,
+    LogUnavailableError,
+    WorkflowError,
+)
+from sayiir_es.core.model.position import Position, advanced
+from sayiir_es.engine.definitions.feed import DefinitionFeed
+from sayiir_es.engine.definitions.registry import Registry
+from sayiir_es.engine.fold import decode_record, read_event_headers
 from sayiir_es.engine.store.state_dir import default_state_dir
 from sayiir_es.log.embedded.lock import OwnerLock
 from sayiir_es.log.port import Topic
@@ -33,6 +42,9 @@ SKEW_MS = 2_000
 """How far ahead of this clock the last event may be: timers are late by as much."""
 
 READ_WAIT_S = 1.0
+
+EVENTS_LOOKED_AT = 1_000
+"""How many of the last events tell which commands are decided; each names its cause."""
 
 
 class Mark(StrEnum):
@@ -106,6 +118,8 @@ async def _log(backend: Backend) -> AsyncIterator[Finding]:
         yield await _retention(log)
         yield await _clock(log)
         yield await _dead_letters(log)
+        async for one in _served(log):
+            yield one
     finally:
         await log.close()
 
@@ -152,6 +166,82 @@ async def _clock(log: Log) -> Finding:
     return Finding(
         check="clock", mark=Mark.GOOD, finding=f"{format_time(now_ms)}, behind no event"
     )
+
+
+async def _served(log: Log) -> AsyncIterator[Finding]:
+    """Whether every partition is served; each that is not has a finding of its own."""
+    registry = Registry()
+    definitions = DefinitionFeed(log, registry)
+    await definitions.refresh()
+    await definitions.close()
+    troubles = [
+        finding
+        for partition in range(log.partitions)
+        if (finding := await _trouble(log, registry, partition)) is not None
+    ]
+    for finding in troubles:
+        yield finding
+    if not troubles:
+        workers = len(registry.workers())
+        yield Finding(
+            check="workers",
+            mark=Mark.GOOD if workers else Mark.WARNING,
+            finding=f"{workers} announced; no partition is given up or blocked"
+            if workers
+            else "none is announced; nothing waits for one",
+            fix="" if workers else "`sayiir-es worker run MODULE` when there is work",
+        )
+
+
+async def _trouble(log: Log, registry: Registry, partition: int) -> Finding | None:
+    """What keeps a partition from being served, if anything does."""
+    try:
+        owner = await find_owner(log, partition)
+        obstacle = find_refusal(registry, partition, owner)
+        if obstacle is None:
+            obstacle = await find_open_transaction(log, partition)
+        if obstacle is None and not registry.workers():
+            if not await _has_open_commands(log, partition):
+                return None
+            obstacle = no_worker(partition)
+    except HistoryError as error:
+        return Finding(
+            check="workers",
+            mark=Mark.BAD,
+            finding=f"partition {partition} cannot be read here: {error}",
+            fix=f"see docs/errors/{error.code}.md",
+        )
+    if obstacle is None:
+        return None
+    return Finding(
+        check="workers", mark=Mark.BAD, finding=obstacle.cause, fix=obstacle.fix
+    )
+
+
+async def _has_open_commands(log: Log, partition: int) -> bool:
+    """Whether commands wait, as far as the last events of the partition tell."""
+    commands_end = await log.end_offset(Topic.COMMANDS, partition)
+    if commands_end <= await log.start_offset(Topic.COMMANDS, partition):
+        return False
+    end = await log.end_offset(Topic.EVENTS, partition)
+    start = await log.start_offset(Topic.EVENTS, partition)
+    next_command = None if end > start else 0
+    offset = max(start, end - EVENTS_LOOKED_AT)
+    reader = await log.reader(Topic.EVENTS, partition, offset)
+    try:
+        while offset < end:
+            chunk = await reader.read(max_wait_s=READ_WAIT_S)
+            if chunk is None:
+                continue
+            offset = chunk.end
+            for record in chunk.records:
+                headers = read_event_headers(record, partition)
+                event = decode_record(record, headers, partition)
+                reached = advanced(Position(), event, b"", log.partitions).next_command
+                next_command = max(next_command or 0, reached)
+    finally:
+        await reader.close()
+    return next_command is not None and next_command < commands_end
 
 
 async def _dead_letters(log: Log) -> Finding:

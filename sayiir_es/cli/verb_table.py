@@ -208,7 +208,7 @@ _DEAD_LETTER = {
 _PARTITION = {
     "list": Verb(
         "partition:list_partitions",
-        "List the partitions: claim and owner, events, and commands not yet decided.",
+        "List the partitions: owner, events, commands that wait, and what is wrong.",
         "partition list -o json",
     ),
 }
@@ -242,8 +242,7 @@ VERBS = VerbGroup(
         ),
         "doctor": Verb(
             "doctor:doctor",
-            "Check log, topics, retention, partitions, clock, locks, schemas, dead "
-            "letters.",
+            "Check log, topics, retention, clock, partitions, workers, dead letters.",
             "doctor",
         ),
         "worker": VerbGroup("Run workers.", "worker run examples.orders", _WORKER),

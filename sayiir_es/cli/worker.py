@@ -12,15 +12,23 @@ import typer
 from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, open_backend
 from sayiir_es.cli.failures import FAILED
 from sayiir_es.cli.output import print_message
-from sayiir_es.cli.serving import stop_signal
+from sayiir_es.cli.serving import first_of, stop_signal
 from sayiir_es.cli.workflow_modules import load_workflows
-from sayiir_es.core.model.errors import UsageError
+from sayiir_es.core.model.errors import (
+    ClockRefusedError,
+    StoreError,
+    UsageError,
+    WorkflowError,
+)
 from sayiir_es.engine.gc_tuning import tune_gc
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sayiir_es.client.backends import Backend
     from sayiir_es.client.worker import RunningWorker
     from sayiir_es.core.authoring.workflow import Workflow
+    from sayiir_es.engine.definitions.capabilities import Refusal
     from sayiir_es.engine.worker import WorkerEngine
 
 DEFAULT_SLOTS = 64
@@ -102,12 +110,30 @@ async def _serve(
                 worker.engine, f"{names} on {backend.url}", worker.worker_id
             )
         )
-        await stop.wait()
+        await _wait_for_either(stop, worker.engine.refusals.useless)
+        refused = dict(worker.engine.refusals.by_partition)
         progress.cancel()
         print_message(f"worker {worker.worker_id} drains", "dim")
     finally:
         await worker.stop()
+    if not stop.is_set():
+        raise _error_of_useless(worker.worker_id, refused)
     return FAILED if worker.engine.stopped else 0
+
+
+async def _wait_for_either(*events: asyncio.Event) -> None:
+    """Wait until one of them is set."""
+    await first_of(*(asyncio.create_task(event.wait()) for event in events))
+
+
+def _error_of_useless(worker_id: str, refused: Mapping[int, Refusal]) -> WorkflowError:
+    """Why a worker ends that can serve nothing of what it is given."""
+    refusal = next(iter(refused.values()))
+    error = ClockRefusedError if refusal.code == ClockRefusedError.code else StoreError
+    return error(
+        f"expected worker {worker_id!r} to serve one of partitions "
+        f"{sorted(refused)}, but {refusal}"
+    )
 
 
 async def _print_progress(engine: WorkerEngine, what: str, worker_id: str) -> None:

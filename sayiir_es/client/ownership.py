@@ -61,6 +61,8 @@ class Ownership:
         self._registry = registry
         self._open_store = open_store
         self._kept_worker: SessionWorker | None = None
+        self._call_workers: list[SessionWorker] = []
+        """Those that own the log for a call."""
 
     async def close(self) -> None:
         """Stop the worker that is kept."""
@@ -86,27 +88,33 @@ class Ownership:
                     await self.close()  # the next call runs the attempt again
             return
         wakes: Wakes = "due_at_claim" if workflows else "nobody"
-        engine, executor = self._new_worker(wakes, runs_attempts=bool(workflows))
+        worker = self._new_worker(wakes, runs_attempts=bool(workflows))
+        engine, executor = worker
         await engine.start(workflows)
+        self._call_workers.append(worker)
         try:
             await engine.wait_until_settled()
+            self.check()
             yield executor
             check_interrupted(executor)
         finally:
+            self._call_workers.remove(worker)
             await engine.stop(drain=False)
 
     def check(self) -> None:
-        """Check that the kept worker serves all its partitions.
+        """Check that the session's workers serve all that is assigned to them.
 
         Raises:
-            BackendError: if one has stopped.
+            BackendError: if it refuses one that nobody else takes.
         """
-        worker = self._kept_worker
-        if worker is not None and worker.engine.stopped:
-            partition, reason = next(iter(worker.engine.stopped.items()))
-            raise BackendError(
-                f"expected partition {partition} to be served, but it stopped: {reason}"
-            )
+        workers = [*self._call_workers]
+        if self._kept_worker is not None:
+            workers.append(self._kept_worker)
+        for worker in workers:
+            for partition, refusal in worker.engine.get_unserved().items():
+                raise BackendError(
+                    f"expected partition {partition} to be served, but {refusal}"
+                )
 
     async def _keep(self, workflows: Sequence[Workflow]) -> LocalExecutor:
         worker = self._kept_worker

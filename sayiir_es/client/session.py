@@ -9,17 +9,20 @@ attempts only for the workflows that it was given.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sayiir_es.client.claims import find_owner
 from sayiir_es.client.ownership import Ownership, check_interrupted
 from sayiir_es.client.projection import Projection, partition_of_instance, read_again
 from sayiir_es.client.rejections import check_instance_id, raise_rejection
 from sayiir_es.client.replies import ReplyReader
 from sayiir_es.client.stores import store_identity
+from sayiir_es.client.unserved import explain, find_refusal
 from sayiir_es.core.graph.references import result_of
-from sayiir_es.core.model.errors import BackendError
+from sayiir_es.core.model.errors import BackendError, WorkflowError
 from sayiir_es.core.model.events import CommandRejected
 from sayiir_es.core.model.rows import get_run
 from sayiir_es.core.status.status import ENDED, Status, is_resting, status_of
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.client.backend_port import BackendPort
     from sayiir_es.core.authoring.workflow import Workflow
+    from sayiir_es.core.graph.graph import Graph
     from sayiir_es.core.model.commands import Command, StartWorkflow
     from sayiir_es.core.model.events import Event
     from sayiir_es.core.model.rows import Rows
@@ -125,12 +129,19 @@ class Session:
         except TimeoutError as error:
             raise BackendError(
                 f"expected an answer to {type(command).__name__} within "
-                f"{REPLY_LIMIT_S:.0f} s, but no worker owns partition {partition}; "
-                "start one with `sayiir-es worker run MODULE`; the command stays and "
-                "is decided later"
+                f"{REPLY_LIMIT_S:.0f} s, but {await self.explain(partition)}; the "
+                "command stays and is decided later"
             ) from error
         finally:
             reader.forget(command.instance_id)
+
+    async def explain(self, partition: int) -> str:
+        """Why nobody decides for a partition, and what to do: for a sentence."""
+        owner = None
+        with contextlib.suppress(WorkflowError):
+            await self.definitions.refresh()
+            owner = await find_owner(self.log, partition)
+        return str(await explain(self.log, self.registry, partition, owner))
 
     async def submit(self, workflow: Workflow | str, start: StartWorkflow) -> Status:
         """Start an instance; the status after the owner's decision.
@@ -181,8 +192,12 @@ class Session:
         run = get_run(store.rows(instance_id))
         if run is None:
             return None
-        if not self.registry.knows(store.position.owner, run.graph_digest):
-            await self.definitions.refresh()
+        status = self.describe(store, instance_id)
+        is_known = self.registry.knows(store.position.owner, run.graph_digest)
+        if is_known and status is not None and status.status in ENDED:
+            return status
+        # What keeps it from ending may have been announced meanwhile.
+        await self.definitions.refresh()
         return self.describe(store, instance_id)
 
     def describe(self, store: SnapshotStore, instance_id: str) -> Status | None:
@@ -192,19 +207,30 @@ class Session:
         if run is None:
             return None
         graph = self.registry.by_digest(run.graph_digest)
-        capabilities = self.registry.get_capabilities(store.position.owner)
         status = status_of(rows, instance_id, graph)
-        if status is None or graph is None or capabilities is None:
+        if status is None or status.status in ENDED:
             return status
-        obstacle = capabilities.obstacle(graph, status.attempts)
+        obstacle = self._obstacle(store.position.owner, instance_id, graph, status)
         if obstacle is None:
             return status
-        path, lack = obstacle
-        return replace(
-            status,
-            waiting_for=f"{status.waiting_for}; the worker that owns partition "
-            f"{partition_of_instance(self.log, instance_id)} lacks {lack} for {path!r}",
-        )
+        return replace(status, waiting_for=f"{status.waiting_for}; {obstacle}")
+
+    def _obstacle(
+        self, owner: str, instance_id: str, graph: Graph | None, status: Status
+    ) -> str | None:
+        """What keeps the owner of an instance's partition from going on with it."""
+        partition = partition_of_instance(self.log, instance_id)
+        refusal = find_refusal(self.registry, partition, owner)
+        if refusal is not None:
+            return refusal.cause
+        capabilities = self.registry.get_capabilities(owner)
+        if graph is None or capabilities is None:
+            return None
+        lack = capabilities.obstacle(graph, status.attempts)
+        if lack is None:
+            return None
+        path, what = lack
+        return f"the worker that owns partition {partition} lacks {what} for {path!r}"
 
     async def get_task_result(self, instance_id: str, task_id: str) -> bytes | None:
         """The result of the first node of that id in graph order, or None.
@@ -223,6 +249,11 @@ class Session:
         if graph is None or path is None:
             return None
         return result_of(rows, graph, path)
+
+    async def read_store(self, partition: int) -> SnapshotStore:
+        """The store of a partition, as of its end now."""
+        await self.open()
+        return await self._projection.read_to_end(partition)
 
     async def read_stores(self) -> AsyncGenerator[SnapshotStore]:
         """Yield the store of each partition, as of its end now."""

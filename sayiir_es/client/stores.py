@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from sayiir_es.core.model.errors import StoreError
 from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.engine.store.port import StoreIdentity
 from sayiir_es.engine.store.rocks.store import RocksStore
-from sayiir_es.engine.store.state_dir import StateSlot
+from sayiir_es.engine.store.state_dir import PRIVATE, StateSlot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,14 @@ logger = structlog.get_logger()
 
 class Stores(Protocol):
     """Opens the store of one partition after the other, for one worker or client."""
+
+    def prepare(self) -> None:
+        """Make and take the place before a store is opened.
+
+        Raises:
+            StoreError: if there can be none.
+        """
+        ...
 
     def open(self, identity: StoreIdentity) -> SnapshotStore:
         """The store of a partition; one that cannot be used gives way to an empty one.
@@ -42,6 +51,9 @@ class MemoryStores:
     def __init__(self) -> None:
         self._stores: dict[int, MemoryStore] = {}
 
+    def prepare(self) -> None:
+        """Nothing to make."""
+
     def open(self, identity: StoreIdentity) -> SnapshotStore:
         """The store of a partition, the same at every call unless it was damaged."""
         store = self._stores.get(identity.partition)
@@ -59,6 +71,15 @@ class FolderStores:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    def prepare(self) -> None:
+        """Make the folder."""
+        try:
+            self._folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"expected a writable state directory, but {error}"
+            ) from error
+
     def open(self, identity: StoreIdentity) -> SnapshotStore:
         """The store in the subfolder of the partition's number."""
         return open_rocks_store(self._folder / str(identity.partition), identity)
@@ -75,11 +96,19 @@ class SlotStores:
         self._app = app
         self._slot: StateSlot | None = None
 
+    def prepare(self) -> None:
+        """Take a slot."""
+        self._take()
+
     def open(self, identity: StoreIdentity) -> SnapshotStore:
         """The store in this slot's subfolder of the partition's number."""
+        path = self._take().partition_path(identity.partition)
+        return open_rocks_store(path, identity)
+
+    def _take(self) -> StateSlot:
         if self._slot is None:
             self._slot = StateSlot.take(self._state_dir, self._app)
-        return open_rocks_store(self._slot.partition_path(identity.partition), identity)
+        return self._slot
 
     def close(self) -> None:
         """Give the slot back; its stores stay, and warm the next process."""

@@ -60,8 +60,10 @@ class RunningWorker:
 
         Raises:
             UsageError: if the key that the environment names cannot be used.
+            StoreError: if there is no place for its stores.
         """
         signer = configured_signer()
+        self._stores.prepare()
         log = self._log = self._backend.open_log()
         identity = await log.open(create=True)
         # No other machine reads a log of this one, which has the snapshots already.

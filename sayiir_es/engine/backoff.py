@@ -14,17 +14,18 @@ class Backoff:
     """Waits that grow.
 
     Each name has waits of its own length, between 75 % and 125 %, so that many that
-    failed together are not tried again together.
+    failed together are not tried again together. `most_s` is the longest, in seconds.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, most_s: float = BACKOFF_MOST_S) -> None:
+        self._most_s = most_s
         self._factor = 0.75 + (zlib.crc32(name.encode()) % 1000) / 2000
         self._next_s = BACKOFF_FIRST_S
 
     async def pause(self) -> None:
         """Wait; the next wait will be longer."""
         wait_s = self._next_s * self._factor
-        self._next_s = min(self._next_s * 2, BACKOFF_MOST_S)
+        self._next_s = min(self._next_s * 2, self._most_s)
         await asyncio.sleep(wait_s)
 
     def reset(self) -> None:

@@ -3,8 +3,10 @@
 Theory of operation. One task opens the store, claims, serves, and claims again after a
 fence or an uncertain append, as long as the group assigns the partition to this
 process. A store that fails is opened again; a damaged one is replaced by an empty one
-then, and folded again. Events that cannot be folded stop the partition, with an error
-that says why; so does a bug.
+then, and folded again. A store that cannot be opened, or fails again, makes this worker
+refuse the partition: the group assigns it to another one, and here the store is tried
+until it can be used. Events that cannot be folded stop the partition for good, with an
+error that says why; so does a bug. Such a partition is refused, too.
 
 When the group takes the partition, it is drained first: no attempt begins any more, and
 those that run may end, within a limit; what runs on then is withdrawn, and the log says
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from sayiir_es.core.model.errors import (
+    ClockRefusedError,
     FencedError,
     HistoryError,
     LogError,
@@ -31,15 +34,16 @@ from sayiir_es.core.model.errors import (
     WorkflowError,
 )
 from sayiir_es.engine.backoff import BACKOFF_MOST_S, Backoff
+from sayiir_es.engine.definitions.capabilities import Refusal
 from sayiir_es.engine.owner.owner import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sayiir_es.engine.ports import Ports
+    from sayiir_es.engine.refusals import Refusals
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.engine.worker_settings import StoreOpener, WorkerSettings
-    from sayiir_es.log.port import Membership
 
 logger = structlog.get_logger()
 
@@ -80,9 +84,9 @@ class PartitionSupervisor:
         partition: int,
         *,
         ports: Ports,
-        membership: Membership,
         open_store: StoreOpener,
         settings: WorkerSettings,
+        refusals: Refusals,
         refresh_definitions: Callable[[], Awaitable[None]],
     ) -> None:
         self.partition = partition
@@ -90,9 +94,10 @@ class PartitionSupervisor:
         self.stop_reason: str | None = None
         self._ports = ports
         self._clock = ports.clock
-        self._membership = membership
+        self._membership = refusals.membership
         self._open_store = open_store
         self._settings = settings
+        self._refusals = refusals
         self._refresh_definitions = refresh_definitions
         self._stopping = self._draining = False
         self._task: asyncio.Task[None] | None = None
@@ -165,10 +170,11 @@ class PartitionSupervisor:
     async def hand_over(self, *, serve: bool) -> None:
         """End its task; with `serve` not before a new owner claims it, or it is idle.
 
-        Returns without ending it if the partition is assigned to this process again.
+        Returns without ending it if the partition is assigned to this process again, or
+        refused: then there is nothing to hand over, and its store is tried further on.
         """
         task, owner = self._task, self.owner
-        if task is None:
+        if task is None or (self._is_refused and not self._stopping):
             return
         end_s = self._clock.monotonic_s() + SERVE_MOST_S
         while (
@@ -197,30 +203,40 @@ class PartitionSupervisor:
 
     async def _supervise(self) -> None:
         """Own the partition to the end; the only place that catches every error."""
-        has_opened, backoff = False, self._make_backoff()
         try:
             while True:
                 try:
-                    store = await self._open_store(self.partition)
-                    has_opened = True
+                    store = await self._open()
+                    if store is None:
+                        return
                     await self._own(store)
-                except StoreError as error:
-                    if not has_opened or self._is_over():
-                        raise
-                    logger.warning(
-                        "partition.store_failed",
-                        partition=self.partition,
-                        error_code=error.code,
-                        reason=str(error),
-                    )
+                except (StoreError, ClockRefusedError) as error:
+                    self._log_failure(error)
+                    if self._is_over():
+                        return
+                    self._refusals.fail(self.partition, Refusal.of(error))
                 else:
                     return
-                await backoff.pause()
+                await self._refusals.pause(self.partition)
         except (HistoryError, OffsetGoneError) as error:
             self._give_up(error)
         except Exception as error:  # a bug stops one partition, visibly
             logger.exception("partition.crashed", partition=self.partition)
             self._give_up(error)
+
+    async def _open(self) -> SnapshotStore | None:
+        """Open the store; None if another worker has the partition by then."""
+        try:
+            store = await self._open_store(self.partition)
+        except StoreError as error:
+            if not self._is_over():
+                self._refusals.refuse(self.partition, Refusal.of(error))
+            raise
+        self._refusals.lift(self.partition)
+        if self._is_assigned():
+            return store
+        await store.close()
+        return None
 
     async def _own(self, store: SnapshotStore) -> None:
         """Claim and serve, again and again, on one store."""
@@ -253,7 +269,7 @@ class PartitionSupervisor:
             except FencedError as error:
                 log.info("partition.fenced", reason=str(error))
                 await self._wait_for_heartbeat(self._clock.monotonic_s())
-            except OffsetGoneError:
+            except (OffsetGoneError, ClockRefusedError):
                 raise
             except LogError as error:
                 log.warning(
@@ -279,7 +295,21 @@ class PartitionSupervisor:
         """Whether this task is to end, even if an error came before its cancel."""
         task = asyncio.current_task()
         is_cancelled = task is not None and task.cancelling() > 0
-        return is_cancelled or self._stopping or not self._is_assigned()
+        is_wanted = self._is_assigned() or self._is_refused
+        return is_cancelled or self._stopping or not is_wanted
+
+    @property
+    def _is_refused(self) -> bool:
+        return self.partition in self._refusals.by_partition
+
+    def _log_failure(self, error: WorkflowError) -> None:
+        log = logger.bind(
+            partition=self.partition, error_code=error.code, reason=str(error)
+        )
+        if isinstance(error, StoreError):
+            log.warning("partition.store_failed")
+        else:
+            log.warning("partition.clock_refused")
 
     def _make_backoff(self) -> Backoff:
         return Backoff(f"{self._settings.incarnation}/{self.partition}")
@@ -292,3 +322,4 @@ class PartitionSupervisor:
             error_code=error.code if isinstance(error, WorkflowError) else "bug",
             reason=str(error),
         )
+        self._refusals.refuse(self.partition, Refusal.of(error))

@@ -2,7 +2,8 @@
 
 Theory of operation. Membership says which partitions this process may try to own; each
 has a supervisor with a task of its own. Membership is for liveness only: who decides is
-settled by the claims in the log. If one partition cannot go on, the others do.
+settled by the claims in the log. If one partition cannot go on, the others do, and that
+one is given up to a worker that can serve it.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from typing import TYPE_CHECKING
 import structlog
 
 from sayiir_es.core.model.errors import LogError
+from sayiir_es.engine import blocked_commands
 from sayiir_es.engine.definitions.feed import DefinitionFeed
 from sayiir_es.engine.partition_supervisor import PartitionSupervisor
+from sayiir_es.engine.refusals import Refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sayiir_es.core.authoring.flow import Workflow
+    from sayiir_es.engine.definitions.capabilities import Refusal
     from sayiir_es.engine.owner.owner import Owner
     from sayiir_es.engine.ports import Ports
     from sayiir_es.engine.worker_settings import StoreOpener, WorkerSettings
@@ -30,6 +34,10 @@ logger = structlog.get_logger()
 
 DRAIN_LOOK_S = 0.05
 """How often, in seconds, a worker that drains looks whether its attempts have ended."""
+
+GIVEN_UP_S = 10.0
+"""A partition that is refused and still assigned here after so many seconds is taken by
+nobody else: a group assigns again within two sessions."""
 
 SETTLE_LOOK_S = 0.001
 """How often, in seconds, a call that owns a local log looks whether it has decided."""
@@ -47,6 +55,7 @@ class WorkerEngine:
         settings: WorkerSettings,
     ) -> None:
         self.definitions = DefinitionFeed(ports.log, ports.registry)
+        self.registry = ports.registry
         self._ports = ports
         self._membership = membership
         self._open_store = open_store
@@ -54,11 +63,14 @@ class WorkerEngine:
         self._executor = ports.executor
         self._clock = ports.clock
         self._settings = settings
+        self.refusals = Refusals(membership, ports.clock, settings.incarnation)
         self._supervisors: dict[int, PartitionSupervisor] = {}
         self._hand_overs: dict[int, asyncio.Task[None]] = {}
         """Those of partitions that the group has taken, one of each."""
         self._watch: asyncio.Task[None] | None = None
         self._telling: asyncio.Task[None] | None = None
+        self._announcing: asyncio.Task[None] | None = None
+        self._blocked_watch: asyncio.Task[None] | None = None
         self._stopping = False
 
     @property
@@ -79,6 +91,16 @@ class WorkerEngine:
             if supervisor.stop_reason is not None
         }
 
+    def get_unserved(self) -> Mapping[int, Refusal]:
+        """What is refused here though nobody else takes it, as far as can be known."""
+        patience_s = 0.0 if self._membership.exclusive else GIVEN_UP_S
+        return {
+            partition: refusal
+            for partition, refusal in self.refusals.by_partition.items()
+            if self._is_assigned(partition)
+            and self.refusals.age_s(partition) >= patience_s
+        }
+
     async def start(self, workflows: Sequence[Workflow]) -> None:
         """Publish the definitions and join the group.
 
@@ -94,6 +116,15 @@ class WorkerEngine:
         self._watch.add_done_callback(self._on_watch_ended)
         if self._settings.announced:
             await self._tell_who_lives()
+            announcing = self.refusals.announce_changes(self._announce)
+            self._announcing = asyncio.create_task(announcing, name="announcements")
+        if blocked_commands.can_be_told(self._ports.log):
+            self._blocked_watch = asyncio.create_task(
+                blocked_commands.watch(
+                    self._ports.log, self._clock, lambda: self.owners
+                ),
+                name="blocked-commands",
+            )
 
     async def wait_until_settled(self) -> None:
         """Wait until every assigned partition has decided everything that was due.
@@ -101,7 +132,9 @@ class WorkerEngine:
         Returns at once if none is assigned: then another process owns the log.
         """
         for partition in self._membership.current().partitions:
-            while partition not in self.stopped and self._is_assigned(partition):
+            while partition not in self.refusals.by_partition and self._is_assigned(
+                partition
+            ):
                 owner = self.owners.get(partition)
                 if owner is not None and owner.quiet.is_set():
                     break
@@ -122,12 +155,11 @@ class WorkerEngine:
         for supervisor in supervisors:
             supervisor.stop()
         await asyncio.gather(*(supervisor.settle() for supervisor in supervisors))
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
-        if self._telling is not None:
-            self._telling.cancel()
-            await asyncio.gather(self._telling, return_exceptions=True)
+        background = (self._watch, self._telling, self._blocked_watch)
+        watches = [watch for watch in background if watch is not None]
+        for watch in watches:
+            watch.cancel()
+        await asyncio.gather(*watches, return_exceptions=True)
         exclusive = self._membership.exclusive
         if not exclusive:
             await self._membership.leave()
@@ -138,11 +170,19 @@ class WorkerEngine:
         if exclusive:
             await self._membership.leave()
         await self._executor.close()
-        if self._settings.announced:
+        if self._announcing is not None:
+            self._announcing.cancel()
+            await asyncio.gather(self._announcing, return_exceptions=True)
             with contextlib.suppress(LogError):
                 await self.definitions.withdraw(self._settings.owner_id)
         await self.definitions.close()
         logger.info("worker.stopped", worker=self._settings.worker_id)
+
+    async def _announce(self) -> None:
+        """Publish what this worker can run, and what it refuses now."""
+        await self.definitions.announce(
+            self._settings.owner_id, self.refusals.by_partition
+        )
 
     async def _let_end(self) -> None:
         """Wait for the attempts that run, within a limit."""
@@ -187,7 +227,7 @@ class WorkerEngine:
             await self.definitions.refresh()
             announced, living = self._registry.announced(), self._membership.living()
             if self._settings.owner_id not in announced and not self._stopping:
-                await self.definitions.announce(self._settings.owner_id)
+                await self._announce()
             if living is not None:
                 for owner_id in sorted(announced - living - {self._settings.owner_id}):
                     await self.definitions.withdraw(owner_id)
@@ -237,9 +277,9 @@ class WorkerEngine:
         supervisor = self._supervisors[partition] = PartitionSupervisor(
             partition,
             ports=self._ports,
-            membership=self._membership,
             open_store=self._open_store,
             settings=self._settings,
+            refusals=self.refusals,
             refresh_definitions=self.definitions.refresh,
         )
         self._membership.hold(partition)

@@ -23,6 +23,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from sayiir_es.core.fast_frozen import fast_frozen
+from sayiir_es.core.instants import instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,6 +105,7 @@ class Appender(Protocol):
         Raises:
             UncertainAppendError: the batch may or may not land, now or later.
             BatchTooLargeError: the log refused its size; nothing was written.
+            ClockRefusedError: the log refused this machine's time; nothing was written.
         """
         ...
 
@@ -193,6 +195,7 @@ class Log(Protocol):
         Raises:
             LogUnavailableError: it was not acknowledged; it may still land.
             BatchTooLargeError: the log refused its size; nothing was written.
+            ClockRefusedError: the log refused this machine's time; nothing was written.
         """
         ...
 
@@ -205,6 +208,40 @@ class InstanceIndex(Protocol):
         """The events of one instance, valid or not, and those of the partition.
 
         In order of offset; claims are among the partition's.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenTransaction:
+    """A transaction of some producer that holds back what stands from `offset` on.
+
+    `last_written_ms` is the time of its producer's last record, since the epoch.
+    """
+
+    producer_id: int
+    offset: int
+    last_written_ms: int
+
+    def __str__(self) -> str:
+        last = instant(self.last_written_ms)
+        return (
+            f"blocked from offset {self.offset} on by an open transaction of producer "
+            f"id {self.producer_id}, which last wrote at {last}"
+        )
+
+
+@runtime_checkable
+class TransactionIndex(Protocol):
+    """A log on which other programs write in transactions."""
+
+    async def open_transactions(
+        self, topic: Topic, partition: int
+    ) -> tuple[OpenTransaction, ...]:
+        """The transactions that are open on a partition.
+
+        Raises:
+            LogUnavailableError: nothing answers, or it cannot tell.
         """
         ...
 
@@ -241,6 +278,13 @@ class Membership(Protocol):
 
     async def leave(self) -> None:
         """Give all partitions back; returns when the group knows."""
+        ...
+
+    def refuse(self, partitions: frozenset[int]) -> None:
+        """Ask not to be assigned these, as long as another member takes them.
+
+        The next call replaces them. What nobody takes is assigned all the same.
+        """
         ...
 
     def current(self) -> Assignment:

@@ -69,6 +69,9 @@ class SoloMembership:
         if self._partitions:
             self._assign(frozenset())
 
+    def refuse(self, partitions: frozenset[int]) -> None:
+        """Change nothing: nobody else can take them while this worker has the lock."""
+
     def current(self) -> Assignment:
         """Return the assignment of this moment."""
         now_s = asyncio.get_running_loop().time()

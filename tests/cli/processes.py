@@ -40,6 +40,10 @@ class Process:
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""
         self._popen.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for its end and return the exit code."""
         return self._popen.wait(LIMIT_S)
 
 

@@ -10,14 +10,19 @@ import pytest
 
 from sayiir_es.client.backends import KafkaBackend
 from sayiir_es.core.partitions import partition_of
+from sayiir_es.engine.clock import SystemClock
+from sayiir_es.engine.definitions.capabilities import Refusal
+from sayiir_es.engine.definitions.feed import DefinitionFeed
+from sayiir_es.engine.definitions.registry import Registry
 from sayiir_es.log.port import NewRecord, Topic
+from tests import kafka_app
 from tests.cli.processes import running
 from tests.kafka_app import admin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.cli.conftest import Terminal
+    from tests.cli.conftest import CommandResult, Terminal
 
 pytestmark = pytest.mark.kafka
 
@@ -91,3 +96,58 @@ def test_every_partition_is_searched_and_its_dead_letters_retried(
         assert terminal("dead-letter list -o jsonl").rows() == []
         assert terminal("doctor").code == 0
         assert worker.end() == 0
+
+
+def test_a_partition_that_an_open_transaction_blocks_is_told_and_no_other(
+    terminal: Terminal, app: KafkaBackend
+) -> None:
+    async def look() -> tuple[CommandResult, CommandResult]:
+        """Ask while another program's transaction has been open for a minute."""
+        settings = {"transactional_id": app.app, "transaction_timeout_ms": 600_000}
+        async with kafka_app.producer(app.bootstrap_servers, **settings) as client:
+            await client.begin_transaction()
+            await client.send_and_wait(
+                f"{app.app}.commands",
+                VALUE + b"}",
+                b"blocked",
+                partition=1,
+                timestamp_ms=SystemClock().now_ms() - 60_000,
+            )
+            listing = await asyncio.to_thread(terminal, "partition list -o jsonl")
+            doctor = await asyncio.to_thread(terminal, "doctor -o jsonl")
+            await client.abort_transaction()
+        return listing, doctor
+
+    listing, doctor = asyncio.run(look())
+    assert (listing.code, doctor.code) == (1, 1)
+    first, second = listing.rows()
+    assert first["trouble"] is None
+    assert "blocked from offset 0 on by an open transaction of producer id" in str(
+        second["trouble"]
+    )
+    [finding] = [row for row in doctor.rows() if row["check"] == "workers"]
+    assert finding["ok"] is False
+    assert "the commands of partition 1 are blocked" in str(finding["finding"])
+    assert "blocked" not in terminal("partition list -o jsonl").out, "it was aborted"
+
+
+def test_a_client_that_gets_no_answer_says_why(
+    terminal: Terminal, app: KafkaBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sayiir_es.client.session.REPLY_LIMIT_S", 0.5)
+    nobody = terminal("instance start doubling --id a --input 1")
+    assert nobody.code == 5
+    assert "no worker owns partition" in nobody.err
+
+    async def announce() -> None:
+        log = app.open_log()
+        await log.open(create=False)
+        refusal = Refusal(code="store", reason="expected room, but there is none")
+        definitions = DefinitionFeed(log, Registry())
+        await definitions.announce("w/1", {0: refusal, 1: refusal})
+        await log.close()
+
+    asyncio.run(announce())
+    refused = " ".join(terminal("instance start doubling --id b --input 1").err.split())
+    assert "worker 'w' gave partition" in refused
+    assert "its store cannot be used: expected room, but there is none" in refused

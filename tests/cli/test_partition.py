@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from sayiir_es import run_durable_workflow
 from sayiir_es.client.backends import EmbeddedBackend
-from sayiir_es.log.port import Topic
+from sayiir_es.engine.fold import read_event_headers
+from sayiir_es.log.port import NewRecord, Topic
+from sayiir_es.wire.events import event_headers
+from tests.cli.processes import LIMIT_S, running
 from tests.cli.sample_workflows import doubling
 from tests.cli.unreadable_records import START, command, produce
 
@@ -27,6 +32,7 @@ def test_a_log_without_events_has_partitions_without_owners(terminal: Terminal) 
         "last_event_at": None,
         "next_command": 0,
         "commands_behind": 0,
+        "trouble": None,
     }
     assert terminal("partition list").code == 0
 
@@ -48,8 +54,15 @@ def test_commands_that_nobody_decided_are_counted(terminal: Terminal) -> None:
     terminal("instance list")
 
     produce(terminal.backend, Topic.COMMANDS, [command(START)] * 3)
-    [row] = terminal("partition list -o jsonl").rows()
+    answer = terminal("partition list -o jsonl")
+    [row] = answer.rows()
     assert (row["next_command"], row["commands_behind"]) == (0, 3)
+    assert "no worker owns partition 0" in str(row["trouble"])
+    assert answer.code == 1
+    doctor = terminal("doctor -o jsonl")
+    [finding] = [row for row in doctor.rows() if row["check"] == "workers"]
+    assert (finding["ok"], doctor.code) == (False, 1)
+    assert "no worker owns partition 0" in str(finding["finding"])
 
 
 def test_the_table_fits_a_hundred_columns_in_one_line_each(terminal: Terminal) -> None:
@@ -58,3 +71,58 @@ def test_the_table_fits_a_hundred_columns_in_one_line_each(terminal: Terminal) -
     lines = terminal("partition list").out.splitlines()
     assert len(lines) == 2
     assert max(map(len, lines)) <= 100
+
+
+def test_a_partition_that_a_worker_stopped_is_told_with_the_reason(
+    terminal: Terminal,
+) -> None:
+    with EmbeddedBackend(terminal.cwd / "log.db") as backend:
+        run_durable_workflow(doubling, "a", 1, backend=backend)
+    offset = terminal("partition list -o jsonl").rows()[0]["end_offset"]
+    append_unknown(EmbeddedBackend(terminal.cwd / "log.db"))
+    command = ("worker", "run", "tests.cli.sample_workflows", "--worker-id", "w")
+    with running(terminal.cwd / "words", *command) as worker:
+        worker.until("partition.stopped")
+        until_announced(terminal)
+        listing, doctor = (
+            terminal("partition list -o jsonl"),
+            terminal("doctor -o jsonl"),
+        )
+        assert worker.end() == 1
+    [row] = listing.rows()
+    assert listing.code == 1
+    assert row["end_offset"] == int(str(offset)) + 1
+    assert f"'Unheard' at 0@{offset}" in str(row["trouble"])
+    [finding] = [row for row in doctor.rows() if row["check"] == "workers"]
+    assert (finding["ok"], doctor.code) == (False, 1)
+    assert f"'Unheard' at 0@{offset}" in str(finding["finding"])
+
+
+def until_announced(terminal: Terminal) -> None:
+    """Wait until the worker has announced what it gave up."""
+    end_s = time.monotonic() + LIMIT_S
+    while "gave partition 0 up" not in terminal("doctor -o jsonl").out:
+        assert time.monotonic() < end_s
+
+
+def append_unknown(backend: EmbeddedBackend) -> None:
+    """Append an event of an unknown kind under the claim in force."""
+
+    async def body() -> None:
+        log = backend.open_log()
+        await log.open(create=False)
+        end = await log.end_offset(Topic.EVENTS, 0)
+        reader = await log.reader(Topic.EVENTS, 0, end - 1)
+        chunk = await reader.read(max_wait_s=1.0)
+        assert chunk is not None
+        claim = read_event_headers(chunk.records[0], 0).claim
+        value = b"\xc3\x01" + b"\x5a" * 8 + b"\x00" * 8
+        headers = event_headers("Unheard", claim)
+        record = NewRecord(key=b"someone", value=value, headers=headers)
+        appender = await log.appender(0)
+        await appender.append([record])
+        await appender.close()
+        await reader.close()
+        await log.close()
+
+    asyncio.run(body())

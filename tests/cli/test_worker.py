@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sayiir_es.cli.failures import UNAVAILABLE
 from tests.cli.processes import ROOT, running
 
 if TYPE_CHECKING:
@@ -142,3 +143,24 @@ def test_a_directory_without_stores_is_reported(terminal: Terminal) -> None:
     answer = terminal(f"instance list --state-dir {terminal.cwd}")
     assert answer.code == 5
     assert "there is none" in answer.err
+
+
+def test_a_worker_without_a_place_for_its_stores_ends_and_says_why(
+    terminal: Terminal,
+) -> None:
+    (terminal.cwd / "log.db.state").write_text("no folder")
+    command = ("worker", "run", "tests.cli.sample_workflows")
+    with running(terminal.cwd / "words", *command) as worker:
+        assert worker.wait() == UNAVAILABLE
+        assert "expected a writable state directory" in worker.words()
+
+
+def test_a_worker_that_can_open_no_store_ends_and_says_why(terminal: Terminal) -> None:
+    folder = terminal.cwd / "log.db.state"
+    folder.mkdir()
+    (folder / "0").write_text("no store")
+    command = ("worker", "run", "tests.cli.sample_workflows", "--worker-id", "w")
+    with running(terminal.cwd / "words", *command) as worker:
+        assert worker.wait() == UNAVAILABLE
+        assert "expected worker 'w' to serve one of partitions [0]" in worker.words()
+        assert "its store cannot be used" in worker.words()

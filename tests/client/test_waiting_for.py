@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from sayiir_es import Flow, InMemoryBackend, Worker, WorkflowClient, task
+from sayiir_es.engine.definitions.capabilities import Refusal
+from sayiir_es.engine.definitions.feed import DefinitionFeed
+from sayiir_es.engine.definitions.registry import Registry
 
 
 @task(tags=["gpu", "large"])
@@ -48,3 +53,28 @@ def test_a_worker_without_tags_runs_every_task() -> None:
     with Worker("any", backend).start([film]):
         client.submit(film, "scene-1", "a tree")
         assert client.wait("scene-1", timeout="10s").status == "completed"
+
+
+def test_what_a_worker_gave_up_stands_in_the_sentence_until_it_takes_it_again() -> None:
+    backend = InMemoryBackend()
+    client = WorkflowClient(backend)
+
+    async def announce(refusals: dict[int, Refusal]) -> None:
+        """Say it in the name of the worker that announced itself."""
+        registry = Registry()
+        definitions = DefinitionFeed(backend.open_log(), registry)
+        await definitions.refresh()
+        (owner,) = registry.workers()
+        await definitions.announce(owner, refusals)
+        await definitions.close()
+
+    with Worker("any", backend, tags=["cpu"]).start([film]):
+        client.submit(film, "scene-1", "a tree")
+        refusal = Refusal(code="store", reason="expected room, but there is none")
+        asyncio.run(announce({0: refusal}))
+        assert client.status("scene-1").waiting_for.endswith(
+            "; worker 'any' gave partition 0 up: its store cannot be used: expected "
+            "room, but there is none"
+        )
+        asyncio.run(announce({}))
+        assert "gave" not in client.status("scene-1").waiting_for

@@ -110,7 +110,7 @@ async def test_what_a_dead_worker_announced_goes_when_another_one_owns() -> None
     harness = EngineHarness()
     await harness.log.open(create=True)
     dead = DefinitionFeed(harness.log, Registry())
-    await dead.announce("dead/1")
+    await dead.announce("dead/1", {})
     async with harness.worker(V1):
         assert await announced(harness) == {"w1/w1"}
     assert await announced(harness) == set()

@@ -61,6 +61,9 @@ class ManualMembership:
         """Give all back."""
         self.assign()
 
+    def refuse(self, partitions: frozenset[int]) -> None:
+        """Change nothing: the assignment is the test's."""
+
     def current(self) -> Assignment:
         """The last assignment."""
         now_s = asyncio.get_running_loop().time()

@@ -10,6 +10,7 @@ from sayiir_es import Flow, task
 from sayiir_es.core.model.errors import StoreError
 from sayiir_es.core.model.rows import get_value
 from sayiir_es.engine.attempts.local_executor import LocalExecutor
+from sayiir_es.engine.definitions.capabilities import Refusal
 from sayiir_es.engine.definitions.registry import Registry
 from sayiir_es.engine.fold import Fold
 from sayiir_es.engine.ports import Ports
@@ -146,7 +147,10 @@ async def never_opens(clock: VirtualClock) -> None:
     engine = worker(log, DiskThatRefuses(0), clock)
     await engine.start([])
     await engine.wait_until_settled()
-    assert engine.stopped == {0: "expected a store of 0, but another's lock"}
+    assert engine.stopped == {}
+    refusal = Refusal(code="store", reason="expected a store of 0, but another's lock")
+    assert engine.refusals.by_partition == {0: refusal}
+    assert engine.refusals.useless.is_set()
     await engine.stop(drain=False)
 
 
@@ -174,7 +178,7 @@ def test_an_owner_whose_store_fails_again_and_again_ends_all_it_was_given() -> N
     run_on_virtual_time(goes_on(VirtualClock(loop)), loop)
 
 
-def test_a_store_that_never_opens_stops_its_partition_and_says_why() -> None:
+def test_a_partition_whose_store_never_opens_is_refused() -> None:
     loop = VirtualLoop()
     run_on_virtual_time(never_opens(VirtualClock(loop)), loop)
 

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.graph.record import graph_of_record, record_of_graph
 from sayiir_es.core.model.errors import DecodeError, EncodeError, UnknownEventError
-from sayiir_es.engine.definitions.capabilities import Capabilities, read_capabilities
+from sayiir_es.engine.definitions.capabilities import (
+    Capabilities,
+    Refusal,
+    read_capabilities,
+)
 from sayiir_es.engine.definitions.registry import Registry
 from sayiir_es.wire.commands import (
     TRACEPARENT_HEADER,
@@ -141,6 +145,8 @@ def _capabilities(data: bytes) -> None:
 def _capability_records() -> Iterator[bytes]:
     for tags in (None, frozenset[str](), frozenset({"gpu", "eu"})):
         yield Capabilities(graphs=frozenset({"ab" * 32, "cd" * 32}), tags=tags).record()
+        refusals = {3: Refusal(code="store", reason="expected room, but none")}
+        yield Capabilities(graphs=frozenset(), tags=tags, refusals=refusals).record()
 
 
 _PAYLOADS = (

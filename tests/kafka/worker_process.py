@@ -101,6 +101,11 @@ class WorkerProcess:
         assert code == 0, self.tail()
         return at_ms
 
+    def wait(self) -> int:
+        """Wait for its end; its exit code."""
+        assert self._process is not None
+        return self._process.wait(END_LIMIT_S)
+
     def _signal(self, number: signal.Signals) -> int:
         assert self._process is not None
         at_ms = now_ms()

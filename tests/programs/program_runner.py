@@ -55,6 +55,9 @@ class FixedMembership:
         """Give all back."""
         self._all = frozenset[int]()
 
+    def refuse(self, partitions: frozenset[int]) -> None:
+        """Change nothing: the assignment is the test's."""
+
     def current(self) -> Assignment:
         """All partitions, with a heartbeat of now."""
         now_s = asyncio.get_running_loop().time()

@@ -2,7 +2,8 @@
 
 After a crash there are all groups up to the last durable flush, and some of those after
 it: that is what a store without synced writes promises. A store may also be torn: then
-it is empty and folded again.
+it is empty and folded again. A disk may refuse for a moment, when it is full or cannot
+be opened; a broken one never opens a store.
 """
 
 from __future__ import annotations
@@ -23,14 +24,21 @@ Group = tuple[tuple[tuple[str, "Changes"], ...], "Position"]
 class Disk:
     """What one machine stores of each partition: groups of changes, in order."""
 
-    def __init__(self, machine: str, chance: Chance) -> None:
+    def __init__(self, machine: str, chance: Chance, *, broken: bool = False) -> None:
+        self._broken = broken
         self._machine = machine
         self._chance = chance
         self._groups: dict[int, list[Group]] = {}
         self._durable: dict[int, int] = {}
 
     def open(self, partition: int) -> DiskStore:
-        """Open a store with what is on the disk."""
+        """Open a store with what is on the disk.
+
+        Raises:
+            StoreError: if the disk is broken, or refuses now.
+        """
+        if self._broken or self._chance.fault("disk refuses", self._machine, 0.03):
+            raise StoreError("expected a disk that can be used, but it cannot")
         store = DiskStore(self, partition)
         for changes, position in self._groups.get(partition, []):
             for instance_id, changed in changes:

@@ -79,8 +79,8 @@ class Fleet:
         note: Callable[..., None],
     ) -> None:
         self.machines = [
-            Machine(f"w{number}", Disk(f"w{number}", chance))
-            for number in range(workers)
+            Machine(name, Disk(name, chance, broken=self._is_broken(name, chance)))
+            for name in (f"w{number}" for number in range(workers))
         ]
         self.problems: list[str] = []
         self.workflows: Sequence[Workflow] = ()
@@ -89,6 +89,11 @@ class Fleet:
         self.log = log
         self.note = note
         self._group = Group(log.partitions)
+
+    @staticmethod
+    def _is_broken(machine: str, chance: Chance) -> bool:
+        """Whether its disk is never usable; that of the first machine always is."""
+        return machine != "w0" and chance.fault("disk broken", machine, 0.1)
 
     def start(self, *, chaos: bool) -> None:
         """Boot all; with `chaos` faults happen to them."""
@@ -106,8 +111,7 @@ class Fleet:
             engine = machine.engine
             if engine is not None and engine.stopped:
                 for partition, reason in engine.stopped.items():
-                    if "room on the disk" not in reason:
-                        self.problems.append(f"{partition} stopped: {reason}")
+                    self.problems.append(f"{partition} stopped: {reason}")
                 self.crash(machine)
             await asyncio.sleep(LOOK_S)
 

@@ -30,12 +30,15 @@ class Group:
         self._owners: dict[int, str] = {}
         self._holders: dict[int, str] = {}
         """Who was assigned a partition last, and has not released it."""
+        self._refused: dict[str, frozenset[int]] = {}
 
-    def heartbeat(self, member: str) -> frozenset[int]:
+    def heartbeat(self, member: str, refused: frozenset[int]) -> frozenset[int]:
         """Take a member's heartbeat; returns the partitions that it is assigned."""
-        new = member not in self._heartbeats_s
+        is_new = member not in self._heartbeats_s
+        has_changed = self._refused.get(member, frozenset()) != refused
         self._heartbeats_s[member] = asyncio.get_running_loop().time()
-        if new:
+        self._refused[member] = refused
+        if is_new or has_changed:
             self._share()
         mine = [p for p, owner in self._owners.items() if owner == member]
         assigned = frozenset(p for p in mine if self._is_free_for(member, p))
@@ -53,6 +56,7 @@ class Group:
 
     def leave(self, member: str) -> None:
         """Remove a member."""
+        self._refused.pop(member, None)
         if self._heartbeats_s.pop(member, None) is not None:
             self._share()
 
@@ -74,15 +78,22 @@ class Group:
         counts: dict[str, int] = dict.fromkeys(members, 0)
         for partition in range(self._partitions):
             owner = self._owners.get(partition)
-            if owner in counts and counts[owner] < most:
+            is_taker = owner in self._takers(partition, members)
+            if owner in counts and is_taker and counts[owner] < most:
                 counts[owner] += 1
                 continue
             self._owners.pop(partition, None)
         for partition in range(self._partitions):
             if partition not in self._owners:
-                owner = min(members, key=lambda name: (counts[name], name))
+                takers = self._takers(partition, members)
+                owner = min(takers, key=lambda name: (counts[name], name))
                 self._owners[partition] = owner
                 counts[owner] += 1
+
+    def _takers(self, partition: int, members: list[str]) -> list[str]:
+        return [
+            name for name in members if partition not in self._refused[name]
+        ] or members
 
 
 class SimMembership:
@@ -102,6 +113,7 @@ class SimMembership:
         self._confirmed_s = float("-inf")
         self._change = asyncio.Event()
         self._beating: asyncio.Task[None] | None = None
+        self._refused: frozenset[int] = frozenset()
 
     async def join(self) -> None:
         """Begin to send heartbeats."""
@@ -115,6 +127,10 @@ class SimMembership:
         await asyncio.sleep(self._latency())
         self._group.leave(self._member)
         self._become(frozenset())
+
+    def refuse(self, partitions: frozenset[int]) -> None:
+        """Say so with the next heartbeat."""
+        self._refused = partitions
 
     def current(self) -> Assignment:
         """The assignment of the last heartbeat."""
@@ -159,7 +175,7 @@ class SimMembership:
                 for partition in self._released:
                     self._group.release(self._member, partition)
                 self._released.clear()
-                assigned = self._group.heartbeat(self._member)
+                assigned = self._group.heartbeat(self._member, self._refused)
                 await asyncio.sleep(self._latency())
                 self.current()  # counts a lapse before it is confirmed again
                 self._sent_s, self._confirmed_s = sent_s, loop.time()

@@ -273,6 +273,12 @@ CONSTRUCTS = (
 
 STORES = (
     _mutant(
+        "a partition that a worker cannot serve is not given up",
+        "engine.refusals",
+        "        self.membership.refuse(frozenset(by_partition))\n",
+        "",
+    ),
+    _mutant(
         "a store's position is ahead of its rows",
         "engine.fold",
         "            self._store.apply(event.instance_id, changes)\n",

@@ -33,7 +33,8 @@ KEPT_SEEDS = {
 """Seeds that found a bug, and which; the mutants of each are in `mutant_list`."""
 
 FAULTS = {
-    *("answer lost", "clock jumps", "clock skewed", "crash", "disk full", "drain"),
+    *("answer lost", "clock jumps", "clock skewed", "crash", "disk broken"),
+    *("disk full", "disk refuses", "drain"),
     *("heartbeat lost", "partition slow", "pause", "produce unanswered"),
     *("request late", "request lost", "said twice", "sent astray", "store torn"),
     *("task slow", "unavailable", "pause asked", "cancel asked"),

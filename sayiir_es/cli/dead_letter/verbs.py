@@ -202,7 +202,7 @@ async def _answer(session: Session, partition: int, begin: int, offset: int) -> 
     except TimeoutError as error:
         raise BackendError(
             f"expected an answer to the command at {partition}@{offset} within "
-            f"{REPLY_LIMIT_S:.0f} s, but no worker owns partition {partition}; the "
+            f"{REPLY_LIMIT_S:.0f} s, but {await session.explain(partition)}; the "
             "command stays and is decided later"
         ) from error
     finally:

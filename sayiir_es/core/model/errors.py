@@ -125,6 +125,15 @@ class BatchTooLargeError(LogError):
     retriable: ClassVar[bool] = False
 
 
+class ClockRefusedError(LogError):
+    """The log refused a batch for the time of this machine; nothing was written.
+
+    Operator action: let the machine keep time by NTP, then start again.
+    """
+
+    code: ClassVar[str] = "clock_refused"
+
+
 class OffsetGoneError(LogError):
     """The next offset is no longer, or not yet, in the log.
 

@@ -20,7 +20,10 @@ from sayiir_es.engine.definitions.capabilities import read_capabilities
 from sayiir_es.log.port import NewRecord, Topic
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sayiir_es.core.authoring.flow import Workflow
+    from sayiir_es.engine.definitions.capabilities import Refusal
     from sayiir_es.engine.definitions.registry import Registry
     from sayiir_es.log.port import Log, Reader
 
@@ -81,9 +84,9 @@ class DefinitionFeed:
         )
         await self.refresh()
 
-    async def announce(self, owner_id: str) -> None:
-        """Publish what this process, as `owner_id`, can run."""
-        value = self._registry.get_own_capabilities().record()
+    async def announce(self, owner_id: str, refusals: Mapping[int, Refusal]) -> None:
+        """Publish what this process, as `owner_id`, can run, and what it refuses."""
+        value = self._registry.get_own_capabilities(refusals).record()
         await self._log.produce(
             Topic.DEFINITIONS,
             0,

@@ -16,10 +16,11 @@ from sayiir_es.core.graph.record import graph_of_record
 from sayiir_es.engine.definitions.capabilities import Capabilities
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from sayiir_es.core.authoring.flow import Workflow
     from sayiir_es.core.graph.graph import Graph
+    from sayiir_es.engine.definitions.capabilities import Refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,9 +156,11 @@ class Registry:
         """The registered workflow of a graph, or None."""
         return self._workflows.get(graph_digest)
 
-    def get_own_capabilities(self) -> Capabilities:
-        """What this process can run."""
-        return Capabilities(graphs=frozenset(self._workflows), tags=self.tags)
+    def get_own_capabilities(self, refusals: Mapping[int, Refusal]) -> Capabilities:
+        """What this process can run, and what it refuses."""
+        return Capabilities(
+            graphs=frozenset(self._workflows), tags=self.tags, refusals=refusals
+        )
 
     def set_capabilities(
         self, owner_id: str, capabilities: Capabilities | None
@@ -179,6 +182,10 @@ class Registry:
     def get_capabilities(self, owner_id: str) -> Capabilities | None:
         """What that worker can run, as far as the topic was read; None: unknown."""
         return self._workers.get(owner_id)
+
+    def workers(self) -> Mapping[str, Capabilities]:
+        """What every worker announces, by owner id, as far as the topic was read."""
+        return self._workers
 
     def graphs(self) -> Iterator[Graph]:
         """Every graph."""

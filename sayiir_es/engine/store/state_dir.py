@@ -19,7 +19,7 @@ from sayiir_es.core.model.errors import StoreError
 SLOTS_MAX = 1_000
 """How many processes of one app one machine can run with this state directory."""
 
-_PRIVATE = 0o700
+PRIVATE = 0o700
 """Stores hold the data of workflows: other users of the machine must not read them."""
 
 
@@ -60,7 +60,7 @@ class StateSlot:
         for number in range(SLOTS_MAX):
             path = root / str(number)
             try:
-                path.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+                path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
                 lock_fd = _lock(path / "lock")
             except OSError as error:
                 raise StoreError(

@@ -18,8 +18,10 @@ from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from sayiir_es.core.instants import instant
 from sayiir_es.core.model.errors import (
     BatchTooLargeError,
+    ClockRefusedError,
     LogUnavailableError,
     UncertainAppendError,
 )
@@ -38,6 +40,7 @@ _ALL_REPLICAS = -1
 _NO_TRANSACTION: Any = None
 _NO_TRANSACTION_MS = 2**31 - 1
 _TOO_LARGE = frozenset({10, 18})  # MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE
+_INVALID_TIMESTAMP = 32
 _BATCH_HEADER_BYTES = 61
 
 
@@ -101,7 +104,7 @@ class KafkaAppender:
                 if self._sequence + len(batch) > _LAST_SEQUENCE:
                     await self._identify()
                 base = await self._deliver(self._request(batch))
-        except BatchTooLargeError:
+        except (BatchTooLargeError, ClockRefusedError):
             self._idle = True
             raise
         except (TimeoutError, LogUnavailableError) as error:
@@ -195,6 +198,12 @@ class KafkaAppender:
                 raise BatchTooLargeError(
                     f"expected a batch that {self._name} takes, but {error.__name__}: "
                     "raise max.message.bytes of the topic"
+                )
+            if code == _INVALID_TIMESTAMP and not sent_before:
+                now = instant(time.time_ns() // 1_000_000)
+                raise ClockRefusedError(
+                    f"expected {self._name} to take records of {now}, the time of "
+                    f"this machine, but {error.__name__}: let it keep time by NTP"
                 )
             if not error.retriable:
                 self._connection.close()

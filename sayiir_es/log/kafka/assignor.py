@@ -1,17 +1,18 @@
 """Assigns partitions to members: balanced, the same from every leader, few moves.
 
 Theory of operation. `assign_partitions` is the whole rule, as a pure function. A
-partition moves in two steps, as with Kafka's cooperative assignors: as long as a member
-says that it holds it, nobody else is assigned it; when that member has let end what
-runs there, it joins again without it, and the partition is assigned to its next owner.
-This is for liveness only, so that no attempt is cut short: who owns is decided by the
-claims.
+partition goes to a member that does not refuse it, because it cannot serve it. It moves
+in two steps, as with Kafka's cooperative assignors: as long as a member says that it
+holds it, nobody else is assigned it; when that member has let end what runs there, it
+joins again without it, and the partition is assigned to its next owner. This is for
+liveness only, so that no attempt is cut short: who owns is decided by the claims.
 
 `StickyAssignor` carries the rule over Kafka's group protocol: each member names in its
-user data the partitions that it was assigned last, in which generation, and those that
-it holds. What an older build does not say, or a leader of an older build does not read,
-moves partitions in one step. aiokafka's own sticky assignor keeps such state on its
-class, one for all consumers of a process, and never learns the generation.
+user data the partitions that it was assigned last, in which generation, those that it
+holds, and those that it refuses. What an older build does not say, or a leader of an
+older build does not read, moves partitions in one step. aiokafka's own sticky assignor
+keeps such state on its class, one for all consumers of a process, and never learns the
+generation.
 """
 
 from __future__ import annotations
@@ -42,36 +43,33 @@ class PreviousAssignment:
 
 
 def assign_partitions(
-    count: int, members: Mapping[str, PreviousAssignment]
+    count: int,
+    members: Mapping[str, PreviousAssignment],
+    refused: Mapping[str, frozenset[int]] | None = None,
 ) -> dict[str, tuple[int, ...]]:
     """Return the partitions of each member, of those from 0 to `count` - 1.
 
-    Shares differ by one at most. A member keeps the partitions that it had, up to its
-    share; when two name the same partition, the one of the later generation had it.
-    Nothing else moves. A partition of one member's share that another one holds is
-    assigned to neither.
+    A partition goes to a member that does not refuse it; if all do, to any. Shares
+    differ by one at most, unless members refuse. A member keeps the partitions that it
+    had, up to its share; when two name the same partition, the one of the later
+    generation had it. Nothing else moves. A partition of one member's share that
+    another one holds is assigned to neither.
     """
     holders = _holders(count, members)
-    previous = {
-        member: [p for p in range(count) if holders.get(p) == member and p in had]
-        for member, had in ((m, members[m].partitions) for m in members)
-    }
-    # The larger shares go to those who had most: otherwise they would lose one.
-    order = sorted(members, key=lambda m: (-len(previous[m]), m))
-    share, larger = divmod(count, len(members)) if members else (0, 0)
-    shares = {m: share + (i < larger) for i, m in enumerate(order)}
-    assignment = {m: previous[m][: shares[m]] for m in order}
-    assigned = {p for partitions in assignment.values() for p in partitions}
-    free = [p for p in range(count) if p not in assigned]
-    for partition in list(free):  # what its holder has room for stays
+    takers = {p: _takers(p, members, refused or {}) for p in range(count)}
+    shares: dict[str, list[int]] = {member: [] for member in members}
+    free: list[int] = []
+    for partition in range(count if members else 0):
         holder = holders.get(partition)
-        if holder is not None and len(assignment[holder]) < shares[holder]:
-            assignment[holder].append(partition)
-            free.remove(partition)
-    for member in order:
-        more = shares[member] - len(assignment[member])
-        assignment[member] += free[:more]
-        free = free[more:]
+        if holder in takers[partition]:
+            shares[holder].append(partition)
+        else:
+            free.append(partition)
+    for partition in free:
+        taker = min(takers[partition], key=lambda m: (len(shares[m]), m))
+        shares[taker].append(partition)
+    while _level(shares, takers):
+        pass
     return {
         member: tuple(
             p
@@ -79,8 +77,52 @@ def assign_partitions(
             if (holder := holders.get(p, member)) == member
             or p not in members[holder].held
         )
-        for member, partitions in assignment.items()
+        for member, partitions in shares.items()
     }
+
+
+def _takers(
+    partition: int, members: Iterable[str], refused: Mapping[str, frozenset[int]]
+) -> list[str]:
+    """The members that do not refuse a partition; all if each of them does."""
+    everyone = sorted(members)
+    return [m for m in everyone if partition not in refused.get(m, ())] or everyone
+
+
+def _level(shares: dict[str, list[int]], takers: Mapping[int, list[str]]) -> bool:
+    """Move a partition from a large share towards one smaller by two; False: none is.
+
+    Where refusals forbid the direct move, one goes along others' shares: each gives the
+    next one a partition that the next one takes.
+    """
+    for first in sorted(shares, key=lambda m: (-len(shares[m]), m)):
+        moves = _moves_from(first, shares, takers)
+        last = min([first, *moves], key=lambda m: (len(shares[m]), m))
+        if len(shares[first]) - len(shares[last]) > 1:
+            while last != first:
+                giver, partition = moves[last]
+                shares[giver].remove(partition)
+                shares[last].append(partition)
+                last = giver
+            return True
+    return False
+
+
+def _moves_from(
+    first: str, shares: Mapping[str, list[int]], takers: Mapping[int, list[str]]
+) -> dict[str, tuple[str, int]]:
+    """How each member that `first` can give to gets one: from whom, which partition."""
+    moves: dict[str, tuple[str, int]] = {}
+    reached = [first]
+    for giver in reached:
+        for partition in sorted(shares[giver], reverse=True):
+            if len(reached) == len(shares):
+                return moves
+            for taker in takers[partition]:
+                if taker not in moves and taker != first:
+                    moves[taker] = (giver, partition)
+                    reached.append(taker)
+    return moves
 
 
 def _holders(count: int, members: Mapping[str, PreviousAssignment]) -> dict[int, str]:
@@ -112,16 +154,24 @@ class StickyAssignor:
         self.held_at_join: frozenset[int] = frozenset()
         """What the group has been told."""
 
+        self.refused: frozenset[int] = frozenset()
+        self.sent_refused: frozenset[int] = frozenset()
+        """What the last metadata said; a later change needs another assignment."""
+
     def metadata(self, topics: Iterable[str]) -> Any:
         """Return what this member sends to the leader: its topic and its partitions."""
-        self.held_at_join = frozenset(self.held)
+        held = self.held - self.refused  # what it refuses it lets go at once
+        self.held_at_join = frozenset(held)
         self.living = None
-        user_data = {
+        user_data: dict[str, object] = {
             "owner": self.owner_id,
             "generation": self.previous.generation,
             "partitions": sorted(self.previous.partitions),
-            "held": sorted(self.held),
+            "held": sorted(held),
         }
+        if self.refused:
+            user_data["refused"] = sorted(self.refused)
+        self.sent_refused = self.refused
         return ConsumerProtocolMemberMetadata(
             _VERSION, list(topics), json.dumps(user_data).encode()
         )
@@ -134,6 +184,7 @@ class StickyAssignor:
         assignment = assign_partitions(
             self._count,
             {m: _previous_assignment(members[m].user_data) for m in members},
+            {m: _refused(members[m].user_data) for m in members},
         )
         return {
             member: ConsumerProtocolMemberAssignment(
@@ -165,3 +216,11 @@ def _previous_assignment(user_data: bytes | None) -> PreviousAssignment:
         )
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return PreviousAssignment()
+
+
+def _refused(user_data: bytes | None) -> frozenset[int]:
+    """Return what a member refuses by its own word; nothing when it cannot be read."""
+    try:
+        return frozenset(int(p) for p in json.loads(user_data or b"{}")["refused"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return frozenset()

@@ -22,12 +22,13 @@ from sayiir_es.log.kafka.opening import CREATION_LIMIT_S, Opening
 from sayiir_es.log.kafka.producer import RecordProducer
 from sayiir_es.log.kafka.reader import KafkaReader
 from sayiir_es.log.kafka.topic_rules import topic_name
+from sayiir_es.log.kafka.transactions import read_open_transactions
 from sayiir_es.log.port import Topic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sayiir_es.log.port import LogIdentity, NewRecord
+    from sayiir_es.log.port import LogIdentity, NewRecord, OpenTransaction
 
 _logger = structlog.get_logger()
 
@@ -184,6 +185,17 @@ class KafkaLog:
         """One above the last record that a reader is given."""
         connection = LeaderConnection(self._cluster, self.name(topic), partition)
         return await self._cluster.offset(connection.partition, LATEST)
+
+    async def open_transactions(
+        self, topic: Topic, partition: int
+    ) -> tuple[OpenTransaction, ...]:
+        """The transactions that are open on a partition.
+
+        Raises:
+            LogUnavailableError: its leader did not answer, or cannot tell.
+        """
+        connection = LeaderConnection(self._cluster, self.name(topic), partition)
+        return await read_open_transactions(self._cluster, connection.partition)
 
     async def produce(self, topic: Topic, partition: int, record: NewRecord) -> int:
         """Write one record outside the claim rule and return its offset.

@@ -139,6 +139,15 @@ class KafkaMembership:
             async with asyncio.timeout(LEAVE_LIMIT_S):
                 await consumer.stop()
 
+    def refuse(self, partitions: frozenset[int]) -> None:
+        """Ask not to be assigned these any more, as long as another member takes them.
+
+        The next call replaces them. Members of an earlier build that lead the group
+        know no refusals: then the assignment stays as it is.
+        """
+        self._assignor.refused = partitions
+        self._rejoin_if_refusals_changed()
+
     def current(self) -> Assignment:
         """Return the assignment as it is known now."""
         self._look_for_silence()
@@ -218,6 +227,13 @@ class KafkaMembership:
         if has_changed:
             self._changed_in_epoch = self._epoch
             self._notify()
+        # aiokafka forgets the wish of one who asked while this assignment was made.
+        self._rejoin_if_refusals_changed()
+
+    def _rejoin_if_refusals_changed(self) -> None:
+        is_member = self._consumer is not None and self._member_id
+        if is_member and self._assignor.refused != self._assignor.sent_refused:
+            coordinator.rejoin(self._consumer)
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Note the partitions, and make sure that nothing is ever fetched of them."""

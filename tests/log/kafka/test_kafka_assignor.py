@@ -161,6 +161,50 @@ def test_each_partition_is_assigned_at_last_when_holders_release(
     )
 
 
+refused = st.dictionaries(st.sampled_from(NAMES), st.frozensets(st.integers(0, 12)))
+
+
+@given(st.integers(1, 12), members, refused)
+def test_a_refused_partition_goes_to_who_takes_it_and_to_anyone_if_all_refuse(
+    count: int,
+    members: dict[str, PreviousAssignment],
+    refused: dict[str, frozenset[int]],
+) -> None:
+    assignment = assign_partitions(count, members, refused)
+    assert sorted(p for share in assignment.values() for p in share) == list(
+        range(count)
+    )
+    everywhere = set(range(13)).intersection(*(refused.get(m, ()) for m in members))
+    for member, share in assignment.items():
+        assert not set(share) & refused.get(member, frozenset()) - everywhere
+    kept = {m: previous(*share, generation=9) for m, share in assignment.items()}
+    assert assign_partitions(count, kept, refused) == assignment
+
+
+def test_the_share_of_one_who_refuses_all_is_spread_evenly() -> None:
+    members = {"a": previous(0, 1, 2), "b": previous(3, 4, 5), "c": previous(6, 7)}
+    assignment = assign_partitions(8, members, {"b": frozenset(range(8))})
+    assert assignment == {"a": (0, 1, 2, 4), "b": (), "c": (3, 5, 6, 7)}
+
+
+def test_shares_are_levelled_along_a_chain_of_those_who_may_take() -> None:
+    members = {"a": previous(0, 1, 2, 3), "b": previous(4, 5), "c": previous()}
+    refused = {"c": frozenset({0, 1, 2, 3})}
+    assignment = assign_partitions(6, members, refused)
+    assert sorted(map(len, assignment.values())) == [2, 2, 2]
+    assert set(assignment["c"]) == {4, 5}
+
+
+def test_members_tell_the_leader_what_they_refuse() -> None:
+    first, second = StickyAssignor("t", 2), StickyAssignor("t", 2)
+    first.refused = frozenset({0, 1})
+    metadata = {"x": first.metadata(["t"]), "y": second.metadata(["t"])}
+    assert first.sent_refused == {0, 1}
+    assignment = second.assign(None, metadata)
+    assert assignment["x"].assignment == [("t", [])]
+    assert assignment["y"].assignment == [("t", [0, 1])]
+
+
 def test_members_send_the_leader_their_partitions_in_kafkas_own_form() -> None:
     first, second = StickyAssignor("t", 4), StickyAssignor("t", 4)
     first.previous = previous(2, 3)

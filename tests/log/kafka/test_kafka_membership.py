@@ -227,3 +227,28 @@ async def test_a_session_that_the_brokers_do_not_allow_is_refused_with_its_limit
         member = KafkaMembership(log)
         with pytest.raises(UnsafeLogError, match=r"group\.min\.session\.timeout\.ms"):
             await member.join()
+
+
+async def test_what_a_member_refuses_goes_to_the_other_until_it_takes_it_again(
+    kafka_bootstrap: str,
+) -> None:
+    async with (
+        kafka_app.opened(kafka_bootstrap, partitions=4) as log,
+        joined(log) as first,
+        joined(log) as second,
+    ):
+        await until(lambda: is_assigned_once(4, first, second))
+        second.refuse(frozenset(range(4)))
+        await until(lambda: first.current().partitions == frozenset(range(4)))
+        await until(lambda: not second.current().partitions)
+        first.refuse(frozenset({3}))
+        await asyncio.sleep(0)
+        first.refuse(frozenset({3, 2}))
+        second.refuse(frozenset({0, 1, 2}))
+        await until(lambda: second.current().partitions == frozenset({2, 3}))
+        # Partition 2, which both refuse, is assigned all the same.
+        await until(lambda: is_assigned_once(4, first, second))
+        for member in (first, second):
+            member.refuse(frozenset())
+        await until(lambda: len(first.current().partitions) == 2)
+        await until(lambda: is_assigned_once(4, first, second))
