@@ -60,11 +60,18 @@ def assign_partitions(
     shares: dict[str, list[int]] = {member: [] for member in members}
     free: list[int] = []
     for partition in range(count if members else 0):
-        holder = holders.get(partition)
-        if holder in takers[partition]:
+        holder = holders.get(partition, "")
+        is_taker = holder in takers[partition]
+        if is_taker and partition in members[holder].partitions:
             shares[holder].append(partition)
         else:
             free.append(partition)
+    even = -(-count // max(len(members), 1))
+    for partition in list(free):  # what its holder has room for stays
+        holder = holders.get(partition, "")
+        if holder in takers[partition] and len(shares[holder]) < even:
+            shares[holder].append(partition)
+            free.remove(partition)
     for partition in free:
         taker = min(takers[partition], key=lambda m: (len(shares[m]), m))
         shares[taker].append(partition)
