@@ -44,11 +44,7 @@ def check_task_completed(model: RunModel, event: Event) -> None:
     if isinstance(open_node.node, RouteNode):
         raise BreachError("I12", f"RouteChosen of {body.path!r}", "TaskCompleted")
     assert isinstance(open_node.node, TaskNode)
-    if (
-        open_node.node.timeout_ms is not None
-        and open_node.deadline_at is None
-        and event.cause.startswith("outcome:")
-    ):
+    if _lacks_deadline(open_node) and event.cause.startswith("outcome:"):
         raise BreachError("I10", f"a deadline of {body.path!r} before", "none was set")
     assert model.graph is not None
     place = model.graph.place(body.path)
@@ -162,6 +158,13 @@ def check_restarted(model: RunModel, event: Event) -> None:
     open_node.restarts, open_node.withdrawn = body.restarts, False
 
 
+def _lacks_deadline(open_node: OpenNode) -> bool:
+    """Whether the awaited attempt has a time-out, and has not begun."""
+    node = open_node.node
+    timed = isinstance(node, TaskNode) and node.timeout_ms is not None
+    return timed and open_node.deadline_at is None
+
+
 def check_outcome_rejected(model: RunModel, event: Event) -> None:
     """An outcome is rejected: it must not have been due."""
     body = event.body
@@ -173,6 +176,7 @@ def check_outcome_rejected(model: RunModel, event: Event) -> None:
         and open_node is not None
         and open_node.attempt == body.attempt
         and open_node.is_running(event.at)
+        and not _lacks_deadline(open_node)
     ):
         raise BreachError(
             "I8",

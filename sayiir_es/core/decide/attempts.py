@@ -35,7 +35,9 @@ def handle_outcome(
     """Record an outcome if its attempt is awaited; else say why it does not count."""
     cause = f"outcome:{outcome.path}#{outcome.attempt}"
     basis = basis_of(outcome.instance_id, cause, rows, context, room)
-    reason = why_not_due(basis.rows, basis.header, outcome, basis.context.now_ms)
+    reason = why_not_due(rows, basis.header, outcome, context.now_ms)
+    if reason is None and _has_not_begun(outcome, rows, context):
+        reason = "late"
     if reason is not None:
         if not basis.header.sequence:
             return nothing(basis.instance_id)
@@ -77,6 +79,19 @@ def why_not_due(
     if task.is_withdrawn(header, wait):
         return "late"
     return "foreign" if wait.not_before > now_ms else None
+
+
+def _has_not_begun(outcome: Outcome, rows: Rows, context: DecisionContext) -> bool:
+    """Whether the awaited attempt with a time-out has no deadline: it has not begun.
+
+    Then the outcome is of an execution that was withdrawn, for a pause or a cancel, and
+    went on behind it.
+    """
+    wait = task.awaiting(rows, outcome.path)
+    if outcome.result == "withdrawn" or wait is None or wait.deadline_at is not None:
+        return False
+    node = task.task_at(get_graph(rows, context.definitions), outcome.path)
+    return task.timeout_to_set(node, wait) is not None
 
 
 def take_slot(

@@ -16,6 +16,7 @@ from sayiir_es.core.model.commands import (
 from sayiir_es.core.model.events import (
     CommandAcknowledged,
     CommandRejected,
+    OutcomeRejected,
     WorkflowCancelled,
     WorkflowPaused,
 )
@@ -134,6 +135,24 @@ def test_the_end_of_a_workflow_waits_for_the_unpause() -> None:
     assert runner.header.phase == "paused"
     events = runner.command(UNPAUSE)
     assert [e.kind for e in events] == ["WorkflowUnpaused", "WorkflowCompleted"]
+
+
+def test_an_execution_that_went_on_behind_its_withdrawal_does_not_count() -> None:
+    runner = runner_of(TaskNode(id="a", timeout_ms=1000))
+    runner.start()
+    [attempt] = runner.owed()
+    runner.begin(attempt)
+    runner.command(PAUSE)
+    runner.decide(withdrawn("a"))
+    runner.command(UNPAUSE)
+    late = Outcome(
+        instance_id="i", run=1, path="a", attempt=1, result="completed", output=b"1"
+    )
+    # Wanted again, but not begun again: no deadline stands.
+    assert runner.decide(late)[0].body == OutcomeRejected(
+        path="a", attempt=1, reason="late"
+    )
+    assert [(owed.path, owed.attempt) for owed in runner.owed()] == [("a", 1)]
 
 
 def test_a_withdrawn_attempt_is_owed_again_after_the_unpause() -> None:
