@@ -54,10 +54,10 @@ class Batch:
     """Decisions that go to the log together, and the rows behind them."""
 
     def __init__(
-        self, store: SnapshotStore, world: DecisionContext, max_bytes: int
+        self, store: SnapshotStore, context: DecisionContext, max_bytes: int
     ) -> None:
         self.store = store
-        self.world = world
+        self.context = context
         self.records: list[NewRecord] = []
         self.staged: dict[str, StagedRows] = {}
         self.next_command = store.position.next_command
@@ -68,7 +68,7 @@ class Batch:
     @property
     def now_ms(self) -> int:
         """The time of its decisions, in epoch milliseconds."""
-        return self.world.now_ms
+        return self.context.now_ms
 
     def full(self, payload: int | None = None) -> bool:
         """Whether the next decision must wait for the next batch.
@@ -79,7 +79,7 @@ class Batch:
         if not self.records:
             return False
         if payload is None:
-            payload = self.world.limits.payload_bytes
+            payload = self.context.limits.payload_bytes
         room = self._max_bytes - self._size - SLACK_BYTES
         return len(self.records) >= RECORDS_MAX or room < payload
 
@@ -111,19 +111,19 @@ class Batch:
         )
         rows, room = self.view(instance_id), self._max_bytes - self._size - SLACK_BYTES
         try:
-            decision = decide(input_, rows, self.world, room)
+            decision = decide(input_, rows, self.context, room)
             records = [to_record(event) for event in decision.events]
             too_large = self._too_large(records)
         except PARTITION_ERRORS:
             raise
         except Exception as error:
             logger.exception("instance.decision_failed", instance_id=instance_id)
-            decision = on_error(input_, error, rows, self.world, room)
+            decision = on_error(input_, error, rows, self.context, room)
             records = [to_record(event) for event in decision.events]
             too_large = None
         if too_large is not None:
             logger.error("instance.decision_too_large", instance_id=instance_id)
-            decision = on_error(input_, too_large, rows, self.world, room)
+            decision = on_error(input_, too_large, rows, self.context, room)
             records = [to_record(event) for event in decision.events]
         if decision.changes:
             self._stage(instance_id, decision.changes)
@@ -188,7 +188,7 @@ class Batch:
                 claim=position.claim,
                 owner=position.owner,
                 next_command=self.next_command,
-                at=self.world.now_ms,
+                at=self.context.now_ms,
                 origins=self.origins,
                 digest=extend_digest(before, last, self.records[-1:]),
                 last=last,

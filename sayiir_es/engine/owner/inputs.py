@@ -361,7 +361,7 @@ class Inputs:
         batch.add(
             [
                 Event(
-                    claim=batch.world.claim,
+                    claim=batch.context.claim,
                     instance_id="",
                     run=0,
                     sequence=0,
