@@ -263,7 +263,10 @@ class WorkerEngine:
         if not task.cancelled():
             task.result()
         is_ours = self._supervisors.get(partition) is supervisor
-        if is_ours and not self._stopping and not self._is_assigned(partition):
+        # A supervisor that refuses it tries its store further on, and ends by itself.
+        is_refused = partition in self.refusals.by_partition
+        is_taken = not self._is_assigned(partition) and not is_refused
+        if is_ours and is_taken and not self._stopping:
             self._give_away(supervisor)
 
     def _begin(self, partition: int) -> None:
