@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -53,7 +54,6 @@ def damaged(terminal: Terminal) -> Terminal:
         "audit verify",
         "audit verify --instance a",
         "audit export out",
-        "partition list",
     ],
 )
 def test_a_command_that_reads_a_damaged_record_says_where(
@@ -64,6 +64,13 @@ def test_a_command_that_reads_a_damaged_record_says_where(
     assert "error damaged_log" in shown.err
     assert f"the record at offset {DAMAGED} of 'events' partition 0" in shown.err
     assert str(damaged.cwd / "log.db") in shown.err
+
+
+def test_a_list_of_partitions_says_which_one_is_damaged(damaged: Terminal) -> None:
+    shown = damaged("partition list -o json")
+    assert shown.code == 1, shown
+    [row] = json.loads(shown.out)
+    assert f"the record at offset {DAMAGED} of 'events'" in row["trouble"]
 
 
 async def test_an_owner_of_a_damaged_log_does_not_claim(damaged: Terminal) -> None:

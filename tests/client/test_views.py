@@ -79,12 +79,12 @@ def test_a_long_log_is_folded_once(
     assert list(tmp_path.glob("log.db.views/clients/0/0"))
     chunk_sizes.clear()
     assert statuses(path) == expected
-    assert sum(chunk_sizes) == 0
+    assert sum(chunk_sizes) == 1, "the last event, to see that it is the view's log"
     run_durable_workflow(doubling, "late", 1, backend=f"file:{path}")
     assert 0 < sum(chunk_sizes) < 20, "its owner and its client, what came new"
     chunk_sizes.clear()
     assert statuses(path) == expected | {"late": "completed"}
-    assert sum(chunk_sizes) == 0
+    assert sum(chunk_sizes) == 1
 
 
 def test_a_url_is_opened_for_a_call_and_closed_behind_it(tmp_path: Path) -> None:
