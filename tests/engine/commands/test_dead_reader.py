@@ -35,7 +35,8 @@ class BreakableReader(MemoryReader):
     def __init__(
         self, log: BreakableLog, topic: Topic, partition: int, offset: int
     ) -> None:
-        super().__init__(log._topics, topic, partition, offset)
+        topics = log._topics  # pyright: ignore[reportPrivateUsage]
+        super().__init__(topics, topic, partition, offset)
         self._log = log
 
     async def read(self, *, max_wait_s: float) -> Chunk | None:
