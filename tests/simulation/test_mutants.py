@@ -13,7 +13,7 @@ QUICK = (
     "outcomes of a failed batch are lost",
     "a command on the wrong partition is decided there",
 )
-QUICK_SEEDS = 200
+QUICK_SEEDS = 400
 
 
 def names(mutant: Mutant) -> str:
