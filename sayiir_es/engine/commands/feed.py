@@ -211,7 +211,7 @@ class CommandFeed:
                 return await self._prefetch(command)
             except LogUnavailableError as error:
                 logger.warning(
-                    "commands.definition_unread",
+                    "commands.definition_read_failed",
                     partition=self._partition,
                     error_code=error.code,
                     reason=str(error),

@@ -122,7 +122,7 @@ class Batch:
             records = [to_record(event) for event in decision.events]
             too_large = None
         if too_large is not None:
-            logger.error("instance.decision_too_large", instance_id=instance_id)
+            logger.error("instance.decision_refused", instance_id=instance_id)
             decision = on_error(input_, too_large, rows, self.context, room)
             records = [to_record(event) for event in decision.events]
         if decision.changes:
