@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict, get_args
 
-from sayiir_es.client.projection import read_again
 from sayiir_es.client.workflow_status import WorkflowStatus, workflow_status
 from sayiir_es.core.duration import duration_ms
 from sayiir_es.core.model.rows import get_header, get_run
@@ -165,6 +164,8 @@ async def newest_instances(
     session: Session, search: Search, limit: int
 ) -> list[Status]:
     """The last `limit` instances that match, by the time of the search."""
+    from sayiir_es.client.projection import read_again  # noqa: PLC0415 (slow)
+
     return await read_again(lambda: _newest_instances(session, search, limit))
 
 
@@ -190,6 +191,8 @@ async def count_by_group(
     session: Session, search: Search, group: Callable[[Rows], str]
 ) -> Counter[str]:
     """How many instances match, by the group of each."""
+    from sayiir_es.client.projection import read_again  # noqa: PLC0415 (slow)
+
     return await read_again(lambda: _count_by_group(session, search, group))
 
 

@@ -49,6 +49,7 @@ SLOW = {
 """What no help may import."""
 
 SLOW_FOR_A_VERB = {
+    "sayiir_es.engine.fold",  # it brings structlog, where this probe stops
     *("aiokafka", "cryptography", "opentelemetry", "pyarrow", "pydantic_settings"),
     *("rich.console", "rocksdict", "sqlite3"),
     *("sayiir_es.client.backends", "sayiir_es.client.session"),

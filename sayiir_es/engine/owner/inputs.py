@@ -1,7 +1,7 @@
 """What came in for one partition, in order of urgency, decided into batches.
 
 Theory of operation. First what a take-over finds, then due timers, outcomes, slots and
-commands. `collect` decides them into a batch and offered the attempts that became due;
+commands. `collect` decides them into a batch and offers the attempts that became due;
 `act`, after the ack, arms timers, stops what nobody awaits any more and starts what was
 offered. Nothing here touches the log.
 
