@@ -5,6 +5,8 @@ SHELL := /bin/sh
 BIN := .venv/bin
 UV := UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never $(BIN)/uv
 ARGS ?=
+# Half of the time tests wait, for a broker or another process: two at once.
+IN_PROCESSES := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format lint mypy pyright layers bench long
@@ -16,7 +18,7 @@ demo: .venv/.runtime ## a worker is killed in the middle of an order, and finish
 	@$(BIN)/sayiir-es demo $(ARGS)
 
 test: .venv/.dev ## the whole default suite; ARGS="-k name" and the like go to pytest
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(IN_PROCESSES) $(ARGS)
 
 check: format lint mypy pyright layers ## format, lint, types, layers
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,6 +160,28 @@ CLOSES = {
 }
 
 
+def names_of(mapping: dict[str, str]) -> dict[str, str]:
+    """The new last segment of each path that a mapping names, or that is around it."""
+    names: dict[str, str] = {}
+    for old, new in mapping.items():
+        segments = old.split("/")
+        for depth, name in enumerate(new.split("/"), start=1):
+            names["/".join(segments[:depth])] = name
+    return names
+
+
+def moved(path: str, names: dict[str, str]) -> str:
+    """Where a path is behind a migration; iterations (`loop_0@3`) stay."""
+    above: list[str] = []
+    segments: list[str] = []
+    for segment in path.split("/"):
+        match = re.fullmatch("(.+?)(@[0-9]+)?", segment)
+        name, iteration = match.groups("") if match else (segment, "")
+        above.append(name)
+        segments.append(names.get("/".join(above), name) + iteration)
+    return "/".join(segments)
+
+
 class Instance:
     """The status of one instance, folded from its events."""
 
@@ -172,10 +195,15 @@ class Instance:
         kind = event["kind"]
         if kind == "WorkflowStarted":
             self.workflow, self.phase, self.waits = event["workflow"], "", {}
+        elif kind == "WorkflowMigrated":
+            names = names_of(event["mapping"])
+            self.waits = {moved(path, names): w for path, w in self.waits.items()}
         elif kind == "InstanceQuarantined":
             self.held, self.phase = self.phase, "quarantined"
         elif kind == "InstanceReleased":
             self.phase = self.held
+        elif kind == "CompensationStarted":
+            self.phase, self.waits = "", {}
         elif kind in ENDS:
             self.phase = ENDS[kind]
         elif kind in {"WorkflowUnpaused", "WorkflowRetried"}:

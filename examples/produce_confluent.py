@@ -44,7 +44,13 @@ def open_producer(bootstrap: str) -> Producer:
     )
 
 
-def deliver(producer: Producer, topic: str, key: str, value: bytes) -> TopicPartition:
+def deliver(
+    producer: Producer,
+    topic: str,
+    key: str,
+    value: bytes,
+    headers: dict[str, str] | None = None,
+) -> TopicPartition:
     """Produce one record and return its place."""
     places: list[TopicPartition] = []
 
@@ -53,7 +59,9 @@ def deliver(producer: Producer, topic: str, key: str, value: bytes) -> TopicPart
             place = (record.topic(), record.partition(), record.offset())
             places.append(TopicPartition(*place))
 
-    producer.produce(topic, key=key, value=value, on_delivery=on_delivery)
+    producer.produce(
+        topic, key=key, value=value, headers=headers, on_delivery=on_delivery
+    )
     if producer.flush(LIMIT_S) or not places:
         raise TimeoutError(f"expected {topic} to take a record within {LIMIT_S} s")
     return places[0]

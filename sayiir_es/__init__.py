@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         KafkaBackend,
         backend_from_url,
     )
+    from sayiir_es.client.bulk import BulkResult
     from sayiir_es.client.calls import (
         cancel_workflow,
         pause_workflow,
@@ -26,19 +27,28 @@ if TYPE_CHECKING:
         unpause_workflow,
     )
     from sayiir_es.client.engines import DurableEngine, WorkflowEngine
+    from sayiir_es.client.search import InstancePage
     from sayiir_es.client.worker import Worker, WorkerHandle
     from sayiir_es.client.workflow_client import WorkflowClient
     from sayiir_es.client.workflow_status import WorkflowStatus
     from sayiir_es.core.authoring.flow import BranchBuilder, Flow, ForkBuilder
     from sayiir_es.core.authoring.flow_builder import FlowBuilder
     from sayiir_es.core.authoring.loop_result import LoopResult, OnMax
-    from sayiir_es.core.authoring.tasks import RetryPolicy, TaskMetadata, task
+    from sayiir_es.core.authoring.retries import RetryPolicy
+    from sayiir_es.core.authoring.tasks import TaskMetadata, task
     from sayiir_es.core.authoring.workflow import NodeInfo, Workflow
     from sayiir_es.core.duration import parse_duration
     from sayiir_es.core.model.errors import (
         BackendError,
+        CommandRefusedError,
         DeserializationError,
         InstanceAlreadyExistsError,
+        InstanceNotFoundError,
+        LogUnavailableError,
+        NonRetryableError,
+        NoWorkerError,
+        ResourceError,
+        SubmitManyError,
         TaskError,
         WorkflowError,
     )
@@ -47,6 +57,8 @@ if TYPE_CHECKING:
         get_task_context,
     )
     from sayiir_es.engine.attempts.tracing import init_tracing, shutdown_tracing
+    from sayiir_es.wire.payload_codec import JsonCodec, PayloadCodec
+    from sayiir_es.wire.registered_types import register_type
 
 _PLACES = {
     "client.backends": (
@@ -55,6 +67,7 @@ _PLACES = {
         "KafkaBackend",
         "backend_from_url",
     ),
+    "client.bulk": ("BulkResult",),
     "client.calls": (
         "cancel_workflow",
         "pause_workflow",
@@ -65,30 +78,43 @@ _PLACES = {
         "unpause_workflow",
     ),
     "client.engines": ("DurableEngine", "WorkflowEngine"),
+    "client.search": ("InstancePage",),
     "client.worker": ("Worker", "WorkerHandle"),
     "client.workflow_client": ("WorkflowClient",),
     "client.workflow_status": ("WorkflowStatus",),
     "core.duration": ("parse_duration",),
     "core.model.errors": (
         "BackendError",
+        "CommandRefusedError",
         "DeserializationError",
         "InstanceAlreadyExistsError",
+        "InstanceNotFoundError",
+        "LogUnavailableError",
+        "NoWorkerError",
+        "NonRetryableError",
+        "ResourceError",
+        "SubmitManyError",
         "TaskError",
         "WorkflowError",
     ),
     "core.authoring.flow": ("BranchBuilder", "Flow", "ForkBuilder"),
     "core.authoring.flow_builder": ("FlowBuilder",),
     "core.authoring.loop_result": ("LoopResult", "OnMax"),
-    "core.authoring.tasks": ("RetryPolicy", "TaskMetadata", "task"),
+    "core.authoring.retries": ("RetryPolicy",),
+    "core.authoring.tasks": ("TaskMetadata", "task"),
     "core.authoring.workflow": ("NodeInfo", "Workflow"),
     "engine.attempts.task_context": ("TaskExecutionContext", "get_task_context"),
     "engine.attempts.tracing": ("init_tracing", "shutdown_tracing"),
+    "wire.payload_codec": ("JsonCodec", "PayloadCodec"),
+    "wire.registered_types": ("register_type",),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = [
     "BackendError",
     "BranchBuilder",
+    "BulkResult",
+    "CommandRefusedError",
     "DeserializationError",
     "DurableEngine",
     "EmbeddedBackend",
@@ -97,11 +123,20 @@ __all__ = [
     "ForkBuilder",
     "InMemoryBackend",
     "InstanceAlreadyExistsError",
+    "InstanceNotFoundError",
+    "InstancePage",
+    "JsonCodec",
     "KafkaBackend",
+    "LogUnavailableError",
     "LoopResult",
+    "NoWorkerError",
     "NodeInfo",
+    "NonRetryableError",
     "OnMax",
+    "PayloadCodec",
+    "ResourceError",
     "RetryPolicy",
+    "SubmitManyError",
     "TaskError",
     "TaskExecutionContext",
     "TaskMetadata",
@@ -118,6 +153,7 @@ __all__ = [
     "init_tracing",
     "parse_duration",
     "pause_workflow",
+    "register_type",
     "resume_workflow",
     "run_durable_workflow",
     "run_workflow",

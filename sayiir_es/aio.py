@@ -22,8 +22,10 @@ from sayiir_es.client.async_calls import (
     unpause_workflow,
 )
 from sayiir_es.client.async_client import WorkflowClient
+from sayiir_es.client.async_worker import Worker
 
 __all__ = [
+    "Worker",
     "WorkflowClient",
     "aclose",
     "cancel_workflow",

@@ -5,24 +5,30 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path  # noqa: TC003 - pydantic reads it at run time
 from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sayiir_es.backend_url import expected_backend, is_backend_url
 from sayiir_es.core.duration import duration_ms
 from sayiir_es.core.model.errors import SettingsError
 
 PREFIX = "SAYIIR_"
 
-# What `backend_from_url` takes; repeated here so that all bad values are reported at
-# once.
-_BACKEND = re.compile(r"memory:|file:.+|kafka://[^/?#]+(/[^/?#]*)?/?", re.DOTALL)
-
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["console", "json"]
+FileAccess = Literal["owner", "group", "all"]
+SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
+_DURATIONS = (
+    *("handover", "fork_read_limit", "drain", "cancel_grace"),
+    *("session_timeout", "heartbeat_interval", "kafka_request_timeout"),
+    "kafka_connect_limit",
+)
+_WORDS = ("kafka_security_protocol", "kafka_sasl_mechanism")
 
 
 class Settings(BaseSettings):
@@ -32,6 +38,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX,
         env_ignore_empty=True,  # `SAYIIR_BACKEND= cmd` is how a shell unsets it
         frozen=True,
+        hide_input_in_errors=True,  # a traceback would show a URL with its password
     )
 
     backend: str = Field(default="file:.sayiir/log.db", description="the backend's URL")
@@ -63,19 +70,93 @@ class Settings(BaseSettings):
         description="how long attempts of a partition that another worker is to own "
         "may run on: seconds, or a text such as 45s; by default 30 s",
     )
+    drain: float | None = Field(
+        default=None,
+        description="how long a worker that ends waits for attempts that run: as "
+        "above; by default 10 s",
+    )
+    cancel_grace: float | None = Field(
+        default=None,
+        description="how long an attempt may run on behind a cancel: as above; by "
+        "default 10 s",
+    )
+    fork_read_limit: float | None = Field(
+        default=None,
+        description="how long reading the history for a fork may take: seconds, or a "
+        "text such as 2m; by default 60 s",
+    )
     snapshots_topic: bool = Field(
         default=False,
         description="whether owners on Kafka publish each instance's latest snapshot",
     )
 
+    kafka_connect_limit: float | None = Field(
+        default=None,
+        description="how long a program waits for the first broker that answers: "
+        "seconds, or a text such as 2m; by default a worker 5 min, others 30 s",
+    )
+    kafka_config: Path | None = Field(
+        default=None,
+        description="a client.properties, with Java's or librdkafka's keys; what is "
+        "set below wins over it",
+    )
+    kafka_security_protocol: SecurityProtocol | None = Field(
+        default=None, description="by default PLAINTEXT"
+    )
+    kafka_sasl_mechanism: SaslMechanism | None = None
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: str | None = Field(default=None, repr=False)
+    kafka_sasl_password_file: Path | None = None
+    kafka_ssl_cafile: str | None = Field(
+        default=None,
+        description="a PEM file of the certificates that are trusted; by default the "
+        "system's",
+    )
+    kafka_ssl_certfile: str | None = Field(
+        default=None, description="the PEM file of the client's own certificate"
+    )
+    kafka_ssl_keyfile: str | None = Field(
+        default=None, description="its key's; by default in the same file"
+    )
+    kafka_ssl_key_password: str | None = Field(default=None, repr=False)
+    kafka_ssl_key_password_file: Path | None = None
+    kafka_ssl_check_hostname: bool | None = Field(
+        default=None,
+        description="whether a broker's certificate must have the name it is reached "
+        "by; by default true",
+    )
+    kafka_client_id: str | None = Field(
+        default=None, description="by default sayiir-es"
+    )
+    session_timeout: float | None = Field(
+        default=None,
+        description="behind how long a silence a worker's partitions are given to "
+        "others: seconds, or a text such as 45s; by default 6 s",
+    )
+    heartbeat_interval: float | None = Field(
+        default=None, description="as above; by default 1 s"
+    )
+    kafka_request_timeout: float | None = Field(
+        default=None,
+        description="how long a broker may take to answer, before the request is sent "
+        "again: as above; by default 10 s",
+    )
+
+    file_access: FileAccess = Field(
+        default="owner",
+        description="who may use a new log in a file: its owner, its group, or all",
+    )
+    file_on_any_disk: bool = Field(
+        default=False,
+        description="whether a log in a file may lie on a disk that SQLite is not "
+        "known to be safe on",
+    )
+
     @field_validator("backend")
     @classmethod
     def _names_a_backend(cls, url: str) -> str:
-        if _BACKEND.fullmatch(url) is None:
-            raise ValueError(
-                "expected memory:, file:PATH or "
-                f"kafka://HOST:PORT[,HOST:PORT…]/APP, but {url!r}"
-            )
+        if not is_backend_url(url):
+            raise ValueError(expected_backend(url))
         return url
 
     @field_validator("state_dir")
@@ -85,7 +166,7 @@ class Settings(BaseSettings):
             raise ValueError(f"expected a directory, but {str(path)!r} is a file")
         return path
 
-    @field_validator("handover", mode="before")
+    @field_validator(*_DURATIONS, mode="before")
     @classmethod
     def _is_a_duration(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -98,7 +179,12 @@ class Settings(BaseSettings):
                 f"expected seconds, or a text such as 45s or 2m, but {value!r}"
             ) from error
 
-    @field_validator("log_level", "log_format", mode="before")
+    @field_validator(*_WORDS, mode="before")
+    @classmethod
+    def _in_upper_case(cls, word: object) -> object:
+        return word.strip().upper() if isinstance(word, str) else word
+
+    @field_validator("log_level", "log_format", "file_access", mode="before")
     @classmethod
     def _in_any_case(cls, word: object) -> object:
         return word.strip().lower() if isinstance(word, str) else word

@@ -1,8 +1,14 @@
 """Names of what is logged and measured, and how log lines are written.
 
-Theory of operation. Our modules log with structlog, libraries with the standard
-library; both end in one handler on one stream. By default that is stderr, because
-stdout is for data. In a terminal a line is text for people, elsewhere one JSON object.
+Theory of operation. Our modules log to loggers of the standard library named as they
+are, and change nothing else of it: handlers and levels are the program's. The data of a
+line stands in its text and, by the names below, in the attributes of its `LogRecord`.
+What `structlog` is configured to do is the program's too; ours is a logger that does
+not look at it.
+
+Only our command line configures logging (`configure_logging`): all lines end in one
+handler on one stream. By default that is stderr, because stdout is for data. In a
+terminal a line is text for people, elsewhere one JSON object.
 
 Ids, names and messages of exceptions come from a topic that anybody may write to. A
 terminal would execute the control characters in them, and a newline would look like a
@@ -15,11 +21,12 @@ import json
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from structlog.stdlib import BoundLogger
     from structlog.typing import EventDict, Processor, WrappedLogger
 
     from sayiir_es.settings import LogFormat, LogLevel
@@ -30,12 +37,20 @@ INSTANCE_ID: Final = "instance_id"
 WORKFLOW: Final = "workflow"
 TASK_ID: Final = "task_id"
 ATTEMPT: Final = "attempt"
+PATH: Final = "path"
+"""Of a node in its graph: the ids from the outermost node on, joined by `/`."""
 TOPIC: Final = "topic"
 PARTITION: Final = "partition"
 OFFSET: Final = "offset"
 DURATION_MS: Final = "duration_ms"
 ERROR_CODE: Final = "error_code"
 """The `code` of one of our errors, `bug` for anything else."""
+ERROR_TYPE: Final = "error_type"
+"""The class of an exception with its module, or a word such as `timeout`."""
+SOURCE_LINE: Final = "source_line"
+"""The innermost line of the user's code: `FILE:LINE in FUNCTION`."""
+NEXT_RETRY_AT: Final = "next_retry_at"
+"""When the next attempt is due: ISO-8601, UTC."""
 REASON: Final = "reason"
 """A sentence for people: the message of an error."""
 APP: Final = "app"
@@ -48,14 +63,19 @@ ABANDONED: Final = "abandoned"
 """How many threads still run the code of attempts that were timed out."""
 RUNNING: Final = "running"
 """How many attempts ran on when the time that they were given was over."""
+INSTANCES: Final = "instances"
+PARTITIONS: Final = "partitions"
+"""Numbers: of instances how many, of partitions which."""
 TAKEN_OVER: Final = "taken_over"
 """Whether the claim displaced another process's."""
 
 KEYS: Final = frozenset(
     {
         *(INSTANCE_ID, WORKFLOW, TASK_ID, ATTEMPT, TOPIC, PARTITION, OFFSET),
-        *(DURATION_MS, ERROR_CODE, REASON),
+        *(DURATION_MS, ERROR_CODE, REASON, PATH, ERROR_TYPE, SOURCE_LINE),
+        NEXT_RETRY_AT,
         *(APP, WORKER, CLAIMS, SETTING, TAKEN_OVER, ABANDONED, RUNNING),
+        *(INSTANCES, PARTITIONS),
     }
 )
 """Every key under which a log line of ours may carry data."""
@@ -63,6 +83,9 @@ KEYS: Final = frozenset(
 # --- what a line looks like -----------------------------------------------------------
 
 _TRACEBACK = "exception"  # where structlog puts the text of a traceback
+_EVENT = "event"  # where structlog puts the name of a line
+_ABOUT_THE_CALL = ("exc_info", "stack_info")
+_STACK_LEVEL = 4  # so many calls lie between ours and the standard library
 
 
 def escaped(text: str) -> str:
@@ -88,6 +111,22 @@ def _escape_for_terminal(_: WrappedLogger, __: str, line: EventDict) -> EventDic
     return line
 
 
+def _take_data(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+    """Give a line of ours its name and its data instead of its text."""
+    record = line.get("_record")
+    name = getattr(record, _EVENT, None)
+    if isinstance(record, logging.LogRecord) and is_ours(record) and name is not None:
+        keys = KEYS | {_TRACEBACK}
+        data = {key: value for key, value in vars(record).items() if key in keys}
+        line.update(data, event=name)
+    return line
+
+
+def is_ours(record: logging.LogRecord) -> bool:
+    """Whether a module of this package wrote a record."""
+    return record.name.partition(".")[0] == "sayiir_es"
+
+
 def _to_json(
     line: EventDict, *, default: Callable[[object], object] | None = None
 ) -> str:
@@ -95,15 +134,50 @@ def _to_json(
     return text.replace("\x7f", "\\u007f")  # the only one that JSON does not escape
 
 
-def configure_logging_if_nobody_did() -> None:
-    """Log warnings and errors to stderr, unless the program has configured structlog.
+def get_logger(name: str) -> BoundLogger:
+    """The logger of a module, whose lines have data: `logger.info("x.made", app=app)`.
 
-    For the use as a library.
+    It writes to the standard library's logger of that name, whatever `structlog` is
+    configured to do.
     """
     import structlog  # noqa: PLC0415 (slow to import)
 
-    if not structlog.is_configured():
-        configure_logging(level="warning")
+    logger: BoundLogger = structlog.wrap_logger(
+        logging.getLogger(name),
+        processors=[structlog.stdlib.filter_by_level, _to_log_call],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        context_class=dict,
+        cache_logger_on_first_use=True,
+    )
+    return logger
+
+
+def _to_log_call(
+    logger: logging.Logger, _: str, line: EventDict
+) -> tuple[tuple[str], dict[str, Any]]:
+    """The arguments of the standard library's call."""
+    about_the_call = {name: line.pop(name) for name in _ABOUT_THE_CALL if name in line}
+    data = "".join(f" {name}={value!r}" for name, value in line.items() if name in KEYS)
+    text = f"{line[_EVENT]}{data}"
+    if _TRACEBACK in line:  # of a task: it stands below, as that of an error does
+        text += f"\n{line[_TRACEBACK]}"
+    # Where a program logs with structlog to the standard library, the class of loggers
+    # made since then leaves structlog's frames out by itself.
+    is_plain = type(logger).findCaller is logging.Logger.findCaller
+    level = _STACK_LEVEL if is_plain else 1
+    return (text,), {**about_the_call, "extra": line, "stacklevel": level}
+
+
+class _StreamHandler(logging.StreamHandler[TextIO]):
+    """Writes a line, too, of a record that cannot be formatted."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (its name)
+        """Write the record without its arguments, in the place of a traceback."""
+        error = sys.exception()
+        if record.args and not isinstance(error, OSError):
+            record.msg = f"{record.msg!s} (not formatted: {error!r})"
+            record.args = ()
+            self.emit(record)
 
 
 def configure_logging(
@@ -113,6 +187,8 @@ def configure_logging(
     stream: TextIO | None = None,
 ) -> None:
     """Write every log line of this process to `stream` from now on.
+
+    For a process that is ours: the command line, a benchmark.
 
     Args:
         level: the lowest level that is written.
@@ -129,6 +205,7 @@ def configure_logging(
     level_number = logging.getLevelNamesMapping()[level.upper()]
     shared_processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _take_data,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -146,7 +223,7 @@ def configure_logging(
     formatter = ProcessorFormatter(
         foreign_pre_chain=shared_processors, processors=rendering
     )
-    handler = logging.StreamHandler(target)
+    handler = _StreamHandler(target)
     handler.setFormatter(formatter)
     logging.basicConfig(level=level_number, handlers=[handler], force=True)
     structlog.configure(

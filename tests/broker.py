@@ -60,7 +60,8 @@ _COMMON = {
 }
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [int(s.getsockname()[1]) for s in sockets]
     for s in sockets:
@@ -80,13 +81,14 @@ class LocalBroker:
     ) -> None:
         self.nodes = tuple(range(1, brokers + 1))
         self._settings = dict(settings or {})
-        ports = _free_ports(2 * brokers)
+        ports = free_ports(2 * brokers)
         self._ports = dict(zip(self.nodes, ports[:brokers], strict=True))
         self._controllers = dict(zip(self.nodes, ports[brokers:], strict=True))
         self.bootstrap = ",".join(f"127.0.0.1:{p}" for p in self._ports.values())
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._log_starts: dict[int, int] = {}
         self._options: tuple[str, ...] = ()
+        self._format_options: tuple[str, ...] = ()
         self._folder = Path()
 
     def __enter__(self) -> Self:
@@ -164,6 +166,7 @@ class LocalBroker:
     def pause(self, node: int) -> None:
         """Stop a node's process; clients keep their connections and get no answer."""
         self._processes[node].send_signal(signal.SIGSTOP)
+        os.waitpid(self._processes[node].pid, os.WUNTRACED)  # it answers until then
 
     def resume(self, node: int) -> None:
         """Continue a paused node."""
@@ -189,17 +192,32 @@ class LocalBroker:
             line, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
 
+    def move(self) -> None:
+        """Give every node, which must be dead, another address of its own."""
+        ports = free_ports(len(self.nodes))
+        self._ports = dict(zip(self.nodes, ports, strict=True))
+        for node in self.nodes:
+            self._write_properties(node)
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where the nodes listen now."""
+        return [("127.0.0.1", port) for port in self._ports.values()]
+
+    def _write_properties(self, node: int) -> Path:
+        file = self._folder / f"n{node}" / "server.properties"
+        lines = (f"{k}={v}\n" for k, v in self._properties(node).items())
+        file.write_text("".join(lines))
+        return file
+
     def _format(self) -> None:
         cluster = base64.urlsafe_b64encode(os.urandom(16)).rstrip(b"=").decode()
         runs: list[subprocess.Popen[bytes]] = []
         for node in self.nodes:
-            folder = self._folder / f"n{node}"
-            folder.mkdir()
-            file = folder / "server.properties"
-            lines = (f"{k}={v}\n" for k, v in self._properties(node).items())
-            file.write_text("".join(lines))
+            (self._folder / f"n{node}").mkdir()
+            file = self._write_properties(node)
             arguments = ("format", f"--cluster-id={cluster}", "-c", str(file))
-            main = ("kafka.tools.StorageTool", *arguments)
+            main = ("kafka.tools.StorageTool", *arguments, *self._format_options)
             runs.append(self._run(subprocess.PIPE, *main))
         for run in runs:
             text = run.communicate()[0].decode(errors="replace")

@@ -8,6 +8,7 @@ skipped with one line that says what to install, and fail if `CI` is true.
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -16,31 +17,35 @@ import pytest
 from tests import container
 from tests.broker import LocalBroker
 from tests.kafka_java import MissingToolError
+from tests.secured_broker import SecuredBroker
+from tests.without_kafka import MISSING, without_kafka
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HOW = (
-    "no Kafka for tests: set SAYIIR_TEST_KAFKA=host:port, start a Docker engine with "
-    f"{container.IMAGE}, or install Java 17 and Maven"
-)
+# A shell that runs the tests in its background lets them ignore this signal, and
+# whatever they start inherits that: commands that must end by it would not.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-_missing: list[str] = []
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where tests run in several processes, tell the first one what was skipped."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["missing"] = list(MISSING)
 
 
-def _without_kafka(reason: str) -> None:
-    text = f"{_HOW} ({reason})"
-    if os.environ.get("CI", "").lower() in {"1", "true"}:
-        pytest.fail(text, pytrace=False)
-    _missing.append(text)
-    pytest.skip("no Kafka for tests")
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    """Take over what a process of tests has told at its end; a lost one told none."""
+    MISSING.extend(getattr(node, "workeroutput", {}).get("missing", ()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say once, at the end, what the skipped tests need."""
-    if _missing:
-        line = f"{len(_missing)} TESTS SKIPPED: {_missing[0]}"
+    if MISSING:
+        line = f"{len(MISSING)} TESTS SKIPPED: {MISSING[0]}"
         terminalreporter.write_line(line, red=True, bold=True)
 
 
@@ -58,7 +63,7 @@ def kafka_bootstrap() -> Iterator[str]:
         try:
             broker = stack.enter_context(LocalBroker())
         except MissingToolError as error:
-            _without_kafka(str(error))
+            without_kafka(str(error))
         else:
             yield broker.bootstrap
 
@@ -70,7 +75,17 @@ def local_broker() -> Iterator[LocalBroker]:
         with LocalBroker() as broker:
             yield broker
     except MissingToolError as error:
-        _without_kafka(str(error))
+        without_kafka(str(error))
+
+
+@pytest.fixture(scope="session")
+def secured_kafka() -> Iterator[SecuredBroker]:
+    """A broker with TLS, SASL and ACLs that all tests of this run share."""
+    try:
+        with SecuredBroker() as broker:
+            yield broker
+    except MissingToolError as error:
+        without_kafka(str(error))
 
 
 @pytest.fixture
@@ -80,4 +95,4 @@ def local_cluster() -> Iterator[LocalBroker]:
         with LocalBroker(brokers=3) as cluster:
             yield cluster
     except MissingToolError as error:
-        _without_kafka(str(error))
+        without_kafka(str(error))

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from aiokafka.errors import KafkaError
+
 from sayiir_es.log.kafka.log import KafkaLog
 from sayiir_es.log.port import NewRecord, Topic
 
@@ -37,8 +39,20 @@ async def opened(bootstrap: str, **settings: Any) -> AsyncGenerator[KafkaLog]:
         yield log
     finally:
         await log.close()
-        async with admin(bootstrap) as client:
-            await client.delete_topics([log.name(topic) for topic in Topic])
+        await _delete_topics(bootstrap, [log.name(topic) for topic in Topic])
+
+
+async def _delete_topics(bootstrap: str, names: list[str]) -> None:
+    """Delete them as soon as there is a controller: a broker may just be back."""
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            try:
+                async with admin(bootstrap) as client:
+                    await client.delete_topics(names)
+            except (KafkaError, AttributeError):  # aiokafka's, without a controller
+                await asyncio.sleep(0.1)
+            else:
+                return
 
 
 @asynccontextmanager
@@ -88,17 +102,46 @@ async def make_topic(
             await asyncio.sleep(0.05)
 
 
+async def delete_topic(client: Any, name: str) -> None:
+    """Delete a topic; returns when the broker no longer shows it."""
+    await client.delete_topics([name])
+    async with asyncio.timeout(LIMIT_S):
+        while name in await client.list_topics():  # noqa: ASYNC110 - a broker's state
+            await asyncio.sleep(0.02)
+
+
 async def set_topic(client: Any, name: str, settings: Mapping[str, str]) -> None:
     """Replace all settings of a topic."""
     resource: Any = _admin.config_resource.ConfigResource(
         _admin.config_resource.ConfigResourceType.TOPIC, name, dict(settings)
     )
     await client.alter_configs([resource])
+    # A broker answers before it has heard of them itself.
+    asked: Any = _admin.config_resource.ConfigResource(
+        _admin.config_resource.ConfigResourceType.TOPIC, name
+    )
+
+    async def is_heard() -> bool:
+        (response, *_) = await client.describe_configs([asked])
+        told = {entry[0]: entry[1] for entry in response.resources[0][4]}
+        return all(told.get(key) == value for key, value in settings.items())
+
+    async with asyncio.timeout(LIMIT_S):
+        while not await is_heard():  # noqa: ASYNC110 - a broker's state
+            await asyncio.sleep(0.05)
 
 
 async def raise_partitions(client: Any, name: str, count: int) -> None:
     """Give a topic more partitions."""
     await client.create_partitions({name: _admin.NewPartitions(count)})
+
+    async def is_heard() -> bool:
+        (topic,) = await client.describe_topics([name])
+        return len(topic["partitions"]) == count
+
+    async with asyncio.timeout(LIMIT_S):
+        while not await is_heard():  # noqa: ASYNC110 - a broker's state
+            await asyncio.sleep(0.05)
 
 
 async def drop_records(client: Any, name: str, partition: int, before: int) -> None:

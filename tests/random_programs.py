@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
+from random import Random
 from typing import TYPE_CHECKING, Protocol
 
 from sayiir_es.core.authoring.loop_result import LoopResult
@@ -25,21 +27,32 @@ from sayiir_es.core.graph.nodes import (
     RouteNode,
     SignalNode,
     TaskNode,
+    TryNode,
 )
 from sayiir_es.engine.attempts.task_context import (
     TaskExecutionContext,
     get_task_context,
 )
-from tests.core.programs import digest, key_for, model, turns
+from tests.core.programs import (
+    SHAPES,
+    WANTED,
+    always_fails,
+    digest,
+    failing_body,
+    key_for,
+    model,
+    turns,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
-    from random import Random
 
     from sayiir_es.core.graph.graph import Place
 
 DEPTH_MAX = 3
 RETRIES = 2
+MONTH_MS = 30 * 24 * 3_600_000
+"""So long no program takes."""
 
 
 class Witness(Protocol):
@@ -57,10 +70,73 @@ class Witness(Protocol):
 # --- graphs ---------------------------------------------------------------------------
 
 
-def random_graph(chance: Random, name: str, most: int = 20) -> Graph:
-    """A graph of at most about `most` nodes, of every kind, nested."""
+def random_graph(
+    chance: Random, name: str, most: int = 20, *, with_failures: bool = True
+) -> Graph:
+    """A graph of at most about `most` nodes, of every kind, nested.
+
+    Without failures no task of it fails always, so that each way through it is known.
+    """
     names = iter(f"n{number}" for number in range(10_000))
-    return Graph(name=name, chain=_chain(chance, names, 0, most, in_loop=False))
+    chain = _chain(chance, names, 0, most, in_loop=False)
+    while not with_failures and any(
+        always_fails(place.node)
+        for place in Graph(name=name, chain=chain).places.values()
+    ):
+        chain = _chain(chance, names, 0, most, in_loop=False)
+    limit = MONTH_MS if chance.random() < 0.3 else None
+    graph = Graph(name=name, chain=chain, timeout_ms=limit)
+    # Drawn apart, so that the rest of what a seed gives stays as it was.
+    own = Random(graph.digest)  # noqa: S311
+    if own.random() < 0.5:
+        return graph
+    return replace(graph, chain=with_compensations(own, graph.chain))
+
+
+def with_compensations(chance: Random, chain: tuple[Node, ...]) -> tuple[Node, ...]:
+    """The same chain, in which about half of all tasks can be undone."""
+    return tuple(_with_compensations(chance, node) for node in chain)
+
+
+def _with_compensations(chance: Random, node: Node) -> Node:
+    match node:
+        case TaskNode():
+            if chance.random() < 0.5:
+                return node
+            return replace(node, compensate=compensation_of(chance, node))
+        case ForkNode():
+            return replace(node, branches=_branches(chance, node.branches))
+        case RouteNode():
+            default = node.default and with_compensations(chance, node.default)
+            branches = _branches(chance, node.branches)
+            return replace(node, branches=branches, default=default)
+        case LoopNode():
+            return replace(node, body=with_compensations(chance, node.body))
+        case ChildNode():
+            return replace(node, chain=with_compensations(chance, node.chain))
+        case TryNode():
+            body = with_compensations(chance, node.body)
+            handler = with_compensations(chance, node.handler)
+            return replace(node, body=body, handler=handler)
+        case DelayNode() | SignalNode():
+            return node
+
+
+def _branches(chance: Random, branches: tuple[Branch, ...]) -> tuple[Branch, ...]:
+    return tuple(
+        replace(branch, chain=with_compensations(chance, branch.chain))
+        for branch in branches
+    )
+
+
+def compensation_of(chance: Random, node: TaskNode) -> TaskNode:
+    """What undoes a task: with retries or a time-out, or with none."""
+    retry = Retry(max_retries=RETRIES, initial_delay_ms=50)
+    return TaskNode(
+        id=f"un{node.id}",
+        retry=retry if chance.random() < 0.4 else None,
+        timeout_ms=600_000 if chance.random() < 0.3 else None,
+    )
 
 
 def signals_of(graph: Graph) -> list[str]:
@@ -90,7 +166,7 @@ def _chain(
     for _ in range(chance.randint(1, max(1, min(4, most)))):
         kinds = ["task", "task", "retried", "timed", "delay", "signal"]
         if depth < DEPTH_MAX and most > 3:
-            kinds += ["fork", "route", "loop", "child"]
+            kinds += ["fork", "route", "loop", "child", "try"]
         chain += _nodes(
             chance, names, (depth, most), chance.choice(kinds), in_loop=in_loop
         )
@@ -117,11 +193,15 @@ def _nodes(
             return [DelayNode(id=name, duration_ms=chance.randint(0, 900))]
         case "signal":
             timed = in_loop or chance.random() < 0.5
-            if timed:
-                limit = chance.randint(1, 900)
-                return [SignalNode(id=name, signal=name, timeout_ms=limit)]
             # Several wait for one name: what a signal carries depends on that alone.
-            return [SignalNode(id=name, signal=chance.choice("stu"), timeout_ms=None)]
+            return [
+                SignalNode(
+                    id=name,
+                    signal=name if timed else chance.choice("stu"),
+                    timeout_ms=chance.randint(1, 900) if timed else None,
+                    keep_input=chance.random() < 0.3,
+                )
+            ]
         case "fork":
             keys = [
                 chance.choice(["x", "y", f"b{n}"]) for n in range(chance.randint(1, 3))
@@ -139,6 +219,12 @@ def _nodes(
             return [_loop(chance, names, name, inner(loop=True))]
         case "child":
             return [ChildNode(id=name, workflow="c", chain=inner())]
+        case "try":
+            body = inner()
+            if chance.random() < 0.6:
+                body = failing_body(chance.choice(SHAPES), body, names)
+            errors = chance.choice(WANTED)
+            return [TryNode(id=name, body=body, handler=inner(), errors=errors)]
         case _:
             retry = Retry(max_retries=RETRIES, initial_delay_ms=50)
             return [
@@ -157,6 +243,10 @@ def _loop(
     body = (*inner, TaskNode(id=f"{next(names)}-{chance.randint(0, most - 1)}"))
     if chance.random() < 0.5:
         body = (*body, DelayNode(id=next(names), duration_ms=5))
+    if chance.random() < 0.3:
+        kept = next(names)
+        wait = SignalNode(id=kept, signal=kept, timeout_ms=5, keep_input=True)
+        body = (*body, wait)
     return LoopNode(id=name, body=body, max_iterations=most)
 
 
@@ -191,6 +281,8 @@ def _function(place: Place, witness: Witness) -> Callable[[object], Awaitable[ob
         assert isinstance(node, TaskNode)
         if witness.fails(context):
             raise ValueError("as it may")
+        if always_fails(node):
+            raise ValueError("no")
         result: object = json.loads(digest(node.id, data))
         if not place.ends_loop:
             return result

@@ -32,13 +32,22 @@ BANNED_NAMES = re.compile(
 BANNED_CLASSES = re.compile(r"(Utils?|Helpers?|Common|Misc|Manager)($|[A-Z])")
 
 MORE_PARAMETERS = {
+    "sayiir_es/client/client_calls.py: ClientCalls.submit": "an option of a start each",
+    "sayiir_es/client/client_calls.py: ClientCalls.run": "an option of a start each",
+    "sayiir_es/client/client_calls.py: ClientCalls.submit_many": (
+        "an option of a start each"
+    ),
+    "sayiir_es/engine/attempts/local_executor.py: LocalExecutor.__init__": (
+        "an option of a worker each"
+    ),
     # Signatures that users of `sayiir` know.
     "sayiir_es/client/worker.py: Worker.__init__": "sayiir's, and ours beside it",
     "sayiir_es/core/authoring/tasks.py: task": "sayiir's",
+    "sayiir_es/client/backends/kafka.py: KafkaBackend.__init__": "as the next one",
     "sayiir_es/log/kafka/log.py: KafkaLog.__init__": "what a cluster is opened with",
 }
 NOT_FROZEN = {
-    "sayiir_es/core/authoring/tasks.py: RetryPolicy": "sayiir takes positions",
+    "sayiir_es/core/authoring/retries.py: RetryPolicy": "sayiir takes positions",
     "sayiir_es/core/authoring/tasks.py: TaskMetadata": "sayiir takes positions",
     "sayiir_es/core/authoring/loop_result.py: LoopResult": "sayiir takes positions",
     "sayiir_es/core/authoring/steps.py: Names": "a counter while a flow is built",
@@ -53,9 +62,34 @@ BROAD_EXCEPTS = {
     "sayiir_es/engine/partition_supervisor.py: PartitionSupervisor._supervise": (
         "the supervisor of a partition: logs, and stops that partition"
     ),
-    "sayiir_es/engine/owner/batch.py: Batch.decide": (
+    "sayiir_es/engine/owner/batch.py: Batch._made": (
         "makes one decision: drops it, and quarantines its instance instead"
     ),
+    "sayiir_es/client/runs.py: submit_many.submit_next": (
+        "keeps the error of one start: `SubmitManyError` has them all"
+    ),
+    "sayiir_es/engine/commands/source_reads.py: SourceReads._read": (
+        "reads one source for a fork: logs, and rejects that fork"
+    ),
+    "sayiir_es/engine/requests/responder.py: Responder._take": (
+        "answers one request: refuses it, and goes on with the next"
+    ),
+    "sayiir_es/engine/requests/responder.py: Responder._look": (
+        "tells who waited for one instance: logs, and the owner goes on"
+    ),
+    "sayiir_es/engine/requests/responder.py: Responder._tell_decided": (
+        "tells one client what was decided: refuses it, and the owner goes on"
+    ),
+    "sayiir_es/engine/requests/responder.py: Responder._search.run": (
+        "answers one search beside the loop: refuses it"
+    ),
+    "sayiir_es/client/worker_resources.py: WorkerResources.start": (
+        "user's code: stops the start, with this error as the cause"
+    ),
+    "sayiir_es/client/worker_resources.py: WorkerResources.close": (
+        "user's code: logs, and the worker ends as it does"
+    ),
+    "sayiir_es/log/call_thread.py: CallThread.submit.run": "raised at the caller",
     # What a user's function raises, whatever it is, becomes its attempt's outcome.
     "sayiir_es/engine/attempts/local_executor.py: LocalExecutor._run_async": (
         "user's code"
@@ -63,8 +97,13 @@ BROAD_EXCEPTS = {
     "sayiir_es/engine/attempts/local_executor.py: LocalExecutor._sync_ended.finish": (
         "user's code"
     ),
-    "sayiir_es/client/simple_engine.py: SimpleRun._task": "user's code",
-    "sayiir_es/engine/attempts/outcomes.py: error_text": "a user's `__str__`",
+    "sayiir_es/client/simple_run.py: SimpleRun._task": "user's code",
+    "sayiir_es/client/simple_engine.py: _run_here": "user's code: told to the run",
+    "sayiir_es/client/simple_engine.py: _run_on_loop": "user's code: told to the run",
+    "sayiir_es/client/simple_calls.py: _serve": "user's code: raised at its caller",
+    "sayiir_es/client/simple_calls.py: InContext.__await__": "a coroutine's to handle",
+    "sayiir_es/engine/attempts/error_details.py: error_text": "a user's `__str__`",
+    "sayiir_es/engine/attempts/error_details.py: _traceback": "a user's `__str__`",
     "sayiir_es/engine/attempts/task_threads.py: TaskThreads._run": "user's code",
     # RocksDB says everything by a plain `Exception`; subclasses are raised again.
     "sayiir_es/engine/store/rocks/database.py: RocksDatabase._guarded": "RocksDB",

@@ -13,7 +13,7 @@ import os
 import statistics
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from benchmarks.engine import flows
 from benchmarks.engine.load import Load
@@ -22,6 +22,7 @@ from sayiir_es.log.port import NewRecord, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from benchmarks.engine.served_log import ServedLog
     from sayiir_es.core.authoring.flow import Workflow
@@ -47,6 +48,17 @@ class Options:
     instances: int
 
 
+class InFlight(Protocol):
+    """A load that keeps so many calls in flight while a block runs."""
+
+    latencies: list[float]
+    """Seconds from each start to its end, so far."""
+
+    def in_flight(self, count: int) -> AbstractAsyncContextManager[None]:
+        """Keep so many in flight."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """Latencies of the instances that ended in it, CPU times by role, in seconds."""
@@ -63,11 +75,11 @@ async def figures_of(served: ServedLog, options: Options) -> Figures:
     try:
         await _lone(served, options, figures)
         ten = await _window(served, flows.ASYNC, 10, options)
-        figures["10 in flight: workflow ms, p50"] = _ms(ten.latencies, 50)
-        figures["10 in flight: workflow ms, p99"] = _ms(ten.latencies, 99)
+        figures["10 in flight: workflow ms, p50"] = ms(ten.latencies, 50)
+        figures["10 in flight: workflow ms, p99"] = ms(ten.latencies, 99)
         for sort, workflow in (("async", flows.ASYNC), ("sync", flows.SYNC)):
             window = await _window(served, workflow, options.instances, options)
-            _throughput(f"{sort}, {options.instances:,} in flight: ", window, figures)
+            throughput(f"{sort}, {options.instances:,} in flight: ", window, figures)
     finally:
         await served.log.close()
     return figures
@@ -81,16 +93,16 @@ async def _lone(served: ServedLog, options: Options, figures: Figures) -> None:
     for name, more_seconds in (await _produces(served)).items():
         produces[name] += more_seconds
     for name, seconds in produces.items():
-        figures[f"one produce by {name} ms, p50"] = _ms(seconds, 50)
-        figures[f"one produce by {name} ms, p99"] = _ms(seconds, 99)
-    workflow_ms = _ms(short.latencies, 50)
+        figures[f"one produce by {name} ms, p50"] = ms(seconds, 50)
+        figures[f"one produce by {name} ms, p99"] = ms(seconds, 99)
+    workflow_ms = ms(short.latencies, 50)
     figures["alone: workflow ms, p50"] = workflow_ms
-    figures["alone: workflow ms, p99"] = _ms(short.latencies, 99)
+    figures["alone: workflow ms, p99"] = ms(short.latencies, 99)
     figures["alone: a fifth of it, ms"] = workflow_ms / flows.STEPS
-    step_ms = (_ms(long.latencies, 50) - workflow_ms) / (flows.MANY_STEPS - flows.STEPS)
+    step_ms = (ms(long.latencies, 50) - workflow_ms) / (flows.MANY_STEPS - flows.STEPS)
     figures["alone: one more step, ms"] = step_ms
     for name, seconds in produces.items():
-        produce_ms = _ms(seconds, 50)
+        produce_ms = ms(seconds, 50)
         figures[f"alone: a fifth / one produce by {name}"] = (
             workflow_ms / flows.STEPS / produce_ms
         )
@@ -123,10 +135,17 @@ async def _timed(call: Callable[[], Awaitable[object]]) -> list[float]:
 async def _window(
     served: ServedLog, workflow: Workflow, count: int, options: Options
 ) -> Window:
-    """Keep instances in flight, and measure in the middle of it."""
-    roles = {"worker": served.workers, "load": (os.getpid(),), "broker": served.broker}
     prefix = f"{workflow.graph.name}-{next(_loads)}"
-    async with Load(served.log, workflow, prefix) as load, load.in_flight(count):
+    async with Load(served.log, workflow, prefix) as load:
+        return await window_of(served, load, count, options)
+
+
+async def window_of(
+    served: ServedLog, load: InFlight, count: int, options: Options
+) -> Window:
+    """Keep calls in flight, and measure in the middle of it."""
+    roles = {"worker": served.workers, "load": (os.getpid(),), "broker": served.broker}
+    async with load.in_flight(count):
         await asyncio.sleep(min(WARM_UP_S, options.seconds))
         load.latencies.clear()
         before = {name: cpu_seconds(*pids) for name, pids in roles.items()}
@@ -143,17 +162,19 @@ async def _window(
         )
 
 
-def _throughput(prefix: str, window: Window, figures: Figures) -> None:
+def throughput(prefix: str, window: Window, figures: Figures) -> None:
+    """Add how many steps ended a second, and what a step cost."""
     steps = len(window.latencies) * flows.STEPS
     figures[prefix + "steps a second"] = steps / window.seconds
     for role, seconds in window.cpu.items():
         figures[f"{prefix}CPU ms a step, {role}"] = seconds * 1000 / max(steps, 1)
     figures[prefix + "worker's share of a core"] = window.cpu["worker"] / window.seconds
-    figures[prefix + "workflow ms, p50"] = _ms(window.latencies, 50)
-    figures[prefix + "workflow ms, p99"] = _ms(window.latencies, 99)
+    figures[prefix + "workflow ms, p50"] = ms(window.latencies, 50)
+    figures[prefix + "workflow ms, p99"] = ms(window.latencies, 99)
 
 
-def _ms(seconds: Sequence[float], percent: int) -> float:
+def ms(seconds: Sequence[float], percent: int) -> float:
+    """A percentile, in milliseconds."""
     if len(seconds) < 2:  # noqa: PLR2004 (quantiles need two)
         raise RuntimeError(
             f"expected two instances to end at least, but {len(seconds)}: take longer"

@@ -23,6 +23,7 @@ from tests.broker import LocalBroker
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
+    from sayiir_es.client.backends import Backend
     from sayiir_es.log.port import Log
 
 ROOT = Path(__file__).parents[2]
@@ -35,11 +36,14 @@ class ServedLog:
     """A log with workers, and the ids of the processes behind it.
 
     `broker` is empty if there is none, or if it was not started here; `foreign` is
-    where another client may produce: servers and a topic.
+    where another client may produce: servers and a topic. `folder` has the state of
+    the workers: one that starts again finds it there.
     """
 
     log: Log
+    backend: Backend
     workers: tuple[int, ...]
+    folder: str
     broker: tuple[int, ...] = ()
     foreign: tuple[str, str] | None = None
 
@@ -110,7 +114,9 @@ def embedded() -> Generator[ServedLog]:
     with tempfile.TemporaryDirectory(prefix="sayiir-bench-") as folder:
         backend = EmbeddedBackend(f"{folder}/log.db")
         with worker_process(backend.url, folder) as pid:
-            yield ServedLog(log=backend.open_log(), workers=(pid,))
+            yield ServedLog(
+                log=backend.open_log(), backend=backend, workers=(pid,), folder=folder
+            )
 
 
 @contextmanager
@@ -130,10 +136,12 @@ def kafka(partitions: int, workers: int) -> Generator[ServedLog]:
         )
         yield ServedLog(
             log=backend.open_log(),
+            backend=backend,
             workers=tuple(
                 stack.enter_context(worker_process(backend.url, folder))
                 for _ in range(workers)
             ),
+            folder=folder,
             broker=pids,
             foreign=(servers, topic_name(app, Topic.DEAD_LETTERS)),
         )

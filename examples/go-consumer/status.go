@@ -40,6 +40,8 @@ func (i *instance) fold(e event) {
 		i.held, i.phase = i.phase, "quarantined"
 	case e.kind == "InstanceReleased":
 		i.phase = i.held
+	case e.kind == "CompensationStarted":
+		i.phase, i.waits = "", map[string]string{}
 	case ends[e.kind] != "":
 		i.phase = ends[e.kind]
 	case e.kind == "WorkflowUnpaused" || e.kind == "WorkflowRetried":

@@ -7,6 +7,11 @@ from sayiir_es.audit.export.verifying import verify_export
 from sayiir_es.audit.history import Change, History, history
 from sayiir_es.audit.replay import Difference, Replay, replay
 from sayiir_es.audit.snapshot import Snapshot
+from sayiir_es.audit.stranding import (
+    StrandedNode,
+    StrandingReport,
+    find_stranded,
+)
 from sayiir_es.audit.verify.checker import Checker
 from sayiir_es.audit.verify.records import verify_records
 from sayiir_es.audit.verify.verify import Verdict, verify
@@ -21,10 +26,13 @@ __all__ = [
     "Proof",
     "Replay",
     "Snapshot",
+    "StrandedNode",
+    "StrandingReport",
     "Verdict",
     "Violation",
     "chain_violations",
     "export",
+    "find_stranded",
     "history",
     "import_export",
     "replay",

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Literal, cast
 from sayiir_es.audit.snapshot import Snapshot, snapshot_of
 from sayiir_es.client.backends import use_backend
 from sayiir_es.client.projection import partition_of_instance
-from sayiir_es.client.valid_events import FoundEvent, events_of
 from sayiir_es.core.evolve.evolve import evolve
 from sayiir_es.core.model.errors import HoleInHistoryError, NotFoundError
 from sayiir_es.core.model.rows import DictRows, get_run
 from sayiir_es.core.status.status import status_of
+from sayiir_es.engine.valid_events import FoundEvent, events_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

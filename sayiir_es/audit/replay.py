@@ -15,17 +15,17 @@ from sayiir_es.audit.history import history
 from sayiir_es.audit.rules.graph_model import GraphModel
 from sayiir_es.audit.rules.instance import InstanceRules
 from sayiir_es.audit.violation import BreachError
-from sayiir_es.core.model.events import WorkflowStarted
+from sayiir_es.core.model.events import WorkflowMigrated, WorkflowStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sayiir_es.audit.history import History
     from sayiir_es.client.backends import Backend
-    from sayiir_es.client.valid_events import FoundEvent
     from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.core.graph.graph import Graph
     from sayiir_es.core.model.events import Event
+    from sayiir_es.engine.valid_events import FoundEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,28 +75,25 @@ def replay(
 def replay_history(history: History, graphs: Sequence[Graph]) -> Replay:
     """As `replay`, of a history that was read; raises as it."""
     history.rows()
-    runs = {
-        (one.event.body.workflow, one.event.body.definition_hash)
-        for one in history.events
-        if isinstance(one.event.body, WorkflowStarted)
-    }
-    names = {name for name, _ in runs}
-    compared = {graph.name: graph for graph in graphs if graph.name in names}
+    runs = _runs_of(history)
+    titles = {title for title, _ in runs}
+    known = {_title(graph.name, graph.version): graph for graph in graphs}
+    compared = {title: graph for title, graph in known.items() if title in titles}
     if graphs and not compared:
-        available = sorted({graph.name for graph in graphs})
+        available = sorted({_title(graph.name, graph.version) for graph in graphs})
         raise ValueError(
-            f"expected a workflow of {sorted(names)}, as {history.instance_id!r} has "
+            f"expected a workflow of {sorted(titles)}, as {history.instance_id!r} has "
             f"run, but {available}"
         )
     differences = [first_difference(history, graph) for graph in compared.values()]
     return Replay(
         events=len(history.events),
-        compared=tuple(sorted(compared)),
+        compared=tuple(sorted(graph.name for graph in compared.values())),
         changed=tuple(
             sorted(
-                name
-                for name, graph in compared.items()
-                if {digest for run, digest in runs if run == name}
+                graph.name
+                for title, graph in compared.items()
+                if {hash_ for run, hash_ in runs if run == title}
                 != {graph.definition_hash}
             )
         ),
@@ -106,6 +103,23 @@ def replay_history(history: History, graphs: Sequence[Graph]) -> Replay:
             default=None,
         ),
     )
+
+
+def _runs_of(history: History) -> set[tuple[str, str]]:
+    """Title and definition hash of each workflow that the instance went on with."""
+    runs: set[tuple[str, str]] = set()
+    workflow = ""
+    for entry in history.events:
+        body = entry.event.body
+        if isinstance(body, WorkflowStarted):
+            workflow = body.workflow
+        if isinstance(body, WorkflowStarted | WorkflowMigrated):
+            runs.add((_title(workflow, body.version), body.definition_hash))
+    return runs
+
+
+def _title(workflow: str, version: str | None) -> str:
+    return workflow if version is None else f"{workflow} version {version}"
 
 
 def first_difference(history: History, graph: Graph) -> Difference | None:
@@ -120,8 +134,10 @@ def first_difference(history: History, graph: Graph) -> Difference | None:
     models = {digest: GraphModel(one) for digest, one in history.graphs.items()}
     models[graph.digest] = GraphModel(graph)
     rules, cause = InstanceRules(models), None
-    for entry in history.events:
-        event = _as_if_started_with(entry.event, graph)
+    for number, entry in enumerate(history.events):
+        event = entry.event
+        if not _migrates_later(history, number):
+            event = _as_if_begun_with(event, graph, models)
         try:
             rules.check(event, begins=event.cause != cause)
         except BreachError as breach:
@@ -130,11 +146,33 @@ def first_difference(history: History, graph: Graph) -> Difference | None:
     return None
 
 
-def _as_if_started_with(event: Event, graph: Graph) -> Event:
+def _migrates_later(history: History, number: int) -> bool:
+    """Whether the run goes on with yet another graph behind its event of a number."""
+    for entry in history.events[number + 1 :]:
+        if isinstance(entry.event.body, WorkflowStarted):
+            return False
+        if isinstance(entry.event.body, WorkflowMigrated):
+            return True
+    return False
+
+
+def _as_if_begun_with(
+    event: Event, graph: Graph, models: Mapping[str, GraphModel]
+) -> Event:
+    """The start of a run, or its last migration, with that graph for its own."""
     body = event.body
-    if not isinstance(body, WorkflowStarted) or body.workflow != graph.name:
+    if not isinstance(body, WorkflowStarted | WorkflowMigrated):
+        return event
+    began = models.get(body.graph_digest)
+    name = body.workflow if isinstance(body, WorkflowStarted) else None
+    if began is not None:
+        name = began.workflow
+    if name != graph.name or (began and began.version != graph.version):
         return event
     body = replace(
-        body, definition_hash=graph.definition_hash, graph_digest=graph.digest
+        body,
+        definition_hash=graph.definition_hash,
+        graph_digest=graph.digest,
+        version=graph.version,
     )
     return replace(event, body=body)

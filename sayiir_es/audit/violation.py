@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Violation:
     """What was expected of the record at `partition`@`offset`, and what was seen.
 
-    `invariant` is its number (`I1` … `I21`), or `checkpoint`, or `chain` of an export;
+    `invariant` is its number (`I1` … `I23`), or `checkpoint`, or `chain` of an export;
     `instance_id` is empty where no instance is concerned.
     """
 

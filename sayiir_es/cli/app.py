@@ -13,10 +13,16 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from sayiir_es.cli.environment import read_settings
+from sayiir_es.cli.environment import (
+    is_json_wanted,
+    keep_stderr_json,
+    read_settings,
+    write_json_message,
+)
 from sayiir_es.cli.failures import INTERRUPTED, exit_code_of, report
 from sayiir_es.cli.lazy_group import LazyGroup, epilog_of
 from sayiir_es.cli.stdout import ReaderGoneError
+from sayiir_es.cli.termination import TERMINATED, TERMINATION
 from sayiir_es.cli.verb_table import PROGRAM, VERBS
 from sayiir_es.core.model.errors import LogUnavailableError, UsageError, WorkflowError
 
@@ -55,7 +61,20 @@ def check_environment(
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
-    sys.exit(run(sys.argv[1:]))
+    TERMINATION.install()
+    if is_json_wanted():
+        keep_stderr_json()
+    try:
+        code = run(sys.argv[1:])
+        is_ended = TERMINATION.is_requested and code == INTERRUPTED
+        sys.exit(TERMINATED if is_ended else code)
+    except SystemExit as ending:
+        is_text = not (ending.code is None or isinstance(ending.code, int))
+        if not is_text or not is_json_wanted():
+            raise
+        # Python would print the text that a user's module ends with.
+        write_json_message("message.printed", reason=str(ending.code))
+        sys.exit(1)
 
 
 def run(arguments: list[str]) -> int:

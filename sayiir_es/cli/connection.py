@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -29,6 +32,18 @@ BackendOption = Annotated[
         help="memory:, file:PATH or kafka://HOST:PORT/APP.",
     ),
 ]
+KafkaConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--kafka-config",
+        metavar="FILE",
+        help="A client.properties that says how brokers are reached; by default the "
+        "one that SAYIIR_KAFKA_CONFIG names.",
+    ),
+]
+KAFKA_CONFIG: ContextVar[Path | None] = ContextVar("kafka_config", default=None)
+"""What this option says; every command with a backend has it."""
+
 DEFAULT_BACKEND = "file:.sayiir/log.db"
 """`DEFAULT_URL` of the client, which is slow to import."""
 
@@ -53,6 +68,7 @@ def open_backend(url: str, *, serves: bool = False) -> Backend:
 
     Raises:
         UsageError: if the URL names no backend.
+        SettingsError: if the file of `--kafka-config` cannot be used.
     """
     configure_logs(serves=serves)
     from sayiir_es.client.backends import (  # noqa: PLC0415 (slow to import)
@@ -60,9 +76,46 @@ def open_backend(url: str, *, serves: bool = False) -> Backend:
     )
 
     try:
-        return backend_from_url(url)
+        backend = backend_from_url(url, kafka_config=KAFKA_CONFIG.get())
     except ValueError as error:
         raise UsageError(str(error)) from error
+    if not serves:  # one that serves logs what it waits for, and what is set in vain
+        backend.on_notice = _print_notice
+        for warning in backend.warnings():
+            _print_notice(f"warning: {warning}")
+    return backend
+
+
+def _print_notice(text: str) -> None:
+    from sayiir_es.cli.console import show_message  # noqa: PLC0415 (slow to import)
+
+    show_message(text, "yellow")
+
+
+def with_kafka_config(command: Callable[..., object]) -> Callable[..., object]:
+    """A command with the option of `KafkaConfigOption`, if it has a backend."""
+    if "url" not in inspect.signature(command).parameters:
+        return command
+    signature = inspect.signature(command, eval_str=True)
+
+    @functools.wraps(command)
+    def run(*arguments: object, kafka_config: Path | None, **options: object) -> object:
+        KAFKA_CONFIG.set(kafka_config)
+        return command(*arguments, **options)
+
+    option = inspect.Parameter(
+        "kafka_config",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=KafkaConfigOption,
+    )
+    parameters = [*signature.parameters.values(), option]
+    # What typer reads of a function, in place of a hundred repetitions.
+    setattr(  # noqa: B010 (no attribute of a function's type)
+        run, "__signature__", signature.replace(parameters=parameters)
+    )
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
 
 
 def in_session(url: str, work: Callable[[Session], Coroutine[object, object, T]]) -> T:

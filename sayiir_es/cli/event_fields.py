@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from sayiir_es.cli.text import format_time, is_time, to_json, visible
@@ -10,12 +11,13 @@ from sayiir_es.wire.event_json import event_to_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sayiir_es.client.valid_events import FoundEvent
+    from sayiir_es.engine.valid_events import FoundEvent
 
 _COMMON = frozenset(
     (
         *("kind", "partition", "offset", "instance_id", "run", "sequence", "at"),
         *("claim", "cause", "path", "attempt", "command_id", "graph_digest"),
+        *("error_class", "error_bases", "traceback"),
     )
 )
 """Fields with a place of their own, or of no use to people's eyes."""
@@ -25,6 +27,9 @@ VALUE_CHARACTERS = 48
 
 _PAYLOADS = frozenset(("input", "output", "value", "payload"))
 """Values of users: 0, false, "" and null are values like any other."""
+
+_WITHOUT_INPUT = frozenset(("SignalAwaited",))
+"""Kinds of event whose `input` is a reference that may be empty."""
 
 
 def fields_of(entry: FoundEvent) -> dict[str, object]:
@@ -49,7 +54,8 @@ def details_of(fields: Mapping[str, object]) -> str:
     for name, value in fields.items():
         # Not `0 in (False,)`: the first iteration, and partition 0, are numbers.
         is_empty = value is False or value in (None, "", "none", [], {})
-        if is_empty and name not in _PAYLOADS:
+        is_payload = name in _PAYLOADS and fields.get("kind") not in _WITHOUT_INPUT
+        if is_empty and not is_payload and name != "undone":
             continue
         if name in _COMMON or (name == "error_type" and has_type):
             continue
@@ -63,6 +69,8 @@ def details_of(fields: Mapping[str, object]) -> str:
             text = value if isinstance(value, str) else to_json(value)
         if name.endswith("_hash"):
             text = text[:12]
+        elif name == "source_line":
+            text = re.split(r"[/\\]", text)[-1]
         parts.append(f"{name}={_short(visible(text))}")
     return " ".join(parts)
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from sayiir_es.cli.console import stdout_console
+from sayiir_es.cli.console import print_table, stdout_console
 from sayiir_es.cli.event_fields import details_of, fields_of, place_of, time_of_day
 from sayiir_es.cli.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sayiir_es.client.valid_events import FoundEvent
+    from sayiir_es.engine.valid_events import FoundEvent
 
 _STYLES = (
     ("WorkflowCompleted", "bold green"),
@@ -41,7 +41,7 @@ def print_event(entry: FoundEvent) -> None:
 
 def print_history(entries: Iterable[FoundEvent]) -> None:
     """Print the history of an instance as a table of data."""
-    stdout_console().print(_history_table(entries))
+    print_table(_history_table(entries))
 
 
 def event_line(entry: FoundEvent) -> Text:
@@ -64,11 +64,12 @@ def event_line(entry: FoundEvent) -> Text:
 
 def _history_table(entries: Iterable[FoundEvent]) -> Table:
     """The history of an instance."""
+    width = 24 if stdout_console().is_terminal else None  # a pipe gets no wrapping
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("#", justify="right", style="dim", no_wrap=True)
     table.add_column("TIME (UTC)", no_wrap=True)
     table.add_column("EVENT", no_wrap=True)
-    table.add_column("AT", overflow="fold", style="cyan", max_width=24)
+    table.add_column("AT", overflow="fold", style="cyan", max_width=width)
     table.add_column("WHAT", overflow="fold")
     for entry in entries:
         fields = fields_of(entry)

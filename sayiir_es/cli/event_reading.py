@@ -6,20 +6,22 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from sayiir_es.client.projection import partition_of_instance
-from sayiir_es.client.valid_events import (
+from sayiir_es.core.model.errors import UsageError
+from sayiir_es.engine.valid_events import (
     EventFilter,
     ValidEvents,
     find_offset_before,
     merge_by_time,
 )
-from sayiir_es.core.model.errors import UsageError
+from sayiir_es.log.port import Topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sayiir_es.cli.event_selection import Selection
     from sayiir_es.client.session import Session
-    from sayiir_es.client.valid_events import FoundEvent
+    from sayiir_es.engine.valid_events import FoundEvent
+    from sayiir_es.log.port import Log
 
 LOOK_S = 1.0
 
@@ -73,13 +75,15 @@ async def _readers(session: Session, selection: Selection) -> list[ValidEvents]:
         home = partition_of_instance(log, selection.instance_id)
         partitions = range(home, home + 1)
     return [
-        ValidEvents(
-            log,
-            partition,
-            await find_offset_before(log, partition, selection.since_ms)
-            if selection.since_ms
-            else 0,
-            wanted,
-        )
+        ValidEvents(log, partition, await _start(log, partition, selection), wanted)
         for partition in partitions
     ]
+
+
+async def _start(log: Log, partition: int, selection: Selection) -> int:
+    """The offset at which to begin in a partition."""
+    if selection.from_now:
+        return await log.end_offset(Topic.EVENTS, partition)
+    if selection.since_ms:
+        return await find_offset_before(log, partition, selection.since_ms)
+    return 0

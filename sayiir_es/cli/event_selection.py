@@ -13,6 +13,7 @@ class Selection:
         instance_id: Only those of this instance; None for every instance.
         kinds: Only those of these kinds; empty for every kind.
         since_ms: Only those from this time on; 0 for the earliest.
+        from_now: Only those behind the present end of each partition.
         place: Partition and offset to begin at; None for the start of each partition.
     """
 
@@ -20,3 +21,4 @@ class Selection:
     kinds: frozenset[str]
     since_ms: int
     place: tuple[int, int] | None
+    from_now: bool = False

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sayiir_es.cli.environment import is_json_wanted, write_json_message
 from sayiir_es.core.model.errors import (
     BackendError,
     BatchTooLargeError,
     CommandRefusedError,
     HistoryError,
     InstanceAlreadyExistsError,
+    InstanceNotFoundError,
     NotFoundError,
     OffsetGoneError,
+    ResourceError,
     SettingsError,
     StoreError,
     UnsafeLogError,
@@ -24,7 +27,7 @@ from sayiir_es.core.model.errors import (
 )
 
 if TYPE_CHECKING:
-    from sayiir_es.core.model.events import CommandRejected
+    from sayiir_es.wire.requests import Decided
 
 FAILED = 1
 USAGE = 2
@@ -39,7 +42,7 @@ def not_found(instance_id: str) -> NotFoundError:
     return NotFoundError(f"expected an instance {instance_id!r}, but there is none")
 
 
-def error_of_rejection(rejection: CommandRejected) -> WorkflowError:
+def error_of_rejection(rejection: Decided) -> WorkflowError:
     """The error for a command that its owner rejected."""
     match rejection.code:
         case "not_found":
@@ -53,9 +56,9 @@ def error_of_rejection(rejection: CommandRejected) -> WorkflowError:
 def exit_code_of(error: WorkflowError) -> int:
     """The exit code of a command that an error of ours ended."""
     match error:
-        case UsageError() | SettingsError():
+        case UsageError() | SettingsError() | ResourceError():
             return USAGE
-        case NotFoundError():
+        case NotFoundError() | InstanceNotFoundError():
             return NOT_FOUND
         case (
             CommandRefusedError() | InstanceAlreadyExistsError() | BatchTooLargeError()
@@ -71,6 +74,9 @@ def exit_code_of(error: WorkflowError) -> int:
 
 def report(error: WorkflowError) -> None:
     """Print on stderr what went wrong, its code, and where to read on."""
+    if is_json_wanted():
+        write_json_message("command.failed", error_code=error.code, reason=str(error))
+        return
     from sayiir_es.cli.console import show_error  # noqa: PLC0415 (slow to import)
 
     rejection = (

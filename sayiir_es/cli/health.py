@@ -1,10 +1,11 @@
 """What `sayiir-es doctor` looks at: log, topics, clock, workers, stores, schemas.
 
-It writes nothing: not a topic, not a file, not a record.
+It writes nothing: not a topic, not a file, not a record but a question to the workers.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from dataclasses import dataclass
@@ -15,14 +16,22 @@ from sayiir_es.cli.dead_letter.dead_letters import all_dead_letters
 from sayiir_es.cli.schema.check import check_all
 from sayiir_es.cli.text import format_time
 from sayiir_es.client.backends import EmbeddedBackend, KafkaBackend
-from sayiir_es.client.claims import find_owner
-from sayiir_es.client.unserved import find_open_transaction, find_refusal, no_worker
+from sayiir_es.client.backends.framing import without_framing
+from sayiir_es.client.search import count_stranded
+from sayiir_es.client.unserved import (
+    Obstacle,
+    find_loss,
+    find_open_transaction,
+    find_refusal,
+    no_worker,
+)
 from sayiir_es.core.model.errors import (
     HistoryError,
     LogUnavailableError,
     WorkflowError,
 )
 from sayiir_es.core.model.position import Position, advanced
+from sayiir_es.engine.claims import find_owner
 from sayiir_es.engine.definitions.feed import DefinitionFeed
 from sayiir_es.engine.definitions.registry import Registry
 from sayiir_es.engine.fold import decode_record, read_event_headers
@@ -36,12 +45,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sayiir_es.client.backends import Backend
+    from sayiir_es.log.kafka.setting_rules import TopicFinding
     from sayiir_es.log.port import Log
 
 SKEW_MS = 2_000
 """How far ahead of this clock the last event may be: timers are late by as much."""
 
 READ_WAIT_S = 1.0
+
+CONNECT_LIMIT_S = 10.0
+"""How long a broker may take to answer: who asks knows that something is wrong."""
 
 EVENTS_LOOKED_AT = 1_000
 """How many of the last events tell which commands are decided; each names its cause."""
@@ -73,7 +86,8 @@ async def examine(backend: Backend) -> list[Finding]:
             Finding(
                 check="log",
                 mark=Mark.GOOD,
-                finding=f"{backend.url} does not exist yet; the first use makes it",
+                finding=f"{backend.url} does not exist yet; the first worker or start "
+                "makes it",
             )
         )
     else:
@@ -83,7 +97,7 @@ async def examine(backend: Backend) -> list[Finding]:
 
 
 async def _log(backend: Backend) -> AsyncIterator[Finding]:
-    log = backend.open_log()
+    log = backend.open_log(connect_limit_s=CONNECT_LIMIT_S)
     try:
         identity = await log.open(create=False)
     except LogUnavailableError as error:
@@ -99,7 +113,7 @@ async def _log(backend: Backend) -> AsyncIterator[Finding]:
             check="topics",
             mark=Mark.BAD,
             finding=str(error),
-            fix=f"see docs/errors/{error.code}.md",
+            fix=f"see `sayiir-es error {error.code}`",
         )
         return
     try:
@@ -113,24 +127,57 @@ async def _log(backend: Backend) -> AsyncIterator[Finding]:
             mark=Mark.GOOD,
             finding=f"{identity.partitions}, as recorded when the app was made",
         )
-        for one in _warnings(log):
+        for one in _topics(log):
             yield one
+        if isinstance(backend, KafkaBackend):
+            async for one in _strays(log):
+                yield one
         yield await _retention(log)
         yield await _clock(log)
         yield await _dead_letters(log)
         async for one in _served(log):
             yield one
+        async for one in _stranded(backend):
+            yield one
     finally:
         await log.close()
 
 
-def _warnings(log: Log) -> Iterator[Finding]:
-    warnings: tuple[str, ...] = getattr(log, "warnings", ())
-    for warning in warnings:
-        yield Finding(check="topics", mark=Mark.WARNING, finding=warning)
-    if not warnings:
+def _topics(log: Log) -> Iterator[Finding]:
+    findings: tuple[TopicFinding, ...] = getattr(without_framing(log), "findings", ())
+    for one in findings:
+        advice = one.advice
+        if one.change is not None:
+            advice += "; `sayiir-es doctor --fix` sets it"
+        elif one.is_hidden:
+            advice += " (`kafka-configs.sh --describe --all --entity-type topics`)"
+        yield Finding(
+            check="topics",
+            mark=Mark.BAD if one.is_fault else Mark.WARNING,
+            finding=f"{one.topic} {one.finding}".strip(),
+            fix=advice,
+        )
+    if not findings:
         yield Finding(
             check="topics", mark=Mark.GOOD, finding="all there, settings are safe"
+        )
+
+
+async def _strays(log: Log) -> AsyncIterator[Finding]:
+    """What producers wrote to partitions that somebody added."""
+    from sayiir_es.log.kafka.log import KafkaLog  # noqa: PLC0415 (slow to import)
+
+    kafka_log = without_framing(log)
+    assert isinstance(kafka_log, KafkaLog)
+    strays = await kafka_log.find_strays()
+    if strays:
+        count = sum(one.end - one.start for one in strays)
+        where = ", ".join(f"{one.partition}: {one.end - one.start}" for one in strays)
+        yield Finding(
+            check="strays",
+            mark=Mark.BAD,
+            finding=f"{count} commands stand on partitions that nobody reads ({where})",
+            fix="`sayiir-es partition forward` brings them home",
         )
 
 
@@ -193,11 +240,41 @@ async def _served(log: Log) -> AsyncIterator[Finding]:
         )
 
 
+async def _stranded(backend: Backend) -> AsyncIterator[Finding]:
+    """What waits for code that the workers lack: by workflow and partition."""
+    session = backend.new_session()
+    try:
+        await session.open()
+        await session.definitions.refresh()
+        if not session.registry.workers():
+            return  # nobody who could answer
+        partitions = range(session.log.partitions)
+        found = await asyncio.gather(*(count_stranded(session, p) for p in partitions))
+    except WorkflowError:
+        return  # others have said what is wrong
+    finally:
+        await session.close()
+    for partition, counts in zip(partitions, found, strict=True):
+        for workflow, count in sorted(counts.items()):
+            yield Finding(
+                check="code",
+                mark=Mark.BAD,
+                finding=f"instances of {workflow!r} on partition {partition} that wait "
+                f"for code which the worker that owns it lacks: {count}",
+                fix="`sayiir-es instance list --status stranded` names them; start a "
+                "worker that has the code, or `sayiir-es instance migrate` them",
+            )
+    if not any(found):
+        yield Finding(check="code", mark=Mark.GOOD, finding="no instance waits for any")
+
+
 async def _trouble(log: Log, registry: Registry, partition: int) -> Finding | None:
     """What keeps a partition from being served, if anything does."""
     try:
         owner = await find_owner(log, partition)
         obstacle = find_refusal(registry, partition, owner)
+        if obstacle is None:
+            obstacle = await _loss(log, partition)
         if obstacle is None:
             obstacle = await find_open_transaction(log, partition)
         if obstacle is None and not registry.workers():
@@ -209,7 +286,7 @@ async def _trouble(log: Log, registry: Registry, partition: int) -> Finding | No
             check="workers",
             mark=Mark.BAD,
             finding=f"partition {partition} cannot be read here: {error}",
-            fix=f"see docs/errors/{error.code}.md",
+            fix=f"see `sayiir-es error {error.code}`",
         )
     if obstacle is None:
         return None
@@ -223,10 +300,30 @@ async def _has_open_commands(log: Log, partition: int) -> bool:
     commands_end = await log.end_offset(Topic.COMMANDS, partition)
     if commands_end <= await log.start_offset(Topic.COMMANDS, partition):
         return False
+    next_command = await _next_command(log, partition)
+    return next_command is not None and next_command < commands_end
+
+
+async def _loss(log: Log, partition: int) -> Obstacle | None:
+    """What a partition says whose next commands are gone."""
+    kept = await log.start_offset(Topic.COMMANDS, partition)
+    at_least = await _next_command(log, partition)
+    if at_least is not None and kept <= at_least:
+        return None
+    # The last events do not tell; all of them do.
+    end = await log.end_offset(Topic.EVENTS, partition)
+    next_command = await _next_command(log, partition, looked_at=end)
+    return await find_loss(log, partition, next_command or 0)
+
+
+async def _next_command(
+    log: Log, partition: int, *, looked_at: int = EVENTS_LOOKED_AT
+) -> int | None:
+    """The next command of a partition, or one before it: what its last events tell."""
     end = await log.end_offset(Topic.EVENTS, partition)
     start = await log.start_offset(Topic.EVENTS, partition)
     next_command = None if end > start else 0
-    offset = max(start, end - EVENTS_LOOKED_AT)
+    offset = max(start, end - looked_at)
     reader = await log.reader(Topic.EVENTS, partition, offset)
     try:
         while offset < end:
@@ -241,7 +338,7 @@ async def _has_open_commands(log: Log, partition: int) -> bool:
                 next_command = max(next_command or 0, reached)
     finally:
         await reader.close()
-    return next_command is not None and next_command < commands_end
+    return next_command
 
 
 async def _dead_letters(log: Log) -> Finding:

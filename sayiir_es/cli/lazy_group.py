@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from sayiir_es.cli.environment import is_json_wanted
 from sayiir_es.cli.plain_values import take_plain_values
 from sayiir_es.cli.verb_table import PROGRAM, Verb, VerbGroup
 
@@ -29,6 +30,16 @@ _PACKAGE = "sayiir_es.cli"
 
 class _Command(TyperCommand):
     """A command that turns plain values without a library."""
+
+    def invoke(self, ctx: Context) -> object:
+        """Call its function."""
+        try:
+            result: object = super().invoke(ctx)
+        except KeyboardInterrupt:
+            if is_json_wanted():  # else an empty line is printed, behind a `^C`
+                raise typer.Abort from None
+            raise
+        return result
 
     def get_params(self, ctx: Context) -> list[Parameter]:
         """The parameters, the option for help too."""
@@ -96,9 +107,13 @@ def epilog_of(entry: Entry) -> str:
 
 
 def _import_command(name: str, verb: Verb) -> Command:
+    from sayiir_es.cli.connection import (  # noqa: PLC0415 (needed by commands alone)
+        with_kafka_config,
+    )
+
     module, _, function = verb.function.partition(":")
     app = typer.Typer(add_completion=False)
     app.command(name, cls=_Command, epilog=epilog_of(verb))(
-        getattr(import_module(f"{_PACKAGE}.{module}"), function)
+        with_kafka_config(getattr(import_module(f"{_PACKAGE}.{module}"), function))
     )
     return get_command(app)

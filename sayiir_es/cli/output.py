@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sayiir_es.cli.environment import is_json_wanted, write_json_message
 from sayiir_es.cli.stdout import write_line
 from sayiir_es.cli.text import to_json
 
@@ -30,6 +31,10 @@ OutputOption = Annotated[
 
 def print_message(text: str, style: str = "") -> None:
     """Print a message to the person at the terminal, on stderr; never data."""
+    if is_json_wanted():
+        if text:
+            write_json_message("message.printed", reason=text)
+        return
     from sayiir_es.cli.console import show_message  # noqa: PLC0415 (slow to import)
 
     show_message(text, style)

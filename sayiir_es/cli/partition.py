@@ -1,4 +1,4 @@
-"""`sayiir-es partition list`: who decides for which partition, and how far it is.
+"""`sayiir-es partition`: who decides for which, how far it is, what it lost, strays.
 
 All of it is what the log says. A claim stands until the next one, so its owner may be
 gone; commands that wait then grow in number, and the last event in age. What keeps a
@@ -8,22 +8,47 @@ listed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import getpass
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING, Annotated
 
-from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, in_session
+import typer
+
+from sayiir_es.cli.connection import (
+    DEFAULT_BACKEND,
+    BackendOption,
+    in_session,
+    open_backend,
+)
 from sayiir_es.cli.failures import FAILED
-from sayiir_es.cli.output import Format, OutputOption, print_rows
+from sayiir_es.cli.output import (
+    Format,
+    OutputOption,
+    print_message,
+    print_object,
+    print_rows,
+)
 from sayiir_es.cli.text import format_time
-from sayiir_es.core.model.errors import HistoryError, OffsetGoneError, StoreError
+from sayiir_es.core.model.errors import (
+    HistoryError,
+    OffsetGoneError,
+    StoreError,
+    UsageError,
+)
 from sayiir_es.core.model.events import Event, PartitionClaimed
 from sayiir_es.core.model.position import NO_CLAIM, Position
 from sayiir_es.log.port import Topic
 
 if TYPE_CHECKING:
+    from sayiir_es.client.backends import KafkaBackend
     from sayiir_es.client.session import Session
     from sayiir_es.log.port import Log
 
 READ_WAIT_S = 1.0
+_STRAY_COLUMNS = ("partition", "commands")
 
 _COLUMNS = (
     *("partition", "owner", "claim", "claimed", "events", "last event", "behind"),
@@ -43,6 +68,126 @@ def list_partitions(
     return FAILED if has_trouble else 0
 
 
+def forward(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count what would be forwarded.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask; needed without a terminal.")
+    ] = False,
+    url: BackendOption = DEFAULT_BACKEND,
+    output: OutputOption = Format.TABLE,
+) -> int:
+    """Bring home commands from partitions that somebody added to the topic."""
+    if not (yes or dry_run or sys.stdin.isatty()):
+        raise UsageError(
+            "expected --yes or --dry-run where no terminal can be asked, but neither"
+        )
+    backend = open_backend(url)
+    from sayiir_es.client.backends import KafkaBackend  # noqa: PLC0415 (slow to import)
+
+    if not isinstance(backend, KafkaBackend):
+        print_message(f"nothing to do: nobody adds partitions to {backend.url}")
+        print_rows([], _STRAY_COLUMNS, output)
+        return 0
+    return asyncio.run(_forward(backend, output, dry_run=dry_run, yes=yes))
+
+
+async def _forward(
+    backend: KafkaBackend, output: Format, *, dry_run: bool, yes: bool
+) -> int:
+    from sayiir_es.cli import stray_commands  # noqa: PLC0415 (slow to import)
+    from sayiir_es.client.backends.framing import (  # noqa: PLC0415 (as above)
+        without_framing,
+    )
+    from sayiir_es.log.kafka.log import KafkaLog  # noqa: PLC0415 (as above)
+
+    log = backend.open_log()
+    await log.open(create=False)
+    try:
+        kafka_log = without_framing(log)
+        assert isinstance(kafka_log, KafkaLog)
+        strays = await kafka_log.find_strays()
+        rows = [
+            {"partition": one.partition, "commands": one.end - one.start}
+            for one in strays
+        ]
+        print_rows(rows, _STRAY_COLUMNS, output)
+        if dry_run or not strays:
+            print_message("nothing was forwarded", "dim")
+            return 0
+        if not yes:
+            typer.confirm("forward them to where an owner reads?", abort=True, err=True)
+        count, kept = await stray_commands.forward(log, kafka_log, strays)
+    finally:
+        await log.close()
+    print_message(f"{count} forwarded; the events say what became of each", "green")
+    if kept is not None:
+        print_message(
+            f"they stand where they stood, too, and are acknowledged as known if they "
+            f"are forwarded again: {kept}",
+            "yellow",
+        )
+    return 0
+
+
+def accept_loss(
+    partition: Annotated[
+        int, typer.Argument(metavar="PARTITION", min=0, help="Its number.")
+    ],
+    *,
+    reason: Annotated[
+        str, typer.Option("--reason", help="Recorded with the event of the loss.")
+    ] = "",
+    url: BackendOption = DEFAULT_BACKEND,
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """Serve a partition on without commands that were deleted before they were read."""
+
+    async def work(session: Session) -> dict[str, object]:
+        await session.open()
+        count = session.log.partitions
+        if partition >= count:
+            raise UsageError(
+                f"expected a partition of 0 to {count - 1}, but {partition}"
+            )
+        next_command = (await session.read_store(partition)).position.next_command
+        start = await session.log.start_offset(Topic.COMMANDS, partition)
+        if start <= next_command:
+            raise UsageError(
+                f"expected a partition that lost commands, but {partition} has command "
+                f"{next_command}, which is its next one"
+            )
+        from sayiir_es.engine.definitions.accepted_loss import (  # noqa: PLC0415 (slow)
+            AcceptedLoss,
+        )
+
+        accepted_by = f"{_user()}@{socket.gethostname()}"
+        loss = AcceptedLoss(end_offset=start, accepted_by=accepted_by, reason=reason)
+        await session.definitions.accept_loss(partition, loss)
+        return {
+            "partition": partition,
+            "first_offset": next_command,
+            "end_offset": start,
+            "accepted_by": accepted_by,
+            "reason": reason,
+        }
+
+    print_object(in_session(url, work), output)
+    print_message(
+        f"partition {partition} is served on within seconds, by a worker that runs"
+    )
+
+
+def _user() -> str:
+    """Who runs this, as far as the system knows a name."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have none
+        return str(os.getuid())
+
+
 def _for_people(row: dict[str, object]) -> dict[str, object]:
     """As a table shows it: whole seconds, and the owner without its incarnation."""
     return {
@@ -52,9 +197,15 @@ def _for_people(row: dict[str, object]) -> dict[str, object]:
         "claimed": _second(row["claimed_at"]),
         "events": row["end_offset"],
         "last event": _second(row["last_event_at"]),
-        "behind": row["commands_behind"],
+        "behind": _waiting(row),
         "trouble": row["trouble"] or "",
     }
+
+
+def _waiting(row: dict[str, object]) -> object:
+    """How many commands wait; forks that wait for their source only if there are."""
+    behind, deferred = row["commands_behind"], row["commands_deferred"]
+    return f"{behind} + {deferred} deferred" if deferred else behind
 
 
 def _second(at: object) -> str:
@@ -79,12 +230,17 @@ async def _row(session: Session, partition: int) -> dict[str, object]:
             claim = await _event_at(log, partition, position.claim)
     except (HistoryError, OffsetGoneError, StoreError) as error:
         trouble = f"cannot be read here: {error}"
+    from sayiir_es.client.unserved import find_loss  # noqa: PLC0415 (slow to import)
+
     body = claim.body if claim is not None else None
     start = await log.start_offset(Topic.EVENTS, partition)
     end = await log.end_offset(Topic.EVENTS, partition)
     commands = await log.end_offset(Topic.COMMANDS, partition)
     behind = max(0, commands - position.next_command)
     owner = position.owner or None
+    if trouble is None:
+        loss = await find_loss(log, partition, position.next_command)
+        trouble = None if loss is None else str(loss)
     if trouble is None:
         trouble = await _trouble(session, partition, owner, behind)
     return {
@@ -98,6 +254,7 @@ async def _row(session: Session, partition: int) -> dict[str, object]:
         "last_event_at": position.at or None,
         "next_command": position.next_command,
         "commands_behind": behind,
+        "commands_deferred": len(position.deferred),
         "trouble": trouble,
     }
 

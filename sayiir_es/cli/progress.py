@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def progress_bar(title: str) -> Generator[Callable[[int, int], None]]:
+def progress_bar(
+    title: str, *, unit: str = "records"
+) -> Generator[Callable[[int, int], None]]:
     """A bar while something goes on; none where stderr is no terminal."""
     bar = Progress(
         TextColumn(title),
         BarColumn(),
-        TextColumn("{task.completed}/{task.total} records"),
+        TextColumn(f"{{task.completed}}/{{task.total}} {unit}"),
         TimeRemainingColumn(),
         console=stderr_console(),
         transient=True,

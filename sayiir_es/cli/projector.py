@@ -12,8 +12,8 @@ import typer
 from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, open_backend
 from sayiir_es.cli.failures import FAILED
 from sayiir_es.cli.output import print_message
-from sayiir_es.cli.serving import first_of, stop_signal
-from sayiir_es.core.model.errors import UsageError
+from sayiir_es.cli.serving import first_of, stop_signal, unless_stopped
+from sayiir_es.core.model.errors import UsageError, WorkflowError
 from sayiir_es.engine.store.state_dir import StateSlot, default_state_dir
 
 if TYPE_CHECKING:
@@ -47,15 +47,19 @@ def run(
     from sayiir_es.client.backends import KafkaBackend  # noqa: PLC0415 (slow to import)
 
     app_name = backend.app if isinstance(backend, KafkaBackend) else "local"
-    slot = StateSlot.take(state_dir or default_state_dir() / "projector", app_name)
+    folder = state_dir or default_state_dir() / "projector"
     try:
-        return asyncio.run(_run(backend, slot, partitions))
+        return asyncio.run(_run(backend, (folder, app_name), partitions))
     finally:
-        slot.close()
         backend.close()
 
 
-async def _run(backend: Backend, slot: StateSlot, partitions: str | None) -> int:
+async def _run(
+    backend: Backend, place: tuple[Path, str], partitions: str | None
+) -> int:
+    from sayiir_es.client.backend_port import (  # noqa: PLC0415 (slow to import)
+        WORKER_CONNECT_LIMIT_S,
+    )
     from sayiir_es.client.stores import (  # noqa: PLC0415 (slow to import)
         open_rocks_store,
         store_identity,
@@ -63,9 +67,17 @@ async def _run(backend: Backend, slot: StateSlot, partitions: str | None) -> int
     from sayiir_es.engine.projector import Projector  # noqa: PLC0415 (slow to import)
 
     stop = stop_signal()
-    log = backend.open_log()
-    identity = await log.open(create=True)
-    numbers = partitions_of(partitions, identity.partitions)
+    log = backend.open_log(connect_limit_s=WORKER_CONNECT_LIMIT_S)
+    identity = await unless_stopped(stop, log.open(create=False))
+    if identity is None:
+        return 0
+    try:
+        numbers = partitions_of(partitions, identity.partitions)
+        # Not before there is something to fold: a mistyped app leaves no folder.
+        slot = StateSlot.take(*place)
+    except WorkflowError:
+        await log.close()
+        raise
 
     async def open_store(partition: int) -> SnapshotStore:
         return open_rocks_store(
@@ -87,6 +99,7 @@ async def _run(backend: Backend, slot: StateSlot, partitions: str | None) -> int
     finally:
         await projector.stop()
         await log.close()
+        slot.close()
     return FAILED if projector.stopped else 0
 
 

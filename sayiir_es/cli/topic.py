@@ -41,14 +41,10 @@ def create(
         return
     from sayiir_es.log.kafka.log import (  # noqa: PLC0415 (slow to import)
         DEFAULT_PARTITIONS,
-        KafkaLog,
     )
 
-    log = KafkaLog(
-        backend.bootstrap_servers,
-        app=backend.app,
-        partitions=partitions or DEFAULT_PARTITIONS,
-        replication=replication,
+    log = backend.open_kafka_log(
+        partitions=partitions or DEFAULT_PARTITIONS, replication=replication
     )
     identity = asyncio.run(_open(log, create=True))
     _print(log, identity, output)
@@ -67,11 +63,10 @@ def check(
     if backend is None:
         print_rows([], _COLUMNS, output)
         return
-    from sayiir_es.log.kafka.log import KafkaLog  # noqa: PLC0415 (slow to import)
-
-    log = KafkaLog(backend.bootstrap_servers, app=backend.app)
+    log = backend.open_kafka_log()
     identity = asyncio.run(_open(log, create=False))
     _print(log, identity, output)
+    log.check_writable()
 
 
 def _kafka_backend(url: str, verb: str) -> KafkaBackend | None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from sayiir_es.core.model.errors import DecodeError, UsageError
 from sayiir_es.core.model.limits import DEFAULT_LIMITS
-from sayiir_es.wire.payload import decode_payload
+from sayiir_es.wire.payload import check_payload
 
 
-def read_json(text: str, option: str) -> object:
-    """The value that an option names.
+def read_json(text: str, option: str) -> bytes:
+    """The JSON that an option names, checked, and kept as it was typed.
 
     Raises:
         UsageError: if it is no JSON, too large, or the file cannot be read.
@@ -23,7 +23,8 @@ def read_json(text: str, option: str) -> object:
             data = Path(text[1:]).read_bytes()
         else:
             data = text.encode("utf-8", "surrogateescape")
-        value = decode_payload(data)
+        data = data.strip(b" \t\r\n")
+        check_payload(data, once=True)
     except OSError as error:
         raise UsageError(f"expected a file for {option}, but {error}") from error
     except DecodeError as error:
@@ -33,4 +34,4 @@ def read_json(text: str, option: str) -> object:
             f"expected at most {DEFAULT_LIMITS.payload_bytes} bytes for {option}, but "
             f"{len(data)}"
         )
-    return value
+    return data

@@ -115,22 +115,27 @@ _INSTANCE = {
     "pause": Verb(
         "instance.control:pause",
         "Begin nothing new in an instance; what runs may end first.",
-        "instance pause order-7 --reason audit",
+        "instance pause --workflow orders --reason audit --yes",
     ),
     "unpause": Verb(
         "instance.control:unpause",
         "Let a paused instance go on.",
-        "instance unpause order-7",
+        "instance unpause --workflow orders --dry-run",
     ),
     "cancel": Verb(
         "instance.control:cancel",
         "Cancel an instance; it ends when nothing runs any more.",
-        "instance cancel order-7 --reason withdrawn",
+        "instance cancel --attribute customer=42 --reason withdrawn --yes",
     ),
     "retry": Verb(
         "instance.control:retry",
         "Let a failed instance go on from the node that failed.",
-        "instance retry order-7",
+        "instance retry --status failed --workflow orders --since 2h --yes",
+    ),
+    "migrate": Verb(
+        "instance.control:migrate",
+        "Let an instance go on with another graph of its workflow.",
+        "instance migrate order-7 --to latest",
     ),
     "fork": Verb(
         "instance.control:fork",
@@ -143,7 +148,7 @@ _EVENT = {
         "event:tail",
         "Print valid events, by the claim rule: what displaced owners wrote is no "
         "event.",
-        "event tail --kind TaskCompleted --from -10m",
+        "event tail --kind TaskCompleted --since 10m",
     ),
 }
 _AUDIT = {
@@ -154,7 +159,7 @@ _AUDIT = {
     ),
     "replay": Verb(
         "audit.replay:replay",
-        "Fold a history with this build, and hold it to the workflow of today.",
+        "Hold a history, or all that runs, to the workflows of today.",
         "audit replay order-7 examples.orders",
     ),
     "export": Verb(
@@ -211,6 +216,17 @@ _PARTITION = {
         "List the partitions: owner, events, commands that wait, and what is wrong.",
         "partition list -o json",
     ),
+    "forward": Verb(
+        "partition:forward",
+        "Bring home commands from partitions that somebody added to the topic.",
+        "partition forward --dry-run",
+    ),
+    "accept-loss": Verb(
+        "partition:accept_loss",
+        "Serve a partition on without commands that were deleted before they were "
+        "read.",
+        "partition accept-loss 3 --reason 'the topic was cut'",
+    ),
 }
 _SCHEMA = {
     "list": Verb(
@@ -245,6 +261,11 @@ VERBS = VerbGroup(
             "Check log, topics, retention, clock, partitions, workers, dead letters.",
             "doctor",
         ),
+        "error": Verb(
+            "error:show",
+            "Print the page of an error code: its cause, and what to do.",
+            "error no_worker",
+        ),
         "worker": VerbGroup("Run workers.", "worker run examples.orders", _WORKER),
         "projector": VerbGroup(
             "Run standalone projectors.", "projector run", _PROJECTOR
@@ -255,7 +276,9 @@ VERBS = VerbGroup(
         "instance": VerbGroup(
             "Start, look at and steer instances.", "instance list", _INSTANCE
         ),
-        "event": VerbGroup("Read the stream of events.", "event tail", _EVENT),
+        "event": VerbGroup(
+            "Read the stream of events.", "event tail --since 10m", _EVENT
+        ),
         "audit": VerbGroup("Prove what the topics say.", "audit verify", _AUDIT),
         "workflow": VerbGroup(
             "Look at the published workflows.", "workflow list", _WORKFLOW
@@ -264,7 +287,9 @@ VERBS = VerbGroup(
             "Commands that nobody could read.", "dead-letter list", _DEAD_LETTER
         ),
         "partition": VerbGroup(
-            "Look at the partitions of an app.", "partition list", _PARTITION
+            "Look at the partitions of an app, and go on behind a loss.",
+            "partition list",
+            _PARTITION,
         ),
         "schema": VerbGroup(
             "List, check and publish the schemas of commands and events.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,15 +13,31 @@ import typer
 from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, open_backend
 from sayiir_es.cli.failures import FAILED
 from sayiir_es.cli.output import print_message
-from sayiir_es.cli.serving import first_of, stop_signal
-from sayiir_es.cli.workflow_modules import load_workflows
+from sayiir_es.cli.reload import Reloader
+from sayiir_es.cli.serving import first_of, stop_signal, unless_stopped
+from sayiir_es.cli.termination import TERMINATION
+from sayiir_es.cli.worker_options import (
+    CancelGraceOption,
+    DrainOption,
+    HandoverOption,
+    HeartbeatIntervalOption,
+    OnShutdownOption,
+    OnStartupOption,
+    ReloadOption,
+    SessionTimeoutOption,
+    UntilClosedOption,
+    seconds_of,
+)
+from sayiir_es.cli.workflow_modules import load_function, load_workflows
 from sayiir_es.core.model.errors import (
+    AccessRefusedError,
     ClockRefusedError,
     StoreError,
     UsageError,
     WorkflowError,
 )
-from sayiir_es.engine.gc_tuning import tune_gc
+from sayiir_es.engine.gc_tuning import collect_young, tune_gc
+from sayiir_es.engine.worker_settings import configured_drain_s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +47,18 @@ if TYPE_CHECKING:
     from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.engine.definitions.capabilities import Refusal
     from sayiir_es.engine.worker import WorkerEngine
+
+_OWN_ERRORS: tuple[type[WorkflowError], ...] = (ClockRefusedError, AccessRefusedError)
+"""Of a worker that can serve nothing, beside that of its stores."""
+
+TagsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tags",
+        metavar="TAG[,TAG…]",
+        help="Run only tasks whose tags are all among these.",
+    ),
+]
 
 DEFAULT_SLOTS = 64
 """The client's number for a worker, whose module is slow to import."""
@@ -41,7 +70,7 @@ PATIENCE_S = 3.0
 """After so long without a partition the worker prints what it waits for."""
 
 
-def run(
+def run(  # noqa: PLR0913 (one parameter an option)
     modules: Annotated[
         list[str],
         typer.Argument(
@@ -60,35 +89,57 @@ def run(
             "--max-concurrent-tasks", min=1, help="Attempts that run at a time."
         ),
     ] = DEFAULT_SLOTS,
-    tags: Annotated[
-        str | None,
-        typer.Option(
-            "--tags",
-            metavar="TAG[,TAG…]",
-            help="Run only tasks whose tags are all among these.",
-        ),
-    ] = None,
+    tags: TagsOption = None,
+    drain: DrainOption = None,
+    handover: HandoverOption = None,
+    cancel_grace: CancelGraceOption = None,
+    session_timeout: SessionTimeoutOption = None,
+    heartbeat_interval: HeartbeatIntervalOption = None,
+    on_startup: OnStartupOption = None,
+    on_shutdown: OnShutdownOption = None,
+    reload: ReloadOption = False,
+    until_closed: UntilClosedOption = None,
     url: BackendOption = DEFAULT_BACKEND,
 ) -> int:
     """Own partitions and run the workflows of some modules, until SIGTERM or SIGINT."""
+    if reload:
+        return _run_again_and_again([*modules, on_startup, on_shutdown], drain)
     backend = open_backend(url, serves=True)
+    backend.set_session(
+        timeout_s=seconds_of("--session-timeout", session_timeout),
+        heartbeat_s=seconds_of("--heartbeat-interval", heartbeat_interval),
+    )
     if backend.url == "memory:":
         raise UsageError(
             "expected a log that others reach, but memory: is this process's"
         )
     workflows = load_workflows(modules)
-    from sayiir_es.client.worker import RunningWorker  # noqa: PLC0415 (slow to import)
+    from sayiir_es.client.worker import running_worker  # noqa: PLC0415 (slow to import)
 
-    worker = RunningWorker(
+    worker = running_worker(
         worker_id or f"{socket.gethostname()}-{os.getpid()}",
         backend,
-        slots=slots,
+        max_concurrent_tasks=slots,
+        drain=seconds_of("--drain", drain),
+        handover=seconds_of("--handover", handover),
+        cancel_grace=seconds_of("--cancel-grace", cancel_grace),
         tags=None if tags is None else tags_of(tags),
+        on_startup=load_function("--on-startup", on_startup),
+        on_shutdown=load_function("--on-shutdown", on_shutdown),
     )
     try:
-        return asyncio.run(_serve(worker, workflows, backend))
+        return asyncio.run(_serve(worker, workflows, backend, until_closed))
     finally:
         backend.close()
+
+
+def _run_again_and_again(names: list[str | None], drain: str | None) -> int:
+    """Run this command in children, of which each ends when a file has changed."""
+    modules = [name.partition(":")[0] for name in names if name is not None]
+    drain_s = seconds_of("--drain", drain)
+    if drain_s is None:
+        drain_s = configured_drain_s()
+    return Reloader(sys.argv[1:], modules, drain_s).run()
 
 
 def tags_of(text: str) -> frozenset[str]:
@@ -97,13 +148,22 @@ def tags_of(text: str) -> frozenset[str]:
 
 
 async def _serve(
-    worker: RunningWorker, workflows: list[Workflow], backend: Backend
+    worker: RunningWorker,
+    workflows: list[Workflow],
+    backend: Backend,
+    until_closed: int | None,
 ) -> int:
     stop = stop_signal()
+    if until_closed is not None:
+        asyncio.get_running_loop().add_reader(until_closed, _end, stop, until_closed)
     names = ", ".join(sorted({one.graph.name for one in workflows}))
+    refused: dict[int, Refusal] = {}
     try:
-        await worker.start(workflows)
+        await unless_stopped(stop, worker.start(workflows))
+        if stop.is_set():
+            return 0
         tune_gc()
+        collecting = asyncio.create_task(collect_young())
         assert worker.engine is not None
         progress = asyncio.create_task(
             _print_progress(
@@ -113,12 +173,19 @@ async def _serve(
         await _wait_for_either(stop, worker.engine.refusals.useless)
         refused = dict(worker.engine.refusals.by_partition)
         progress.cancel()
+        collecting.cancel()
         print_message(f"worker {worker.worker_id} drains", "dim")
     finally:
+        TERMINATION.extend(worker.drain_limit_s())
         await worker.stop()
     if not stop.is_set():
         raise _error_of_useless(worker.worker_id, refused)
     return FAILED if worker.engine.stopped else 0
+
+
+def _end(stop: asyncio.Event, until_closed: int) -> None:
+    asyncio.get_running_loop().remove_reader(until_closed)
+    stop.set()
 
 
 async def _wait_for_either(*events: asyncio.Event) -> None:
@@ -129,7 +196,10 @@ async def _wait_for_either(*events: asyncio.Event) -> None:
 def _error_of_useless(worker_id: str, refused: Mapping[int, Refusal]) -> WorkflowError:
     """Why a worker ends that can serve nothing of what it is given."""
     refusal = next(iter(refused.values()))
-    error = ClockRefusedError if refusal.code == ClockRefusedError.code else StoreError
+    error = next(
+        (one for one in _OWN_ERRORS if one.code == refusal.code),
+        StoreError,
+    )
     return error(
         f"expected worker {worker_id!r} to serve one of partitions "
         f"{sorted(refused)}, but {refusal}"

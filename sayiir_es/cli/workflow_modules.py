@@ -1,36 +1,82 @@
-"""Importing the modules that a command line names, for the workflows in them."""
+"""Importing what a command line names: modules with workflows, and functions."""
 
 from __future__ import annotations
 
 import importlib
 import os
 import sys
+from typing import TYPE_CHECKING, Any
 
+from sayiir_es.core.authoring.unique import check_unique
 from sayiir_es.core.authoring.workflow import Workflow
 from sayiir_es.core.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
 
 
 def load_workflows(modules: list[str]) -> list[Workflow]:
     """Every workflow at the top level of the modules, each once.
 
     Raises:
-        UsageError: if a module cannot be found, or has no workflow.
+        UsageError: if a module cannot be found, or has no workflow, or if two different
+            ones have the same name and version.
     """
-    if os.getcwd() not in sys.path:  # noqa: PTH109 (sys.path holds text)
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109
-    workflows: dict[int, Workflow] = {}
+    workflows: dict[int, tuple[str, Workflow]] = {}
     for name in modules:
-        try:
-            module = importlib.import_module(name)
-        except (ModuleNotFoundError, TypeError, ValueError) as error:
-            missing = getattr(error, "name", None)
-            if missing and not (name == missing or name.startswith(f"{missing}.")):
-                raise  # the module is there; what it needs is not
-            raise UsageError(f"expected a module {name!r}, but {error}") from error
-        values = [one for one in vars(module).values() if isinstance(one, Workflow)]
-        if not values:
+        module = _import(name)
+        found: list[tuple[str, Workflow]] = [
+            (f"{name}.{variable}", one)
+            for variable, one in vars(module).items()
+            if isinstance(one, Workflow)
+        ]
+        if not found:
             raise UsageError(
                 f"expected a Workflow at the top level of {name!r}, but there is none"
             )
-        workflows.update((id(workflow), workflow) for workflow in values)
-    return list(workflows.values())
+        for place, workflow in found:
+            workflows.setdefault(id(workflow), (place, workflow))
+    try:
+        check_unique(workflows.values())
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return [workflow for _, workflow in workflows.values()]
+
+
+def load_function(option: str, text: str | None) -> Callable[..., Any] | None:
+    """The function that an option names as MODULE:NAME; None where it names none.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    if text is None:
+        return None
+    name, colon, attribute = text.partition(":")
+    if not colon or not attribute:
+        raise UsageError(f"{option}: expected MODULE:NAME, but {text!r}")
+    value: object = _import(name)
+    for part in attribute.split("."):
+        value = getattr(value, part, None)
+    if not callable(value):
+        raise UsageError(
+            f"{option}: expected a function {attribute!r} in {name!r}, but {value!r}"
+        )
+    return value
+
+
+def _import(name: str) -> ModuleType:
+    """Import a module, from the current directory too.
+
+    Raises:
+        UsageError: if it cannot be found.
+    """
+    if os.getcwd() not in sys.path:  # noqa: PTH109 (sys.path holds text)
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+    try:
+        return importlib.import_module(name)
+    except (ModuleNotFoundError, TypeError, ValueError) as error:
+        missing = getattr(error, "name", None)
+        if missing and not (name == missing or name.startswith(f"{missing}.")):
+            raise  # the module is there; what it needs is not
+        raise UsageError(f"expected a module {name!r}, but {error}") from error

@@ -1,42 +1,45 @@
 """The functions that users of `sayiir` know, as coroutines; see `sayiir_es.aio`.
 
 Theory of operation. A session belongs to the event loop that opened it, so each backend
-object has one for each loop, opened at first use and kept until `aclose`. A backend
-runs synchronous calls on a loop of its own: there they share `Backend.session`. A
-backend that a function is given as a URL lives for that call only.
+object has one for each loop, opened at first use and kept until `aclose` or the end of
+the loop. A backend runs synchronous calls on a loop of its own: there they share
+`Backend.session`. A backend that a function is given as a URL lives for that call only.
 """
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from sayiir_es.client import control, runs
 from sayiir_es.client.backends import Backend, as_backend
 from sayiir_es.client.commands import conflict_policy as policy_of
+from sayiir_es.client.loop_sessions import LoopSessions
 from sayiir_es.client.simple_engine import run_on_this_loop
+from sayiir_es.core.authoring.resources import bind_resources
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
+    from uuid import UUID
 
     from sayiir_es.client.session import Session
     from sayiir_es.client.workflow_status import WorkflowStatus
     from sayiir_es.core.authoring.workflow import Workflow
 
-_sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Backend, Session]] = (
-    WeakKeyDictionary()
-)
+_sessions = LoopSessions()
+
+GIVER = "resources="
+"""What an error calls the place where a call's resources come from."""
 
 
 async def run_workflow(
     workflow: Workflow,
     input_data: object,
     *,
-    instance_id: str | None = None,
+    instance_id: str | UUID | None = None,
     backend: Backend | str | None = None,
     conflict_policy: str | None = None,
+    resources: Mapping[str, object] | None = None,
 ) -> object:
     """Run a workflow and return its output.
 
@@ -46,7 +49,9 @@ async def run_workflow(
     Raises:
         TaskError: without persistence, if a task failed.
         WorkflowError: with an instance id, if it did not complete.
+        ResourceError: if a task names what is not among `resources`.
     """
+    workflow = bind_resources(workflow, resources, giver=GIVER)
     if instance_id is None:
         return await run_on_this_loop(workflow, input_data)
     return runs.output_of(
@@ -58,10 +63,12 @@ async def run_workflow(
 
 async def run_durable_workflow(
     workflow: Workflow,
-    instance_id: str,
+    instance_id: str | UUID,
     input_data: object,
     backend: Backend | str | None = None,
     conflict_policy: str | None = None,
+    *,
+    resources: Mapping[str, object] | None = None,
 ) -> WorkflowStatus:
     """Start an instance and run it until it has ended or is parked.
 
@@ -70,9 +77,11 @@ async def run_durable_workflow(
 
     Raises:
         InstanceAlreadyExistsError: if it exists and the policy is `fail`.
-        WorkflowError: if the id or the definition does not do.
+        WorkflowError: if the id does not do.
         BackendError: if the log does not answer.
+        ResourceError: if a task names what is not among `resources`.
     """
+    workflow = bind_resources(workflow, resources, giver=GIVER)
     policy = policy_of(conflict_policy)
     async with _session("memory:" if backend is None else backend) as session:
         return await runs.run_durable(
@@ -81,20 +90,26 @@ async def run_durable_workflow(
 
 
 async def resume_workflow(
-    workflow: Workflow, instance_id: str, backend: Backend | str
+    workflow: Workflow,
+    instance_id: str | UUID,
+    backend: Backend | str,
+    *,
+    resources: Mapping[str, object] | None = None,
 ) -> WorkflowStatus:
     """Run an instance on until it has ended or is parked; safe at any time.
 
     Raises:
-        BackendError: if there is no instance of that id.
+        InstanceNotFoundError: if there is no instance of that id.
         WorkflowError: if it was started with another definition.
+        ResourceError: if a task names what is not among `resources`.
     """
+    workflow = bind_resources(workflow, resources, giver=GIVER)
     async with _session(backend) as session:
         return await runs.resume(session, workflow, instance_id)
 
 
 async def cancel_workflow(
-    instance_id: str,
+    instance_id: str | UUID,
     backend: Backend | str,
     reason: str | None = None,
     cancelled_by: str | None = None,
@@ -102,14 +117,15 @@ async def cancel_workflow(
     """Cancel an instance.
 
     Raises:
-        BackendError: if there is none, or it has completed or failed.
+        InstanceNotFoundError: if there is none.
+        CommandRefusedError: if it has completed or failed.
     """
     async with _session(backend) as session:
         await control.cancel(session, instance_id, reason, cancelled_by)
 
 
 async def pause_workflow(
-    instance_id: str,
+    instance_id: str | UUID,
     backend: Backend | str,
     reason: str | None = None,
     paused_by: str | None = None,
@@ -117,24 +133,26 @@ async def pause_workflow(
     """Pause an instance.
 
     Raises:
-        BackendError: if there is none, or it has ended.
+        InstanceNotFoundError: if there is none.
+        CommandRefusedError: if it has ended.
     """
     async with _session(backend) as session:
         await control.pause(session, instance_id, reason, paused_by)
 
 
-async def unpause_workflow(instance_id: str, backend: Backend | str) -> None:
+async def unpause_workflow(instance_id: str | UUID, backend: Backend | str) -> None:
     """Let a paused instance go on; `resume_workflow` then runs it.
 
     Raises:
-        BackendError: if there is none, or it is not paused.
+        InstanceNotFoundError: if there is none.
+        CommandRefusedError: if it is not paused.
     """
     async with _session(backend) as session:
         await control.unpause(session, instance_id)
 
 
 async def send_signal(
-    instance_id: str, signal_name: str, payload: object, backend: Backend | str
+    instance_id: str | UUID, signal_name: str, payload: object, backend: Backend | str
 ) -> None:
     """Send a signal, buffered until a wait takes it; silent for an ended instance."""
     async with _session(backend) as session:
@@ -145,11 +163,7 @@ async def send_signal(
 
 async def aclose(backend: Backend | None = None) -> None:
     """Close this loop's session on a backend, or on all; the backends stay usable."""
-    sessions = _sessions.get(asyncio.get_running_loop(), {})
-    for key in [backend] if backend is not None else list(sessions):
-        session = sessions.pop(key, None)
-        if session is not None:
-            await session.close()
+    await _sessions.close(backend)
 
 
 @asynccontextmanager
@@ -170,7 +184,4 @@ async def _session(backend: Backend | str) -> AsyncGenerator[Session]:
 def _session_of_this_loop(backend: Backend) -> Session:
     if backend.is_on_thread():
         return backend.session
-    sessions = _sessions.setdefault(asyncio.get_running_loop(), {})
-    if backend not in sessions:
-        sessions[backend] = backend.new_session()
-    return sessions[backend]
+    return _sessions.get(backend)

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Self
 from sayiir_es.client.backends import Backend, as_backend
 from sayiir_es.client.client_calls import ClientCalls
 from sayiir_es.client.commands import conflict_policy as policy_of
+from sayiir_es.client.loop_sessions import LoopSessions
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from sayiir_es.client.session import Session
-
 
 class WorkflowClient(ClientCalls):
-    """A client of a backend, or of the backend that a URL names, on one event loop.
+    """A client of a backend, or of the backend that a URL names, for event loops.
 
     As `sayiir_es.WorkflowClient`, but its methods are coroutines. It has a session of
-    its own from the first call to `aclose`; an asynchronous context manager.
+    its own on each event loop that it is used from, from the first call there to
+    `aclose` or the end of the loop; an asynchronous context manager.
     """
 
     def __init__(
@@ -26,19 +26,14 @@ class WorkflowClient(ClientCalls):
     ) -> None:
         self._backend = as_backend(backend)
         self._owns_backend = isinstance(backend, str)
-        self._session: Session | None = None
-        super().__init__(self._open_session, policy_of(conflict_policy))
-
-    def _open_session(self) -> Session:
-        if self._session is None:
-            self._session = self._backend.new_session()
-        return self._session
+        self._sessions = LoopSessions()
+        super().__init__(
+            lambda: self._sessions.get(self._backend), policy_of(conflict_policy)
+        )
 
     async def aclose(self) -> None:
-        """Close the session; the next call opens another."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        """Close the session of this event loop; the next call opens another."""
+        await self._sessions.close()
         if self._owns_backend:
             self._backend.close()
 

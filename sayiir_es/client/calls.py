@@ -10,10 +10,15 @@ from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from sayiir_es.client import async_calls
-from sayiir_es.client.backends import use_backend
+from sayiir_es.client.backends import as_backend, use_backend
+from sayiir_es.client.simple_engine import run_simply
+from sayiir_es.core.authoring.resources import bind_resources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from sayiir_es.client.backends import Backend
+    from sayiir_es.core.authoring.workflow import Workflow
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,7 +47,35 @@ def blocking(
     return call
 
 
-run_workflow = blocking(async_calls.run_workflow)
+_run_on_backend = blocking(async_calls.run_workflow)
+
+
+@wraps(async_calls.run_workflow, assigned=("__name__", "__qualname__", "__doc__"))
+def run_workflow(  # noqa: D103 (it has the coroutine's docstring)
+    workflow: Workflow,
+    input_data: object,
+    *,
+    instance_id: str | None = None,
+    backend: Backend | str | None = None,
+    conflict_policy: str | None = None,
+    resources: Mapping[str, object] | None = None,
+) -> object:
+    # Without an id there is nothing to keep: no backend, and no event loop to ask it.
+    if instance_id is None:
+        if backend is not None:
+            as_backend(backend)  # what is none is refused here, too
+        bound = bind_resources(workflow, resources, giver=async_calls.GIVER)
+        return run_simply(bound, input_data)
+    return _run_on_backend(
+        workflow,
+        input_data,
+        instance_id=instance_id,
+        backend=backend,
+        conflict_policy=conflict_policy,
+        resources=resources,
+    )
+
+
 run_durable_workflow = blocking(async_calls.run_durable_workflow)
 resume_workflow = blocking(async_calls.resume_workflow)
 cancel_workflow = blocking(async_calls.cancel_workflow)

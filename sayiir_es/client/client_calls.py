@@ -9,73 +9,198 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Unpack
 
 from sayiir_es.client import control, runs, search
+from sayiir_es.client.bulk_calls import BulkCalls
+from sayiir_es.client.commands import Migration, migration_target
+from sayiir_es.client.commands import conflict_policy as policy_of
+from sayiir_es.client.instance_ids import id_text
+from sayiir_es.client.runs import CONCURRENT_STARTS, StartOptions
 from sayiir_es.client.search import LIST_LIMIT, Criteria
 from sayiir_es.client.workflow_status import WorkflowStatus, workflow_status
 from sayiir_es.core.duration import duration_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import timedelta
+    from uuid import UUID
 
+    from sayiir_es.client.runs import Ack
+    from sayiir_es.client.search import InstancePage
     from sayiir_es.client.session import Session
     from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.core.model.commands import ConflictPolicy
 
 
-class ClientCalls:
+class ClientCalls(BulkCalls):
     """The calls of a client over the session that `get_session` returns."""
 
     def __init__(
         self, get_session: Callable[[], Session], policy: ConflictPolicy
     ) -> None:
-        self._get_session = get_session
+        super().__init__(get_session)
         self._policy: ConflictPolicy = policy
 
-    async def submit(
+    def _policy_of(self, name: str | None) -> ConflictPolicy:
+        return self._policy if name is None else policy_of(name)
+
+    async def submit(  # noqa: PLR0913 (one parameter an option)
         self,
         workflow: Workflow | str,
-        instance_id: str,
+        instance_id: str | UUID,
         input: object = None,  # noqa: A002 - Sayiir's name
         *,
         attributes: Mapping[str, str] | None = None,
+        conflict_policy: str | None = None,
+        command_id: str | UUID | None = None,
+        version: str | None = None,
+        timeout: float | str | timedelta | None = None,  # noqa: ASYNC109 - as `wait`
+        wait: bool = False,
+        ack: Ack = "owner",
     ) -> WorkflowStatus:
         """Start an instance of a workflow, or of a published one by its name.
 
-        `attributes` are names and values to search by; they never change.
-        Returns when the log has acknowledged the owner's decision.
+        Returns the status when the log has acknowledged the owner's decision. With
+        `wait` it returns the status at the end instead, by the same record: see `run`.
+        With `ack="log"` it returns as soon as the start itself is durable: no worker is
+        needed, the status is `submitted`, and a refusal shows in the events only.
+
+        Args:
+            workflow: Needs no code where it is a name.
+            instance_id: A `uuid.UUID` is taken as its text.
+            input: A JSON value.
+            attributes: Names and values to search by; they never change.
+            conflict_policy: `fail`, `use_existing` or `terminate_existing`; that of the
+                client when left out.
+            command_id: Makes it idempotent: a second start of this instance with the
+                same one changes nothing.
+            version: Which version of the name; the greatest one when left out. A
+                workflow object starts its own.
+            timeout: How long to wait for the owner's answer, in seconds or as "30s";
+                30 s when left out. With `wait` how long for the end.
+            wait: Whether to wait until it has ended.
+            ack: Who acknowledges the start: the `owner`, or only the `log`.
 
         Raises:
             InstanceAlreadyExistsError: if it exists and the policy is `fail`.
-            WorkflowError: if the id or the definition does not do.
-            BackendError: if no worker answered in 30 s.
+            WorkflowError: if an id does not do, or nobody published the workflow.
+            NoWorkerError: if no worker is there to answer in time; the start stays, and
+                is decided later.
+            BackendError: if no worker answered in time; the start stays too.
+            TimeoutError: with `wait`, if it did not end in time.
+            TypeError: if an id is neither a str nor a `uuid.UUID`.
         """
-        return await runs.submit(
-            self._get_session(), workflow, instance_id, input, self._policy, attributes
+        options = StartOptions(
+            policy=self._policy_of(conflict_policy),
+            attributes=attributes or {},
+            command_id=None
+            if command_id is None
+            else id_text(command_id, "command_id"),
+            timeout_s=_seconds(timeout),
+            wait=wait,
+            ack=ack,
+            version=version,
+        )
+        session = self._get_session()
+        return await runs.submit(session, workflow, instance_id, input, options)
+
+    async def run(  # noqa: PLR0913 (one parameter an option)
+        self,
+        workflow: Workflow | str,
+        instance_id: str | UUID,
+        input: object = None,  # noqa: A002 - Sayiir's name
+        *,
+        timeout: float | str | timedelta | None = None,  # noqa: ASYNC109 - as `wait`
+        conflict_policy: str | None = None,
+        attributes: Mapping[str, str] | None = None,
+        command_id: str | UUID | None = None,
+        version: str | None = None,
+    ) -> WorkflowStatus:
+        """Start an instance and wait until it has ended, by one record on the log.
+
+        A worker runs it. The same as `submit(…, wait=True)`: one that failed does not
+        raise, and one that exists is waited for under `use_existing`.
+
+        Raises:
+            TimeoutError: if it did not end within `timeout`, in seconds or as "30s"; it
+                goes on.
+            NoWorkerError: if no worker is there to answer in time.
+            InstanceAlreadyExistsError: if it exists and the policy is `fail`.
+            WorkflowError: as `submit`.
+            TypeError: as `submit`.
+        """
+        return await self.submit(
+            workflow,
+            instance_id,
+            input,
+            attributes=attributes,
+            conflict_policy=conflict_policy,
+            command_id=command_id,
+            version=version,
+            timeout=timeout,
+            wait=True,
         )
 
-    async def status(self, instance_id: str) -> WorkflowStatus:
+    async def submit_many(  # noqa: PLR0913 (one parameter an option)
+        self,
+        workflow: Workflow | str,
+        starts: Iterable[tuple[str | UUID, object]],
+        *,
+        attributes: Mapping[str, str] | None = None,
+        conflict_policy: str | None = None,
+        version: str | None = None,
+        timeout: float | str | timedelta | None = None,  # noqa: ASYNC109 - as `wait`
+        wait: bool = False,
+        ack: Ack = "owner",
+        max_concurrent: int = CONCURRENT_STARTS,
+    ) -> tuple[WorkflowStatus, ...]:
+        """Start many instances of a workflow; the statuses in the order of the starts.
+
+        `starts` are pairs of an instance id and an input. At most `max_concurrent` are
+        on their way at a time, and share requests to the log. All are tried, whatever
+        becomes of some. The other parameters are those of `submit`, for each start.
+
+        Raises:
+            SubmitManyError: if some failed, when all have been tried; its `errors` are
+                the id and the error of each of these.
+            TypeError: if an id is neither a str nor a `uuid.UUID`; nothing is started.
+            ValueError: if `max_concurrent` is below 1.
+        """
+        options = StartOptions(
+            policy=self._policy_of(conflict_policy),
+            attributes=attributes or {},
+            timeout_s=_seconds(timeout),
+            wait=wait,
+            ack=ack,
+            version=version,
+        )
+        session = self._get_session()
+        return await runs.submit_many(
+            session, workflow, starts, options, max_concurrent
+        )
+
+    async def status(self, instance_id: str | UUID) -> WorkflowStatus:
         """The status of an instance; reads its own writes.
 
         Raises:
-            BackendError: if there is no instance of that id.
+            InstanceNotFoundError: if there is no instance of that id.
         """
-        return workflow_status(await self._get_session().get_status(instance_id))
+        session = self._get_session()
+        status = await session.get_status(id_text(instance_id))
+        return workflow_status(status, session.payloads)
 
     async def wait(
         self,
-        instance_id: str,
+        instance_id: str | UUID,
         timeout: float | str | timedelta | None = None,  # noqa: ASYNC109 - Sayiir's name
     ) -> WorkflowStatus:
         """Wait until an instance has ended; `timeout` in seconds, or as "30s".
 
         Raises:
             TimeoutError: if it did not end in time.
-            BackendError: if there is no instance of that id.
+            InstanceNotFoundError: if there is no instance of that id.
         """
-        timeout_s = None if timeout is None else duration_ms(timeout) / 1000
-        return workflow_status(
-            await self._get_session().wait(instance_id, timeout_s=timeout_s)
-        )
+        session, timeout_s = self._get_session(), _seconds(timeout)
+        status = await session.wait(id_text(instance_id), timeout_s=timeout_s)
+        return workflow_status(status, session.payloads)
 
     async def list(
         self, *, limit: int = LIST_LIMIT, **criteria: Unpack[Criteria]
@@ -90,6 +215,24 @@ class ClientCalls:
         """
         return await search.list_instances(self._get_session(), criteria, limit)
 
+    async def list_page(
+        self,
+        *,
+        limit: int = LIST_LIMIT,
+        token: str | None = None,
+        **criteria: Unpack[Criteria],
+    ) -> InstancePage:
+        """A page of what `list` finds: at most `limit` instances.
+
+        The page's `next_token`, given as `token` with the same criteria, brings the
+        next page; it is None at the end. Each page is as of its own moment: what starts
+        meanwhile stands before the first page.
+
+        Raises:
+            ValueError: as `list`, or if the token is none.
+        """
+        return await search.list_page(self._get_session(), criteria, limit, token)
+
     async def count(self, **criteria: Unpack[Criteria]) -> int:
         """How many instances match; criteria as for `list`.
 
@@ -100,7 +243,7 @@ class ClientCalls:
 
     async def send_signal(
         self,
-        instance_id: str,
+        instance_id: str | UUID,
         signal_name: str,
         payload: object = None,
         *,
@@ -108,8 +251,10 @@ class ClientCalls:
     ) -> None:
         """Send a signal; `signal_id` makes it idempotent.
 
+        It is buffered until a wait takes it, also where the instance is not there yet.
+
         Raises:
-            BackendError: if the instance has ended.
+            CommandRefusedError: if the instance has ended.
         """
         await control.send_signal(
             self._get_session(),
@@ -121,7 +266,7 @@ class ClientCalls:
 
     async def cancel(
         self,
-        instance_id: str,
+        instance_id: str | UUID,
         *,
         reason: str | None = None,
         cancelled_by: str | None = None,
@@ -129,13 +274,14 @@ class ClientCalls:
         """Cancel an instance; it ends when nothing runs any more.
 
         Raises:
-            BackendError: if there is none, or it has completed or failed.
+            InstanceNotFoundError: if there is none.
+            CommandRefusedError: if it has completed or failed.
         """
         await control.cancel(self._get_session(), instance_id, reason, cancelled_by)
 
     async def pause(
         self,
-        instance_id: str,
+        instance_id: str | UUID,
         *,
         reason: str | None = None,
         paused_by: str | None = None,
@@ -143,30 +289,84 @@ class ClientCalls:
         """Pause an instance; what runs may end first.
 
         Raises:
-            BackendError: if there is none, or it has ended.
+            InstanceNotFoundError: if there is none.
+            CommandRefusedError: if it has ended.
         """
         await control.pause(self._get_session(), instance_id, reason, paused_by)
 
-    async def unpause(self, instance_id: str) -> None:
+    async def unpause(self, instance_id: str | UUID) -> None:
         """Let a paused instance go on.
 
         Raises:
-            BackendError: if there is none, or it is not paused.
+            InstanceNotFoundError: if there is none.
+            CommandRefusedError: if it is not paused.
         """
         await control.unpause(self._get_session(), instance_id)
 
-    async def retry(self, instance_id: str) -> None:
+    async def retry(
+        self,
+        instance_id: str | UUID,
+        *,
+        input: object = control.UNCHANGED,  # noqa: A002 (as `submit` names it)
+        reason: str | None = None,
+        retried_by: str | None = None,
+    ) -> None:
         """Let a failed instance go on from the node that failed, as its next run.
 
-        What had ended keeps its result; attempts count from 1 again, and their
-        `idempotency_key` is another, as the run is.
+        What had ended keeps its result. Attempts count from 1 again and keep their
+        `idempotency_key`. With an `input` the node that failed gets this one in place
+        of its own. Events tell the input, the reason and who asked.
 
         Raises:
-            BackendError: if there is none, or it has not failed.
+            InstanceNotFoundError: if there is none.
+            CommandRefusedError: if it has not failed.
+            WorkflowError: if there is an `input`, and what failed takes none.
         """
-        await control.retry(self._get_session(), instance_id)
+        session = self._get_session()
+        await control.retry(session, instance_id, input, reason, retried_by)
 
-    async def fork(self, instance_id: str, *, at: int, new_id: str) -> WorkflowStatus:
+    async def migrate(
+        self,
+        instance_id: str | UUID,
+        *,
+        to: str | Workflow,
+        mapping: Mapping[str, str] | None = None,
+        reason: str | None = None,
+        migrated_by: str | None = None,
+    ) -> WorkflowStatus:
+        """Let an instance go on with another graph of its workflow.
+
+        All that it holds must have a place there, which is checked before. Without
+        this, a run goes on with the graph that it began with.
+
+        Args:
+            instance_id: A `uuid.UUID` is taken as its text.
+            to: A definition hash or graph digest, or at least 8 hex digits that one
+                begins with; `latest`, which a start by name takes; or a workflow.
+            mapping: Paths of nodes that have moved: old to new, without iterations.
+            reason: Why, for people.
+            migrated_by: Who asks.
+
+        Raises:
+            InstanceNotFoundError: if there is no instance of that id.
+            CommandRefusedError: if something of it has no place in that graph, or if it
+                has ended and not failed; the text names the path.
+            WorkflowError: if there is no such graph, or a path means nothing.
+        """
+        session = self._get_session()
+        if not isinstance(to, str):
+            await session.publish_graph(to)
+        migration = Migration(
+            to=migration_target(to),
+            mapping=mapping or {},
+            reason=reason,
+            requested_by=migrated_by,
+        )
+        return await control.migrate(session, instance_id, migration)
+
+    async def fork(
+        self, instance_id: str | UUID, *, at: int, new_id: str | UUID
+    ) -> WorkflowStatus:
         """Begin a new instance with the history of another one, up to an event.
 
         What its events 1 to `at` recorded is recorded again under `new_id`, which goes
@@ -175,16 +375,20 @@ class ClientCalls:
 
         Raises:
             InstanceAlreadyExistsError: if `new_id` exists.
-            BackendError: if there is no such event, or no run yet at it, or the history
-                up to it takes more than 512 KiB.
+            CommandRefusedError: if there is no such event, or no run yet at it, or the
+                history up to it takes more than 512 KiB.
             WorkflowError: if an id or `at`, which starts at 1, does not do.
         """
         return await control.fork(self._get_session(), instance_id, at, new_id)
 
-    async def get_task_result(self, instance_id: str, task_id: str) -> object:
+    async def get_task_result(self, instance_id: str | UUID, task_id: str) -> object:
         """The result of a task, or None where it has none (yet).
 
         Raises:
-            BackendError: if there is no instance of that id.
+            InstanceNotFoundError: if there is no instance of that id.
         """
         return await runs.task_result(self._get_session(), instance_id, task_id)
+
+
+def _seconds(duration: float | str | timedelta | None) -> float | None:
+    return None if duration is None else duration_ms(duration) / 1000

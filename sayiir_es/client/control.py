@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import enum
+from typing import TYPE_CHECKING, Final
 
-from sayiir_es.client.commands import fork_command, new_command_id
-from sayiir_es.client.rejections import check_instance_id
+from sayiir_es.client.commands import Migration, fork_command, new_command_id
+from sayiir_es.client.instance_ids import id_text, new_instance_id
+from sayiir_es.client.rejections import not_found
 from sayiir_es.client.workflow_status import WorkflowStatus, workflow_status
 from sayiir_es.core.model.commands import (
     CancelWorkflow,
@@ -14,22 +16,22 @@ from sayiir_es.core.model.commands import (
     SendSignal,
     UnpauseWorkflow,
 )
-from sayiir_es.core.model.errors import BackendError, CommandRefusedError
-from sayiir_es.wire.payload import encode_payload
-from sayiir_es.wire.pydantic_models import dump_models
+from sayiir_es.core.model.errors import CommandRefusedError
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from sayiir_es.client.session import Session
 
 
 async def cancel(
-    session: Session, instance_id: str, reason: str | None, by: str | None
+    session: Session, instance_id: str | UUID, reason: str | None, by: str | None
 ) -> None:
     """Ask for an instance to be cancelled."""
     await _control(
         session,
         CancelWorkflow(
-            instance_id=instance_id,
+            instance_id=id_text(instance_id),
             command_id=new_command_id(),
             reason=reason,
             requested_by=by,
@@ -38,13 +40,13 @@ async def cancel(
 
 
 async def pause(
-    session: Session, instance_id: str, reason: str | None, by: str | None
+    session: Session, instance_id: str | UUID, reason: str | None, by: str | None
 ) -> None:
     """Ask for an instance to be paused."""
     await _control(
         session,
         PauseWorkflow(
-            instance_id=instance_id,
+            instance_id=id_text(instance_id),
             command_id=new_command_id(),
             reason=reason,
             requested_by=by,
@@ -52,36 +54,69 @@ async def pause(
     )
 
 
-async def unpause(session: Session, instance_id: str) -> None:
+async def unpause(session: Session, instance_id: str | UUID) -> None:
     """Let a paused instance go on."""
     await _control(
         session,
-        UnpauseWorkflow(instance_id=instance_id, command_id=new_command_id()),
+        UnpauseWorkflow(instance_id=id_text(instance_id), command_id=new_command_id()),
     )
 
 
-async def retry(session: Session, instance_id: str) -> None:
+class Unchanged(enum.Enum):
+    """Stands for the input that a node had."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED: Final = Unchanged.UNCHANGED
+
+
+async def retry(
+    session: Session,
+    instance_id: str | UUID,
+    new_input: object,
+    reason: str | None,
+    by: str | None,
+) -> None:
     """Let a failed instance go on from the node that failed."""
+    data = None
+    if new_input is not UNCHANGED:
+        data = session.payloads.encode(new_input)
     await _control(
         session,
-        RetryWorkflow(instance_id=instance_id, command_id=new_command_id()),
+        RetryWorkflow(
+            instance_id=id_text(instance_id),
+            command_id=new_command_id(),
+            input=data,
+            reason=reason,
+            requested_by=by,
+        ),
     )
+
+
+async def migrate(
+    session: Session, instance_id: str | UUID, migration: Migration
+) -> WorkflowStatus:
+    """Let an instance go on with another graph; its status behind that."""
+    target = id_text(instance_id)
+    if not target:
+        raise not_found("")
+    await session.execute(migration.command(target))
+    return workflow_status(await session.get_status(target), session.payloads)
 
 
 async def fork(
-    session: Session, instance_id: str, sequence: int, new_id: str
+    session: Session, instance_id: str | UUID, sequence: int, new_id: str | UUID
 ) -> WorkflowStatus:
     """Begin an instance with the first events of another one."""
-    check_instance_id(instance_id)
-    check_instance_id(new_id)
-    async with session.owning():
-        await session.execute(fork_command(instance_id, sequence, new_id))
-        return workflow_status(await session.get_status(new_id))
+    source, target = new_instance_id(instance_id), new_instance_id(new_id, "new_id")
+    await session.execute(fork_command(source, sequence, target))
+    return workflow_status(await session.get_status(target), session.payloads)
 
 
 async def send_signal(
     session: Session,
-    instance_id: str,
+    instance_id: str | UUID,
     signal: str,
     payload: object,
     *,
@@ -94,18 +129,17 @@ async def send_signal(
         CommandRefusedError: if the instance has ended and `raises_if_ended`.
     """
     command = SendSignal(
-        instance_id=instance_id,
+        instance_id=id_text(instance_id),
         command_id=new_command_id(),
         signal=signal,
-        payload=encode_payload(dump_models(payload)),
+        payload=session.payloads.encode(payload),
         signal_id=signal_id,
     )
-    async with session.owning():
-        try:
-            await session.execute(command)
-        except CommandRefusedError as error:
-            if raises_if_ended or error.rejection != "terminal":
-                raise
+    try:
+        await session.execute(command)
+    except CommandRefusedError as error:
+        if raises_if_ended or error.rejection != "terminal":
+            raise
 
 
 async def _control(
@@ -113,6 +147,5 @@ async def _control(
     command: CancelWorkflow | PauseWorkflow | UnpauseWorkflow | RetryWorkflow,
 ) -> None:
     if not command.instance_id:
-        raise BackendError("Snapshot not found: ")
-    async with session.owning():
-        await session.execute(command)
+        raise not_found("")
+    await session.execute(command)

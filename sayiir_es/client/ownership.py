@@ -1,39 +1,50 @@
-"""Owning a log from a client: for one call, or on Kafka from the first run on.
+"""Owning a log from a client: from a call on, until nobody needs it any more.
 
-Theory of operation. Where the backend allows it, a call owns the log while it lasts if
-nobody else does. A call without workflows decides and wakes no instance. A call with
-workflows runs their attempts and wakes what was due when it began; so an instance that
-it parks itself stays parked until the next call. On Kafka a worker is kept for the
-workflows that this process runs by helpers; it is a worker like any other.
+Theory of operation. Where the backend allows it, a call owns the log if nobody else
+does, and goes on owning for a moment behind its end: the next call finds everything
+open. Commands of everybody are decided; but the attempts, delays and waits of an
+instance are gone on with only while a call of this session runs that instance. So an
+instance that a call parks itself stays parked until the next call, and what others
+started is left to them. On Kafka a worker is kept for the workflows that this process
+runs by helpers; it is a worker like any other.
 """
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, NamedTuple
 
 from sayiir_es.core.model.errors import BackendError
+from sayiir_es.core.partitions import partition_of
 from sayiir_es.engine.attempts.local_executor import LocalExecutor
 from sayiir_es.engine.clock import SystemClock
 from sayiir_es.engine.owner.claim_records import configured_signer
 from sayiir_es.engine.ports import Ports
+from sayiir_es.engine.selected_instances import SelectedInstances
 from sayiir_es.engine.worker import WorkerEngine
 from sayiir_es.engine.worker_settings import (
-    Wakes,
     WorkerSettings,
+    configured_cancel_grace_s,
+    configured_drain_s,
+    configured_fork_read_s,
     configured_handover_s,
 )
+from sayiir_es.log.solo import SoloMembership
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Coroutine, Sequence
 
     from sayiir_es.client.backend_port import BackendPort
     from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.engine.definitions.registry import Registry
     from sayiir_es.engine.worker_settings import StoreOpener
-    from sayiir_es.log.port import Log
+    from sayiir_es.log.port import Log, Membership
+
+KEPT_S = 0.5
+"""How long, in seconds, the log is owned behind the last call that needed it."""
 
 HELPER_SLOTS = 64
 """Attempts that a helper's own worker runs at a time."""
@@ -44,10 +55,11 @@ class SessionWorker(NamedTuple):
 
     engine: WorkerEngine
     executor: LocalExecutor
+    membership: Membership
 
 
 class Ownership:
-    """The partitions that one session owns, for a call or from the first run on."""
+    """The partitions that one session owns, from a call on until nobody needs them."""
 
     def __init__(
         self,
@@ -61,76 +73,171 @@ class Ownership:
         self._registry = registry
         self._open_store = open_store
         self._kept_worker: SessionWorker | None = None
-        self._call_workers: list[SessionWorker] = []
-        """Those that own the log for a call."""
+        self._selected = SelectedInstances()
+        self._clock = SystemClock()
+        self._calls = 0
+        """Calls that need the worker now."""
+        self._changing = asyncio.Lock()
+        """Held while the worker is started or stopped."""
+        self._idle: asyncio.TimerHandle | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._is_wanted = False
+        """Whether others wait to own the log: then it is not kept behind a call."""
+        self._yielding: asyncio.Task[None] | None = None
+        """Waits until a worker wants to own the log."""
 
     async def close(self) -> None:
         """Stop the worker that is kept."""
+        self._stay_open()
+        if self._closing is not None:
+            await asyncio.gather(self._closing, return_exceptions=True)
+        async with self._changing:
+            await self._stop()
+
+    def abandon(self) -> None:
+        """Own nothing any more: the event loop of the worker has been closed."""
         worker, self._kept_worker = self._kept_worker, None
-        if worker is not None:
-            await worker.engine.stop()
+        if worker is not None and isinstance(worker.membership, SoloMembership):
+            worker.membership.abandon()
 
     @asynccontextmanager
     async def hold(
-        self, workflows: Sequence[Workflow]
+        self, workflows: Sequence[Workflow], instance_id: str | None
     ) -> AsyncGenerator[LocalExecutor | None]:
         """Own the log while inside, or keep a worker that owns its partitions.
 
-        Yields the executor that runs the attempts, if this process has one. A
-        `KeyboardInterrupt` or `SystemExit` of a task is raised at the end.
+        With `instance_id` the attempts of that instance are run here. Yields the
+        executor that runs them, if this process has one. A `KeyboardInterrupt` or
+        `SystemExit` of a task is raised at the end.
         """
-        if not self._backend.owns_on_call:
-            executor = await self._keep(workflows) if workflows else None
-            try:
-                yield executor
-            finally:
-                if executor is not None and executor.interrupted is not None:
-                    await self.close()  # the next call runs the attempt again
+        if not (self._backend.owns_on_call or workflows):
+            yield None
             return
-        wakes: Wakes = "due_at_claim" if workflows else "nobody"
-        worker = self._new_worker(wakes, runs_attempts=bool(workflows))
-        engine, executor = worker
-        await engine.start(workflows)
-        self._call_workers.append(worker)
+        worker = await self._enter(workflows)
         try:
-            await engine.wait_until_settled()
-            self.check()
-            yield executor
-            check_interrupted(executor)
+            if instance_id is None:
+                self.check()
+                yield worker.executor
+            else:
+                self._selected.add(instance_id, self._clock.now_ms())
+                try:
+                    key = instance_id.encode("utf-8", "surrogatepass")
+                    partition = partition_of(key, self._log.partitions)
+                    await worker.engine.begin(partition, instance_id)
+                    self.check()
+                    yield worker.executor
+                finally:
+                    self._selected.remove(instance_id)
+            check_interrupted(worker.executor)
         finally:
-            self._call_workers.remove(worker)
-            await engine.stop(drain=False)
+            await self._exit(worker)
+
+    @property
+    def has_worker(self) -> bool:
+        """Whether this session has a worker now."""
+        return self._kept_worker is not None
 
     def check(self) -> None:
-        """Check that the session's workers serve all that is assigned to them.
+        """Check that the session's worker serves all that is assigned to it.
 
         Raises:
             BackendError: if it refuses one that nobody else takes.
         """
-        workers = [*self._call_workers]
-        if self._kept_worker is not None:
-            workers.append(self._kept_worker)
-        for worker in workers:
-            for partition, refusal in worker.engine.get_unserved().items():
-                raise BackendError(
-                    f"expected partition {partition} to be served, but {refusal}"
-                )
+        if self._kept_worker is None:
+            return
+        for partition, refusal in self._kept_worker.engine.get_unserved().items():
+            raise BackendError(
+                f"expected partition {partition} to be served, but {refusal}"
+            )
 
-    async def _keep(self, workflows: Sequence[Workflow]) -> LocalExecutor:
-        worker = self._kept_worker
-        if worker is None:
-            worker = self._kept_worker = self._new_worker("all", runs_attempts=True)
+    # --- the worker -------------------------------------------------------------------
+
+    async def _enter(self, workflows: Sequence[Workflow]) -> SessionWorker:
+        """Begin a call that needs the worker; start it if there is none."""
+        async with self._changing:
+            self._stay_open()
+            worker = self._kept_worker
+            if worker is None:
+                worker = await self._start(workflows)
+                self._kept_worker = worker
+            self._calls += 1
+            return worker
+
+    async def _start(self, workflows: Sequence[Workflow]) -> SessionWorker:
+        worker = self._new_worker()
+        try:
             await worker.engine.start(workflows)
-        else:
-            for workflow in workflows:
-                await worker.engine.definitions.publish(workflow)
-        return worker.executor
+            if self._backend.owns_on_call:
+                await worker.engine.wait_until_settled()
+        except BaseException:
+            # A caller that is cancelled here must not leave a log owned by nobody.
+            await to_its_end(worker.engine.stop(drain=False))
+            raise
+        membership = worker.membership
+        if isinstance(membership, SoloMembership):
+            self._yielding = asyncio.create_task(self._yield_to_worker(membership))
+        return worker
 
-    def _new_worker(self, wakes: Wakes, *, runs_attempts: bool) -> SessionWorker:
+    async def _yield_to_worker(self, membership: SoloMembership) -> None:
+        """Hand the log over as soon as a worker wants it; calls go on as its clients.
+
+        What runs is let end first, within the limit of a worker that stops.
+        """
+        await membership.wanted(briefly=True)
+        self._is_wanted = True
+        if not self._calls:
+            self._stay_open()
+            self._begin_closing()
+        await membership.wanted()
+        async with self._changing:
+            self._stay_open()
+            self._yielding = None
+            await self._stop(drain=True)
+
+    async def _exit(self, worker: SessionWorker) -> None:
+        """End a call; the worker is kept for a while."""
+        self._calls -= 1
+        if self._calls or self._kept_worker is None:
+            return
+        if worker.executor.interrupted is not None:
+            await to_its_end(self._close_if_idle())  # the next call runs it again
+        elif self._backend.owns_on_call:
+            loop = asyncio.get_running_loop()
+            kept_s = 0.0 if self._is_wanted else KEPT_S
+            self._idle = loop.call_later(kept_s, self._begin_closing)
+
+    def _stay_open(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
+    def _begin_closing(self) -> None:
+        self._closing = asyncio.ensure_future(self._close_if_idle())
+
+    async def _close_if_idle(self) -> None:
+        async with self._changing:
+            if not self._calls:
+                await self._stop()
+
+    async def _stop(self, *, drain: bool = False) -> None:
+        self._is_wanted = False
+        yielding, self._yielding = self._yielding, None
+        if yielding is not None:
+            yielding.cancel()
+        worker, self._kept_worker = self._kept_worker, None
+        if worker is not None:
+            drain = drain or not self._backend.owns_on_call
+            await to_its_end(worker.engine.stop(drain=drain))
+
+    def _new_worker(self) -> SessionWorker:
         worker_id = f"helper-{secrets.token_hex(3)}"
         executor = LocalExecutor(
-            HELPER_SLOTS, worker_id=worker_id, propagate_interrupts=True
+            HELPER_SLOTS,
+            worker_id=worker_id,
+            payloads=self._backend.payloads,
+            propagate_interrupts=True,
         )
+        membership = self._backend.membership(self._log)
         engine = WorkerEngine(
             ports=Ports(
                 log=self._log,
@@ -138,26 +245,42 @@ class Ownership:
                 executor=executor,
                 registry=self._registry,
             ),
-            membership=self._backend.membership(self._log),
+            membership=membership,
             open_store=self._open_store,
             settings=WorkerSettings(
                 worker_id=worker_id,
                 incarnation=secrets.token_hex(8),
                 build=build_name(),
-                runs_attempts=runs_attempts,
                 announced=not self._backend.owns_on_call,
-                wakes=wakes,
+                selected=self._selected if self._backend.owns_on_call else None,
                 signer=configured_signer(),
+                drain_s=configured_drain_s(),
                 handover_s=configured_handover_s(),
+                cancel_grace_s=configured_cancel_grace_s(),
+                fork_read_s=configured_fork_read_s(),
             ),
         )
-        return SessionWorker(engine, executor)
+        return SessionWorker(engine, executor, membership)
 
 
 def check_interrupted(executor: LocalExecutor | None) -> None:
     """Raise the `KeyboardInterrupt` or `SystemExit` that a task raised, if one did."""
     if executor is not None and executor.interrupted is not None:
         raise executor.interrupted
+
+
+async def to_its_end(work: Coroutine[object, object, None]) -> None:
+    """Await work that must not be left half done: a cancel is raised behind it."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    task.result()
+    if cancelled is not None:
+        raise cancelled
 
 
 def build_name() -> str:

@@ -29,6 +29,9 @@ T = TypeVar("T")
 
 READ_WAIT_S = 1.0
 
+DIRTY_BYTES_MAX = 512 * 1024
+"""How many bytes of changes a fold holds in memory before they are written."""
+
 
 class StoreOpener(Protocol):
     """Opens the client's store of a partition."""
@@ -89,6 +92,8 @@ class Projection:
             chunk = await opened.reader.read(max_wait_s=READ_WAIT_S)
             if chunk is not None:
                 fold.apply(chunk)
+                if store.dirty_bytes > DIRTY_BYTES_MAX:
+                    await store.flush()
                 await asyncio.sleep(0)  # let other tasks of this loop run
         await store.flush()
         return store

@@ -5,19 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from sayiir_es.core.model.errors import (
-    BackendError,
     CommandRefusedError,
     InstanceAlreadyExistsError,
+    InstanceNotFoundError,
     WorkflowError,
 )
-from sayiir_es.core.model.limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
-    from sayiir_es.core.model.events import CommandRejected
+    from sayiir_es.wire.requests import Decided
 
 
 def raise_rejection(
-    rejection: CommandRejected, instance_id: str, status: str | None
+    rejection: Decided, instance_id: str, status: str | None
 ) -> NoReturn:
     """Raise what Sayiir raises for the same situation.
 
@@ -25,8 +24,9 @@ def raise_rejection(
 
     Raises:
         InstanceAlreadyExistsError: for `already_exists`.
+        InstanceNotFoundError: for `not_found`.
         WorkflowError: for `definition_mismatch` and `bad_request`.
-        BackendError: for the rest; its text names the state or the id.
+        CommandRefusedError: for the rest; its text names the state.
     """
     if status in ("waiting", "awaiting_signal"):
         status = "in_progress"  # a parked instance is one in progress
@@ -36,12 +36,12 @@ def raise_rejection(
             raise InstanceAlreadyExistsError(
                 f"Workflow instance already exists: {instance_id}"
             )
-        case "definition_mismatch":
+        case "definition_mismatch":  # of an owner of an older build
             raise WorkflowError(f"Workflow definition mismatch: {rejection.message}")
         case "bad_request" | "unknown_workflow":
             raise WorkflowError(rejection.message)
         case "not_found" if rejection.command != "ForkWorkflow":
-            raise BackendError(f"Snapshot not found: {instance_id}")
+            raise not_found(instance_id)
         case "not_paused":
             raise CommandRefusedError(
                 "Cannot pause workflow in state: Workflow is not paused (current "
@@ -49,7 +49,11 @@ def raise_rejection(
                 rejection=rejection.code,
             )
         case "terminal":
-            verbs = {"CancelWorkflow": "cancel", "PauseWorkflow": "pause"}
+            verbs = {
+                "CancelWorkflow": "cancel",
+                "PauseWorkflow": "pause",
+                "MigrateWorkflow": "migrate",
+            }
             verb = verbs.get(rejection.command, "signal")
             raise CommandRefusedError(
                 f"Cannot {verb} workflow in state: {state}", rejection=rejection.code
@@ -58,16 +62,6 @@ def raise_rejection(
             raise CommandRefusedError(rejection.message, rejection=rejection.code)
 
 
-def check_instance_id(instance_id: str) -> None:
-    """Raise for an id that no owner would take.
-
-    Raises:
-        WorkflowError: if it is empty or too long.
-    """
-    size = len(instance_id.encode("utf-8", "surrogatepass"))
-    if size == 0:
-        raise WorkflowError("instance_id must not be empty")
-    if size > DEFAULT_LIMITS.id_bytes:
-        raise WorkflowError(
-            f"instance_id length {size} exceeds maximum {DEFAULT_LIMITS.id_bytes} bytes"
-        )
+def not_found(instance_id: str) -> InstanceNotFoundError:
+    """The error for an instance that is not there, in Sayiir's words."""
+    return InstanceNotFoundError(f"Snapshot not found: {instance_id}")

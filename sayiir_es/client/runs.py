@@ -5,114 +5,252 @@ What controls an instance that runs is in `control`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sayiir_es.client.commands import start_command
-from sayiir_es.client.rejections import check_instance_id
+from sayiir_es.client.instance_ids import id_text, new_instance_id
+from sayiir_es.client.projection import partition_of_instance
+from sayiir_es.client.starts import produce_start, start_and_wait
 from sayiir_es.client.workflow_status import WorkflowStatus, workflow_status
-from sayiir_es.core.model.errors import InstanceAlreadyExistsError, WorkflowError
-from sayiir_es.wire.payload import decode_payload
+from sayiir_es.core.graph.versions import checked_version
+from sayiir_es.core.model.errors import (
+    AppNotFoundError,
+    InstanceAlreadyExistsError,
+    SubmitManyError,
+    WorkflowError,
+)
+from sayiir_es.engine.definitions.code import Code
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+    from uuid import UUID
 
     from sayiir_es.client.session import Session
     from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.core.model.commands import ConflictPolicy
     from sayiir_es.core.status.status import Status
 
+Ack: TypeAlias = Literal["owner", "log"]
+
+CONCURRENT_STARTS = 1_000
+"""How many starts of `submit_many` are on their way at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartOptions:
+    """How instances are started, and what of it is waited for.
+
+    `timeout_s` limits the wait for the owner's answer, or with `wait` for the end.
+    """
+
+    policy: ConflictPolicy
+    attributes: Mapping[str, str] = field(default_factory=dict[str, str])
+    command_id: str | None = None
+    timeout_s: float | None = None
+    wait: bool = False
+    ack: Ack = "owner"
+    version: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check what may be wrong.
+
+        Raises:
+            ValueError: if `ack` or `version` is none, or the end is to be waited for
+                without asking the owner.
+        """
+        if self.ack not in ("owner", "log"):
+            raise ValueError(f'expected an ack of "owner" or "log", but {self.ack!r}')
+        if self.wait and self.ack == "log":
+            raise ValueError('expected ack="owner" where wait=True, but ack="log"')
+        checked_version(self.version)
+
 
 async def submit(
     session: Session,
     workflow: Workflow | str,
-    instance_id: str,
+    instance_id: str | UUID,
     value: object,
-    policy: ConflictPolicy,
-    attributes: Mapping[str, str] | None = None,
+    options: StartOptions,
 ) -> WorkflowStatus:
     """Start an instance; nobody runs it unless a worker does."""
-    check_instance_id(instance_id)
-    name = workflow if isinstance(workflow, str) else workflow.graph.name
+    instance_id = new_instance_id(instance_id)
+    command_id = options.command_id
+    if command_id is not None:
+        new_instance_id(command_id, "command_id")  # bounded as an instance id is
+    name = _name_of(workflow, options.version)
     try:
         start = start_command(
-            name, instance_id, value, policy=policy, attributes=attributes
+            name,
+            instance_id,
+            session.payloads.encode(value),
+            policy=options.policy,
+            attributes=options.attributes,
+            command_id=command_id,
         )
+        start = replace(start, version=options.version)
     except (TypeError, ValueError):
         # An instance that exists goes before an input that cannot be encoded:
         # a second submit need not bring the input again.
-        status = await existing_status(session, workflow, instance_id, policy)
+        if options.ack == "log":
+            raise
+        status = await existing_status(session, instance_id, options.policy)
         if status is None:
             raise
-        return workflow_status(status)
-    async with session.owning():
-        return workflow_status(await session.submit(workflow, start))
+        if options.wait:
+            timeout_s = options.timeout_s
+            status = await session.wait(instance_id, timeout_s=timeout_s)
+        return workflow_status(status, session.payloads)
+    if options.ack == "log":
+        start = await produce_start(session, workflow, start)
+        partition = partition_of_instance(session.log, instance_id)
+        return WorkflowStatus(
+            status="submitted",
+            instance_id=instance_id,
+            workflow=start.workflow,
+            definition_hash=start.definition_hash or "",
+            waiting_for=f"the decision of the owner of partition {partition}",
+            attributes=start.attributes,
+            version=start.version or None,
+        )
+    timeout_s = options.timeout_s
+    if options.wait:
+        status = await start_and_wait(session, workflow, start, timeout_s=timeout_s)
+    elif timeout_s is None:
+        status = await session.submit(workflow, start)
+    else:
+        status = await session.submit(workflow, start, limit_s=timeout_s)
+    return workflow_status(status, session.payloads)
+
+
+def _name_of(workflow: Workflow | str, version: str | None) -> str:
+    """The name of a workflow, for a start that asks for a version.
+
+    Raises:
+        ValueError: if the workflow is of another version.
+    """
+    if isinstance(workflow, str):
+        return workflow
+    if version not in (None, workflow.version):
+        raise ValueError(
+            f"expected no version, or that of the workflow ({workflow.version!r}), but "
+            f"{version!r}"
+        )
+    return workflow.workflow_id
+
+
+async def submit_many(
+    session: Session,
+    workflow: Workflow | str,
+    starts: Iterable[tuple[str | UUID, object]],
+    options: StartOptions,
+    max_concurrent: int,
+) -> tuple[WorkflowStatus, ...]:
+    """Start instances, many at a time; the statuses in the order of the starts.
+
+    Raises:
+        SubmitManyError: if some failed, behind all of them.
+    """
+    if max_concurrent < 1:
+        raise ValueError(f"expected max_concurrent of 1 or more, but {max_concurrent}")
+    wanted = [(id_text(instance_id), value) for instance_id, value in starts]
+    left = iter(enumerate(wanted))
+    statuses: dict[int, WorkflowStatus] = {}
+    errors: dict[int, Exception] = {}
+
+    async def submit_next() -> None:
+        for index, (instance_id, value) in left:
+            try:
+                statuses[index] = await submit(
+                    session, workflow, instance_id, value, options
+                )
+            except Exception as error:  # noqa: BLE001 (one start's trouble is its own)
+                errors[index] = error
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(max_concurrent, len(wanted))):
+            group.create_task(submit_next())
+    if errors:
+        failed = [(wanted[index][0], errors[index]) for index in sorted(errors)]
+        raise SubmitManyError(failed, len(wanted)) from failed[0][1]
+    return tuple(statuses[index] for index in range(len(wanted)))
 
 
 async def existing_status(
-    session: Session,
-    workflow: Workflow | str,
-    instance_id: str,
-    policy: ConflictPolicy,
+    session: Session, instance_id: str, policy: ConflictPolicy
 ) -> Status | None:
     """The status that a start with this policy returns instead of starting, if any.
 
+    Which definition it was started with does not matter.
+
     Raises:
         InstanceAlreadyExistsError: under the policy `fail`.
-        WorkflowError: if it was started with another definition.
     """
     if policy == "terminate_existing":
         return None
-    status = await session.find_status(instance_id)
-    if status is None:
-        return None
-    if not isinstance(workflow, str):
-        _check_definition(workflow, status)
-    if policy == "fail":
+    try:
+        status = await session.find_status(instance_id)
+    except AppNotFoundError:
+        return None  # the first start makes the app
+    if status is not None and policy == "fail":
         raise InstanceAlreadyExistsError(
             f"Workflow instance already exists: {instance_id}"
         )
     return status
 
 
-def _check_definition(workflow: Workflow, status: Status) -> None:
-    if status.definition_hash != workflow.definition_hash:
-        raise WorkflowError(
-            "Workflow definition mismatch: expected hash "
-            f"'{workflow.definition_hash}', found '{status.definition_hash}'"
-        )
-
-
 async def run_durable(
     session: Session,
     workflow: Workflow,
-    instance_id: str,
+    instance_id: str | UUID,
     value: object,
     policy: ConflictPolicy,
 ) -> WorkflowStatus:
     """Start an instance and run it until it has ended or is parked."""
-    check_instance_id(instance_id)
+    instance_id = new_instance_id(instance_id)
     # Looked up before owning, which would run what the existing instance owes.
-    status = await existing_status(session, workflow, instance_id, policy)
+    status = await existing_status(session, instance_id, policy)
     if status is not None:
-        return workflow_status(status)
-    start = start_command(workflow.graph.name, instance_id, value, policy=policy)
-    async with session.owning([workflow]) as executor:
+        return workflow_status(status, session.payloads)
+    data = session.payloads.encode(value)
+    start = start_command(workflow.graph.name, instance_id, data, policy=policy)
+    async with session.running(workflow, instance_id) as executor:
         await session.submit(workflow, start)
-        return workflow_status(
-            await session.wait(instance_id, parked=True, executor=executor)
-        )
+        status = await session.wait(instance_id, parked=True, executor=executor)
+        return workflow_status(status, session.payloads)
 
 
 async def resume(
-    session: Session, workflow: Workflow, instance_id: str
+    session: Session, workflow: Workflow, instance_id: str | UUID
 ) -> WorkflowStatus:
     """Run an instance on until it has ended or is parked; safe at any time."""
-    check_instance_id(instance_id)
-    _check_definition(workflow, await session.get_status(instance_id))
-    async with session.owning([workflow]) as executor:
-        return workflow_status(
-            await session.wait(instance_id, parked=True, executor=executor)
+    instance_id = new_instance_id(instance_id)
+    status = await session.get_status(instance_id)
+    if not await _runs_with(session, workflow, status):
+        raise WorkflowError(
+            "Workflow definition mismatch: expected hash "
+            f"'{workflow.definition_hash}', found '{status.definition_hash}'"
         )
+    async with session.running(workflow, instance_id) as executor:
+        status = await session.wait(instance_id, parked=True, executor=executor)
+        return workflow_status(status, session.payloads)
+
+
+async def _runs_with(session: Session, workflow: Workflow, status: Status) -> bool:
+    """Whether a run goes on with the code of a workflow, wherever it stands.
+
+    It does if the workflow has a node of the same kind at every path of the run's
+    graph, though options, metadata or what is behind them changed.
+    """
+    if (workflow.workflow_id, workflow.version) != (status.workflow, status.version):
+        return False
+    if status.definition_hash == workflow.definition_hash:
+        return True
+    await session.definitions.refresh()
+    graph = session.registry.by_hash(status.definition_hash)
+    code = Code(digests=(), today=lambda _, __: workflow.graph)
+    return graph is not None and code.is_complete(graph)
 
 
 def output_of(status: WorkflowStatus) -> object:
@@ -130,7 +268,9 @@ def output_of(status: WorkflowStatus) -> object:
     return status.output
 
 
-async def task_result(session: Session, instance_id: str, task_id: str) -> object:
+async def task_result(
+    session: Session, instance_id: str | UUID, task_id: str
+) -> object:
     """The decoded result of a task, or None where it has none yet."""
-    data = await session.get_task_result(instance_id, task_id)
-    return None if data is None else decode_payload(data)
+    data = await session.get_task_result(id_text(instance_id), task_id)
+    return None if data is None else session.payloads.decode(data)

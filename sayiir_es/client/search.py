@@ -1,45 +1,47 @@
-"""Searches for instances by status, workflow, time and attributes.
+"""Searches for instances by status, workflow, time, error and attributes.
 
-Theory of operation. A search reads rows of every instance, of which there may be many,
-so it reads the two small ones first: the header and the run hold workflow, times and
-attributes. The status is derived only for the instances that are returned. The stores
-are those of the session's projection, folded to the end of each partition at the call:
-a client finds what it has done. A long search lets other tasks of the loop run now and
-then.
+Theory of operation. Every partition is asked for its own page, all at once, and the
+pages are merged by time. So a page costs one request and one reply a partition, and
+what a client holds is what it returns. A partition that nobody answers for is folded.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-from collections import Counter
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict, get_args
+from typing import TYPE_CHECKING, TypeAlias, TypedDict, TypeVar
 
 from sayiir_es.client.workflow_status import WorkflowStatus, workflow_status
 from sayiir_es.core.duration import duration_ms
-from sayiir_es.core.model.rows import get_header, get_run
-from sayiir_es.core.status.status import StatusName, status_name
+from sayiir_es.core.status.search import STATUSES, STRANDED, TIMES, Search, TimeName
+from sayiir_es.core.status.status import listed
 from sayiir_es.engine.clock import SystemClock
+from sayiir_es.wire.requests import (
+    Counted,
+    CountInstances,
+    Listed,
+    ListInstances,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from sayiir_es.client.session import Session
-    from sayiir_es.core.model.rows import Rows
-    from sayiir_es.core.status.status import Status
+    from sayiir_es.core.status.status import Status, StatusFilter
+    from sayiir_es.engine.requests.searching import Searched
     from sayiir_es.engine.store.port import SnapshotStore
+    from sayiir_es.wire.requests import Groups
+
+T = TypeVar("T")
 
 LIST_LIMIT = 50
 """How many instances a list has by default."""
 
-TURN_INSTANCES = 256
-"""Instances read before other tasks of the loop may run: some milliseconds."""
+ALL_PAGE = 200
+"""How many instances a page has when all are read: few milliseconds of the owner."""
 
-STATUSES: tuple[StatusName, ...] = get_args(StatusName)
-TimeName: TypeAlias = Literal["started", "updated"]
-TIMES: tuple[TimeName, ...] = get_args(TimeName)
 When: TypeAlias = datetime | timedelta | str
 
 
@@ -47,48 +49,24 @@ class Criteria(TypedDict, total=False):
     """The criteria of a search; one that is left out excludes nothing.
 
     Attributes:
-        status: Such as `failed`.
+        status: Such as `failed`; `stranded` finds those in progress that wait for code
+            which the worker that owns them lacks.
         workflow: Its name.
         attributes: Names and values that were given at the start; all of them.
         since: From that time on: a `datetime` with a time zone, ISO-8601 text (UTC
             without a zone), or how long ago, as a `timedelta` or "10m".
         until: Before that time.
         by: Which time: `started` (the default), or `updated`, of the last event.
+        error_type: The type of the error by which it failed, such as `TimeoutError`.
     """
 
-    status: StatusName | str | None
+    status: StatusFilter | str | None
     workflow: str | None
     attributes: Mapping[str, str] | None
     since: When | None
     until: When | None
     by: TimeName | str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
-    """What an instance must match; times in epoch milliseconds, `until_ms` excluded."""
-
-    status: str | None = None
-    workflow: str | None = None
-    attributes: Mapping[str, str] = field(default_factory=dict[str, str])
-    since_ms: int | None = None
-    until_ms: int | None = None
-    by: TimeName = "started"
-
-    def found_at(self, rows: Rows) -> int | None:
-        """The time by which an instance is sorted; None if it does not match."""
-        header, run = get_header(rows), get_run(rows)
-        if header is None or run is None:
-            return None
-        at_ms = run.started_at if self.by == "started" else header.at
-        matches = (
-            self.workflow in (None, run.workflow)
-            and (self.since_ms is None or at_ms >= self.since_ms)
-            and (self.until_ms is None or at_ms < self.until_ms)
-            and self.attributes.items() <= run.attributes.items()
-            and (self.status is None or self.status == status_name(rows))
-        )
-        return at_ms if matches else None
+    error_type: str | None
 
 
 def search_of(criteria: Criteria, *, now_ms: int) -> Search:
@@ -104,12 +82,13 @@ def search_of(criteria: Criteria, *, now_ms: int) -> Search:
         raise ValueError(f"expected by of {', '.join(TIMES)}, but {by!r}")
     since, until = criteria.get("since"), criteria.get("until")
     return Search(
-        status=status,
+        statuses=() if status is None else (status,),
         workflow=criteria.get("workflow"),
         attributes=criteria.get("attributes") or {},
         since_ms=None if since is None else moment_ms(since, now_ms=now_ms),
         until_ms=None if until is None else moment_ms(until, now_ms=now_ms),
         by="updated" if by == "updated" else "started",
+        error_type=criteria.get("error_type"),
     )
 
 
@@ -138,6 +117,46 @@ def moment_ms(when: When, *, now_ms: int) -> int:
     return round(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstancePage:
+    """A page of a list: its instances, and the token of the next page, if any.
+
+    Attributes:
+        instances: The last one first.
+        next_token: What `list_page` takes for the next page; None at the end.
+    """
+
+    instances: tuple[WorkflowStatus, ...]
+    next_token: str | None
+
+
+async def list_page(
+    session: Session, criteria: Criteria, limit: int, token: str | None
+) -> InstancePage:
+    """The next `limit` instances that match, the last first, behind a page's token.
+
+    Raises:
+        ValueError: as `search_of`, or if the token is none.
+    """
+    search = search_of(criteria, now_ms=SystemClock().now_ms())
+    found = await newest_instances(session, search, limit + 1, _read_token(token))
+    page = found[:limit]
+    statuses = tuple(workflow_status(status, session.payloads) for _, status in page)
+    if len(found) <= limit:
+        return InstancePage(instances=statuses, next_token=None)
+    at_ms, last = page[-1]
+    return InstancePage(instances=statuses, next_token=f"{at_ms}.{last.instance_id}")
+
+
+def _read_token(token: str | None) -> tuple[int, str] | None:
+    if token is None:
+        return None
+    at_ms, separator, instance_id = token.partition(".")
+    if not separator or not at_ms.isdecimal():
+        raise ValueError(f"expected the token of a page, but {token!r:.200}")
+    return int(at_ms), instance_id
+
+
 async def list_instances(
     session: Session, criteria: Criteria, limit: int
 ) -> tuple[WorkflowStatus, ...]:
@@ -147,7 +166,8 @@ async def list_instances(
         ValueError: as `search_of`.
     """
     search = search_of(criteria, now_ms=SystemClock().now_ms())
-    return tuple(map(workflow_status, await newest_instances(session, search, limit)))
+    found = await newest_instances(session, search, limit)
+    return tuple(workflow_status(status, session.payloads) for _, status in found)
 
 
 async def count_instances(session: Session, criteria: Criteria) -> int:
@@ -157,62 +177,176 @@ async def count_instances(session: Session, criteria: Criteria) -> int:
         ValueError: as `search_of`.
     """
     search = search_of(criteria, now_ms=SystemClock().now_ms())
-    return (await count_by_group(session, search, lambda _: "")).total()
+    return (await count_by_group(session, search, "all")).total()
 
 
 async def newest_instances(
-    session: Session, search: Search, limit: int
-) -> list[Status]:
-    """The last `limit` instances that match, by the time of the search."""
-    from sayiir_es.client.projection import read_again  # noqa: PLC0415 (slow)
-
-    return await read_again(lambda: _newest_instances(session, search, limit))
-
-
-async def _newest_instances(
-    session: Session, search: Search, limit: int
-) -> list[Status]:
-    last: list[tuple[int, str, Status]] = []
-    async for store, instance_id, rows in _instances(session):
-        at_ms = search.found_at(rows)
-        if at_ms is None:
-            continue
-        if len(last) >= limit and (at_ms, instance_id) <= last[0][:2]:
-            continue
-        status = session.describe(store, instance_id)
-        if status is None:
-            continue
-        put = heapq.heappush if len(last) < limit else heapq.heappushpop
-        put(last, (at_ms, instance_id, status))
-    return [status for _, _, status in sorted(last, reverse=True)]
-
-
-async def count_by_group(
-    session: Session, search: Search, group: Callable[[Rows], str]
-) -> Counter[str]:
-    """How many instances match, by the group of each."""
-    from sayiir_es.client.projection import read_again  # noqa: PLC0415 (slow)
-
-    return await read_again(lambda: _count_by_group(session, search, group))
-
-
-async def _count_by_group(
-    session: Session, search: Search, group: Callable[[Rows], str]
-) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    async for _, _, rows in _instances(session):
-        if search.found_at(rows) is not None:
-            counts[group(rows)] += 1
-    return counts
-
-
-async def _instances(
     session: Session,
-) -> AsyncIterator[tuple[SnapshotStore, str, Rows]]:
-    """Every instance of every partition."""
-    async for store in session.read_stores():
-        # Ids first: the store may change while other tasks run.
-        for number, instance_id in enumerate(list(store.instances()), start=1):
-            yield store, instance_id, store.rows(instance_id)
-            if number % TURN_INSTANCES == 0:
-                await asyncio.sleep(0)
+    search: Search,
+    limit: int,
+    before: tuple[int, str] | None = None,
+) -> list[tuple[int, Status]]:
+    """The last `limit` that match, each with the time of the search, the last first.
+
+    `before` is the (time, instance id) behind which to begin.
+    """
+    await session.open()
+    pages = [
+        _PartitionPages(session, partition, search, limit, before)
+        for partition in range(session.log.partitions)
+    ]
+    await asyncio.gather(*(page.fetch() for page in pages))
+    merged: list[tuple[int, Status]] = []
+    while len(merged) < limit:
+        heads = [page for page in pages if page.statuses]
+        if not heads:
+            break
+        newest_page = max(heads, key=_PartitionPages.head)
+        merged.append(newest_page.statuses.popleft())
+        if not newest_page.statuses and not newest_page.is_last:
+            await newest_page.fetch()
+    return merged
+
+
+async def iter_instances(
+    session: Session, partition: int, search: Search
+) -> AsyncGenerator[Status]:
+    """Yield every instance of a partition that matches, the last started first.
+
+    One that changes meanwhile is found as it was or as it is; none comes twice unless
+    it is started anew.
+    """
+    pages = _PartitionPages(
+        session, partition, replace(search, order="started"), ALL_PAGE, None
+    )
+    while not pages.is_last:
+        await pages.fetch()
+        while pages.statuses:
+            yield pages.statuses.popleft()[1]
+
+
+class _PartitionPages:
+    """The matches of one partition, fetched page by page as they are needed."""
+
+    def __init__(
+        self,
+        session: Session,
+        partition: int,
+        search: Search,
+        limit: int,
+        before: tuple[int, str] | None,
+    ) -> None:
+        self.statuses: deque[tuple[int, Status]] = deque()
+        self.is_last = False
+        self._session = session
+        self._partition = partition
+        self._search = search
+        self._limit = limit
+        self._before = before
+
+    def head(self) -> tuple[int, str]:
+        """What the next one is sorted by."""
+        at_ms, status = self.statuses[0]
+        return at_ms, status.instance_id
+
+    async def fetch(self) -> None:
+        """Fetch the next page."""
+        answer = await self._session.ask(
+            self._partition,
+            lambda at_least: ListInstances(
+                search=self._search,
+                limit=self._limit,
+                before=self._before,
+                at_least=at_least,
+            ),
+        )
+        if isinstance(answer, Listed):
+            self.statuses.extend(answer.statuses)
+            self.is_last = answer.is_last or not answer.statuses
+        else:
+            await _read_again(self._fold)
+        if self.statuses:
+            at_ms, status = self.statuses[-1]
+            self._before = (at_ms, status.instance_id)
+
+    async def _fold(self) -> None:
+        """Find them in the client's own fold: nobody answered."""
+        from sayiir_es.engine.requests.searching import newest  # noqa: PLC0415 (slow)
+
+        view = self._session.view
+        await self._session.definitions.refresh()
+        store = await view.read_store(self._partition)
+        searched = _searched(self._session, store)
+        found, self.is_last = await newest(
+            searched, self._search, self._limit, self._before
+        )
+        self.statuses.clear()
+        for at_ms, instance_id in found:
+            status = view.describe(store, instance_id)
+            if status is not None:
+                self.statuses.append((at_ms, listed(status)))
+
+
+async def count_by_group(session: Session, search: Search, by: Groups) -> Counter[str]:
+    """How many instances match, by the group of each."""
+    await session.open()
+    counts = await asyncio.gather(
+        *(
+            _count(session, partition, search, by)
+            for partition in range(session.log.partitions)
+        )
+    )
+    return sum(counts, Counter[str]())
+
+
+async def count_stranded(session: Session, partition: int) -> Mapping[str, int]:
+    """How many instances of a partition are stranded, by workflow: its owner says."""
+    search = Search(statuses=(STRANDED,))
+    answer = await session.ask(
+        partition,
+        lambda at_least: CountInstances(
+            search=search, by="workflow", at_least=at_least
+        ),
+    )
+    return answer.counts if isinstance(answer, Counted) else {}
+
+
+async def _count(
+    session: Session, partition: int, search: Search, by: Groups
+) -> Counter[str]:
+    answer = await session.ask(
+        partition,
+        lambda at_least: CountInstances(search=search, by=by, at_least=at_least),
+    )
+    if isinstance(answer, Counted):
+        return Counter(answer.counts)
+
+    async def fold() -> Counter[str]:
+        from sayiir_es.engine.requests.searching import count  # noqa: PLC0415 (slow)
+
+        store = await session.view.read_store(partition)
+        if STRANDED in search.statuses:
+            await session.definitions.refresh()
+        return await count(_searched(session, store), search, by)
+
+    return await _read_again(fold)
+
+
+def _searched(session: Session, store: SnapshotStore) -> Searched:
+    """The instances of a store that nobody serves now, by what its owner announced."""
+    from sayiir_es.engine.requests.searching import (  # noqa: PLC0415 (slow)
+        Searched,
+    )
+
+    code = session.view.get_code(store.position.owner)
+    return Searched(
+        store=store,
+        stranding=None if code is None else session.registry.stranding(code),
+        now_ms=SystemClock().now_ms(),
+    )
+
+
+async def _read_again(read: Callable[[], Awaitable[T]]) -> T:
+    from sayiir_es.client.projection import read_again  # noqa: PLC0415 (slow)
+
+    return await read_again(read)

@@ -1,9 +1,11 @@
-"""A session: commands to a log and reads of it, as coroutines on one event loop.
+"""A session: commands to a log and questions about it, as coroutines on one loop.
 
-Theory of operation. A command is produced to the partition of its instance, and its
-reply is the decision that the owner appends. Where the backend allows it (memory, one
-file) a call owns the log while it lasts if nobody else does; it decides, and runs
-attempts only for the workflows that it was given.
+Theory of operation. A command is produced to the partition of its instance, with the
+address of this client: the owner that decides on it tells what it decided. Questions go
+to the owner too (`client.requests`); only where none answers does the client fold the
+events itself (`client.folded_view`). Where the backend allows it (memory, one file) a
+call owns the log while it lasts if nobody else does; it decides, and begins attempts of
+the instance alone that it runs.
 """
 
 from __future__ import annotations
@@ -13,43 +15,95 @@ import contextlib
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
-from sayiir_es.client.claims import find_owner
+from sayiir_es.client.commands import command_record
+from sayiir_es.client.folded_view import FoldedView
+from sayiir_es.client.held_calls import HeldCalls
 from sayiir_es.client.ownership import Ownership, check_interrupted
-from sayiir_es.client.projection import Projection, partition_of_instance, read_again
-from sayiir_es.client.rejections import check_instance_id, raise_rejection
-from sayiir_es.client.replies import ReplyReader
-from sayiir_es.client.stores import store_identity
-from sayiir_es.client.unserved import explain, find_refusal
-from sayiir_es.core.graph.references import result_of
-from sayiir_es.core.model.errors import BackendError, WorkflowError
-from sayiir_es.core.model.events import CommandRejected
-from sayiir_es.core.model.rows import get_run
-from sayiir_es.core.status.status import ENDED, Status, is_resting, status_of
+from sayiir_es.client.projection import partition_of_instance
+from sayiir_es.client.rejections import not_found
+from sayiir_es.client.replies import (
+    check_accepted,
+    end_status,
+    found_status,
+    is_over,
+    refusal_reason,
+)
+from sayiir_es.client.requests import (
+    ASK_AGAIN_S,
+    DECISION_AGAIN_S,
+    SILENT_S,
+    STILL_SILENT_S,
+    WAIT_AGAIN_S,
+    Requests,
+)
+from sayiir_es.client.stores import ClientStores, store_identity
+from sayiir_es.client.unserved import explain
+from sayiir_es.core.model.commands import SendSignal, StartWorkflow
+from sayiir_es.core.model.errors import (
+    BackendError,
+    LogError,
+    LogUnavailableError,
+    NoWorkerError,
+    StoreError,
+    WorkflowError,
+)
+from sayiir_es.engine.claims import find_owner
 from sayiir_es.engine.definitions.feed import DefinitionFeed
 from sayiir_es.engine.definitions.registry import Registry
-from sayiir_es.engine.store.memory import MemoryStore
-from sayiir_es.log.port import NewRecord, Topic
-from sayiir_es.wire.commands import encode_command_avro
+from sayiir_es.engine.requests.describing import OBSTACLE
+from sayiir_es.log.port import CheckedLog, Topic
+from sayiir_es.telemetry import get_logger
+from sayiir_es.wire.requests import (
+    Answer,
+    Decided,
+    Describe,
+    Described,
+    FindDecision,
+    FindResult,
+    FoundResult,
+    Refused,
+    Wait,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Callable
 
     from sayiir_es.client.backend_port import BackendPort
+    from sayiir_es.client.requests import Call
     from sayiir_es.core.authoring.workflow import Workflow
-    from sayiir_es.core.graph.graph import Graph
-    from sayiir_es.core.model.commands import Command, StartWorkflow
-    from sayiir_es.core.model.events import Event
-    from sayiir_es.core.model.rows import Rows
+    from sayiir_es.core.model.commands import Command
+    from sayiir_es.core.status.status import Status
     from sayiir_es.engine.attempts.local_executor import LocalExecutor
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import LogIdentity
+    from sayiir_es.wire.requests import Request
+
+logger = get_logger(__name__)
 
 REPLY_LIMIT_S = 30.0
 """How long a client waits for an owner; the command stays and is decided later."""
 
+EXPLAIN_LIMIT_S = 5.0
+"""How long it is looked why nobody answers."""
+
+SERVED_LIMIT_S = 5.0
+"""How long a question waits for an owner where workers are announced."""
+
+NAME_LIMIT_S = 3.0
+"""How long a start by a name waits until somebody publishes it, in seconds."""
+
+NAME_LOOK_S = 0.05
+
 POLL_S = 0.5
-"""How long one wait for new events of an instance lasts at most."""
+"""How often, in seconds, a wait looks after the worker of its own process."""
+
+UNHEARD_LOOK_S = 0.05
+"""How often, in seconds, a call on a local log looks whether its owner has gone."""
+
+UNHEARD_S = 2.0
+"""After how many seconds without a reply it is asked whether anybody holds a wait."""
 
 
 class Session:
@@ -57,117 +111,308 @@ class Session:
 
     def __init__(self, backend: BackendPort) -> None:
         self.backend = backend
+        self.payloads = backend.payloads
         self.log = backend.open_log()
         self.registry = Registry()
         self.definitions = DefinitionFeed(self.log, self.registry)
+        self.view = FoldedView(backend, self.log, self.registry, self.definitions)
         self._identity: LogIdentity | None = None
-        self._readers: dict[int, ReplyReader] = {}
-        self._stores, self._views = backend.stores(), backend.views()
-        self._projection = Projection(self.log, self._open_view)
+        self._held_calls = HeldCalls(self.log, backend.on_notice)
+        self._requests = Requests(self.log, self._held_calls.look)
+        self._stores = ClientStores(backend.stores())
+        self._opened_stores: WeakSet[SnapshotStore] = WeakSet()
         self._opening = asyncio.Lock()
         self._ownership = Ownership(backend, self.log, self.registry, self._open_store)
 
-    async def open(self) -> None:
-        """Connect, once; creates the log when there is none."""
-        async with self._opening:
-            if self._identity is None:
-                self._identity = await self.log.open(create=True)
+    async def open(self, *, create: bool = False) -> None:
+        """Connect, once; with `create`, for whoever begins something, make the log.
+
+        Raises:
+            LogUnavailableError: if nothing answers.
+            AppNotFoundError: if there is no such log, and none may be made.
+            UnsafeLogError: if it is not the log that it was; with `create` also if
+                nothing new may be begun on it.
+        """
+        if self._identity is None:
+            async with self._opening:
+                if self._identity is None:
+                    identity = await self.log.open(create=create)
+                    self._identity = self.view.identity = identity
+        if create:
+            self._check_writable()
+
+    def _check_writable(self) -> None:
+        if isinstance(self.log, CheckedLog):
+            self.log.check_writable()
 
     async def close(self) -> None:
         """Close everything that was opened."""
         await self._ownership.close()
-        for reader in self._readers.values():
-            await reader.close()
-        await self._projection.close()
+        await self._requests.close()
+        await self._held_calls.close()
+        await self.view.close()
         self._stores.close()
-        self._views.close()
         await self.definitions.close()
         await self.log.close()
 
+    async def abandon(self) -> None:
+        """Give back what others wait for, on any event loop: its own has been closed.
+
+        On Kafka nobody waits for a client; its connections end with their objects.
+        """
+        for store in tuple(self._opened_stores):
+            with contextlib.suppress(StoreError):
+                await store.close()
+        self._stores.close()
+        self._ownership.abandon()
+        if self.backend.owns_on_call:
+            await self.log.close()
+
+    @property
+    def requests(self) -> Requests:
+        """The questions of this session."""
+        return self._requests
+
+    @property
+    def ownership(self) -> Ownership:
+        """What this session owns."""
+        return self._ownership
+
+    @property
+    def open_calls(self) -> int:
+        """How many questions and commands wait for a reply: none while no call runs."""
+        return self._requests.open_calls
+
     # --- commands ---------------------------------------------------------------------
 
-    async def execute(self, command: Command) -> Event:
-        """Produce a command and return the first event of the decision on it.
+    async def execute(
+        self, command: Command, *, limit_s: float = REPLY_LIMIT_S
+    ) -> Decided:
+        """Produce a command and return the decision on it.
 
         Raises:
-            BackendError: if no owner answered in time; the command stays.
+            NoWorkerError: if no owner answered in `limit_s` seconds and no worker is
+                announced; the command stays.
+            BackendError: if one is announced and did not answer.
             WorkflowError: what a rejection by the owner means.
         """
-        event = await self.send(command)
-        if isinstance(event.body, CommandRejected):
-            status = None
-            if command.instance_id and event.body.code in ("terminal", "not_paused"):
-                status = await self.find_status(command.instance_id)
-            raise_rejection(
-                event.body, command.instance_id, status.status if status else None
-            )
-        return event
+        decided = await self.send(command, limit_s=limit_s)
+        check_accepted(decided, command)
+        return decided
 
-    async def send(self, command: Command) -> Event:
-        """Produce a command and return the first event of its decision, or rejection.
+    async def send(
+        self, command: Command, *, limit_s: float = REPLY_LIMIT_S
+    ) -> Decided:
+        """Produce a command and return the decision on it, a rejection too.
 
         Raises:
             BackendError: if no owner answered in time; the command stays.
         """
-        await self.open()
+        # A signal may come before its instance; on one machine before the log, too.
+        is_first = isinstance(command, SendSignal) and self.backend.owns_on_call
+        await self.open(create=is_first or isinstance(command, StartWorkflow))
+        await self._requests.open(create=True)
         partition = partition_of_instance(self.log, command.instance_id)
-        reader = self._readers.get(partition)
-        if reader is None:
-            reader = self._readers[partition] = ReplyReader(self.log, partition)
-        await reader.expect(command.instance_id)
+        call = self._requests.expect(partition)
         try:
-            offset = await self.log.produce(
-                Topic.COMMANDS,
-                partition,
-                NewRecord(
-                    key=command.instance_id.encode("utf-8", "surrogatepass"),
-                    value=encode_command_avro(command),
-                ),
-            )
-            async with asyncio.timeout(REPLY_LIMIT_S):
-                return await reader.get_reply(command.instance_id, offset)
-        except TimeoutError as error:
-            raise BackendError(
-                f"expected an answer to {type(command).__name__} within "
-                f"{REPLY_LIMIT_S:.0f} s, but {await self.explain(partition)}; the "
-                "command stays and is decided later"
-            ) from error
+            answer = await self.decide(command, call, limit_s)
         finally:
-            reader.forget(command.instance_id)
+            self._requests.forget(call)
+        if not isinstance(answer, Decided):
+            raise BackendError(f"expected a decision, but {refusal_reason(answer)}")
+        return answer
 
-    async def explain(self, partition: int) -> str:
-        """Why nobody decides for a partition, and what to do: for a sentence."""
-        owner = None
-        with contextlib.suppress(WorkflowError):
-            await self.definitions.refresh()
-            owner = await find_owner(self.log, partition)
-        return str(await explain(self.log, self.registry, partition, owner))
+    async def decide(self, command: Command, call: Call, limit_s: float) -> Answer:
+        """Produce a command and return the first reply to it.
 
-    async def submit(self, workflow: Workflow | str, start: StartWorkflow) -> Status:
+        Raises:
+            BackendError: if there was none in time; the command stays.
+        """
+        try:
+            async with asyncio.timeout(limit_s), self.deciding(call.partition):
+                await self.produce(command, call)
+                if call.decision is not call.reply:
+                    # The decision may be lost, and the end be told.
+                    both = (call.decision, call.reply)
+                    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+                    return (
+                        call.decision if call.decision.done() else call.reply
+                    ).result()
+                return await call.reply
+        except TimeoutError as error:
+            name = type(command).__name__
+            raise await self.unanswered(name, call.partition, limit_s) from error
+
+    @asynccontextmanager
+    async def deciding(self, partition: int) -> AsyncGenerator[None]:
+        """Own the log while inside, if the backend allows it and nobody else does.
+
+        Whoever owns it may go meanwhile, so this is looked at again and again.
+        """
+        if not self.backend.owns_on_call:
+            yield
+            return
+        has_worker = self._ownership.has_worker
+        if has_worker or not self._requests.is_heard(partition):
+            async with self._ownership.hold((), None):
+                yield
+            return
+        watch = asyncio.ensure_future(self._decide_if_unheard(partition))
+        try:
+            yield
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+    async def _decide_if_unheard(self, partition: int) -> None:
+        while self._requests.is_heard(partition):  # noqa: ASYNC110 (no event says it)
+            await asyncio.sleep(UNHEARD_LOOK_S)
+        async with self._ownership.hold((), None):
+            await asyncio.Event().wait()
+
+    async def produce(self, command: Command, call: Call) -> None:
+        """Produce a command; its decision is asked after if nobody tells it."""
+        offset = await self.log.produce(
+            Topic.COMMANDS,
+            call.partition,
+            command_record(command, call.address.headers()),
+        )
+        question = FindDecision(
+            instance_id=command.instance_id,
+            offset=offset,
+            command_id=command.command_id,
+            at_least=self._requests.get_offset(call.partition),
+        )
+        self._requests.ask_after(call, question, again_s=DECISION_AGAIN_S)
+
+    async def unanswered(
+        self, what: str, partition: int, limit_s: float
+    ) -> BackendError:
+        """The error for a command that no owner answered in time.
+
+        A `NoWorkerError` where no worker is announced, a `LogUnavailableError` where
+        the log does not say.
+        """
+        begin = f"expected an answer to {what} within {limit_s:g} s, but "
+        try:
+            async with asyncio.timeout(EXPLAIN_LIMIT_S):
+                await self.definitions.refresh()
+                owner = await find_owner(self.log, partition)
+                obstacle = await explain(self.log, self.registry, partition, owner)
+        except (LogUnavailableError, TimeoutError) as error:
+            return LogUnavailableError(
+                f"{begin}the log does not answer ({error!r}); the command may stand "
+                "there and be decided later"
+            )
+        except WorkflowError as error:
+            return BackendError(f"{begin}{error}")
+        kind = NoWorkerError if obstacle.is_without_worker else BackendError
+        return kind(f"{begin}{obstacle}; the command stays and is decided later")
+
+    async def submit(
+        self,
+        workflow: Workflow | str,
+        start: StartWorkflow,
+        *,
+        limit_s: float = REPLY_LIMIT_S,
+    ) -> Status:
         """Start an instance; the status after the owner's decision.
 
         Raises:
             InstanceAlreadyExistsError: under the policy `fail`.
             WorkflowError: as `execute`.
         """
-        check_instance_id(start.instance_id)
-        await self.open()
-        if not isinstance(workflow, str):
-            await self.definitions.publish(workflow)
-            start = replace(
-                start,
-                workflow=workflow.graph.name,
-                definition_hash=workflow.definition_hash,
-            )
-        await self.execute(start)
-        return await self.get_status(start.instance_id)
+        start = await self.publish(workflow, start)
+        decided = await self.execute(start, limit_s=limit_s)
+        if decided.status is None:
+            return await self.get_status(start.instance_id)
+        return decided.status
 
-    # --- reading ----------------------------------------------------------------------
+    async def publish(
+        self, workflow: Workflow | str, start: StartWorkflow
+    ) -> StartWorkflow:
+        """Open the log, publish the workflow; the command with its definition.
 
-    async def get_rows(self, instance_id: str) -> Rows:
-        """The rows of an instance as of the end of its partition now."""
+        A name is waited for, for a little while.
+        """
+        await self.open(create=True)
+        if isinstance(workflow, str):
+            await self.wait_for_name(workflow, start.version)
+            return start
+        await self.definitions.publish(workflow)
+        return replace(
+            start,
+            workflow=workflow.graph.name,
+            definition_hash=workflow.definition_hash,
+            version=workflow.version or "",
+        )
+
+    async def publish_graph(self, workflow: Workflow) -> None:
+        """Publish the graph of a workflow for which nothing is to be started."""
         await self.open()
-        return await self._projection.get_rows(instance_id)
+        await self.definitions.publish(workflow)
+
+    async def wait_for_name(self, workflow: str, version: str | None = None) -> None:
+        """Wait a little until a workflow of that name and version is published.
+
+        A worker that was just started may not have come to it yet. Whoever decides on a
+        start of a name that never comes says that it is unknown.
+        """
+        await self.open(create=True)
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + NAME_LIMIT_S
+        while self.registry.by_name(workflow, None, version) is None:
+            await self.definitions.refresh()
+            is_there = self.registry.by_name(workflow, None, version) is not None
+            if is_there or loop.time() > end_s:
+                return
+            await asyncio.sleep(NAME_LOOK_S)
+
+    # --- questions --------------------------------------------------------------------
+
+    async def ask(
+        self, partition: int, request: Callable[[int], Request]
+    ) -> Answer | None:
+        """Ask the owner of a partition; None where nobody answers, or none can.
+
+        `request` makes the question, of the offset that the answer must stand on.
+
+        Raises:
+            BackendError: if the owner answered that it cannot.
+        """
+        await self.open()
+        if not await self._has_request_topics():
+            return None
+        call = self._requests.expect(partition)
+        try:
+            question = request(self._requests.get_offset(partition))
+            if not self._requests.post(call, question, again_s=ASK_AGAIN_S):
+                return None
+            was_silent = self._requests.is_silent(partition)
+            patience_s = STILL_SILENT_S if was_silent else SILENT_S
+            if not await _is_answered(call, patience_s):
+                is_served = not was_silent and await self._may_be_served()
+                if not is_served or not await _is_answered(call, SERVED_LIMIT_S):
+                    self._requests.set_silent(partition)
+                    return None
+            answer = call.reply.result()
+        finally:
+            self._requests.forget(call)
+        if isinstance(answer, Refused):
+            raise BackendError(f"expected an answer, but {refusal_reason(answer)}")
+        return answer
+
+    async def _has_request_topics(self) -> bool:
+        """Whether owners can be asked; a client that may not make topics makes none."""
+        try:
+            return await self._requests.open(create=False)
+        except LogError:
+            return False
+
+    async def _may_be_served(self) -> bool:
+        with contextlib.suppress(WorkflowError):
+            await self.definitions.refresh()
+        return bool(self.registry.workers())
 
     async def get_status(self, instance_id: str) -> Status:
         """The status of an instance.
@@ -175,62 +420,19 @@ class Session:
         Raises:
             BackendError: if there is none of that id.
         """
-        status = await self.find_status(instance_id)
-        if status is None:
-            raise BackendError(f"Snapshot not found: {instance_id}")
-        return status
+        return found_status(await self.find_status(instance_id), instance_id)
 
     async def find_status(self, instance_id: str) -> Status | None:
         """The status of an instance, or None."""
         await self.open()
-        return await read_again(lambda: self._find_status(instance_id))
-
-    async def _find_status(self, instance_id: str) -> Status | None:
-        store = await self._projection.read_to_end(
-            partition_of_instance(self.log, instance_id)
-        )
-        run = get_run(store.rows(instance_id))
-        if run is None:
-            return None
-        status = self.describe(store, instance_id)
-        is_known = self.registry.knows(store.position.owner, run.graph_digest)
-        if is_known and status is not None and status.status in ENDED:
-            return status
-        # What keeps it from ending may have been announced meanwhile.
-        await self.definitions.refresh()
-        return self.describe(store, instance_id)
-
-    def describe(self, store: SnapshotStore, instance_id: str) -> Status | None:
-        """The status of an instance in a store, by the definitions read so far."""
-        rows = store.rows(instance_id)
-        run = get_run(rows)
-        if run is None:
-            return None
-        graph = self.registry.by_digest(run.graph_digest)
-        status = status_of(rows, instance_id, graph)
-        if status is None or status.status in ENDED:
-            return status
-        obstacle = self._obstacle(store.position.owner, instance_id, graph, status)
-        if obstacle is None:
-            return status
-        return replace(status, waiting_for=f"{status.waiting_for}; {obstacle}")
-
-    def _obstacle(
-        self, owner: str, instance_id: str, graph: Graph | None, status: Status
-    ) -> str | None:
-        """What keeps the owner of an instance's partition from going on with it."""
         partition = partition_of_instance(self.log, instance_id)
-        refusal = find_refusal(self.registry, partition, owner)
-        if refusal is not None:
-            return refusal.cause
-        capabilities = self.registry.get_capabilities(owner)
-        if graph is None or capabilities is None:
-            return None
-        lack = capabilities.obstacle(graph, status.attempts)
-        if lack is None:
-            return None
-        path, what = lack
-        return f"the worker that owns partition {partition} lacks {what} for {path!r}"
+        answer = await self.ask(
+            partition,
+            lambda at_least: Describe(instance_id=instance_id, at_least=at_least),
+        )
+        if isinstance(answer, Described):
+            return answer.status
+        return await self.view.find_status(instance_id)
 
     async def get_task_result(self, instance_id: str, task_id: str) -> bytes | None:
         """The result of the first node of that id in graph order, or None.
@@ -238,29 +440,27 @@ class Session:
         Raises:
             BackendError: if there is no instance of that id.
         """
-        await self.get_status(instance_id)
-        return await read_again(lambda: self._find_result(instance_id, task_id))
-
-    async def _find_result(self, instance_id: str, task_id: str) -> bytes | None:
-        rows = await self.get_rows(instance_id)
-        run = get_run(rows)
-        graph = self.registry.by_digest(run.graph_digest) if run else None
-        path = graph.find(task_id) if graph is not None else None
-        if graph is None or path is None:
-            return None
-        return result_of(rows, graph, path)
+        await self.open()
+        partition = partition_of_instance(self.log, instance_id)
+        answer = await self.ask(
+            partition,
+            lambda at_least: FindResult(
+                instance_id=instance_id, task_id=task_id, at_least=at_least
+            ),
+        )
+        if isinstance(answer, FoundResult):
+            if not answer.exists:
+                raise not_found(instance_id)
+            return answer.result
+        found_status(await self.view.find_status(instance_id), instance_id)
+        return await self.view.find_result(instance_id, task_id)
 
     async def read_store(self, partition: int) -> SnapshotStore:
-        """The store of a partition, as of its end now."""
+        """The store of a partition, folded here as of its end now."""
         await self.open()
-        return await self._projection.read_to_end(partition)
+        return await self.view.read_store(partition)
 
-    async def read_stores(self) -> AsyncGenerator[SnapshotStore]:
-        """Yield the store of each partition, as of its end now."""
-        await self.open()
-        await self.definitions.refresh()
-        for partition in range(self.log.partitions):
-            yield await self._projection.read_to_end(partition)
+    # --- waiting ----------------------------------------------------------------------
 
     async def wait(
         self,
@@ -278,42 +478,111 @@ class Session:
             TimeoutError: if it did not within `timeout_s` seconds.
             BackendError: if there is no instance of that id.
         """
+        await self.open()
         async with asyncio.timeout(timeout_s):
-            while True:
-                if await self._is_resting(instance_id, parked=parked):
-                    status = await self.get_status(instance_id)
-                    if status.status in ENDED or (
-                        parked and status.status != "in_progress"
-                    ):
-                        return status
-                check_interrupted(executor)
-                self._ownership.check()
-                await self._projection.wait_for_events(instance_id, max_wait_s=POLL_S)
+            if not await self._has_request_topics():
+                return await self._wait_by_fold(instance_id, parked, executor)
+            partition = partition_of_instance(self.log, instance_id)
+            call = self._requests.expect(partition)
+            try:
+                return await self.wait_for_reply(
+                    call, instance_id, parked=parked, executor=executor
+                )
+            finally:
+                self._requests.forget(call)
 
-    async def _is_resting(self, instance_id: str, *, parked: bool) -> bool:
-        async def read() -> bool:
-            return is_resting(await self.get_rows(instance_id), parked=parked)
+    async def wait_for_reply(
+        self,
+        call: Call,
+        instance_id: str,
+        *,
+        parked: bool,
+        executor: LocalExecutor | None,
+        held: bool = False,
+    ) -> Status:
+        """Wait for the owner's word; `held` says that it was asked for it already."""
+        question = Wait(
+            instance_id=instance_id,
+            parked=parked,
+            at_least=self._requests.get_offset(call.partition),
+        )
+        if held:
+            self._requests.ask_after(call, question, again_s=WAIT_AGAIN_S)
+            is_heard = self._requests.is_heard(call.partition)
+        else:
+            is_heard = self._requests.post(call, question, again_s=WAIT_AGAIN_S)
+        has_worker = executor is not None or self._ownership.has_worker
+        look_s = POLL_S if has_worker else UNHEARD_S
+        is_known = False
+        while not await _is_answered(call, look_s if is_heard else 0.0):
+            is_heard = is_heard and self._requests.is_heard(call.partition)
+            is_known = is_known and is_heard
+            check_interrupted(executor)
+            self._ownership.check()
+            if not is_known:
+                # Nobody says that a wait is held: so it is asked once whether there is
+                # such an instance, and an owner.
+                status = found_status(await self.find_status(instance_id), instance_id)
+                if is_over(status, parked=parked):
+                    return status
+                if executor is not None and OBSTACLE in status.waiting_for:
+                    _tell_kept_waiting(status)
+                is_known = is_heard and not self._requests.is_silent(call.partition)
+                if is_known and not (has_worker or self.backend.owns_on_call):
+                    await call.reply
+            if not is_heard:
+                await self.view.wait_for_events(instance_id, max_wait_s=POLL_S)
+                is_heard = self._requests.post(call, question, again_s=WAIT_AGAIN_S)
+        return end_status(call.reply.result(), instance_id)
 
-        return await read_again(read)
+    async def _wait_by_fold(
+        self,
+        instance_id: str,
+        parked: bool,  # noqa: FBT001 (as `wait` has it)
+        executor: LocalExecutor | None,
+    ) -> Status:
+        while True:
+            if await self.view.is_resting(instance_id, parked=parked):
+                status = await self.get_status(instance_id)
+                if is_over(status, parked=parked):
+                    return status
+            check_interrupted(executor)
+            self._ownership.check()
+            await self.view.wait_for_events(instance_id, max_wait_s=POLL_S)
 
     # --- owning -----------------------------------------------------------------------
 
     @asynccontextmanager
-    async def owning(
-        self, workflows: Sequence[Workflow] = ()
+    async def running(
+        self, workflow: Workflow, instance_id: str
     ) -> AsyncGenerator[LocalExecutor | None]:
-        """Own the log while inside, if the backend allows it and nobody else does."""
-        await self.open()
-        async with self._ownership.hold(workflows) as executor:
+        """Run the attempts of an instance here while inside, if this process may own.
+
+        Where another process owns the log, that one runs them, if it has the code.
+        """
+        await self.open(create=True)
+        await self.definitions.publish(workflow)
+        async with self._ownership.hold((workflow,), instance_id) as executor:
             yield executor
 
     async def _open_store(self, partition: int) -> SnapshotStore:
         assert self._identity is not None
-        return self._stores.open(store_identity(self._identity, partition))
+        store = self._stores.open(store_identity(self._identity, partition))
+        self._opened_stores.add(store)
+        return store
 
-    async def _open_view(self, partition: int) -> SnapshotStore:
-        assert self._identity is not None
-        end = await self.log.end_offset(Topic.EVENTS, partition)
-        if end < self.backend.short_view_records:
-            return MemoryStore()
-        return self._views.open(store_identity(self._identity, partition))
+
+def _tell_kept_waiting(status: Status) -> None:
+    """A call runs an instance that whoever owns its partition cannot go on with."""
+    logger.warning(
+        "instance.kept_waiting",
+        instance_id=status.instance_id,
+        reason=status.waiting_for,
+    )
+
+
+async def _is_answered(call: Call, limit_s: float) -> bool:
+    """Wait for the reply to a call; whether it came in time."""
+    if not call.reply.done():
+        await asyncio.wait((call.reply,), timeout=limit_s)
+    return call.reply.done()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sayiir_es.engine.blocked_commands import BLOCKED_MS, find_blocking
+from sayiir_es.log.port import Topic
 
 if TYPE_CHECKING:
     from sayiir_es.engine.definitions.registry import Registry
@@ -22,10 +23,12 @@ NAMED_MAX = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obstacle:
-    """Why a partition is not served, and what to do; both are clauses."""
+    """Why a partition is not served, and what to do: two clauses."""
 
     cause: str
     fix: str
+    is_without_worker: bool = False
+    """Whether no worker is announced at all."""
 
     def __str__(self) -> str:
         return f"{self.cause}; {self.fix}"
@@ -76,7 +79,21 @@ async def find_open_transaction(
     return Obstacle(
         cause=f"the commands of partition {partition} are {blocking}",
         fix="end that transaction, or let the broker abort it when its time is up "
-        "(transaction.timeout.ms)",
+        "(transaction.timeout.ms)"
+        + (f"; an admin ends it by `{blocking.advice}`" if blocking.advice else ""),
+    )
+
+
+async def find_loss(log: Log, partition: int, next_command: int) -> Obstacle | None:
+    """What a partition says whose next command is gone; None where it is there."""
+    start = await log.start_offset(Topic.COMMANDS, partition)
+    if start <= next_command:
+        return None
+    return Obstacle(
+        cause=f"commands {next_command} to {start - 1} of partition {partition} were "
+        "deleted before anybody read them",
+        fix="have them sent again, then `sayiir-es partition accept-loss "
+        f"{partition}` goes on without them",
     )
 
 
@@ -105,4 +122,5 @@ def no_worker(partition: int) -> Obstacle:
     return Obstacle(
         cause=f"no worker owns partition {partition}",
         fix="start one with `sayiir-es worker run MODULE`",
+        is_without_worker=True,
     )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
+from sayiir_es.client.backend_port import WORKER_CONNECT_LIMIT_S
 from sayiir_es.client.backends import Backend, KafkaBackend, as_backend
 from sayiir_es.client.loop_thread import LoopThread
 from sayiir_es.client.ownership import build_name
 from sayiir_es.client.stores import store_identity
+from sayiir_es.client.worker_resources import OnShutdown, OnStartup, WorkerResources
+from sayiir_es.core.authoring.unique import check_unique
 from sayiir_es.core.duration import duration_ms
 from sayiir_es.engine.attempts.local_executor import LocalExecutor
 from sayiir_es.engine.clock import SystemClock
@@ -18,7 +22,13 @@ from sayiir_es.engine.owner.claim_records import configured_signer
 from sayiir_es.engine.ports import Ports
 from sayiir_es.engine.publishing.publisher import are_snapshots_enabled
 from sayiir_es.engine.worker import WorkerEngine
-from sayiir_es.engine.worker_settings import WorkerSettings, configured_handover_s
+from sayiir_es.engine.worker_settings import (
+    WorkerSettings,
+    configured_cancel_grace_s,
+    configured_drain_s,
+    configured_fork_read_s,
+    configured_handover_s,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -32,6 +42,49 @@ if TYPE_CHECKING:
 DEFAULT_SLOTS = 64
 
 
+class ConfiguredLimits(TypedDict):
+    """How long a worker waits, in seconds; see `WorkerSettings`."""
+
+    drain_s: float
+    handover_s: float
+    cancel_grace_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerLimits:
+    """How long a worker waits, in seconds; None is what the environment says.
+
+    Attributes:
+        drain_s: When it ends: for attempts that run (`SAYIIR_DRAIN`, 10 s).
+        handover_s: When another worker is to own a partition: for its attempts
+            (`SAYIIR_HANDOVER`, 30 s).
+        cancel_grace_s: Behind a cancel: for the attempt (`SAYIIR_CANCEL_GRACE`, 10 s).
+    """
+
+    drain_s: float | None = None
+    handover_s: float | None = None
+    cancel_grace_s: float | None = None
+
+    def configured(self) -> ConfiguredLimits:
+        """All of them, those that are not set as the environment says.
+
+        Raises:
+            SettingsError: if the environment cannot be used.
+        """
+        drain_s, handover_s = configured_drain_s(), configured_handover_s()
+        grace_s = configured_cancel_grace_s()
+        return {
+            "drain_s": drain_s if self.drain_s is None else self.drain_s,
+            "handover_s": handover_s if self.handover_s is None else self.handover_s,
+            "cancel_grace_s": grace_s
+            if self.cancel_grace_s is None
+            else self.cancel_grace_s,
+        }
+
+
+DEFAULT_WORKER_LIMITS = WorkerLimits()
+
+
 class RunningWorker:
     """A worker on the event loop that calls it: for `Worker` and the command line."""
 
@@ -42,29 +95,37 @@ class RunningWorker:
         *,
         slots: int = DEFAULT_SLOTS,
         aging_interval_ms: int = 300_000,
-        drain_s: float = 10.0,
+        limits: WorkerLimits = DEFAULT_WORKER_LIMITS,
         tags: Collection[str] | None = None,
     ) -> None:
         self._backend = backend
         self.worker_id = worker_id
+        self.resources = WorkerResources(None, None)
+        """What its tasks may name; set before the start."""
         self._tags = None if tags is None else frozenset(tags)
         self._slots = slots
         self._aging_interval_ms = aging_interval_ms
-        self._drain_s = drain_s
+        self._limits = limits
         self._log: Log | None = None
         self._stores = backend.stores()
         self.engine: WorkerEngine | None = None
 
     async def start(self, workflows: Sequence[Workflow]) -> None:
-        """Connect, publish the workflows and join the group.
+        """Connect, make the resources, publish the workflows and join the group.
 
         Raises:
+            ValueError: if two different workflows have the same name and version.
             UsageError: if the key that the environment names cannot be used.
             StoreError: if there is no place for its stores.
+            ResourceError: if a task names what `on_startup` does not give.
         """
+        check_unique(
+            (f"workflow {number} of {len(workflows)}", workflow)
+            for number, workflow in enumerate(workflows, start=1)
+        )
         signer = configured_signer()
         self._stores.prepare()
-        log = self._log = self._backend.open_log()
+        log = self._log = self._backend.open_log(connect_limit_s=WORKER_CONNECT_LIMIT_S)
         identity = await log.open(create=True)
         # No other machine reads a log of this one, which has the snapshots already.
         snapshots = are_snapshots_enabled() and isinstance(self._backend, KafkaBackend)
@@ -83,6 +144,7 @@ class RunningWorker:
                 executor=LocalExecutor(
                     self._slots,
                     worker_id=self.worker_id,
+                    payloads=self._backend.payloads,
                     aging_interval_ms=self._aging_interval_ms,
                 ),
                 registry=Registry(tags=self._tags),
@@ -93,21 +155,81 @@ class RunningWorker:
                 worker_id=self.worker_id,
                 incarnation=secrets.token_hex(8),
                 build=build_name(),
-                drain_s=self._drain_s,
                 signer=signer,
                 snapshots=snapshots,
-                handover_s=configured_handover_s(),
+                **self._limits.configured(),
+                fork_read_s=configured_fork_read_s(),
             ),
         )
-        await self.engine.start(workflows)
+        try:
+            await self.engine.start(await self.resources.start(workflows))
+        except BaseException:
+            await self.resources.close()
+            raise
+
+    def drain_limit_s(self) -> float:
+        """How long `stop` waits for attempts at most, in seconds: none if none runs."""
+        is_running = self.engine is not None and self.engine.is_running_attempts
+        return self._limits.configured()["drain_s"] if is_running else 0.0
+
+    async def end_at_exit(self) -> None:
+        """Stop without a drain: Python ends, and nobody has shut this worker down."""
+        if self.engine is not None:
+            await self.engine.stop(drain=False)
+        await self.resources.close()
 
     async def stop(self) -> None:
         """Drain, hand over the partitions and close everything."""
-        if self.engine is not None:
-            await self.engine.stop()
+        try:
+            if self.engine is not None:
+                await self.engine.stop()
+        finally:
+            await self.resources.close()
         self._stores.close()
         if self._log is not None:
             await self._log.close()
+
+
+class WorkerOptions(TypedDict, total=False):
+    """The options of a worker; see `Worker`."""
+
+    max_concurrent_tasks: int | None
+    tags: Collection[str] | None
+    aging_interval: float | str | timedelta
+    drain: float | str | timedelta | None
+    handover: float | str | timedelta | None
+    cancel_grace: float | str | timedelta | None
+    on_startup: OnStartup | None
+    on_shutdown: OnShutdown | None
+
+
+def running_worker(
+    worker_id: str, backend: Backend | str, **options: Unpack[WorkerOptions]
+) -> RunningWorker:
+    """A worker with these options, to be started on an event loop.
+
+    Raises:
+        ValueError: if an option is out of its range.
+    """
+    slots = options.get("max_concurrent_tasks")
+    if slots is not None and slots < 1:
+        raise ValueError(f"expected max_concurrent_tasks of at least 1, but {slots}")
+    worker = RunningWorker(
+        worker_id,
+        as_backend(backend),
+        slots=slots or DEFAULT_SLOTS,
+        aging_interval_ms=duration_ms(options.get("aging_interval", "5m")),
+        limits=WorkerLimits(
+            drain_s=_seconds(options.get("drain")),
+            handover_s=_seconds(options.get("handover")),
+            cancel_grace_s=_seconds(options.get("cancel_grace")),
+        ),
+        tags=options.get("tags"),
+    )
+    worker.resources = WorkerResources(
+        options.get("on_startup"), options.get("on_shutdown")
+    )
+    return worker
 
 
 class WorkerHandle:
@@ -158,6 +280,8 @@ class WorkerHandle:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._thread.is_of_parent:
+            return  # a forked child leaves the block: the worker is its parent's
         self.shutdown()
         self.join()
 
@@ -174,6 +298,16 @@ class Worker:
         max_concurrent_tasks: Attempts that run at a time in this process.
         tags: Only tasks whose tags are all among these run here; None: all do.
         aging_interval: How long an attempt waits to gain one step of priority.
+        drain: When it ends, how long it waits for attempts that run; without it
+            `SAYIIR_DRAIN`, or 10 s.
+        handover: How long attempts may run on whose partition another worker is to
+            own; without it `SAYIIR_HANDOVER`, or 30 s.
+        cancel_grace: How long an attempt may run on behind a cancel; without it
+            `SAYIIR_CANCEL_GRACE`, or 10 s.
+        on_startup: Called once before the first task, on the loop where async tasks
+            run; sync or async. It returns resources by name, for tasks that name them
+            by keyword-only parameters.
+        on_shutdown: Called with them behind the last task.
     """
 
     def __init__(  # noqa: PLR0913 - Sayiir's signature and ours
@@ -186,31 +320,45 @@ class Worker:
         max_concurrent_tasks: int | None = None,
         tags: Collection[str] | None = None,
         aging_interval: float | str | timedelta = "5m",
+        drain: float | str | timedelta | None = None,
+        handover: float | str | timedelta | None = None,
+        cancel_grace: float | str | timedelta | None = None,
+        on_startup: OnStartup | None = None,
+        on_shutdown: OnShutdown | None = None,
     ) -> None:
         del poll_interval, claim_ttl
-        if max_concurrent_tasks is not None and max_concurrent_tasks < 1:
-            raise ValueError(
-                "expected max_concurrent_tasks of at least 1, but "
-                f"{max_concurrent_tasks}"
-            )
-        self._worker = RunningWorker(
+        self._worker = running_worker(
             worker_id,
-            as_backend(backend),
-            slots=max_concurrent_tasks or DEFAULT_SLOTS,
-            aging_interval_ms=duration_ms(aging_interval),
+            backend,
+            max_concurrent_tasks=max_concurrent_tasks,
             tags=tags,
+            aging_interval=aging_interval,
+            drain=drain,
+            handover=handover,
+            cancel_grace=cancel_grace,
+            on_startup=on_startup,
+            on_shutdown=on_shutdown,
         )
 
     def start(self, workflows: Sequence[Workflow]) -> WorkerHandle:
         """Start on a thread of its own; returns when it has joined the group.
 
         Raises:
+            ValueError: if two different workflows have the same name and version.
             BackendError: if the log does not answer or could lose history.
+            ResourceError: if a task names what `on_startup` does not give.
         """
-        thread = LoopThread("sayiir-worker")
+        worker = self._worker
+        thread = LoopThread(
+            "sayiir-worker", at_exit=lambda: thread.call(worker.end_at_exit())
+        )
         try:
             thread.call(self._worker.start(list(workflows)))
         except BaseException:
             thread.close()
             raise
         return WorkerHandle(thread, self._worker)
+
+
+def _seconds(duration: float | str | timedelta | None) -> float | None:
+    return None if duration is None else duration_ms(duration) / 1000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from sayiir_es.client.backends import Backend, as_backend
+from sayiir_es.client.backends import Backend, backend_of
 from sayiir_es.client.client_calls import ClientCalls
 from sayiir_es.client.commands import conflict_policy as policy_of
 
@@ -42,18 +42,28 @@ class WorkflowClient:
     def __init__(
         self, backend: Backend | str, *, conflict_policy: str | None = None
     ) -> None:
-        self._backend = target = as_backend(backend)
+        self._backend = target = backend_of(self, backend)
         self._calls = ClientCalls(lambda: target.session, policy_of(conflict_policy))
 
     submit = blocking(ClientCalls.submit)
+    run = blocking(ClientCalls.run)
+    submit_many = blocking(ClientCalls.submit_many)
     status = blocking(ClientCalls.status)
     wait = blocking(ClientCalls.wait)
     list = blocking(ClientCalls.list)
+    list_page = blocking(ClientCalls.list_page)
     count = blocking(ClientCalls.count)
     send_signal = blocking(ClientCalls.send_signal)
     cancel = blocking(ClientCalls.cancel)
     pause = blocking(ClientCalls.pause)
     unpause = blocking(ClientCalls.unpause)
     retry = blocking(ClientCalls.retry)
+    migrate = blocking(ClientCalls.migrate)
     fork = blocking(ClientCalls.fork)
+    cancel_where = blocking(ClientCalls.cancel_where)
+    pause_where = blocking(ClientCalls.pause_where)
+    unpause_where = blocking(ClientCalls.unpause_where)
+    retry_where = blocking(ClientCalls.retry_where)
+    migrate_where = blocking(ClientCalls.migrate_where)
+    signal_where = blocking(ClientCalls.signal_where)
     get_task_result = blocking(ClientCalls.get_task_result)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.instants import instant
 from sayiir_es.core.status.status import Status, hidden_id
-from sayiir_es.wire.payload import decode_payload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sayiir_es.core.model.waits import ErrorDetails
+    from sayiir_es.wire.payload_codec import Payloads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -19,7 +21,8 @@ class WorkflowStatus:
 
     Attributes:
         status: One of `in_progress`, `completed`, `failed`, `cancelled`, `paused`,
-            `waiting`, `awaiting_signal`; or `quarantined`, which Sayiir does not have.
+            `waiting`, `awaiting_signal`; or, which Sayiir does not have, `quarantined`,
+            and `submitted`: the start is on the log and nobody was asked about it.
         output: The decoded output of a completed instance, else None.
         wake_at: ISO-8601, UTC: the end of a delay, or a signal's time-out.
         delay_id: SHA-256 (hex) of the id of the delay that it waits for.
@@ -27,6 +30,14 @@ class WorkflowStatus:
         waiting_for: One sentence.
         started_at: Epoch milliseconds; so is `updated_at`, of the last event.
         attributes: The names and values of its start, for searches.
+        error_type: Class name of the exception, or a word such as `timeout`.
+        error_details: Of the error that ended the run, or of the last attempt that is
+            to be tried again: class with module, line, causes and traceback. None in
+            lists, and where no exception was raised.
+        compensated: Paths of the tasks whose effect was undone when the run failed or
+            was cancelled, the one that completed last first; none in lists.
+        not_compensated: Paths of those whose effect could not be undone.
+        version: Which version of the workflow runs; None if it has none.
     """
 
     status: str
@@ -49,6 +60,11 @@ class WorkflowStatus:
     updated_at: int = 0
     attempts: Mapping[str, int] = field(default_factory=dict[str, int])
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
+    error_type: str | None = None
+    error_details: ErrorDetails | None = None
+    compensated: tuple[str, ...] = ()
+    not_compensated: tuple[str, ...] = ()
+    version: str | None = None
 
     def is_completed(self) -> bool:
         """Whether the instance completed."""
@@ -95,11 +111,11 @@ class WorkflowStatus:
         return f"WorkflowStatus::{name}" + (f"({inside})" if inside else "")
 
 
-def workflow_status(status: Status) -> WorkflowStatus:
+def workflow_status(status: Status, payloads: Payloads) -> WorkflowStatus:
     """The public status, from the core's.
 
     Raises:
-        DecodeError: if the recorded output is not JSON.
+        DecodeError: if no codec of the backend reads the recorded output.
     """
     is_waiting, is_listening = (
         status.status == "waiting",
@@ -117,7 +133,7 @@ def workflow_status(status: Status) -> WorkflowStatus:
         reason=status.reason,
         cancelled_by=status.requested_by if status.status == "cancelled" else None,
         paused_by=status.requested_by if status.status == "paused" else None,
-        output=decode_payload(status.output) if status.output is not None else None,
+        output=None if status.output is None else payloads.decode(status.output),
         wake_at=instant(status.wake_at) if status.wake_at is not None else None,
         delay_id=node if is_waiting else None,
         signal_id=node if is_listening else None,
@@ -127,4 +143,9 @@ def workflow_status(status: Status) -> WorkflowStatus:
         updated_at=status.updated_at,
         attempts=status.attempts,
         attributes=status.attributes,
+        error_type=status.error_type,
+        error_details=status.error_details,
+        compensated=status.compensated,
+        not_compensated=status.not_compensated,
+        version=status.version,
     )

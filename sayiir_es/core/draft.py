@@ -8,30 +8,25 @@ rows of the draft's own that lie over those of the basis. What comes out is a
 acknowledges the batch: a decision that is dropped before has changed nothing.
 
 A draft that grew to its limit, or to the room that its batch has left, is *cut*: the
-rest is owed and comes as its own decision, before any other of that instance.
+rest is owed and comes as its own decision, before any other of that instance. What a
+decision begins with is never cut, so it may be larger than the room: then it waits for
+the next batch. An event that no batch takes, however empty, is never emitted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from operator import attrgetter
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from sayiir_es.core.fast_frozen import fast_frozen
+from sayiir_es.core.fast_frozen import fast_frozen, maker
 from sayiir_es.core.graph.graph import inner_chains
-from sayiir_es.core.model.events import (
-    Event,
-    LoopIterated,
-    SignalReceived,
-    TaskCompleted,
-    WorkflowCompleted,
-    WorkflowStarted,
-)
+from sayiir_es.core.model.events import Event
+from sayiir_es.core.model.record_size import event_bytes
 from sayiir_es.core.model.rows import Changes, Header, Rows, StagedRows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sayiir_es.core.graph.graph import Graph
     from sayiir_es.core.graph.lookup import Definitions
@@ -40,30 +35,41 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.limits import Limits
     from sayiir_es.core.model.rows import Row
 
-EVENT_OVERHEAD_BYTES = 256
-"""What an event without payload takes in a batch, roughly, headers included."""
-
-_PAYLOADS: Mapping[type[Body], Callable[[Body], bytes]] = {
-    TaskCompleted: attrgetter("output"),
-    WorkflowCompleted: attrgetter("output"),
-    WorkflowStarted: attrgetter("input"),
-    SignalReceived: attrgetter("payload"),
-    LoopIterated: attrgetter("value"),
-}
-"""What a user's codec made inside an event, by the class of its body."""
-
 Fold: TypeAlias = Callable[[Rows, Event], Changes]
 """`evolve`: the rows that an event changes."""
 
 
+@fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionContext:
-    """What a decision may know beside the snapshot."""
+    """What a decision may know beside the snapshot.
+
+    `batch_bytes` is how many bytes of records the log takes in one batch, `size_of` how
+    many of them the record of an event takes.
+    """
 
     claim: int
     now_ms: int
     definitions: Definitions
     limits: Limits
+    batch_bytes: int
+    size_of: Callable[[Event], int] = event_bytes
+
+
+class DecisionCutError(Exception):
+    """The decision has no room for its next events: nothing of them was emitted."""
+
+
+class EventTooLargeError(Exception):
+    """No batch takes an event, so that it never can be recorded."""
+
+    def __init__(self, body: Body, size: int, limit: int) -> None:
+        super().__init__(
+            f"expected an event of at most {limit} bytes, the most in one batch, but "
+            f"{type(body).__name__} has {size}: pass a reference to large data instead "
+            "of the data"
+        )
+        self.body = body
 
 
 @fast_frozen
@@ -90,18 +96,22 @@ class Decision:
     """Events, stamped, and the rows behind them.
 
     Without events nothing is to be recorded. When it is `cut`, a `ResumeCut` of the
-    instance is decided next.
+    instance is decided next. `size` is how many bytes its records take in a batch.
     """
 
     instance_id: str
     events: tuple[Event, ...]
     changes: Mapping[str, Row | None]
     cut: bool
+    size: int
 
     @property
     def moved(self) -> tuple[str, ...]:
         """The chains whose cursor changed, in the order in which they first did."""
         return tuple(key[1:] for key in self.changes if key[0] == "c")
+
+
+_new_event, _new_decision = maker(Event), maker(Decision)
 
 
 class Recorder:
@@ -116,6 +126,7 @@ class Recorder:
         "cut",
         "header",
         "instance_id",
+        "is_cuttable",
         "limits",
         "now_ms",
         "rows",
@@ -129,6 +140,8 @@ class Recorder:
         self.header = basis.header
         """The instance's header behind the events so far."""
         self.cut = False
+        self.is_cuttable = False
+        """Whether what has no room is to be refused, since it may come later."""
         self._basis = basis
         self._staged = StagedRows(basis.rows)
         self.rows: Rows = self._staged
@@ -137,66 +150,79 @@ class Recorder:
         self._bytes = 0
         self._bytes_max = min(basis.room, context.limits.decision_bytes)
 
-    def emit(self, body: Body, *, run: int | None = None) -> None:
-        """Decide one event: stamp it and fold it."""
-        header, basis = self.header, self._basis
-        event = Event(
-            claim=basis.context.claim,
-            instance_id=self.instance_id,
-            run=header.run if run is None else run,
-            sequence=header.sequence + 1,
-            at=self.now_ms,
-            cause=basis.cause,
-            body=body,
-        )
-        changes = basis.fold(self._staged, event)
-        self._staged.apply(changes)
-        header_row = changes["h"]
-        assert isinstance(header_row, Header), header_row
-        self.header = header_row
-        self._append(event)
+    def emit(self, *bodies: Body, run: int | None = None) -> None:
+        """Decide one event, or some that are never cut apart: stamp and fold them.
 
-    def emit_untraced(self, body: Body) -> None:
-        """Decide one event that leaves no trace in any instance."""
-        basis = self._basis
-        self._append(
-            Event(
+        Raises:
+            DecisionCutError: if they are to come in a later decision.
+            EventTooLargeError: if no batch takes them.
+        """
+        header, basis = self.header, self._basis
+        events = [
+            _new_event(
                 claim=basis.context.claim,
                 instance_id=self.instance_id,
-                run=0,
-                sequence=0,
+                run=header.run if run is None else run,
+                sequence=header.sequence + number,
                 at=self.now_ms,
                 cause=basis.cause,
                 body=body,
             )
+            for number, body in enumerate(bodies, 1)
+        ]
+        self._take_room(events)
+        for event in events:
+            changes = basis.fold(self._staged, event)
+            self._staged.apply(changes)
+            header_row = changes["h"]
+            assert isinstance(header_row, Header), header_row
+            self.header = header_row
+        self._events += events
+
+    def emit_untraced(self, body: Body) -> None:
+        """Decide one event that leaves no trace in any instance."""
+        basis = self._basis
+        event = Event(
+            claim=basis.context.claim,
+            instance_id=self.instance_id,
+            run=0,
+            sequence=0,
+            at=self.now_ms,
+            cause=basis.cause,
+            body=body,
         )
+        self._take_room([event])
+        self._events.append(event)
 
-    def full(self, payload: int = 0) -> bool:
-        """Whether the decision must be cut before its next opening or closing event.
+    def full(self) -> bool:
+        """Whether the decision must be cut before its next move.
 
-        `payload` is what that event carries, in bytes. A decision holds one event at
-        least, whatever its size.
+        A decision holds one event at least, whatever its size.
         """
         return bool(self._events) and (
             len(self._events) >= self.limits.decision_events
-            or self._bytes + payload >= self._bytes_max
+            or self._bytes >= self._bytes_max
         )
 
     def decision(self) -> Decision:
         """What was decided."""
-        return Decision(
+        return _new_decision(
             instance_id=self.instance_id,
             events=tuple(self._events),
             changes=self._staged.changes,
             cut=self.cut,
+            size=self._bytes,
         )
 
-    def _append(self, event: Event) -> None:
-        self._events.append(event)
-        self._bytes += EVENT_OVERHEAD_BYTES
-        payload_of = _PAYLOADS.get(type(event.body))
-        if payload_of is not None:
-            self._bytes += len(payload_of(event.body))
+    def _take_room(self, events: Sequence[Event]) -> None:
+        context = self._basis.context
+        limit, size = context.batch_bytes, sum(map(context.size_of, events))
+        if size > limit:
+            raise EventTooLargeError(events[0].body, size, limit)
+        size += self._bytes
+        if self.is_cuttable and self._events and size > self._bytes_max:
+            raise DecisionCutError
+        self._bytes = size
 
 
 class Draft(Recorder):
@@ -240,6 +266,13 @@ def answer(basis: Basis, body: Body) -> Decision:
     return recorder.decision()
 
 
+def of_partition(basis: Basis, body: Body) -> Decision:
+    """The decision of one event of the partition, about no instance."""
+    recorder = Recorder(replace(basis, instance_id=""))
+    recorder.emit_untraced(body)
+    return recorder.decision()
+
+
 def nothing(instance_id: str) -> Decision:
     """The decision that nothing is to be recorded."""
-    return Decision(instance_id=instance_id, events=(), changes={}, cut=False)
+    return Decision(instance_id=instance_id, events=(), changes={}, cut=False, size=0)

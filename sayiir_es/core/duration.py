@@ -10,6 +10,8 @@ from typing import TypeAlias
 Duration: TypeAlias = str | float | timedelta
 
 _TEXT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h)\s*", re.IGNORECASE)
+_DAYS = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*d\s*", re.IGNORECASE)
+_DAY_SECONDS = 86_400.0
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 MAX_MS = 2**53
@@ -34,6 +36,18 @@ def parse_duration(value: str | float) -> float:
             'like "30s", "5m", "1h", "100ms".'
         )
     return float(match.group(1)) * _UNIT_SECONDS[match.group(2).lower()]
+
+
+def long_duration_ms(value: Duration, *, what: str = "duration") -> int:
+    """As `duration_ms`, and a text may have days as its unit: `"2d"`.
+
+    Raises:
+        ValueError: if it is not finite, negative, or longer than any clock runs.
+    """
+    days = _DAYS.fullmatch(value) if isinstance(value, str) else None
+    if days is None:
+        return duration_ms(value, what=what)
+    return duration_ms(float(days.group(1)) * _DAY_SECONDS, what=what)
 
 
 def duration_ms(value: Duration, *, what: str = "duration") -> int:

@@ -7,6 +7,7 @@ computed here and named to whatever client writes.
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 
 # The constants of `org.apache.kafka.common.utils.Utils.murmur2`.
 _SEED = 0x9747B28C
@@ -31,6 +32,10 @@ def murmur2(key: bytes) -> int:
     return h ^ h >> 15
 
 
+@lru_cache(maxsize=4_096)
 def partition_of(key: bytes, count: int) -> int:
-    """Return the partition, from 0, of `key` in a topic of `count` partitions."""
+    """Return the partition, from 0, of `key` in a topic of `count` partitions.
+
+    The latest keys are remembered: a client asks for each two or three times.
+    """
     return (murmur2(key) & 0x7FFFFFFF) % count

@@ -5,30 +5,32 @@ fence or an uncertain append, as long as the group assigns the partition to this
 process. A store that fails is opened again; a damaged one is replaced by an empty one
 then, and folded again. A store that cannot be opened, or fails again, makes this worker
 refuse the partition: the group assigns it to another one, and here the store is tried
-until it can be used. Events that cannot be folded stop the partition for good, with an
-error that says why; so does a bug. Such a partition is refused, too.
+until it can be used. So does a log that refuses this worker: its clock, its rights.
+Events that cannot be folded stop the partition for good, with an error that says why;
+so does a bug. Such a partition is refused, too,
+and one whose next commands are gone, until somebody accepts their loss.
 
 When the group takes the partition, it is drained first: no attempt begins any more, and
 those that run may end, within a limit; what runs on then is withdrawn, and the log says
 so. Only then the group is told that another process may own the partition. A hand-over
 serves on until the new owner's claim ends the tenure, so that the partition is never
-without an owner for longer than a claim takes. If the partition is idle, or time is up,
-it is dropped at once.
+without an owner for longer than a claim takes. A worker that ends drops the partition
+if it is idle, or when time is up.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
-
-import structlog
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sayiir_es.core.model.errors import (
     ClockRefusedError,
+    CommandsLostError,
     FencedError,
     HistoryError,
     LogError,
+    LogRefusedError,
     OffsetGoneError,
     StoreError,
     WorkflowError,
@@ -36,6 +38,7 @@ from sayiir_es.core.model.errors import (
 from sayiir_es.engine.backoff import BACKOFF_MOST_S, Backoff
 from sayiir_es.engine.definitions.capabilities import Refusal
 from sayiir_es.engine.owner.owner import Owner
+from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.engine.worker_settings import StoreOpener, WorkerSettings
 
-logger = structlog.get_logger()
+logger = get_logger(__name__)
 
 LOOK_S = 0.05
 """How often, in seconds, a hand-over looks for the new owner's claim, and a fenced
@@ -57,8 +60,13 @@ is longer than a heartbeat interval, by which its next owner learns of the assig
 under load there are pauses between two commands too, and a partition that is dropped in
 one would have no owner until then."""
 
+LOSS_LOOK_S = 2.0
+"""How often, in seconds, a partition that lost commands looks whether somebody has
+accepted that."""
+
 SERVE_MOST_S = 5.0
-"""How long a partition that another process may own is served at most, in seconds."""
+"""How long a worker that ends serves a partition at most that another process may own,
+in seconds. One that goes on serves until that one's claim, however long it folds."""
 
 SETTLE_MOST_S = 5.0
 """How long a partition that is given up may take to append what it has decided, in
@@ -68,6 +76,11 @@ CLAIMS_ALERT = 12
 """More claims of a partition than this within `CLAIMS_WINDOW_S` are logged."""
 
 CLAIMS_WINDOW_S = 60.0
+
+
+Serve: TypeAlias = Literal["until_claimed", "briefly", "no_longer"]
+"""How long a partition is served in a hand-over: until the new owner claims it; until
+then, but not when it is idle, or beyond a limit; or no longer."""
 
 
 class PartitionSupervisor:
@@ -143,7 +156,7 @@ class PartitionSupervisor:
             await self._let_end(owner)
         if not self._is_assigned():
             self._membership.release(self.partition)
-            await self.hand_over(serve=True)
+            await self.hand_over(serve="until_claimed")
         if self._is_assigned() and self.is_running and not self._stopping:
             self._membership.hold(self.partition)
             if owner is not None and owner is self.owner and not self._draining:
@@ -167,8 +180,8 @@ class PartitionSupervisor:
         if self._settings.runs_attempts:
             owner.dispatcher.resume()
 
-    async def hand_over(self, *, serve: bool) -> None:
-        """End its task; with `serve` not before a new owner claims it, or it is idle.
+    async def hand_over(self, *, serve: Serve) -> None:
+        """End its task, when it has served as long as `serve` says.
 
         Returns without ending it if the partition is assigned to this process again, or
         refused: then there is nothing to hand over, and its store is tried further on.
@@ -178,12 +191,11 @@ class PartitionSupervisor:
             return
         end_s = self._clock.monotonic_s() + SERVE_MOST_S
         while (
-            serve
+            serve != "no_longer"
             and not task.done()
             and owner is not None
             and owner.serving
-            and not (owner.idle and owner.rested_s() > IDLE_S)
-            and self._clock.monotonic_s() < end_s
+            and not (serve == "briefly" and self._may_drop(owner, end_s))
         ):
             owner.look()
             await asyncio.sleep(LOOK_S)
@@ -199,6 +211,11 @@ class PartitionSupervisor:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
+    def _may_drop(self, owner: Owner, end_s: float) -> bool:
+        """Whether the partition is idle, or time is up."""
+        is_idle = owner.idle and owner.rested_s() > IDLE_S
+        return is_idle or self._clock.monotonic_s() >= end_s
+
     # --- the task ---------------------------------------------------------------------
 
     async def _supervise(self) -> None:
@@ -210,11 +227,18 @@ class PartitionSupervisor:
                     if store is None:
                         return
                     await self._own(store)
-                except (StoreError, ClockRefusedError) as error:
+                except (StoreError, LogRefusedError) as error:
                     self._log_failure(error)
                     if self._is_over():
                         return
                     self._refusals.fail(self.partition, Refusal.of(error))
+                except CommandsLostError as error:
+                    self._log_failure(error)
+                    if self._is_over():
+                        return
+                    self._refusals.refuse(self.partition, Refusal.of(error))
+                    await self._wait_for_acceptance()
+                    continue
                 else:
                     return
                 await self._refusals.pause(self.partition)
@@ -223,6 +247,17 @@ class PartitionSupervisor:
         except Exception as error:  # a bug stops one partition, visibly
             logger.exception("partition.crashed", partition=self.partition)
             self._give_up(error)
+
+    async def _wait_for_acceptance(self) -> None:
+        """Wait until somebody accepts a loss of commands, or the partition moves on."""
+        registry = self._ports.registry
+        known = registry.get_accepted_loss(self.partition)
+        while not self._is_over():
+            await asyncio.sleep(LOSS_LOOK_S)
+            with contextlib.suppress(LogError):
+                await self._refresh_definitions()
+            if registry.get_accepted_loss(self.partition) != known:
+                return
 
     async def _open(self) -> SnapshotStore | None:
         """Open the store; None if another worker has the partition by then."""
@@ -269,7 +304,7 @@ class PartitionSupervisor:
             except FencedError as error:
                 log.info("partition.fenced", reason=str(error))
                 await self._wait_for_heartbeat(self._clock.monotonic_s())
-            except (OffsetGoneError, ClockRefusedError):
+            except (OffsetGoneError, LogRefusedError, CommandsLostError):
                 raise
             except LogError as error:
                 log.warning(
@@ -308,8 +343,12 @@ class PartitionSupervisor:
         )
         if isinstance(error, StoreError):
             log.warning("partition.store_failed")
-        else:
+        elif isinstance(error, CommandsLostError):
+            log.error("partition.commands_lost")
+        elif isinstance(error, ClockRefusedError):
             log.warning("partition.clock_refused")
+        else:
+            log.warning("partition.log_refused")
 
     def _make_backoff(self) -> Backoff:
         return Backoff(f"{self._settings.incarnation}/{self.partition}")

@@ -15,17 +15,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-import structlog
-
 from sayiir_es.core.model.errors import (
     HistoryError,
+    LogRefusedError,
     LogUnavailableError,
     OffsetGoneError,
     StoreError,
 )
 from sayiir_es.engine.backoff import Backoff
 from sayiir_es.engine.fold import Fold, check_end
+from sayiir_es.engine.store.port import FLUSH_BYTES
 from sayiir_es.log.port import Topic
+from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,13 +34,10 @@ if TYPE_CHECKING:
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import Log, Reader
 
-logger = structlog.get_logger()
+logger = get_logger(__name__)
 
 FLUSH_S = 1.0
 """How often a flush is made durable, in seconds: how old what others read may be."""
-
-WRITE_EVERY_CHUNKS = 8
-"""How many chunks are folded before a flush, so that batches stay small."""
 
 
 class StoreOpener(Protocol):
@@ -97,7 +95,7 @@ class Projector:
     async def _supervise(self, partition: int) -> None:
         try:
             await self._keep_up(partition)
-        except (HistoryError, OffsetGoneError, StoreError) as error:
+        except (HistoryError, LogRefusedError, OffsetGoneError, StoreError) as error:
             self.stopped[partition] = str(error)
             logger.error(  # noqa: TRY400 (the message says where; a stack would not)
                 "partition.stopped",
@@ -124,7 +122,8 @@ class Projector:
                 finally:
                     await store.close()
             except StoreError as error:
-                if not has_opened or self._stopping:
+                # A store that fails while it is closed hides a cancel, which holds.
+                if not has_opened or self._stopping or _is_cancelled():
                     raise
                 logger.warning(
                     "projector.store_failed",
@@ -161,7 +160,7 @@ class Projector:
     ) -> None:
         end = await self._log.end_offset(Topic.EVENTS, partition)
         now_s = asyncio.get_running_loop().time
-        flushed_s, flushed, chunks = now_s(), store.position.offset, 0
+        flushed_s, flushed = now_s(), store.position.offset
         while True:
             if store.position.offset >= end and fold.is_confirmed:
                 if not self._caught_up[partition].is_set():
@@ -170,12 +169,24 @@ class Projector:
                 self._caught_up[partition].set()
             chunk = await reader.read(max_wait_s=FLUSH_S)
             if chunk is not None:
-                fold.apply(chunk)
-                chunks += 1
-                await asyncio.sleep(0)  # the other partitions need a turn
-            if chunks % WRITE_EVERY_CHUNKS == 0:
-                await store.flush()
+                for _ in fold.portions(chunk):
+                    await _flush_if_large(store)
+                await _flush_if_large(store)
             due = now_s() - flushed_s >= FLUSH_S
             if due and store.position.offset != flushed:
                 await store.flush(durable=True)
                 flushed_s, flushed = now_s(), store.position.offset
+
+
+def _is_cancelled() -> bool:
+    """Whether the task that calls is to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _flush_if_large(store: SnapshotStore) -> None:
+    """Give others a turn; then write what was applied, so that batches stay small."""
+    await asyncio.sleep(0)
+    if store.dirty_bytes >= FLUSH_BYTES:
+        await store.flush()
+        await asyncio.sleep(0)

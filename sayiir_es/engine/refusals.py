@@ -12,10 +12,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import structlog
-
 from sayiir_es.core.model.errors import LogError
 from sayiir_es.engine.backoff import Backoff
+from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from sayiir_es.engine.definitions.capabilities import Refusal
     from sayiir_es.log.port import Membership
 
-logger = structlog.get_logger()
+logger = get_logger(__name__)
 
 RETRY_MOST_S = 30.0
 """The longest wait, in seconds, before a partition that is refused is tried again: a

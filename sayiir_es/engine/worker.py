@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from typing import TYPE_CHECKING
-
-import structlog
 
 from sayiir_es.core.model.errors import LogError
 from sayiir_es.engine import blocked_commands
 from sayiir_es.engine.definitions.feed import DefinitionFeed
+from sayiir_es.engine.fold_ahead import FoldAhead
+from sayiir_es.engine.missing_code import tell_missing_code
 from sayiir_es.engine.partition_supervisor import PartitionSupervisor
 from sayiir_es.engine.refusals import Refusals
+from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,11 +28,12 @@ if TYPE_CHECKING:
     from sayiir_es.core.authoring.flow import Workflow
     from sayiir_es.engine.definitions.capabilities import Refusal
     from sayiir_es.engine.owner.owner import Owner
+    from sayiir_es.engine.partition_supervisor import Serve
     from sayiir_es.engine.ports import Ports
     from sayiir_es.engine.worker_settings import StoreOpener, WorkerSettings
-    from sayiir_es.log.port import Membership
+    from sayiir_es.log.port import Assignment, Membership
 
-logger = structlog.get_logger()
+logger = get_logger(__name__)
 
 DRAIN_LOOK_S = 0.05
 """How often, in seconds, a worker that drains looks whether its attempts have ended."""
@@ -58,12 +61,12 @@ class WorkerEngine:
         self.registry = ports.registry
         self._ports = ports
         self._membership = membership
-        self._open_store = open_store
         self._registry = ports.registry
         self._executor = ports.executor
         self._clock = ports.clock
         self._settings = settings
         self.refusals = Refusals(membership, ports.clock, settings.incarnation)
+        self._fold_ahead = FoldAhead(ports.log, self.refusals, open_store)
         self._supervisors: dict[int, PartitionSupervisor] = {}
         self._hand_overs: dict[int, asyncio.Task[None]] = {}
         """Those of partitions that the group has taken, one of each."""
@@ -71,7 +74,11 @@ class WorkerEngine:
         self._telling: asyncio.Task[None] | None = None
         self._announcing: asyncio.Task[None] | None = None
         self._blocked_watch: asyncio.Task[None] | None = None
+        self._code_check: asyncio.Task[None] | None = None
         self._stopping = False
+        self._stop_task: asyncio.Task[None] | None = None
+        self._stop_hurried = False
+        self._shared_ids: set[str] = set()
 
     @property
     def owners(self) -> dict[int, Owner]:
@@ -91,6 +98,11 @@ class WorkerEngine:
             if supervisor.stop_reason is not None
         }
 
+    @property
+    def is_running_attempts(self) -> bool:
+        """Whether attempts run in this process."""
+        return bool(self._executor.running())
+
     def get_unserved(self) -> Mapping[int, Refusal]:
         """What is refused here though nobody else takes it, as far as can be known."""
         patience_s = 0.0 if self._membership.exclusive else GIVEN_UP_S
@@ -104,20 +116,34 @@ class WorkerEngine:
     async def start(self, workflows: Sequence[Workflow]) -> None:
         """Publish the definitions and join the group.
 
+        When it fails, or the caller is cancelled, nothing is owned.
+
         Raises:
             LogError: if the log does not answer.
         """
+        try:
+            await self._start(workflows)
+        except BaseException:
+            await self.stop(drain=False)
+            raise
+
+    async def _start(self, workflows: Sequence[Workflow]) -> None:
         for workflow in workflows:
             await self.definitions.publish(workflow, deployed=True)
         await self.definitions.refresh()
         self._membership.introduce(self._settings.owner_id)
-        await self._membership.join()
+        await self._membership.join(briefly=not self._settings.announced)
         self._watch = asyncio.create_task(self._follow(), name="membership")
         self._watch.add_done_callback(self._on_watch_ended)
         if self._settings.announced:
             await self._tell_who_lives()
             announcing = self.refusals.announce_changes(self._announce)
             self._announcing = asyncio.create_task(announcing, name="announcements")
+        if self._settings.runs_attempts and self._settings.selected is None:
+            checking = tell_missing_code(
+                self._registry, self._clock, lambda: self.owners, self._serves_all
+            )
+            self._code_check = asyncio.create_task(checking, name="missing-code")
         if blocked_commands.can_be_told(self._ports.log):
             self._blocked_watch = asyncio.create_task(
                 blocked_commands.watch(
@@ -125,6 +151,20 @@ class WorkerEngine:
                 ),
                 name="blocked-commands",
             )
+
+    def _serves_all(self) -> bool:
+        """Whether all assigned partitions are served here, and there are any."""
+        assigned, owners = self._membership.current().partitions, self.owners
+        return bool(assigned) and all(
+            partition in owners and owners[partition].serving
+            for partition in assigned - self.refusals.by_partition.keys()
+        )
+
+    async def begin(self, partition: int, instance_id: str) -> None:
+        """Go on with an instance that was selected, if its partition is owned here."""
+        owner = self.owners.get(partition)
+        if owner is not None:
+            await owner.begin(instance_id)
 
     async def wait_until_settled(self) -> None:
         """Wait until every assigned partition has decided everything that was due.
@@ -145,30 +185,30 @@ class WorkerEngine:
 
         What ended until then is recorded; what runs on is withdrawn. Without `drain`
         nothing is waited for, and no partition is served until its new owner's claim.
+
+        A caller that is cancelled waits for the end all the same, but what runs is not
+        waited for any longer. A second call waits for the first one.
         """
         self._stopping = True
-        supervisors = self._supervisors.values()
-        for supervisor in supervisors:
-            supervisor.drain()
-        if drain:
-            await self._let_end()
-        for supervisor in supervisors:
-            supervisor.stop()
-        await asyncio.gather(*(supervisor.settle() for supervisor in supervisors))
-        background = (self._watch, self._telling, self._blocked_watch)
-        watches = [watch for watch in background if watch is not None]
-        for watch in watches:
-            watch.cancel()
-        await asyncio.gather(*watches, return_exceptions=True)
-        exclusive = self._membership.exclusive
-        if not exclusive:
-            await self._membership.leave()
-        serve = drain and not exclusive
-        await asyncio.gather(
-            *(supervisor.hand_over(serve=serve) for supervisor in supervisors)
-        )
-        if exclusive:
-            await self._membership.leave()
+        if self._stop_task is None:
+            self._stop_task = asyncio.create_task(self._stop(drain=drain), name="stop")
+        cancellation = None
+        while not self._stop_task.done():
+            try:
+                await asyncio.wait((self._stop_task,))
+            except asyncio.CancelledError as error:
+                cancellation, self._stop_hurried = error, True
+        if cancellation is not None:
+            raise cancellation
+        self._stop_task.result()
+
+    async def _stop(self, *, drain: bool) -> None:
+        try:
+            await self._end_supervisors(drain=drain)
+        finally:
+            # Whatever ended it early: what only one process can have is given back.
+            if self._membership.exclusive:
+                await self._membership.leave()
         await self._executor.close()
         if self._announcing is not None:
             self._announcing.cancel()
@@ -177,6 +217,35 @@ class WorkerEngine:
                 await self.definitions.withdraw(self._settings.owner_id)
         await self.definitions.close()
         logger.info("worker.stopped", worker=self._settings.worker_id)
+
+    async def _end_supervisors(self, *, drain: bool) -> None:
+        supervisors = self._supervisors.values()
+        for supervisor in supervisors:
+            supervisor.drain()
+        if drain:
+            await self._let_end()
+        for supervisor in supervisors:
+            supervisor.stop()
+        await self._fold_ahead.stop()
+        await asyncio.gather(*(supervisor.settle() for supervisor in supervisors))
+        background = (
+            self._watch,
+            self._telling,
+            self._blocked_watch,
+            self._code_check,
+        )
+        watches = [watch for watch in background if watch is not None]
+        for watch in watches:
+            watch.cancel()
+        await asyncio.gather(*watches, return_exceptions=True)
+        exclusive = self._membership.exclusive
+        if not exclusive:
+            await self._membership.leave()
+        is_served = drain and not exclusive and not self._stop_hurried
+        serve: Serve = "briefly" if is_served else "no_longer"
+        await asyncio.gather(
+            *(supervisor.hand_over(serve=serve) for supervisor in supervisors)
+        )
 
     async def _announce(self) -> None:
         """Publish what this worker can run, and what it refuses now."""
@@ -188,7 +257,9 @@ class WorkerEngine:
         """Wait for the attempts that run, within a limit."""
         end_s = self._clock.monotonic_s() + self._settings.drain_s
         while (  # noqa: ASYNC110 (no event says that the last attempt has ended)
-            self._executor.running() and self._clock.monotonic_s() < end_s
+            self._executor.running()
+            and self._clock.monotonic_s() < end_s
+            and not self._stop_hurried
         ):
             await asyncio.sleep(DRAIN_LOOK_S)
         if self._executor.running():
@@ -209,9 +280,17 @@ class WorkerEngine:
             for partition, supervisor in self._supervisors.items():
                 if partition not in assigned.partitions:
                     self._give_away(supervisor)
+            self._fold_expected(assigned)
             assigned = await self._membership.changed(assigned.epoch)
             if self._settings.announced:
                 self._telling = asyncio.create_task(self._tell_who_lives(self._telling))
+
+    def _fold_expected(self, assigned: Assignment) -> None:
+        """Fold what is expected, as far as its store is not in use here."""
+        if self._stopping:
+            return
+        in_use = {p for p, one in self._supervisors.items() if one.is_running}
+        self._fold_ahead.follow(assigned.expected - in_use, assigned.partitions)
 
     async def _tell_who_lives(self, previous: asyncio.Task[None] | None = None) -> None:
         """Announce this process, if it is not, and withdraw what the dead announced.
@@ -229,6 +308,7 @@ class WorkerEngine:
             if self._settings.owner_id not in announced and not self._stopping:
                 await self._announce()
             if living is not None:
+                self._warn_of_shared_ids(living)
                 for owner_id in sorted(announced - living - {self._settings.owner_id}):
                     await self.definitions.withdraw(owner_id)
         except LogError as error:  # the next change of the group finds the same
@@ -238,6 +318,20 @@ class WorkerEngine:
                 error_code=error.code,
                 reason=str(error),
             )
+
+    def _warn_of_shared_ids(self, living: frozenset[str]) -> None:
+        """Log, once each, the worker ids that several workers of the group have."""
+        counts = Counter(owner_id.rpartition("/")[0] for owner_id in living)
+        shared = {worker_id for worker_id, count in counts.items() if count > 1}
+        for worker_id in sorted(shared - self._shared_ids):
+            logger.warning(
+                "worker.id_shared",
+                worker=worker_id,
+                reason=f"{counts[worker_id]} workers of this app run under this id: "
+                "everything works, but events and logs cannot tell them apart; give "
+                "each a --worker-id of its own, or none",
+            )
+        self._shared_ids = shared
 
     def _on_watch_ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
@@ -280,7 +374,7 @@ class WorkerEngine:
         supervisor = self._supervisors[partition] = PartitionSupervisor(
             partition,
             ports=self._ports,
-            open_store=self._open_store,
+            open_store=self._fold_ahead.open_store,
             settings=self._settings,
             refusals=self.refusals,
             refresh_definitions=self.definitions.refresh,
@@ -300,6 +394,7 @@ class WorkerEngine:
         del self._supervisors[partition]
         if self._is_assigned(partition):
             self._begin(partition)
+        self._fold_expected(self._membership.current())
 
     def _is_assigned(self, partition: int) -> bool:
         return partition in self._membership.current().partitions

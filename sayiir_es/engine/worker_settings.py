@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from sayiir_es.core.model.limits import DEFAULT_LIMITS, Limits
+from sayiir_es.environment import settings_where_set
 
 if TYPE_CHECKING:
+    from sayiir_es.engine.selected_instances import SelectedInstances
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.wire.signing import Signer
 
-
-Wakes: TypeAlias = Literal["all", "due_at_claim", "nobody"]
-"""Which delays and waits for a signal an owner ends when their time comes: all, those
-that are due when it claims, or none."""
-
-ALWAYS_MS = 2**63
-"""Later than any time, in epoch milliseconds."""
 
 QUEUED_ATTEMPTS_MAX = 100_000
 """Each costs about a kilobyte of memory, and more would buy nothing: what is behind the
@@ -34,6 +28,16 @@ on. New ones wait meanwhile; what is cut short begins again from its start."""
 
 HANDOVER_VARIABLE = "SAYIIR_HANDOVER"
 
+FORK_READ_LIMIT_S = 60.0
+"""How long, in seconds, the history of a fork's source may take to be read: some five
+million events."""
+
+FORK_READ_LIMIT_VARIABLE = "SAYIIR_FORK_READ_LIMIT"
+
+
+DRAIN_S = 10.0
+CANCEL_GRACE_S = 10.0
+
 
 def configured_handover_s() -> float:
     """How long a hand-over waits by the environment (`SAYIIR_HANDOVER`), in seconds.
@@ -41,12 +45,41 @@ def configured_handover_s() -> float:
     Raises:
         SettingsError: if the environment cannot be used.
     """
-    if not any(name.upper() == HANDOVER_VARIABLE for name in os.environ):
-        return HANDOVER_S  # as nearly always, and settings are slow to import
-    from sayiir_es.settings import load_settings  # noqa: PLC0415 (as above)
+    return _configured_s(HANDOVER_VARIABLE, HANDOVER_S)
 
-    seconds = load_settings().handover
-    return HANDOVER_S if seconds is None else seconds
+
+def configured_drain_s() -> float:
+    """How long a worker drains by the environment (`SAYIIR_DRAIN`), in seconds.
+
+    Raises:
+        SettingsError: if the environment cannot be used.
+    """
+    return _configured_s("SAYIIR_DRAIN", DRAIN_S)
+
+
+def configured_cancel_grace_s() -> float:
+    """How long an attempt runs on behind a cancel (`SAYIIR_CANCEL_GRACE`), in seconds.
+
+    Raises:
+        SettingsError: if the environment cannot be used.
+    """
+    return _configured_s("SAYIIR_CANCEL_GRACE", CANCEL_GRACE_S)
+
+
+def configured_fork_read_s() -> float:
+    """How long reading a fork's source may take (`SAYIIR_FORK_READ_LIMIT`), in seconds.
+
+    Raises:
+        SettingsError: if the environment cannot be used.
+    """
+    return _configured_s(FORK_READ_LIMIT_VARIABLE, FORK_READ_LIMIT_S)
+
+
+def _configured_s(variable: str, default_s: float) -> float:
+    settings = settings_where_set(variable)
+    name = variable.removeprefix("SAYIIR_").lower()
+    seconds: float | None = None if settings is None else getattr(settings, name)
+    return default_s if seconds is None else seconds
 
 
 class StoreOpener(Protocol):
@@ -74,27 +107,32 @@ class WorkerSettings:
         cancel_grace_s: How long a running attempt may go on after a cancel.
         runs_attempts: Whether it runs attempts, or only decides.
         announced: Whether it publishes which code it has.
-        wakes: Which delays and waits it ends; the others are left to the next owner.
+        selected: The instances that it goes on with; the others are left to the next
+            owner. Without it, all.
         signer: Signs the checkpoints in its claims; without it they are not signed.
         snapshots: Whether its owners publish snapshots; the topic must be open then.
+        fork_read_s: How long the history of a fork's source may take to be read.
         queued_attempts_max: How many attempts of one partition may queue for a slot.
         turn_units: How many instances, timers and inputs an owner looks at before
             others have a turn of the event loop.
+        limits: What its decisions hold to.
     """
 
     worker_id: str
     incarnation: str
     build: str
-    drain_s: float = 10.0
+    drain_s: float = DRAIN_S
     handover_s: float = HANDOVER_S
-    cancel_grace_s: float = 10.0
+    cancel_grace_s: float = CANCEL_GRACE_S
     runs_attempts: bool = True
     announced: bool = True
-    wakes: Wakes = "all"
+    selected: SelectedInstances | None = None
     signer: Signer | None = None
     snapshots: bool = False
+    fork_read_s: float = FORK_READ_LIMIT_S
     queued_attempts_max: int = QUEUED_ATTEMPTS_MAX
     turn_units: int = TURN_UNITS
+    limits: Limits = DEFAULT_LIMITS
 
     @property
     def owner_id(self) -> str:
@@ -108,9 +146,12 @@ class WorkerSettings:
             worker_id=self.worker_id,
             build=self.build,
             cancel_grace_s=self.cancel_grace_s,
-            wakes=self.wakes,
+            limits=self.limits,
+            selected=self.selected,
             signer=self.signer,
             snapshots=self.snapshots,
+            runs_attempts=self.runs_attempts,
+            fork_read_s=self.fork_read_s,
             queued_attempts_max=self.queued_attempts_max,
             turn_units=self.turn_units,
         )
@@ -126,17 +167,12 @@ class OwnerSettings:
     owner_id: str
     worker_id: str
     build: str
-    cancel_grace_s: float = 10.0
+    cancel_grace_s: float = CANCEL_GRACE_S
     limits: Limits = DEFAULT_LIMITS
-    wakes: Wakes = "all"
+    selected: SelectedInstances | None = None
     signer: Signer | None = None
     snapshots: bool = False
+    runs_attempts: bool = True
+    fork_read_s: float = FORK_READ_LIMIT_S
     queued_attempts_max: int = QUEUED_ATTEMPTS_MAX
     turn_units: int = TURN_UNITS
-
-    def wakes_before(self, claimed_at: int) -> int:
-        """The time before which delays and waits must be due to be ended by this owner.
-
-        Both times are in epoch milliseconds; `claimed_at` is the time of its claim.
-        """
-        return {"all": ALWAYS_MS, "due_at_claim": claimed_at, "nobody": 0}[self.wakes]

@@ -14,13 +14,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.errors import SettingsError
-from sayiir_es.log.port import NewRecord, Topic
+from sayiir_es.log.port import CheckedLog, NewRecord, Topic
 from sayiir_es.wire.cloud_events import cloud_event_headers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sayiir_es.log.port import Appender, Chunk, Log, LogIdentity, Reader, Record
+    from sayiir_es.log.port import (
+        Appender,
+        Chunk,
+        Log,
+        LogIdentity,
+        Reader,
+        Record,
+        RequestTopics,
+    )
     from sayiir_es.wire.confluent_frames import ConfluentFrames
 
 HEADERS_BYTES = 1_500_000
@@ -61,6 +69,11 @@ class FramedLog:
         inner_limit = self.inner.max_batch_bytes
         return inner_limit if self._source is None else inner_limit - HEADERS_BYTES
 
+    @property
+    def request_topics(self) -> RequestTopics:
+        """The topics of requests and replies; nothing is added to these."""
+        return self.inner.request_topics
+
     async def open(self, *, create: bool) -> LogIdentity:
         """Open the log, and get the ids of the schemas from the registry.
 
@@ -86,6 +99,20 @@ class FramedLog:
                 f"{self.inner.max_batch_bytes} bytes: set max.message.bytes of the "
                 "events topic to at least 3145728"
             )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is to be said of the log's settings, as of `open`."""
+        return self.inner.warnings if isinstance(self.inner, CheckedLog) else ()
+
+    def check_writable(self) -> None:
+        """Refuse to begin anything new here.
+
+        Raises:
+            UnsafeLogError: history could be lost; says what to set.
+        """
+        if isinstance(self.inner, CheckedLog):
+            self.inner.check_writable()
 
     async def open_snapshots(self) -> None:
         """Make the snapshots topic where there is none, and check it."""

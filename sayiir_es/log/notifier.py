@@ -43,10 +43,10 @@ class Notifier:
         # In the order of their making: a simulation must wake them in the same order.
         self._waiters: dict[Waiter, Hashable] = {}
 
-    @property
-    def awaited(self) -> bool:
-        """Whether anybody waits."""
-        return bool(self._waiters)
+    def is_awaited(self, subject: Hashable) -> bool:
+        """Whether anybody waits for the subject."""
+        with self._lock:
+            return subject in self._waiters.values()
 
     def waiter(self, subject: Hashable) -> Waiter:
         """Return a future that the next `wake` for the subject resolves."""
@@ -60,10 +60,10 @@ class Notifier:
         with self._lock:
             self._waiters.pop(waiter, None)
 
-    def wake(self, subjects: Iterable[Hashable] | None = None) -> None:
-        """Resolve the waiters of these subjects, or all of them."""
+    def wake(self, subjects: Iterable[Hashable] | None = None) -> int:
+        """Resolve the waiters of these subjects, or all; return how many they were."""
         if not self._waiters:
-            return
+            return 0
         wanted_subjects = None if subjects is None else set(subjects)
         with self._lock:
             waiters = [
@@ -80,6 +80,7 @@ class Notifier:
                 _resolve(waiter)
             else:
                 call_on(loop, _resolve, waiter)
+        return len(waiters)
 
 
 def _resolve(waiter: Waiter) -> None:

@@ -26,7 +26,7 @@ from sayiir_es.core.fast_frozen import fast_frozen
 from sayiir_es.core.instants import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class Topic(Enum):
@@ -39,9 +39,18 @@ class Topic(Enum):
     ATTEMPTS = "attempts"
     SNAPSHOTS = "snapshots"
     """Optional: made when an owner is to write it; nothing depends on it."""
+    REQUESTS = "requests"
+    REPLIES = "replies"
+    """These two may be lost at any time; see `RequestTopics`."""
 
 
-APP_TOPICS = tuple(topic for topic in Topic if topic is not Topic.SNAPSHOTS)
+APP_TOPICS = (
+    Topic.COMMANDS,
+    Topic.EVENTS,
+    Topic.DEAD_LETTERS,
+    Topic.DEFINITIONS,
+    Topic.ATTEMPTS,
+)
 """The topics that every app has from its start; their ids are its identity."""
 
 
@@ -55,6 +64,7 @@ class NewRecord:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
+@fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """A record of a partition. `timestamp_ms` is the log's, since the epoch."""
@@ -66,6 +76,13 @@ class Record:
     timestamp_ms: int
 
 
+EXPANDS_HEADER = "expands-too-far"
+"""The header of a record that stands for one of a compressed batch that is never
+unpacked, for it would take too many bytes. Its value says why; the key and the value
+are None."""
+
+
+@fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
     """The content of a partition from `start` up to, not including, `end`.
@@ -121,6 +138,8 @@ class Reader(Protocol):
     async def read(self, *, max_wait_s: float) -> Chunk | None:
         """Return the next records, or None when there are none within `max_wait_s`.
 
+        A call that is cancelled loses nothing: the next one returns those records.
+
         Raises:
             OffsetGoneError: the next offset is below the first kept one, or above the
                 end of the log.
@@ -129,6 +148,67 @@ class Reader(Protocol):
 
     async def close(self) -> None:
         """Stop reading."""
+        ...
+
+
+class Subscription(Protocol):
+    """The messages of one partition from the subscription on."""
+
+    async def read(self) -> Sequence[Record]:
+        """Wait until there are messages, and return them; never empty.
+
+        Raises:
+            LogUnavailableError: the log refused; a new subscription may do.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Stop reading."""
+        ...
+
+
+class RequestTopics(Protocol):
+    """`requests`, with as many partitions as `commands`, and `replies`.
+
+    A request is a question to the owner of a partition, a reply its answer. They are no
+    part of the truth, so little is promised: a message is delivered to those who
+    subscribed before it was posted, in the order of one sender, or it is lost. Whoever
+    asked asks again. What was posted before a subscription is not delivered.
+    """
+
+    @property
+    def reply_partitions(self) -> int:
+        """How many partitions `replies` has."""
+        ...
+
+    async def open(self, *, create: bool) -> bool:
+        """Look for the topics, make them if `create`; whether they are there.
+
+        The log must be open.
+
+        Raises:
+            LogUnavailableError: nothing answers.
+            UnsafeLogError: they could not be made, or have another partition count.
+        """
+        ...
+
+    def post(self, topic: Topic, partition: int, record: NewRecord) -> bool:
+        """Send a message; returns at once, and never fails: it may be lost.
+
+        False says that it is lost for sure: nobody has subscribed.
+        """
+        ...
+
+    def is_heard(self, partition: int) -> bool:
+        """Whether an owner may hear requests on a partition, as far as is known."""
+        ...
+
+    async def subscribe(self, topic: Topic, partition: int) -> Subscription:
+        """Read a partition from now on.
+
+        Raises:
+            LogUnavailableError: nothing answers.
+        """
         ...
 
 
@@ -142,14 +222,22 @@ class Log(Protocol):
 
     @property
     def max_batch_bytes(self) -> int:
-        """The largest batch that `append` takes, in bytes of keys, values, headers."""
+        """The largest batch that `append` takes, as `batch_size.batch_bytes` counts."""
+        ...
+
+    @property
+    def request_topics(self) -> RequestTopics:
+        """The topics of requests and replies."""
         ...
 
     async def open(self, *, create: bool) -> LogIdentity:
         """Connect, create all topics if none exists and `create`, check them.
 
+        Without `create` nothing is made and nothing written: for whoever only reads.
+
         Raises:
             LogUnavailableError: nothing answers.
+            AppNotFoundError: there is no such log, and none may be made.
             UnsafeLogError: a setting could lose history, the partition count is not
                 the recorded one, or some topics are missing; says what to set.
         """
@@ -201,6 +289,34 @@ class Log(Protocol):
 
 
 @runtime_checkable
+class CheckedLog(Protocol):
+    """A log whose settings others can change, also while it is open."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is to be said of its settings, as of `open`."""
+        ...
+
+    def check_writable(self) -> None:
+        """Refuse to begin anything new here.
+
+        Raises:
+            UnsafeLogError: history could be lost, or what is begun would never be
+                answered; says what to do.
+        """
+        ...
+
+
+@runtime_checkable
+class SizedLog(Protocol):
+    """A log that is made with as many partitions as are wanted."""
+
+    def set_new_partitions(self, partitions: int) -> None:
+        """Make it with so many, if `open` is to make it."""
+        ...
+
+
+@runtime_checkable
 class InstanceIndex(Protocol):
     """A log that also has an index: it reads one instance's events alone."""
 
@@ -217,17 +333,25 @@ class OpenTransaction:
     """A transaction of some producer that holds back what stands from `offset` on.
 
     `last_written_ms` is the time of its producer's last record, since the epoch.
+    `where` is the log's own name of the partition, `transactional_id` the producer's
+    name if the log tells it, and `advice` how an admin ends the transaction.
     """
 
     producer_id: int
     offset: int
     last_written_ms: int
+    where: str = ""
+    transactional_id: str | None = None
+    advice: str = ""
 
     def __str__(self) -> str:
         last = instant(self.last_written_ms)
+        name = self.transactional_id
+        who = "" if name is None else f" (transactional id {name!r:.200})"
+        where = self.where and f" on {self.where}"
         return (
             f"blocked from offset {self.offset} on by an open transaction of producer "
-            f"id {self.producer_id}, which last wrote at {last}"
+            f"id {self.producer_id}{who}{where}, which last wrote at {last}"
         )
 
 
@@ -245,7 +369,18 @@ class TransactionIndex(Protocol):
         """
         ...
 
+    async def held_back(
+        self, topic: Topic, partitions: Iterable[int]
+    ) -> tuple[int, ...]:
+        """Those of the partitions whose readers stop before the end; costs little.
 
+        Raises:
+            LogUnavailableError: nothing answers.
+        """
+        ...
+
+
+@fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
     """The partitions that the group lets this process try to own.
@@ -254,12 +389,15 @@ class Assignment:
     `fresh_at_s` is the monotonic time, in seconds, at which the last heartbeat that was
     answered so was *sent*. `lapses` counts what makes rule 7 of the claim necessary: a
     session timeout without an answered heartbeat, a new member id, a paused process.
+    `expected` are the partitions that the group is to assign to this process, once it
+    has folded them and whoever owns them now has let end what runs there.
     """
 
     partitions: frozenset[int]
     epoch: int
     fresh_at_s: float
     lapses: int
+    expected: frozenset[int] = frozenset()
 
 
 class Membership(Protocol):
@@ -272,8 +410,12 @@ class Membership(Protocol):
 
     exclusive: bool
 
-    async def join(self) -> None:
-        """Ask to be assigned partitions."""
+    async def join(self, *, briefly: bool = False) -> None:
+        """Ask to be assigned partitions.
+
+        With `briefly` they are wanted for one call: where only one process can have
+        them, one that is to keep them goes first.
+        """
         ...
 
     async def leave(self) -> None:
@@ -292,7 +434,7 @@ class Membership(Protocol):
         ...
 
     async def changed(self, since_epoch: int) -> Assignment:
-        """Wait until `partitions` or `lapses` differ from those at `since_epoch`."""
+        """Wait until `partitions`, `expected` or `lapses` differ from `since_epoch`."""
         ...
 
     def introduce(self, owner_id: str) -> None:
@@ -308,6 +450,13 @@ class Membership(Protocol):
 
         When the group takes it, it gives it to nobody else before `release`, or before
         this process is a member no longer.
+        """
+        ...
+
+    def prepare(self, partitions: frozenset[int]) -> None:
+        """These of the expected partitions are folded here, nearly to their end.
+
+        The next call replaces them.
         """
         ...
 

@@ -18,12 +18,19 @@ _NEVER_S = float("-inf")
 class Lock(Protocol):
     """The owner lock of a log: at most one membership holds it at a time."""
 
-    def try_acquire(self) -> bool:
-        """Take the lock if nobody has it; return whether it is ours."""
+    def try_acquire(self, *, briefly: bool = False) -> bool:
+        """Take the lock if nobody has it; return whether it is ours.
+
+        With `briefly` it is wanted for one call: not taken while a worker waits for it.
+        """
         ...
 
-    async def acquire(self) -> None:
+    async def acquire(self, *, briefly: bool = False) -> None:
         """Wait until it is ours."""
+        ...
+
+    async def wanted(self, *, briefly: bool = False) -> None:
+        """Wait until a worker waits for the lock; with `briefly` a call, too."""
         ...
 
     def release(self) -> None:
@@ -46,7 +53,7 @@ class SoloMembership:
         self._changed_event = asyncio.Event()
         self._wait_task: asyncio.Task[None] | None = None
 
-    async def join(self) -> None:
+    async def join(self, *, briefly: bool = False) -> None:
         """Take the lock if it is free; otherwise wait for it in the background.
 
         Raises:
@@ -54,20 +61,39 @@ class SoloMembership:
         """
         if self._partitions or self._wait_task is not None:
             return
-        if self._lock.try_acquire():
+        if self._lock.try_acquire(briefly=briefly):
             self._assign(self._all)
         else:
-            self._wait_task = asyncio.create_task(self._wait(), name="owner-lock")
+            self._wait_task = asyncio.create_task(
+                self._wait(briefly=briefly), name="owner-lock"
+            )
 
     async def leave(self) -> None:
-        """Release the lock; another worker may then own the log at once."""
+        """Release the lock; another worker may then own the log at once.
+
+        It is released, too, when the caller is cancelled meanwhile.
+        """
         wait_task, self._wait_task = self._wait_task, None
-        if wait_task is not None:
-            wait_task.cancel()
-            await asyncio.gather(wait_task, return_exceptions=True)
+        try:
+            if wait_task is not None:
+                wait_task.cancel()  # from now on it takes nothing
+                await asyncio.wait((wait_task,))
+        finally:
+            self._lock.release()
+            if self._partitions:
+                self._assign(frozenset())
+
+    def abandon(self) -> None:
+        """Release the lock where the event loop of this membership has been closed."""
         self._lock.release()
-        if self._partitions:
-            self._assign(frozenset())
+
+    async def wanted(self, *, briefly: bool = False) -> None:
+        """Wait until a worker, of any process, waits to own the log.
+
+        Who owns it for its calls only then hands it over. With `briefly` until a call
+        waits, too: then it is handed over when no call needs it.
+        """
+        await self._lock.wanted(briefly=briefly)
 
     def refuse(self, partitions: frozenset[int]) -> None:
         """Change nothing: nobody else can take them while this worker has the lock."""
@@ -99,11 +125,14 @@ class SoloMembership:
     def hold(self, partition: int) -> None:
         """Nothing to tell: nobody else can own anything before `leave`."""
 
+    def prepare(self, partitions: frozenset[int]) -> None:
+        """Nothing to tell: no partition is expected."""
+
     def release(self, partition: int) -> None:
         """Nothing to tell, as for `hold`."""
 
-    async def _wait(self) -> None:
-        await self._lock.acquire()
+    async def _wait(self, *, briefly: bool) -> None:
+        await self._lock.acquire(briefly=briefly)
         self._assign(self._all)
 
     def _assign(self, partitions: frozenset[int]) -> None:

@@ -18,7 +18,7 @@ no longer there: so two processes that fold one view by accident do no harm.
 
 from __future__ import annotations
 
-from sayiir_es.client.valid_events import FoundEvent
+from sayiir_es.engine.valid_events import FoundEvent
 from sayiir_es.projection.projection import Fold, Projection, project
 from sayiir_es.projection.sql_view import Cursor, SqlView
 from sayiir_es.projection.view import Move, Place, View

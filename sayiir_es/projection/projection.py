@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from sayiir_es.client.backends import as_backend
-from sayiir_es.client.valid_events import FoundEvent
 from sayiir_es.core.model.errors import HoleInHistoryError
 from sayiir_es.engine.fold import decode_record, read_event_headers
+from sayiir_es.engine.valid_events import FoundEvent
 from sayiir_es.log.port import Topic
 from sayiir_es.projection.view import Move, Place, View
 from sayiir_es.wire.events import KINDS

@@ -2,25 +2,30 @@
 
 Theory of operation. Time passes by itself only while a task of the user runs. When
 nothing runs, the clock is moved to the next timer: the end of a backoff always, delays
-and time-outs only as far as a scenario lets time pass. The state of the workflow is
-folded from the log, as any reader does.
+and time-outs only as far as a scenario lets time pass. A timer that is overdue, since a
+pause held it or no owner was there, fires before the workflow counts as waiting. The
+state of the workflow is folded from the log, as any reader does.
+
+A step may be told to stop at an attempt. There the harness *stands* in the middle: time
+that passes then passes to the instant, and what runs on at its end is not waited for.
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
+import asyncio
 import json
+import math
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.authoring.workflow import Workflow
 from sayiir_es.core.decide.owed import owed_timer
+from sayiir_es.core.model.limits import DEFAULT_LIMITS, Limits
 from sayiir_es.core.model.rows import Rows, get_cursors, get_header
 from sayiir_es.core.model.waits import Awaiting
 from sayiir_es.core.status.status import is_resting, status_of
 from sayiir_es.engine.attempts.local_executor import LocalExecutor
 from sayiir_es.engine.definitions.registry import Registry
 from sayiir_es.engine.fold import Fold
+from sayiir_es.engine.owner.owner import SLEEP_MOST_S
 from sayiir_es.engine.ports import Ports
 from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.engine.worker import WorkerEngine
@@ -28,17 +33,27 @@ from sayiir_es.engine.worker_settings import WorkerSettings
 from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.log.solo import SoloMembership
+from sayiir_es.testing.hold import Hold
 from sayiir_es.testing.result import Result
-from sayiir_es.testing.steps import CommandStep, Step, TimeStep, ToTheEndStep
+from sayiir_es.testing.steps import (
+    CommandStep,
+    CrashStep,
+    Step,
+    StopStep,
+    TimeStep,
+    ToTheEndStep,
+)
 from sayiir_es.testing.virtual_time import VirtualClock, VirtualLoop
+from sayiir_es.wire.payload_codec import JSON_PAYLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sayiir_es.core.authoring.steps import Function
+    from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.core.model.events import Event
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import Record
+    from sayiir_es.wire.payload_codec import Payloads
 
 INSTANCE = "test"
 SLOTS = 100
@@ -50,16 +65,31 @@ TICK_S = 0.05
 
 
 class Harness:
-    """One owner of a log with one instance, `INSTANCE`."""
+    """One owner of a log at a time, with one instance, `INSTANCE`."""
 
-    def __init__(self, workflow: Workflow, loop: VirtualLoop, start_ms: int) -> None:
+    def __init__(
+        self,
+        workflow: Workflow,
+        loop: VirtualLoop,
+        start_ms: int,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        payloads: Payloads = JSON_PAYLOADS,
+    ) -> None:
         self.clock = VirtualClock(loop, start_ms)
-        self.log = MemoryLog(now_ms=self.clock.now_ms, log_id="test")
+        self.log = self._new_log()
         self.events: list[Event] = []
-        self._workflow = with_functions_on_loop(workflow)
-        self._executor = LocalExecutor(SLOTS, worker_id="test")
+        self.is_standing = False
+        """Whether the step before stopped in the middle."""
+        self._hold = Hold()
+        self._workflow = self._hold.applied_to(workflow)
+        self._limits = limits
+        self._payloads = payloads
         self._view = MemoryStore()
         self._fold = Fold(self._view, 0, 1, on_event=self._on_event)
+        self._sent: list[CommandStep] = []
+        self._seen: set[tuple[int, str, int]] = set()
+        self._executor: LocalExecutor
         self._engine: WorkerEngine | None = None
 
     # --- steps ------------------------------------------------------------------------
@@ -67,18 +97,25 @@ class Harness:
     async def open(
         self, records: Sequence[Record] = (), commands: Sequence[CommandStep] = ()
     ) -> None:
-        """Start the owner on a log with these events and commands."""
+        """Make the log, with these events and commands; a step starts the owner."""
         await self.log.open(create=True)
         appender = await self.log.appender(0)
         for record in records:
             await appender.append([_copy_of(record)])
+        self._sent = []
         for command in commands:
             await self.send(command)
+
+    async def start_owner(self) -> None:
+        """Start an owner, behind the one before if there was one."""
 
         async def open_store(partition: int) -> SnapshotStore:
             del partition
             return MemoryStore()
 
+        # Each claim stands on an offset of its own: no two owners have one name.
+        end = await self.log.end_offset(Topic.EVENTS, 0)
+        self._executor = LocalExecutor(SLOTS, worker_id="test", payloads=self._payloads)
         self._engine = WorkerEngine(
             ports=Ports(
                 log=self.log,
@@ -90,56 +127,65 @@ class Harness:
                 self.log.owner_lock(), partitions=self.log.partitions
             ),
             open_store=open_store,
-            settings=WorkerSettings(worker_id="test", incarnation="test", build="test"),
+            settings=WorkerSettings(
+                worker_id="test",
+                incarnation=f"test-{end}",
+                build="test",
+                limits=self._limits,
+            ),
         )
         await self._engine.start([self._workflow])
         await self._engine.wait_until_settled()
 
-    async def close(self) -> None:
-        """End the owner."""
+    async def aclose(self) -> None:
+        """End the owner: nothing more is recorded."""
         if self._engine is not None:
             await self._engine.stop(drain=False)
 
-    async def run_step(self, step: Step, until_ms: int | None = None) -> None:
-        """Run a step until nothing runs; `until_ms`: when a `TimeStep` is over."""
-        match step:
-            case CommandStep():
-                await self.send(step)
-                await self.run_until_idle()
-            case TimeStep():
-                await self.run_until_idle()
-                end_ms = until_ms or self.clock.now_ms() + step.ms
-                while (due_ms := self._next_timer()) is not None and due_ms <= end_ms:
-                    await self._wake_at(due_ms)
-                self.clock.move_to(end_ms)
-                await self.run_until_idle()
-            case ToTheEndStep():
-                await self.run_until_idle()
-                while (due_ms := self._next_timer()) is not None:
-                    await self._wake_at(due_ms)
+    async def run_step(
+        self, step: Step, *, stop: StopStep | None = None, until_ms: int | None = None
+    ) -> None:
+        """Run a step until nothing runs, or to where it is to stop.
+
+        `until_ms` is when a `TimeStep` is over; else it begins now.
+
+        Raises:
+            AssertionError: if it does not come to where it is to stop.
+        """
+        self._hold.set_stop(stop)
+        if isinstance(step, StopStep) and stop is None:
+            return
+        is_first = self._engine is None
+        if is_first:
+            await self.start_owner()
+        timers_until: float = 0
+        if isinstance(step, CommandStep):
+            await self.send(step)
+            if self.is_standing:  # the attempt that is held runs until then
+                await self._until_decided()
+        elif isinstance(step, CrashStep) and not is_first:
+            await self._crash()
+        elif isinstance(step, ToTheEndStep):
+            timers_until = math.inf
+        elif isinstance(step, TimeStep):
+            timers_until = until_ms or self.clock.now_ms() + step.ms
+        is_exact = isinstance(step, TimeStep) and self.is_standing
+        ends_ms = int(timers_until) if is_exact else None
+        await self._run(timers_until=timers_until, ends_ms=ends_ms, stop=stop)
+        if isinstance(step, TimeStep) and stop is None:
+            self.clock.move_to(int(timers_until))
+
+    async def run_to_idle(self) -> None:
+        """Run until no attempt runs and every command is decided."""
+        self._hold.set_stop(None)
+        await self._run()
 
     async def send(self, step: CommandStep) -> None:
         """Produce a command."""
+        self._sent.append(step)
         body = {**step.command, "instance_id": INSTANCE}
         record = NewRecord(key=INSTANCE.encode(), value=json.dumps(body).encode())
         await self.log.produce(Topic.COMMANDS, 0, record)
-
-    async def run_until_idle(self) -> None:
-        """Run until no attempt runs and every command is decided."""
-        while True:
-            await self._fold_events(0.0)
-            self._check()
-            if not await self._commands_are_decided():
-                await self._fold_events(TICK_S)
-            elif self._executor.running():
-                await self._fold_events(READ_WAIT_S)
-            elif self._is_resting():
-                return
-            else:
-                due_ms = self._end_of_backoff()
-                if due_ms is not None:
-                    self.clock.move_to(due_ms)
-                await self._fold_events(TICK_S)
 
     def get_result(self) -> Result:
         """The state of the instance now.
@@ -151,7 +197,7 @@ class Harness:
         if state is None:
             raise AssertionError(f"expected a started workflow, but {self.events!r}")
         events = tuple(event for event in self.events if event.instance_id == INSTANCE)
-        return Result(state=state, events=events)
+        return Result(state=state, events=events, payloads=self._payloads)
 
     async def read_records(self) -> list[Record]:
         """Every record of the events topic."""
@@ -165,6 +211,88 @@ class Harness:
 
     # --- inside -----------------------------------------------------------------------
 
+    async def _crash(self) -> None:
+        """The owner dies: what it says at its end reaches no log that anybody reads."""
+        records, dead_log = await self.read_records(), self.log
+        self.log = self._new_log()
+        await self.open(records, self._sent)
+        await self.aclose()
+        await dead_log.close()
+        await self.start_owner()
+
+    async def _run(
+        self,
+        *,
+        timers_until: float = 0,
+        ends_ms: int | None = None,
+        stop: StopStep | None = None,
+    ) -> None:
+        """Run until no attempt runs and every command is decided, or to a stop.
+
+        Timers fire that are due until `timers_until`. With `ends_ms` what takes longer
+        is not waited for.
+
+        Raises:
+            AssertionError: if it does not come to where it is to stop.
+        """
+        self._hold.release()
+        self.is_standing = True
+        wait_s: float | None = 0.0
+        while wait_s is not None:
+            await self._fold_events(wait_s)
+            if self._is_at(stop):
+                return
+            wait_s = await self._next_wait(timers_until, ends_ms)
+        if stop is not None:
+            result = self.get_result()
+            raise AssertionError(
+                f"expected {stop}, but the workflow is {result.status}"
+                + (f": {result.waiting_for}" if result.waiting_for else "")
+            )
+
+    async def _next_wait(
+        self, timers_until: float, ends_ms: int | None
+    ) -> float | None:
+        """How long to wait for events, in seconds; None: the step is over.
+
+        The clock is at the next timer then, where nothing runs.
+        """
+        self._check()
+        if not await self._commands_are_decided():
+            return TICK_S
+        now_ms = self.clock.now_ms()
+        left_s = math.inf if ends_ms is None else (ends_ms - now_ms) / 1000
+        if self._executor.running():
+            return min(READ_WAIT_S, left_s) if left_s > 0 else None
+        due_ms = self._next_timer()
+        if self._is_resting():
+            if due_ms is None or due_ms > max(now_ms, timers_until):
+                self.is_standing = False
+                return None
+            self._move_near(due_ms)
+            return READ_WAIT_S
+        if left_s <= 0:
+            return None
+        if due_ms is not None and (end_ms := self._end_of_backoff()) is not None:
+            due_ms = min(due_ms, end_ms)
+            self._move_near(due_ms if ends_ms is None else min(due_ms, ends_ms))
+        return TICK_S
+
+    def _move_near(self, at_ms: int) -> None:
+        """Move the clock ahead to where the owner looks once more before that time.
+
+        It sleeps by the loop's time, and sees only then that the clock was moved.
+        """
+        self.clock.move_to(at_ms - int(SLEEP_MOST_S * 1000))
+
+    def _new_log(self) -> MemoryLog:
+        return MemoryLog(now_ms=self.clock.now_ms, log_id="test")
+
+    async def _until_decided(self) -> None:
+        while not await self._commands_are_decided():
+            self._check()
+            await self._fold_events(TICK_S)
+
     @property
     def _rows(self) -> Rows:
         return self._view.rows(INSTANCE)
@@ -174,26 +302,62 @@ class Harness:
         self.events.append(event)
 
     async def _fold_events(self, wait_s: float) -> None:
-        """Fold the events that the log holds now, or gets within `wait_s`."""
+        """Fold the events that the log holds now, or gets within `wait_s`.
+
+        It ends earlier where an attempt is held at which the step is to stop.
+        """
         offset = self._view.position.offset
         end = await self.log.end_offset(Topic.EVENTS, 0)
-        if offset < end or wait_s:
-            reader = await self.log.reader(Topic.EVENTS, 0, offset)
-            chunk = await reader.read(max_wait_s=wait_s)
-            if chunk is not None:
-                self._fold.apply(chunk)
+        if offset >= end and not wait_s:
+            return
+        reader = await self.log.reader(Topic.EVENTS, 0, offset)
+        reading = asyncio.create_task(reader.read(max_wait_s=wait_s))
+        held = asyncio.create_task(self._hold.wait())
+        await asyncio.wait({reading, held}, return_when=asyncio.FIRST_COMPLETED)
+        held.cancel()
+        if not reading.done():
+            reading.cancel()
+            await asyncio.wait({reading})
+        elif (chunk := reading.result()) is not None:
+            self._fold.apply(chunk)
 
-    async def _wake_at(self, due_ms: int) -> None:
-        before = len(self.events)
-        self.clock.move_to(due_ms)
-        while len(self.events) == before:
-            self._check()
-            await self._fold_events(READ_WAIT_S)
-        await self.run_until_idle()
+    def _is_at(self, stop: StopStep | None) -> bool:
+        if stop is None:
+            return False
+        if stop.state == "running":
+            return self._hold.is_reached
+        backoff = self._find_backoff(stop)
+        if backoff is None:
+            return False
+        self._seen.add(backoff)
+        return True
+
+    def _find_backoff(self, stop: StopStep) -> tuple[int, str, int] | None:
+        """The run, path and attempt whose backoff a step is to stop in, if it is there.
+
+        None where it has stopped before: a second stop is about the next one.
+        """
+        header = get_header(self._rows)
+        if header is None or header.phase != "running":
+            return None
+        for _, cursor in get_cursors(self._rows):
+            wait = cursor.wait
+            if isinstance(wait, Awaiting) and wait.not_before > header.at:
+                backoff = header.run, cursor.path, wait.attempt
+                is_meant = stop.attempt in (None, wait.attempt - 1)
+                is_meant = is_meant and self._id_at(cursor.path) == stop.task_id
+                if is_meant and backoff not in self._seen:
+                    return backoff
+        return None
+
+    def _id_at(self, path: str) -> str | None:
+        place = self._workflow.graph.place(path)
+        return None if place is None else place.node.id
 
     async def _commands_are_decided(self) -> bool:
         end = await self.log.end_offset(Topic.COMMANDS, 0)
-        return self._view.position.next_command >= end
+        position = self._view.position
+        return position.next_command >= end and not position.deferred
 
     def _next_timer(self) -> int | None:
         header = get_header(self._rows)
@@ -231,26 +395,6 @@ class Harness:
         """
         if self._engine is not None and self._engine.stopped:
             raise AssertionError(f"the engine stopped: {self._engine.stopped[0]}")
-
-
-def with_functions_on_loop(workflow: Workflow) -> Workflow:
-    """The workflow with its sync functions called on the event loop, not in threads."""
-    functions = {path: _coroutine_of(f) for path, f in workflow.functions.items()}
-    return Workflow(
-        graph=workflow.graph, functions=functions, metadata=workflow.metadata
-    )
-
-
-def _coroutine_of(function: Function) -> Function:
-    if inspect.iscoroutinefunction(function):
-        return function
-
-    @functools.wraps(function)
-    async def call(value: object) -> object:
-        result = function(value)
-        return await result if inspect.isawaitable(result) else result
-
-    return call
 
 
 def _copy_of(record: Record) -> NewRecord:

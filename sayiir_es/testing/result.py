@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sayiir_es.wire.payload import decode_payload
+from sayiir_es.wire.payload_codec import JSON_PAYLOADS
 
 if TYPE_CHECKING:
     from sayiir_es.core.model.events import Event
     from sayiir_es.core.status.status import Status
+    from sayiir_es.wire.payload_codec import Payloads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,10 +20,12 @@ class Result:
     Attributes:
         state: Its whole status.
         events: The instance's events, in order.
+        payloads: What reads the values in them.
     """
 
     state: Status
     events: tuple[Event, ...]
+    payloads: Payloads = JSON_PAYLOADS
 
     @property
     def status(self) -> str:
@@ -32,12 +35,26 @@ class Result:
     @property
     def output(self) -> object:
         """The output of a completed workflow, decoded; None before."""
-        return None if self.state.output is None else decode_payload(self.state.output)
+        data = self.state.output
+        return None if data is None else self.payloads.decode(data)
 
     @property
     def error(self) -> str | None:
         """Why it failed."""
         return self.state.error
+
+    @property
+    def compensated(self) -> tuple[str, ...]:
+        """Paths of the tasks whose effect is undone, the one that completed last first.
+
+        Of a workflow that failed or was cancelled, or is about to.
+        """
+        return self.state.compensated
+
+    @property
+    def not_compensated(self) -> tuple[str, ...]:
+        """Paths of the tasks whose effect could not be undone."""
+        return self.state.not_compensated
 
     @property
     def waiting_for(self) -> str:

@@ -2,47 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
+from sayiir_es.core.authoring.resources import bind_resources
 from sayiir_es.core.duration import duration_ms
-from sayiir_es.testing.harness import Harness
-from sayiir_es.testing.steps import CommandStep, Step, TimeStep, ToTheEndStep
-from sayiir_es.testing.virtual_time import EPOCH_MS, VirtualLoop
-from sayiir_es.wire.payload import decode_payload, encode_payload
+from sayiir_es.core.graph.nodes import RouteNode, TaskNode
+from sayiir_es.testing.runs import (
+    CUT_EVERYWHERE,
+    ScenarioRun,
+    recover,
+    run_on_virtual_loop,
+    run_steps,
+)
+from sayiir_es.testing.steps import (
+    CommandStep,
+    CrashStep,
+    Step,
+    StopStep,
+    TimeStep,
+    ToTheEndStep,
+)
+from sayiir_es.wire.events import decode_event
+from sayiir_es.wire.payload import decode_payload
+from sayiir_es.wire.payload_codec import JSON_PAYLOADS, Payloads
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Mapping
 
     from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.core.duration import Duration
-    from sayiir_es.log.port import Record
     from sayiir_es.testing.result import Result
-
-
-T = TypeVar("T")
-
-RECOVERY_MS = 1000
-"""How much later, in virtual time, a step may end that goes on after a crash."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepSpan:
-    """The events before a step, and the time at which it was over."""
-
-    events_before: int
-    end_ms: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScenarioRun:
-    """A run of all steps of a scenario."""
-
-    result: Result
-    records: list[Record]
-    spans: list[StepSpan]
+    from sayiir_es.wire.payload_codec import Codecs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +47,7 @@ class Scenario:
 
     workflow: Workflow
     steps: tuple[Step, ...]
+    payloads: Payloads = JSON_PAYLOADS
 
     def signal(
         self, name: str, payload: object = None, *, signal_id: str | None = None
@@ -63,7 +56,7 @@ class Scenario:
         command: dict[str, object] = {
             "command": "SendSignal",
             "signal": name,
-            "payload": _plain(payload),
+            "payload": _plain(payload, self.payloads),
         }
         if signal_id is not None:
             command["signal_id"] = signal_id
@@ -101,112 +94,139 @@ class Scenario:
         """The failed instance is retried."""
         return self._then(CommandStep(command={"command": "RetryWorkflow"}))
 
+    def until_running(self, task_id: str, *, attempt: int | None = None) -> Scenario:
+        """The step before goes only so far: to where a task's function is called.
+
+        The next step begins there. A command is decided while the attempt runs, and
+        then the function begins.
+
+        Args:
+            task_id: The task's id; of a key function that of its route.
+            attempt: Which one, from 1 on; any when left out.
+
+        Raises:
+            ValueError: if the workflow has no such task.
+        """
+        step = StopStep(task_id=task_id, attempt=attempt, state="running")
+        return self._then_stop(step)
+
+    def until_backoff(self, task_id: str, *, attempt: int | None = None) -> Scenario:
+        """The step before goes only so far: an attempt failed, and the next is to come.
+
+        Args:
+            task_id: The task's id; of a key function that of its route.
+            attempt: Which one failed, from 1 on; any when left out.
+
+        Raises:
+            ValueError: if the workflow has no such task.
+        """
+        step = StopStep(task_id=task_id, attempt=attempt, state="backoff")
+        return self._then_stop(step)
+
+    def crash(self) -> Scenario:
+        """The worker dies, with all that it runs, and another one goes on."""
+        return self._then(CrashStep())
+
     @cached_property
     def result(self) -> Result:
-        """The state after all steps; they run once."""
+        """The state after all steps; they run once.
+
+        Raises:
+            AssertionError: if it does not come to where it is to stop.
+        """
         return self._run.result
 
     def survives_crashes(self) -> int:
-        """Run it again with a crash after each event; the number of crashes.
+        """Run it again with a crash behind every batch of events; the number of them.
 
-        Each time the log is cut after one event, all else is lost, and another owner
+        The events are written one by one, as far as the engine lets decisions be cut.
+        Each time the log ends behind one of them, all else is lost, and another owner
         goes on with the rest of the scenario. The outcome must be the same. An attempt
         that ran when the owner died runs again, as it does in production.
 
         Raises:
             AssertionError: naming the event after which the outcome was another.
         """
-        full_run = self._run
-        # The start and what it opens are one decision, which no crash can split.
-        first = full_run.spans[0].events_before + 2
-        for count in range(first, len(full_run.records) + 1):
-            result = run_on_virtual_loop(self._recover(full_run, count))
-            if result.outcome != full_run.result.outcome:
-                event = full_run.result.events[count - first + 1]
+        workflow, steps, payloads = self.workflow, self.steps, self.payloads
+        plain_run = self._run
+        full_run = run_on_virtual_loop(
+            run_steps(
+                workflow, steps, limits=CUT_EVERYWHERE, to_idle=True, payloads=payloads
+            )
+        )
+        is_whole = not self._ends_standing
+        expected = (plain_run if is_whole else full_run).end.outcome
+        for count in full_run.cuts:
+            again = run_on_virtual_loop(
+                recover(workflow, steps, full_run, count, payloads=payloads)
+            )
+            if again.end.outcome != expected:
+                event = decode_event(full_run.records[count - 1].value or b"")
                 raise AssertionError(
                     f"crash behind event {event.sequence} ({event.kind}): expected "
-                    f"{full_run.result.outcome!r}, but {result.outcome!r}"
+                    f"{expected!r}, but {again.end.outcome!r}"
                 )
-        return len(full_run.records) + 1 - first
+        return len(full_run.cuts)
 
     # --- inside -----------------------------------------------------------------------
 
     def _then(self, step: Step) -> Scenario:
         return replace(self, steps=(*self.steps, step))
 
+    def _then_stop(self, step: StopStep) -> Scenario:
+        ids = {
+            place.node.id: None
+            for place in self.workflow.graph.places.values()
+            if isinstance(place.node, TaskNode | RouteNode)
+        }
+        if step.task_id not in ids:
+            raise ValueError(
+                f"expected a task of {self.workflow.workflow_id!r} "
+                f"({', '.join(ids)}), but {step.task_id!r}"
+            )
+        return self._then(step)
+
+    @property
+    def _ends_standing(self) -> bool:
+        """Whether it may stop in the middle behind its last step."""
+        timeless = [step for step in self.steps if not isinstance(step, TimeStep)]
+        return isinstance(timeless[-1], StopStep)
+
     @cached_property
     def _run(self) -> ScenarioRun:
-        return run_on_virtual_loop(self._run_all())
-
-    async def _run_all(self) -> ScenarioRun:
-        harness = Harness(self.workflow, _virtual_loop(), EPOCH_MS)
-        await harness.open()
-        spans: list[StepSpan] = []
-        for step in self.steps:
-            await harness.run_until_idle()
-            events_before = len(harness.events)
-            await harness.run_step(step)
-            end_ms = harness.clock.now_ms()
-            spans.append(StepSpan(events_before=events_before, end_ms=end_ms))
-        result = harness.get_result()
-        records = await harness.read_records()
-        await harness.close()
-        return ScenarioRun(result=result, records=records, spans=spans)
-
-    async def _recover(self, full_run: ScenarioRun, count: int) -> Result:
-        """The result if all records but the first `count` were lost in a crash."""
-        begun = sum(span.events_before < count for span in full_run.spans)
-        commands = [
-            step for step in self.steps[:begun] if isinstance(step, CommandStep)
-        ]
-        at_ms = full_run.records[count - 1].timestamp_ms
-        harness = Harness(self.workflow, _virtual_loop(), at_ms)
-        await harness.open(full_run.records[:count], commands)
-        if begun and not isinstance(self.steps[begun - 1], CommandStep):
-            # The crash was in a step that lets time pass: this step goes on. The
-            # recovery took some time, too.
-            until_ms = full_run.spans[begun - 1].end_ms + RECOVERY_MS
-            await harness.run_step(self.steps[begun - 1], until_ms=until_ms)
-        for step in self.steps[begun:]:
-            await harness.run_step(step)
-        await harness.run_until_idle()
-        result = harness.get_result()
-        await harness.close()
-        return result
+        work = run_steps(self.workflow, self.steps, payloads=self.payloads)
+        return run_on_virtual_loop(work)
 
 
-def given(workflow: Workflow, value: object = None) -> Scenario:
+def given(
+    workflow: Workflow,
+    value: object = None,
+    *,
+    resources: Mapping[str, object] | None = None,
+    codec: Codecs | None = None,
+) -> Scenario:
     """A scenario that begins with the start of a workflow.
+
+    The input, and what signals carry, may be all that a client can send: models, too.
+    `codec` is as of a backend.
 
     Raises:
         EncodeError: if the input has no JSON.
+        ResourceError: if a task names what is not among `resources`.
     """
+    workflow = bind_resources(workflow, resources, giver="resources=")
+    payloads = JSON_PAYLOADS if codec is None else Payloads(codec)
     start = CommandStep(
         command={
             "command": "StartWorkflow",
             "workflow": workflow.workflow_id,
             "definition_hash": workflow.definition_hash,
-            "input": _plain(value),
+            "input": _plain(value, payloads),
         }
     )
-    return Scenario(workflow=workflow, steps=(start,))
+    return Scenario(workflow=workflow, steps=(start,), payloads=payloads)
 
 
-def _plain(value: object) -> object:
+def _plain(value: object, payloads: Payloads) -> object:
     """The value as JSON data, as a client would send it."""
-    return decode_payload(encode_payload(value))
-
-
-def _virtual_loop() -> VirtualLoop:
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualLoop)
-    return loop
-
-
-def run_on_virtual_loop(work: Coroutine[object, object, T]) -> T:
-    """Run a coroutine to its end on an event loop of virtual time."""
-    loop = VirtualLoop()
-    try:
-        return loop.run_until_complete(work)
-    finally:
-        loop.close()
+    return decode_payload(payloads.encode(value))

@@ -1,8 +1,11 @@
 """Commands as JSON objects: `{"command": NAME, …}` with the fields of NAME's schema.
 
-A field of type bytes takes any JSON value. A field with a default in Avro may be left
-out here; `null` means the same where the schema allows null. Fields that the schema
-does not have are refused: a misspelt option must not start a run without that option.
+A field of type bytes takes any JSON value, and keeps its text as it is: a number that a
+float would change, the order of keys, the spaces. A key that stands twice in an object
+is refused, at any depth: readers differ in what they take it for. A field with a
+default in Avro may be left out here; `null` means the same where the schema allows
+null. Fields that the schema does not have are refused: a misspelt option must not start
+a run without that option.
 """
 
 from __future__ import annotations
@@ -11,11 +14,13 @@ from typing import TYPE_CHECKING, cast
 
 from sayiir_es.core.model.errors import EncodeError
 from sayiir_es.wire.errors import UnreadableError, excerpt_of
+from sayiir_es.wire.json_problems import is_unicode
 from sayiir_es.wire.payload import (
     check_depth,
+    check_value,
     decode_payload,
     encode_payload,
-    is_unicode,
+    read_members,
 )
 
 if TYPE_CHECKING:
@@ -29,6 +34,8 @@ COMMAND_FIELD = "command"
 ENVELOPE = {"schema", "payload"}
 """What Connect's JSON converter writes around a value unless it is told not to."""
 
+_SPACES = b" \t\r\n"
+
 _INTEGERS = {"int": 2**31, "long": 2**63}
 
 
@@ -40,13 +47,9 @@ def read_json_command(
     Raises:
         UnreadableError: if it is not one of `schemas`.
     """
-    body = decode_payload(data, once=True)
+    decode_payload(data, once=True)  # says in words what is wrong with the whole
     check_depth(data, around=1)
-    if not isinstance(body, dict):
-        raise UnreadableError(
-            f"expected a JSON object, but {excerpt_of(body)}", reason="bad_json"
-        )
-    json_fields = cast("dict[str, object]", body)
+    json_fields, texts = read_members(data)
     name = json_fields.pop(COMMAND_FIELD, None)
     schema = schemas.get(name) if isinstance(name, str) else None
     if schema is None and name is None and json_fields.keys() == ENVELOPE:
@@ -65,7 +68,8 @@ def read_json_command(
     for field in schema.fields:
         if field.name in json_fields:
             where = f"{schema.name}.{field.name}"
-            values[field.name] = _read(field.shape, json_fields.pop(field.name), where)
+            value = json_fields.pop(field.name)
+            values[field.name] = _read(field.shape, value, texts[field.name], where)
         elif field.name not in values:
             raise UnreadableError(
                 f"expected the field {schema.name}.{field.name}, but it is missing",
@@ -81,14 +85,15 @@ def read_json_command(
     return schema.name, values
 
 
-def _read(shape: str, value: object, where: str) -> object:
+def _read(shape: str, value: object, text: bytes, where: str) -> object:
     if shape in {"bytes", "bytes?"}:
         try:
-            return encode_payload(value)
-        except EncodeError as error:  # a lone surrogate, or a number beyond floats
+            check_value(value)
+        except UnreadableError as error:
             raise UnreadableError(
                 f"{error} of {where}", reason="bad_payload"
             ) from error
+        return text
     if value is None and shape.endswith("?"):
         return None
     if not _fits(shape.removesuffix("?"), value):
@@ -120,18 +125,22 @@ def write_json_command(schema: RecordSchema, values: Mapping[str, object]) -> by
     Raises:
         EncodeError: if a payload is not JSON, or a text not UTF-8.
     """
-    body: dict[str, object] = {COMMAND_FIELD: schema.name}
+    members = [encode_payload(COMMAND_FIELD) + b":" + encode_payload(schema.name)]
     no_default = object()
     for field in schema.fields:
         value = values[field.name]
         if value == schema.defaults.get(field.name, no_default):
             continue
-        body[field.name] = _payload(value) if isinstance(value, bytes) else value
-    return encode_payload(body)
+        if isinstance(value, bytes):
+            members.append(encode_payload(field.name) + b":" + _payload(value))
+        else:
+            members.append(encode_payload({field.name: value})[1:-1])
+    return b"{" + b",".join(members) + b"}"
 
 
-def _payload(data: bytes) -> object:
+def _payload(data: bytes) -> bytes:
     try:
-        return decode_payload(data)
+        decode_payload(data)
     except UnreadableError as error:
         raise EncodeError(f"{error} in a command's payload") from error
+    return data.strip(_SPACES)

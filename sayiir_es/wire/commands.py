@@ -41,6 +41,10 @@ _ORIGIN = re.compile(rb"(0|[1-9][0-9]{0,9})@(0|[1-9][0-9]{0,17})")
 _CLASSES: dict[str, type[Command]] = {
     command.__name__: command for command in get_args(Command)
 }
+_FIELDS = {
+    command: tuple(field.name for field in fields(command))
+    for command in _CLASSES.values()
+}
 _SCHEMAS = load_schemas(COMMAND_NAMESPACE)
 _BY_HEAD = {
     schema.head: schema
@@ -137,7 +141,7 @@ def write_origin(origin: tuple[int, int]) -> tuple[tuple[str, bytes], ...]:
 
 
 def _values_of(command: Command) -> dict[str, object]:
-    return {field.name: getattr(command, field.name) for field in fields(command)}
+    return {name: getattr(command, name) for name in _FIELDS[type(command)]}
 
 
 def _read_avro(value: bytes) -> tuple[str, dict[str, object]]:

@@ -46,6 +46,6 @@ def _plain(value: object) -> object:
 
 def _payload(data: bytes) -> object:
     try:
-        return decode_payload(data)
+        return decode_payload(data, shown=True)
     except DecodeError:
         return {"base64": base64.b64encode(data).decode()}

@@ -1,4 +1,4 @@
-"""The JSON codec of users' values: inputs, results and signals.
+"""JSON of users' values: inputs, results and signals.
 
 A value becomes compact UTF-8 JSON and keeps the order of its keys. A value that JSON
 cannot carry is refused when it is written; the error names its type and path. When a
@@ -8,55 +8,66 @@ value is read, nothing is guessed from its shape.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import Counter
+from decimal import Decimal
 from itertools import accumulate
-from typing import TYPE_CHECKING, NoReturn, cast
+from math import isfinite
+from typing import NoReturn, Self
 
 from sayiir_es.core.model.errors import EncodeError
-from sayiir_es.wire.errors import EXCERPT_CHARACTERS_MAX, UnreadableError, excerpt_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-DEPTH_MAX = 200
-"""How deep a command's payload may be nested. Deeper ones are data that nobody means,
-and what reads them, here and elsewhere, runs out of stack. The search for a value that
-cannot be written ends there too, and names the root."""
+from sayiir_es.wire.errors import UnreadableError, excerpt_of
+from sayiir_es.wire.json_problems import DEPTH_MAX, locate_problem
+from sayiir_es.wire.plain_values import is_plain, to_plain
 
 
 def encode_payload(value: object) -> bytes:
-    """Encode a value as UTF-8 JSON.
-
-    Keys that are numbers, booleans or None become text, as in `json.dumps`.
+    """Encode a value as UTF-8 JSON; what each type becomes says `plain_values`.
 
     Raises:
         EncodeError: if JSON cannot carry it; names the wrong value's type and path.
     """
     try:
-        return _encode(value).encode()
-    except RecursionError as error:
-        raise EncodeError(
-            "expected a JSON value, but one nested too deeply at $"
-        ) from error
+        data = _encode(value).encode()
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        pass  # what is wrong is told below, if it is wrong
+    else:
+        if is_plain(value):
+            return data
+    plain = to_plain(value)
+    try:
+        return _encode(plain).encode()
     except (TypeError, ValueError, OverflowError) as error:
         raise EncodeError(
-            f"expected a JSON value, but {_locate_problem(value)}"
+            f"expected a JSON value, but {locate_problem(plain)}"
         ) from error
 
 
-def decode_payload(data: bytes, *, once: bool = False) -> object:
+class KeptNumber(float):
+    """A number that a float changes, with the text of it."""
+
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        """Take the text of JSON."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+def decode_payload(data: bytes, *, once: bool = False, shown: bool = False) -> object:
     """Decode UTF-8 JSON; NaN and infinities are refused.
 
     With `once` a key that stands twice in an object is refused, too; else the last one
-    counts, as everywhere.
+    counts, as everywhere. `shown` is for people, and keeps the text of numbers that are
+    no float (`KeptNumber`).
 
     Raises:
         DecodeError: if it is anything else.
     """
     try:
-        value: object = (_decode_once if once else _decode)(data.decode())
+        decode = _decode_shown if shown else _decode_once if once else _decode
+        value: object = decode(data.decode())
     except UnicodeDecodeError as error:
         excerpt = excerpt_of(error.object[error.start : error.start + 8])
         raise UnreadableError(
@@ -79,15 +90,58 @@ def decode_payload(data: bytes, *, once: bool = False) -> object:
     return value
 
 
-def check_payload(data: bytes) -> None:
-    """Refuse what is no payload of a command: it is checked as its JSON form is.
+def read_members(data: bytes) -> tuple[dict[str, object], dict[str, bytes]]:
+    """The members of a JSON object that was read once: their values, and their text.
+
+    Raises:
+        UnreadableError: if it is no object.
+    """
+    text = data.decode()
+    place = _after_spaces(text, 0)
+    if text[place] != "{":
+        raise UnreadableError(
+            f"expected a JSON object, but {excerpt_of(_decode(text))}",
+            reason="bad_json",
+        )
+    values: dict[str, object] = {}
+    texts: dict[str, bytes] = {}
+    place = _after_spaces(text, place + 1)
+    while text[place] != "}":
+        name, place = _read_at(text, place)
+        begin = _after_spaces(text, _after_spaces(text, place) + 1)
+        values[name], place = _read_at(text, begin)
+        texts[name] = text[begin:place].encode()
+        place = _after_spaces(text, place)
+        if text[place] == ",":
+            place = _after_spaces(text, place + 1)
+    return values, texts
+
+
+def _after_spaces(text: str, place: int) -> int:
+    match = _SPACES.match(text, place)
+    return place if match is None else match.end()
+
+
+def check_payload(data: bytes, *, once: bool = False) -> None:
+    """Refuse bytes that are no payload; those that are, are kept as they are.
+
+    With `once` a key that stands twice in an object is refused, too.
 
     Raises:
         UnreadableError: if it is no JSON in UTF-8, nested deeper than `DEPTH_MAX`, or
             holds what JSON in UTF-8 cannot carry, such as a lone surrogate.
     """
-    value = decode_payload(data)
+    value = decode_payload(data, once=once)
     check_depth(data)
+    check_value(value)
+
+
+def check_value(value: object) -> None:
+    """Refuse a value of JSON that was read, but that nobody else could read.
+
+    Raises:
+        UnreadableError: if it holds a lone surrogate, or a number beyond all floats.
+    """
     try:
         encode_payload(value)
     except EncodeError as error:
@@ -113,6 +167,7 @@ def check_depth(data: bytes, *, around: int = 0) -> None:
         )
 
 
+_SPACES = re.compile(r"[ \t\n\r]*")
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEPS)
@@ -125,7 +180,23 @@ def _refuse_constant(name: str) -> NoReturn:
 _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":")
 ).encode
-_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+
+
+def _shown_float(text: str) -> float:
+    number = float(text)
+    is_exact = isfinite(number) and Decimal(text) == Decimal(repr(number))
+    return number if is_exact else KeptNumber(text)
+
+
+def _shown_int(text: str) -> float:
+    return KeptNumber(text) if text == "-0" else int(text)
+
+
+_decode_shown = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_float=_shown_float, parse_int=_shown_int
+).decode
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+_decode, _read_at = _decoder.decode, _decoder.raw_decode
 
 
 def _object_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -143,76 +214,3 @@ def _object_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
 _decode_once = json.JSONDecoder(
     parse_constant=_refuse_constant, object_pairs_hook=_object_of
 ).decode
-
-
-# --- why a value cannot be written ----------------------------------------------------
-
-
-def _locate_problem(value: object) -> str:
-    for path, problem in _walk(value, "$", ()):
-        return f"{problem} at {path[:EXCERPT_CHARACTERS_MAX]}"
-    return f"a {type(value).__name__} at $ that cannot be written"
-
-
-def _walk(
-    value: object, path: str, above: tuple[int, ...]
-) -> Iterator[tuple[str, str]]:
-    """Yield what JSON cannot carry, depth first: its path, and what it is."""
-    if not isinstance(value, dict | list | tuple):
-        problem = _problem_of(value)
-        if problem is not None:
-            yield path, problem
-        return
-    inside = cast("dict[object, object] | list[object]", value)
-    if id(inside) in above:
-        yield path, f"a {type(inside).__name__} that holds itself"
-    elif len(above) < DEPTH_MAX:
-        above = (*above, id(inside))
-        if isinstance(inside, dict):
-            yield from _walk_object(inside, path, above)
-        else:
-            for index, item in enumerate(inside):
-                yield from _walk(item, f"{path}[{index}]", above)
-
-
-def _walk_object(
-    value: dict[object, object], path: str, above: tuple[int, ...]
-) -> Iterator[tuple[str, str]]:
-    for key, item in value.items():
-        problem = _problem_of(key)
-        if problem is not None:
-            yield path, f"a key that is {problem}"
-        name = ascii(key)[1:-1] if isinstance(key, str) else f"{key}"
-        yield from _walk(item, f"{path}.{name[:EXCERPT_CHARACTERS_MAX]}", above)
-
-
-def _problem_of(value: object) -> str | None:
-    """Return why JSON cannot carry a value that holds no others; None if it can."""
-    match value:
-        case None:
-            return None
-        case str():
-            return None if is_unicode(value) else "text with a lone surrogate"
-        case float():
-            return None if math.isfinite(value) else float.__repr__(value)
-        case int():
-            return None if _has_digits(value) else "an int of too many digits"
-        case _:
-            return f"a {type(value).__name__} (not JSON serializable)"
-
-
-def is_unicode(text: str) -> bool:
-    """Return whether UTF-8 can carry it: JSON's escapes can spell lone surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _has_digits(value: int) -> bool:
-    try:
-        int.__repr__(value)
-    except ValueError:
-        return False
-    return True

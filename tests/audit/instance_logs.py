@@ -91,16 +91,21 @@ def commands_of(events: Sequence[Event]) -> list[int]:
 
 
 def verified(
-    records: Sequence[Record], graph: Graph, commands: Sequence[int]
+    records: Sequence[Record],
+    graph: Graph,
+    commands: Sequence[int],
+    others: Sequence[Graph] = (),
 ) -> list[Violation]:
-    """Everything that is wrong with a log of one partition."""
-    return list(verify_records(_stream(records, graph, commands), partitions=1))
+    """Everything that is wrong with a log of one partition; it has all graphs."""
+    stream = _stream(records, (graph, *others), commands)
+    return list(verify_records(stream, partitions=1))
 
 
 def _stream(
-    records: Sequence[Record], graph: Graph, commands: Sequence[int]
+    records: Sequence[Record], graphs: Sequence[Graph], commands: Sequence[int]
 ) -> Iterator[tuple[Topic, int, Record]]:
-    yield Topic.DEFINITIONS, 0, _plain(0, record_of_graph(graph))
+    for offset, graph in enumerate(graphs):
+        yield Topic.DEFINITIONS, 0, _plain(offset, record_of_graph(graph))
     for offset in commands:
         yield Topic.COMMANDS, 0, _plain(offset, b"{}")
     for record_of_event in records:

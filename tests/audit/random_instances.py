@@ -11,10 +11,13 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.graph.graph import segments
 from sayiir_es.core.graph.nodes import RouteNode, TaskNode
+from sayiir_es.core.graph.paths import encode_segment
 from sayiir_es.core.graph.references import resolve
 from sayiir_es.core.model.commands import (
     CancelWorkflow,
+    MigrateWorkflow,
     PauseWorkflow,
     RetryWorkflow,
     SendSignal,
@@ -24,11 +27,12 @@ from sayiir_es.core.model.inputs import DecisionFailed, Outcome
 from sayiir_es.core.model.rows import get_header
 from tests.core.forked_runner import fork
 from tests.core.instance_runner import InstanceRunner
-from tests.core.programs import digest, key_for, turns
+from tests.core.programs import BASES, always_fails, digest, key_for, turns
 from tests.random_programs import random_graph, signals_of
 
 if TYPE_CHECKING:
     from sayiir_es.core.decide.owed import OwedAttempt
+    from sayiir_es.core.graph.nodes import Node
     from sayiir_es.core.model.commands import ConflictPolicy
     from sayiir_es.core.model.events import Event, LoopMark
 
@@ -83,9 +87,14 @@ class RandomInstance(InstanceRunner):
         if isinstance(node, RouteNode):
             return replace(outcome, output=json.dumps(key_for(node, data)).encode())
         assert isinstance(node, TaskNode)
-        if self.chance.random() < (0.4 if node.retry is not None else 0.02):
+        fails = always_fails(node) and self.chance.random() < 0.7
+        if fails or self.chance.random() < (0.4 if node.retry is not None else 0.02):
             return replace(
-                outcome, result="failed", error_type="ValueError", error="no"
+                outcome,
+                result="failed",
+                error_type="ValueError",
+                error="no",
+                error_bases=self.chance.choice([BASES, ("shop.Other",), ()]),
             )
         loop: LoopMark = "none"
         if place.ends_loop and self.chance.random() < 0.98:
@@ -98,7 +107,10 @@ class RandomInstance(InstanceRunner):
 def random_instance(seed: int) -> RandomInstance:
     """One instance, the same for the same seed."""
     chance = Random(seed)  # noqa: S311
-    instance = RandomInstance(random_graph(chance, "w"), chance=chance)
+    graph = random_graph(chance, "w")
+    if graph.timeout_ms is not None:
+        graph = replace(graph, timeout_ms=chance.randint(1_000, 90_000))
+    instance = RandomInstance(graph, chance=chance)
     instance.limits = replace(
         instance.limits, decision_events=chance.choice([2, 5, 500])
     )
@@ -112,7 +124,10 @@ def random_instance(seed: int) -> RandomInstance:
 
 def fork_of(source: RandomInstance, at: int) -> RandomInstance | None:
     """An instance that begins with the first events of another; None if it cannot."""
-    instance = RandomInstance(source.graph, chance=source.chance, limits=source.limits)
+    first = source.others[0] if source.others else source.graph
+    instance = RandomInstance(
+        first, chance=source.chance, limits=source.limits, others=source.others
+    )
     instance.now = source.now - source.chance.choice(
         [0, 100_000]
     )  # its owner has another clock
@@ -129,10 +144,32 @@ def _run(instance: RandomInstance, chance: Random, signals: list[str]) -> None:
         _step(instance, chance, signals)
         if chance.random() < 0.003:
             instance.decide(QUARANTINED)
+        if chance.random() < 0.03:
+            _migrate(instance, chance)
         header = get_header(instance.rows)
         failed = header is not None and header.phase in ("failed", "quarantined")
         if chance.random() < (0.2 if failed else 0.005):
             instance.command(RetryWorkflow(instance_id="i", command_id=""))
+
+
+def _migrate(instance: RandomInstance, chance: Random) -> None:
+    """Go on with another graph, some of whose tasks have other names."""
+    graph, number = instance.graph, len(instance.others)
+    mapping: dict[str, str] = {}
+    chain: list[Node] = []
+    for node, segment in zip(graph.chain, segments(graph.chain), strict=True):
+        if isinstance(node, TaskNode) and "#" not in segment and chance.random() < 0.5:
+            chain.append(replace(node, id=f"{node.id}_{number}", needs=()))
+            mapping[segment] = encode_segment(f"{node.id}_{number}")
+        else:
+            chain.append(node)
+    other = replace(graph, chain=tuple(chain), metadata=f'{{"build":{number}}}')
+    instance.others = (*instance.others, graph, other)
+    instance.command(
+        MigrateWorkflow(
+            instance_id="i", command_id="", to=other.digest, mapping=mapping
+        )
+    )
 
 
 def _step(instance: RandomInstance, chance: Random, signals: list[str]) -> None:

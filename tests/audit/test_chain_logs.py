@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from sayiir_es import run_durable_workflow
+from sayiir_es import backend_from_url, run_durable_workflow
 from sayiir_es.audit import export, import_export, verify, verify_export
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.core.model.events import PartitionClaimed, PositionUpdated
@@ -62,7 +62,8 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("SAYIIR_SIGNING_KEY", str(path))
     url = f"file:{tmp_path / 'log.db'}"
     for name in ("a", "b", "c"):
-        assert run_durable_workflow(doubling, name, 21, backend=url).output == 42
+        with backend_from_url(url) as backend:  # each owns the log, and claims
+            assert run_durable_workflow(doubling, name, 21, backend).output == 42
     return url
 
 

@@ -10,10 +10,10 @@ import pytest
 from sayiir_es import Flow, WorkflowClient, run_durable_workflow, send_signal, task
 from sayiir_es.audit import Change, History, history
 from sayiir_es.client.backends import EmbeddedBackend, InMemoryBackend
-from sayiir_es.client.valid_events import FoundEvent
 from sayiir_es.core.evolve.evolve import evolve
 from sayiir_es.core.model.errors import HoleInHistoryError, NotFoundError
 from sayiir_es.core.model.rows import DictRows
+from sayiir_es.engine.valid_events import FoundEvent
 from tests.audit.instance_logs import events_of
 from tests.audit.random_instances import random_instance
 
@@ -32,7 +32,7 @@ def nothing(_: object) -> None:
 
 
 @task
-def half(number: int) -> float:
+def half(number: float) -> float:
     return number / 2
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import shlex
+import signal
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,9 +16,10 @@ import pytest
 import structlog
 
 from sayiir_es.cli.app import run
+from sayiir_es.log.embedded.log import EmbeddedLog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
 
@@ -40,6 +45,24 @@ class CommandResult:
         ]
 
 
+@contextmanager
+def _signals_restored() -> Generator[None]:
+    """Give signals back: a command that serves handles them to the end of its process.
+
+    On other threads than the main one it handles none.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = [signal.getsignal(number) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)
+
+
 class Terminal:
     """Runs commands as typed, without the program's name."""
 
@@ -51,9 +74,20 @@ class Terminal:
     def __call__(self, typed: str, *more: str) -> CommandResult:
         """Run what was typed; `more` are arguments as they are."""
         self._capture.readouterr()
-        code = run([*shlex.split(typed), *more])
+        with _signals_restored():
+            code = run([*shlex.split(typed), *more])
         printed = self._capture.readouterr()
         return CommandResult(code=code, out=printed.out, err=printed.err)
+
+    def make_log(self) -> None:
+        """Make the log of this terminal's backend, as its first worker would."""
+
+        async def make() -> None:
+            log = EmbeddedLog(self.cwd / "log.db")
+            await log.open(create=True)
+            await log.close()
+
+        asyncio.run(make())
 
 
 @pytest.fixture

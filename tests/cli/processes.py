@@ -29,11 +29,18 @@ class Process:
         """What it wrote to stdout and stderr."""
         return self._words.read_text(errors="replace")
 
-    def until(self, text: str) -> None:
-        """Wait until it has written that."""
+    def until(self, text: str, *, times: int = 1) -> None:
+        """Wait until it has written that, so many times."""
+        end_s = time.monotonic() + LIMIT_S
+        while self.words().count(text) < times:
+            assert self._popen.poll() is None, self.words()
+            assert time.monotonic() < end_s, self.words()
+            time.sleep(0.02)
+
+    def until_written(self, text: str) -> None:
+        """Wait until it, or a process that it has left, has written that."""
         end_s = time.monotonic() + LIMIT_S
         while text not in self.words():
-            assert self._popen.poll() is None, self.words()
             assert time.monotonic() < end_s, self.words()
             time.sleep(0.02)
 
@@ -49,12 +56,16 @@ class Process:
 
 @contextmanager
 def running(
-    words: Path, *typed: str, cwd: Path = ROOT, **environment: str
+    words: Path,
+    *typed: str,
+    cwd: Path = ROOT,
+    program: str = "sayiir_es.cli",
+    **environment: str,
 ) -> Generator[Process]:
     """Run a command for as long as the block lasts."""
     with words.open("wb") as file:
         popen = subprocess.Popen(  # noqa: S603 - ours
-            [sys.executable, "-m", "sayiir_es.cli", *typed],
+            [sys.executable, "-m", program, *typed],
             cwd=cwd,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,

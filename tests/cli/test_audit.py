@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sayiir_es import run_durable_workflow
+from sayiir_es import Flow, run_durable_workflow
 from sayiir_es.client.backends import EmbeddedBackend
 from sayiir_es.core.model.events import WorkflowCompleted
 from sayiir_es.wire.events import decode_event, encode_event
@@ -28,6 +28,7 @@ def seeded_terminal(terminal: Terminal) -> Terminal:
     """A log with an instance that ended and one that waits."""
     with EmbeddedBackend(terminal.cwd / "log.db") as backend:
         run_durable_workflow(doubling, "a", 1, backend=backend)
+    with EmbeddedBackend(terminal.cwd / "log.db") as backend:  # another claim
         run_durable_workflow(approving, "b", 2, backend=backend)
     return terminal
 
@@ -84,3 +85,24 @@ def test_a_changed_event_is_named_with_its_place(seeded_terminal: Terminal) -> N
 
 def test_without_a_log_nothing_is_verified(terminal: Terminal) -> None:
     assert terminal("audit verify --backend file:nowhere/log.db").code != 0
+
+
+def test_replay_over_many_is_a_gate(terminal: Terminal) -> None:
+    old = Flow("orders").wait_for_signal("go").then(str, name="pay").build()
+    with EmbeddedBackend(terminal.cwd / "log.db") as backend:
+        for name in ("a", "b"):
+            run_durable_workflow(old, name, 1, backend=backend)
+    code = "from sayiir_es import Flow\nflow = Flow('orders').wait_for_signal('go')"
+    for name, nodes in (("good", "'pay'"), ("bad", "'charge'")):
+        module = f"{code}\nflow = flow.then(str, name={nodes}).then(len).build()\n"
+        (terminal.cwd / f"{name}_orders.py").write_text(module)
+    good = terminal("audit replay good_orders --workflow orders -o jsonl")
+    assert (good.code, good.out) == (0, "")
+    bad = terminal("audit replay bad_orders --status awaiting_signal -o jsonl")
+    assert bad.code == 1
+    (row,) = bad.rows()
+    assert (row["workflow"], row["path"], row["count"]) == ("orders", "pay", 2)
+    assert row["example"] in ("a", "b")
+    assert terminal("audit replay bad_orders --status in_progress").code == 0
+    both = terminal("audit replay a bad_orders --status in_progress")
+    assert both.code == 2

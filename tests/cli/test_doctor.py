@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sayiir_es import Flow, Worker, WorkflowClient
 from sayiir_es.log.port import Topic
 from tests.cli.unreadable_records import START, letter, produce
 
@@ -22,7 +24,7 @@ def test_nothing_is_made_where_nothing_is(terminal: Terminal) -> None:
 
 
 def test_a_sound_log_passes_every_check(terminal: Terminal) -> None:
-    terminal("instance list")
+    terminal.make_log()
     rows = terminal("doctor -o jsonl").rows()
     assert {row["check"] for row in rows} >= {
         *("log", "topics", "retention", "partitions", "clock", "locks", "schemas"),
@@ -32,7 +34,7 @@ def test_a_sound_log_passes_every_check(terminal: Terminal) -> None:
 
 
 def test_unread_commands_are_a_warning_with_what_to_do(terminal: Terminal) -> None:
-    terminal("instance list")
+    terminal.make_log()
     produce(terminal.backend, Topic.DEAD_LETTERS, [letter(START)])
     answer = terminal("doctor")
     assert answer.code == 0
@@ -49,7 +51,7 @@ def test_a_file_that_is_no_log_is_found_out(terminal: Terminal) -> None:
     assert "✗" in answer.out
     listing = terminal("instance list")
     assert listing.code in (1, 5)
-    assert "docs/errors/" in listing.err
+    assert "`sayiir-es error " in listing.err
 
 
 def test_a_database_of_somebody_else_is_found_out(terminal: Terminal) -> None:
@@ -65,10 +67,19 @@ def test_a_log_that_does_not_answer_exits_with_five(terminal: Terminal) -> None:
     assert "error log_unavailable" in answer.err
 
 
-def test_a_broker_that_does_not_answer_exits_with_five(terminal: Terminal) -> None:
-    answer = terminal("instance list --backend kafka://127.0.0.1:1/none")
-    assert answer.code == 5
-    assert "error log_unavailable" in answer.err
+def test_a_broker_that_does_not_answer_exits_with_five(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAYIIR_KAFKA_CONNECT_LIMIT", "2s")
+    for typed in ("instance list", "topic check", "audit verify"):
+        answer = terminal(f"{typed} --backend kafka://127.0.0.1:1/none")
+        assert answer.code == 5
+        assert "error log_unavailable" in answer.err
+        waits = (
+            "no broker at '127.0.0.1:1' answers, for 1 s now: one is waited for, 2 s"
+        )
+        assert answer.err.count(waits) == 1, typed
+        assert "SAYIIR_KAFKA_CONNECT_LIMIT" in answer.err
 
 
 def test_there_are_no_topics_to_make_in_a_file(terminal: Terminal) -> None:
@@ -85,3 +96,27 @@ def test_a_directory_that_cannot_be_written_is_found_out(terminal: Terminal) -> 
         assert terminal("doctor").code == 1
     finally:
         terminal.cwd.chmod(0o700)
+
+
+def test_what_waits_for_code_is_found_by_workflow_and_partition(
+    terminal: Terminal,
+) -> None:
+    url = f"file:{terminal.cwd / 'log.db'}"
+    client = WorkflowClient(url)
+    first = Flow("orders").wait_for_signal("go").then(str, name="pay").build()
+    renamed = Flow("orders").wait_for_signal("go").then(str, name="charge").build()
+    with Worker("old", url).start([first]):
+        client.submit(first, "i", None)
+        assert all(row["ok"] for row in terminal("doctor -o jsonl").rows())
+    with Worker("new", url).start([renamed]):
+        client.send_signal("i", "go", None)
+        while not client.count(status="stranded"):
+            time.sleep(0.05)
+        answer = terminal("doctor -o jsonl")
+        assert terminal("instance list --status stranded -q").out == "i\n"
+        assert terminal("instance count --status stranded").out == "1\n"
+        assert terminal("instance list --status stranded --state-dir x").code == 2
+    assert answer.code == 1
+    (finding,) = (row for row in answer.rows() if not row["ok"])
+    assert finding["check"] == "code"
+    assert "'orders' on partition 0" in str(finding["finding"])

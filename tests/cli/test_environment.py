@@ -65,3 +65,28 @@ def test_a_command_without_a_backend_still_checks_its_settings(
     answer = terminal("schema list")
     assert answer.code == 2
     assert "SAYIIR_LOG_LEVEL" in answer.err
+
+
+@pytest.mark.parametrize("way", ["--kafka-config", "SAYIIR_KAFKA_CONFIG"])
+def test_a_file_for_kafka_is_read_by_every_command(
+    terminal: Terminal, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody listens there: what is wrong with the file is told before that."""
+    file = terminal.cwd / "client.properties"
+    option = f" {way} {file}"
+    if way.startswith("SAYIIR"):
+        monkeypatch.setenv(way, str(file))
+        option = ""
+    monkeypatch.setenv("SAYIIR_BACKEND", "kafka://127.0.0.1:1/app")
+    file.write_text("client.id=shop\nrequest.timeout.ms=soon\n")
+    for verb in ("instance list", "partition list", "topic check", "audit verify"):
+        answer = terminal(f"{verb}{option}")
+        assert answer.code == 2
+        assert f"{file}, line 2: request.timeout.ms: expected millisec" in answer.err
+    # It ends at the next check, before it reaches a broker.
+    file.write_text("sasl.usernam=bob\nsession.timeout.ms=9\nheartbeat.interval.ms=9\n")
+    warning, error, *_ = terminal(f"instance list{option}").err.splitlines()
+    assert warning == (
+        f"warning: {file}, line 1: sasl.usernam is not known here, and has no effect"
+    )
+    assert "expected a heartbeat interval below the session time-out" in error

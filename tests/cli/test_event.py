@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -11,9 +13,12 @@ import pytest
 
 from sayiir_es import run_durable_workflow
 from sayiir_es.client.backends import EmbeddedBackend
+from tests.cli.processes import running
 from tests.cli.sample_workflows import approving, doubling
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cli.conftest import Terminal
 
 
@@ -27,7 +32,7 @@ def seeded_terminal(terminal: Terminal) -> Terminal:
 
 
 def test_every_event_is_one_object_a_line(seeded_terminal: Terminal) -> None:
-    rows = seeded_terminal("event tail -o jsonl").rows()
+    rows = seeded_terminal("event tail --from-start -o jsonl").rows()
     assert rows[0]["kind"] == "PartitionClaimed"
     assert [row["offset"] for row in rows] == list(range(len(rows)))
     for row in rows:
@@ -40,10 +45,10 @@ def test_every_event_is_one_object_a_line(seeded_terminal: Terminal) -> None:
 
 
 def test_instance_and_kind_select(seeded_terminal: Terminal) -> None:
-    rows = seeded_terminal("event tail --instance b -o jsonl").rows()
+    rows = seeded_terminal("event tail --from-start --instance b -o jsonl").rows()
     assert {row["instance_id"] for row in rows} == {"b"}
     kinds = seeded_terminal(
-        "event tail --kind TaskCompleted --kind WorkflowCompleted -o jsonl"
+        "event tail --from-start --kind TaskCompleted --kind WorkflowCompleted -o jsonl"
     ).rows()
     assert {row["kind"] for row in kinds} == {"TaskCompleted", "WorkflowCompleted"}
 
@@ -51,27 +56,53 @@ def test_instance_and_kind_select(seeded_terminal: Terminal) -> None:
 def test_it_begins_at_an_offset_under_the_claim_in_force_there(
     seeded_terminal: Terminal,
 ) -> None:
-    everything = seeded_terminal("event tail -o jsonl").rows()
+    everything = seeded_terminal("event tail --from-start -o jsonl").rows()
     for offset in range(len(everything)):
         rows = seeded_terminal(f"event tail --from 0:{offset} -o jsonl").rows()
         assert rows == everything[offset:]
 
 
 def test_it_begins_some_time_ago(seeded_terminal: Terminal) -> None:
-    everything = seeded_terminal("event tail -o jsonl").out
+    everything = seeded_terminal("event tail --from-start -o jsonl").out
     assert seeded_terminal("event tail --from -10m -o jsonl").out == everything
     assert seeded_terminal("event tail --from -0s -o jsonl").out == ""
+
+
+def test_since_and_from_start_say_where_to_begin(seeded_terminal: Terminal) -> None:
+    everything = seeded_terminal("event tail --from-start -o jsonl").out
+    for option in ("--since 10m", "--since 2020-01-01", "--from earliest"):
+        assert seeded_terminal(f"event tail {option} -o jsonl").out == everything
+    assert seeded_terminal("event tail --since 0s -o jsonl").out == ""
+
+
+def test_it_begins_now_and_goes_on(seeded_terminal: Terminal, tmp_path: Path) -> None:
+    words = tmp_path / "words"
+    with running(words, "event", "tail", "-o", "jsonl", cwd=tmp_path) as tail:
+        # What it has passed is seen by an event behind its beginning.
+        number = 0
+        while not words.read_text():
+            number += 1
+            typed = f"instance start doubling --id next-{number} --input 1"
+            assert seeded_terminal(typed).code == 0
+        tail.until('"next-')
+        assert tail.end(signal.SIGINT) == 130
+    ids = {json.loads(line)["instance_id"] for line in tail.words().splitlines()}
+    assert not ids & {"a", "b"}
 
 
 @pytest.mark.parametrize(
     "typed",
     [
+        "-o json",
+        "--since soon",
+        "--since 1h --from-start",
+        "--from-start --from 0:0",
         "--from yesterday",
         "--from -10",
         "--from -1d",
         "--from 5:0",
         "--kind Nothing",
-        "--follow -o json",
+        "--from-start --follow -o json",
     ],
 )
 def test_what_makes_no_sense_exits_with_two(
@@ -89,7 +120,9 @@ def test_an_offset_beyond_the_end_is_reported_as_gone(
 
 
 @pytest.mark.parametrize("output", ["table", "json", "jsonl"])
-@pytest.mark.parametrize("typed", ["event tail", "instance list", "instance show a"])
+@pytest.mark.parametrize(
+    "typed", ["event tail --from-start", "instance list", "instance show a"]
+)
 def test_a_reader_that_left_ends_it_quietly(
     seeded_terminal: Terminal, typed: str, output: str
 ) -> None:

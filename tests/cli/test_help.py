@@ -17,14 +17,29 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Terminal
 
 COMMANDS = [
-    *("", "demo", "doctor", "worker", "worker run", "projector", "projector run"),
+    *(
+        "",
+        "demo",
+        "doctor",
+        "error",
+        "worker",
+        "worker run",
+        "projector",
+        "projector run",
+    ),
     *("topic", "topic create", "topic check", "event", "event tail", "instance"),
     *("instance start", "instance list", "instance show", "instance result"),
     *("instance signal", "instance pause", "instance unpause", "instance cancel"),
-    *("instance retry", "instance fork", "instance count"),
+    *("instance retry", "instance migrate", "instance fork", "instance count"),
     *("instance history", "instance state", "instance diff"),
     *("audit", "audit verify", "audit replay", "audit export", "audit import"),
-    *("partition", "partition list", "dead-letter", "dead-letter list"),
+    *(
+        "partition",
+        "partition list",
+        "partition forward",
+        "dead-letter",
+        "dead-letter list",
+    ),
     *("dead-letter show", "dead-letter retry", "dead-letter drop"),
     *("workflow", "workflow list", "workflow show", "workflow graph"),
     *("schema", "schema list", "schema check", "schema register"),
@@ -58,7 +73,7 @@ def test_every_command_is_known_here(terminal: Terminal) -> None:
         assert verb in terminal(f"{parent} --help").out
     listed = re.findall(r"^│ (\w[\w-]*) ", terminal("--help").out, re.MULTILINE)
     assert set(listed) <= groups | {""}
-    for group in groups - {"", "demo", "doctor"}:
+    for group in groups - {"", "demo", "doctor", "error"}:
         verbs = re.findall(r"^│ (\w+) ", terminal(f"{group} --help").out, re.MULTILINE)
         assert verbs, group
         assert {f"{group} {verb}" for verb in verbs} <= set(COMMANDS)
@@ -67,7 +82,7 @@ def test_every_command_is_known_here(terminal: Terminal) -> None:
 @pytest.mark.parametrize(
     "command",
     [c for c in COMMANDS if " " in c and c not in IN_TESTS_OF_THEIR_OWN | NEED_KAFKA]
-    + ["doctor"],
+    + ["doctor", "error"],
 )
 def test_the_example_runs(terminal: Terminal, command: str) -> None:
     from examples.orders import orders  # noqa: PLC0415 (after the directory is set)

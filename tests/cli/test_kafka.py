@@ -46,8 +46,8 @@ def test_topics_are_made_once_and_checked(
 ) -> None:
     _, app = cluster
     missing = terminal("topic check")
-    assert missing.code == 1
-    assert "error unsafe_log" in missing.err
+    assert missing.code == 3
+    assert "error app_not_found" in missing.err
     rows = terminal("topic create --partitions 2 -o jsonl").rows()
     assert {row["topic"] for row in rows} == {f"{app}.{t.value}" for t in APP_TOPICS}
     assert terminal("topic check -o jsonl").rows() == rows
@@ -76,7 +76,7 @@ def test_a_foreign_producer_starts_what_a_worker_runs(
 
     listed = terminal("instance list --status completed -o jsonl").rows()
     assert len(listed) == COUNT
-    events = terminal("event tail -o jsonl").rows()
+    events = terminal("event tail --from-start -o jsonl").rows()
     times = [int(str(row["at"])) for row in events]
     assert times == sorted(times)
     for number in range(COUNT):

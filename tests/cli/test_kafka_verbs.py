@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sayiir_es.client.backends import KafkaBackend
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.engine.clock import SystemClock
 from sayiir_es.engine.definitions.capabilities import Refusal
@@ -16,12 +14,14 @@ from sayiir_es.engine.definitions.feed import DefinitionFeed
 from sayiir_es.engine.definitions.registry import Registry
 from sayiir_es.log.port import NewRecord, Topic
 from tests import kafka_app
+from tests.cli.kafka_apps import made_app
 from tests.cli.processes import running
-from tests.kafka_app import admin
+from tests.kafka_app import admin, set_topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sayiir_es.client.backends import KafkaBackend
     from tests.cli.conftest import CommandResult, Terminal
 
 pytestmark = pytest.mark.kafka
@@ -34,17 +34,8 @@ def app(
     terminal: Terminal, kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[KafkaBackend]:
     """An app of this test's own, named by SAYIIR_BACKEND."""
-    name = f"t-{secrets.token_hex(4)}"
-    monkeypatch.setenv("SAYIIR_BACKEND", f"kafka://{kafka_bootstrap}/{name}")
-    monkeypatch.setenv("XDG_STATE_HOME", str(terminal.cwd / "state"))
-    assert terminal("topic create --partitions 2").code == 0
-    yield KafkaBackend(kafka_bootstrap, app=name)
-
-    async def delete() -> None:
-        async with admin(kafka_bootstrap) as hands:
-            await hands.delete_topics([f"{name}.{topic.value}" for topic in Topic])
-
-    asyncio.run(delete())
+    with made_app(terminal, kafka_bootstrap, monkeypatch, partitions=2) as made:
+        yield made
 
 
 def produce(app: KafkaBackend, partition: int, record: NewRecord) -> None:
@@ -103,6 +94,10 @@ def test_a_partition_that_an_open_transaction_blocks_is_told_and_no_other(
 ) -> None:
     async def look() -> tuple[CommandResult, CommandResult]:
         """Ask while another program's transaction has been open for a minute."""
+        # The time of append would say that it wrote just now.
+        async with admin(app.bootstrap_servers) as hands:
+            times = {"message.timestamp.type": "CreateTime"}
+            await set_topic(hands, f"{app.app}.commands", times)
         settings = {"transactional_id": app.app, "transaction_timeout_ms": 600_000}
         async with kafka_app.producer(app.bootstrap_servers, **settings) as client:
             await client.begin_transaction()
@@ -131,6 +126,7 @@ def test_a_partition_that_an_open_transaction_blocks_is_told_and_no_other(
     assert "blocked" not in terminal("partition list -o jsonl").out, "it was aborted"
 
 
+@pytest.mark.long  # it waits for two limits, a minute in all
 def test_a_client_that_gets_no_answer_says_why(
     terminal: Terminal, app: KafkaBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from sayiir_es import run_durable_workflow
 from sayiir_es.client.backends import EmbeddedBackend
+from sayiir_es.core.model.events import CommandDeferred, Event
 from sayiir_es.engine.fold import read_event_headers
+from sayiir_es.engine.owner.tenure import to_record
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.events import event_headers
 from tests.cli.processes import LIMIT_S, running
@@ -16,10 +18,13 @@ from tests.cli.sample_workflows import doubling
 from tests.cli.unreadable_records import START, command, produce
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.cli.conftest import Terminal
 
 
 def test_a_log_without_events_has_partitions_without_owners(terminal: Terminal) -> None:
+    terminal.make_log()
     [row] = terminal("partition list -o jsonl").rows()
     assert row == {
         "partition": 0,
@@ -32,6 +37,7 @@ def test_a_log_without_events_has_partitions_without_owners(terminal: Terminal) 
         "last_event_at": None,
         "next_command": 0,
         "commands_behind": 0,
+        "commands_deferred": 0,
         "trouble": None,
     }
     assert terminal("partition list").code == 0
@@ -41,7 +47,7 @@ def test_the_last_claim_says_who_owns_the_partition(terminal: Terminal) -> None:
     with EmbeddedBackend(terminal.cwd / "log.db") as backend:
         run_durable_workflow(doubling, "a", 1, backend=backend)
     [row] = terminal("partition list -o jsonl").rows()
-    events = terminal("event tail -o jsonl").rows()
+    events = terminal("event tail --from-start -o jsonl").rows()
     [*_, claimed] = [one for one in events if one["kind"] == "PartitionClaimed"]
     assert (row["claim"], row["owner"]) == (claimed["offset"], claimed["owner"])
     assert row["claimed_at"] == claimed["at"]
@@ -105,8 +111,51 @@ def until_announced(terminal: Terminal) -> None:
         assert time.monotonic() < end_s
 
 
+def test_forks_that_wait_for_their_source_are_counted(terminal: Terminal) -> None:
+    with EmbeddedBackend(terminal.cwd / "log.db") as backend:
+        run_durable_workflow(doubling, "a", 1, backend=backend)
+    fork = b'{"command":"ForkWorkflow","source_instance_id":"a","source_sequence":1}'
+    produce(terminal.backend, Topic.COMMANDS, [command(fork)])
+    body = CommandDeferred(
+        command="ForkWorkflow",
+        command_id="0@1",
+        deferred_instance_id="b",
+        source_instance_id="a",
+        source_sequence=1,
+    )
+
+    def deferred(claim: int) -> NewRecord:
+        event = Event(
+            claim=claim,
+            instance_id="",
+            run=0,
+            sequence=0,
+            at=2**42,
+            cause="command:0@1",
+            body=body,
+        )
+        return to_record(event)
+
+    append(EmbeddedBackend(terminal.cwd / "log.db"), deferred)
+    [row] = terminal("partition list -o jsonl").rows()
+    assert (row["next_command"], row["commands_behind"]) == (2, 0)
+    assert row["commands_deferred"] == 1
+    assert "0 + 1 deferred" in " ".join(terminal("partition list").out.split())
+
+
 def append_unknown(backend: EmbeddedBackend) -> None:
     """Append an event of an unknown kind under the claim in force."""
+
+    def unknown(claim: int) -> NewRecord:
+        value = b"\xc3\x01" + b"\x5a" * 8 + b"\x00" * 8
+        headers = event_headers("Unheard", claim)
+        return NewRecord(key=b"someone", value=value, headers=headers)
+
+    append(backend, unknown)
+
+
+def append(backend: EmbeddedBackend, make: Callable[[int], NewRecord]) -> None:
+    """Append what `make` makes of the claim in force."""
 
     async def body() -> None:
         log = backend.open_log()
@@ -116,11 +165,8 @@ def append_unknown(backend: EmbeddedBackend) -> None:
         chunk = await reader.read(max_wait_s=1.0)
         assert chunk is not None
         claim = read_event_headers(chunk.records[0], 0).claim
-        value = b"\xc3\x01" + b"\x5a" * 8 + b"\x00" * 8
-        headers = event_headers("Unheard", claim)
-        record = NewRecord(key=b"someone", value=value, headers=headers)
         appender = await log.appender(0)
-        await appender.append([record])
+        await appender.append([make(claim)])
         await appender.close()
         await reader.close()
         await log.close()

@@ -34,6 +34,7 @@ IMPORTED_BY_HELP = {
     "sayiir_es.cli.lazy_group",
     "sayiir_es.cli.plain_values",
     "sayiir_es.cli.stdout",
+    "sayiir_es.cli.termination",
     "sayiir_es.cli.verb_table",
     "sayiir_es.core",
     "sayiir_es.core.model",
@@ -93,7 +94,7 @@ def verbs(entries: Mapping[str, Entry], *path: str) -> Iterator[tuple[str, Verb]
 
 
 ALL_VERBS = dict(verbs(VERBS.entries))
-OPENS_NO_BACKEND = {"schema list", "schema check", "schema register"}
+OPENS_NO_BACKEND = {"error", "schema list", "schema check", "schema register"}
 TAKES_A_PATH = {"audit export", "audit import", "projector run"}
 """Typer needs pydantic for a path that is typed."""
 

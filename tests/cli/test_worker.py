@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sayiir_es import Flow
 from sayiir_es.cli.failures import UNAVAILABLE
+from sayiir_es.client.backends import EmbeddedBackend
 from tests.cli.processes import ROOT, running
 
 if TYPE_CHECKING:
@@ -64,9 +66,30 @@ def test_a_worker_runs_only_tasks_whose_tags_it_has(terminal: Terminal) -> None:
         assert terminal("instance result r --wait").out == "1\n"
 
 
+def test_a_worker_gives_tasks_what_its_start_makes(terminal: Terminal) -> None:
+    module = "tests.cli.resource_workflows"
+    command = ("worker", "run", module, "--on-startup", f"{module}:open_table")
+    ended = ("--on-shutdown", f"{module}:close_table")
+    with running(terminal.cwd / "w", *command, *ended) as worker:
+        worker.until("serves pricing")
+        terminal("instance start pricing --id p --input", '"tea"')
+        assert terminal("instance result p --wait").out == "3\n"
+        assert worker.end() == 0
+        assert "closed the table of 1" in worker.words()
+    with running(terminal.cwd / "n", "worker", "run", module) as worker:
+        assert worker.wait() == 2
+        assert "the resource 'table', which task 'price'" in worker.words()
+
+
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
+        ("worker run examples.orders --on-startup json", "expected MODULE:NAME, but"),
+        (
+            "worker run examples.orders --on-startup json:no",
+            "a function 'no' in 'json'",
+        ),
+        ("worker run examples.orders --on-shutdown no.such:f", "no.such"),
         ("worker run no.such.module", "no.such.module"),
         ("worker run tests.cli.conftest", "no"),
         ("worker run json", "there is none"),
@@ -79,6 +102,7 @@ def test_a_worker_runs_only_tasks_whose_tags_it_has(terminal: Terminal) -> None:
 def test_what_cannot_run_exits_with_two(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch, typed: str, message: str
 ) -> None:
+    terminal.make_log()
     monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
     answer = terminal(typed)
     assert answer.code == 2
@@ -118,7 +142,7 @@ def test_a_projector_folds_beside_a_worker_and_answers_from_its_stores(
             assert unknown.code == 3
             assert projector.end() == 0
         assert worker.end() == 0
-    claims = terminal("event tail --kind PartitionClaimed -o jsonl").rows()
+    claims = terminal("event tail --from-start --kind PartitionClaimed -o jsonl").rows()
     assert len(claims) == 1, "a projector owns nothing"
 
 
@@ -164,3 +188,45 @@ def test_a_worker_that_can_open_no_store_ends_and_says_why(terminal: Terminal) -
         assert worker.wait() == UNAVAILABLE
         assert "expected worker 'w' to serve one of partitions [0]" in worker.words()
         assert "its store cannot be used" in worker.words()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("--drain", "--handover", "--cancel-grace"),
+        *("--session-timeout", "--heartbeat-interval"),
+    ],
+)
+def test_a_limit_of_time_that_is_none_is_named(terminal: Terminal, option: str) -> None:
+    answer = terminal(f"worker run examples.orders {option} soon")
+    assert answer.code == 2
+    assert f"{option}: expected seconds, or a text such as 45s or 2m" in answer.err
+
+
+def test_two_definitions_of_one_name_are_named_with_their_places(
+    terminal: Terminal,
+) -> None:
+    code = "from sayiir_es import Flow\n"
+    for module, task, more in (("first", "len", ""), ("second", "str", "again = ours")):
+        flow = f"ours = Flow('orders').then({task}).build()\n{more}\n"
+        (terminal.cwd / f"{module}_orders.py").write_text(code + flow)
+    answer = terminal("worker run first_orders second_orders")
+    assert answer.code == 2
+    for place in ("first_orders.ours", "second_orders.ours"):
+        assert place in answer.err
+
+
+def test_a_version_is_started_by_its_option(terminal: Terminal) -> None:
+    with EmbeddedBackend(terminal.cwd / "log.db") as backend:
+        for version in ("9", "10", None):
+            flow = Flow("orders", version=version).wait_for_signal("go").build()
+            backend.thread.call(backend.session.open(create=True))
+            backend.thread.call(backend.session.publish_graph(flow))
+    for typed, version in (("", "10"), ("--version 9", "9")):
+        started = terminal(f"instance start orders {typed} -o json")
+        assert started.code == 0, started.err
+        assert started.json()["version"] == version
+    assert terminal("instance start orders --version 11").code == 4
+    (row,) = terminal("workflow list -o jsonl").rows()
+    assert (row["version"], row["versions"]) == ("10", 3)
+    assert terminal("workflow show orders --version 9 -o json").json()["version"] == "9"

@@ -105,3 +105,19 @@ def test_an_input_that_does_not_fit_fails_the_task_in_pydantics_words() -> None:
     assert status.is_failed()
     assert status.error is not None
     assert "validation error" in status.error
+
+
+@both
+def test_a_list_that_holds_itself_is_refused_in_the_codecs_words(
+    run: Callable[[Workflow, object], object],
+) -> None:
+    def ring(_: object) -> list[object]:
+        value: list[object] = []
+        value.append(value)
+        return value
+
+    with pytest.raises((TaskError, AssertionError), match="a list that holds itself"):
+        run(Flow().then(ring).build(), 1)
+    value = ring(None)
+    with pytest.raises(TypeError, match="a list that holds itself"):
+        run(Flow().then(maybe).build(), value)

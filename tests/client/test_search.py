@@ -11,19 +11,20 @@ from sayiir_es import (
     EmbeddedBackend,
     Flow,
     InMemoryBackend,
+    InstancePage,
     Worker,
     WorkflowClient,
     aio,
     run_durable_workflow,
 )
 from sayiir_es.client.search import (
-    TURN_INSTANCES,
     Criteria,
-    Search,
     moment_ms,
     search_of,
 )
 from sayiir_es.core.model.rows import DictRows, Header
+from sayiir_es.core.status.list_entry import entry_of
+from sayiir_es.engine.requests.searching import TURN_ENTRIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,7 +126,7 @@ def test_what_a_client_was_told_is_in_its_answer(backend: Backend) -> None:
 
 def test_more_instances_than_one_turn_looks_at(backend: Backend) -> None:
     client = WorkflowClient(backend)
-    most = TURN_INSTANCES + 10
+    most = TURN_ENTRIES + 10
     with Worker("w", backend).start([parked]):
         for number in range(most):
             client.submit(parked, f"i{number}")
@@ -176,7 +177,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_read(
 def test_a_signal_before_its_start_is_no_instance() -> None:
     rows = DictRows()
     rows.rows["h"] = Header(run=0, sequence=1, at=1, phase="unstarted")
-    assert Search().found_at(rows) is None
+    assert entry_of(rows, "i") is None
 
 
 @pytest.mark.parametrize(
@@ -202,3 +203,27 @@ def test_times_are_taken_as_people_give_them(
 ) -> None:
     assert moment_ms(when, now_ms=NOW_MS) == at_ms
     assert search_of({"since": when}, now_ms=NOW_MS).since_ms == at_ms
+
+
+def test_pages_follow_one_another_by_their_tokens(client: WorkflowClient) -> None:
+    first = client.list_page(limit=3)
+    assert isinstance(first, InstancePage)
+    assert first.next_token is not None
+    second = client.list_page(limit=3, token=first.next_token)
+    assert second.next_token is None
+    ids = [one.instance_id for one in (*first.instances, *second.instances)]
+    assert ids == [one.instance_id for one in client.list()]
+    matching = client.list_page(status="awaiting_signal", attributes={"region": "eu"})
+    assert [one.instance_id for one in matching.instances] == ["c"]
+    assert matching.next_token is None
+    with pytest.raises(ValueError, match="token of a page, but 'nonsense'"):
+        client.list_page(token="nonsense")  # noqa: S106 - of a page
+
+
+async def test_pages_on_the_callers_loop(
+    client: WorkflowClient, backend: Backend
+) -> None:
+    async with aio.WorkflowClient(backend) as on_loop:
+        page = await on_loop.list_page(limit=2, workflow="parked")
+        assert [one.instance_id for one in page.instances] == ["d", "c"]
+        assert page == client.list_page(limit=2, workflow="parked")

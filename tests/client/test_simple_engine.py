@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +21,9 @@ from sayiir_es import (
     run_workflow,
     task,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def add(value: int) -> int:
@@ -98,7 +102,7 @@ def test_a_loop_ends_when_its_body_says_so_or_at_its_maximum() -> None:
     with pytest.raises(TaskError, match="exceeded max iterations"):
         run_workflow(Flow().loop(count, max_iterations=2).build(), 0)
     with pytest.raises(DeserializationError, match="LoopEnvelope"):
-        run_workflow(Flow().loop(add).build(), 0)
+        run_workflow(Flow().loop(add).build(), 0)  # type: ignore[arg-type]  # it is wrong
 
 
 def test_equal_names_in_parent_and_child_never_meet() -> None:
@@ -158,3 +162,12 @@ def test_with_an_instance_id_it_is_durable_and_raises_unless_completed() -> None
         parked = Flow("p").wait_for_signal("ok").build()
         with pytest.raises(WorkflowError, match=r"status=awaiting_signal"):
             run_workflow(parked, 1, instance_id="j", backend=backend)
+
+
+def test_without_an_id_a_backend_is_not_used_but_looked_at(tmp_path: Path) -> None:
+    chain = Flow().then(add).build()
+    file = tmp_path / "log.db"
+    assert run_workflow(chain, 1, backend=f"file:{file}") == 2
+    assert not file.exists()
+    with pytest.raises(ValueError, match="expected memory:, file:PATH"):
+        run_workflow(chain, 1, backend="nonsense")

@@ -5,16 +5,26 @@ from __future__ import annotations
 import inspect
 import pickle
 from typing import TYPE_CHECKING, assert_type
+from uuid import UUID
 
 import pytest
 
 import sayiir_es
-from sayiir_es import Flow, InMemoryBackend, WorkflowClient, WorkflowStatus, aio
+from sayiir_es import (
+    Flow,
+    InMemoryBackend,
+    InstancePage,
+    WorkflowClient,
+    WorkflowStatus,
+    aio,
+)
+from sayiir_es.client.worker import WorkerOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FUNCTIONS = [name for name in aio.__all__ if name not in ("WorkflowClient", "aclose")]
+CLASSES = ("Worker", "WorkflowClient")
+FUNCTIONS = [name for name in aio.__all__ if name not in (*CLASSES, "aclose")]
 METHODS = [
     name
     for name, _ in inspect.getmembers(WorkflowClient, inspect.isfunction)
@@ -37,8 +47,15 @@ def test_both_clients_have_the_same_calls() -> None:
     asynchronous = inspect.getmembers(aio.WorkflowClient, inspect.iscoroutinefunction)
     names = {name for name, _ in asynchronous if not name.startswith("_")}
     assert set(METHODS) == names - {"aclose"}
-    assert len(METHODS) == 12
+    assert len(METHODS) == 22
     assert len(FUNCTIONS) == 7
+
+
+def test_both_workers_have_the_same_options() -> None:
+    taken = inspect.signature(sayiir_es.Worker).parameters.values()
+    options = {one.name for one in taken if one.kind is one.KEYWORD_ONLY}
+    of_sayiir = {"poll_interval", "claim_ttl"}  # they mean nothing here
+    assert options - of_sayiir == set(WorkerOptions.__annotations__)
 
 
 @pytest.mark.parametrize(("sync", "coroutine"), pairs(), ids=lambda call: call.__name__)
@@ -61,12 +78,17 @@ async def test_type_checkers_know_what_calls_take_and_return() -> None:
         assert_type(await on_loop.submit(flow, "a", 1), WorkflowStatus)
         assert_type(await on_loop.list(status="completed"), tuple[WorkflowStatus, ...])
         assert_type(await on_loop.count(workflow="w"), int)
+        assert_type(await on_loop.submit_many(flow, []), tuple[WorkflowStatus, ...])
+        assert_type(await on_loop.list_page(workflow="w"), InstancePage)
         assert_type(await on_loop.cancel("a", reason="enough"), None)
     with InMemoryBackend() as backend:
         client = WorkflowClient(backend)
         assert_type(client.submit(flow, "a", 1, attributes=None), WorkflowStatus)
         assert_type(client.list(status="failed", limit=1), tuple[WorkflowStatus, ...])
         assert_type(client.count(workflow="w"), int)
+        assert_type(client.submit(flow, UUID(int=1), ack="log"), WorkflowStatus)
+        assert_type(client.submit_many(flow, [("c", 1)]), tuple[WorkflowStatus, ...])
+        assert_type(client.list_page(limit=1), InstancePage)
         assert_type(sayiir_es.cancel_workflow("a", backend, cancelled_by="ana"), None)
         assert_type(client.get_task_result("a", "str"), object)
         assert_type(

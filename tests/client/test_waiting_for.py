@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from typing import TYPE_CHECKING
 
 from sayiir_es import Flow, InMemoryBackend, Worker, WorkflowClient, task
+from sayiir_es.engine.claims import find_owner
 from sayiir_es.engine.definitions.capabilities import Refusal
 from sayiir_es.engine.definitions.feed import DefinitionFeed
 from sayiir_es.engine.definitions.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @task(tags=["gpu", "large"])
@@ -55,26 +61,35 @@ def test_a_worker_without_tags_runs_every_task() -> None:
         assert client.wait("scene-1", timeout="10s").status == "completed"
 
 
+def until(condition: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
+
+
 def test_what_a_worker_gave_up_stands_in_the_sentence_until_it_takes_it_again() -> None:
     backend = InMemoryBackend()
     client = WorkflowClient(backend)
 
-    async def announce(refusals: dict[int, Refusal]) -> None:
-        """Say it in the name of the worker that announced itself."""
-        registry = Registry()
-        definitions = DefinitionFeed(backend.open_log(), registry)
-        await definitions.refresh()
-        (owner,) = registry.workers()
+    async def announce(owner: str, refusals: dict[int, Refusal]) -> None:
+        definitions = DefinitionFeed(backend.open_log(), Registry())
         await definitions.announce(owner, refusals)
         await definitions.close()
 
+    async def find_owner_id() -> str:
+        return await find_owner(backend.session.log, 0) or ""
+
     with Worker("any", backend, tags=["cpu"]).start([film]):
         client.submit(film, "scene-1", "a tree")
-        refusal = Refusal(code="store", reason="expected room, but there is none")
-        asyncio.run(announce({0: refusal}))
-        assert client.status("scene-1").waiting_for.endswith(
+        owner = asyncio.run(find_owner_id())
+    refusal = Refusal(code="store", reason="expected room, but there is none")
+    asyncio.run(announce(owner, {0: refusal}))
+    until(
+        lambda: client.status("scene-1").waiting_for.endswith(
             "; worker 'any' gave partition 0 up: its store cannot be used: expected "
             "room, but there is none"
         )
-        asyncio.run(announce({}))
-        assert "gave" not in client.status("scene-1").waiting_for
+    )
+    asyncio.run(announce(owner, {}))
+    assert "gave" not in client.status("scene-1").waiting_for

@@ -23,6 +23,7 @@ from sayiir_es.core.evolve.evolve import evolve
 from sayiir_es.core.graph.nodes import TaskNode
 from sayiir_es.core.graph.references import resolve
 from sayiir_es.core.model.commands import Command, ConflictPolicy, StartWorkflow
+from sayiir_es.core.model.events import WorkflowMigrated, WorkflowStarted
 from sayiir_es.core.model.inputs import (
     Commanded,
     Outcome,
@@ -41,11 +42,19 @@ from sayiir_es.core.model.rows import (
     get_header,
     get_value,
 )
+from sayiir_es.core.model.waits import Awaiting
+from sayiir_es.core.nodes.task import is_running
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sayiir_es.core.graph.graph import Graph
     from sayiir_es.core.model.events import Event
     from sayiir_es.core.model.inputs import Input
+
+
+BATCH_BYTES = 1 << 20
+"""What the log takes in one batch."""
 
 
 class Task(Protocol):
@@ -61,18 +70,39 @@ class OneGraph:
     """The definitions of a process that knows one graph."""
 
     graph: Graph
+    others: tuple[Graph, ...] = ()
 
-    def by_name(self, workflow: str, definition_hash: str | None) -> Graph | None:
+    def find_graphs(self, workflow: str, beginning: str) -> list[Graph]:
+        """Those whose digest or hash begins so."""
+        known = {one.digest: one for one in (self.graph, *self.others)}
+        return [
+            one
+            for one in known.values()
+            if one.name == workflow
+            and (
+                one.digest.startswith(beginning)
+                or one.definition_hash.startswith(beginning)
+            )
+        ]
+
+    def by_name(
+        self, workflow: str, definition_hash: str | None, version: str | None = None
+    ) -> Graph | None:
         """The graph, if it is meant."""
         if workflow != self.graph.name:
             return None
         if definition_hash not in (None, self.graph.definition_hash):
             return None
+        if version not in (None, self.graph.version or ""):
+            return None
         return self.graph
 
     def by_digest(self, graph_digest: str) -> Graph | None:
         """The graph, if it is meant."""
-        return self.graph if graph_digest == self.graph.digest else None
+        for graph in (self.graph, *self.others):
+            if graph.digest == graph_digest:
+                return graph
+        return None
 
 
 @dataclass
@@ -84,11 +114,14 @@ class InstanceRunner:
     now: int = 1_000_000
     claim: int = 0
     limits: Limits = DEFAULT_LIMITS
+    batch_bytes: int = BATCH_BYTES
     rows: DictRows = field(default_factory=DictRows)
     events: list[Event] = field(default_factory=list["Event"])
     handed: set[tuple[int, str, int]] = field(default_factory=set[tuple[int, str, int]])
     executions: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     commands: int = 0
+    others: tuple[Graph, ...] = ()
+    """Other graphs that were published."""
     checked: ClassVar[bool] = True
     """Whether each decision is compared with the fold of all events."""
 
@@ -99,17 +132,27 @@ class InstanceRunner:
         context = DecisionContext(
             claim=self.claim,
             now_ms=self.now,
-            definitions=OneGraph(self.graph),
+            definitions=OneGraph(self.graph, self.others),
             limits=self.limits,
+            batch_bytes=self.batch_bytes,
         )
-        decision = decide(input_, self.rows, context, room=1 << 20)
+        decision = decide(input_, self.rows, context, room=self.batch_bytes)
         self.rows.apply(decision.changes)
         self.events += decision.events
+        self._follow_migrations(decision.events)
         assert not self.checked or fold(self.events) == self.rows.rows
         events = list(decision.events)
         if decision.cut:
             events += self.decide(ResumeCut(instance_id="i"))
         return events
+
+    def _follow_migrations(self, events: Sequence[Event]) -> None:
+        """Go on with the graph with which the run begins, or goes on."""
+        for event in events:
+            if isinstance(event.body, WorkflowStarted | WorkflowMigrated):
+                known = {one.digest: one for one in (self.graph, *self.others)}
+                self.graph = known[event.body.graph_digest]
+                self.others = tuple(known.values())
 
     def command(
         self, command: Command, *, known_origin: bool = False, origin: int | None = None
@@ -234,9 +277,29 @@ class InstanceRunner:
         self.decide(TimerDue(instance_id="i", chain=chain, due_at=due_at))
         return True
 
+    def hold(self) -> bool:
+        """Take one attempt back that a failure or a request keeps from beginning."""
+        header = get_header(self.rows)
+        if header is None or not is_held(header) or header.phase != "running":
+            return False
+        for _, cursor in get_cursors(self.rows):
+            wait = cursor.wait
+            if isinstance(wait, Awaiting) and is_running(header, wait, self.now):
+                self.decide(
+                    Outcome(
+                        instance_id="i",
+                        run=header.run,
+                        path=cursor.path,
+                        attempt=wait.attempt,
+                        result="withdrawn",
+                    )
+                )
+                return True
+        return False
+
     def run(self) -> None:
         """Run until nothing is owed and nothing sleeps."""
-        while self.step() or self.fire():
+        while self.step() or self.hold() or self.fire():
             pass
 
     def crash_in_attempt(self) -> None:
@@ -264,7 +327,8 @@ class InstanceRunner:
             owed_moves(self.rows, self.graph) or is_request_owed(self.rows, self.now)
         ):
             self.decide(ResumeCut(instance_id="i"))
-        self.decide(TakenOver(instance_id="i"))
+        while self.decide(TakenOver(instance_id="i")):
+            pass  # it may have been cut
 
     # --- looking ----------------------------------------------------------------------
 

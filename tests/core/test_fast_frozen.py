@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import FrozenInstanceError, dataclass, fields, replace
+from dataclasses import FrozenInstanceError, dataclass, field, fields, replace
 
 import pytest
 
-from sayiir_es.core.fast_frozen import fast_frozen
+from sayiir_es.core.fast_frozen import fast_frozen, maker
 
 
 @fast_frozen
@@ -17,6 +17,15 @@ class Point:
 
     x: int
     y: int = 2
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """A value with a field whose default is made anew."""
+
+    names: list[str] = field(default_factory=list[str])
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +60,24 @@ def test_a_quickly_made_value_is_compared_hashed_shown_and_replaced_as_any() -> 
     match point:
         case Point(x=one, y=two):
             assert (one, two) == (1, 2)
+
+
+def test_a_maker_makes_what_its_class_makes() -> None:
+    point, listing = maker(Point), maker(Listing)
+    assert point(x=1) == Point(x=1)
+    assert type(point(x=1, y=3)) is Point
+    assert listing(size=2) == Listing(size=2)
+    wrong = {"y": 1}
+    with pytest.raises(TypeError, match="make"):
+        point(**wrong)
+
+
+def test_a_default_that_is_made_is_made_for_each_value() -> None:
+    first, second, given = Listing(), Listing(), Listing(names=["a"])
+    assert first == second
+    assert first.names is not second.names
+    assert given.names == ["a"]
+    assert replace(given, size=1) == Listing(names=["a"], size=1)
 
 
 def test_a_quickly_made_value_takes_what_its_fields_say_and_nothing_else() -> None:

@@ -21,6 +21,7 @@ from sayiir_es.engine.ports import Ports
 from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.engine.worker import WorkerEngine
 from sayiir_es.engine.worker_settings import (
+    FORK_READ_LIMIT_S,
     QUEUED_ATTEMPTS_MAX,
     TURN_UNITS,
     WorkerSettings,
@@ -54,6 +55,7 @@ class EngineHarness:
     propagate_interrupts: bool = False
     queued_attempts_max: int = QUEUED_ATTEMPTS_MAX
     turn_units: int = TURN_UNITS
+    fork_read_s: float = FORK_READ_LIMIT_S
     new_store: Callable[[], MemoryStore] = MemoryStore
     clock: Clock = field(default_factory=SystemClock)
     executors: list[LocalExecutor] = field(default_factory=list[LocalExecutor])
@@ -103,6 +105,7 @@ class EngineHarness:
                 snapshots=self.snapshots,
                 queued_attempts_max=self.queued_attempts_max,
                 turn_units=self.turn_units,
+                fork_read_s=self.fork_read_s,
             ),
         )
         await self.log.open(create=True)
@@ -140,7 +143,7 @@ class EngineHarness:
                 events.append(event)
 
         fold = Fold(store, 0, self.log.partitions, on_event=take)
-        await self._fold_all(fold)
+        await self.fold_all(fold)
         return events
 
     async def kinds(self, instance_id: str = "i") -> list[str]:
@@ -183,7 +186,7 @@ class EngineHarness:
     async def folded(self) -> MemoryStore:
         """A store folded from the log only."""
         store = MemoryStore()
-        await self._fold_all(Fold(store, 0, self.log.partitions))
+        await self.fold_all(Fold(store, 0, self.log.partitions))
         return store
 
     async def check(self, live: SnapshotStore) -> None:
@@ -213,7 +216,8 @@ class EngineHarness:
                 await copy.log.produce(topic, 0, copy_of(record))
         return copy
 
-    async def _fold_all(self, fold: Fold) -> None:
+    async def fold_all(self, fold: Fold) -> None:
+        """Give a fold all events of partition 0."""
         end = await self.log.end_offset(Topic.EVENTS, 0)
         reader = await self.log.reader(Topic.EVENTS, 0, 0)
         next_offset = 0

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
 
 from sayiir_es.core.authoring.flow import Flow
 from sayiir_es.core.model.events import WorkflowStarted
 from sayiir_es.engine.definitions.feed import DefinitionFeed
 from sayiir_es.engine.definitions.registry import Registry
 from sayiir_es.log.port import Topic
+from tests.captured_logs import capture_logs
 from tests.engine.harness import EngineHarness
+
+if TYPE_CHECKING:
+    from decimal import Decimal as Hidden
 
 
 async def one(value: str) -> str:
@@ -55,6 +62,22 @@ async def test_clients_of_two_versions_do_not_displace_each_other() -> None:
     keys = [record.key for record in await harness.records(Topic.DEFINITIONS)]
     for workflow in (V1, V2):
         assert keys.count(workflow.graph.digest.encode()) == 1
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_refresh_that_is_cancelled_loses_no_definition(turns: int) -> None:
+    harness = EngineHarness()
+    await harness.log.open(create=True)
+    await DefinitionFeed(harness.log, Registry()).publish(V1)
+    registry = Registry()
+    feed = DefinitionFeed(harness.log, registry)
+    refreshing = asyncio.create_task(feed.refresh())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    refreshing.cancel()
+    await asyncio.gather(refreshing, return_exceptions=True)
+    await asyncio.wait_for(feed.refresh(), 5)
+    assert registry.by_name("orders", V1.definition_hash) is not None
 
 
 async def test_an_attempt_that_found_no_code_runs_when_its_code_comes() -> None:
@@ -114,3 +137,20 @@ async def test_what_a_dead_worker_announced_goes_when_another_one_owns() -> None
     async with harness.worker(V1):
         assert await announced(harness) == {"w1/w1"}
     assert await announced(harness) == set()
+
+
+def ship(order: Hidden, *, workflow_input: int = 0) -> int:
+    del order
+    return workflow_input
+
+
+def test_an_annotation_that_cannot_be_read_is_told_of_once() -> None:
+    workflow = Flow("w").then(ship).build()
+    registry = Registry()
+    registry.register(workflow)
+    with capture_logs() as lines:
+        found = [registry.runnable(workflow.graph.digest, "ship") for _ in range(3)]
+    assert None not in found
+    assert [line["event"] for line in lines] == ["task.hint_ignored"]
+    assert lines[0]["task_id"] == "ship"
+    assert "annotation of 'order'" in lines[0]["reason"]

@@ -7,22 +7,27 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from structlog.testing import capture_logs
-
 from sayiir_es.core.authoring.flow import Flow
+from sayiir_es.core.model.errors import StoreError
+from sayiir_es.core.model.events import Event, PartitionClaimed
+from sayiir_es.engine import partition_supervisor
 from sayiir_es.engine.attempts.local_executor import LocalExecutor
 from sayiir_es.engine.clock import SystemClock
 from sayiir_es.engine.definitions.registry import Registry
+from sayiir_es.engine.owner.tenure import to_record
 from sayiir_es.engine.ports import Ports
 from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.engine.worker import WorkerEngine
 from sayiir_es.engine.worker_settings import WorkerSettings
 from sayiir_es.log.memory.log import MemoryLog, MemoryReader
 from sayiir_es.log.port import Assignment, Topic
+from tests.captured_logs import capture_logs
 from tests.engine.harness import EngineHarness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    import pytest
 
     from sayiir_es.core.authoring.workflow import Workflow
 
@@ -46,15 +51,20 @@ class ManualMembership:
     change: asyncio.Event = field(default_factory=asyncio.Event)
     held: set[int] = field(default_factory=set[int])
     released: asyncio.Event = field(default_factory=asyncio.Event)
+    expected: frozenset[int] = frozenset()
+    folded: frozenset[int] = frozenset()
+    has_refused: asyncio.Event = field(default_factory=asyncio.Event)
+    has_lifted: asyncio.Event = field(default_factory=asyncio.Event)
+    prepared: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def assign(self, *partitions: int) -> None:
+    def assign(self, *partitions: int, expected: frozenset[int] = frozenset()) -> None:
         """Assign these partitions from now on, and no others."""
-        self.partitions = frozenset(partitions)
+        self.partitions, self.expected = frozenset(partitions), expected
         self.epoch += 1
         self.change.set()
         self.change = asyncio.Event()
 
-    async def join(self) -> None:
+    async def join(self, *, briefly: bool = False) -> None:
         """Nothing to do: the test assigns."""
 
     async def leave(self) -> None:
@@ -62,13 +72,18 @@ class ManualMembership:
         self.assign()
 
     def refuse(self, partitions: frozenset[int]) -> None:
-        """Change nothing: the assignment is the test's."""
+        """Note it: the assignment is the test's."""
+        (self.has_refused if partitions else self.has_lifted).set()
 
     def current(self) -> Assignment:
         """The last assignment."""
         now_s = asyncio.get_running_loop().time()
         return Assignment(
-            partitions=self.partitions, epoch=self.epoch, fresh_at_s=now_s, lapses=0
+            partitions=self.partitions,
+            epoch=self.epoch,
+            fresh_at_s=now_s,
+            lapses=0,
+            expected=self.expected,
         )
 
     async def changed(self, since_epoch: int) -> Assignment:
@@ -88,6 +103,12 @@ class ManualMembership:
         """Note what is held."""
         self.held.add(partition)
         self.released.clear()
+
+    def prepare(self, partitions: frozenset[int]) -> None:
+        """Note what is folded."""
+        self.folded = partitions
+        if partitions:
+            self.prepared.set()
 
     def release(self, partition: int) -> None:
         """Note what is released."""
@@ -163,6 +184,8 @@ async def worker(
 
     async def open_store(partition: int) -> MemoryStore:
         assert partition == 0
+        if getattr(store, "is_broken", False):
+            raise StoreError("expected a disk, but there is none")
         return store
 
     clock = SystemClock()
@@ -187,6 +210,125 @@ async def worker(
         await engine.stop(drain=False)
 
 
+async def claim(log: MemoryLog) -> None:
+    """Another process claims the partition."""
+    body = PartitionClaimed(owner="heir/1", build="test", next_command=0)
+    appender = await log.appender(0)
+    event = Event(
+        claim=-1, instance_id="", run=0, sequence=0, at=0, cause="", body=body
+    )
+    await appender.append([to_record(event)])
+    await appender.close()
+
+
+async def test_what_is_taken_is_served_until_the_next_claim_however_idle_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(partition_supervisor, "IDLE_S", 0.0)
+    monkeypatch.setattr(partition_supervisor, "SERVE_MOST_S", 0.0)
+    membership, store, harness = ManualMembership(), SlowStore(), EngineHarness()
+    store.may_close.set()
+    async with (
+        asyncio.timeout(LIMIT_S),
+        worker(harness.log, membership, store) as engine,
+    ):
+        membership.assign(0)
+        await harness.command("StartWorkflow", "before", workflow="short", input="x")
+        assert await harness.output("before") == "x"
+        membership.assign()
+        await membership.released.wait()
+        for number in range(3):  # the next owner folds all the while
+            name = f"i{number}"
+            await asyncio.sleep(partition_supervisor.LOOK_S)
+            await harness.command("StartWorkflow", name, workflow="short", input="x")
+            await harness.until_kind("WorkflowStarted", name)
+        assert not store.closing.is_set()
+        await claim(harness.log)
+        await store.closing.wait()
+        assert engine.stopped == {}
+
+
+async def test_an_expected_partition_is_folded_before_it_is_assigned() -> None:
+    harness = EngineHarness()
+    async with harness.worker(FLOW):
+        await harness.command("StartWorkflow", "before", workflow="short", input="x")
+        assert await harness.output("before") == "x"
+        membership, store = ManualMembership(), SlowStore()
+        store.may_close.set()
+        async with (
+            asyncio.timeout(LIMIT_S),
+            worker(harness.log, membership, store) as engine,
+        ):
+            membership.assign(expected=frozenset({0}))
+            await membership.prepared.wait()
+            store.closing.clear()
+            end = await harness.log.end_offset(Topic.EVENTS, 0)
+            assert store.position.offset == end
+            await harness.command("StartWorkflow", "more", workflow="short", input="y")
+            assert await harness.output("more") == "y"
+            assert not store.closing.is_set()
+            membership.assign(0)
+            await engine.wait_until_settled()
+            assert store.closing.is_set()  # its owner opened it again
+            assert membership.folded == frozenset()
+            assert engine.owners[0].store is store
+
+
+async def test_what_is_expected_is_folded_when_its_store_is_not_in_use() -> None:
+    membership, store, harness = ManualMembership(), SlowStore(), EngineHarness()
+    async with (
+        asyncio.timeout(LIMIT_S),
+        worker(harness.log, membership, store) as engine,
+    ):
+        membership.assign(0)
+        await engine.wait_until_settled()
+        await claim(harness.log)  # as behind a sleep of some sessions
+        membership.assign(expected=frozenset({0}))
+        await store.closing.wait()
+        assert membership.folded == frozenset()
+        store.may_close.set()
+        await membership.prepared.wait()
+
+
+async def test_what_is_expected_and_has_no_store_is_refused_until_it_has_one() -> None:
+    class BrokenStore(SlowStore):
+        is_broken = True
+
+    membership, store, harness = ManualMembership(), BrokenStore(), EngineHarness()
+    store.may_close.set()
+    async with (
+        asyncio.timeout(LIMIT_S),
+        worker(harness.log, membership, store) as engine,
+    ):
+        membership.assign(expected=frozenset({0}))
+        await membership.has_refused.wait()
+        assert set(engine.refusals.by_partition) == {0}
+        membership.assign()  # as the group does then
+        store.is_broken = False
+        await membership.has_lifted.wait()
+        membership.assign(expected=frozenset({0}))
+        await membership.prepared.wait()
+
+
+async def test_what_is_expected_no_longer_is_folded_no_longer() -> None:
+    membership, store, harness = ManualMembership(), SlowStore(), EngineHarness()
+    async with (
+        asyncio.timeout(LIMIT_S),
+        worker(harness.log, membership, store),
+    ):
+        store.may_close.set()
+        membership.assign(expected=frozenset({0}))
+        await membership.prepared.wait()
+        store.may_close.clear()
+        store.closing.clear()
+        membership.assign()
+        await store.closing.wait()
+        membership.assign(expected=frozenset({0}))  # again, before it has closed
+        membership.prepared.clear()
+        store.may_close.set()
+        await membership.prepared.wait()
+
+
 async def test_a_partition_that_comes_back_while_it_is_let_go_is_served_again() -> None:
     membership, store, harness = ManualMembership(), SlowStore(), EngineHarness()
     async with (
@@ -197,6 +339,7 @@ async def test_a_partition_that_comes_back_while_it_is_let_go_is_served_again() 
         await harness.command("StartWorkflow", "before", workflow="short", input="x")
         assert await harness.output("before") == "x"
         membership.assign()
+        await claim(harness.log)
         await store.closing.wait()
         membership.assign(0)
         store.may_close.set()

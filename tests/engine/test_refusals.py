@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import structlog
-
 from sayiir_es.core.model.errors import (
     ClockRefusedError,
     StoreError,
@@ -29,10 +27,11 @@ from sayiir_es.engine.worker_settings import WorkerSettings
 from sayiir_es.log.memory.log import MemoryAppender, MemoryLog
 from sayiir_es.log.port import NewRecord, OpenTransaction, Topic
 from sayiir_es.testing.virtual_time import VirtualClock, VirtualLoop
+from tests.captured_logs import capture_logs
 from tests.engine.test_membership import ManualMembership
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from sayiir_es.engine.store.port import SnapshotStore
 
@@ -267,6 +266,13 @@ class BlockedLog(MemoryLog):
         open_one = OpenTransaction(producer_id=4711, offset=3, last_written_ms=0)
         return (open_one,) if partition == 1 else ()
 
+    async def held_back(
+        self, topic: Topic, partitions: Iterable[int]
+    ) -> tuple[int, ...]:
+        """Partition 1."""
+        assert topic is Topic.COMMANDS
+        return tuple(partition for partition in partitions if partition == 1)
+
 
 def test_commands_that_a_transaction_blocks_are_logged_once() -> None:
     async def scenario(scene: Scene) -> None:
@@ -274,7 +280,7 @@ def test_commands_that_a_transaction_blocks_are_logged_once() -> None:
         for _ in range(LIMIT_S):
             await scene.a_second()
 
-    with structlog.testing.capture_logs() as lines:
+    with capture_logs() as lines:
         play(scenario, BlockedLog)
     (line,) = [line for line in lines if line["event"] == "commands.blocked"]
     assert (line["partition"], line["offset"]) == (1, 3)

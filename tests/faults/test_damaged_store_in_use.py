@@ -10,7 +10,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from structlog.testing import capture_logs
 
 from sayiir_es import Flow, resume_workflow, run_durable_workflow, send_signal, task
 from sayiir_es.audit import verify
@@ -19,6 +18,7 @@ from sayiir_es.client.projection import Projection, read_again
 from sayiir_es.client.stores import FolderStores, store_identity
 from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord
+from tests.captured_logs import capture_logs
 from tests.faults.histories import History, fold_to, folded
 
 if TYPE_CHECKING:

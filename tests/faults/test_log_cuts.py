@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sayiir_es.core.model.errors import (
+    AppNotFoundError,
     DamagedLogError,
-    LogUnavailableError,
     LogWentBackwardsError,
     WorkflowError,
 )
@@ -53,7 +53,7 @@ async def write_log(path: Path) -> tuple[bytes, bytes, list[str]]:
     log = EmbeddedLog(path)
     await log.open(create=True)
     await log.close()
-    commits = CommitThread(path, Notifier())
+    commits = CommitThread(path, Notifier().wake)
 
     async def write(number: int) -> list[str]:
         name, size = f"{number}", 1 + number % 4
@@ -198,7 +198,7 @@ async def test_an_empty_file_is_a_new_log_and_none_where_one_must_be(
 ) -> None:
     assert await read_cut(tmp_path / "cut", b"", None) == []
     log = EmbeddedLog(write_files(tmp_path / "cut", b"", None))
-    with pytest.raises(LogUnavailableError, match="nobody has made it yet"):
+    with pytest.raises(AppNotFoundError, match="nobody has made it yet"):
         await log.open(create=False)
     await log.close()
 

@@ -17,7 +17,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from structlog.testing import capture_logs
 
 from sayiir_es import Flow, run_durable_workflow, task
 from sayiir_es.audit import verify
@@ -38,6 +37,7 @@ from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import Chunk, NewRecord, Record, Topic
 from sayiir_es.wire.events import decode_event
 from tests.audit.instance_logs import claimed, record
+from tests.captured_logs import capture_logs
 from tests.engine.store.rocks.rocks_history import assert_same
 from tests.faults.histories import History, fold_to
 

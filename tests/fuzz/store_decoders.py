@@ -11,8 +11,9 @@ from sayiir_es.cli.dead_letter.dead_letters import (
     get_dead_letter,
     original,
 )
+from sayiir_es.core.model.commands import ForkWorkflow
 from sayiir_es.core.model.errors import DamagedLogError, StoreError
-from sayiir_es.core.model.position import Position
+from sayiir_es.core.model.position import CommandPosition, DeferredCommand, Position
 from sayiir_es.core.model.rows import Cursor, Ending, Header, Request, Row, Run
 from sayiir_es.core.model.waits import (
     Awaiting,
@@ -91,7 +92,24 @@ def _position(data: bytes) -> None:
 
 _POSITION = encode_position(
     IDENTITY,
-    Position(offset=2**40, claim=7, owner="w1", next_command=3, origins={7: 8, 0: 1}),
+    Position(
+        offset=2**40,
+        claim=7,
+        owner="w1",
+        next_command=3,
+        origins={7: 8, 0: 1},
+        deferred={
+            2: DeferredCommand(
+                position=CommandPosition(partition=0, offset=2, origin=(7, 8)),
+                command=ForkWorkflow(
+                    instance_id="a",
+                    command_id="c",
+                    source_instance_id="é",
+                    source_sequence=2**40,
+                ),
+            )
+        },
+    ),
 )
 
 _IDS = ("order-7é", "a\x00b\x01", "")

@@ -17,6 +17,7 @@ from sayiir_es import (
     run_durable_workflow,
     send_signal,
 )
+from sayiir_es.client.bulk import IN_FLIGHT
 from tests.kafka import flows
 from tests.kafka.load_run import LIMIT_S
 from tests.kafka.verdict import violations
@@ -114,13 +115,35 @@ def test_helpers_run_their_workflows_without_any_other_worker(
 
 
 def test_a_command_that_no_worker_answers_says_so_and_is_decided_later(
-    live_app: LiveApp, backend: KafkaBackend, monkeypatch: pytest.MonkeyPatch
+    live_app: LiveApp, backend: KafkaBackend
 ) -> None:
     live_app.lone_worker().terminate()  # made the topics
-    monkeypatch.setattr("sayiir_es.client.session.REPLY_LIMIT_S", 1.0)
     client = WorkflowClient(backend)
     with pytest.raises(BackendError, match="sayiir-es worker run"):
-        client.submit(flows.greeting_flow, "w-1", "you")
+        client.submit(flows.greeting_flow, "w-1", "you", timeout=1)
+    live_app.lone_worker("w2")
+    assert client.wait("w-1", timeout="20s").output == "hello you"
+
+
+def test_many_commands_that_no_worker_answers_end_as_soon_as_one(
+    live_app: LiveApp, backend: KafkaBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = live_app.lone_worker()
+    client = WorkflowClient(backend)
+    more = IN_FLIGHT + 44
+    client.submit_many(
+        flows.approval_flow, [(f"m-{number}", "you") for number in range(more)]
+    )
+    for number in range(more):
+        until_status(client, f"m-{number}", "awaiting_signal")
+    worker.terminate()
+    monkeypatch.setattr("sayiir_es.client.bulk.REPLY_LIMIT_S", 3.0)
+    workflow = flows.approval_flow.graph.name
+    result = client.cancel_where(workflow=workflow)
+    assert (result.done, len(result.errors)) == (0, more)
+    assert "sayiir-es worker run" in str(result.errors["m-0"])
     live_app.lone_worker("w2")
     monkeypatch.undo()
-    assert client.wait("w-1", timeout="20s").output == "hello you"
+    # What was sent is decided; what was not sent is left, and cancelled now.
+    assert client.cancel_where(workflow=workflow).done >= more - IN_FLIGHT
+    assert client.count(status="cancelled") == more

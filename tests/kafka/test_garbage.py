@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import struct
+import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,9 @@ import pytest
 
 from sayiir_es.core.model.commands import StartWorkflow
 from sayiir_es.core.partitions import partition_of
+from sayiir_es.log.kafka.expansion import EXPANDED_BYTES_MAX
 from sayiir_es.wire.commands import encode_command_avro
+from tests import kafka_app
 from tests.kafka.live_app import PARTITIONS
 from tests.kafka.load_run import LIMIT_S
 from tests.kafka.reader import records
@@ -128,7 +132,7 @@ def test_a_command_on_a_wrong_partition_is_forwarded_once(live_app: LiveApp) -> 
 def test_records_as_large_as_the_topic_takes_are_answered_too(
     live_app: LiveApp,
 ) -> None:
-    """Dead letters and forwarded commands are larger than the original records."""
+    """Dead letters are larger than the original records, forwards may be smaller."""
     worker = live_app.lone_worker()
     reader, producer = live_app.reader(), live_app.producer()
     after, home = ids_at(PARTITION), partition_of(b"vast", PARTITIONS)
@@ -148,8 +152,68 @@ def test_records_as_large_as_the_topic_takes_are_answered_too(
         for partition_letters in letters.values()
         for letter in partition_letters
     }
-    assert values_by_key == {b"%d@0" % PARTITION: noise, b"%d@0" % wrong: vast}
+    assert values_by_key == {b"%d@0" % PARTITION: noise}
+    (forwarded,) = [e for e in reader.valid() if e.kind == "CommandForwarded"]
+    assert forwarded.partition == wrong
+    reader.until(lambda: any(e.kind == "CommandRejected" for e in reader.valid()), 20)
+    (rejected,) = [e for e in reader.valid() if e.kind == "CommandRejected"]
+    assert (rejected.partition, rejected.body["code"]) == (home, "too_large")
     assert worker.logged("partition.tenure_ended") == []
+    assert violations(reader) == []
+
+
+async def keep_as_packed(bootstrap: str, topic: str) -> None:
+    """Let the broker keep batches as their producers packed them."""
+    async with kafka_app.admin(bootstrap) as client:
+        await kafka_app.set_topic(client, topic, {"compression.type": "producer"})
+
+
+def send_packed(live_app: LiveApp, value: bytes, codec: str) -> int:
+    """Send a value that is small when it is packed; returns its offset.
+
+    Until the topic's new setting is in force the broker unpacks and refuses it.
+    """
+    producer = _kafka.Producer(
+        {
+            "bootstrap.servers": live_app.bootstrap,
+            "log_level": 0,
+            "compression.type": codec,
+            "message.max.bytes": 4 * len(value),
+        }
+    )
+    landed: list[int] = []
+
+    def note(error: Any, message: Any) -> None:
+        if error is None:
+            landed.append(message.offset())
+
+    end_s = time.monotonic() + LIMIT_S
+    while not landed:
+        assert time.monotonic() < end_s, "the broker refuses it"
+        producer.produce(
+            f"{live_app.app}.commands", value, b"k", PARTITION, on_delivery=note
+        )
+        assert producer.flush(LIMIT_S) == 0
+    return landed[0]
+
+
+@pytest.mark.parametrize("codec", ["gzip", "zstd"])
+def test_a_batch_that_expands_too_far_is_put_aside_and_its_partition_goes_on(
+    live_app: LiveApp, codec: str
+) -> None:
+    worker = live_app.lone_worker()
+    reader, producer = live_app.reader(), live_app.producer()
+    idle_mb, after = worker.peak_memory_mb(), ids_at(PARTITION)
+    asyncio.run(keep_as_packed(live_app.bootstrap, f"{live_app.app}.commands"))
+    offset = send_packed(live_app, bytes(EXPANDED_BYTES_MAX + 1), codec)
+    producer.send(None, start(after), PARTITION)
+    producer.flush()
+    reader.until(lambda: after in reader.ended, LIMIT_S)
+    (event,) = (e for e in reader.valid() if e.kind == "CommandDeadLettered")
+    assert event.cause == f"command:{PARTITION}@{offset}"
+    assert "expands" in event.text("reason")
+    assert worker.logged("partition.tenure_ended") == []
+    assert worker.peak_memory_mb() < idle_mb + MEMORY_MB / 3
     assert violations(reader) == []
 
 

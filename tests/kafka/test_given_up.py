@@ -10,6 +10,7 @@ from tests.kafka.live_app import PARTITIONS
 from tests.kafka.load import Load
 from tests.kafka.load_run import finish, read_for
 from tests.kafka.verdict import violations
+from tests.kafka.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
     from tests.kafka.live_app import LiveApp
@@ -37,6 +38,32 @@ def test_partitions_of_a_worker_without_a_usable_store_go_back_to_the_other(
         finish(reader, load)
     assert {line["error_code"] for line in refused} == {"store"}
     assert broken.logged("partition.claimed") == []
+    assert sound.logged("partition.stopped") == []
+    assert violations(reader) == []
+
+
+class FastClockWorker(WorkerProcess):
+    """A worker whose clock is two hours ahead."""
+
+    program = "tests.kafka.fast_clock_worker"
+
+
+def test_partitions_of_a_worker_whose_clock_is_refused_go_back_to_the_other(
+    live_app: LiveApp,
+) -> None:
+    sound = live_app.lone_worker("sound")
+    reader = live_app.reader()
+    with (
+        Load(live_app.producer(), "chain", per_second=PER_SECOND) as load,
+        FastClockWorker(
+            "fast", live_app.bootstrap, live_app.app, live_app.folder
+        ) as fast,
+    ):
+        refused = fast.until_logged("partition.refused", count=PARTITIONS // 2)
+        read_for(reader, LOAD_S)
+        finish(reader, load)
+        assert fast.logged("partition.claimed") == []
+    assert {line["error_code"] for line in refused} == {"clock_refused"}
     assert sound.logged("partition.stopped") == []
     assert violations(reader) == []
 

@@ -104,9 +104,9 @@ def test_a_time_out_is_kept_though_its_worker_dies(
         f"{claim.at - killed} ms, failed {failed.at - deadline_set.at} ms after it "
         "began"
     )
-    assert deadline_set.at + TIMEOUT_MS <= failed.at <= latest + 200
+    assert deadline_set.at + TIMEOUT_MS <= failed.at <= latest + 1_000
     assert failed.body["timed_out"]
-    assert claim.at - killed <= SESSION_MS + 1_500
+    assert claim.at - killed <= SESSION_MS + 5_000
     assert violations(reader) == []
 
 

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
     from tests.kafka.reader import EventReader, PartitionContent, ReadEvent
 
-_PARTITION_KINDS = frozenset({CLAIM, "CommandForwarded", "CommandDeadLettered"})
+_DEFERRED = "CommandDeferred"
+_PARTITION_KINDS = frozenset(
+    {CLAIM, "CommandForwarded", "CommandDeadLettered", _DEFERRED}
+)
+_TO_DEFERRED = frozenset({"WorkflowForked", "CommandRejected", "CommandAcknowledged"})
 
 
 def violations(reader: EventReader) -> list[str]:
@@ -108,6 +112,7 @@ def _of_answers(
 ) -> Iterator[str]:
     highest = -1
     answered: set[int] = set()
+    deferred: set[int] = set()
     for decision in decisions(content):
         first = decision[0]
         if not first.cause.startswith("command:"):
@@ -116,8 +121,14 @@ def _of_answers(
         where, offset = (int(part) for part in here.split("@"))
         if where != partition:
             yield f"{first.where} answers a command of partition {where}"
-        if offset <= highest:
+        if offset in deferred:
+            deferred.discard(offset)
+            if first.kind not in _TO_DEFERRED:
+                yield f"{first.where} answers {here}, which was deferred"
+        elif offset <= highest:
             yield f"{first.where} answers {here} behind {highest}: twice, or late"
+        elif first.kind == _DEFERRED:
+            deferred.add(offset)
         if len(decision) > 1 and not all(e.body["sequence"] for e in decision):
             yield f"{first.where} answers {here} more than once"
         if len({event.claim for event in decision}) > 1:
@@ -146,6 +157,8 @@ def _of_forwards(partitions: Mapping[int, PartitionContent]) -> Iterator[str]:
             if not origin:
                 continue
             answered_forwards.add(f"{here}<{origin}")
+            if first.kind == _DEFERRED:
+                continue
             decision_counts[origin] += not (
                 first.kind == "CommandAcknowledged"
                 and first.text("code") == "duplicate"
@@ -167,8 +180,10 @@ def open_commands(reader: EventReader) -> int:
     count = 0
     for partition, content in reader.partitions.items():
         causes = [e.cause for e in content.valid if e.cause.startswith("command:")]
-        last = (
-            causes[-1].removeprefix("command:").partition("<")[0] if causes else "@-1"
+        # A deferred command is answered behind others that stand behind it.
+        last = max(
+            (int(cause.partition("<")[0].split("@")[1]) for cause in causes),
+            default=-1,
         )
-        count += sum(1 for o in commands[partition] if o > int(last.split("@")[1]))
+        count += sum(1 for offset in commands[partition] if offset > last)
     return count

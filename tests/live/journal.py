@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sayiir_es.engine.attempts.task_context import TaskExecutionContext
     from tests.simulation.judge import Token
 
 
@@ -33,9 +34,10 @@ class Journal:
         path = folder / f"{worker}-{os.getpid()}"
         self._file = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
 
-    def note(self, idempotency_key: str, attempt: int) -> None:
+    def note(self, context: TaskExecutionContext) -> None:
         """An execution begins."""
-        line = f"{attempt} {idempotency_key}\n".encode()
+        instance_id, _, path = context.idempotency_key.split("/", 2)
+        line = f"{context.attempt} {instance_id}/{context.run}/{path}\n".encode()
         assert os.write(self._file, line) == len(line)
 
 

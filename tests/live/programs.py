@@ -25,6 +25,7 @@ from sayiir_es.core.graph.nodes import (
     LoopNode,
     RouteNode,
     TaskNode,
+    TryNode,
 )
 from tests import random_programs
 from tests.core.programs import digest, key_for, model, turns
@@ -55,7 +56,9 @@ def graphs_of(seed: int) -> tuple[Graph, ...]:
     """The programs of a seed."""
     chance = Random(seed)  # noqa: S311 - no secret
     return tuple(
-        random_programs.random_graph(chance, f"p{number}", NODES_MOST)
+        random_programs.random_graph(
+            chance, f"p{number}", NODES_MOST, with_failures=False
+        )
         for number in range(PROGRAMS)
     )
 
@@ -76,7 +79,7 @@ class JournalWitness:
 
     def begins(self, context: TaskExecutionContext) -> float:
         """An execution begins; how long it takes, in seconds."""
-        self._journal.note(context.idempotency_key, context.attempt)
+        self._journal.note(context)
         lot = _lot(f"{context.idempotency_key}#{context.attempt}")
         return _TAKES_S[lot[1] % len(_TAKES_S)]
 
@@ -150,6 +153,8 @@ def _outputs(chain: tuple[Node, ...], data: bytes) -> Iterator[tuple[str, bytes]
                 yield from _outputs_of_loop(node, data)
             case ChildNode():
                 yield from _outputs(node.chain, data)
+            case TryNode():
+                yield from _outputs(node.body, data)
             case _:
                 pass
         data = model((node,), data)

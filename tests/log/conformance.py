@@ -15,6 +15,8 @@ from sayiir_es.log.embedded.log import EmbeddedLog
 from sayiir_es.log.embedded.tables import read_bounds, write_bounds
 from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
+from tests.simulation.chance import Chance
+from tests.simulation.log import SimLog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from sayiir_es.log.port import Chunk, Log, Reader, Record
 
 LIMIT_S = 20.0
+
+WHOLE_BATCHES_SEED = 1
+"""A seed whose processes may send batches as large as their log takes."""
 
 
 class Subject(Protocol):
@@ -106,6 +111,20 @@ class MemorySubject:
 
     async def close(self) -> None:
         """Close the logs."""
+
+
+class SimulatedSubject(MemorySubject):
+    """A log in memory as a simulated process sees it, while nothing goes wrong.
+
+    Where it promised less than real logs, the simulation would find what cannot happen.
+    """
+
+    def log(self, *, partitions: int = 1) -> Log:
+        """Return the log of one process of a world, not open yet."""
+        if self._log is None:
+            self._log = MemoryLog(partitions)
+        chance = Chance(WHOLE_BATCHES_SEED, quiet=True)
+        return SimLog(self._log, chance, "w0", refused=list[str]().append)
 
 
 class EmbeddedSubject:

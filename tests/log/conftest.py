@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.log.conformance import EmbeddedSubject, KafkaSubject, MemorySubject, Subject
+from tests.log.conformance import (
+    EmbeddedSubject,
+    KafkaSubject,
+    MemorySubject,
+    SimulatedSubject,
+    Subject,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -14,7 +20,10 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(
-    params=["memory", "embedded", pytest.param("kafka", marks=pytest.mark.kafka)]
+    params=[
+        *("memory", "simulated", "embedded"),
+        pytest.param("kafka", marks=pytest.mark.kafka),
+    ]
 )
 async def subject(
     request: pytest.FixtureRequest, tmp_path: Path
@@ -23,6 +32,8 @@ async def subject(
     log_subject: MemorySubject | EmbeddedSubject | KafkaSubject
     if request.param == "memory":
         log_subject = MemorySubject()
+    elif request.param == "simulated":
+        log_subject = SimulatedSubject()
     elif request.param == "embedded":
         log_subject = EmbeddedSubject(tmp_path / "new" / "log.db")
     else:

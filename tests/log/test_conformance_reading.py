@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sayiir_es.core.model.errors import OffsetGoneError
-from sayiir_es.log.port import NewRecord, Topic
+from sayiir_es.log.port import Chunk, NewRecord, Topic
 from tests.log.conformance import (
     LIMIT_S,
     batch,
@@ -116,6 +116,28 @@ async def test_a_cancelled_read_loses_nothing(subject: Subject) -> None:
         await reading
     await (await log.appender(0)).append(batch("a", 2))
     assert values(await read_records(reader, 2)) == ["a:0/2", "a:1/2"]
+    await reader.close()
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8, 13, 50, 200, 1_000])
+async def test_a_read_that_is_cancelled_on_its_way_loses_nothing(
+    subject: Subject, turns: int
+) -> None:
+    log = await open_log(subject)
+    await (await log.appender(0)).append(batch("a", 2))
+    reader = await log.reader(Topic.EVENTS, 0, 0)
+    reading = asyncio.create_task(reader.read(max_wait_s=LIMIT_S))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    reading.cancel()
+    (early,) = await asyncio.gather(reading, return_exceptions=True)
+    if isinstance(early, asyncio.CancelledError):
+        records = await read_records(reader, 2)
+    else:  # it came before the cancel
+        assert isinstance(early, Chunk)
+        records = list(early.records)
+        assert await reader.read(max_wait_s=0.05) is None
+    assert values(records) == ["a:0/2", "a:1/2"]
     await reader.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sayiir_es.core.model.errors import LogUnavailableError
+from sayiir_es.log.embedded import network_disk
 from sayiir_es.log.embedded.lock import OwnerLock
-from sayiir_es.log.embedded.network_disk import kind_of_disk
+from sayiir_es.log.embedded.network_disk import (
+    is_safe,
+    kind_of_disk,
+    number_of_disk,
+    unsafe_disk,
+)
 from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.solo import SoloMembership
 
@@ -181,3 +188,49 @@ def test_the_disk_of_a_path_is_that_of_the_mount_on_top() -> None:
     }
     for path, kind in kinds.items():
         assert kind_of_disk(PurePosixPath(path), mounts) == kind
+
+
+UNSAFE_DISKS = {
+    *("nfs", "nfs3", "nfs4", "cifs", "smb2", "smb3", "smbfs", "afs", "auristorfs"),
+    *("coda", "ncpfs", "ncp", "ceph", "glusterfs", "lustre", "beegfs", "fhgfs", "gpfs"),
+    *("mmfs", "gfs", "gfs2", "ocfs2", "orangefs", "pvfs2", "davfs", "acfs", "panfs"),
+    *("snfs", "cvfs", "wekafs", "9p", "virtiofs", "vboxsf", "vmhgfs", "prl_fs"),
+    *("drvfs", "wslfs", "fakeowner", "afpfs", "webdav", "ecryptfs", "fuse", "fuseblk"),
+    *("fuse.sshfs", "fuse.s3fs", "fuse.grpcfuse", "fuse.osxfs", "fuse.rclone"),
+    *("fuse.glusterfs", "fuse.juicefs", "fuse.mfs", "fuse.vmhgfs-fuse", "fuse.davfs2"),
+    *("fuse.bindfs", "fuse.encfs", "fuse.portal", "macfuse", "osxfuse", "autofs"),
+    "a-kind-of-next-year",
+}
+
+
+@pytest.mark.parametrize("kind", sorted(UNSAFE_DISKS))
+def test_a_disk_that_may_lie_is_not_safe(kind: str) -> None:
+    assert not is_safe(kind)
+
+
+def test_the_kernel_s_number_of_a_disk_is_read(tmp_path: Path) -> None:
+    stat = subprocess.run(  # noqa: S603 - the system's
+        [shutil.which("stat") or "stat", "-f", "-c", "%t", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert number_of_disk(tmp_path) == int(stat.stdout, 16)
+    assert number_of_disk(tmp_path / "none") == 0
+
+
+def test_without_a_list_of_mounts_the_number_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network_disk, "_MOUNTS", tmp_path / "none")
+    assert unsafe_disk(tmp_path / "new" / "log.db") is None
+    number = number_of_disk(tmp_path)
+    monkeypatch.setitem(network_disk.UNSAFE_NUMBERS, number, "nfs")
+    assert unsafe_disk(tmp_path / "new" / "log.db") == "nfs"
+
+
+@pytest.mark.parametrize(
+    "kind", ["ext4", "xfs", "btrfs", "zfs", "overlay", "tmpfs", "apfs", ""]
+)
+def test_a_disk_of_this_machine_is_safe(kind: str) -> None:
+    assert is_safe(kind)

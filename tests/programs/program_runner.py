@@ -48,7 +48,7 @@ class FixedMembership:
     def __init__(self, partitions: int) -> None:
         self._all = frozenset(range(partitions))
 
-    async def join(self) -> None:
+    async def join(self, *, briefly: bool = False) -> None:
         """Nothing to do."""
 
     async def leave(self) -> None:
@@ -79,6 +79,9 @@ class FixedMembership:
     def hold(self, partition: int) -> None:
         """Nothing to tell: nobody else is ever assigned anything."""
 
+    def prepare(self, partitions: frozenset[int]) -> None:
+        """Nothing to tell: no partition is expected."""
+
     def release(self, partition: int) -> None:
         """Nothing to tell, as for `hold`."""
 
@@ -108,8 +111,8 @@ class ProgramRunner:
 
     def begins(self, context: TaskExecutionContext) -> float:
         """An execution begins; it takes no time, or a moment."""
-        instance, run, path = context.idempotency_key.split("/", 2)
-        token = (instance, int(run), path, context.attempt)
+        instance, _, path = context.idempotency_key.split("/", 2)
+        token = (instance, context.run, path, context.attempt)
         # Whether the log had made it due before is checked by the simulation.
         self.executions.append(judge.Execution(token, 1 << 60, timed=False))
         return self._chance.choice((0.0, 0.0, 0.01))

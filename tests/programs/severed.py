@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         LogIdentity,
         NewRecord,
         Reader,
+        RequestTopics,
         Topic,
     )
 
@@ -40,6 +41,11 @@ class SeveredLog:
     def max_batch_bytes(self) -> int:
         """The largest batch that `append` takes."""
         return self._log.max_batch_bytes
+
+    @property
+    def request_topics(self) -> RequestTopics:
+        """As the log: what is lost of them is asked again."""
+        return self._log.request_topics
 
     async def open(self, *, create: bool) -> LogIdentity:
         """As the log."""

@@ -53,6 +53,6 @@ def test_the_benchmark_prints_every_figure_as_json() -> None:
 
 
 def test_the_benchmark_prints_its_figures_as_text() -> None:
-    output = run("--seconds", "0.5")
+    output = run("--seconds", "0.2")
     assert "embedded" in output
     assert "steps a second" in output

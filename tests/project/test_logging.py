@@ -48,7 +48,7 @@ def log_lines(
         format=log_format,
         stream=stream,
     )
-    structlog.get_logger("sayiir_es.test").info(
+    telemetry.get_logger("sayiir_es.test").info(
         "partition.claimed", instance_id=hostile, partition=3
     )
     logging.getLogger("aiokafka.test").warning("Unable to reach %s", hostile)
@@ -89,7 +89,7 @@ def _terminal_output() -> str:
     try:
         with os.fdopen(terminal, "w", encoding="utf-8") as stream:
             configure_logging(stream=stream)
-            structlog.get_logger("sayiir_es.test").info(
+            telemetry.get_logger("sayiir_es.test").info(
                 "partition.claimed", instance_id="order-7"
             )
             stream.flush()
@@ -111,7 +111,7 @@ def test_a_traceback_in_a_terminal_cannot_forge_a_line_of_log() -> None:
     stream = io.StringIO()
     configure_logging(format="console", stream=stream)
     error = ValueError(f"{HOSTILE}\nforged.line_written")
-    structlog.get_logger("sayiir_es.test").error("partition.crashed", exc_info=error)
+    telemetry.get_logger("sayiir_es.test").error("partition.crashed", exc_info=error)
     first, *traceback = stream.getvalue().splitlines()
     assert "partition.crashed" in first
     assert "ValueError: order-\\x1b[2J\\x9b1m" in "\n".join(traceback)
@@ -128,7 +128,7 @@ def test_logs_go_to_stderr_because_stdout_is_for_data(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     configure_logging()
-    structlog.get_logger("sayiir_es.test").info("partition.claimed")
+    telemetry.get_logger("sayiir_es.test").info("partition.claimed")
     streams = capsys.readouterr()
     assert streams.out == ""
     assert json.loads(streams.err)["event"] == "partition.claimed"
@@ -177,6 +177,18 @@ def _odd(call: ast.Call) -> bool:
             return not any(w.endswith("ed") or w in IRREGULAR for w in words)
         case _:
             return True
+
+
+def test_no_module_logs_by_the_configuration_of_structlog() -> None:
+    """It is the program's, and prints to stdout where the program has set nothing."""
+    users = [
+        module.name
+        for module in modules("sayiir_es/")
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and re.search(r"\bstructlog(?!\.(contextvars|stdlib))", ast.unparse(node))
+    ]
+    assert set(users) == {"sayiir_es/telemetry.py"}
 
 
 def test_data_in_logs_has_the_keys_of_telemetry() -> None:

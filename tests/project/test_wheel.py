@@ -23,6 +23,8 @@ from sayiir_es.wire.schema import load_schemas
 assert sys.argv[1] in sayiir_es.__file__, sayiir_es.__file__
 for kind in ("event", "command", "snapshot"):
     print(len(load_schemas(f"io.sayiir.{kind}.v1")))
+from sayiir_es.cli.app import run
+assert run(["error", "no_worker"]) == 0
 """
 
 
@@ -65,7 +67,13 @@ def test_the_wheel_holds_every_file_that_the_code_reads(wheel: Path) -> None:
     schemas = [n for n in files() if n.startswith("schemas/") and n.endswith(".avsc")]
     assert "sayiir_es/py.typed" in package
     assert schemas
-    required = {*package, *(f"sayiir_es/wire/{name}" for name in schemas)}
+    pages = [n for n in files() if n.startswith("docs/errors/")]
+    assert pages
+    required = {
+        *package,
+        *(f"sayiir_es/wire/{name}" for name in schemas),
+        *(n.replace("docs/errors", "sayiir_es/cli/error_pages") for n in pages),
+    }
     assert not required - names
     assert not [n for n in names if n.startswith(("tests/", "docs/", "examples/"))]
 
@@ -86,7 +94,8 @@ def test_the_wheel_alone_imports_and_reads_its_schemas(
     counts = _run(python, "-c", READS_ITS_SCHEMAS, str(home), cwd=tmp_path)
     events = [n for n in files() if n.startswith("schemas/io.sayiir.event.v1.")]
     commands = [n for n in files() if n.startswith("schemas/io.sayiir.command.v1.")]
-    assert counts.split() == [str(len(events)), str(len(commands)), "1"]
+    page = (ROOT / "docs" / "errors" / "no_worker.md").read_text(encoding="utf-8")
+    assert counts == f"{len(events)}\n{len(commands)}\n1\n{page}"
 
 
 @pytest.mark.timeout(LIMIT_S * 2)

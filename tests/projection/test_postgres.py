@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from importlib import import_module
 from pathlib import Path
@@ -34,18 +35,21 @@ def _server() -> Path | None:
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The address of an empty database without durability, for one module."""
     folder = _server()
     if folder is None:
         pytest.skip("no Postgres: install the package `postgresql` for its server")
-    data = tmp_path_factory.mktemp("postgres")
+    # Not below the folder of the run: that is root's alone, and each run makes it so.
+    with tempfile.TemporaryDirectory(prefix="sayiir-postgres-") as name:
+        yield from _serve(folder, Path(name))
+
+
+def _serve(folder: Path, data: Path) -> Iterator[str]:
     user: str | None = None
     if os.geteuid() == 0:  # a server refuses to run as root
         user = "nobody"
         shutil.chown(data, user)
-        for parent in data.parents[:2]:
-            parent.chmod(0o755)
     command = [str(folder / "initdb"), "-D", str(data), "-U", "view", "-A", "trust"]
     command += ["--no-sync"]
     subprocess.run(command, check=True, capture_output=True, cwd=data, user=user)  # noqa: S603 - ours

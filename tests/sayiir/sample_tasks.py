@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sayiir_es import WorkflowClient, WorkflowStatus, resume_workflow
 from sayiir_es import run_durable_workflow as run
 from sayiir_es.client.projection import partition_of_instance
-from sayiir_es.client.valid_events import EventFilter, ValidEvents
+from sayiir_es.engine.valid_events import EventFilter, ValidEvents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ class Crash:
         self._at_call = at_call
         self.inputs: list[object] = []
 
-    def __call__(self, value: object) -> object:
+    def __call__(self, value: Any) -> Any:
         """Return the input, or end the process."""
         self.inputs.append(value)
         if len(self.inputs) == self._at_call:
@@ -65,7 +65,7 @@ class RecordingFunction:
         self._function = function
         self.inputs: list[object] = []
 
-    def __call__(self, value: object) -> object:
+    def __call__(self, value: Any) -> Any:
         """Call the function."""
         self.inputs.append(value)
         return self._function(value)

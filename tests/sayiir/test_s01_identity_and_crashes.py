@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -114,7 +114,9 @@ def test_s06_a_loop_goes_on_with_the_value_it_carried(
         crash(value)
         return LoopResult.done(value) if value == 0 else LoopResult.again(value - 1)
 
-    flow = Flow().then(same) if after_a_task else Flow()
+    flow: Flow[Any, Any] = Flow()
+    if after_a_task:
+        flow.then(same)
     workflow = flow.loop(down, max_iterations=6).build()
     run_crashing(workflow, "loop", 5, backend)
     assert resume_workflow(workflow, "loop", backend).output == 0

@@ -13,6 +13,7 @@ from sayiir_es.engine.definitions.registry import Registry
 from sayiir_es.engine.ports import Ports
 from sayiir_es.engine.worker import WorkerEngine
 from sayiir_es.engine.worker_settings import (
+    FORK_READ_LIMIT_S,
     QUEUED_ATTEMPTS_MAX,
     TURN_UNITS,
     WorkerSettings,
@@ -77,13 +78,16 @@ class Fleet:
         *,
         workers: int,
         note: Callable[..., None],
+        refused: Callable[[str], None],
     ) -> None:
+        self.refused = refused
         self.machines = [
             Machine(name, Disk(name, chance, broken=self._is_broken(name, chance)))
             for name in (f"w{number}" for number in range(workers))
         ]
         self.problems: list[str] = []
-        self.workflows: Sequence[Workflow] = ()
+        self.builds: Sequence[Sequence[Workflow]] = ((), ())
+        """The workflows of the code that machines start with, and of a newer build."""
         self.chance = chance
         self.loop = loop
         self.log = log
@@ -137,7 +141,7 @@ class Fleet:
 
         engine = WorkerEngine(
             ports=Ports(
-                log=SimLog(self.log, self.chance, machine.name),
+                log=SimLog(self.log, self.chance, machine.name, self.refused),
                 clock=machine.clock,
                 executor=LocalExecutor(SLOTS, worker_id=machine.name),
                 registry=Registry(),
@@ -151,12 +155,15 @@ class Fleet:
                 signer=KEY,
                 # In every other world a queue of one: what is turned away comes back.
                 queued_attempts_max=QUEUED_ATTEMPTS_MAX if self.chance.seed % 2 else 1,
+                # In every seventh world hardly any source is read in time.
+                fork_read_s=FORK_READ_LIMIT_S if self.chance.seed % 7 else 0.02,
                 # In every third world hardly anything fits into one turn.
                 turn_units=TURN_UNITS if self.chance.seed % 3 else 2,
             ),
         )
         machine.engine = engine
-        await engine.start(self.workflows)
+        is_new = self.chance.fault("newer build", machine.name, 0.3)
+        await engine.start(self.builds[is_new])
 
     def _ended(
         self, machine: Machine, process: Process, task: asyncio.Task[None]

@@ -31,19 +31,34 @@ class Group:
         self._holders: dict[int, str] = {}
         """Who was assigned a partition last, and has not released it."""
         self._refused: dict[str, frozenset[int]] = {}
+        self._folded: dict[str, frozenset[int]] = {}
 
-    def heartbeat(self, member: str, refused: frozenset[int]) -> frozenset[int]:
-        """Take a member's heartbeat; returns the partitions that it is assigned."""
+    def heartbeat(
+        self, member: str, refused: frozenset[int], folded: frozenset[int]
+    ) -> tuple[frozenset[int], frozenset[int]]:
+        """Take a member's heartbeat; returns what it is assigned, and is to fold."""
         is_new = member not in self._heartbeats_s
         has_changed = self._refused.get(member, frozenset()) != refused
         self._heartbeats_s[member] = asyncio.get_running_loop().time()
         self._refused[member] = refused
+        self._folded[member] = folded
         if is_new or has_changed:
             self._share()
         mine = [p for p, owner in self._owners.items() if owner == member]
-        assigned = frozenset(p for p in mine if self._is_free_for(member, p))
+        assigned = {p for p in mine if self._is_free_for(member, p)}
+        assigned |= {p for p in self._owners if self._is_kept_by(member, p)}
         self._holders.update(dict.fromkeys(assigned, member))
-        return assigned
+        return frozenset(assigned), frozenset(mine) - assigned
+
+    def _is_kept_by(self, member: str, partition: int) -> bool:
+        """Whether who serves it keeps it, for its next owner has not folded it."""
+        owner = self._owners[partition]
+        return (
+            owner != member
+            and self._holders.get(partition) == member
+            and partition not in self._folded.get(owner, ())
+            and partition not in self._refused[member]
+        )
 
     def release(self, member: str, partition: int) -> None:
         """A member says that nothing of a partition runs there any more."""
@@ -57,6 +72,7 @@ class Group:
     def leave(self, member: str) -> None:
         """Remove a member."""
         self._refused.pop(member, None)
+        self._folded.pop(member, None)
         if self._heartbeats_s.pop(member, None) is not None:
             self._share()
 
@@ -114,8 +130,10 @@ class SimMembership:
         self._change = asyncio.Event()
         self._beating: asyncio.Task[None] | None = None
         self._refused: frozenset[int] = frozenset()
+        self._expected: frozenset[int] = frozenset()
+        self._folded: frozenset[int] = frozenset()
 
-    async def join(self) -> None:
+    async def join(self, *, briefly: bool = False) -> None:  # noqa: ARG002 (of the port)
         """Begin to send heartbeats."""
         self._beating = asyncio.create_task(self._beat())
 
@@ -126,6 +144,7 @@ class SimMembership:
             await asyncio.gather(self._beating, return_exceptions=True)
         await asyncio.sleep(self._latency())
         self._group.leave(self._member)
+        self._expected = frozenset()
         self._become(frozenset())
 
     def refuse(self, partitions: frozenset[int]) -> None:
@@ -143,6 +162,7 @@ class SimMembership:
             epoch=self._epoch,
             fresh_at_s=self._sent_s,
             lapses=self._lapses,
+            expected=self._expected,
         )
 
     async def changed(self, since_epoch: int) -> Assignment:
@@ -161,6 +181,10 @@ class SimMembership:
     def hold(self, partition: int) -> None:
         """Nothing to tell: the group takes what it assigns for held."""
 
+    def prepare(self, partitions: frozenset[int]) -> None:
+        """Say so with the next heartbeat."""
+        self._folded = partitions
+
     def release(self, partition: int) -> None:
         """Tell the group with the next heartbeats, until one arrives."""
         if partition not in self._assigned:
@@ -175,11 +199,14 @@ class SimMembership:
                 for partition in self._released:
                     self._group.release(self._member, partition)
                 self._released.clear()
-                assigned = self._group.heartbeat(self._member, self._refused)
+                assigned, expected = self._group.heartbeat(
+                    self._member, self._refused, self._folded
+                )
                 await asyncio.sleep(self._latency())
                 self.current()  # counts a lapse before it is confirmed again
                 self._sent_s, self._confirmed_s = sent_s, loop.time()
-                if assigned != self._assigned:
+                if (assigned, expected) != (self._assigned, self._expected):
+                    self._expected = expected
                     self._become(assigned)
             await asyncio.sleep(HEARTBEAT_S)
 

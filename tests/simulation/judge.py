@@ -117,7 +117,17 @@ def _answered(content: PartitionContent) -> set[int]:
     return {
         int(event.cause.partition("<")[0].rpartition("@")[2])
         for event in content.valid
-        if event.cause.startswith("command:")
+        if event.cause.startswith("command:") and event.kind != "CommandDeferred"
+    }
+
+
+def forked_instances(partitions: Mapping[int, PartitionContent]) -> set[str]:
+    """The instances that began with the history of another."""
+    return {
+        event.instance_id
+        for content in partitions.values()
+        for event in content.valid
+        if event.kind == "WorkflowForked"
     }
 
 
@@ -136,7 +146,9 @@ def of_outputs(
         end = ends.get(instance_id)
         if end is None:
             yield f"{instance_id} has not ended"
-        elif end.kind == "WorkflowCancelled" and instance_id in may_be_cancelled:
+        elif (
+            end.kind == "WorkflowCancelled" and instance_id in may_be_cancelled
+        ) or is_undone(end):
             pass
         elif end.kind != "WorkflowCompleted":
             yield f"{instance_id} ended with {end.kind}: {end.body}"
@@ -144,12 +156,21 @@ def of_outputs(
             yield f"{instance_id} gave {end.body['output']!r}, expected {output!r}"
 
 
+def is_undone(end: ReadEvent) -> bool:
+    """Whether a run has failed, and all that it did was undone."""
+    return (
+        end.kind == "WorkflowFailed"
+        and bool(end.body["compensated"])
+        and not end.body["not_compensated"]
+    )
+
+
 def failed_instances(partitions: Mapping[int, PartitionContent]) -> set[str]:
-    """The instances whose last run has failed."""
+    """The instances whose last run has failed, and may be retried."""
     instance_ids: set[str] = set()
     for content in partitions.values():
         for event in content.valid:
-            if event.kind == "WorkflowFailed":
+            if event.kind == "WorkflowFailed" and not is_undone(event):
                 instance_ids.add(event.instance_id)
             elif event.kind in RUNS_BEGIN:
                 instance_ids.discard(event.instance_id)
@@ -161,11 +182,14 @@ def of_executions(
 ) -> Iterator[str]:
     """Every execution must have been due before; only a restart repeats one."""
     valid = [event for content in partitions.values() for event in content.valid]
+    copies = rules.copies_of(valid)
     due = _due(valid)
     deadlines: dict[Token, int] = {}
     again: Counter[Token] = Counter()
     times = Counter(execution.token for execution in executions)
     for event in valid:
+        if event.where in copies:
+            continue
         if event.kind == "DeadlineSet":
             deadlines.setdefault(token_of(event), event.offset)
         elif event.kind in AGAIN:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.model.errors import LogUnavailableError
-from sayiir_es.engine.owner.batch import SLACK_BYTES
+from sayiir_es.core.model.errors import BatchTooLargeError, LogUnavailableError
+from sayiir_es.log.batch_size import check_batch
 from sayiir_es.log.memory.log import Fault, MemoryLog
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sayiir_es.log.port import (
         Appender,
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
         NewRecord,
         Reader,
         Record,
+        RequestTopics,
+        Subscription,
         Topic,
     )
     from tests.simulation.chance import Chance
@@ -33,7 +35,8 @@ LATE_MOST_S = 15.0
 SMALL_BATCHES = 0.3
 """The share of processes whose batches are small."""
 
-SMALL_BATCH_BYTES = SLACK_BYTES + 600
+SMALL_BATCH_BYTES = 900
+"""More than the largest decision that is never cut; a few decisions fill it."""
 
 
 class AppendFaults:
@@ -41,6 +44,8 @@ class AppendFaults:
 
     def __init__(self, chance: Chance) -> None:
         self._chance = chance
+        self.refused: list[str] = []
+        """Batches that were larger than the log of their process takes."""
 
     def next(self, partition: int, batch: Sequence[NewRecord]) -> Fault:
         """Lost, late, or its answer lost; mostly none of these."""
@@ -66,11 +71,58 @@ def is_claim(batch: Sequence[NewRecord]) -> bool:
     return len(batch) == 1 and batch[0].key is None
 
 
+class SimRequestTopics:
+    """Requests and replies of one process: lost, late, and delivered twice at times."""
+
+    def __init__(self, topics: RequestTopics, chance: Chance, process: str) -> None:
+        self._topics = topics
+        self._chance = chance
+        self._process = process
+
+    @property
+    def reply_partitions(self) -> int:
+        """How many partitions `replies` has."""
+        return self._topics.reply_partitions
+
+    async def open(self, *, create: bool) -> bool:
+        """They are there."""
+        return await self._topics.open(create=create)
+
+    def post(self, topic: Topic, partition: int, record: NewRecord) -> bool:
+        """Send a message, which may be lost, late or doubled."""
+        entity = f"{topic.value} {self._process}"
+        if self._chance.fault("message lost", entity, 0.05):
+            return True
+        loop = asyncio.get_running_loop()
+        copies = 2 if self._chance.fault("message doubled", entity, 0.05) else 1
+        for _ in range(copies):
+            late_s = self._chance.between(entity, 0.0005, 0.01)
+            if self._chance.fault("message late", entity, 0.03):
+                late_s = self._chance.between(entity, 0.5, LATE_MOST_S)
+            loop.call_later(late_s, self._topics.post, topic, partition, record)
+        return True
+
+    def is_heard(self, partition: int) -> bool:
+        """As the topics say."""
+        return self._topics.is_heard(partition)
+
+    async def subscribe(self, topic: Topic, partition: int) -> Subscription:
+        """Read a partition from now on."""
+        return await self._topics.subscribe(topic, partition)
+
+
 class SimLog:
     """The log of one process; see `log.port.Log`."""
 
-    def __init__(self, log: MemoryLog, chance: Chance, process: str) -> None:
+    def __init__(
+        self,
+        log: MemoryLog,
+        chance: Chance,
+        process: str,
+        refused: Callable[[str], None],
+    ) -> None:
         self._log = log
+        self._refused = refused
         self._chance = chance
         self._process = process
         small = chance.number("batches") < SMALL_BATCHES
@@ -88,6 +140,11 @@ class SimLog:
         """The largest batch that `append` takes: at times a few events fill it."""
         return self._max_batch_bytes
 
+    @property
+    def request_topics(self) -> RequestTopics:
+        """Those of the log, over a network that loses and doubles messages."""
+        return SimRequestTopics(self._log.request_topics, self._chance, self._process)
+
     async def open(self, *, create: bool) -> LogIdentity:
         """Return who it is."""
         return await self._log.open(create=create)
@@ -101,7 +158,8 @@ class SimLog:
     async def appender(self, partition: int) -> Appender:
         """A new appender; sometimes the log is unavailable."""
         await self._travel("appender")
-        return await self._log.appender(partition)
+        inner = await self._log.appender(partition)
+        return _LimitedAppender(inner, self._max_batch_bytes, self._refused)
 
     async def reader(self, topic: Topic, partition: int, offset: int) -> Reader:
         """A reader whose answers take some time."""
@@ -154,15 +212,43 @@ class SimLog:
             )
 
 
+class _LimitedAppender:
+    """Refuses what is larger than the log says that it takes."""
+
+    def __init__(
+        self, inner: Appender, max_batch_bytes: int, refused: Callable[[str], None]
+    ) -> None:
+        self._inner = inner
+        self._max_batch_bytes = max_batch_bytes
+        self._refused = refused
+
+    async def append(self, batch: Sequence[NewRecord]) -> int:
+        """Append one batch."""
+        try:
+            check_batch(batch, self._max_batch_bytes)
+        except BatchTooLargeError as error:
+            self._refused(str(error))
+            raise
+        return await self._inner.append(batch)
+
+    async def close(self) -> None:
+        """Close it."""
+        await self._inner.close()
+
+
 class _SlowReader:
     def __init__(self, log: SimLog, inner: Reader) -> None:
         self._log = log
         self._inner = inner
+        self._chunk: Chunk | None = None
 
     async def read(self, *, max_wait_s: float) -> Chunk | None:
         """Return the next chunk, after its time in the network."""
-        chunk = await self._inner.read(max_wait_s=max_wait_s)
+        # Kept until it is returned: a read that is cancelled meanwhile loses nothing.
+        if self._chunk is None:
+            self._chunk = await self._inner.read(max_wait_s=max_wait_s)
         await self._log.latency()
+        chunk, self._chunk = self._chunk, None
         return chunk
 
     async def close(self) -> None:

@@ -85,14 +85,25 @@ class SimLoop(VirtualLoop):
 
     def discard_tasks(self) -> None:
         """Close the tasks of killed processes, and suppress what they raise."""
-        for task in self._tasks_made:
-            if not task.done():
-                setattr(task, "_log_destroy_pending", False)  # noqa: B010 (no type knows)
-                coroutine = task.get_coro()
-                assert inspect.iscoroutine(coroutine)
-                with contextlib.suppress(BaseException):
-                    coroutine.close()
-        self._tasks_made.clear()
+        # What cleans up begins tasks at times. They are closed, too, and begin nothing.
+        asyncio._set_running_loop(self)
+        try:
+            while self._tasks_made:
+                tasks, self._tasks_made = self._tasks_made, []
+                for task in tasks:
+                    self._discard(task)
+        finally:
+            asyncio._set_running_loop(None)
+
+    @staticmethod
+    def _discard(task: asyncio.Task[object]) -> None:
+        if task.done():
+            return
+        setattr(task, "_log_destroy_pending", False)  # noqa: B010 (no type knows)
+        coroutine = task.get_coro()
+        assert inspect.iscoroutine(coroutine)
+        with contextlib.suppress(BaseException):
+            coroutine.close()
 
     # --- what BaseEventLoop asks for --------------------------------------------------
 

@@ -67,7 +67,7 @@ OWNERSHIP = (
     _mutant(
         "what is owed is not found again",
         "engine.owner.recovery",
-        "store.owing()",
+        "iter(owing)",
         "iter(())",
     ),
     _mutant(
@@ -101,8 +101,8 @@ ATTEMPTS = (
         "a restart is forgotten with its batch",
         "engine.attempts.dispatcher",
         "                self._maybe_begun.add(attempt.token)\n"
-        "            self._take_back",
-        "                pass\n            self._take_back",
+        "            if attempt.state is State.WITHDRAWN:\n",
+        "                pass\n            if attempt.state is State.WITHDRAWN:\n",
     ),
     _mutant(
         "an attempt that ran is handed out while its outcome waits",
@@ -132,8 +132,8 @@ ATTEMPTS = (
     _mutant(
         "a timed attempt begins before its deadline stands",
         "engine.attempts.dispatcher",
-        "            if attempt.restart or (attempt.is_timed and owed.deadline_at",
-        "            if False and (attempt.is_timed and owed.deadline_at",
+        "            if begins and batch",
+        "            if attempt.restart and batch",
     ),
     _mutant(
         "what may have begun is not restarted",
@@ -148,10 +148,17 @@ ATTEMPTS = (
         "    if node: task.begin(draft, node, slot.path, restart=slot.restart)",
     ),
     _mutant(
+        "an attempt of another build's graph finds no code",
+        "engine.definitions.registry",
+        "            today = self.today(graph.name, graph.version)\n"
+        "            if today is None:\n",
+        "            today = None\n            if today is None:\n",
+    ),
+    _mutant(
         "its own late claim makes an owner drop what runs",
         "engine.partition_supervisor",
         '                log.info("partition.fenced"',
-        "                owner.dispatcher.drop_all()\n"
+        "                await owner.dispatcher.drop_all()\n"
         '                log.info("partition.fenced"',
     ),
 )
@@ -178,25 +185,25 @@ COMMANDS = (
     _mutant(
         "the place in the commands is not taken from the log",
         "core.model.position",
-        "        next_command = max(next_command, command.offset + 1)",
-        "        pass",
+        "            next_command = command.offset + 1",
+        "            pass",
     ),
     _mutant(
         "a command passes what a take-over finds",
         "engine.owner.inputs",
-        "        if not self._recovery.is_due(instance_id):\n",
+        "        if not self._must_recover(instance_id):\n",
         "        if True:\n",
     ),
     _mutant(
         "a take-over is over while attempts of it wait for the queue",
         "engine.owner.inputs",
-        "self._recovery.is_over and not self._unoffered\n",
+        "self._recovery.is_over and not self._offers.unoffered\n",
         "self._recovery.is_over\n",
     ),
     _mutant(
         "a slot's event passes the rest of a cut decision",
-        "engine.owner.inputs",
-        "        if self._cut:  # a slot",
+        "engine.owner.offers",
+        "        if self.cut:  # a slot",
         "        if False:  # a slot",
     ),
     _mutant(
@@ -223,6 +230,24 @@ COMMANDS = (
         "core.decide.owed",
         "    if is_held(header):\n        return False\n    return WAITS",
         "    return WAITS",
+    ),
+    _mutant(
+        "a new owner forgets what was deferred",
+        "engine.owner.owner",
+        "self._inputs.sources.follow(position.deferred)",
+        "self._inputs.sources._followed = position.deferred",
+    ),
+    _mutant(
+        "what was deferred and answered is answered again",
+        "core.model.position",
+        "    if position.offset not in deferred:",
+        "    if True:",
+    ),
+    _mutant(
+        "the answer to a deferred forward takes its origin back",
+        "engine.owner.batch",
+        "            if position.origin is not None:\n",
+        "        if True:\n            if position.origin is not None:\n",
     ),
 )
 
@@ -271,6 +296,27 @@ CONSTRUCTS = (
     ),
 )
 
+SIZES = (
+    _mutant(
+        "a batch takes more than the log",
+        "engine.owner.batch",
+        "        if self.records and decision.size > self._room:\n",
+        "        if False:\n",
+    ),
+    _mutant(
+        "a command without room in its batch is passed over",
+        "engine.owner.inputs",
+        "            self._first = self._decide_command\n            return\n",
+        "            self.feed.take()\n            return\n",
+    ),
+    _mutant(
+        "an outcome without room in its batch is dropped",
+        "engine.owner.inputs",
+        "            dispatcher.put_back_report()\n",
+        "",
+    ),
+)
+
 STORES = (
     _mutant(
         "a partition that a worker cannot serve is not given up",
@@ -288,8 +334,23 @@ STORES = (
     _mutant(
         "a fold passes over the last record of a chunk",
         "engine.fold",
-        "        for record in chunk.records:",
-        "        for record in chunk.records[:-1] or chunk.records:",
+        "enumerate(chunk.records, 1):",
+        "enumerate(chunk.records[:-1] or chunk.records, 1):",
+    ),
+)
+
+TRIES = (
+    _mutant(
+        "what stands beside a caught error goes on",
+        "core.nodes.try_node",
+        'dict.fromkeys(rows.keys("c" + join(body.path, BODY)))',
+        '{"c" + join(body.path, BODY): None}',
+    ),
+    _mutant(
+        "the outermost try catches an error",
+        "core.graph.catching",
+        "range(len(segments) - 1, 0, -1)",
+        "range(1, len(segments))",
     ),
 )
 
@@ -316,4 +377,46 @@ CHECKPOINTS = (
     ),
 )
 
-MUTANTS = (*OWNERSHIP, *ATTEMPTS, *COMMANDS, *CONSTRUCTS, *STORES, *CHECKPOINTS)
+COMPENSATIONS = (
+    _mutant(
+        "what was completed while the run failed is not undone",
+        "core.nodes.task",
+        "        if body.compensable:\n",
+        '        if body.compensable and _header.compensation == "none":\n',
+    ),
+    _mutant(
+        "what was done first is undone first",
+        "core.model.undo_rows",
+        "sorted(rows.keys(kind), reverse=True) if",
+        "sorted(rows.keys(kind)) if",
+    ),
+    _mutant(
+        "a compensation that failed is said to have undone",
+        "core.nodes.compensation",
+        "undone = isinstance(cursor.wait, Ended)",
+        "undone = True",
+    ),
+    _mutant(
+        "a failed run goes on while it waits to be undone",
+        "core.model.headers",
+        'header.cancel is not None or header.compensation == "requested"',
+        "header.cancel is not None",
+    ),
+    _mutant(
+        "an iteration that can be undone loses what it was given",
+        "core.nodes.loop",
+        "    if has_undoable(rows, ended):\n",
+        "    if False:\n",
+    ),
+    _mutant(
+        "what is to be undone is not found again",
+        "core.decide.owed",
+        "        return compensation.owed_chains(rows, graph)\n",
+        "        return []\n",
+    ),
+)
+
+MUTANTS = (
+    *(*OWNERSHIP, *ATTEMPTS, *COMMANDS, *CONSTRUCTS),
+    *(*SIZES, *STORES, *TRIES, *CHECKPOINTS, *COMPENSATIONS),
+)

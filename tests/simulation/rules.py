@@ -2,7 +2,7 @@
 
 In addition to those of `tests.kafka.verdict`: timers are never early, nothing moves on
 behind a request, a command counts once, nothing follows an end, attempts are numbered
-from 1.
+from 1, an end names each task that can be undone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.kafka.reader import PartitionContent, ReadEvent
 
 MOVES = frozenset({"PositionUpdated", "DeadlineSet", "AttemptRestarted"})
+HOLDS = frozenset({"PauseRequested", "CancelRequested", "CompensationRequested"})
 AFTER_THE_END = frozenset({"CommandRejected", "CommandAcknowledged", "OutcomeRejected"})
 ENDS_AN_ATTEMPT = frozenset({"TaskCompleted", "TaskFailed", "RetryRecorded"})
 
@@ -39,27 +40,56 @@ def of_instances(
         yield from _of_requests(history)
         yield from _of_commands(history)
         yield from _of_attempts(history)
+        yield from _of_compensations(history)
 
 
 def _of_timers(history: list[ReadEvent]) -> Iterator[str]:
     due: dict[str, int | None] = {}
+    is_undone = False
     for event in history:
+        if event.kind == "WorkflowStarted":
+            is_undone = False
         match event.kind:
             case "DelayStarted":
                 due[event.text("path")] = event.body["due_at"]
             case "SignalAwaited":
                 due[event.text("path")] = event.body["until_at"]
+            case "WorkflowStarted" | "WorkflowRetried" | "InstanceReleased":
+                due[""] = event.body["deadline_at"]
+            case "WorkflowFailed" | "CompensationRequested" if not event.text("path"):
+                # A fork records it again, by the clock of another owner; and behind
+                # what was undone it ends so, whenever that is.
+                is_said = is_undone or event.cause.startswith("command:")
+                if not is_said and (due[""] is None or event.at < due[""]):
+                    yield f"{event.where} ran out of time before {due['']}"
+                is_undone = event.kind == "CompensationRequested" or is_undone
             case "DelayElapsed" | "SignalTimedOut":
                 at_ms = due.pop(event.text("path"), None)
-                if at_ms is None or event.at < at_ms:
+                # A fork records it again, by the clock of another owner.
+                is_copied = event.cause.startswith("command:")
+                if at_ms is None or (event.at < at_ms and not is_copied):
                     yield f"{event.where} fired at {event.at}, but was due at {at_ms}"
             case _:
                 pass
 
 
+def copies_of(events: list[ReadEvent]) -> set[str]:
+    """Where events of a source stand that its fork recorded again."""
+    copies: set[str] = set()
+    left, fork = 0, ""
+    for event in events:
+        if event.kind == "WorkflowForked" and not left:
+            left, fork = int(event.body["source_sequence"]), event.instance_id
+        elif left and event.instance_id == fork:
+            copies.add(event.where)
+            left -= 1
+    return copies
+
+
 def _of_lengths(history: list[ReadEvent], graph: Graph) -> Iterator[str]:
+    copies = copies_of(history)  # their time is the fork's, not that of their source
     for event in history:
-        if event.kind == "DelayStarted":
+        if event.kind == "DelayStarted" and event.where not in copies:
             place = graph.place(event.text("path"))
             node = None if place is None else place.node
             length_ms = int(event.body["due_at"]) - event.at
@@ -70,6 +100,8 @@ def _of_lengths(history: list[ReadEvent], graph: Graph) -> Iterator[str]:
 def _of_requests(history: list[ReadEvent]) -> Iterator[str]:
     holding, ended = "", ""
     for event in history:
+        if event.kind == "WorkflowMigrated" and ended.startswith("WorkflowF"):
+            continue  # to be retried then
         if ended and event.kind not in AFTER_THE_END | {"SignalReceived"}:
             goes_on = event.kind == "WorkflowRetried" and ended.startswith("WorkflowF")
             if event.kind != "WorkflowStarted" and not goes_on:
@@ -77,9 +109,11 @@ def _of_requests(history: list[ReadEvent]) -> Iterator[str]:
             holding, ended = "", ""
         if holding and event.kind in MOVES:
             yield f"{event.where} moves on behind {holding}"
-        if event.kind in ("PauseRequested", "CancelRequested"):
+        if event.kind in HOLDS:
             holding = event.where
-        elif event.kind == "WorkflowUnpaused" and holding.startswith("Pause"):
+        elif event.kind == "CompensationStarted" or (
+            event.kind == "WorkflowUnpaused" and holding.startswith("Pause")
+        ):
             holding = ""
         elif event.kind in TERMINAL:
             ended = event.where
@@ -121,3 +155,17 @@ def _of_attempts(history: list[ReadEvent]) -> Iterator[str]:
                 awaited.pop(key, None)
             else:  # only a retry makes it due again
                 awaited[key] = 0
+
+
+def _of_compensations(history: list[ReadEvent]) -> Iterator[str]:
+    """Each completed task that can be undone is, or could not be: once."""
+    completed: list[str] = []
+    for event in history:
+        if event.kind == "WorkflowStarted":
+            completed = []
+        elif event.kind == "TaskCompleted" and event.body["compensable"]:
+            completed.append(event.text("path"))
+        elif event.kind in ("WorkflowFailed", "WorkflowCancelled"):
+            named = [*event.body["compensated"], *event.body["not_compensated"]]
+            if sorted(named) != sorted(completed):
+                yield f"{event.where} names {named}, but {completed} can be undone"

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
-import structlog
-
 from sayiir_es.core.model.errors import WorkflowError
 from sayiir_es.testing.virtual_time import DeadlockError
+from tests.captured_logs import without_logs
+from tests.simulation import judge
 from tests.simulation.chance import Chance
 from tests.simulation.loop import Process, SimLoop
 from tests.simulation.world import Plan, World
@@ -36,6 +35,8 @@ class Report:
     fault_counts: Counter[str] = field(default_factory=Counter[str])
     steps: int = 0
     events: int = 0
+    forks: int = 0
+    """How many instances began with the history of another."""
 
     def __str__(self) -> str:
         lines = "\n  ".join(self.problems[:10])
@@ -65,6 +66,7 @@ def plan_of(seed: int) -> Plan:
     )
 
 
+@without_logs()
 def simulate(
     seed: int,
     plan: Plan | None = None,
@@ -73,10 +75,6 @@ def simulate(
     kill_at: int = 0,
 ) -> Report:
     """Run one world to its end; the process of step `kill_at` is killed before it."""
-    configured = structlog.get_config()
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
-    )
     chance = Chance(seed, only)
     if plan is not None and not plan.chaos:
         chance.intensity = 0.0
@@ -97,7 +95,6 @@ def simulate(
         loop.discard_tasks()
         asyncio.set_event_loop(None)
         loop.close()
-        structlog.configure(**configured)
     return Report(
         seed=seed,
         problems=problems,
@@ -106,6 +103,7 @@ def simulate(
         fault_counts=chance.fault_counts,
         steps=loop.steps,
         events=world.event_count(),
+        forks=len(judge.forked_instances(judge.read_all(world.log))),
     )
 
 

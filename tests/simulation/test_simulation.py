@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import secrets
 import subprocess
@@ -9,9 +11,11 @@ import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from tests.simulation.loop import Process, SimLoop
 from tests.simulation.run import Report, shrink, simulate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +32,11 @@ KEPT_SEEDS = {
     95: "the event of a slot stood before the rest of a decision that was cut",
     1134: "a command was decided before the rest of a decision that a crash cut off",
     893557119987: "a forward that failed took an outcome with it",
+    369: "a drain was taken back, and what it kept from being restarted ran unrecorded",
+    1004633189366: "a store that failed at its close hid the cancel of a fold ahead",
     1517: "a partition came back to a worker that had dropped its attempts",
+    826882048306: "a cancel under a pause waited for a backoff that was over",
+    1111: "the simulated log lost what a read that was cancelled had read",
 }
 """Seeds that found a bug, and which; the mutants of each are in `mutant_list`."""
 
@@ -37,7 +45,7 @@ FAULTS = {
     *("disk full", "disk refuses", "drain"),
     *("heartbeat lost", "partition slow", "pause", "produce unanswered"),
     *("request late", "request lost", "said twice", "sent astray", "store torn"),
-    *("task slow", "unavailable", "pause asked", "cancel asked"),
+    *("task slow", "unavailable", "pause asked", "cancel asked", "fork asked"),
 }
 STATES = {
     *("crash while starting", "crash while claiming", "crash while serving"),
@@ -92,8 +100,8 @@ def simulate_on_all_cores(count: int) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_a_thousand_fresh_seeds_find_nothing_and_every_fault_fires() -> None:
-    simulate_on_all_cores(1_000)
+def test_fresh_seeds_find_nothing_and_every_fault_fires() -> None:
+    simulate_on_all_cores(500)
 
 
 @pytest.mark.long
@@ -102,10 +110,36 @@ def test_ten_thousand_fresh_seeds_find_nothing() -> None:
     simulate_on_all_cores(10_000)
 
 
+def test_what_cleans_up_at_the_end_begins_nothing(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    begun: list[str] = []
+
+    async def clean_up() -> None:
+        begun.append("clean-up")
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(9)
+        finally:
+            await asyncio.create_task(clean_up())
+
+    loop = SimLoop(Random(1))  # noqa: S311 (a simulation's)
+    process = Process("w")
+    loop.spawn(work(), process)
+    loop.run_until_complete(asyncio.sleep(1))
+    loop.kill(process)
+    loop.discard_tasks()
+    loop.close()
+    gc.collect()
+    assert begun == []
+    assert [str(warning.message) for warning in recwarn.list] == []
+
+
 NOTES = """
 import hashlib
 from tests.simulation.run import simulate
-digests = [simulate(seed).digest for seed in range(7000, 7100)]
+digests = [simulate(seed).digest for seed in range(7000, 7050)]
 print(hashlib.sha256("".join(digests).encode()).hexdigest())
 """
 

@@ -1,7 +1,8 @@
-"""`kill -9` before every step of three scenarios: the same output, nothing lost."""
+"""`kill -9` before every step of four scenarios: the same output, nothing lost."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,6 +71,9 @@ SCENARIOS = {
             max_iterations=2,
         )
     ),
+    "an instance that is forked": replace(
+        scenario(TaskNode(id="a", timeout_ms=60_000), TaskNode(id="b")), forked_at=2
+    ),
 }
 
 
@@ -79,6 +83,7 @@ def test_a_kill_before_any_step_changes_nothing(name: str) -> None:
     plan = SCENARIOS[name]
     undisturbed = simulate(1, plan)
     assert not undisturbed.problems
+    assert undisturbed.forks == bool(plan.forked_at)
     for step in range(1, undisturbed.steps):
         report = simulate(1, plan, kill_at=step)
         assert not report.problems, f"killed before step {step}: {report}"

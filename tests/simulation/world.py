@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.graph.paths import BODY
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
@@ -23,11 +24,12 @@ from tests.simulation.fleet import LOOK_S, Fleet, SimClock
 from tests.simulation.log import GIVES_UP_S, AppendFaults, records_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.core.graph.graph import Graph
     from sayiir_es.engine.attempts.task_context import TaskExecutionContext
+    from tests.kafka.reader import PartitionContent
     from tests.simulation.chance import Chance
     from tests.simulation.loop import SimLoop
 
@@ -39,6 +41,8 @@ LIMIT_S = 300.0
 """Virtual seconds after the faults within which everything must have ended."""
 
 TAKES_MOST_S = 9.0
+
+IMPATIENT_RETRIES = 8
 
 FORGED_ORIGINS = (b"0@999999999999999999", b"1@900000000000000000", b"77@4")
 """Headers that any sender may write: of a command that nobody forwarded."""
@@ -55,6 +59,12 @@ class Plan:
     graphs: Sequence[Graph] | None = None
     chaos: bool = True
     """Whether there are faults; without them only a sweep kills."""
+    forked_at: int = 0
+    """The event at which each instance is forked; 0: forks are drawn."""
+
+
+TIME_OUT_MS = (3_000, 20_000)
+"""The time-outs of hurried runs, in milliseconds."""
 
 
 class World:
@@ -64,9 +74,10 @@ class World:
         self.plan = plan
         self.chance = chance
         self.loop = loop
+        self.faults = AppendFaults(chance)
         self.log = MemoryLog(
             plan.partitions,
-            faults=AppendFaults(chance),
+            faults=self.faults,
             now_ms=SimClock(loop).now_ms,
             log_id="sim",
         )
@@ -77,18 +88,32 @@ class World:
         self._paused: list[str] = []
         self._signals: dict[str, list[CommandFields]] = {}
         self._retried: set[str] = set()
+        self._sources: dict[str, str] = {}
+        """The source of each fork that was asked for, by its new id."""
         self._graphs: dict[str, Graph] = {}
         self._failed: dict[tuple[str, str], int] = {}
         self._workflows = self._draw_workflows()
-        self.fleet = Fleet(self.log, chance, loop, workers=plan.workers, note=self.note)
-        self.fleet.workflows = self._workflows
+        self.fleet = Fleet(
+            self.log,
+            chance,
+            loop,
+            workers=plan.workers,
+            note=self.note,
+            refused=self.faults.refused.append,
+        )
+        # The newer one differs in what changes nothing but the digests of graphs.
+        newer = [replace(one.graph, metadata='{"build":2}') for one in self._workflows]
+        self.fleet.builds = (
+            self._workflows,
+            [programs.workflow_of(graph, self) for graph in newer],
+        )
 
     # --- the witness of executions ----------------------------------------------------
 
     def begins(self, context: TaskExecutionContext) -> float:
         """A task function begins; returns how long it takes."""
-        instance, run, path = context.idempotency_key.split("/", 2)
-        token = (instance, int(run), path, context.attempt)
+        instance, _, path = context.idempotency_key.split("/", 2)
+        token = (instance, context.run, path, context.attempt)
         partition = partition_of(instance.encode(), self.plan.partitions)
         end = len(records_of(self.log, Topic.EVENTS, partition))
         self.executions.append(
@@ -106,9 +131,14 @@ class World:
         failure_count = self._failed.get((instance, path), 0)
         entity = f"{instance}/{path}"
         if context.node.retry is None:
-            if failure_count or not self.chance.fault(
-                "task fails for good", entity, 0.02
-            ):
+            # What is caught gives another output than the model says.
+            is_caught = BODY in path.split("/")
+            # Where what was done can be undone, there is to be more of it.
+            fails_often = self._graphs[instance].has_compensations
+            share = 0.08 if fails_often else 0.02
+            if failure_count or is_caught:
+                return False
+            if not self.chance.fault("task fails for good", entity, share):
                 return False
             self._failed[instance, path] = 1
             return True
@@ -160,6 +190,7 @@ class World:
 
     def _is_open(self) -> bool:
         partitions = judge.read_all(self.log)
+        self._meet_forks(partitions)
         return bool(
             [*judge.of_outputs(partitions, self.outputs, frozenset(self.cancelled))]
             or judge.of_topic(judge.commands_of(self.log), partitions, self._graphs)
@@ -170,7 +201,7 @@ class World:
         for content in partitions.values():
             for event in content.valid:
                 self.note(event.offset, event.kind, event.at)
-        problems = [*self.fleet.problems, *self.loop.failures]
+        problems = [*self.fleet.problems, *self.loop.failures, *self.faults.refused]
         problems += judge.of_topic(
             judge.commands_of(self.log), partitions, self._graphs
         )
@@ -179,7 +210,9 @@ class World:
         )
         problems += judge.of_log(self.log)
         problems += judge.of_executions(partitions, self.executions)
-        for engine in [m.engine for m in self.fleet.machines if m.engine]:
+        # A pause may outlast the world: then its owner knows nothing of its last batch.
+        awake = [m for m in self.fleet.machines if m.process and not m.process.paused]
+        for engine in [machine.engine for machine in awake if machine.engine]:
             for partition, owner in engine.owners.items():
                 if owner.serving and partition not in engine.stopped:
                     problems += judge.of_store(self.log, partition, owner.store)
@@ -194,7 +227,9 @@ class World:
 
     async def _retry_failed(self) -> None:
         """Retry what has failed, and repeat signals that may have been rejected."""
-        failed_ids = judge.failed_instances(judge.read_all(self.log))
+        partitions = judge.read_all(self.log)
+        self._meet_forks(partitions)
+        failed_ids = judge.failed_instances(partitions)
         self._retried |= failed_ids
         for instance_id in sorted(self._retried):
             if instance_id in failed_ids:
@@ -206,11 +241,29 @@ class World:
             for signal in self._signals.get(instance_id, []):
                 await self._produce(instance_id, signal)
 
+    def _meet_forks(self, partitions: Mapping[int, PartitionContent]) -> None:
+        """A fork that began is to end as its source; it needs the signals, too."""
+        for fork_id in sorted(judge.forked_instances(partitions)):
+            source_id = self._sources[fork_id]
+            if fork_id in self.outputs:
+                continue
+            self.outputs[fork_id] = self.outputs[source_id]
+            self._retried.add(fork_id)
+            # By the ids of their commands the fork knows those that it has copied.
+            self._signals[fork_id] = [
+                {**signal, "instance_id": fork_id}
+                for signal in self._signals.get(source_id, [])
+            ]
+            if source_id in self._paused:
+                self._paused.append(fork_id)
+            if source_id in self.cancelled:
+                self.cancelled.add(fork_id)
+
     def _draw_workflows(self) -> list[Workflow]:
         chance = Random(self.chance.seed)  # noqa: S311 (a simulation's)
         graphs = self.plan.graphs or [
-            programs.random_graph(chance, f"p{number}", self.plan.nodes)
-            for number in range(self.plan.instances)
+            _hurried(chance, programs.random_graph(chance, name, self.plan.nodes))
+            for name in (f"p{number}" for number in range(self.plan.instances))
         ]
         return [programs.workflow_of(graph, self) for graph in graphs]
 
@@ -249,6 +302,8 @@ class World:
         if self.chance.fault("cancel asked", instance_id, 0.06):
             commands.append({"command": "CancelWorkflow"})
             self.cancelled.add(instance_id)
+        if self.chance.fault("migrate asked", instance_id, 0.2):
+            commands.append({"command": "MigrateWorkflow", "to": "latest"})
         for number, command in enumerate(commands):
             if self.plan.chaos:
                 await asyncio.sleep(self.chance.between(entity, 0.0, 3.0))
@@ -262,6 +317,43 @@ class World:
                 self._signals.setdefault(instance_id, []).append(body)
             if self.chance.fault("said twice", instance_id, 0.1):
                 await self._produce(instance_id, body)
+            if self.chance.fault("impatient", instance_id, 0.05):
+                await self._retry_at_once(instance_id, number)
+        await self._fork_if_asked(instance_id, workflow)
+
+    async def _fork_if_asked(self, instance_id: str, workflow: Workflow) -> None:
+        if self.plan.forked_at:
+            await self._fork(instance_id, workflow, self.plan.forked_at)
+        elif self.chance.fault("fork asked", instance_id, 0.2):
+            drawn = self.chance.number(f"fork {instance_id}")
+            await self._fork(instance_id, workflow, 1 + int(drawn**2 * 24))
+
+    async def _retry_at_once(self, instance_id: str, number: int) -> None:
+        """Many commands at one time, whose answers are larger than they are."""
+        self._retried.add(instance_id)  # it may have failed, unnoticed by the watch
+        for again in range(IMPATIENT_RETRIES):
+            retry: CommandFields = {
+                "command": "RetryWorkflow",
+                "instance_id": instance_id,
+                "command_id": f"{instance_id}-{number}-{again}",
+            }
+            await self._produce(instance_id, retry)
+
+    async def _fork(self, source_id: str, workflow: Workflow, at: int) -> None:
+        """Ask for a fork at an event, which the source may not have (yet)."""
+        fork_id = f"{source_id}-fork"
+        self._sources[fork_id] = source_id
+        self._graphs[fork_id] = workflow.graph
+        body: CommandFields = {
+            "command": "ForkWorkflow",
+            "instance_id": fork_id,
+            "command_id": fork_id,
+            "source_instance_id": source_id,
+            "source_sequence": at,
+        }
+        await self._produce(fork_id, body)
+        if self.chance.fault("said twice", fork_id, 0.3):
+            await self._produce(fork_id, body)
 
     async def _produce(self, instance_id: str, body: CommandFields) -> None:
         headers: tuple[tuple[str, bytes], ...] = ()
@@ -275,3 +367,10 @@ class World:
         if self.chance.fault("sent astray", instance_id, 0.05):
             home = (home + 1) % self.plan.partitions
         await self.log.produce(Topic.COMMANDS, home, record)
+
+
+def _hurried(chance: Random, graph: Graph) -> Graph:
+    """The graph, now and then with less time than it may need: it is retried then."""
+    if graph.timeout_ms is None or chance.random() < 0.5:
+        return graph
+    return replace(graph, timeout_ms=chance.randint(*TIME_OUT_MS))

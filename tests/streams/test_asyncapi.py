@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
+import msgpack
 import pytest
 import yaml
 
@@ -13,12 +14,38 @@ from sayiir_es import InMemoryBackend, Worker
 from sayiir_es.cli.dead_letter.dead_letters import all_dead_letters, mark
 from sayiir_es.core.model.commands import Command
 from sayiir_es.core.model.events import Body
+from sayiir_es.core.status.search import Search
+from sayiir_es.core.status.status import Status, StatusName
 from sayiir_es.engine.owner.tenure import to_record
 from sayiir_es.log.kafka.topic_rules import new_topic
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.cloud_events import cloud_event_headers
 from sayiir_es.wire.commands import write_origin
 from sayiir_es.wire.events import event_headers, read_headers
+from sayiir_es.wire.reply_address import ReplyAddress, read_reply_address
+from sayiir_es.wire.requests import (
+    Answer,
+    Claimed,
+    Counted,
+    CountInstances,
+    Decided,
+    Describe,
+    Described,
+    Ended,
+    FindDecision,
+    FindResult,
+    FoundResult,
+    Listed,
+    ListInstances,
+    Refused,
+    Reply,
+    Request,
+    Wait,
+    decode_reply,
+    decode_request,
+    encode_reply,
+    encode_request,
+)
 from sayiir_es.wire.snapshots import snapshot_headers
 from tests.projection.history import run_of
 from tests.tree import ROOT
@@ -27,6 +54,7 @@ TEXT = (ROOT / "asyncapi.yaml").read_text()
 API: dict[str, Any] = yaml.safe_load(TEXT)
 MESSAGES: dict[str, Any] = API["components"]["messages"]
 TRAITS: dict[str, Any] = API["components"]["messageTraits"]
+_msgpack: Any = msgpack  # ships no hints
 KINDS = {body.__name__ for body in get_args(Body)}
 COMMANDS = {command.__name__ for command in get_args(Command)}
 
@@ -104,7 +132,7 @@ def test_the_headers_are_those_that_are_written() -> None:
     assert set(snapshot["properties"]) == set(snapshot["required"])
     ((name, value),) = write_origin((3, 1042))
     origin = TRAITS["command"]["headers"]["properties"]
-    assert set(origin) == {name}
+    assert set(origin) == {name, "reply-to", "reply-when"}
     assert re.fullmatch(origin[name]["pattern"], value.decode())
 
 
@@ -144,3 +172,121 @@ async def test_the_headers_of_a_mark_are_those_that_are_written() -> None:
     headers = MESSAGES["DeadLetterMark"]["headers"]
     assert [name for name, _ in chunk.records[0].headers] == headers["required"]
     assert chunk.records[0].value is None
+
+
+SEARCH = Search(statuses=("failed", "quarantined"), attributes={"customer": "42"})
+REQUESTS: list[Request] = [
+    CountInstances(search=SEARCH, by="status", at_least=7),
+    FindDecision(instance_id="i", offset=3, command_id="mail-81", at_least=7),
+    Describe(instance_id="i", at_least=7),
+    ListInstances(search=SEARCH, limit=5, before=(1, "i"), at_least=7),
+    FindResult(instance_id="i", task_id="t", at_least=7),
+    Wait(instance_id="i", parked=True, at_least=7),
+]
+STATUS = Status(
+    instance_id="i",
+    workflow="w",
+    definition_hash="h",
+    run=1,
+    sequence=2,
+    status="completed",
+    waiting_for="nothing",
+    output=b"7",
+    error=None,
+    error_type=None,
+    reason=None,
+    requested_by=None,
+    wake_at=None,
+    node_id=None,
+    signal=None,
+    started_at=1,
+    updated_at=2,
+    attempts={},
+    attributes={},
+)
+ANSWERS: list[Answer] = [
+    Claimed(),
+    Counted(counts={"all": 1}),
+    Decided(event="CommandRejected", offset=1, command="C", code="c", message="m"),
+    Described(status=STATUS),
+    Ended(status=None),
+    Listed(statuses=((1, STATUS),), is_last=True),
+    Refused(code="busy", message="m"),
+    FoundResult(exists=True, result=b"7"),
+]
+
+
+def unpack(value: bytes) -> dict[str, Any]:
+    """A message as any other program reads it."""
+    data: dict[str, Any] = _msgpack.unpackb(value)
+    return data
+
+
+def hold(data: dict[str, Any], schema: dict[str, Any]) -> None:
+    """Compare the names in a map with those of its schema, in depth."""
+    if "$ref" in schema:
+        schema = API["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    assert set(schema.get("required", ())) <= set(data) <= set(schema["properties"])
+    for name, value in data.items():
+        inner = schema["properties"][name]
+        if isinstance(value, dict) and value and "additionalProperties" not in inner:
+            hold(cast("dict[str, Any]", value), inner)
+        if "const" in inner:
+            assert value == inner["const"]
+
+
+def test_requests_are_the_maps_that_the_page_says() -> None:
+    assert {type(one) for one in REQUESTS} == set(get_args(Request))
+    channel = API["channels"]["requests"]["messages"]
+    assert len(channel) == len(REQUESTS)
+    for request in REQUESTS:
+        data = unpack(encode_request(request))
+        name = data["request"]
+        assert channel[name] == {"$ref": f"#/components/messages/request.{name}"}
+        payload = MESSAGES[f"request.{name}"]["payload"]
+        hold(data, payload)
+        assert set(data) == set(payload["properties"])
+        assert decode_request(encode_request(request)) == request
+        # What may be left out may be left out.
+        least = {key: data[key] for key in payload["required"]}
+        assert type(decode_request(_msgpack.packb(least))) is type(request)
+
+
+def test_replies_are_the_maps_that_the_page_says() -> None:
+    assert {type(one) for one in ANSWERS} == set(get_args(Answer))
+    channel = API["channels"]["replies"]["messages"]
+    assert len(channel) == len(ANSWERS)
+    for answer in ANSWERS:
+        reply = Reply(call=1, partition=2, offset=3, answer=answer)
+        data = unpack(encode_reply(reply))
+        name = data["reply"]
+        assert channel[name] == {"$ref": f"#/components/messages/reply.{name}"}
+        hold(data, MESSAGES[f"reply.{name}"]["payload"])
+        assert decode_reply(encode_reply(reply)) == reply
+    statuses = API["components"]["schemas"]["status"]["properties"]["status"]["enum"]
+    assert statuses == list(get_args(StatusName))
+
+
+def test_the_headers_of_a_question_are_those_that_are_written() -> None:
+    address = ReplyAddress(3, "0f" * 8, 7, ended=True)
+    headers = dict(address.headers())
+    command = TRAITS["command"]["headers"]["properties"]
+    request = TRAITS["request"]["headers"]
+    assert set(headers) == {"reply-to", "reply-when"} == set(request["properties"])
+    pattern = API["components"]["schemas"]["replyTo"]["pattern"]
+    for text in (
+        b"3/c/7",
+        b"3/c",
+        b"/c/7",
+        b"3//7",
+        b"x/c/7",
+        b"3/" + b"c" * 65 + b"/7",
+    ):
+        is_one = read_reply_address([("reply-to", text)], 8) is not None
+        assert (re.fullmatch(pattern, text.decode()) is not None) == is_one
+    for when in command["reply-when"]["enum"]:
+        told = read_reply_address(
+            [("reply-to", b"3/c/7"), ("reply-when", when.encode())], 8
+        )
+        assert told is not None
+        assert (told.decided, told.ended) == ("decided" in when, "ended" in when)

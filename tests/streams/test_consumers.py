@@ -76,7 +76,7 @@ def test_a_table_of_the_snapshots_topic_says_the_same_without_a_fold(
 def test_consumers_that_start_in_the_middle_see_the_same_events(
     sample_app: SampleApp, go_consumer: Path
 ) -> None:
-    text = command_line(sample_app, "event", "tail", "-o", "jsonl")
+    text = command_line(sample_app, "event", "tail", "--from-start", "-o", "jsonl")
     events = [json.loads(line) for line in text.splitlines()]
     go = (str(go_consumer), "-brokers", sample_app.bootstrap, "-app", sample_app.name)
     schemas = str(ROOT / "schemas")

@@ -77,8 +77,13 @@ async def app(kafka_bootstrap: str) -> AsyncIterator[str]:
 
 def backend_of(bootstrap: str, app: str, state: Path) -> KafkaBackend:
     """Return a backend with the settings of the environment."""
-    times = {"session_timeout_ms": 1000, "heartbeat_interval_ms": 200}
-    return KafkaBackend(bootstrap, app=app, state_dir=state, **times)
+    return KafkaBackend(
+        bootstrap,
+        app=app,
+        state_dir=state,
+        session_timeout_ms=1000,
+        heartbeat_interval_ms=200,
+    )
 
 
 def run_one(backend: KafkaBackend, instance_id: str) -> object:

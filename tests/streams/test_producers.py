@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.kafka
 
 GUIDE = ROOT / "docs" / "guides" / "producing-commands.md"
+REQUESTS_GUIDE = ROOT / "docs" / "guides" / "requests.md"
 ORDER = {"item": "kettle", "amount": 2}
 
 
@@ -76,6 +77,17 @@ def test_a_producer_finds_the_answer_to_its_command(app_with_worker: SampleApp) 
     ]
     again = "CommandRejected order-70: already_exists\n"
     assert console(app_with_worker, GUIDE, "order-70") == [again]
+
+
+def test_a_producer_waits_for_the_end_of_what_it_started(
+    app_with_worker: SampleApp,
+) -> None:
+    [output] = console(app_with_worker, REQUESTS_GUIDE, "order-71")
+    name, _, result = output.partition(": ")
+    assert name == "order-71 completed"
+    assert json.loads(result)["shipped"] is True
+    [again] = console(app_with_worker, REQUESTS_GUIDE, "order-71")
+    assert again.startswith("order-71 already_exists: expected no instance")
 
 
 def test_a_bridge_that_is_run_twice_starts_each_record_once(

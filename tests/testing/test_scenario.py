@@ -7,6 +7,7 @@ import time
 from datetime import timedelta
 
 import pytest
+from pydantic import BaseModel
 
 from sayiir_es import Flow, LoopResult, RetryPolicy, get_task_context, task
 from sayiir_es.testing import given
@@ -37,6 +38,13 @@ async def slow(value: object) -> object:
 @task
 def ship(approved: object) -> str:
     return "shipped" if approved else "dropped"
+
+
+class Order(BaseModel):
+    """What is ordered."""
+
+    id: int
+    note: str | None = None
 
 
 ORDER = (
@@ -109,6 +117,19 @@ def test_a_failure_is_a_result_too() -> None:
     broken.survives_crashes()
 
 
+def test_what_a_task_names_is_there_after_any_crash() -> None:
+    def price(order: dict[str, int]) -> int:
+        return order["amount"]
+
+    def bill(_signal: object, *, price: int, workflow_input: dict[str, int]) -> int:
+        return price + workflow_input["amount"]
+
+    flow = Flow("w").then(price).wait_for_signal("go").then(bill).build()
+    scenario = given(flow, {"amount": 5}).signal("go")
+    assert scenario.result.output == 10
+    scenario.survives_crashes()
+
+
 def test_loops_and_forks_survive_too() -> None:
     def count(value: int) -> LoopResult[int]:
         return LoopResult.done(value) if value > 2 else LoopResult.again(value + 1)
@@ -130,6 +151,21 @@ def test_loops_and_forks_survive_too() -> None:
     assert scenario.survives_crashes() == len(scenario.result.events) - 1
 
 
+def test_models_are_inputs_and_payloads() -> None:
+    def total(order: Order) -> int:
+        return order.id
+
+    def ship(answer: Order, *, total: int) -> Order:
+        return Order(id=answer.id + total, note="shipped")
+
+    flow = Flow("models").then(total).wait_for_signal("ok").then(ship).build()
+    scenario = given(flow, Order(id=5)).signal("ok", Order(id=2, note="now"))
+    assert scenario.result.output == {"id": 7, "note": "shipped"}
+    assert scenario.survives_crashes() == len(scenario.result.events) - 1
+    nested = given(flow, {"id": 5}).signal("ok", [Order(id=2)])
+    assert nested.result.error is not None
+
+
 def test_what_depends_on_memory_is_found_out() -> None:
     seen: list[int] = []
 
@@ -140,3 +176,34 @@ def test_what_depends_on_memory_is_found_out() -> None:
     scenario = given(Flow("bad").then(remembers).then(lambda value: value).build(), 1)
     with pytest.raises(AssertionError, match="crash behind event"):
         scenario.survives_crashes()
+
+
+def test_attempts_kept_inputs_and_a_runs_time_survive_crashes() -> None:
+    @task
+    async def decline(_order: dict[str, int]) -> None:
+        await asyncio.sleep(10)
+        raise LookupError("no card")
+
+    async def remind(problem: dict[str, dict[str, object]]) -> object:
+        return problem["error"]["message"]
+
+    def close(text: str, *, answer: object) -> list[object]:
+        return [text, answer]
+
+    body = Flow().fork().branch(decline).branch(slow).join(ship)
+    flow = (
+        Flow("handled", timeout="2d")
+        .attempt(body)
+        .on_error(Flow().delay("think", "1h").then(remind), errors=LookupError)
+        .wait_for_signal("answer", keep_input=True)
+        .then(close)
+        .build()
+    )
+    waits = given(flow, {"id": 7}).after("1h")
+    assert waits.result.status == "awaiting_signal"
+    answered = waits.signal("answer", "no").to_the_end()
+    assert answered.result.output == ["no card", "no"]
+    answered.survives_crashes()
+    late = waits.after("47h")
+    assert late.result.status == "failed"
+    late.survives_crashes()

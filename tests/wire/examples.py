@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from sayiir_es.core.model import commands as c
 from sayiir_es.core.model import events as e
+from sayiir_es.core.model.compensation_events import (
+    CompensationEnded,
+    CompensationRequested,
+    CompensationStarted,
+)
 from sayiir_es.core.status.instance_summary import InstanceSummary
 from sayiir_es.wire.commands import encode_command_avro
 from sayiir_es.wire.events import COMMON_FIELDS, KINDS, encode_event
@@ -42,6 +47,19 @@ BODIES: tuple[e.Body, ...] = (
         forwarded_instance_id="order-7", to_partition=5, to_offset=2**40
     ),
     e.CommandDeadLettered(reason="expected a command, but null", dead_letter="3@12"),
+    e.CommandDeferred(
+        command="ForkWorkflow",
+        command_id="3@48",
+        deferred_instance_id="order-7",
+        source_instance_id="order-6",
+        source_sequence=2**40,
+    ),
+    e.CommandsLost(
+        first_offset=70_000,
+        end_offset=2**40,
+        accepted_by="ana@ops-1",
+        reason="the topic was cut",
+    ),
     e.CommandRejected(
         command="StartWorkflow",
         command_id="3@41",
@@ -59,6 +77,8 @@ BODIES: tuple[e.Body, ...] = (
         input=b'{"amount":5}',
         conflict_policy="terminate_existing",
         attributes={"customer": "ana", "región": "eu"},
+        deadline_at=AT + 60_000,
+        version="2",
     ),
     e.CancelRequested(command_id="3@42", reason="too late", requested_by="ana"),
     e.PauseRequested(command_id="3@43", reason="stock", requested_by="bo"),
@@ -66,31 +86,72 @@ BODIES: tuple[e.Body, ...] = (
     e.WorkflowTerminated(command_id="3@45", reason="terminate_existing"),
     e.WorkflowPaused(reason="stock", requested_by="bo"),
     e.WorkflowCompleted(output='{"ok":"✓"}'.encode()),
-    e.WorkflowFailed(path=PATH, error_type="ValueError", error="ValueError: no"),
-    e.WorkflowCancelled(
-        reason="too late", requested_by="ana", interrupted_at=(PATH, "ship")
+    e.WorkflowFailed(
+        path=PATH,
+        error_type="ValueError",
+        error="ValueError: no",
+        compensated=("charge", PATH),
+        not_compensated=("réserve",),
     ),
-    e.WorkflowRetried(command_id="3@46"),
+    e.WorkflowCancelled(
+        reason="too late",
+        requested_by="ana",
+        interrupted_at=(PATH, "ship"),
+        compensated=("charge",),
+        not_compensated=(PATH, "reserve"),
+    ),
+    CompensationRequested(path=PATH, error_type="ValueError", error="ValueError: no"),
+    CompensationStarted(reason="cancelled", interrupted_at=(PATH, "ship")),
+    CompensationEnded(path=PATH, undone=True),
+    e.WorkflowRetried(
+        command_id="3@46",
+        input=b'{"card":"4242"}',
+        reason="another card",
+        requested_by="ana",
+        deadline_at=AT + 60_000,
+    ),
     e.WorkflowForked(
         command_id="3@48",
         source_instance_id="order-6",
         source_run=2,
         source_sequence=300,
     ),
+    e.WorkflowMigrated(
+        command_id="3@50",
+        graph_digest="ef" * 32,
+        definition_hash="ab" * 32,
+        version="3",
+        mapping={"eu||us/eu/charge": "eu||us/eu/pay", "ship": "ship#2"},
+        reason="renamed",
+        requested_by="ana",
+    ),
     e.InstanceQuarantined(
         error_type="RecursionError",
         error="RecursionError: maximum recursion depth exceeded",
         decided_on="the outcome of 'charge', attempt 1",
     ),
-    e.InstanceReleased(command_id="3@49"),
+    e.InstanceReleased(
+        command_id="3@49",
+        reason="mended",
+        requested_by="bo",
+        deadline_at=AT + 60_000,
+    ),
     e.PositionUpdated(path=PATH, attempt=1, input="start"),
     e.DelayStarted(path="wait", due_at=AT + 30_000, input="result:charge"),
-    e.SignalAwaited(path="ok", signal="approval", until_at=AT + 1),
+    e.SignalAwaited(
+        path="ok", signal="approval", until_at=AT + 1, input="result:charge"
+    ),
     e.ForkStarted(path="eu||us", branches=("eu", "us"), input="start"),
     e.LoopStarted(path="loop_0", input="value:loop_0@3"),
     e.ChildStarted(path="child_0", input="null"),
+    e.TryStarted(path="attempt_0", input="result:charge"),
     e.TaskCompleted(
-        path=PATH, attempt=2, output=b'{"amount":5}', loop="again", worker="w1"
+        path=PATH,
+        attempt=2,
+        output=b'{"amount":5}',
+        loop="again",
+        worker="w1",
+        compensable=True,
     ),
     e.RetryRecorded(
         path=PATH,
@@ -100,6 +161,10 @@ BODIES: tuple[e.Body, ...] = (
         timed_out=True,
         next_retry_at=AT + 500,
         worker="w1",
+        error_class="shop.errors.Slow",
+        source_line="/shop/orders.py:17 in charge",
+        causes=("OSError: gone",),
+        traceback="Traceback (most recent call last):\n",
     ),
     e.TaskFailed(
         path=PATH,
@@ -108,6 +173,11 @@ BODIES: tuple[e.Body, ...] = (
         error="KeyError: 'amount'",
         timed_out=True,
         worker="w2",
+        error_class="builtins.KeyError",
+        source_line="/shop/orders.py:21 in price",
+        causes=("ValueError: no amount", "TypeError: é"),
+        traceback="Traceback …\nKeyError: 'amount'\n",
+        error_bases=("builtins.KeyError", "builtins.LookupError", "builtins.Exception"),
     ),
     e.DeadlineSet(path=PATH, attempt=1, deadline_at=AT + 2_000, timeout_ms=2_000),
     e.DeadlineCleared(path=PATH, attempt=1),
@@ -119,11 +189,18 @@ BODIES: tuple[e.Body, ...] = (
         command_id="3@47", signal="approval", signal_id="mail-81", payload=b"true"
     ),
     e.SignalConsumed(path="ok", signal_sequence=300),
-    e.SignalTimedOut(path="ok"),
+    e.SignalTimedOut(path="ok", error="Signal 'approval' did not come within 1000ms"),
     e.RouteChosen(path="route_0", key="express", branch="@default"),
     e.BranchCompleted(path="eu||us", branch="eu", result=f"result:{PATH}"),
     e.LoopIterated(path="loop_0", iteration=4, value=b"[1,2]", outcome="exceeded"),
     e.ChildCompleted(path="child_0", result="result:child_0/charge"),
+    e.ErrorCaught(
+        path="attempt_0",
+        failed_path="attempt_0/@body/charge",
+        error_type="KeyError",
+        error="KeyError: 'amount'",
+    ),
+    e.TryCompleted(path="attempt_0", result="result:attempt_0/@on_error/refund"),
 )
 
 COMMANDS: tuple[c.Command, ...] = (
@@ -136,6 +213,7 @@ COMMANDS: tuple[c.Command, ...] = (
         conflict_policy="use_existing",
         attributes={"customer": "ana"},
         traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        version="2",
     ),
     c.SendSignal(
         instance_id="order-7",
@@ -153,7 +231,21 @@ COMMANDS: tuple[c.Command, ...] = (
     c.UnpauseWorkflow(
         instance_id="order-7", command_id="z", reason="stock", requested_by="bo"
     ),
-    c.RetryWorkflow(instance_id="order-7", command_id="r"),
+    c.RetryWorkflow(
+        instance_id="order-7",
+        command_id="r",
+        input=b'{"card":"4242"}',
+        reason="another card",
+        requested_by="ana",
+    ),
+    c.MigrateWorkflow(
+        instance_id="order-7",
+        command_id="m",
+        to="abababab",
+        mapping={"charge": "pay"},
+        reason="renamed",
+        requested_by="ana",
+    ),
     c.ForkWorkflow(
         instance_id="order-7",
         command_id="f",

@@ -107,13 +107,44 @@ def test_the_example_of_the_manual_starts_a_workflow() -> None:
     )
 
 
-def test_a_payload_keeps_its_order_of_keys_and_becomes_compact_utf_8() -> None:
+def test_a_payload_keeps_its_text_as_it_is() -> None:
     value = (
         '{"command":"SendSignal","signal":"s","payload": {"b" : 1.0, "a":"\\u00e9"}}'
     )
     command = decode(value.encode())
     assert isinstance(command, SendSignal)
-    assert command.payload == '{"b":1.0,"a":"é"}'.encode()
+    assert command.payload == b'{"b" : 1.0, "a":"\\u00e9"}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9999999999999999.01",
+        "0.1e-400",
+        "-0",
+        "1.0",
+        "1E5",
+        '{ "b" :1 ,\n"a":[ 1,2 ] }',
+        '"\\u00e9\\/"',
+        "12345678901234567890123",
+        '"{}[],:"',
+        "null",
+        "[]",
+        '{"":{}}',
+    ],
+)
+def test_every_payload_in_json_is_kept_as_its_text(text: str) -> None:
+    head = '{"workflow" : "w", "attributes":{"a":"{"} ,"command":"StartWorkflow"'
+    for value in (
+        head + ',"input":' + text + "}",
+        head + ',\r\n "input" :\t' + text + " }",
+        '{"input":' + text + "," + head[1:] + "}",
+    ):
+        command = decode(value.encode())
+        assert isinstance(command, StartWorkflow)
+        assert command.input == text.encode()
+        assert decode(encode_command_json(command)) == command
+        assert decode(encode_command_avro(command)) == command
 
 
 @pytest.mark.parametrize("fields", [{}, {"input": None}])
@@ -162,7 +193,7 @@ def test_a_text_that_is_not_unicode_cannot_be_written() -> None:
 # --- ids ------------------------------------------------------------------------------
 
 AVRO_WITHOUT_IDS = COMMAND_SCHEMAS["StartWorkflow"].head + (
-    b"\x00\x00\x02w\x081000\x00\x08fail\x00\x00"
+    b"\x00\x00\x02w\x081000\x00\x08fail\x00\x00\x00"
 )
 JSON_WITHOUT_IDS = b'{"command":"StartWorkflow","workflow":"w","input":0}'
 WITHOUT_IDS = [AVRO_WITHOUT_IDS, JSON_WITHOUT_IDS]

@@ -32,6 +32,7 @@ def test_an_event_is_one_flat_object_with_its_place_first() -> None:
         ("output", {"amount": 5}),
         ("loop", "none"),
         ("worker", "w1"),
+        ("compensable", False),
     ]
 
 

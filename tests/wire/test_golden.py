@@ -8,14 +8,27 @@ its name with the number of the version after it.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sayiir_es.core.model.commands import SendSignal, StartWorkflow
-from sayiir_es.core.model.events import PartitionClaimed
+from sayiir_es.core.model.commands import RetryWorkflow, SendSignal, StartWorkflow
+from sayiir_es.core.model.events import (
+    Body,
+    InstanceReleased,
+    PartitionClaimed,
+    RetryRecorded,
+    SignalAwaited,
+    SignalTimedOut,
+    TaskCompleted,
+    TaskFailed,
+    WorkflowCancelled,
+    WorkflowFailed,
+    WorkflowRetried,
+    WorkflowStarted,
+)
 from sayiir_es.wire.commands import decode_command
 from sayiir_es.wire.errors import UnreadableError
 from sayiir_es.wire.events import decode_event
@@ -42,10 +55,17 @@ if TYPE_CHECKING:
 GOLDEN: dict[str, dict[str, str]] = json.loads(
     (Path(__file__).parent / "golden.json").read_text(encoding="utf-8")
 )["bytes"]
+
+
+def name_and_version(entry: str) -> tuple[str, int]:
+    """Return the kind and the version of an entry's name."""
+    name, _, version = entry.rpartition(".")
+    return (name, int(version)) if version.isdecimal() else (entry, 1)
+
+
 NEWEST = {
-    name.removesuffix(".2"): golden
-    for name, golden in GOLDEN.items()
-    if f"{name}.2" not in GOLDEN
+    name_and_version(entry)[0]: GOLDEN[entry]
+    for entry in sorted(GOLDEN, key=name_and_version)
 }
 
 
@@ -59,6 +79,41 @@ def test_golden_bytes_of_an_event_are_read(event: Event) -> None:
     assert decode_event(bytes.fromhex(golden["populated"])) == event
     minimal = decode_event(bytes.fromhex(golden["minimal"]))
     assert minimal == minimal_event(event.kind)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        RetryRecorded,
+        TaskFailed,
+        TaskCompleted,
+        WorkflowFailed,
+        WorkflowCancelled,
+        WorkflowRetried,
+        InstanceReleased,
+        SignalAwaited,
+        SignalTimedOut,
+        WorkflowStarted,
+    ],
+)
+def test_what_a_first_version_does_not_say_is_left_out(kind: type[Body]) -> None:
+    golden = GOLDEN[f"{EVENT_NAMESPACE}.{kind.__name__}"]
+    newest = next(event for event in EVENTS if isinstance(event.body, kind))
+    minimal = minimal_event(kind.__name__)
+    later = {
+        one.name: one.default for one in fields(kind) if one.default is not MISSING
+    }
+    assert later
+    for text, event in ((golden["populated"], newest), (golden["minimal"], minimal)):
+        body = replace(event.body, **later)
+        assert decode_event(bytes.fromhex(text)) == replace(event, body=body)
+
+
+def test_a_retry_of_the_first_version_changes_no_input() -> None:
+    golden = GOLDEN[f"{COMMAND_NAMESPACE}.RetryWorkflow"]
+    value = bytes.fromhex(golden["populated"])
+    command = decode_command(key=None, value=value, partition=0, offset=0)
+    assert command == RetryWorkflow(instance_id="order-7", command_id="r")
 
 
 def test_golden_bytes_of_a_snapshot_are_read() -> None:

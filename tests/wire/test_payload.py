@@ -71,7 +71,7 @@ def deep(levels: int) -> list[Any]:
 
 
 class Colour(enum.Enum):
-    """No JSON value, though its value is one."""
+    """A class, which no value is."""
 
     RED = 1
 
@@ -80,15 +80,15 @@ class Colour(enum.Enum):
     ("value", "message"),
     [
         (object(), "a object (not JSON serializable) at $"),
-        ({"a": [b"x"]}, "a bytes (not JSON serializable) at $.a[0]"),
-        ({"a": ({1, 2},)}, "a set (not JSON serializable) at $.a[0]"),
-        ([1, Colour.RED], "a Colour (not JSON serializable) at $[1]"),
+        ({"a": [memoryview(b"x")]}, "a memoryview (not JSON serializable) at $.a[0]"),
+        ({"a": ({1, 2j},)}, "a complex (not JSON serializable) at $.a[0][1]"),
+        ([1, Colour], "a EnumType (not JSON serializable) at $[1]"),
         (math.nan, "nan at $"),
         ({"x": {"y": math.inf}}, "inf at $.x.y"),
         ([-math.inf], "-inf at $[0]"),
         ({math.nan: 1}, "a key that is nan at $"),
         ({(1, 2): 1}, "a key that is a tuple (not JSON serializable) at $"),
-        ({"a": {b"k": 1}}, "a key that is a bytes (not JSON serializable) at $.a"),
+        ({"a": {2j: 1}}, "a key that is a complex (not JSON serializable) at $.a"),
         (["\ud800"], "text with a lone surrogate at $[0]"),
         ({"\udfff": 1}, "a key that is text with a lone surrogate at $"),
         ([10**5000], "an int of too many digits at $[0]"),

@@ -82,8 +82,8 @@ async def export_log(
     """As `export`, of a log that is not open yet; it is closed at the end."""
     files = file_format_of(file_format)
     try:
+        await log.open(create=False)
         with _staged(Path(path)) as folder:
-            await log.open(create=False)
             run = _Export(log, folder, files, file_format, progress)
             manifest = await run.run()
             _write_manifest(folder, manifest)

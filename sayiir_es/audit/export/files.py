@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 _fastavro: Any = import_module("fastavro")
 _fastavro_write: Any = import_module("fastavro.write")  # its hints are partial
 
+LINE_BYTES_MAX = 32_000_000
+"""Bytes of a line of JSON that are read: a record of a megabyte, which Kafka takes by
+default, is a fourth of it, whatever stands in it."""
+
 BLOCK_BYTES = 64 * 1024
 """Of an Avro block before it is compressed: one is held in memory."""
 
@@ -153,9 +157,18 @@ class JsonLines:
         return _LineWriter(file, place)
 
     def rows(self, path: Path) -> Iterator[tuple[Record, object]]:
-        """Each record, and its decoded fields."""
+        """Each record, and its decoded fields.
+
+        Raises:
+            ValueError: if a line is no record, or larger than any.
+        """
         with path.open("rb") as file:
-            for line in file:
+            while line := file.readline(LINE_BYTES_MAX + 1):
+                if len(line) > LINE_BYTES_MAX:
+                    raise ValueError(
+                        f"expected lines of at most {LINE_BYTES_MAX} bytes, but one of "
+                        f"{path.name!r} is longer"
+                    )
                 row = cast("dict[str, Any]", json.loads(line))
                 record = Record(
                     offset=row["offset"],

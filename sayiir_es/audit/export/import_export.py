@@ -26,14 +26,13 @@ from sayiir_es.audit.verify.log import read_to, silent
 from sayiir_es.client.backends import use_backend
 from sayiir_es.client.backends.framing import without_framing
 from sayiir_es.core.model.errors import (
+    AppNotFoundError,
     DecodeError,
     LogError,
-    LogUnavailableError,
-    UnsafeLogError,
     UsageError,
 )
 from sayiir_es.log.batch_size import payload_bytes
-from sayiir_es.log.port import Topic
+from sayiir_es.log.port import CheckedLog, SizedLog, Topic
 
 if TYPE_CHECKING:
     import os
@@ -105,18 +104,23 @@ def _check(manifest: Manifest, files: ExportFiles) -> None:
 async def _open(log: Log, partitions: int) -> None:
     try:
         await log.open(create=False)
-    except (LogUnavailableError, UnsafeLogError) as error:
+    except AppNotFoundError as error:
+        if isinstance(log, SizedLog):
+            log.set_new_partitions(partitions)
         # Not before the count is known to fit: it can never be changed in place.
         _check_count(log, partitions, error)
         await log.open(create=True)
     _check_count(log, partitions)
+    if isinstance(log, CheckedLog):
+        log.check_writable()
 
 
 def _check_count(log: Log, partitions: int, cause: LogError | None = None) -> None:
     if log.partitions != partitions:
         raise UsageError(
             f"expected a log of {partitions} partitions, as the export has, but it has "
-            f"{log.partitions}: make one by `topic create --partitions {partitions}`"
+            f"{log.partitions}: import it into an app on Kafka that is not there yet, "
+            "which is made with as many"
         ) from cause
 
 

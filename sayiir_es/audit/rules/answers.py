@@ -1,5 +1,8 @@
 """I3: the commands of a partition are answered in offset order, each exactly once.
 
+A command may be deferred at its turn: then it is answered later, out of order, exactly
+once too, and by what a fork is answered with. At the end of a log it may still wait.
+
 Theory of operation. Answers are kept as they come, and compared with the commands as
 these are read, so that neither topic must be held in memory. `commands_wanted` says how
 far the commands are needed; a reader that gives them that far after each chunk of
@@ -27,9 +30,15 @@ ALONE = frozenset(
         kinds.CommandAcknowledged,
         kinds.CommandForwarded,
         kinds.CommandDeadLettered,
+        kinds.CommandDeferred,
     }
 )
 """Answers that are a whole decision."""
+
+TO_DEFERRED = frozenset(
+    {kinds.CommandAcknowledged, kinds.CommandRejected, kinds.WorkflowForked}
+)
+"""What may answer a command that was deferred."""
 
 ACCEPTING = frozenset(
     {
@@ -40,6 +49,7 @@ ACCEPTING = frozenset(
         kinds.WorkflowTerminated,
         kinds.WorkflowRetried,
         kinds.WorkflowForked,
+        kinds.WorkflowMigrated,
         kinds.InstanceReleased,
         kinds.SignalReceived,
     }
@@ -70,6 +80,8 @@ class AnswerRules:
         self._copies = 0
         """Events of a fork's source that follow; each was an answer there, if any."""
         self._origins: dict[int, int] = {}
+        self._deferred: dict[int, Event] = {}
+        """Offset of a command → its `CommandDeferred`, until it is answered."""
         self._answers: deque[_Answer] = deque()
         self._commands: deque[int] = deque()
         self._commands_end = -1
@@ -106,6 +118,9 @@ class AnswerRules:
                     )
                 )
             return
+        if isinstance(event.body, kinds.CommandsLost):
+            self._check_loss(event.body, offset)
+            return
         if not event.cause.startswith("command:"):
             if kind in ONLY_COMMANDS:
                 raise BreachError(
@@ -123,6 +138,19 @@ class AnswerRules:
             return
         self._check_place(event, offset)
 
+    def _check_loss(self, body: kinds.CommandsLost, offset: int) -> None:
+        """The next commands are gone: none of them is answered, none is there."""
+        if body.first_offset != self._next or body.end_offset <= self._next:
+            raise BreachError(
+                "I3",
+                f"a loss from command {self._next} on",
+                f"one of {body.first_offset} to {body.end_offset}",
+            )
+        self._next = body.end_offset
+        self._answers.append(
+            _Answer(command=self._next, answered=False, offset=offset, instance_id="")
+        )
+
     def _check_place(self, event: Event, offset: int) -> None:
         try:
             place = parse_command_cause(event.cause)
@@ -132,6 +160,12 @@ class AnswerRules:
             raise BreachError(
                 "I3", f"a command of partition {self._partition}", repr(event.cause)
             )
+        deferred = self._deferred.pop(place.offset, None)
+        if deferred is not None:
+            _check_answer(event, deferred)
+            return
+        if isinstance(event.body, kinds.CommandDeferred):
+            self._deferred[place.offset] = event
         if place.offset < self._next:
             raise BreachError(
                 "I3",
@@ -155,7 +189,7 @@ class AnswerRules:
         source, first_offset = place.origin
         if first_offset > self._origins.get(source, -1):
             self._origins[source] = first_offset
-        elif type(event.body) not in ALONE:
+        elif type(event.body) not in ALONE - {kinds.CommandDeferred}:
             self._origins[source] = first_offset  # as the fold does: one was forged
             raise BreachError(
                 "I3",
@@ -228,4 +262,30 @@ class AnswerRules:
             instance_id=instance_id,
             expected=expected,
             seen=seen,
+        )
+
+
+def _check_answer(event: Event, deferred: Event) -> None:
+    """A command that was deferred is answered as it was written there."""
+    body, asked = event.body, deferred.body
+    assert isinstance(asked, kinds.CommandDeferred)
+    if type(body) not in TO_DEFERRED:
+        raise BreachError(
+            "I3", f"an answer to the deferred {event.cause!r}", f"{event.kind}"
+        )
+    if event.cause != deferred.cause:
+        raise BreachError("I3", f"the cause {deferred.cause!r}", repr(event.cause))
+    if event.instance_id != asked.deferred_instance_id:
+        raise BreachError(
+            "I3", f"an answer about {asked.deferred_instance_id!r}", event.instance_id
+        )
+    source = (asked.source_instance_id, asked.source_sequence)
+    if isinstance(body, kinds.WorkflowForked) and source != (
+        body.source_instance_id,
+        body.source_sequence,
+    ):
+        raise BreachError(
+            "I3",
+            f"a fork of {source[0]!r} at {source[1]}",
+            f"one of {body.source_instance_id!r} at {body.source_sequence}",
         )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sayiir_es.audit.rules import compensations
+from sayiir_es.audit.rules.catching import required_behind
 from sayiir_es.audit.rules.run_model import RequiredEvent
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.graph.nodes import RouteNode, TaskNode
+from sayiir_es.core.graph.paths import is_compensation
 from sayiir_es.core.model.events import (
     AttemptRestarted,
     AttemptWithdrawn,
@@ -50,11 +53,17 @@ def check_task_completed(model: RunModel, event: Event) -> None:
     place = model.graph.place(body.path)
     if body.loop != "none" and (place is None or not place.ends_loop):
         raise BreachError("I14", f"no loop mark at {body.path!r}", f"{body.loop!r}")
+    compensations.check_compensable(open_node, body)
     reference = f"result:{body.path}"
     model.keep(reference, body.output, body.path)
     if body.loop != "none":
         model.marks[reference] = body.loop
-    model.end_node(body.path, reference)
+    if body.compensable:
+        model.undo.add(body.path, event.sequence)
+    if is_compensation(body.path):
+        compensations.take_outcome(model, body.path, undone=True)
+    else:
+        model.end_node(body.path, reference)
 
 
 def check_retry(model: RunModel, event: Event) -> None:
@@ -68,8 +77,9 @@ def check_retry(model: RunModel, event: Event) -> None:
         raise BreachError(
             "I9", f"at most {most} retries of {body.path!r}", f"retry {body.attempt}"
         )
-    if model.cancel is not None:
-        raise BreachError("I17", "TaskFailed under a cancel", "RetryRecorded")
+    if model.is_stopping:
+        what = "a cancel" if model.cancel is not None else "a failure"
+        raise BreachError("I17", f"TaskFailed under {what}", "RetryRecorded")
     _check_time_out(model, event, open_node, timed_out=body.timed_out)
     least, most = _delay_bounds(retry, body.attempt)
     waits = body.next_retry_at - event.at
@@ -78,6 +88,13 @@ def check_retry(model: RunModel, event: Event) -> None:
             "I9",
             f"a next_retry_at of {body.path!r} {least} to {most} ms after `at`",
             f"{waits} ms",
+        )
+    elapsed, limit = body.next_retry_at - open_node.since, retry.max_elapsed_ms
+    if limit is not None and elapsed > limit and not model.copying:
+        raise BreachError(
+            "I9",
+            f"no attempt of {body.path!r} due more than {limit} ms after the first",
+            f"one {elapsed} ms after it",
         )
     open_node.next_attempt(body.attempt + 1, body.next_retry_at, event.sequence)
 
@@ -88,11 +105,18 @@ def check_task_failed(model: RunModel, event: Event) -> None:
     assert isinstance(body, TaskFailed)
     open_node = get_due_attempt(model, event, body.path, body.attempt, "I9")
     _check_time_out(model, event, open_node, timed_out=body.timed_out)
-    if model.cancel is not None:
+    if is_compensation(body.path):
+        compensations.take_outcome(model, body.path, undone=False)
+    elif model.cancel is not None:
         del model.open_nodes[body.path]
     else:  # it stays: a retry would make it due again
-        model.may_fail[body.path] = (body.error_type, body.error)
-        model.required = RequiredEvent("I7", "WorkflowFailed", body.path)
+        open_node.broken = True
+        if not model.is_stopping:
+            model.may_fail[body.path] = (body.error_type, body.error)
+            model.bases[body.path] = body.error_bases
+            model.required = required_behind(
+                model, "I7", body.path, body.error_type, body.error_bases
+            )
 
 
 def check_deadline_set(model: RunModel, event: Event) -> None:
@@ -223,7 +247,7 @@ def _get_attempt(
     model: RunModel, event: Event, path: str, attempt: int, invariant: str
 ) -> OpenNode:
     open_node = model.open_nodes.get(path)
-    if open_node is None or not open_node.attempt:
+    if open_node is None or not open_node.attempt or open_node.broken:
         assert model.graph is not None
         if model.graph.node(path) is None:
             raise BreachError("I11", "the path of a node", f"{event.kind} of {path!r}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.audit.rules.attempts import get_due_attempt
+from sayiir_es.audit.rules.catching import required_behind
 from sayiir_es.audit.rules.references import check_bytes, check_reference
-from sayiir_es.audit.rules.run_model import RequiredEvent
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.graph.nodes import ChildNode, ForkNode, LoopNode, RouteNode
 from sayiir_es.core.graph.paths import DEFAULT_BRANCH, encode_segment
@@ -102,7 +102,7 @@ def check_loop_iterated(model: RunModel, event: Event) -> None:
         model.may_open[f"{body.path}@{open_node.iteration}/{first}"] = reference
     elif body.outcome == "exceeded":
         model.may_fail[body.path] = None
-        model.required = RequiredEvent("I14", "WorkflowFailed", body.path)
+        model.required = required_behind(model, "I14", body.path, "max_iterations")
     else:
         model.end_node(body.path, reference)
 

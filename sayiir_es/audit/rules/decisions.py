@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.audit.rules import attempts, requests, timers
+from sayiir_es.audit.rules import attempts, compensations, requests, timers
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.model.events import (
     AttemptRestarted,
@@ -24,7 +24,8 @@ def check_required(model: RunModel, event: Event, *, begins: bool) -> None:
     required, model.required = model.required, None
     assert required is not None
     path: object = getattr(event.body, "path", None)
-    of_kind = required.kind in ("the opening", event.kind)
+    of_kind = event.kind in required.kind.split(" or ")
+    of_kind = of_kind or required.kind == "the opening"
     if begins or not of_kind or required.path not in (None, path):
         where = "" if path is None else f" of {path!r}"
         again = " in another decision" if begins else ""
@@ -47,6 +48,9 @@ def check_begins(model: RunModel, event: Event) -> None:
     if cause.startswith("owed:") and type(event.body) not in BEGINNINGS:
         if cause != f"owed:{event.sequence - 1}":
             raise BreachError("I11", f"owed:{event.sequence - 1} as the cause", cause)
+        return
+    if model.undo.reason:
+        compensations.check_goes_on(model, event)
         return
     if model.is_held:
         requests.check_applied(model, event)

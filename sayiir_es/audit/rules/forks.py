@@ -13,6 +13,11 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.model import events as kinds
+from sayiir_es.core.model.compensation_events import (
+    CompensationEnded,
+    CompensationRequested,
+    CompensationStarted,
+)
 
 if TYPE_CHECKING:
     from sayiir_es.audit.rules.run_model import RunModel
@@ -24,14 +29,20 @@ AFTER_COPIES = frozenset(
         kinds.BranchCompleted,
         kinds.ChildCompleted,
         kinds.ChildStarted,
+        CompensationEnded,
+        CompensationRequested,
+        CompensationStarted,
         kinds.DeadlineCleared,
         kinds.DelayStarted,
+        kinds.ErrorCaught,
         kinds.ForkStarted,
         kinds.LoopIterated,
         kinds.LoopStarted,
         kinds.PositionUpdated,
         kinds.SignalAwaited,
         kinds.SignalConsumed,
+        kinds.TryCompleted,
+        kinds.TryStarted,
         kinds.WorkflowCancelled,
         kinds.WorkflowCompleted,
         kinds.WorkflowFailed,
@@ -105,7 +116,7 @@ def check_attempts_withdrawn(model: RunModel, event: Event) -> None:
     if isinstance(event.body, kinds.WorkflowRetried) or model.quarantined:
         return  # it had failed, or stands still; its attempts begin anew
     for path, open_node in model.open_nodes.items():
-        if open_node.deadline_at is not None:
+        if open_node.deadline_at is not None and not open_node.broken:
             raise BreachError(
                 "I10",
                 f"the attempt at {path!r}, begun by the source, to be taken back",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.graph.graph import inner_chains, segments
 from sayiir_es.core.graph.nodes import ForkNode, LoopNode, TaskNode
-from sayiir_es.core.graph.paths import template
+from sayiir_es.core.graph.paths import join, template
 
 if TYPE_CHECKING:
     from sayiir_es.core.graph.graph import Graph, Place
@@ -27,7 +27,9 @@ class GraphModel:
         self.digest = graph.digest
         self.workflow = graph.name
         self.definition_hash = graph.definition_hash
+        self.version = graph.version
         self.first = graph.first
+        self.timeout_ms = graph.timeout_ms
         self._firsts: dict[str, dict[str, str]] = {}
 
     def place(self, path: str) -> Place | None:
@@ -56,6 +58,30 @@ class GraphModel:
         """The next path of the same chain."""
         return self.graph.successor(path)
 
+    def predecessor(self, path: str) -> str | None:
+        """The node before a path in its chain, in the same iterations; None: none."""
+        for one in self._chain(path.rpartition("/")[0]):
+            if self.successor(one) == path:
+                return one
+        return None
+
+    def first_of(self, chain: str) -> str | None:
+        """The first path of a chain, by the chain's own path."""
+        return next(iter(self._chain(chain)), None)
+
+    def last_of(self, chain: str) -> str | None:
+        """The last path of a chain, by the chain's own path."""
+        return next(reversed(self._chain(chain)), None)
+
+    def _chain(self, chain: str) -> list[str]:
+        """The paths of a chain, in order, with the iterations of the chain."""
+        inside = template(chain)
+        return [
+            join(chain, path.rpartition("/")[2])
+            for path in self.graph.places
+            if path.rpartition("/")[0] == inside
+        ]
+
     def is_join(self, path: str) -> bool:
         """Whether the node at a path joins a fork."""
         place = self.graph.place(path)
@@ -70,6 +96,11 @@ class GraphModel:
         """How long an attempt at a path may take, in milliseconds."""
         node = self.node(path)
         return node.timeout_ms if isinstance(node, TaskNode) else None
+
+    def can_be_undone(self, path: str) -> bool:
+        """Whether the node at a path is a task with a compensation."""
+        node = self.node(path)
+        return isinstance(node, TaskNode) and node.compensate is not None
 
     def around(self, path: str) -> str:
         """The type of the container that a path is in; empty for the root chain."""

@@ -15,20 +15,28 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from sayiir_es.audit.rules import (
     attempts,
+    compensations,
     containers,
     decisions,
     forks,
+    migrations,
     node_starts,
     quarantine,
     requests,
     runs,
     signals,
     timers,
+    tries,
 )
 from sayiir_es.audit.rules.forks import ForkedHistory
 from sayiir_es.audit.rules.run_model import RunModel
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.model import events as kinds
+from sayiir_es.core.model.compensation_events import (
+    CompensationEnded,
+    CompensationRequested,
+    CompensationStarted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +65,7 @@ RULES: dict[type[Body], Rule] = {
     kinds.ForkStarted: node_starts.check_fork,
     kinds.LoopStarted: node_starts.check_loop,
     kinds.ChildStarted: node_starts.check_child,
+    kinds.TryStarted: node_starts.check_try,
     kinds.TaskCompleted: attempts.check_task_completed,
     kinds.RetryRecorded: attempts.check_retry,
     kinds.TaskFailed: attempts.check_task_failed,
@@ -68,15 +77,20 @@ RULES: dict[type[Body], Rule] = {
     kinds.BranchCompleted: containers.check_branch_completed,
     kinds.LoopIterated: containers.check_loop_iterated,
     kinds.ChildCompleted: containers.check_child_completed,
+    kinds.ErrorCaught: tries.check_caught,
+    kinds.TryCompleted: tries.check_try_completed,
     kinds.CancelRequested: requests.check_cancel_requested,
     kinds.PauseRequested: requests.check_pause_requested,
     kinds.WorkflowUnpaused: requests.check_unpaused,
     kinds.WorkflowPaused: requests.check_paused,
-    kinds.WorkflowCancelled: requests.check_cancelled,
+    kinds.WorkflowCancelled: runs.check_cancelled,
     kinds.InstanceQuarantined: quarantine.check_quarantined,
     kinds.WorkflowTerminated: runs.check_terminated,
     kinds.WorkflowCompleted: runs.check_run_completed,
     kinds.WorkflowFailed: runs.check_run_failed,
+    CompensationRequested: runs.check_requested,
+    CompensationStarted: compensations.check_started,
+    CompensationEnded: compensations.check_ended,
 }
 """What each kind has to keep, but for those that begin a run or an instance."""
 
@@ -171,6 +185,9 @@ class InstanceRules:
                     f"{event.kind} with sequence {event.sequence}",
                 )
             model = RunModel(event.instance_id, 0, 0)
+        elif kind is kinds.WorkflowMigrated and ended.failed:
+            self._check_failed(event, ended)
+            return None
         elif kind in {kinds.WorkflowStarted, kinds.WorkflowRetried}:
             del self._ended_runs[event.instance_id]
             failed = self._failed_runs.pop(event.instance_id, None)
@@ -192,6 +209,20 @@ class InstanceRules:
             self._check_sequence(event, ended.sequence)
             _check_answer(event, ended.run)
         except BreachError:
+            self._mark_doubtful(event)
+            raise
+
+    def _check_failed(self, event: Event, ended: EndedRun) -> None:
+        """A failed run migrates, to be retried then."""
+        self._ended_runs[event.instance_id] = ended._replace(sequence=event.sequence)
+        model = self._failed_runs.get(event.instance_id)
+        try:
+            self._check_sequence(event, ended.sequence)
+            _check_run_number(event, ended.run)
+            if model is not None:  # else it failed too long ago
+                migrations.check_migrated(model, event, self._graphs)
+        except BreachError:
+            self._failed_runs.pop(event.instance_id, None)
             self._mark_doubtful(event)
             raise
 
@@ -243,7 +274,13 @@ class InstanceRules:
         _check_run_number(event, model.run)
         if model.is_held or model.quarantined:
             _check_held(model, event)
-        rule = RULES.get(kind)
+        self._check_kind(model, event)
+
+    def _check_kind(self, model: RunModel, event: Event) -> None:
+        if isinstance(event.body, kinds.WorkflowMigrated):
+            migrations.check_migrated(model, event, self._graphs)
+            return
+        rule = RULES.get(type(event.body))
         if rule is None:
             raise BreachError("I5", "an event of an instance", event.kind)
         rule(model, event)

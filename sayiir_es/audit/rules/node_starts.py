@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sayiir_es.audit.rules import compensations
+from sayiir_es.audit.rules.catching import BODY
 from sayiir_es.audit.rules.references import check_reference
 from sayiir_es.audit.rules.run_model import OpenNode
 from sayiir_es.audit.violation import BreachError
@@ -15,7 +17,9 @@ from sayiir_es.core.graph.nodes import (
     RouteNode,
     SignalNode,
     TaskNode,
+    TryNode,
 )
+from sayiir_es.core.graph.paths import is_compensation
 from sayiir_es.core.model.events import (
     ChildStarted,
     DelayStarted,
@@ -23,6 +27,7 @@ from sayiir_es.core.model.events import (
     LoopStarted,
     PositionUpdated,
     SignalAwaited,
+    TryStarted,
 )
 
 if TYPE_CHECKING:
@@ -38,12 +43,15 @@ def check_position(model: RunModel, event: Event) -> None:
     """A task, a join or a route's key function becomes due."""
     body = event.body
     assert isinstance(body, PositionUpdated)
-    open_node = _open_node(model, event, body.path, body.input, (TaskNode, RouteNode))
     if body.attempt != 1:
         raise BreachError(
             "I9", f"attempt 1 first at {body.path!r}", f"attempt {body.attempt}"
         )
-    open_node.attempt = 1
+    if is_compensation(body.path) and model.graph and model.graph.node(body.path):
+        compensations.check_opened(model, event, body)
+        return
+    open_node = _open_node(model, event, body.path, body.input, (TaskNode, RouteNode))
+    open_node.attempt, open_node.since = 1, event.at
 
 
 def check_delay(model: RunModel, event: Event) -> None:
@@ -62,9 +70,12 @@ def check_wait(model: RunModel, event: Event) -> None:
     """A wait listens for its signal."""
     body = event.body
     assert isinstance(body, SignalAwaited)
-    open_node = _open_node(model, event, body.path, None, (SignalNode,))
+    open_node = _open_node(model, event, body.path, body.input or None, (SignalNode,))
     node = open_node.node
     assert isinstance(node, SignalNode)
+    if node.keep_input != bool(body.input):
+        kept = "what flowed in, to keep it," if node.keep_input else "no input"
+        raise BreachError("I15", f"{kept} at {body.path!r}", repr(body.input))
     if body.signal != node.signal:
         raise BreachError(
             "I15", f"{body.path!r} to wait for {node.signal!r}", f"{body.signal!r}"
@@ -112,6 +123,17 @@ def check_child(model: RunModel, event: Event) -> None:
     assert model.graph is not None
     first = model.graph.firsts(body.path)[""]
     model.may_open[f"{body.path}/{first}"] = body.input
+
+
+def check_try(model: RunModel, event: Event) -> None:
+    """A try opens: its body may."""
+    body = event.body
+    assert isinstance(body, TryStarted)
+    open_node = _open_node(model, event, body.path, body.input, (TryNode,))
+    assert model.graph is not None
+    open_node.branch = BODY
+    first = model.graph.firsts(body.path)[BODY]
+    model.may_open[f"{body.path}/{BODY}/{first}"] = body.input
 
 
 def _open_node(

@@ -16,7 +16,9 @@ from sayiir_es.audit.violation import BreachError, Violation
 from sayiir_es.core.model.errors import DecodeError, UnknownEventError
 from sayiir_es.core.model.events import (
     CommandDeadLettered,
+    CommandDeferred,
     CommandForwarded,
+    CommandsLost,
     Event,
     PartitionClaimed,
 )
@@ -28,7 +30,15 @@ if TYPE_CHECKING:
     from sayiir_es.log.port import Record
     from sayiir_es.wire.events import EventHeaders
 
-OF_PARTITION = frozenset({PartitionClaimed, CommandForwarded, CommandDeadLettered})
+OF_PARTITION = frozenset(
+    {
+        PartitionClaimed,
+        CommandForwarded,
+        CommandDeadLettered,
+        CommandDeferred,
+        CommandsLost,
+    }
+)
 CLAIM = PartitionClaimed.__name__
 
 
@@ -196,6 +206,8 @@ class PartitionRules:
                 )
             if isinstance(event.body, CommandForwarded):
                 self._check_forward(event.body)
+            elif isinstance(event.body, CommandDeferred):
+                self._check_deferred(event.body)
         elif expected is not None and not self.instances.has_instance(
             event.instance_id
         ):
@@ -214,6 +226,15 @@ class PartitionRules:
                 "I5",
                 f"a command of {body.forwarded_instance_id!r} to be sent to {home}",
                 f"it was sent to {body.to_partition}",
+            )
+
+    def _check_deferred(self, body: CommandDeferred) -> None:
+        home = partition_of(body.deferred_instance_id.encode(), self._partitions)
+        if home != self.partition:
+            raise BreachError(
+                "I5",
+                f"a command of {body.deferred_instance_id!r} on partition {home}",
+                f"it was deferred on {self.partition}",
             )
 
     def _violation(

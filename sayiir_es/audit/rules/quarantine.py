@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sayiir_es.audit.rules.run_deadline import check_run_deadline
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.model import events as kinds
 
@@ -52,6 +53,8 @@ def check_released(model: RunModel, event: Event) -> None:
         raise BreachError("I20", "InstanceQuarantined before", event.kind)
     if event.run != model.run + 1:
         raise BreachError("I7", f"run {model.run + 1} next", f"run {event.run}")
+    assert isinstance(event.body, kinds.InstanceReleased)
+    check_run_deadline(model, event, event.body.deadline_at)
     model.quarantined, model.run = False, event.run
     for open_node in model.open_nodes.values():
         if open_node.attempt:

@@ -9,7 +9,7 @@ from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.graph.paths import decode_segment
 
 if TYPE_CHECKING:
-    from sayiir_es.audit.rules.run_model import RunModel
+    from sayiir_es.audit.rules.run_model import Caught, RunModel
 
 SHOWN_BYTES = 200
 """Of a payload in a message."""
@@ -50,10 +50,35 @@ def bytes_of(model: RunModel, reference: str) -> bytes:
         key = json.dumps(model.keys.get(path), ensure_ascii=False).encode()
         result = bytes_of(model, _result_of(model, path))
         return b'{"branch":%s,"result":%s}' % (key, result)
+    if kind == "caught":
+        return _caught_bytes(model, path)
     value = model.values.get(reference)
     if value is None:
         raise BreachError("I19", f"a recorded value {reference!r}", "there is none")
     return value
+
+
+def _caught_bytes(model: RunModel, path: str) -> bytes:
+    caught = model.caught.get(path)
+    if caught is None:
+        raise BreachError("I19", f"an error that {path!r} caught", "there is none")
+    assert model.graph is not None
+    node = model.graph.node(caught.path)
+    error = {
+        "type": caught.error_type,
+        "message": _message_of(caught),
+        "task": caught.path if node is None else node.id,
+        "path": caught.path,
+    }
+    text = json.dumps(error, ensure_ascii=False, separators=(",", ":")).encode()
+    return b'{"error":%s,"input":%s}' % (text, bytes_of(model, caught.input))
+
+
+def _message_of(caught: Caught) -> str:
+    if caught.error == caught.error_type:
+        return ""
+    begin = f"{caught.error_type}: "
+    return caught.error.removeprefix(begin)
 
 
 def _result_of(model: RunModel, chain: str) -> str:

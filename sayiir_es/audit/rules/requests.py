@@ -23,17 +23,24 @@ from sayiir_es.core.model.events import (
     SignalAwaited,
     SignalConsumed,
     SignalTimedOut,
+    TryCompleted,
+    TryStarted,
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowPaused,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sayiir_es.audit.rules.run_model import Request, RunModel
     from sayiir_es.core.model.events import Event
 
 INTERRUPTED_MAX = 100
 """Paths that a `WorkflowCancelled` names; the contract's number."""
+
+INTERRUPTED_BYTES = 64 * 1024
+"""Where these paths have more bytes, the last of them may be left out."""
 
 MOVES = frozenset(
     {
@@ -51,6 +58,8 @@ MOVES = frozenset(
         SignalAwaited,
         SignalConsumed,
         SignalTimedOut,
+        TryCompleted,
+        TryStarted,
         WorkflowCompleted,
     }
 )
@@ -67,21 +76,32 @@ def check_applied(model: RunModel, event: Event) -> None:
     """Check that a request applies before all else as soon as nothing runs."""
     if not model.paused and not model.is_running(event.at):
         invariant, _ = _request(model)
-        end = "WorkflowPaused" if model.cancel is None else "WorkflowCancelled"
+        if not model.is_stopping:
+            end = "WorkflowPaused"
+        elif model.undo.to_undo:
+            end = "CompensationStarted"
+        else:
+            end = "WorkflowFailed" if model.cancel is None else "WorkflowCancelled"
         raise BreachError(invariant, f"{end} first, as nothing runs", event.kind)
 
 
 def _request(model: RunModel) -> tuple[str, str]:
-    if model.cancel is None:
-        return "I16", "no move behind PauseRequested"
-    return "I17", "no move behind CancelRequested"
+    if model.cancel is not None:
+        return "I17", "no move behind CancelRequested"
+    if model.is_stopping:
+        return "I22", "no move behind CompensationRequested"
+    return "I16", "no move behind PauseRequested"
 
 
 def check_cancel_requested(model: RunModel, event: Event) -> None:
     """A cancel was accepted, once a run."""
     body = event.body
     assert isinstance(body, CancelRequested)
-    if model.cancel is not None:
+    undo = model.undo
+    is_stopped = undo.failed_at is not None or bool(undo.reason)
+    if model.quarantined and is_stopped:  # what is still to be undone is given up
+        undo.failed_at, undo.reason = None, ""
+    elif model.cancel is not None or is_stopped:
         raise BreachError("I17", "one CancelRequested a run", f"another {event.kind}")
     model.cancel = (body.reason, body.requested_by)
 
@@ -90,7 +110,7 @@ def check_pause_requested(model: RunModel, event: Event) -> None:
     """A pause was accepted, where none stood."""
     body = event.body
     assert isinstance(body, PauseRequested)
-    if model.is_held:
+    if model.is_held or model.undo.reason:
         raise BreachError("I16", "PauseRequested where no request stands", event.kind)
     model.pause = (body.reason, body.requested_by)
 
@@ -108,9 +128,9 @@ def check_paused(model: RunModel, event: Event) -> None:
     """Nothing runs any more."""
     body = event.body
     assert isinstance(body, WorkflowPaused)
-    if model.pause is None or model.cancel is not None or model.paused:
+    if model.pause is None or model.is_stopping or model.paused:
         raise BreachError("I16", "PauseRequested before WorkflowPaused", "none stands")
-    _check_nothing_runs(model, event, "I16")
+    check_nothing_runs(model, event, "I16")
     _check_reason("I16", model.pause, (body.reason, body.requested_by))
     model.paused = True
 
@@ -123,19 +143,35 @@ def check_cancelled(model: RunModel, event: Event) -> None:
         raise BreachError(
             "I17", "CancelRequested before WorkflowCancelled", "none stands"
         )
-    _check_nothing_runs(model, event, "I17")
+    check_nothing_runs(model, event, "I17")
     _check_reason("I17", model.cancel, (body.reason, body.requested_by))
+    if not model.undo.reason:
+        check_interrupted(model, body.interrupted_at)
+    elif body.interrupted_at != model.undo.interrupted_at:
+        raise BreachError(
+            "I17",
+            f"interrupted_at {list(model.undo.interrupted_at)}, as before",
+            f"{list(body.interrupted_at)}",
+        )
+
+
+def check_interrupted(model: RunModel, seen: Sequence[str]) -> None:
+    """Check that a run names where it stood as it was stopped."""
     graph = model.graph
     assert graph is not None
     open_paths = [
         path
         for path, open_node in model.open_nodes.items()
-        if open_node.attempt or isinstance(open_node.node, DelayNode | SignalNode)
+        if not open_node.broken
+        and (open_node.attempt or isinstance(open_node.node, DelayNode | SignalNode))
     ]
-    seen = body.interrupted_at
     whole = len(open_paths) <= INTERRUPTED_MAX
     expected_size = min(len(open_paths), INTERRUPTED_MAX)
     orders = [graph.order(path) for path in seen]
+    if len(seen) < expected_size and list(seen) == paths_in_bounds(
+        sorted(open_paths, key=graph.order)
+    ):
+        return
     if (
         len(set(seen)) != expected_size
         or len(seen) != expected_size
@@ -150,15 +186,27 @@ def check_cancelled(model: RunModel, event: Event) -> None:
         )
 
 
+def paths_in_bounds(paths: list[str]) -> list[str]:
+    """The first of the paths that an event may list; one at least."""
+    room, count = INTERRUPTED_BYTES, 0
+    for path in paths[:INTERRUPTED_MAX]:
+        room -= len(path.encode())
+        if room < 0 and count:
+            break
+        count += 1
+    return paths[:count]
+
+
 def _check_reason(invariant: str, expected: Request, seen: Request) -> None:
     """Check that reason and author are those of the request."""
     if expected != seen:
         raise BreachError(invariant, f"reason and author {expected}", f"{seen}")
 
 
-def _check_nothing_runs(model: RunModel, event: Event, invariant: str) -> None:
-    if model.quarantined:
-        return  # what is awaited was dropped
+def check_nothing_runs(model: RunModel, event: Event, invariant: str) -> None:
+    """Check that no attempt runs, or may."""
+    if model.quarantined or model.paused:
+        return  # what is awaited was dropped, or has not begun
     if model.copying:
         return  # only the source's time tells whether a backoff was over
     for path, open_node in model.open_nodes.items():

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from sayiir_es.audit.rules.undo_model import UndoModel
+from sayiir_es.core.graph.nodes import ForkNode
 
 if TYPE_CHECKING:
     from sayiir_es.audit.rules.graph_model import GraphModel
@@ -29,6 +32,15 @@ Why: TypeAlias = tuple[str, str]
 _SCOPE = re.compile(r".*[^/]@[0-9]+(?=/)")
 
 
+class Caught(NamedTuple):
+    """An error that a try caught, and the reference of what had flowed into it."""
+
+    path: str
+    error_type: str
+    error: str
+    input: str
+
+
 class OpenNode:
     """A node that has opened and not ended."""
 
@@ -36,6 +48,7 @@ class OpenNode:
         "attempt",
         "begun",
         "branch",
+        "broken",
         "deadline_at",
         "due_at",
         "input",
@@ -46,6 +59,7 @@ class OpenNode:
         "path",
         "restarts",
         "sequence",
+        "since",
         "withdrawn",
     )
 
@@ -57,10 +71,14 @@ class OpenNode:
         """Of the event that opened it, or made its attempt due."""
         self.attempt = 0
         """The attempt that is awaited; 0 where none is."""
+        self.since = 0
+        """When its first attempt was due."""
         self.begun = False
         self.not_before = 0
         self.deadline_at: int | None = None
         self.withdrawn = False
+        self.broken = False
+        """Its last attempt has failed."""
         self.restarts = 0
         self.due_at: int | None = None
         """When a delay or the time-out of a wait is due."""
@@ -74,10 +92,13 @@ class OpenNode:
         """Await another attempt, with nothing left of the one before."""
         self.attempt, self.not_before, self.sequence = attempt, not_before, sequence
         self.deadline_at, self.withdrawn, self.restarts = None, False, 0
+        self.broken = False
 
     def is_running(self, at: int) -> bool:
         """Whether an attempt runs, or may, at that time."""
-        return self.attempt > 0 and not self.withdrawn and self.not_before <= at
+        if self.broken or self.withdrawn:
+            return False
+        return self.attempt > 0 and self.not_before <= at
 
 
 class RequiredEvent:
@@ -98,10 +119,13 @@ class RunModel:
     """One live instance: its run, and what it takes into the next run."""
 
     __slots__ = (
+        "bases",
         "branch_results",
         "buffered",
         "cancel",
+        "caught",
         "copying",
+        "deadline_at",
         "doubtful",
         "failed",
         "forking",
@@ -122,6 +146,7 @@ class RunModel:
         "scopes",
         "sequence",
         "signal_ids",
+        "undo",
         "unpaused",
         "values",
         "waits",
@@ -154,6 +179,10 @@ class RunModel:
         self.may_close: dict[str, str] = {}
         self.may_fail: dict[str, Why | None] = {}
         """Paths at which the run has to fail, each with what was recorded of it."""
+        self.bases: dict[str, tuple[str, ...]] = {}
+        """By path of a failed task, the names of its error's classes."""
+        self.caught: dict[str, Caught] = {}
+        """By path of a try, what it caught."""
         self.branch_results: dict[str, str] = {}
         self.keys: dict[str, str] = {}
         self.marks: dict[str, str] = {}
@@ -163,15 +192,44 @@ class RunModel:
         self.pause: Request | None = None
         self.paused = False
         self.quarantined = False
+        self.deadline_at: int | None = None
+        """When the run is out of time."""
         self.failed = ""
         """Where a run has failed that may be retried."""
         self.unpaused = 0
         """The sequence of the last `WorkflowUnpaused` of the run."""
+        self.undo = UndoModel(self.is_fork)
+
+    def forget_cursors(self) -> None:
+        """What was done is undone: nothing of the run opens or closes any more."""
+        self.open_nodes, self.waits = {}, {}
+        self.may_open, self.may_close, self.may_fail = {}, {}, {}
+
+    def is_fork(self, path: str) -> bool:
+        """Whether a fork stands at a path."""
+        return self.graph is not None and self.graph.is_container(path, ForkNode)
 
     @property
     def is_held(self) -> bool:
-        """Whether a pause or cancel was requested, so that nothing moves on."""
-        return self.cancel is not None or self.pause is not None
+        """Whether a pause was requested, or the run stops, so that nothing moves on."""
+        return self.pause is not None or self.is_stopping
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was cancelled, or has failed, and waits for what still runs."""
+        if self.undo.reason:
+            return False
+        return self.cancel is not None or self.undo.failed_at is not None
+
+    def must_be_undone(self, at: int) -> bool | None:
+        """Whether a failure now asks for compensations; None if nobody can tell."""
+        if self.undo.to_undo:
+            return True
+        graph, may_be = self.graph, False
+        for path, open_node in self.open_nodes.items():
+            if open_node.is_running(at) and graph and graph.can_be_undone(path):
+                may_be = True
+        return None if may_be and self.copying else may_be
 
     def is_running(self, at: int) -> bool:
         """Whether any attempt runs, or may, at that time."""
@@ -201,10 +259,28 @@ class RunModel:
             if scope is not None:
                 self.scopes.setdefault(scope.group(), []).append(reference)
 
+    def leave(self, chain: str) -> None:
+        """Leave a chain with all that is in it: a caught error has ended it."""
+        inside = f"{chain}/"
+        for path in [path for path in self.open_nodes if path.startswith(inside)]:
+            open_node = self.open_nodes.pop(path)
+            signal = getattr(open_node.node, "signal", None)
+            if signal is not None and path in self.waits.get(signal, ()):
+                self.end_wait(signal, path)
+        for by_path in (self.may_open, self.may_close, self.may_fail, self.bases):
+            for path in [p for p in by_path if p == chain or p.startswith(inside)]:
+                del by_path[path]
+
     def forget_inside(self, loop: str) -> None:
         """Forget what is left of a loop that begins again."""
         inside = f"{loop}@"
-        for by_path in (self.may_open, self.may_close, self.branch_results, self.keys):
+        for by_path in (
+            self.may_open,
+            self.may_close,
+            self.branch_results,
+            self.keys,
+            self.caught,
+        ):
             for path in [path for path in by_path if path.startswith(inside)]:
                 del by_path[path]
         for body in [body for body in self.scopes if body.startswith(inside)]:
@@ -218,6 +294,14 @@ class RunModel:
             self.values.pop(reference, None)
             self.marks.pop(reference, None)
         inside = body + "/"
-        for by_path in (self.branch_results, self.keys):
+        for by_path in (self.branch_results, self.keys, self.caught):
             for path in [path for path in by_path if path.startswith(inside)]:
                 del by_path[path]
+
+
+def end_of_failure(model: RunModel, path: str, invariant: str) -> RequiredEvent:
+    """What has to follow the failure of a node: which of them, its own rule checks."""
+    kinds = ["WorkflowFailed"]
+    if model.graph is not None and model.graph.graph.has_compensations:
+        kinds.append("CompensationRequested")
+    return RequiredEvent(invariant, " or ".join(kinds), path)

@@ -57,4 +57,4 @@ def check_consumed(model: RunModel, event: Event) -> None:
     if "@" in body.path:  # it leaves with its iteration
         model.keep(reference, model.values[reference], body.path)
     model.end_wait(node.signal, body.path)
-    model.end_node(body.path, reference)
+    model.end_node(body.path, open_node.input if node.keep_input else reference)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.audit.rules.run_model import RequiredEvent
+from sayiir_es.audit.rules.catching import required_behind
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.graph.nodes import DelayNode, SignalNode
+from sayiir_es.core.model.compensation_events import CompensationRequested
 from sayiir_es.core.model.events import (
     DelayElapsed,
     RetryRecorded,
     SignalTimedOut,
     TaskFailed,
+    WorkflowFailed,
 )
 
 if TYPE_CHECKING:
@@ -42,18 +44,26 @@ def check_signal_timed_out(model: RunModel, event: Event) -> None:
             "it timed out",
         )
     model.end_wait(node.signal, body.path)
-    if node.on_timeout == "fail":
-        del model.open_nodes[body.path]
-        model.may_fail[body.path] = None
-        model.required = RequiredEvent("I7", "WorkflowFailed", body.path)
+    fails = node.on_timeout == "fail"
+    if body.error and not fails:
+        raise BreachError(
+            "I7", f"the wait at {body.path!r} to end with null", f"{body.error!r}"
+        )
+    if fails:
+        why = ("signal_timeout", body.error) if body.error else None
+        open_node.broken = True
+        model.may_fail[body.path] = why
+        model.required = required_behind(model, "I7", body.path, "signal_timeout")
     else:
-        model.end_node(body.path, "null")
+        model.end_node(body.path, open_node.input if node.keep_input else "null")
 
 
 def check_cause(model: RunModel, event: Event) -> None:
     """Check that a decision of a timer begins with what that timer does, when due."""
     path, _, due_at = event.cause.removeprefix("timer:").rpartition("@")
     body = event.body
+    if not path and isinstance(body, WorkflowFailed | CompensationRequested):
+        return  # its own rule looks at the time
     if not (
         isinstance(body, DelayElapsed | SignalTimedOut | RetryRecorded | TaskFailed)
         and body.path == path

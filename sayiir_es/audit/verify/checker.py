@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Checker:
-    """Checks I1–I20 and the checkpoints over the records of all partitions.
+    """Checks I1–I20, I22, I23 and the checkpoints over the records of all partitions.
 
     With `instance_id` only that instance is checked, and I3, which needs every answer,
     is not; no checkpoint, either. With `keys` checkpoints must be signed. Give it the

@@ -22,7 +22,7 @@ def verify_records(
     instance_id: str | None = None,
     keys: PublicKeys | None = None,
 ) -> Iterator[Violation]:
-    """Yield what breaks I1–I20 or a checkpoint of (topic, partition, record).
+    """Yield what breaks I1–I20, I22, I23 or a checkpoint of (topic, partition, record).
 
     Each partition's records come in order; the definitions before the events that name
     them, and the commands of a partition before the events that answer them. Records of

@@ -26,9 +26,10 @@ from sayiir_es.cli.output import (
     print_rows,
 )
 from sayiir_es.cli.text import readable
-from sayiir_es.core.model.errors import BackendError, CommandRefusedError
+from sayiir_es.core.model.errors import CommandRefusedError
 from sayiir_es.core.model.events import (
     CommandDeadLettered,
+    CommandDeferred,
     CommandForwarded,
     CommandRejected,
 )
@@ -187,24 +188,23 @@ async def _answer(session: Session, partition: int, begin: int, offset: int) -> 
     """
     cause = f"command:{partition}@{offset}"
     from sayiir_es.client.session import REPLY_LIMIT_S  # noqa: PLC0415 (slow)
-    from sayiir_es.client.valid_events import (  # noqa: PLC0415 (slow to import)
+    from sayiir_es.engine.valid_events import (  # noqa: PLC0415 (slow to import)
         EventFilter,
         ValidEvents,
     )
 
     events = ValidEvents(session.log, partition, begin, EventFilter())
     try:
-        async with asyncio.timeout(REPLY_LIMIT_S), session.owning():
+        async with asyncio.timeout(REPLY_LIMIT_S), session.deciding(partition):
             while True:
                 for entry in await events.read(max_wait_s=1.0):
-                    if entry.event.cause.partition("<")[0] == cause:
-                        return entry.event
+                    event = entry.event
+                    is_deferral = isinstance(event.body, CommandDeferred)
+                    if event.cause.partition("<")[0] == cause and not is_deferral:
+                        return event
     except TimeoutError as error:
-        raise BackendError(
-            f"expected an answer to the command at {partition}@{offset} within "
-            f"{REPLY_LIMIT_S:.0f} s, but {await session.explain(partition)}; the "
-            "command stays and is decided later"
-        ) from error
+        what = f"the command at {partition}@{offset}"
+        raise await session.unanswered(what, partition, REPLY_LIMIT_S) from error
     finally:
         await events.close()
 

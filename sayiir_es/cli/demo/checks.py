@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sayiir_es.client.valid_events import FoundEvent
+    from sayiir_es.engine.valid_events import FoundEvent
 
 
 TASKS = ["reserve", "charge", "bill", "ship", "close"]

@@ -15,10 +15,10 @@ from sayiir_es.cli.event_lines import event_line
 from sayiir_es.client.backends import EmbeddedBackend
 from sayiir_es.client.commands import new_command_id, start_command
 from sayiir_es.client.session import Session
-from sayiir_es.client.valid_events import EventFilter, ValidEvents
 from sayiir_es.core.model.commands import SendSignal
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.core.model.events import PartitionClaimed
+from sayiir_es.engine.valid_events import EventFilter, ValidEvents
 from sayiir_es.wire.payload import encode_payload
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.audit.history import History
     from sayiir_es.audit.verify.verify import Verdict
-    from sayiir_es.client.valid_events import FoundEvent
+    from sayiir_es.engine.valid_events import FoundEvent
 
 LIMIT_S = 15.0
 """How long one step of the demo may take before it gives up."""
@@ -58,7 +58,7 @@ class DemoCluster:
                 f"expected no log at {str(self.backend.path)!r}, but there is one; "
                 "choose an empty directory"
             )
-        await self._session.open()
+        await self._session.open(create=True)
         self._watch = asyncio.create_task(self._follow())
 
     async def close(self) -> None:
@@ -104,7 +104,7 @@ class DemoCluster:
             start_command(
                 orders.graph.name,
                 self._instance_id,
-                {"item": "teapot", "amount": 5},
+                encode_payload({"item": "teapot", "amount": 5}),
                 policy="fail",
             ),
         )

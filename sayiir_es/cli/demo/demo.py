@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sayiir_es.audit.history import History
     from sayiir_es.audit.verify.verify import Verdict
     from sayiir_es.cli.demo.cluster import DemoCluster
-    from sayiir_es.client.valid_events import FoundEvent
+    from sayiir_es.engine.valid_events import FoundEvent
 
 INSTANCE_ID = "order-7"
 

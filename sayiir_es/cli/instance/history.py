@@ -21,7 +21,7 @@ from sayiir_es.cli.text import to_json
 
 if TYPE_CHECKING:
     from sayiir_es.client.session import Session
-    from sayiir_es.client.valid_events import FoundEvent
+    from sayiir_es.engine.valid_events import FoundEvent
 
 LOOK_S = 1.0
 
@@ -60,7 +60,7 @@ async def _read(
     """The history; what is printed as it comes is printed on the way."""
     from sayiir_es.cli.event_lines import print_event  # noqa: PLC0415 (slow to import)
     from sayiir_es.client.projection import partition_of_instance  # noqa: PLC0415 (slow to import)
-    from sayiir_es.client.valid_events import (  # noqa: PLC0415 (slow to import)
+    from sayiir_es.engine.valid_events import (  # noqa: PLC0415 (slow to import)
         EventFilter,
         ValidEvents,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,16 @@ from sayiir_es.cli.connection import (
     StateDirOption,
     in_session,
 )
-from sayiir_es.cli.instance.attributes import attributes_of
+from sayiir_es.cli.instance.criteria import (
+    AttributeOption,
+    ErrorTypeOption,
+    SinceOption,
+    StatusOption,
+    TimeOption,
+    UntilOption,
+    WorkflowOption,
+    search_by,
+)
 from sayiir_es.cli.instance.view import COLUMNS, instance_view, newest_of
 from sayiir_es.cli.output import (
     Format,
@@ -24,22 +34,24 @@ from sayiir_es.cli.output import (
     print_rows,
 )
 from sayiir_es.cli.stdout import write_line
+from sayiir_es.cli.text import visible
 from sayiir_es.client.search import (
     LIST_LIMIT,
-    Search,
-    TimeName,
     count_by_group,
     newest_instances,
-    search_of,
 )
 from sayiir_es.core.model.errors import UsageError
-from sayiir_es.core.model.rows import Rows, get_run
-from sayiir_es.core.status.status import StatusName, status_name
-from sayiir_es.engine.clock import SystemClock
+from sayiir_es.core.status.list_entry import entry_of
+from sayiir_es.core.status.search import STRANDED
+from sayiir_es.engine.requests.searching import GROUP_OF
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from sayiir_es.cli.stored_instances import StoredInstances
+    from sayiir_es.core.status.search import Search
+    from sayiir_es.wire.requests import Groups
 
 
 class Group(StrEnum):
@@ -47,41 +59,14 @@ class Group(StrEnum):
 
     STATUS = "status"
     WORKFLOW = "workflow"
+    ERROR_TYPE = "error-type"
 
 
-_GROUPS: dict[Group | None, Callable[[Rows], str]] = {
-    None: lambda _: "",
-    Group.STATUS: lambda rows: status_name(rows) or "",
-    Group.WORKFLOW: lambda rows: run.workflow if (run := get_run(rows)) else "",
+_GROUPS: dict[Group, Groups] = {
+    Group.STATUS: "status",
+    Group.WORKFLOW: "workflow",
+    Group.ERROR_TYPE: "error_type",
 }
-
-StatusOption = Annotated[
-    StatusName | None, typer.Option("--status", help="Only those.")
-]
-WorkflowOption = Annotated[
-    str | None, typer.Option("--workflow", help="Only of that workflow.")
-]
-AttributeOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--attribute",
-        metavar="KEY=VALUE",
-        help="Only those started with it; may be repeated.",
-    ),
-]
-SinceOption = Annotated[
-    str | None,
-    typer.Option(
-        "--since", metavar="10m|TIME", help="From then on: so long ago, or ISO-8601."
-    ),
-]
-UntilOption = Annotated[
-    str | None, typer.Option("--until", metavar="10m|TIME", help="Before then.")
-]
-TimeOption = Annotated[
-    TimeName,
-    typer.Option("--time", help="When they were started, or last changed."),
-]
 
 
 def list_instances(  # noqa: PLR0913 (one parameter an option)
@@ -92,24 +77,40 @@ def list_instances(  # noqa: PLR0913 (one parameter an option)
     since: SinceOption = None,
     until: UntilOption = None,
     time: TimeOption = "started",
+    error_type: ErrorTypeOption = None,
     limit: Annotated[
         int, typer.Option("--limit", min=1, help="The last so many.")
     ] = LIST_LIMIT,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Only the ids, one a line.")
+    ] = False,
     state_dir: StateDirOption = None,
     url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """List instances, the last started first, or with `--time updated` changed."""
-    search = _search(status, workflow, attribute, since, until, time)
-    if state_dir is None:
-        statuses = in_session(
-            url, lambda session: newest_instances(session, search, limit)
-        )
-    else:
-        statuses = newest_of(_stored_instances(state_dir), search, limit)
-    if not statuses:
-        print_message("no instances", "dim")
-    print_rows([instance_view(one) for one in statuses], COLUMNS, output)
+    search = search_by(status, workflow, attribute, since, until, time, error_type)
+    if quiet and output is not Format.TABLE:
+        raise UsageError("expected --quiet or --output, but both")
+    with _stored_instances(state_dir, search) as stored:
+        if stored is None:
+            found = in_session(
+                url, lambda session: newest_instances(session, search, limit + 1)
+            )
+            statuses = [one for _, one in found]
+        else:
+            statuses = newest_of(stored.all(), search, limit + 1)
+        if not statuses:
+            print_message("no instances", "dim")
+        if quiet:
+            for one in statuses[:limit]:
+                write_line(visible(one.instance_id))
+        else:
+            print_rows(
+                [instance_view(one) for one in statuses[:limit]], COLUMNS, output
+            )
+        if len(statuses) > limit:
+            print_message(f"the last {limit}; for more: --limit", "dim")
 
 
 def count(  # noqa: PLR0913 (one parameter an option)
@@ -120,22 +121,32 @@ def count(  # noqa: PLR0913 (one parameter an option)
     since: SinceOption = None,
     until: UntilOption = None,
     time: TimeOption = "started",
+    error_type: ErrorTypeOption = None,
     by: Annotated[Group | None, typer.Option("--by", help="A count for each.")] = None,
     state_dir: StateDirOption = None,
     url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Count instances."""
-    search = _search(status, workflow, attribute, since, until, time)
-    group = _GROUPS[by]
-    if state_dir is None:
-        counts = in_session(url, lambda session: count_by_group(session, search, group))
-    else:
-        counts = Counter(
-            group(rows)
-            for _, rows in _stored_instances(state_dir)
-            if search.found_at(rows) is not None
-        )
+    search = search_by(status, workflow, attribute, since, until, time, error_type)
+    groups: Groups = "all" if by is None else _GROUPS[by]
+    with _stored_instances(state_dir, search) as stored:
+        if stored is None:
+            counts = in_session(
+                url, lambda session: count_by_group(session, search, groups)
+            )
+        else:
+            group = GROUP_OF[groups]
+            counts = Counter(
+                group(entry)
+                for instance_id, rows in stored.all()
+                if (entry := entry_of(rows, instance_id)) is not None
+                and search.matches(entry)
+            )
+        _print_counts(counts, by, output)
+
+
+def _print_counts(counts: Counter[str], by: Group | None, output: Format) -> None:
     if by is not None:
         rows = [{by.value: name, "count": many} for name, many in counts.most_common()]
         print_rows(rows, (by.value, "count"), output)
@@ -145,38 +156,19 @@ def count(  # noqa: PLR0913 (one parameter an option)
         print_object({"count": counts.total()}, output)
 
 
-def _stored_instances(state_dir: Path) -> Iterator[tuple[str, Rows]]:
+def _stored_instances(
+    state_dir: Path | None, search: Search
+) -> AbstractContextManager[StoredInstances | None]:
+    """The stores of a directory; None where none is named."""
+    if state_dir is None:
+        return nullcontext()
+    if STRANDED in search.statuses:
+        raise UsageError(
+            "expected a status that a store knows with --state-dir, but stranded: that "
+            "depends on the code of the worker"
+        )
     from sayiir_es.cli.stored_instances import (  # noqa: PLC0415 (slow to import)
-        stored_instances,
+        StoredInstances,
     )
 
-    return stored_instances(state_dir)
-
-
-def _search(
-    status: str | None,
-    workflow: str | None,
-    attribute: list[str] | None,
-    since: str | None,
-    until: str | None,
-    time: TimeName,
-) -> Search:
-    """What the options ask for.
-
-    Raises:
-        UsageError: if an attribute or a time is none.
-    """
-    try:
-        return search_of(
-            {
-                "status": status,
-                "workflow": workflow,
-                "attributes": attributes_of(attribute),
-                "since": since,
-                "until": until,
-                "by": time,
-            },
-            now_ms=SystemClock().now_ms(),
-        )
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    return StoredInstances(state_dir)

@@ -15,8 +15,13 @@ from sayiir_es.cli.connection import (
     in_session,
 )
 from sayiir_es.cli.failures import not_found
-from sayiir_es.cli.instance.view import instance_view
-from sayiir_es.cli.output import Format, OutputOption, print_object
+from sayiir_es.cli.instance.view import print_status
+from sayiir_es.cli.instance.waiting import (
+    TimeoutOption,
+    not_ended,
+    timeout_seconds,
+)
+from sayiir_es.cli.output import Format, OutputOption
 from sayiir_es.cli.stdout import write_line
 from sayiir_es.cli.text import payload_value, to_json
 from sayiir_es.core.model.errors import NotFoundError, WorkflowError
@@ -39,13 +44,17 @@ def show(
         status = in_session(url, lambda session: session.find_status(instance_id))
     else:
         from sayiir_es.cli.stored_instances import (  # noqa: PLC0415 (slow to import)
-            stored_status,
+            StoredInstances,
         )
 
-        status = stored_status(state_dir, instance_id)
+        with StoredInstances(state_dir) as stored:
+            status = stored.status(instance_id)
+            if status is not None:
+                print_status(status, output)
+                return
     if status is None:
         raise not_found(instance_id)
-    print_object(instance_view(status), output)
+    print_status(status, output)
 
 
 def result(
@@ -54,19 +63,28 @@ def result(
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until it has ended.")
     ] = False,
+    timeout: TimeoutOption = None,
     url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
-) -> None:
+) -> int:
     """Print the output of a completed instance, as JSON."""
     checked_id(instance_id)
+    timeout_s = timeout_seconds(timeout, wait=wait)
 
     async def work(session: Session) -> Status:
         status = await session.find_status(instance_id)
         if status is None:
             raise not_found(instance_id)
-        return await session.wait(instance_id) if wait else status
+        if not wait:
+            return status
+        try:
+            return await session.wait(instance_id, timeout_s=timeout_s)
+        except TimeoutError:
+            return await session.get_status(instance_id)
 
     status = in_session(url, work)
+    if wait and status.status not in ENDED:
+        return not_ended(status, timeout)
     if status.status != "completed":
         reason = status.error or status.reason or f"it waits for {status.waiting_for}"
         failure = WorkflowError if status.status in ENDED else NotFoundError
@@ -76,3 +94,4 @@ def result(
         )
     value = payload_value(status.output or b"null")
     write_line(to_json(value, indent=None if output is Format.JSONL else 2))
+    return 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,15 +18,32 @@ from sayiir_es.cli.connection import (
 from sayiir_es.cli.failures import FAILED
 from sayiir_es.cli.instance.attributes import attributes_of
 from sayiir_es.cli.instance.control import ask_owner
-from sayiir_es.cli.instance.view import instance_view
-from sayiir_es.cli.output import Format, OutputOption, print_message, print_object
+from sayiir_es.cli.instance.view import print_status
+from sayiir_es.cli.instance.waiting import (
+    TimeoutOption,
+    not_ended,
+    timeout_seconds,
+)
+from sayiir_es.cli.output import Format, OutputOption, print_message
 from sayiir_es.cli.typed_json import read_json
 from sayiir_es.client.commands import start_command
-from sayiir_es.core.model.commands import ConflictPolicy  # noqa: TC001 - typer reads it at run time
+from sayiir_es.core.graph.versions import checked_version
+from sayiir_es.core.model.commands import ConflictPolicy
+from sayiir_es.core.model.errors import UsageError
+from sayiir_es.core.status.status import ENDED
 
 if TYPE_CHECKING:
     from sayiir_es.client.session import Session
     from sayiir_es.core.status.status import Status
+
+
+VersionOption = Annotated[
+    str | None, typer.Option("--version", help="The greatest one when left out.")
+]
+PolicyOption = Annotated[
+    ConflictPolicy,
+    typer.Option("--conflict-policy", help="What an existing instance means."),
+]
 
 
 def start(  # noqa: PLR0913 (one parameter an option)
@@ -41,10 +60,8 @@ def start(  # noqa: PLR0913 (one parameter an option)
             "--input", metavar="JSON|@FILE", help="Its input; @- reads stdin."
         ),
     ] = "null",
-    policy: Annotated[
-        ConflictPolicy,
-        typer.Option("--conflict-policy", help="What an existing instance means."),
-    ] = "fail",
+    policy: PolicyOption = "fail",
+    version: VersionOption = None,
     attribute: Annotated[
         list[str] | None,
         typer.Option(
@@ -56,28 +73,49 @@ def start(  # noqa: PLR0913 (one parameter an option)
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until it has ended; a worker runs it.")
     ] = False,
+    timeout: TimeoutOption = None,
     url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> int:
     """Start an instance of a workflow, by its name."""
-    new_id = instance_id
-    if new_id is None:
-        new_id = f"{workflow[:100]}-{secrets.token_hex(4)}"
+    timeout_s = timeout_seconds(timeout, wait=wait)
+    new_id = _new_id(workflow) if instance_id is None else checked_id(instance_id)
     command = start_command(
         workflow,
-        checked_id(new_id),
+        new_id,
         read_json(value, "--input"),
         policy=policy,
         attributes=attributes_of(attribute),
     )
+    command = replace(command, version=_checked(version))
 
     async def work(session: Session) -> Status:
+        await session.wait_for_name(workflow, version)
         await ask_owner(session, command)
         if wait:
             print_message(f"waiting for {new_id}", "dim")
-            return await session.wait(new_id)
+            with suppress(TimeoutError):
+                return await session.wait(new_id, timeout_s=timeout_s)
         return await session.get_status(new_id)
 
     status = in_session(url, work)
-    print_object(instance_view(status), output)
-    return FAILED if wait and status.status != "completed" else 0
+    print_status(status, output)
+    return _exit_code(status, timeout) if wait else 0
+
+
+def _checked(version: str | None) -> str | None:
+    try:
+        return checked_version(version)
+    except ValueError as error:
+        raise UsageError(f"for --version: {error}") from error
+
+
+def _new_id(workflow: str) -> str:
+    return f"{workflow[:100]}-{secrets.token_hex(4)}"
+
+
+def _exit_code(status: Status, timeout: str | None) -> int:
+    """The exit code of a start that waited for an end."""
+    if status.status not in ENDED:
+        return not_ended(status, timeout)
+    return 0 if status.status == "completed" else FAILED

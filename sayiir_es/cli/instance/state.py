@@ -14,7 +14,7 @@ from sayiir_es.cli.connection import (
     in_session,
 )
 from sayiir_es.cli.event_fields import details_of, place_of
-from sayiir_es.cli.instance.view import instance_view
+from sayiir_es.cli.instance.view import print_status
 from sayiir_es.cli.output import (
     Format,
     OutputOption,
@@ -117,10 +117,10 @@ def _history(url: str, instance_id: str) -> History:
 
 
 def _print_status(snapshot: Snapshot, instance_id: str) -> None:
-    fields: dict[str, object] = {"instance_id": instance_id}
-    if snapshot.status is not None:
-        fields = instance_view(snapshot.status)
-    print_object(fields, Format.TABLE)
+    if snapshot.status is None:
+        print_object({"instance_id": instance_id}, Format.TABLE)
+    else:
+        print_status(snapshot.status, Format.TABLE)
 
 
 def _print_title(section: str) -> None:

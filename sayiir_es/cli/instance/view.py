@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import heapq
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from sayiir_es.cli.text import payload_value
-from sayiir_es.core.status.status import status_of
+from sayiir_es.cli.output import Format, print_object
+from sayiir_es.cli.stdout import write_line
+from sayiir_es.cli.text import payload_value, visible
+from sayiir_es.core.status.list_entry import entry_of
+from sayiir_es.core.status.status import listed, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sayiir_es.client.search import Search
     from sayiir_es.core.model.rows import Rows
+    from sayiir_es.core.status.search import Search
     from sayiir_es.core.status.status import Status
 
 COLUMNS = ("instance_id", "workflow", "status", "waiting_for", "updated_at")
@@ -29,6 +33,11 @@ def instance_view(status: Status) -> dict[str, object]:
         "output": None if status.output is None else payload_value(status.output),
         "error": status.error,
         "error_type": status.error_type,
+        "error_details": None
+        if status.error_details is None
+        else asdict(status.error_details),
+        "compensated": list(status.compensated),
+        "not_compensated": list(status.not_compensated),
         "reason": status.reason,
         "requested_by": status.requested_by,
         "wake_at": status.wake_at,
@@ -40,7 +49,22 @@ def instance_view(status: Status) -> dict[str, object]:
         "started_at": status.started_at,
         "updated_at": status.updated_at,
         "definition_hash": status.definition_hash,
+        "version": status.version,
     }
+
+
+def print_status(status: Status, output: Format) -> None:
+    """Print an instance; a person reads the traceback below the table."""
+    view = instance_view(status)
+    details = status.error_details
+    if output is not Format.TABLE or details is None:
+        print_object(view, output)
+        return
+    del view["error_details"]
+    view |= {"source_line": details.source_line, "causes": "; ".join(details.causes)}
+    print_object(view, output)
+    for line in details.traceback.splitlines():
+        write_line(visible(line))
 
 
 def newest_of(
@@ -48,10 +72,11 @@ def newest_of(
 ) -> list[Status]:
     """The last instances that a search finds, of those that stores on disk hold."""
     matches = (
-        (at_ms, instance_id, status)
+        (search.time_of(entry), instance_id, status)
         for instance_id, rows in instances
-        if (at_ms := search.found_at(rows)) is not None
+        if (entry := entry_of(rows, instance_id)) is not None
+        and search.matches(entry)
         and (status := status_of(rows, instance_id, None)) is not None
     )
     last = heapq.nlargest(limit, matches, key=lambda one: one[:2])
-    return [status for _, _, status in last]
+    return [listed(status) for _, _, status in last]

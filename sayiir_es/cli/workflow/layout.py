@@ -19,7 +19,7 @@ from rich.cells import cell_len, set_cell_size
 from sayiir_es.cli.text import visible
 from sayiir_es.cli.workflow.node_text import NodeText, text_of
 from sayiir_es.core.graph.graph import inner_chains, segments
-from sayiir_es.core.graph.nodes import ForkNode, Node, RouteNode
+from sayiir_es.core.graph.nodes import ForkNode, Node, RouteNode, TryNode
 from sayiir_es.core.graph.paths import join
 
 if TYPE_CHECKING:
@@ -226,6 +226,8 @@ def _across(lanes: Sequence[_Block]) -> int:
 
 def _names(node: Node) -> list[str]:
     """The names of the chains of a node; of one alone, none."""
+    if isinstance(node, TryNode):
+        return ["", "on error"]
     if not isinstance(node, ForkNode | RouteNode):
         return [""]
     names = [visible(branch.name) for branch in node.branches]

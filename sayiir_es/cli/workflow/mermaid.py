@@ -15,6 +15,7 @@ from sayiir_es.core.graph.nodes import (
     RouteNode,
     SignalNode,
     TaskNode,
+    TryNode,
 )
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class _Chart:
                 ends = self.chain(node.chain, sources)
                 self._close()
                 return ends
+            case TryNode():
+                return self._try(node, label, sources)
             case _:
                 assert_never(node)
 
@@ -90,12 +93,20 @@ class _Chart:
     def _loop(self, node: LoopNode, label: str, sources: list[str]) -> list[str]:
         self._open(label)
         first = f"n{self._count}"
-        if isinstance(node.body[0], LoopNode | ChildNode):
+        if isinstance(node.body[0], LoopNode | ChildNode | TryNode):
             first = self._put('(("again"))', sources)
             sources = [first]
         ends = self.chain(node.body, sources)
         for end in ends:
             self._line(f'{end.partition(" ")[0]} -. "again" .-> {first}')
+        self._close()
+        return ends
+
+    def _try(self, node: TryNode, label: str, sources: list[str]) -> list[str]:
+        self._open(label)
+        first = f"n{self._count}"
+        ends = self.chain(node.body, sources)
+        ends += self.chain(node.handler, [f'{first} -- "on error"'])
         self._close()
         return ends
 

@@ -14,6 +14,7 @@ from sayiir_es.core.graph.nodes import (
     RouteNode,
     SignalNode,
     TaskNode,
+    TryNode,
 )
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.graph.graph import Graph
 
 Kind: TypeAlias = Literal[
-    "task", "join", "delay", "signal", "fork", "route", "loop", "child"
+    "task", "join", "delay", "signal", "fork", "route", "loop", "child", "try"
 ]
 
 _UNITS = ((3_600_000, "h"), (60_000, "m"), (1_000, "s"))
@@ -63,6 +64,10 @@ def text_of(node: Node, *, is_join: bool) -> NodeText:
             return NodeText(kind="loop", title="loop", options=(option,))
         case ChildNode():
             return NodeText(kind="child", title=f"child {node.workflow}", options=())
+        case TryNode():
+            names = [name.removeprefix("builtins.") for name in node.errors]
+            option = f"catches {', '.join(names) or 'every error'}"
+            return NodeText(kind="try", title="attempt", options=(option,))
         case _:
             assert_never(node)
 
@@ -96,6 +101,8 @@ def _of_task(node: TaskNode) -> Iterator[str]:
         yield f"tags {', '.join(node.tags)}"
     if node.version is not None:
         yield f"version {node.version}"
+    if node.compensate is not None:
+        yield f"undone by {node.compensate.id}"
 
 
 def _of_signal(node: SignalNode) -> Iterator[str]:
@@ -104,3 +111,5 @@ def _of_signal(node: SignalNode) -> Iterator[str]:
     if node.timeout_ms is not None:
         then = "fails" if node.on_timeout == "fail" else "null"
         yield f"{duration_text(node.timeout_ms)}, then {then}"
+    if node.keep_input:
+        yield "keeps its input"

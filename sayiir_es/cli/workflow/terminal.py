@@ -27,6 +27,7 @@ _STYLES: dict[Kind, str] = {
     "route": "yellow",
     "loop": "yellow",
     "child": "cyan",
+    "try": "cyan",
 }
 
 _BLANK: tuple[str, str] = (" ", "")

@@ -17,7 +17,7 @@ from sayiir_es.cli.output import (
 )
 from sayiir_es.cli.stdout import write_line
 from sayiir_es.cli.workflow.graph_format import GraphFormat
-from sayiir_es.cli.workflow.node_text import text_by_path, text_of
+from sayiir_es.cli.workflow.node_text import duration_text, text_by_path, text_of
 from sayiir_es.core.model.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ VersionOption = Annotated[
     str,
     typer.Option(
         "--version",
-        metavar="HASH",
-        help="Of that definition hash or graph digest, or the beginning of one; the "
-        "last published when left out.",
+        metavar="VERSION|HASH",
+        help="Of that version, definition hash or graph digest, or the beginning of "
+        "one; the one that a start by name takes when left out.",
     ),
 ]
 
@@ -54,7 +54,8 @@ def list_workflows(
         rows.append(
             {
                 "name": name,
-                "version": last.definition_hash[:SHORT_HASH],
+                "version": last.version,
+                "hash": last.definition_hash[:SHORT_HASH],
                 "versions": len(versions),
                 "nodes": len(last.places),
                 "steps": _steps(last),
@@ -64,7 +65,8 @@ def list_workflows(
         )
     if not rows:
         print_message("no workflows; a worker publishes those of its modules", "dim")
-    print_rows(rows, ("name", "version", "versions", "nodes", "steps"), output)
+    columns = ("name", "version", "hash", "versions", "nodes", "steps")
+    print_rows(rows, columns, output)
 
 
 def show(
@@ -79,14 +81,22 @@ def show(
     graph = _version(versions, name, version)
     fields: dict[str, object] = {
         "name": graph.name,
+        "version": graph.version,
         "definition_hash": graph.definition_hash,
         "graph_digest": graph.digest,
+        "timeout": (
+            None if graph.timeout_ms is None else duration_text(graph.timeout_ms)
+        ),
         "metadata": None if graph.metadata is None else json.loads(graph.metadata),
     }
     nodes = text_by_path(graph).items()
     if output is not Format.TABLE:
         fields["versions"] = [
-            {"definition_hash": one.definition_hash, "graph_digest": one.digest}
+            {
+                "version": one.version,
+                "definition_hash": one.definition_hash,
+                "graph_digest": one.digest,
+            }
             for one in versions
         ]
         fields["nodes"] = [
@@ -136,7 +146,7 @@ async def _read_published(session: Session) -> dict[str, list[Graph]]:
 
 
 def _versions(url: str, name: str) -> list[Graph]:
-    """The versions of one workflow, the last published at the end.
+    """The versions of one workflow, the one at the end that a start by name takes.
 
     Raises:
         NotFoundError: if there is none of that name.
@@ -150,12 +160,15 @@ def _versions(url: str, name: str) -> list[Graph]:
 
 
 def _version(versions: list[Graph], name: str, version: str) -> Graph:
-    """The version whose hash or digest begins so.
+    """The last published of that version, or the one whose hash or digest begins so.
 
     Raises:
         NotFoundError: if none does.
         UsageError: if several do.
     """
+    named = [one for one in versions if version and one.version == version]
+    if named:
+        return named[-1]
     matches = [
         one
         for one in versions

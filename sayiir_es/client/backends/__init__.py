@@ -8,6 +8,7 @@ from sayiir_es.client.backends.kafka import KafkaBackend
 from sayiir_es.client.backends.url import (
     as_backend,
     backend_from_url,
+    backend_of,
     use_backend,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "KafkaBackend",
     "as_backend",
     "backend_from_url",
+    "backend_of",
     "use_backend",
 ]

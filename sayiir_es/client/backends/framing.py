@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sayiir_es.environment import settings_where_set
+
 if TYPE_CHECKING:
     from sayiir_es.log.port import Log
 
@@ -14,11 +16,9 @@ def with_framing(log: Log, app: str) -> Log:
     Raises:
         SettingsError: if a setting cannot be used.
     """
-    from sayiir_es.settings import load_settings  # noqa: PLC0415 (slow to import)
-
-    settings = load_settings()
-    url = settings.schema_registry_url
-    if url is None and not settings.cloud_events:
+    settings = settings_where_set("SAYIIR_SCHEMA_REGISTRY_URL", "SAYIIR_CLOUD_EVENTS")
+    url = None if settings is None else settings.schema_registry_url
+    if settings is None or (url is None and not settings.cloud_events):
         return log
     from sayiir_es.log.framing import FramedLog  # noqa: PLC0415 (slow to import)
     from sayiir_es.wire.confluent_frames import ConfluentFrames  # noqa: PLC0415

@@ -9,9 +9,13 @@ wrong at once, and gives a `Workflow`. A flow may go on being extended and built
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, cast, overload
 
+from sayiir_es.core.authoring.caught_errors import CaughtErrors, caught_names
+from sayiir_es.core.authoring.compensations import wrong_compensation
 from sayiir_es.core.authoring.loop_result import OnMax
+from sayiir_es.core.authoring.needs import with_needs
+from sayiir_es.core.authoring.node_limits import wrong_nodes
 from sayiir_es.core.authoring.steps import (
     Function,
     Names,
@@ -20,10 +24,21 @@ from sayiir_es.core.authoring.steps import (
     functions_of,
 )
 from sayiir_es.core.authoring.tasks import metadata_of
+from sayiir_es.core.authoring.typed import (
+    AsyncTask,
+    Fields,
+    In,
+    LoopOptions,
+    Out,
+    Record,
+    Result,
+    SyncTask,
+)
 from sayiir_es.core.authoring.workflow import Workflow as Workflow  # noqa: PLC0414 (its home)
-from sayiir_es.core.duration import Duration, duration_ms
-from sayiir_es.core.graph.graph import Graph, first_id, inner_chains
+from sayiir_es.core.duration import Duration, duration_ms, long_duration_ms
+from sayiir_es.core.graph.graph import Graph, count_nodes, first_id
 from sayiir_es.core.graph.nodes import (
+    NODES_MAX,
     Branch,
     ChildNode,
     DelayNode,
@@ -34,46 +49,101 @@ from sayiir_es.core.graph.nodes import (
     OnTimeout,
     RouteNode,
     SignalNode,
+    TryNode,
 )
-from sayiir_es.core.graph.paths import DEFAULT_BRANCH, encode_segment, join, occurrence
-from sayiir_es.core.model.limits import DEFAULT_LIMITS
+from sayiir_es.core.graph.paths import (
+    BODY,
+    COMPENSATION,
+    DEFAULT_BRANCH,
+    ON_ERROR,
+    encode_segment,
+    join,
+    occurrence,
+)
+from sayiir_es.core.graph.versions import checked_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Unpack
+
+    from sayiir_es.core.authoring.loop_result import LoopResult
 
 EMPTY_BRANCH = "branch() requires at least one task function"
 EMPTY_ROUTE = "Branch must have at least one step"
 
-BRANCH_NAMES_BYTES_MAX = 256 * 1024
-"""Names of one fork's branches: they stand in one event, `ForkStarted`."""
+PATH_BYTES_MAX = 64 * 1024
+"""The longest path of a node: events name some, and have to fit a batch with them."""
 
 
-class Flow:
+class Flow(Generic[In, Out]):
     """A workflow that is being built.
+
+    `Flow[Order]("orders")` says what the workflow takes, so that type checkers see
+    whether its steps fit; without it the first step may take anything.
 
     Args:
         name: The workflow's name; clients start it by this.
+        version: Several versions of one name live at once, each with its own code; a
+            start that names none takes the greatest one.
         metadata: A JSON-able mapping that tasks can read in their context.
+        timeout: How long a run may take before it fails: seconds, "30s", "2d", or a
+            timedelta. A retry of it has as long again.
+
+    Raises:
+        ValueError: if the time-out is negative or none.
     """
 
     def __init__(
-        self, name: str = "workflow", *, metadata: Mapping[str, object] | None = None
+        self,
+        name: str = "workflow",
+        *,
+        version: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+        timeout: Duration | None = None,
     ) -> None:
         self.name = name
+        self.version = checked_version(version)
         self.names = Names()
         self.steps: list[Step] = []
         self._metadata: dict[str, object] | None = None
         self._metadata_json: str | None = None
         self._wrong: list[str] = []
+        self.unhandled: list[tuple[Node, ...]] = []
+        """Bodies of attempts that no `on_error` has ended yet."""
+        self.timeout_ms: int | None = None
+        if timeout is not None:
+            self.timeout_ms = long_duration_ms(timeout, what="timeout")
         if metadata is not None:
             self.set_metadata(metadata)
 
-    def then(self, task_func: Function, *, name: str | None = None) -> Flow:
+    @overload
+    def then(
+        self, task_func: AsyncTask[Out, Result], *, name: str | None = None
+    ) -> Flow[In, Result]: ...
+    @overload
+    def then(
+        self, task_func: SyncTask[Out, Result], *, name: str | None = None
+    ) -> Flow[In, Result]: ...
+    @overload
+    def then(
+        self: Flow[In, Fields],
+        task_func: AsyncTask[Record, Result],
+        *,
+        name: str | None = None,
+    ) -> Flow[In, Result]: ...
+    @overload
+    def then(
+        self: Flow[In, Fields],
+        task_func: SyncTask[Record, Result],
+        *,
+        name: str | None = None,
+    ) -> Flow[In, Result]: ...
+    def then(self, task_func: Function, *, name: str | None = None) -> Flow[In, Any]:
         """Run a function on what flows in; its result flows on."""
         self.steps.append(self.task_step(task_func, name))
-        return self
+        return self._now()
 
-    def delay(self, name: str, duration: Duration) -> Flow:
+    def delay(self, name: str, duration: Duration) -> Flow[In, Out]:
         """Sleep, durably: nothing runs, nothing is held. The value passes through.
 
         Raises:
@@ -90,7 +160,8 @@ class Flow:
         name: str | None = None,
         timeout: Duration | None = None,
         on_timeout: OnTimeout = "null",
-    ) -> Flow:
+        keep_input: bool = False,
+    ) -> Flow[In, Any]:
         """Wait for a signal; its payload flows on instead of what flowed in.
 
         Args:
@@ -98,6 +169,8 @@ class Flow:
             name: The node's id; the signal's name when left out.
             timeout: How long to wait: seconds, "30s", or a timedelta.
             on_timeout: `null` goes on with None, `fail` fails the workflow.
+            keep_input: What flowed in flows on; tasks behind the wait get the payload
+                by a keyword-only parameter of the node's id.
 
         Raises:
             ValueError: if an option is out of its range.
@@ -110,26 +183,63 @@ class Flow:
             signal=signal_name,
             timeout_ms=limit,
             on_timeout=on_timeout,
+            keep_input=keep_input,
         )
         self.steps.append(Step(node=node))
-        return self
+        return self._now()
 
-    def fork(self) -> ForkBuilder:
+    def fork(self) -> ForkBuilder[In, Out]:
         """Run branches side by side; end it with `.join(task_func)`."""
         return ForkBuilder(self)
 
-    def route(self, key_fn: Function, *, keys: Sequence[str]) -> BranchBuilder:
+    def route(
+        self, key_fn: SyncTask[Out, object], *, keys: Sequence[str]
+    ) -> BranchBuilder[In, Out]:
         """Run the one branch whose key `key_fn` returns; end it with `.done()`."""
         return BranchBuilder(self, key_fn, keys=list(keys))
 
+    def attempt(
+        self, *task_funcs: Function | Flow[Any, Any], name: str | None = None
+    ) -> AttemptBuilder[In, Out]:
+        """Run functions, or a flow's nodes; end it with `.on_error(handler)`.
+
+        `name` is the node's id, by which steps behind it get what flowed on.
+
+        Raises:
+            ValueError: if there is nothing in it.
+        """
+        return AttemptBuilder(self, task_funcs, name)
+
+    @overload
+    def loop(
+        self, task_func: Flow[Out, Any], **options: Unpack[LoopOptions]
+    ) -> Flow[In, Any]: ...
+    @overload
     def loop(
         self,
-        task_func: Function | Flow,
+        task_func: AsyncTask[Out, LoopResult[Result]],
+        **options: Unpack[LoopOptions],
+    ) -> Flow[In, Result]: ...
+    @overload
+    def loop(
+        self,
+        task_func: SyncTask[Out, LoopResult[Result]],
+        **options: Unpack[LoopOptions],
+    ) -> Flow[In, Result]: ...
+    @overload
+    def loop(
+        self: Flow[In, Fields],
+        task_func: SyncTask[Record, LoopResult[Result]],
+        **options: Unpack[LoopOptions],
+    ) -> Flow[In, Result]: ...
+    def loop(
+        self,
+        task_func: Function | Flow[Any, Any],
         *,
         max_iterations: int = 10,
         on_max: str | OnMax = "fail",
         name: str | None = None,
-    ) -> Flow:
+    ) -> Flow[In, Any]:
         """Run a body until it returns `LoopResult.done(value)`.
 
         Raises:
@@ -153,35 +263,54 @@ class Flow:
             on_max=on_max_name,
         )
         self.steps.append(Step(node=node, functions=functions_of(body)))
-        return self
+        return self._now()
 
-    def then_flow(self, child_workflow: Workflow) -> Flow:
+    def then_flow(self, child_workflow: Workflow[Out, Result]) -> Flow[In, Result]:
         """Run another workflow's chain in place, under paths of its own."""
+        self.refuse_timeout(child_workflow.graph.name, child_workflow.graph.timeout_ms)
         node = ChildNode(
             id=self.names.next("child"),
             workflow=child_workflow.graph.name,
             chain=child_workflow.graph.chain,
         )
         self.steps.append(Step(node=node, functions=dict(child_workflow.functions)))
-        return self
+        return self._now()
 
-    def build(self) -> Workflow:
+    def build(self) -> Workflow[In, Out]:
         """Check the whole and give the workflow.
 
         Raises:
             ValueError: if anything is wrong with it; all of it is reported at once.
         """
-        wrong = list(self._wrong)
+        wrong = self.wrong
         if not self.steps:
             wrong.append("Workflow must have at least one task")
-        chain = chain_of_steps(self.steps)
-        wrong += _wrong_nodes(chain)
+        functions = functions_of(self.steps)
+        chain, unknown = with_needs(chain_of_steps(self.steps), functions)
+        wrong += wrong_nodes(chain)
+        wrong += unknown
+        nodes = count_nodes(chain)
+        if nodes > NODES_MAX:
+            wrong.append(
+                f"expected a workflow of at most {NODES_MAX:,} nodes, but {nodes:,}: "
+                "start an instance for each part of the work"
+            )
         if wrong:
             raise ValueError("\n".join(wrong))
-        graph = Graph(name=self.name, chain=chain, metadata=self._metadata_json)
-        return Workflow(
-            graph=graph, functions=functions_of(self.steps), metadata=self._metadata
+        graph = Graph(
+            name=self.name,
+            chain=chain,
+            metadata=self._metadata_json,
+            version=self.version,
+            timeout_ms=self.timeout_ms,
         )
+        longest = max(len(path.encode()) for path in graph.places)
+        if longest > PATH_BYTES_MAX:
+            raise ValueError(
+                f"expected paths of at most {PATH_BYTES_MAX} bytes, but one of the "
+                f"names and containers of {self.name!r} has {longest}"
+            )
+        return Workflow(graph=graph, functions=functions, metadata=self._metadata)
 
     # --- for the builders of branches -------------------------------------------------
 
@@ -200,11 +329,15 @@ class Flow:
             raise TypeError(
                 f"expected a function, but {type(function).__name__}: {function!r}"
             )
-        node = metadata_of(function).to_node(self.names.of(function, name))
-        return Step(node=node, functions={"": function})
+        metadata, task_id = metadata_of(function), self.names.of(function, name)
+        functions: dict[str, Function] = {"": function}
+        if metadata.compensate is not None:
+            self._wrong += wrong_compensation(task_id, metadata.compensate)
+            functions[COMPENSATION] = metadata.compensate
+        return Step(node=metadata.to_node(task_id), functions=functions)
 
     def inner_steps(
-        self, parts: Sequence[Function | Flow], name: str | None
+        self, parts: Sequence[Function | Flow[Any, Any]], name: str | None
     ) -> list[Step]:
         """The steps of a branch or body: functions, or the steps of other flows.
 
@@ -213,28 +346,64 @@ class Flow:
         steps: list[Step] = []
         for part in parts:
             if isinstance(part, Flow):
+                self.refuse_timeout(part.name, part.timeout_ms)
+                self._wrong += part.wrong
                 steps += part.steps
             else:
                 steps.append(self.task_step(part, name if not steps else None))
         return steps
 
+    def refuse_timeout(self, name: str, timeout_ms: int | None) -> None:
+        """Have `build` report that a flow inside has a time-out of its own."""
+        if timeout_ms is not None:
+            self.refuse(
+                "expected no timeout of a flow inside another, where it would not "
+                f"count, but {name!r} has one of {timeout_ms} ms: give one to the "
+                "outermost flow or to a task"
+            )
+
     def refuse(self, text: str) -> None:
         """Remember what `build` must report."""
         self._wrong.append(text)
 
+    @property
+    def wrong(self) -> list[str]:
+        """What is wrong with the steps so far."""
+        return self._wrong + [
+            f"expected on_error(…) behind attempt(…) of {first_id(chain)!r}, but none"
+            for chain in self.unhandled
+        ]
 
-class ForkBuilder:
+    def _now(self) -> Flow[In, Any]:
+        """Itself, out of which something else flows now."""
+        return cast("Flow[In, Any]", self)
+
+
+class ForkBuilder(Generic[In, Out]):
     """Branches that run side by side; `join` gives the flow back."""
 
-    def __init__(self, flow: Flow) -> None:
+    def __init__(self, flow: Flow[In, Out]) -> None:
         self._flow = flow
         self._branches: list[Branch] = []
         self._functions: dict[str, Function] = {}
         self._seen: dict[str, int] = {}
 
+    @overload
     def branch(
-        self, *task_funcs: Function | Flow, name: str | None = None
-    ) -> ForkBuilder:
+        self, task_func: SyncTask[Out, object] | Flow[Out, Any], /, *, name: str = ...
+    ) -> ForkBuilder[In, Out]: ...
+    @overload
+    def branch(
+        self,
+        first: SyncTask[Out, object] | Flow[Out, Any],
+        second: Function | Flow[Any, Any],
+        /,
+        *others: Function | Flow[Any, Any],
+        name: str | None = None,
+    ) -> ForkBuilder[In, Out]: ...
+    def branch(
+        self, *task_funcs: Function | Flow[Any, Any], name: str | None = None
+    ) -> ForkBuilder[In, Out]:
         """Add a branch of one or more functions, or of a flow's nodes.
 
         `name` is the branch's key in what the join gets; the first node's id when left
@@ -256,7 +425,23 @@ class ForkBuilder:
         self._branches.append(Branch(name=key, chain=chain))
         return self
 
-    def join(self, task_func: Function, *, name: str | None = None) -> Flow:
+    @overload
+    def join(
+        self, task_func: AsyncTask[Fields, Result], *, name: str | None = None
+    ) -> Flow[In, Result]: ...
+    @overload
+    def join(
+        self, task_func: SyncTask[Fields, Result], *, name: str | None = None
+    ) -> Flow[In, Result]: ...
+    @overload
+    def join(
+        self, task_func: AsyncTask[Record, Result], *, name: str | None = None
+    ) -> Flow[In, Result]: ...
+    @overload
+    def join(
+        self, task_func: SyncTask[Record, Result], *, name: str | None = None
+    ) -> Flow[In, Result]: ...
+    def join(self, task_func: Function, *, name: str | None = None) -> Flow[In, Any]:
         """Give the branches' results to a function, as a dict by branch name.
 
         Raises:
@@ -268,13 +453,15 @@ class ForkBuilder:
         node = ForkNode(id="||".join(firsts), branches=tuple(self._branches))
         self._flow.steps.append(Step(node=node, functions=dict(self._functions)))
         self._flow.steps.append(self._flow.task_step(task_func, name))
-        return self._flow
+        return cast("Flow[In, Any]", self._flow)
 
 
-class BranchBuilder:
+class BranchBuilder(Generic[In, Out]):
     """Branches of which one runs; `done` gives the flow back."""
 
-    def __init__(self, flow: Flow, key_fn: Function, *, keys: list[str]) -> None:
+    def __init__(
+        self, flow: Flow[In, Out], key_fn: Function, *, keys: list[str]
+    ) -> None:
         self._flow = flow
         self._keys = keys
         self._id = flow.names.next("branch")
@@ -283,8 +470,8 @@ class BranchBuilder:
         self._default: list[Step] | None = None
 
     def branch(
-        self, key: str, *task_funcs: Function | Flow, name: str | None = None
-    ) -> BranchBuilder:
+        self, key: str, *task_funcs: Function | Flow[Any, Any], name: str | None = None
+    ) -> BranchBuilder[In, Out]:
         """The branch for a key: one or more functions, or a flow's nodes.
 
         Raises:
@@ -300,8 +487,8 @@ class BranchBuilder:
         return self
 
     def default_branch(
-        self, *task_funcs: Function | Flow, name: str | None = None
-    ) -> BranchBuilder:
+        self, *task_funcs: Function | Flow[Any, Any], name: str | None = None
+    ) -> BranchBuilder[In, Out]:
         """The branch for every key that has none.
 
         Raises:
@@ -312,7 +499,7 @@ class BranchBuilder:
         self._default = self._inner(task_funcs, name)
         return self
 
-    def done(self) -> Flow:
+    def done(self) -> Flow[In, Fields]:
         """Give the flow back; what flows on is `{"branch": key, "result": …}`.
 
         Raises:
@@ -340,33 +527,71 @@ class BranchBuilder:
             default=None if self._default is None else chain_of_steps(self._default),
         )
         self._flow.steps.append(Step(node=node, functions=functions))
-        return self._flow
+        return cast("Flow[In, Fields]", self._flow)
 
-    def _inner(self, fns: tuple[Function | Flow, ...], name: str | None) -> list[Step]:
+    def _inner(
+        self, fns: tuple[Function | Flow[Any, Any], ...], name: str | None
+    ) -> list[Step]:
         steps = self._flow.inner_steps(fns, name)
         if not steps:
             raise ValueError(EMPTY_BRANCH)
         return steps
 
 
-def _wrong_nodes(chain: tuple[Node, ...]) -> list[str]:
-    """What is wrong with the nodes of a chain and of those inside them."""
-    wrong: list[str] = []
-    limit = DEFAULT_LIMITS.id_bytes
-    for node in chain:
-        size = len(node.id.encode())
-        if not isinstance(node, ForkNode) and not 0 < size <= limit:
-            wrong.append(
-                f"expected a node id of 1 to {limit} bytes, but {node.id[:64]!r} has "
-                f"{size}"
-            )
-        if isinstance(node, ForkNode):
-            names = sum(len(branch.name.encode()) for branch in node.branches)
-            if names > BRANCH_NAMES_BYTES_MAX:
-                wrong.append(
-                    f"expected branch names of at most {BRANCH_NAMES_BYTES_MAX} bytes "
-                    f"in all, but fork {node.id[:64]!r} has {names}"
-                )
-        for _, inner in inner_chains(node):
-            wrong += _wrong_nodes(inner)
-    return wrong
+class AttemptBuilder(Generic[In, Out]):
+    """A body whose errors are caught; `on_error` gives the flow back."""
+
+    def __init__(
+        self,
+        flow: Flow[In, Out],
+        task_funcs: Sequence[Function | Flow[Any, Any]],
+        name: str | None,
+    ) -> None:
+        self._flow = flow
+        self._body = flow.inner_steps(task_funcs, None)
+        if not self._body:
+            raise ValueError("attempt() requires at least one task function")
+        self._id = name or flow.names.next("attempt")
+        self._chain = chain_of_steps(self._body)
+        flow.unhandled.append(self._chain)
+
+    def on_error(
+        self,
+        handler: Function | Flow[Any, Any],
+        *,
+        errors: CaughtErrors = (),
+        name: str | None = None,
+    ) -> Flow[In, Any]:
+        """Run a function, or a flow's nodes, where the body fails.
+
+        It gets `{"error": {"type", "message", "task", "path"}, "input": …}`, where the
+        input is what had flowed into the body; its result flows on. Retries of a task
+        come first. What a handler raises is not caught here.
+
+        Args:
+            handler: A function or a flow.
+            errors: An exception class, a word such as "timeout", or a tuple of them;
+                subclasses count. Every error when left out.
+            name: The id of the handler's first function.
+
+        Raises:
+            TypeError: if `errors` has something else.
+            ValueError: if a word is none of the engine's, or the flow is empty.
+        """
+        names = caught_names(errors)
+        steps = self._flow.inner_steps([handler], name)
+        if not steps:
+            raise ValueError("on_error() requires at least one task function")
+        functions: dict[str, Function] = {}
+        for segment, inside in ((BODY, self._body), (ON_ERROR, steps)):
+            for path, function in functions_of(inside).items():
+                functions[join(segment, path)] = function
+        node = TryNode(
+            id=self._id,
+            body=self._chain,
+            handler=chain_of_steps(steps),
+            errors=names,
+        )
+        self._flow.unhandled.remove(self._chain)
+        self._flow.steps.append(Step(node=node, functions=functions))
+        return self._flow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Concatenate, TypeAlias
 
 from sayiir_es.core.graph.graph import segments
 from sayiir_es.core.graph.paths import join
@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.graph.nodes import Node
 
-Function: TypeAlias = Callable[[Any], object]
+Function: TypeAlias = Callable[[Any], object] | Callable[Concatenate[Any, ...], object]
 """A user's function: one argument, a result, sync or async.
+
+Beside the argument it may have keyword-only ones, which name what it needs. The first
+form lets type checkers read a lambda.
 
 Of any type: a user's own annotations say which, and a lambda has none.
 """

@@ -2,80 +2,34 @@
 
 from __future__ import annotations
 
-import inspect
-import math
-import typing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
+from sayiir_es.core.authoring.hints import first_parameter_hint, return_hint
+from sayiir_es.core.authoring.retries import (
+    ErrorTypes,
+    RetryPolicy,
+    error_types,
+    is_retriable,
+)
 from sayiir_es.core.duration import duration_ms, parse_duration
-from sayiir_es.core.graph.nodes import Retry, TaskNode
+from sayiir_es.core.graph.nodes import TaskNode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 F = TypeVar("F", bound="Callable[..., object]")
 
+Compensation: TypeAlias = "Callable[[Any, Any], object] | Callable[..., object]"
+"""A user's function that undoes a task: it takes the task's input and its result, or
+both as one argument. The first form lets type checkers read a lambda.
+
+Of any type: a user's own annotations say which, and a lambda has none.
+"""
+
 TAGS_MAX = 20
 TAG_LENGTH_MAX = 64
 PRIORITY_FIRST, PRIORITY_LAST = 1, 5
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How often a failed attempt is tried again, and after which time.
-
-    Attributes:
-        max_retries: Attempts after the first; 0 means none.
-        initial_delay_secs: Wait before the first retry, in seconds.
-        backoff_multiplier: Each further wait is so many times the one before.
-        max_delay_secs: No wait is longer than this, in seconds; None: no limit.
-        jitter: Share (0 to 1) by which a wait may be shortened, so that many do not
-            come back at once.
-    """
-
-    max_retries: int = 2
-    initial_delay_secs: float = 1.0
-    backoff_multiplier: float = 2.0
-    max_delay_secs: float | None = None
-    jitter: float = 0.0
-
-    def __post_init__(self) -> None:
-        checks = {
-            "max_retries": self.max_retries,
-            "initial_delay_secs": self.initial_delay_secs,
-            "backoff_multiplier": self.backoff_multiplier,
-            "max_delay_secs": self.max_delay_secs or 0.0,
-            "jitter": self.jitter,
-        }
-        for name, number in checks.items():
-            if not math.isfinite(number) or number < 0:
-                raise ValueError(f"expected {name} ≥ 0 and finite, but {number!r}")
-        if self.jitter > 1:
-            raise ValueError(f"expected jitter of 0 to 1, but {self.jitter!r}")
-
-    @classmethod
-    def of(cls, retry: Retry) -> RetryPolicy:
-        """The policy of what a graph holds."""
-        most = retry.max_delay_ms
-        return cls(
-            max_retries=retry.max_retries,
-            initial_delay_secs=retry.initial_delay_ms / 1000,
-            backoff_multiplier=retry.backoff_multiplier,
-            max_delay_secs=None if most is None else most / 1000,
-            jitter=retry.jitter,
-        )
-
-    def to_retry(self) -> Retry:
-        """The policy as the graph holds it."""
-        most = self.max_delay_secs
-        return Retry(
-            max_retries=self.max_retries,
-            initial_delay_ms=duration_ms(self.initial_delay_secs, what="delay"),
-            backoff_multiplier=float(self.backoff_multiplier),
-            max_delay_ms=None if most is None else duration_ms(most, what="delay"),
-            jitter=float(self.jitter),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +44,10 @@ class TaskMetadata:
         tags: What a worker must have to run it, a list as Sayiir has it, or None.
         version: Part of the definition hash when given.
         priority: 1 (first) to 5 (last); None is 3.
+        retry_on: The only exceptions after which another attempt follows; None: all but
+            those of `no_retry_on` and what says of itself that it cannot help.
+        no_retry_on: Exceptions after which none follows.
+        compensate: What undoes what it did, when the run fails or is cancelled.
     """
 
     display_name: str | None = None
@@ -99,6 +57,9 @@ class TaskMetadata:
     tags: list[str] | None = None
     version: str | None = None
     priority: int | None = None
+    retry_on: tuple[type[BaseException], ...] | None = None
+    no_retry_on: tuple[type[BaseException], ...] = ()
+    compensate: Compensation | None = None
 
     def __post_init__(self) -> None:
         if self.timeout_secs is not None:
@@ -112,7 +73,7 @@ class TaskMetadata:
 
     @classmethod
     def of(cls, node: TaskNode) -> TaskMetadata:
-        """What a graph holds of it: neither display name nor description."""
+        """What a graph holds of it: no name, no description and no exceptions."""
         return cls(
             timeout_secs=None if node.timeout_ms is None else node.timeout_ms / 1000,
             retries=None if node.retry is None else RetryPolicy.of(node.retry),
@@ -134,6 +95,11 @@ class TaskMetadata:
             version=self.version,
             priority=self.priority,
             tags=tuple(self.tags or ()),
+            compensate=(
+                None
+                if self.compensate is None
+                else compensation_node(self.compensate, task_id)
+            ),
         )
 
 
@@ -151,6 +117,9 @@ def task(
     description: str | None = None,
     priority: int | None = None,
     version: str | None = None,
+    retry_on: ErrorTypes | None = None,
+    no_retry_on: ErrorTypes | None = None,
+    compensate: Compensation | None = None,
 ) -> Callable[[F], F]: ...
 def task(  # noqa: PLR0913 (Sayiir's signature)
     func: F | str | None = None,
@@ -163,6 +132,9 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
     description: str | None = None,
     priority: int | None = None,
     version: str | None = None,
+    retry_on: ErrorTypes | None = None,
+    no_retry_on: ErrorTypes | None = None,
+    compensate: Compensation | None = None,
 ) -> F | Callable[[F], F]:
     """Say how a function is run as a task; the function itself stays as it is.
 
@@ -181,8 +153,15 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
         description: A sentence for people.
         priority: 1 (critical) to 5 (minimal); 3 when left out.
         version: Part of the definition hash when given.
+        retry_on: An exception class, or several: another attempt follows these only.
+        no_retry_on: None follows these, whatever `retry_on` says.
+        compensate: A function that undoes what the task did: when the run fails or is
+            cancelled behind it, it is called with the task's input and its result. It
+            may be marked by `@task` itself, with a time-out, retries and so on.
 
     Raises:
+        TypeError: if `retry_on` or `no_retry_on` is no exception class, or `compensate`
+            is no function.
         ValueError: if an option is out of its range.
     """
     limit = timeout_secs if timeout is None else parse_duration(timeout)
@@ -195,17 +174,19 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
         tags=None if tags is None else list(tags),
         version=version,
         priority=priority,
+        retry_on=None if retry_on is None else error_types(retry_on, "retry_on"),
+        no_retry_on=error_types(no_retry_on or (), "no_retry_on"),
+        compensate=None if compensate is None else check_compensation(compensate),
     )
     own_id = func if isinstance(func, str) else name
 
     def mark(marked: F) -> F:
-        hints = _hints(marked)
         task_id = own_id or getattr(marked, "__name__", None)
         attributes = {
             "_task_id": task_id,
             "_metadata": replace(metadata, display_name=task_id),
-            "_input_type": _first_hint(marked, hints),
-            "_output_type": hints.get("return"),
+            "_input_type": first_parameter_hint(marked),
+            "_output_type": return_hint(marked),
         }
         for name_, value in attributes.items():
             setattr(marked, name_, value)
@@ -214,6 +195,28 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
     if func is None or isinstance(func, str):
         return mark
     return mark(func)
+
+
+def compensation_node(function: Callable[..., object], task_id: str) -> TaskNode:
+    """The compensation of a task as the graph holds it."""
+    name = getattr(function, "_task_id", None) or getattr(function, "__name__", None)
+    if not name or name == "<lambda>":
+        name = f"{task_id}::compensate"
+    return metadata_of(function).to_node(str(name))
+
+
+def check_compensation(function: Callable[..., object]) -> Callable[..., object]:
+    """The function, if it is one.
+
+    Raises:
+        TypeError: if it is none.
+    """
+    if not callable(function):
+        raise TypeError(
+            f"expected compensate to be a function, but {type(function).__name__}: "
+            f"{function!r}"
+        )
+    return function
 
 
 def _check_tags(tags: Sequence[str]) -> None:
@@ -235,18 +238,11 @@ def metadata_of(function: Callable[..., object]) -> TaskMetadata:
     return metadata if isinstance(metadata, TaskMetadata) else TaskMetadata()
 
 
-def _hints(function: Callable[..., object]) -> dict[str, object]:
-    try:
-        return dict(typing.get_type_hints(function))
-    except (NameError, TypeError, AttributeError, SyntaxError):
-        return {}  # a name that is not importable: the task runs without its hints
-
-
-def _first_hint(
-    function: Callable[..., object], hints: dict[str, object]
-) -> object | None:
-    try:
-        names = list(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
-        return None
-    return hints.get(names[0]) if names else None
+def may_try_again(
+    function: Callable[..., object], error: BaseException, *, is_of_input: bool
+) -> bool:
+    """Whether another attempt may help after what a task raised; see `is_retriable`."""
+    metadata = metadata_of(function)
+    return is_retriable(
+        error, metadata.retry_on, metadata.no_retry_on, is_of_input=is_of_input
+    )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, assert_never
+from typing import TYPE_CHECKING, Generic, NoReturn, assert_never
 
-from sayiir_es.core.authoring.tasks import RetryPolicy, TaskMetadata
+from sayiir_es.core.authoring.retries import RetryPolicy
+from sayiir_es.core.authoring.tasks import TaskMetadata
+from sayiir_es.core.authoring.typed import Output_co, Taken_contra
 from sayiir_es.core.graph.graph import inner_chains
 from sayiir_es.core.graph.nodes import (
     ChildNode,
@@ -16,7 +18,9 @@ from sayiir_es.core.graph.nodes import (
     RouteNode,
     SignalNode,
     TaskNode,
+    TryNode,
 )
+from sayiir_es.core.graph.paths import is_compensation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,8 +35,8 @@ class NodeInfo:
 
     Attributes:
         id: Its id.
-        kind: `task`, `fork`, `delay`, `await_signal`, `branch`, `loop` or
-            `child_workflow`.
+        kind: `task`, `fork`, `delay`, `await_signal`, `branch`, `loop`,
+            `child_workflow` or, which Sayiir does not have, `try`.
         predecessor_id: The node before it, or around it where it is the first.
         timeout_secs: Of a task or wait; of a delay its length. In seconds.
         retry_policy: Of a task.
@@ -48,6 +52,15 @@ class NodeInfo:
 
     def __repr__(self) -> str:
         return f"NodeInfo(id={self.id!r}, kind={self.kind!r})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceParameter:
+    """A keyword-only parameter of the function at a path that no node gives."""
+
+    path: str
+    name: str
+    is_required: bool
 
 
 class UnboundTask:
@@ -67,7 +80,7 @@ class UnboundTask:
         raise KeyError(f"Task '{self._task_id}' not found")
 
 
-class Workflow:
+class Workflow(Generic[Taken_contra, Output_co]):
     """What `Flow.build` gives: start it, or hand it to a worker."""
 
     def __init__(
@@ -81,11 +94,20 @@ class Workflow:
         self.functions = functions
         """Path template → function; a route's key function at the route's own path."""
         self.metadata = metadata
+        self.prepared: object = None
+        """What an engine made of graph and functions, kept for its next run."""
+        self.resource_parameters: tuple[ResourceParameter, ...] | None = None
+        """What its functions name that no node gives, once it was looked for."""
 
     @property
     def workflow_id(self) -> str:
         """The workflow's name."""
         return self.graph.name
+
+    @property
+    def version(self) -> str | None:
+        """Which one of the workflows of its name it is; None if it has no version."""
+        return self.graph.version
 
     @property
     def definition_hash(self) -> str:
@@ -101,7 +123,9 @@ class Workflow:
         """Every node, a container before what is in it."""
         return list(_infos(self.graph.chain, None))
 
-    def with_functions(self, registry: Mapping[str, Function] | None) -> Workflow:
+    def with_functions(
+        self, registry: Mapping[str, Function] | None
+    ) -> Workflow[Taken_contra, Output_co]:
         """The same graph with the functions of a registry by id.
 
         What the registry has otherwise than `_task_registry` replaces it, and a task
@@ -114,7 +138,9 @@ class Workflow:
         for path, function in self.functions.items():
             task_id = self._id_at(path)
             if task_id not in registry:
-                functions[path] = UnboundTask(task_id)
+                # What undoes a task is no task of a registry of such.
+                if not is_compensation(path):
+                    functions[path] = UnboundTask(task_id)
             elif function is own[task_id] or isinstance(function, UnboundTask):
                 functions[path] = registry[task_id]
         return Workflow(graph=self.graph, functions=functions, metadata=self.metadata)
@@ -197,6 +223,8 @@ def _info(node: Node, before: str | None) -> NodeInfo:
             return NodeInfo(id=node.id, kind="loop", predecessor_id=before)
         case ChildNode():
             return NodeInfo(id=node.id, kind="child_workflow", predecessor_id=before)
+        case TryNode():
+            return NodeInfo(id=node.id, kind="try", predecessor_id=before)
         case _:
             assert_never(node)
 

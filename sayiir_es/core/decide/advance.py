@@ -6,15 +6,28 @@ Their moves are *owed*: `advance` makes them, the last touched chain first, so t
 follows from one comes before the next opens. It stops when nothing moves, when the run
 has ended, or when the decision is full; then the rest is owed still, and `owed_moves`
 finds it from the rows alone, after a crash too. A requested cancel or pause holds every
-move back and applies as soon as nothing runs; cancel wins.
+move back and applies as soon as nothing runs; cancel wins. Before a cancel applies, or
+a failure stands, what completed tasks did is undone.
+
+A move whose event no batch takes (the output of a run, joined of many results) never
+can be made: it fails where it stands, with `too_large`.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.decide.owed import is_held, is_move_owed, is_request_owed
+from sayiir_es.core.decide.owed import (
+    is_held,
+    is_move_owed,
+    is_request_owed,
+    is_stopping,
+    owed_moves,
+)
+from sayiir_es.core.draft import DecisionCutError, EventTooLargeError
 from sayiir_es.core.graph.references import resolve
+from sayiir_es.core.model.compensation_events import CompensationStarted
 from sayiir_es.core.model.errors import HistoryError
 from sayiir_es.core.model.events import (
     WorkflowCancelled,
@@ -28,43 +41,77 @@ from sayiir_es.core.model.rows import (
     chain_of,
     get_cursor,
     get_cursors,
+    get_ending,
 )
-from sayiir_es.core.model.waits import Broken, Ended
+from sayiir_es.core.model.undo_rows import is_any_to_undo, is_to_undo, paths_to_undo
+from sayiir_es.core.model.waits import Broken, Ended, Failure
+from sayiir_es.core.nodes import compensation
+from sayiir_es.core.nodes.failure import fail
 from sayiir_es.core.nodes.registry import NODES, WAITS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sayiir_es.core.draft import Draft
+
+TOO_LARGE = "too_large"
+"""The error type of a run that failed because an event of it fits no batch."""
 
 
 def advance(draft: Draft) -> None:
     """Make the moves that are owed, as far as the decision has room."""
+    while _make_moves(draft) and _apply_requests(draft) and draft.touched:
+        pass
+
+
+def _make_moves(draft: Draft) -> bool:
+    """Make the moves in the chains that were touched; False if it has no room."""
     while draft.touched:
         header = draft.header
         if header.phase in TERMINAL:
+            draft.touched.clear()
             break
-        cursor = get_cursor(draft.rows, draft.touched.pop())
-        if cursor is None:
-            continue
-        if isinstance(cursor.wait, Broken) and header.cancel is None:
-            # Never cut: a failure and the end of its run are one decision.
-            fail(draft, cursor.path, cursor.wait)
-        elif is_move_owed(draft.rows, header, cursor) and (
-            draft.full() or not _move(draft, cursor)
-        ):
+        chain = draft.touched.pop()
+        cursor = get_cursor(draft.rows, chain)
+        if header.compensation == "started":
+            is_done = _compensate(draft, chain, cursor)
+        elif cursor is None or not is_move_owed(draft.rows, header, cursor):
+            is_done = True
+        elif isinstance(cursor.wait, Broken):
+            # Never cut: a failure and what it does are one decision.
+            fail(draft, cursor.path, cursor.wait.failure)
+            is_done = True
+        else:
+            is_done = is_made(draft, partial(_move, draft, cursor))
+        if not is_done:
             draft.cut = True
-            return
-    _apply_requests(draft)
+            return False
+    return True
 
 
-def fail(draft: Draft, path: str, broken: Broken) -> None:
-    """The run fails at `path`."""
-    draft.emit(
-        WorkflowFailed(
-            path=path,
-            error_type=broken.failure.error_type,
-            error=broken.failure.error,
-        )
-    )
+def _compensate(draft: Draft, path: str, cursor: Cursor | None) -> bool:
+    """Go on with what undoes the task at `path`; False if the decision has no room."""
+    if compensation.has_failed(cursor):
+        # Never cut, as above: it has failed, and what could not be undone is known.
+        compensation.go_on(draft, path)
+        return True
+    if not compensation.is_owed(cursor) or not is_to_undo(draft.rows, path):
+        return True
+    return is_made(draft, partial(compensation.go_on, draft, path))
+
+
+def is_made(draft: Draft, move: Callable[[], None]) -> bool:
+    """Make a move that may as well come later; False if the decision has no room."""
+    if draft.full():
+        return False
+    draft.is_cuttable = True
+    try:
+        move()
+    except DecisionCutError:
+        return False
+    finally:
+        draft.is_cuttable = False
+    return True
 
 
 def open_node(draft: Draft, path: str, reference: str) -> None:
@@ -79,54 +126,107 @@ def open_node(draft: Draft, path: str, reference: str) -> None:
     NODES[type(node)].open(draft, node, path, reference)
 
 
-def _move(draft: Draft, cursor: Cursor) -> bool:
-    """Make the cursor's move; False if the decision has no room for it."""
+def _move(draft: Draft, cursor: Cursor) -> None:
+    """Make the cursor's move, or fail if it never can be made.
+
+    Raises:
+        DecisionCutError: if the decision has no room for it.
+    """
+    try:
+        _move_on(draft, cursor)
+    except EventTooLargeError as error:
+        path: str = getattr(error.body, "path", cursor.path)
+        too_large = Failure(error_type=TOO_LARGE, error=str(error), timed_out=False)
+        fail(draft, path, too_large)
+
+
+def _move_on(draft: Draft, cursor: Cursor) -> None:
     wait = cursor.wait
     if isinstance(wait, Ended):
         successor = draft.graph.successor(cursor.path)
         if successor is None:
-            return _end_chain(draft, chain_of(cursor.path), wait.result)
-        open_node(draft, successor, wait.result)
-        return True
+            _end_chain(draft, chain_of(cursor.path), wait.result)
+        else:
+            open_node(draft, successor, wait.result)
+        return
     opening = WAITS[type(wait)].move(draft, cursor, wait)
     if opening is not None:
         open_node(draft, opening.path, opening.reference)
-    return True
 
 
-def _end_chain(draft: Draft, chain: str, result: str) -> bool:
+def _end_chain(draft: Draft, chain: str, result: str) -> None:
     """A chain has ended with `result`: what is around it goes on, or the run ends."""
     container = draft.graph.container(chain)
     if container is not None:
-        return NODES[type(container.node)].end_chain(draft, container, result)
+        NODES[type(container.node)].end_chain(draft, container, result)
+        return
     output = resolve(draft.rows, draft.graph, result)
-    if draft.full(len(output)):
-        return False
     draft.emit(WorkflowCompleted(output=output))
-    return True
 
 
-def _apply_requests(draft: Draft) -> None:
+def _apply_requests(draft: Draft) -> bool:
+    """End what was asked to end, or has failed, if it can; False if it has no room."""
     header = draft.header
-    if not is_held(header) or not is_request_owed(draft.rows, draft.now_ms):
-        return
-    if draft.full():
-        draft.cut = True
-        return
-    if header.cancel is not None:
-        draft.emit(
-            WorkflowCancelled(
-                reason=header.cancel.reason,
-                requested_by=header.cancel.requested_by,
-                interrupted_at=_interrupted(draft),
-            )
-        )
-    elif header.pause is not None:
+    if not is_held(header) and header.compensation == "none":
+        return True
+    if is_request_owed(draft.rows, draft.now_ms):
+        draft.cut = not is_made(draft, partial(_apply_request, draft))
+    return not draft.cut
+
+
+def _apply_request(draft: Draft) -> None:
+    header, rows = draft.header, draft.rows
+    if header.compensation == "started":
+        _end_run(draft)
+    elif not is_stopping(header):
+        assert header.pause is not None
         draft.emit(
             WorkflowPaused(
                 reason=header.pause.reason, requested_by=header.pause.requested_by
             )
         )
+    elif is_any_to_undo(rows) and header.phase != "quarantined":
+        draft.emit(
+            CompensationStarted(
+                reason="failed" if header.cancel is None else "cancelled",
+                interrupted_at=_interrupted(draft),
+            )
+        )
+        draft.touched.extend(reversed(owed_moves(draft.rows, draft.graph)))
+    else:
+        _end_run(draft)
+
+
+def _end_run(draft: Draft) -> None:
+    """End a run that was cancelled, or has failed; what was undone is known by now."""
+    header, rows = draft.header, draft.rows
+    ending = get_ending(rows)
+    compensated = _listed(draft, paths_to_undo(rows, "d"))
+    not_compensated = _listed(draft, paths_to_undo(rows, "n") + paths_to_undo(rows))
+    if header.cancel is None:
+        assert ending is not None
+        draft.emit(
+            WorkflowFailed(
+                path=ending.path,
+                error_type=ending.error_type,
+                error=ending.error,
+                compensated=compensated,
+                not_compensated=not_compensated,
+            )
+        )
+        return
+    is_undone = header.compensation == "started" and ending is not None
+    draft.emit(
+        WorkflowCancelled(
+            reason=header.cancel.reason,
+            requested_by=header.cancel.requested_by,
+            interrupted_at=(
+                ending.interrupted_at if is_undone and ending else _interrupted(draft)
+            ),
+            compensated=compensated,
+            not_compensated=not_compensated,
+        )
+    )
 
 
 def _interrupted(draft: Draft) -> tuple[str, ...]:
@@ -137,4 +237,16 @@ def _interrupted(draft: Draft) -> tuple[str, ...]:
         if WAITS[type(cursor.wait)].status is not None
     ]
     paths.sort(key=draft.graph.order)
-    return tuple(paths[: draft.limits.interrupted_paths])
+    return _listed(draft, paths)
+
+
+def _listed(draft: Draft, paths: list[str]) -> tuple[str, ...]:
+    """As many of the paths as an event lists."""
+    kept: list[str] = []
+    room = draft.limits.interrupted_bytes
+    for path in paths[: draft.limits.interrupted_paths]:
+        room -= len(path.encode())
+        if room < 0 and kept:
+            break
+        kept.append(path)
+    return tuple(kept)

@@ -7,12 +7,23 @@ exactly that; anything else is answered by `OutcomeRejected` with a reason: `for
 
 from __future__ import annotations
 
-from sayiir_es.core.decide.advance import advance
+from dataclasses import replace
+from functools import partial
+
+from sayiir_es.core.decide.advance import TOO_LARGE, advance, is_made
 from sayiir_es.core.decide.basis import basis_of, draft_in_run
-from sayiir_es.core.decide.owed import is_held
-from sayiir_es.core.draft import Decision, DecisionContext, Draft, nothing, record
+from sayiir_es.core.decide.owed import is_held, is_stopping
+from sayiir_es.core.draft import (
+    Basis,
+    Decision,
+    DecisionContext,
+    Draft,
+    EventTooLargeError,
+    nothing,
+    record,
+)
 from sayiir_es.core.graph.lookup import get_graph
-from sayiir_es.core.graph.nodes import RouteNode
+from sayiir_es.core.graph.nodes import Node, RouteNode, TaskNode
 from sayiir_es.core.model.events import OutcomeRejected
 from sayiir_es.core.model.headers import header_of
 from sayiir_es.core.model.inputs import Outcome, SlotTaken, TakenOver
@@ -27,6 +38,10 @@ from sayiir_es.core.model.rows import (
 )
 from sayiir_es.core.model.waits import Awaiting, Broken, Ended, Routing
 from sayiir_es.core.nodes import route, task
+from sayiir_es.core.nodes.try_node import was_left
+
+_NOTHING_AWAITED = TERMINAL | {"quarantined"}
+"""Phases of a run in which no attempt of it is awaited."""
 
 
 def handle_outcome(
@@ -36,23 +51,49 @@ def handle_outcome(
     cause = f"outcome:{outcome.path}#{outcome.attempt}"
     basis = basis_of(outcome.instance_id, cause, rows, context, room)
     reason = why_not_due(rows, basis.header, outcome, context.now_ms)
-    if reason is None and _has_not_begun(outcome, rows, context):
-        reason = "late"
     if reason is not None:
-        if not basis.header.sequence:
-            return nothing(basis.instance_id)
-        rejected = OutcomeRejected(
-            path=outcome.path, attempt=outcome.attempt, reason=reason
-        )
-        return record(basis, rejected, run=outcome.run)
+        return _reject(basis, outcome, reason)
     draft = draft_in_run(basis)
     place = draft.graph.place(outcome.path)
-    if place is not None and isinstance(place.node, RouteNode):
-        route.record(draft, place.node, outcome)
-    else:
-        task.record(draft, task.task_at(draft.graph, outcome.path), outcome)
+    node = None if place is None else place.node
+    if _has_not_begun(outcome, rows, node):
+        return _reject(basis, outcome, "late")
+    try:
+        _record(draft, node, outcome)
+    except EventTooLargeError as error:
+        # Its event is the first: nothing was recorded, and the attempt has failed.
+        _record(draft, node, _too_large(outcome, error))
     advance(draft)
     return draft.decision()
+
+
+def _reject(basis: Basis, outcome: Outcome, reason: str) -> Decision:
+    if not basis.header.sequence:
+        return nothing(basis.instance_id)
+    rejected = OutcomeRejected(
+        path=outcome.path, attempt=outcome.attempt, reason=reason
+    )
+    return record(basis, rejected, run=outcome.run)
+
+
+def _record(draft: Draft, node: Node | None, outcome: Outcome) -> None:
+    if isinstance(node, RouteNode):
+        route.record(draft, node, outcome)
+    else:
+        task.record(draft, node if isinstance(node, TaskNode) else None, outcome)
+
+
+def _too_large(outcome: Outcome, error: EventTooLargeError) -> Outcome:
+    """The failure of an attempt whose outcome fits no batch."""
+    return replace(
+        outcome,
+        result="failed",
+        output=None,
+        loop="none",
+        error_type=TOO_LARGE,
+        error=str(error),
+        retriable=False,
+    )
 
 
 def why_not_due(
@@ -61,12 +102,15 @@ def why_not_due(
     """Why an outcome does not count: `foreign`, `second` or `late`; None if it does."""
     if outcome.run > header.run:
         return "foreign"
-    if outcome.run < header.run or header.phase in (*TERMINAL, "quarantined"):
+    if outcome.run < header.run or header.phase in _NOTHING_AWAITED:
         return "late"
     cursor = get_cursor(rows, chain_of(outcome.path))
     if cursor is None:
-        ended = get_value(rows, "result:" + outcome.path) is not None
-        return "second" if ended else "foreign"
+        if get_value(rows, "result:" + outcome.path) is not None:
+            return "second"
+        # When what was done is undone, no cursor of the run is left.
+        is_left = header.compensation == "started" or was_left(rows, outcome.path)
+        return "late" if is_left else "foreign"
     wait = cursor.wait
     if cursor.path != outcome.path:
         return "late"
@@ -81,17 +125,18 @@ def why_not_due(
     return "foreign" if wait.not_before > now_ms else None
 
 
-def _has_not_begun(outcome: Outcome, rows: Rows, context: DecisionContext) -> bool:
+def _has_not_begun(outcome: Outcome, rows: Rows, node: Node | None) -> bool:
     """Whether the awaited attempt with a time-out has no deadline: it has not begun.
 
     Then the outcome is of an execution that was withdrawn, for a pause or a cancel, and
     went on behind it.
     """
-    wait = task.awaiting(rows, outcome.path)
-    if outcome.result == "withdrawn" or wait is None or wait.deadline_at is not None:
+    if outcome.result == "withdrawn" or not isinstance(node, TaskNode):
         return False
-    node = task.task_at(get_graph(rows, context.definitions), outcome.path)
-    return task.timeout_to_set(node, wait) is not None
+    if node.timeout_ms is None:
+        return False
+    wait = task.awaiting(rows, outcome.path)
+    return wait is not None and task.timeout_to_set(node, wait) is not None
 
 
 def take_slot(
@@ -134,12 +179,22 @@ def take_over(
         and task.is_running(header, cursor.wait, draft.now_ms)
     )
     for _, path, wait in running:
+        header = draft.header  # a loss before may have ended the run, or a part of it
+        if header.phase in TERMINAL:
+            break
+        if task.awaiting(draft.rows, path) is None:
+            continue  # an error that was caught has ended what it stood in
         expired = wait.deadline_at is not None and wait.deadline_at <= draft.now_ms
-        if header.cancel is not None or (header.pause is not None and not expired):
-            task.withdraw(draft, path)
+        if is_stopping(header) or (header.pause is not None and not expired):
+            if not is_made(draft, partial(task.withdraw, draft, path)):
+                draft.cut = True  # a take-over finds the rest
+                return draft.decision()
         elif wait.restarts >= draft.limits.max_restarts and not is_held(header):
             lost = _lost(draft, header, path, wait)
             task.record(draft, task.task_at(graph, path), lost)
+            advance(draft)
+            if draft.cut:
+                return draft.decision()
     advance(draft)
     return draft.decision()
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.draft import Basis, DecisionContext, Draft
 from sayiir_es.core.evolve.evolve import evolve
+from sayiir_es.core.fast_frozen import maker
 from sayiir_es.core.graph.lookup import get_graph
 from sayiir_es.core.model.headers import header_of
 
@@ -13,11 +14,14 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.rows import Rows
 
 
+_new_basis = maker(Basis)
+
+
 def basis_of(
     instance_id: str, cause: str, rows: Rows, context: DecisionContext, room: int
 ) -> Basis:
     """The basis of a decision about an instance with those rows."""
-    return Basis(
+    return _new_basis(
         instance_id=instance_id,
         rows=rows,
         header=header_of(rows),

@@ -17,7 +17,7 @@ from sayiir_es.core.decide import attempts
 from sayiir_es.core.decide.advance import advance
 from sayiir_es.core.decide.basis import basis_of, draft_in_run
 from sayiir_es.core.decide.commands import handle
-from sayiir_es.core.decide.owed import is_held, owed_moves
+from sayiir_es.core.decide.owed import is_timer_held, owed_moves
 from sayiir_es.core.decide.quarantine import quarantine
 from sayiir_es.core.draft import Decision, DecisionContext, nothing
 from sayiir_es.core.model.headers import header_of
@@ -75,7 +75,7 @@ def _fire(timer: TimerDue, rows: Rows, context: DecisionContext, room: int) -> D
         return nothing(timer.instance_id)
     wait = cursor.wait
     kind = WAITS[type(wait)]
-    if kind.fires_at(wait) != timer.due_at or (kind.is_timer_held and is_held(header)):
+    if kind.fires_at(wait) != timer.due_at or is_timer_held(header, wait):
         return nothing(timer.instance_id)
     cause = f"timer:{cursor.path}@{timer.due_at}"
     draft = draft_in_run(basis_of(timer.instance_id, cause, rows, context, room))

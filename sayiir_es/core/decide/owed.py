@@ -3,7 +3,7 @@
 Pure functions of rows. They say the same live, where `advance` makes the moves and the
 owner asks about the cursors that a decision changed, and after a crash, where the next
 owner asks about all. Nothing else decides what runs. A requested cancel or pause holds
-moves back.
+moves back, and so does a failure behind which something is to be undone.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.fast_frozen import fast_frozen
+from sayiir_es.core.fast_frozen import fast_frozen, maker
 from sayiir_es.core.graph.nodes import TaskNode
+from sayiir_es.core.model.headers import is_held as is_held  # noqa: PLC0414 (asked here)
+from sayiir_es.core.model.headers import is_stopping as is_stopping  # noqa: PLC0414
 from sayiir_es.core.model.rows import (
     TERMINAL,
     Cursor,
@@ -21,20 +23,17 @@ from sayiir_es.core.model.rows import (
     get_cursors,
     get_header,
 )
+from sayiir_es.core.model.undo_rows import is_any_to_undo
 from sayiir_es.core.model.waits import Awaiting, Broken
-from sayiir_es.core.nodes import task
+from sayiir_es.core.nodes import compensation, task
 from sayiir_es.core.nodes.registry import WAITS
 
 if TYPE_CHECKING:
     from sayiir_es.core.graph.graph import Graph
+    from sayiir_es.core.model.waits import Wait
 
 
 # --- moves ----------------------------------------------------------------------------
-
-
-def is_held(header: Header) -> bool:
-    """Whether a requested cancel or pause holds every move back."""
-    return header.cancel is not None or header.pause is not None
 
 
 def is_move_owed(rows: Rows, header: Header, cursor: Cursor) -> bool:
@@ -44,7 +43,7 @@ def is_move_owed(rows: Rows, header: Header, cursor: Cursor) -> bool:
     """
     wait = cursor.wait
     if isinstance(wait, Broken):
-        return header.cancel is None
+        return not is_stopping(header)
     if is_held(header):
         return False
     return WAITS[type(wait)].is_owed(rows, cursor, wait)
@@ -55,6 +54,8 @@ def owed_moves(rows: Rows, graph: Graph) -> list[str]:
     header = get_header(rows)
     if header is None or header.phase != "running":
         return []
+    if header.compensation == "started":
+        return compensation.owed_chains(rows, graph)
     moves = [
         (graph.order(cursor.path), chain)
         for chain, cursor in get_cursors(rows)
@@ -64,13 +65,18 @@ def owed_moves(rows: Rows, graph: Graph) -> list[str]:
 
 
 def is_request_owed(rows: Rows, at_ms: int) -> bool:
-    """Whether a requested cancel or pause has nothing left to wait for at `at_ms`."""
+    """Whether the end of a run, or its pause, has nothing left to wait for at `at_ms`.
+
+    Of a cancel, of a failure, or of all that is undone behind them.
+    """
     header = get_header(rows)
-    if header is None or not is_held(header) or header.phase in TERMINAL:
+    if header is None or header.phase in TERMINAL:
         return False
-    if header.phase == "quarantined":
-        return header.cancel is not None  # nothing of it runs
-    if header.cancel is None and header.phase == "paused":
+    if header.phase == "quarantined":  # nothing of it runs
+        return header.cancel is not None and is_stopping(header)
+    if header.compensation == "started":
+        return not is_any_to_undo(rows)
+    if not is_held(header) or (not is_stopping(header) and header.phase == "paused"):
         return False
     return not is_any_running(rows, header, at_ms)
 
@@ -106,6 +112,9 @@ class OwedAttempt:
     withdrawn: bool
 
 
+_new_owed_attempt = maker(OwedAttempt)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwedTimer:
     """A time to wake the cursor of `chain`."""
@@ -119,7 +128,7 @@ def owed_attempt(header: Header, cursor: Cursor, graph: Graph) -> OwedAttempt | 
     wait = cursor.wait
     if not isinstance(wait, Awaiting) or header.phase != "running" or is_held(header):
         return None
-    return OwedAttempt(
+    return _new_owed_attempt(
         run=header.run,
         path=cursor.path,
         attempt=wait.attempt,
@@ -152,17 +161,26 @@ def may_have_begun(header: Header, cursor: Cursor, graph: Graph) -> bool:
     return wait.deadline_at is not None or not timed
 
 
+def is_timer_held(header: Header, wait: Wait) -> bool:
+    """Whether a requested pause, or what stops the run, holds such a wait back."""
+    kind = WAITS[type(wait)]
+    return (kind.is_timer_held and is_held(header)) or (
+        kind.yields_to_stop and is_stopping(header)
+    )
+
+
 def owed_timer(header: Header, chain: str, cursor: Cursor) -> OwedTimer | None:
     """The time at which the cursor wakes by itself, if any.
 
-    While a pause is requested or in force only deadlines fire; while a cancel is, too.
+    While a pause is requested or in force only deadlines fire; while a cancel is, only
+    those of attempts.
     """
     if header.phase != "running":
         return None
     wait = cursor.wait
     kind = WAITS[type(wait)]
     due_at = kind.wakes_at(wait)
-    if due_at is None or (kind.is_timer_held and is_held(header)):
+    if due_at is None or is_timer_held(header, wait):
         return None
     if kind.fires_at(wait) is None and due_at <= header.at:
         return None  # a backoff that is over: the attempt is owed without a timer

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from sayiir_es.core.decide.advance import advance
+from sayiir_es.core.decide.advance import TOO_LARGE, advance
 from sayiir_es.core.decide.basis import basis_of, draft_in_run
-from sayiir_es.core.decide.owed import owed_moves
+from sayiir_es.core.decide.owed import is_stopping, owed_moves
 from sayiir_es.core.decide.rejections import reject
-from sayiir_es.core.draft import Recorder, nothing
+from sayiir_es.core.draft import EventTooLargeError, Recorder, nothing
 from sayiir_es.core.model.errors import BatchTooLargeError
 from sayiir_es.core.model.events import InstanceQuarantined, InstanceReleased
 from sayiir_es.core.model.headers import header_of
@@ -30,6 +30,7 @@ from sayiir_es.core.model.inputs import (
     TimerDue,
 )
 from sayiir_es.core.model.limits import clip
+from sayiir_es.core.nodes.run_deadline import deadline_of
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Basis, Decision, DecisionContext
@@ -57,7 +58,7 @@ def quarantine(
     recorder.emit(quarantined)
     # Nothing runs any more, so a cancel that was requested applies: in a decision of
     # its own, for what raised may raise there, too.
-    recorder.cut = header.cancel is not None
+    recorder.cut = header.cancel is not None and is_stopping(header)
     return recorder.decision()
 
 
@@ -66,7 +67,18 @@ def release(basis: Basis, command: RetryWorkflow) -> Decision:
     draft = draft_in_run(basis)
     # A next run: what a thread of before may still report counts for nothing.
     draft.emit(
-        InstanceReleased(command_id=command.command_id), run=basis.header.run + 1
+        InstanceReleased(
+            command_id=command.command_id,
+            reason=command.reason,
+            requested_by=command.requested_by,
+            # One that has failed, and is undone, has no end of its time.
+            deadline_at=(
+                deadline_of(draft.graph, draft.now_ms)
+                if basis.header.compensation == "none"
+                else None
+            ),
+        ),
+        run=basis.header.run + 1,
     )
     draft.touched.extend(reversed(owed_moves(draft.rows, draft.graph)))
     advance(draft)
@@ -83,8 +95,9 @@ def on_error(
         fits = 0 < len(command.instance_id.encode()) <= limits.id_bytes
         instance_id = command.instance_id if fits else ""
         basis = basis_of(instance_id, input_.position.cause(), rows, context, room)
-        if isinstance(error, BatchTooLargeError):
-            return reject(basis, command, "too_large", str(error))
+        if isinstance(error, BatchTooLargeError | EventTooLargeError):
+            text = clip(str(error), limits.error_bytes)
+            return reject(basis, command, TOO_LARGE, text)
         text = f"expected to decide on it, but {error_type}: {error}"
         return reject(basis, command, "internal", clip(text, limits.error_bytes))
     cause, decided_on = _names_of(input_, context)

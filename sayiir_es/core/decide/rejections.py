@@ -42,6 +42,16 @@ def reject_terminal(basis: Basis, command: Command) -> Decision:
     return reject(basis, command, "terminal", message)
 
 
+def reject_compensating(basis: Basis, command: Command) -> Decision:
+    """Refuse a command because the run ends, as soon as what it did is undone."""
+    ended = "has failed" if basis.header.cancel is None else "is cancelled"
+    message = (
+        f"expected an instance that goes on, but {command.instance_id!r} {ended} and "
+        "what it did is being undone"
+    )
+    return reject(basis, command, "terminal", message)
+
+
 def reject_quarantined(basis: Basis, command: Command) -> Decision:
     """Refuse a command because its instance stands still."""
     message = (

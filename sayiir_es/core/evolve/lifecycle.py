@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from sayiir_es.core.evolve.migration import fold_migrated
 from sayiir_es.core.model.events import (
     CancelRequested,
     CommandAcknowledged,
     CommandDeadLettered,
+    CommandDeferred,
     CommandForwarded,
     CommandRejected,
+    CommandsLost,
     Event,
     InstanceQuarantined,
     InstanceReleased,
@@ -21,6 +24,7 @@ from sayiir_es.core.model.events import (
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowForked,
+    WorkflowMigrated,
     WorkflowPaused,
     WorkflowRetried,
     WorkflowStarted,
@@ -34,18 +38,25 @@ from sayiir_es.core.model.headers import (
 )
 from sayiir_es.core.model.rows import (
     Changes,
+    Cursor,
     Ending,
     Header,
     Quarantine,
     Request,
     Rows,
     Run,
+    chain_of,
+    get_cursor,
     get_cursors,
     get_ending,
     get_quarantine,
 )
+from sayiir_es.core.model.undo_rows import has_undoable
+from sayiir_es.core.model.waits import has_a_result
 from sayiir_es.core.nodes import loop, task
+from sayiir_es.core.nodes.compensation import due_once_more
 from sayiir_es.core.nodes.kinds import EventKind
+from sayiir_es.core.nodes.run_deadline import set_deadline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,9 +70,10 @@ def fold_started(
     """A new run: rows of the run before it go, but for the ids remembered."""
     changes: Changes = {}
     if header.run > 0:
-        for prefix in ("c", "v", "b", "e", "l", "x", "y", "q", "z"):
+        for prefix in "cvbelxyaqzoudn":
             for key in rows.keys(prefix):
                 changes[key] = None
+    changes |= set_deadline(rows, body.deadline_at)
     attributes: Mapping[str, str] = dict(body.attributes)
     changes["vstart"] = body.input
     changes["r"] = Run(
@@ -70,6 +82,8 @@ def fold_started(
         graph_digest=body.graph_digest,
         attributes=attributes,
         started_at=event.at,
+        lineage=event.run,
+        version=body.version,
     )
     changes["h"] = Header(
         run=event.run,
@@ -88,8 +102,23 @@ def fold_completed(
 ) -> Changes:
     """The run ended; its output is a value like any other, its cursors go."""
     changes: Changes = dict.fromkeys(rows.keys("c"))
+    changes.update(_kept_for_undo(rows))
     changes["voutput"] = body.output
     changes["h"] = terminal_header(header, event, "completed")
+    return changes
+
+
+def _kept_for_undo(rows: Rows) -> Changes:
+    """What was kept so that it could be undone: the run has completed."""
+    changes: Changes = {}
+    if not has_undoable(rows):
+        return changes
+    for key in rows.keys("o"):
+        changes[key] = None
+        path, mark, iteration = key[1:].rpartition("@")
+        if mark and iteration.isdecimal():
+            changes.update(loop.rows_of_iteration(rows, path, int(iteration)))
+    changes.update(dict.fromkeys(rows.keys("u")))
     return changes
 
 
@@ -98,7 +127,13 @@ def fold_failed(
 ) -> Changes:
     """The run failed; its cursors stay, so that a retry can open them again."""
     return {
-        "e": Ending(path=body.path, error_type=body.error_type, error=body.error),
+        "e": Ending(
+            path=body.path,
+            error_type=body.error_type,
+            error=body.error,
+            compensated=body.compensated,
+            not_compensated=body.not_compensated,
+        ),
         "h": terminal_header(header, event, "failed"),
     }
 
@@ -112,6 +147,8 @@ def fold_cancelled(
             reason=body.reason,
             requested_by=body.requested_by,
             interrupted_at=body.interrupted_at,
+            compensated=body.compensated,
+            not_compensated=body.not_compensated,
         ),
         "h": terminal_header(header, event, "cancelled"),
     }
@@ -135,20 +172,51 @@ def fold_retried(
 ) -> Changes:
     """The next run stands where the failed one stood; what failed is due again.
 
-    What is inside a failed loop goes: it opens again from its first iteration.
+    What is inside a failed loop goes: it opens again from its first iteration. One that
+    has ended keeps its value: what follows it has failed. An input in the event takes
+    the place of that of the node that failed.
+
+    Where what its tasks did was undone, nothing of it is due again but the
+    compensations that could not undo.
     """
-    failed = get_ending(rows)
-    inside = f"{failed.path}@" if failed is not None else "@"
+    to_undo = due_once_more(rows)
+    if to_undo:
+        to_undo["h"] = replace(
+            header_after(header, event, phase="running", compensation="started"),
+            command_ids=remember_command(rows, event, body.command_id, to_undo, header),
+        )
+        return to_undo
+    failed, inside = get_ending(rows), "@"
+    if failed is not None:
+        cursor = get_cursor(rows, chain_of(failed.path))
+        stands_there = cursor is not None and cursor.path == failed.path
+        if not (cursor and stands_there and has_a_result(cursor.wait)):
+            inside = f"{failed.path}@"
     changes = loop.rows_inside(rows, inside)
     for chain, cursor in get_cursors(rows):
         if not chain.startswith(inside):
             changes["c" + chain] = task.due_again(cursor, event)
+    if body.input is not None and failed is not None:
+        changes |= _with_input(rows, changes, failed.path, event.sequence, body.input)
+    changes |= set_deadline(rows, body.deadline_at)
     changes["e"] = None
     changes["h"] = replace(
         header_after(header, event, phase="running"),
         command_ids=remember_command(rows, event, body.command_id, changes, header),
     )
     return changes
+
+
+def _with_input(
+    rows: Rows, changes: Changes, path: str, sequence: int, data: bytes
+) -> Changes:
+    """The node at which the run failed gets another input."""
+    key, reference = "c" + chain_of(path), f"retried:{sequence}"
+    cursor = changes.get(key, rows.get(key))
+    if not isinstance(cursor, Cursor):
+        return {}
+    changed = Cursor(path=cursor.path, input=reference, wait=cursor.wait)
+    return {key: changed, "v" + reference: data}
 
 
 def fold_forked(
@@ -178,9 +246,11 @@ def fold_request(
     changes: Changes = {}
     request = Request(reason=body.reason, requested_by=body.requested_by)
     cancel, pause, unpaused = header.cancel, header.pause, header.unpaused
-    phase = header.phase
+    phase, compensation = header.phase, header.compensation
     if isinstance(body, CancelRequested):
         cancel = request
+        if phase == "quarantined":  # what stands still there is not undone any more
+            compensation = "none"
     elif isinstance(body, PauseRequested):
         pause = request
     else:
@@ -191,6 +261,7 @@ def fold_request(
         cancel=cancel,
         pause=pause,
         unpaused=unpaused,
+        compensation=compensation,
         command_ids=remember_command(rows, event, body.command_id, changes, header),
     )
     return changes
@@ -230,6 +301,7 @@ def fold_released(
         "c" + chain: task.due_with_all_its_time(cursor, event)
         for chain, cursor in get_cursors(rows)
     }
+    changes |= set_deadline(rows, body.deadline_at)
     changes["z"] = None
     changes["h"] = replace(
         header_after(
@@ -269,6 +341,7 @@ RUN_EVENTS: Mapping[type[Body], EventKind[Any]] = {
         EventKind(event=WorkflowTerminated, fold=fold_terminated),
         EventKind(event=WorkflowRetried, fold=fold_retried),
         EventKind(event=WorkflowForked, fold=fold_forked),
+        EventKind(event=WorkflowMigrated, fold=fold_migrated),
         EventKind(event=WorkflowPaused, fold=fold_paused),
         EventKind(event=InstanceQuarantined, fold=fold_quarantined),
         EventKind(event=InstanceReleased, fold=fold_released),
@@ -283,6 +356,8 @@ RUN_EVENTS: Mapping[type[Body], EventKind[Any]] = {
         EventKind(event=PartitionClaimed, fold=fold_of_partition),
         EventKind(event=CommandForwarded, fold=fold_of_partition),
         EventKind(event=CommandDeadLettered, fold=fold_of_partition),
+        EventKind(event=CommandDeferred, fold=fold_of_partition),
+        EventKind(event=CommandsLost, fold=fold_of_partition),
     )
 }
 """The kinds of event that are no construct's. Each is checked where it is made."""

@@ -7,7 +7,8 @@ makes a `Graph` of it.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, assert_never
+from dataclasses import replace
+from typing import TYPE_CHECKING, assert_never, cast
 
 from sayiir_es.core.duration import MAX_MS
 from sayiir_es.core.graph.nodes import (
@@ -16,11 +17,13 @@ from sayiir_es.core.graph.nodes import (
     DelayNode,
     ForkNode,
     LoopNode,
+    Need,
     Node,
     Retry,
     RouteNode,
     SignalNode,
     TaskNode,
+    TryNode,
 )
 from sayiir_es.core.json_fields import Fields
 from sayiir_es.core.model.errors import DecodeError
@@ -36,21 +39,36 @@ DEPTH_MAX = 100
 
 
 def graph_json(
-    name: str, metadata: str | None, chain: tuple[Node, ...]
+    name: str,
+    metadata: str | None,
+    chain: tuple[Node, ...],
+    version: str | None,
+    timeout_ms: int | None,
 ) -> dict[str, object]:
-    """A graph as JSON data."""
-    return {
+    """A graph as JSON data; one without a version or time-out says nothing of it."""
+    data: dict[str, object] = {
         "format": FORMAT,
         "name": name,
         "metadata": metadata,
         "chain": chain_to_json(chain),
     }
+    if version is not None:
+        data["version"] = version
+    if timeout_ms is not None:  # absent from graphs of before there was one
+        data["timeout_ms"] = timeout_ms
+    return data
 
 
-def canonical_json(name: str, metadata: str | None, chain: tuple[Node, ...]) -> bytes:
+def canonical_json(
+    name: str,
+    metadata: str | None,
+    chain: tuple[Node, ...],
+    version: str | None,
+    timeout_ms: int | None,
+) -> bytes:
     """A graph as JSON: sorted keys, no blanks, UTF-8."""
     return json.dumps(
-        graph_json(name, metadata, chain),
+        graph_json(name, metadata, chain, version, timeout_ms),
         sort_keys=True,
         separators=(",", ":"),
         ensure_ascii=False,
@@ -68,25 +86,11 @@ def chain_to_json(chain: tuple[Node, ...]) -> list[dict[str, object]]:
 def _node_to_json(node: Node) -> dict[str, object]:
     match node:
         case TaskNode():
-            return {
-                "kind": "task",
-                "id": node.id,
-                "timeout_ms": node.timeout_ms,
-                "retry": None if node.retry is None else _retry_to_json(node.retry),
-                "version": node.version,
-                "priority": node.priority,
-                "tags": list(node.tags),
-            }
+            return _task_to_json(node)
         case DelayNode():
             return {"kind": "delay", "id": node.id, "duration_ms": node.duration_ms}
         case SignalNode():
-            return {
-                "kind": "signal",
-                "id": node.id,
-                "signal": node.signal,
-                "timeout_ms": node.timeout_ms,
-                "on_timeout": node.on_timeout,
-            }
+            return _signal_to_json(node)
         case ForkNode():
             return {
                 "kind": "fork",
@@ -118,18 +122,59 @@ def _node_to_json(node: Node) -> dict[str, object]:
                 "workflow": node.workflow,
                 "chain": chain_to_json(node.chain),
             }
+        case TryNode():
+            return {
+                "kind": "try",
+                "id": node.id,
+                "body": chain_to_json(node.body),
+                "handler": chain_to_json(node.handler),
+                "errors": list(node.errors),
+            }
         case _:
             assert_never(node)
 
 
+def _task_to_json(node: TaskNode) -> dict[str, object]:
+    data: dict[str, object] = {
+        "kind": "task",
+        "id": node.id,
+        "timeout_ms": node.timeout_ms,
+        "retry": None if node.retry is None else _retry_to_json(node.retry),
+        "version": node.version,
+        "priority": node.priority,
+        "tags": list(node.tags),
+    }
+    if node.needs:  # absent from graphs of before there were any
+        data["needs"] = {need.name: need.path for need in node.needs}
+    if node.compensate is not None:  # absent from graphs of before there were any
+        data["compensate"] = _task_to_json(node.compensate)
+    return data
+
+
+def _signal_to_json(node: SignalNode) -> dict[str, object]:
+    data: dict[str, object] = {
+        "kind": "signal",
+        "id": node.id,
+        "signal": node.signal,
+        "timeout_ms": node.timeout_ms,
+        "on_timeout": node.on_timeout,
+    }
+    if node.keep_input:  # absent from graphs of before it could be
+        data["keep_input"] = True
+    return data
+
+
 def _retry_to_json(retry: Retry) -> dict[str, object]:
-    return {
+    data: dict[str, object] = {
         "max_retries": retry.max_retries,
         "initial_delay_ms": retry.initial_delay_ms,
         "backoff_multiplier": retry.backoff_multiplier,
         "max_delay_ms": retry.max_delay_ms,
         "jitter": retry.jitter,
     }
+    if retry.max_elapsed_ms is not None:  # absent from graphs of before there was one
+        data["max_elapsed_ms"] = retry.max_elapsed_ms
+    return data
 
 
 def _branches_to_json(branches: tuple[Branch, ...]) -> list[dict[str, object]]:
@@ -164,6 +209,20 @@ def chain_from_json(fields: Fields, name: str, depth: int = 0) -> tuple[Node, ..
 
 
 def _task(fields: Fields, _depth: int) -> Node:
+    compensation = fields.data.get("compensate")
+    if compensation is None:
+        return _one_task(fields)
+    inner = Fields(compensation, f"{fields.where}.compensate")
+    if inner.text("kind") != "task":
+        raise inner.wrong("kind", "task", inner.text("kind"))
+    if inner.data.get("compensate") is not None:
+        raise inner.wrong(
+            "compensate", "none of a compensation", inner.data["compensate"]
+        )
+    return replace(_one_task(fields), compensate=_one_task(inner))
+
+
+def _one_task(fields: Fields) -> TaskNode:
     retry = None
     if fields.data.get("retry") is not None:
         inner = Fields(fields.data.get("retry"), f"{fields.where}.retry")
@@ -173,6 +232,7 @@ def _task(fields: Fields, _depth: int) -> Node:
             backoff_multiplier=inner.number("backoff_multiplier"),
             max_delay_ms=inner.integer_or_none("max_delay_ms", MAX_MS),
             jitter=inner.number("jitter"),
+            max_elapsed_ms=inner.integer_or_none("max_elapsed_ms", MAX_MS),
         )
         if retry.jitter > 1:
             raise inner.wrong("jitter", "a share of 0 to 1", retry.jitter)
@@ -183,7 +243,17 @@ def _task(fields: Fields, _depth: int) -> Node:
         version=fields.text_or_none("version"),
         priority=fields.integer_or_none("priority"),
         tags=fields.texts("tags"),
+        needs=_needs(fields),
     )
+
+
+def _needs(fields: Fields) -> tuple[Need, ...]:
+    needs: object = fields.data.get("needs", {})
+    if not isinstance(needs, dict):
+        raise fields.wrong("needs", "paths by name", needs)
+    paths = cast("dict[str, object]", needs)
+    inner = Fields(paths, f"{fields.where}.needs")
+    return tuple(Need(name=name, path=inner.text(name)) for name in paths)
 
 
 def _delay(fields: Fields, _depth: int) -> Node:
@@ -196,11 +266,15 @@ def _signal(fields: Fields, _depth: int) -> Node:
     on_timeout = fields.text("on_timeout")
     if on_timeout not in ("null", "fail"):
         raise fields.wrong("on_timeout", "null or fail", on_timeout)
+    keep_input: object = fields.data.get("keep_input", False)
+    if not isinstance(keep_input, bool):
+        raise fields.wrong("keep_input", "true or false", keep_input)
     return SignalNode(
         id=fields.text("id"),
         signal=fields.text("signal"),
         timeout_ms=fields.integer_or_none("timeout_ms", MAX_MS),
         on_timeout="fail" if on_timeout == "fail" else "null",
+        keep_input=keep_input,
     )
 
 
@@ -252,6 +326,15 @@ def _child(fields: Fields, depth: int) -> Node:
     )
 
 
+def _try(fields: Fields, depth: int) -> Node:
+    return TryNode(
+        id=fields.text("id"),
+        body=chain_from_json(fields, "body", depth),
+        handler=chain_from_json(fields, "handler", depth),
+        errors=fields.texts("errors"),
+    )
+
+
 _NODES: dict[str, Callable[[Fields, int], Node]] = {
     "task": _task,
     "delay": _delay,
@@ -260,4 +343,5 @@ _NODES: dict[str, Callable[[Fields, int], Node]] = {
     "route": _route,
     "loop": _loop,
     "child": _child,
+    "try": _try,
 }

@@ -20,12 +20,17 @@ from sayiir_es.core.graph.nodes import (
     RouteNode,
     SignalNode,
     TaskNode,
+    TryNode,
 )
 from sayiir_es.core.graph.paths import (
+    BODY,
     DEFAULT_BRANCH,
+    ON_ERROR,
+    compensation_path,
     decode_segment,
     encode_segment,
     fork_segment,
+    is_compensation,
     join,
     occurrence,
     template,
@@ -44,7 +49,7 @@ class Place:
 
     `container` is the node around its chain, if any; `successor` what follows it in
     its chain; `joined` the fork whose branches it joins. `ends_loop` says that what it
-    returns ends a loop's body, delays behind it left out.
+    returns ends a loop's body; what is behind it passes that on, as delays do.
     """
 
     node: Node
@@ -60,23 +65,34 @@ class Place:
 class Container:
     """A node with chains inside, as seen from one of them.
 
-    `branch` is the segment of the branch of a fork or route, `iteration` that of a
+    `branch` is the segment of the branch of a fork, route or try, `iteration` that of a
     loop, from 0.
     """
 
     path: str
-    node: ForkNode | RouteNode | LoopNode | ChildNode
+    node: ForkNode | RouteNode | LoopNode | ChildNode | TryNode
     branch: str
     iteration: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
-    """A definition as data: its name and its chain. `metadata` is JSON text."""
+    """A definition as data: its name and its chain. `metadata` is JSON text.
+
+    Several versions of one name live side by side; None is a version, too.
+    A run of it may take `timeout_ms` milliseconds; None: for ever.
+    """
 
     name: str
     chain: tuple[Node, ...]
     metadata: str | None = None
+    version: str | None = None
+    timeout_ms: int | None = None
+
+    @property
+    def title(self) -> str:
+        """Its name and version, for people: `'orders' version '2'`."""
+        return title_of(self.name, self.version)
 
     @cached_property
     def definition_hash(self) -> str:
@@ -86,7 +102,9 @@ class Graph:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical graph with every option: 64 hex digits."""
-        return graph_digest(self.name, self.metadata, self.chain)
+        return graph_digest(
+            self.name, self.metadata, self.chain, self.version, self.timeout_ms
+        )
 
     @cached_property
     def places(self) -> Mapping[str, Place]:
@@ -94,6 +112,31 @@ class Graph:
         places: dict[str, Place] = {}
         _index_chain(self.chain, ("", None, False), places)
         return places
+
+    @cached_property
+    def has_compensations(self) -> bool:
+        """Whether what any of its tasks did can be undone."""
+        return any(is_compensation(path) for path in self.places)
+
+    @cached_property
+    def forks(self) -> frozenset[str]:
+        """The path templates of all forks."""
+        places = self.places.items()
+        return frozenset(p for p, place in places if isinstance(place.node, ForkNode))
+
+    def forks_around(self, path: str) -> list[tuple[str, str]]:
+        """The forks around a path, the outermost first, each with the branch it is in.
+
+        Both as paths; the branch is the prefix of its chain.
+        """
+        around: list[tuple[str, str]] = []
+        at = path.find("/") if self.forks else -1
+        while at >= 0:
+            behind = path.find("/", at + 1)
+            if behind >= 0 and template(path[:at]) in self.forks:
+                around.append((path[:at], path[:behind]))
+            at = behind
+        return around
 
     @cached_property
     def first(self) -> str:
@@ -159,7 +202,7 @@ class Graph:
             return Container(path=chain, node=place.node, branch="", iteration=0)
         path, _, branch = chain.rpartition("/")
         place = self.place(path)
-        if place is None or not isinstance(place.node, ForkNode | RouteNode):
+        if place is None or not isinstance(place.node, ForkNode | RouteNode | TryNode):
             return None
         return Container(path=path, node=place.node, branch=branch, iteration=0)
 
@@ -169,6 +212,11 @@ class Graph:
             if decode_segment(path.rpartition("/")[2]) == task_id:
                 return path
         return None
+
+
+def title_of(workflow: str, version: str | None) -> str:
+    """A workflow's name and version, for people."""
+    return repr(workflow) if version is None else f"{workflow!r} version {version!r}"
 
 
 def first_path(prefix: str, chain: tuple[Node, ...]) -> str:
@@ -206,6 +254,8 @@ def first_id(chain: tuple[Node, ...]) -> str:
             return first_id(node.body)
         case ChildNode():
             return first_id(node.chain)
+        case TryNode():
+            return first_id(node.body)
         case _:
             assert_never(node)
 
@@ -230,8 +280,28 @@ def inner_chains(node: Node) -> Iterator[tuple[str, tuple[Node, ...]]]:
             yield "", node.body
         case ChildNode():
             yield "", node.chain
+        case TryNode():
+            yield BODY, node.body
+            yield ON_ERROR, node.handler
         case _:
             assert_never(node)
+
+
+def count_nodes(chain: tuple[Node, ...]) -> int:
+    """How many nodes a chain has, those inside others too, and compensations."""
+    return sum(
+        1
+        + (isinstance(node, TaskNode) and node.compensate is not None)
+        + sum(count_nodes(inner) for _, inner in inner_chains(node))
+        for node in chain
+    )
+
+
+def _passes_on(node: Node) -> bool:
+    """Whether what flows in flows on: of a delay, and of a wait that keeps it."""
+    return isinstance(node, DelayNode) or (
+        isinstance(node, SignalNode) and node.keep_input
+    )
 
 
 def _index_chain(
@@ -243,7 +313,7 @@ def _index_chain(
     prefix, container, ends = around
     paths = [join(prefix, name) for name in segments(chain)]
     last = len(chain) - 1
-    while last > 0 and isinstance(chain[last], DelayNode):
+    while last > 0 and _passes_on(chain[last]):
         last -= 1
     for number, node in enumerate(chain):
         before = chain[number - 1] if number else None
@@ -256,8 +326,19 @@ def _index_chain(
             joined=paths[number - 1] if isinstance(before, ForkNode) else None,
             ends_loop=ends and number == last,
         )
+        if isinstance(node, TaskNode) and node.compensate is not None:
+            undo = compensation_path(paths[number])
+            places[undo] = Place(
+                node=node.compensate,
+                path=undo,
+                order=len(places),
+                container=paths[number],
+                successor=None,
+                joined=None,
+                ends_loop=False,
+            )
         inner_ends = isinstance(node, LoopNode) or (
-            isinstance(node, ChildNode) and ends and number == last
+            isinstance(node, ChildNode | TryNode) and ends and number == last
         )
         for segment, inner in inner_chains(node):
             inside = (join(paths[number], segment), paths[number], inner_ends)

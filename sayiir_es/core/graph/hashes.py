@@ -2,9 +2,9 @@
 
 The *definition hash* is Sayiir's, hex for hex: SHA-256 over a text of ids, time-outs,
 retries and structure. It does not cover tags, priorities, `max_delay`, jitter or
-`on_timeout`. The *graph digest* does: SHA-256 of the canonical JSON, in which every
-option and the workflow's name stand, keys sorted. That JSON is what the definitions
-topic holds.
+`on_timeout`, nor the time-out of a run and the errors that a try catches. The *graph
+digest* does: SHA-256 of the canonical JSON, in which every option and the workflow's
+name and version stand, keys sorted. That JSON is what the definitions topic holds.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from sayiir_es.core.graph.nodes import (
     RouteNode,
     SignalNode,
     TaskNode,
+    TryNode,
 )
 
 FLOAT32_DIGITS_MAX = 9
@@ -35,9 +36,16 @@ def definition_hash(chain: tuple[Node, ...]) -> str:
     return hashlib.sha256(_text(chain).encode()).hexdigest()
 
 
-def graph_digest(name: str, metadata: str | None, chain: tuple[Node, ...]) -> str:
+def graph_digest(
+    name: str,
+    metadata: str | None,
+    chain: tuple[Node, ...],
+    version: str | None,
+    timeout_ms: int | None,
+) -> str:
     """The digest of a graph with every option: 64 hex digits."""
-    return hashlib.sha256(canonical_json(name, metadata, chain)).hexdigest()
+    data = canonical_json(name, metadata, chain, version, timeout_ms)
+    return hashlib.sha256(data).hexdigest()
 
 
 def _text(chain: tuple[Node, ...]) -> str:
@@ -68,6 +76,8 @@ def _node(node: Node, *, last: bool) -> str:
             return f"L:{node.id}:{node.max_iterations}:{node.on_max}{{{body}}};"
         case ChildNode():
             return f"CW:{node.id}{{{_text(node.chain)}}};"
+        case TryNode():
+            return f"TRY:{node.id}{{{_text(node.body)}}}{{{_text(node.handler)}}};"
         case _:
             assert_never(node)
 

@@ -8,17 +8,26 @@ from sayiir_es.core.model.errors import UnknownDefinitionError
 from sayiir_es.core.model.rows import Rows, get_run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sayiir_es.core.graph.graph import Graph
 
 
 class Definitions(Protocol):
     """The graphs that this process knows."""
 
-    def by_name(self, workflow: str, definition_hash: str | None) -> Graph | None:
+    def by_name(
+        self, workflow: str, definition_hash: str | None, version: str | None = None
+    ) -> Graph | None:
         """The graph to start.
 
-        Of that hash if given, else the one registered here, else the latest published.
+        Of that hash and version if given (empty: without a version), else of the
+        greatest version; the one registered here, else the latest published.
         """
+        ...
+
+    def find_graphs(self, workflow: str, beginning: str) -> Sequence[Graph]:
+        """Those of a name whose digest or definition hash begins so; one of a hash."""
         ...
 
     def by_digest(self, graph_digest: str) -> Graph | None:

@@ -25,7 +25,8 @@ class Retry:
 
     The delay before retry k (k = 1, 2, …) is
     `floor(initial_delay_ms × backoff_multiplier^(k−1))`, at most `max_delay_ms`;
-    `jitter` (0 … 1) shortens it by up to that share.
+    `jitter` (0 … 1) shortens it by up to that share. No attempt is due later than
+    `max_elapsed_ms` after the first one was; None: no limit.
     """
 
     max_retries: int
@@ -33,11 +34,28 @@ class Retry:
     backoff_multiplier: float = 2.0
     max_delay_ms: int | None = None
     jitter: float = 0.0
+    max_elapsed_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """A value that a task is given by name, beside its input.
+
+    `path` is that of the node whose result it is, as the graph has it; empty: it is the
+    input of the run.
+    """
+
+    name: str
+    path: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskNode:
-    """One call of a user function; also the join behind a fork."""
+    """One call of a user function; also the join behind a fork.
+
+    `needs` are the values that its function names by keyword-only parameters.
+    `compensate` undoes what it did, when its run fails or is cancelled behind it.
+    """
 
     id: str
     timeout_ms: int | None = None
@@ -45,6 +63,8 @@ class TaskNode:
     version: str | None = None
     priority: int | None = None
     tags: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = ()
+    compensate: TaskNode | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +77,16 @@ class DelayNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalNode:
-    """A wait for a signal by name; `timeout_ms` None waits for ever."""
+    """A wait for a signal by name; `timeout_ms` None waits for ever.
+
+    With `keep_input` what flows in flows on, else the payload does.
+    """
 
     id: str
     signal: str
     timeout_ms: int | None = None
     on_timeout: OnTimeout = "null"
+    keep_input: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +134,32 @@ class ChildNode:
     chain: tuple[Node, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TryNode:
+    """`body` runs; where it fails with one of `errors`, `handler` goes on instead.
+
+    An error is named by its class, with the module, or by the engine's word for it;
+    without any name all are caught.
+    """
+
+    id: str
+    body: tuple[Node, ...]
+    handler: tuple[Node, ...]
+    errors: tuple[str, ...] = ()
+
+
+NODES_MAX = 20_000
+"""Nodes of one graph, those inside others too. What is owed of an instance is looked
+for in all of its branches."""
+
 Node: TypeAlias = (
-    TaskNode | DelayNode | SignalNode | ForkNode | RouteNode | LoopNode | ChildNode
+    TaskNode
+    | DelayNode
+    | SignalNode
+    | ForkNode
+    | RouteNode
+    | LoopNode
+    | ChildNode
+    | TryNode
 )
 """Closed: `match` over it ends in `assert_never`."""

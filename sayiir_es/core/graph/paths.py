@@ -3,8 +3,8 @@
 Segments are joined by `/`; each is percent-encoded for `% / @ #`, so that the marks
 mean what they say: `charge#2` is the second occurrence of a name in its chain,
 `loop_0@3/step` a node of the loop's fourth iteration, `route/@default/x` one of the
-route's default branch. A path without its iterations is a *template*: it names a node
-of the graph.
+route's default branch, `charge/@compensate` what undoes a task. A path without its
+iterations is a *template*: it names a node of the graph.
 """
 
 from __future__ import annotations
@@ -16,6 +16,11 @@ FORK_SEGMENT_BYTES_MAX = 128
 """A fork's id grows with its branches; beyond this its segment is shortened."""
 
 DEFAULT_BRANCH = "@default"
+COMPENSATION = "@compensate"
+"""Below the path of a task: what undoes it."""
+
+BODY, ON_ERROR = "@body", "@on_error"
+"""The chains inside a try."""
 
 _ENCODED = {"%": "%25", "/": "%2F", "@": "%40", "#": "%23"}
 _MARKS = re.compile("[%/@#]")
@@ -51,6 +56,16 @@ def occurrence(segment: str, number: int) -> str:
 def join(*segments: str) -> str:
     """One path of segments; empty ones are left out."""
     return "/".join(segment for segment in segments if segment)
+
+
+def compensation_path(task_path: str) -> str:
+    """The path of the compensation of the task at a path."""
+    return f"{task_path}/{COMPENSATION}"
+
+
+def is_compensation(path: str) -> bool:
+    """Whether a path is that of a task's compensation."""
+    return path.endswith("/" + COMPENSATION)
 
 
 def template(path: str) -> str:

@@ -11,13 +11,15 @@ import gzip
 import json
 import zlib
 
+from sayiir_es.core.duration import MAX_MS
 from sayiir_es.core.graph.codec import (
     FORMAT,
     canonical_json,
     chain_from_json,
     graph_json,
 )
-from sayiir_es.core.graph.graph import Graph
+from sayiir_es.core.graph.graph import Graph, count_nodes
+from sayiir_es.core.graph.nodes import NODES_MAX
 from sayiir_es.core.json_fields import Fields
 from sayiir_es.core.model.errors import DecodeError, UsageError
 
@@ -25,8 +27,8 @@ PLAIN_BYTES_MAX = 100_000
 """What is larger is gzipped; what is smaller stays readable on the topic."""
 
 GRAPH_BYTES_MAX = 32_000_000
-"""Bytes of JSON that a reader unpacks at most: a record must not fill its memory. A
-fork of a hundred thousand branches takes less than half of it."""
+"""Bytes of JSON that a reader unpacks at most: a record must not fill its memory. As
+many nodes as a graph may have take a tenth of it."""
 
 GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW = zlib.MAX_WBITS | 16
@@ -34,12 +36,16 @@ _GZIP_WINDOW = zlib.MAX_WBITS | 16
 
 def graph_to_json(graph: Graph) -> dict[str, object]:
     """A graph as JSON data."""
-    return graph_json(graph.name, graph.metadata, graph.chain)
+    return graph_json(
+        graph.name, graph.metadata, graph.chain, graph.version, graph.timeout_ms
+    )
 
 
 def canonical_graph(graph: Graph) -> bytes:
     """The graph as JSON: sorted keys, no blanks, UTF-8."""
-    return canonical_json(graph.name, graph.metadata, graph.chain)
+    return canonical_json(
+        graph.name, graph.metadata, graph.chain, graph.version, graph.timeout_ms
+    )
 
 
 def graph_from_json(data: bytes) -> Graph:
@@ -55,10 +61,18 @@ def graph_from_json(data: bytes) -> Graph:
     fields = Fields(loaded, "$")
     if fields.integer("format") != FORMAT:
         raise DecodeError(f"expected a graph of format {FORMAT}, but another")
+    chain = chain_from_json(fields, "chain")
+    nodes = count_nodes(chain)
+    if nodes > NODES_MAX:
+        raise DecodeError(
+            f"expected a graph of at most {NODES_MAX:,} nodes, but {nodes:,}"
+        )
     return Graph(
         name=fields.text("name"),
         metadata=fields.text_or_none("metadata"),
-        chain=chain_from_json(fields, "chain"),
+        chain=chain,
+        version=fields.text_or_none("version"),
+        timeout_ms=fields.integer_or_none("timeout_ms", MAX_MS),
     )
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from sayiir_es.core.fast_frozen import fast_frozen
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -20,9 +22,14 @@ CONFLICT_POLICIES: tuple[ConflictPolicy, ...] = (
 )
 
 
+@fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartWorkflow:
-    """Start a run of `workflow`; `definition_hash` pins its shape when given."""
+    """Start a run of `workflow`; `definition_hash` pins its shape when given.
+
+    So does `version`, where the empty one means that of no version. Without it the
+    greatest version is taken.
+    """
 
     instance_id: str
     command_id: str
@@ -32,8 +39,10 @@ class StartWorkflow:
     conflict_policy: ConflictPolicy = "fail"
     attributes: Mapping[str, str]
     traceparent: str | None = None
+    version: str | None = None
 
 
+@fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendSignal:
     """Buffer a signal; `signal_id` makes it idempotent."""
@@ -77,10 +86,29 @@ class UnpauseWorkflow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryWorkflow:
-    """Let a failed run go on from the node that failed."""
+    """Let a failed run go on from the node that failed, with another input if given."""
 
     instance_id: str
     command_id: str
+    input: bytes | None = None
+    reason: str | None = None
+    requested_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrateWorkflow:
+    """Let an instance go on with another graph of its workflow.
+
+    `to` is a hash or digest, or how one begins, or `latest`; `mapping` maps the paths
+    of nodes that have moved, without iterations.
+    """
+
+    instance_id: str
+    command_id: str
+    to: str
+    mapping: Mapping[str, str]
+    reason: str | None = None
+    requested_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +152,7 @@ Command: TypeAlias = (
     | PauseWorkflow
     | UnpauseWorkflow
     | RetryWorkflow
+    | MigrateWorkflow
     | ForkWorkflow
     | RecordOutcome
 )

@@ -1,12 +1,16 @@
 """Every error class of the package.
 
 Each has a stable `code`, says whether trying again can help (`retriable`), and has a
-page `docs/errors/<code>.md`. Messages read `expected X, but Y`.
+page `docs/errors/<code>.md`, which `sayiir-es error <code>` prints. Messages read
+`expected X, but Y`.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # --- the classes that users of `sayiir` know ------------------------------------------
 
@@ -30,6 +34,16 @@ class TaskError(WorkflowError):
     code: ClassVar[str] = "task"
 
 
+class NonRetryableError(TaskError):
+    """A task raised it to say that another attempt cannot help.
+
+    Operator action: read the message; a task of yours raised it, and it was not tried
+    again, whatever its policy.
+    """
+
+    code: ClassVar[str] = "non_retryable"
+
+
 class BackendError(WorkflowError):
     """The log could not be reached, or refused the command.
 
@@ -38,6 +52,51 @@ class BackendError(WorkflowError):
 
     code: ClassVar[str] = "backend"
     retriable: ClassVar[bool] = True
+
+
+class InstanceNotFoundError(BackendError):
+    """There is no instance of that id.
+
+    Operator action: check the id and the backend; see `sayiir-es instance list`.
+    """
+
+    code: ClassVar[str] = "instance_not_found"
+    retriable: ClassVar[bool] = False
+
+
+class NoWorkerError(BackendError):
+    """No owner answered in time, and no worker is announced. The command stays.
+
+    Operator action: start a worker with `sayiir-es worker run MODULE`.
+    """
+
+    code: ClassVar[str] = "no_worker"
+
+
+class SubmitManyError(BackendError):
+    """Some starts of `submit_many` failed; all of them were tried.
+
+    Attributes:
+        errors: The instance id and the error of each that failed, in their order.
+        count: How many were to be started.
+
+    Operator action: read the errors; the same starts may be sent again under the
+    conflict policy `use_existing`.
+    """
+
+    code: ClassVar[str] = "submit_many"
+
+    def __init__(self, errors: Iterable[tuple[str, Exception]], count: int) -> None:
+        self.errors = tuple(errors)
+        self.count = count
+        super().__init__(self.errors, count)
+
+    def __str__(self) -> str:
+        instance_id, error = self.errors[0]
+        return (
+            f"expected {self.count} instances to start, but {len(self.errors)} did "
+            f"not; the first is {instance_id!r}: {error}"
+        )
 
 
 class InstanceAlreadyExistsError(WorkflowError):
@@ -68,12 +127,22 @@ class UsageError(WorkflowError):
 
 
 class NotFoundError(WorkflowError):
-    """There is no instance of that id, or no result of it yet.
+    """What a command line names is not there, or there is no result of it yet.
 
     Operator action: check the id and the backend; see `sayiir-es instance list`.
     """
 
     code: ClassVar[str] = "not_found"
+
+
+class ResourceError(WorkflowError, ValueError):
+    """A task names a resource that is not there, or `on_startup` went wrong.
+
+    Operator action: give what the message names, from `on_startup` of the worker or by
+    `resources=`; behind an error in `on_startup` read the one that caused it.
+    """
+
+    code: ClassVar[str] = "resource"
 
 
 class SettingsError(WorkflowError):
@@ -95,6 +164,18 @@ class LogError(BackendError):
     """
 
     code: ClassVar[str] = "log"
+
+
+class AppNotFoundError(InstanceNotFoundError, LogError):
+    """There is no such app: no topics of its name, or no file.
+
+    Whoever only reads makes none. It is an `InstanceNotFoundError` too: what is not
+    there has no instances.
+
+    Operator action: check the name of the app; a worker or `topic create` makes one.
+    """
+
+    code: ClassVar[str] = "app_not_found"
 
 
 class LogUnavailableError(LogError):
@@ -125,13 +206,34 @@ class BatchTooLargeError(LogError):
     retriable: ClassVar[bool] = False
 
 
-class ClockRefusedError(LogError):
+class LogRefusedError(LogError):
+    """The log answers, and refuses: the same request would be refused again.
+
+    Operator action: the message has the broker's words; set or grant what it names.
+    """
+
+    code: ClassVar[str] = "log_refused"
+    retriable: ClassVar[bool] = False
+
+
+class AccessRefusedError(LogRefusedError):
+    """The log does not let this client in, or not do what it asks for.
+
+    Operator action: set user, password, protocol or certificate as the message says, or
+    grant the ACL that it names.
+    """
+
+    code: ClassVar[str] = "access_refused"
+
+
+class ClockRefusedError(LogRefusedError):
     """The log refused a batch for the time of this machine; nothing was written.
 
     Operator action: let the machine keep time by NTP, then start again.
     """
 
     code: ClassVar[str] = "clock_refused"
+    retriable: ClassVar[bool] = True
 
 
 class OffsetGoneError(LogError):
@@ -141,6 +243,17 @@ class OffsetGoneError(LogError):
     """
 
     code: ClassVar[str] = "offset_gone"
+    retriable: ClassVar[bool] = False
+
+
+class CommandsLostError(LogError):
+    """Commands that nobody had read are gone from their topic.
+
+    Operator action: see which, have them sent again, and accept the loss by
+    `sayiir-es partition accept-loss N`.
+    """
+
+    code: ClassVar[str] = "commands_lost"
     retriable: ClassVar[bool] = False
 
 
@@ -234,7 +347,7 @@ class EncodeError(WorkflowError, TypeError):
 
     Also a `TypeError`, as `json.dumps` raises.
 
-    Operator action: return JSON-able values from tasks.
+    Operator action: return values from tasks that the guide *Values* lists.
     """
 
     code: ClassVar[str] = "encode"
@@ -275,3 +388,11 @@ class CommandRefusedError(BackendError):
     def __init__(self, message: str, *, rejection: str) -> None:
         super().__init__(message)
         self.rejection = rejection
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # It crosses processes, as in a pool of them: `rejection` has no default.
+        return _refused, (str(self), self.rejection)
+
+
+def _refused(message: str, rejection: str) -> CommandRefusedError:
+    return CommandRefusedError(message, rejection=rejection)

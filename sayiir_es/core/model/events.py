@@ -2,10 +2,8 @@
 
 An `Event` is an envelope (the six common fields of the contract) around a *body* (the
 kind's own fields). `decide` makes bodies, the draft of a decision stamps them, `evolve`
-folds them, `wire` turns them into Avro. The name of a body's class is its kind.
-
-Times are milliseconds since the Unix epoch, UTC. Payloads are JSON bytes as the user's
-codec made them; nothing here looks inside them.
+folds them, `wire` turns them into Avro. The name of a body's class is its kind. Times
+are milliseconds since the Unix epoch, UTC. Payloads are JSON bytes of the user's codec.
 """
 
 from __future__ import annotations
@@ -14,6 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sayiir_es.core.fast_frozen import fast_frozen
+from sayiir_es.core.model import partition_events
+from sayiir_es.core.model.compensation_events import (
+    CompensationEnded,
+    CompensationRequested,
+    CompensationStarted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,41 +28,11 @@ LoopOutcome: TypeAlias = Literal["again", "done", "last", "exceeded"]
 
 # --- of the partition -----------------------------------------------------------------
 
-
-@fast_frozen
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartitionClaimed:
-    """From here on `owner` decides for the partition; its offset is the claim.
-
-    The last three are a checkpoint of what stands before it (`wire.checkpoint`);
-    `digest` is empty where none was made, `signature` where there was no key.
-    """
-
-    owner: str
-    build: str
-    next_command: int
-    digest_end: int = 0
-    digest: bytes = b""
-    signature: bytes = b""
-
-
-@fast_frozen
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandForwarded:
-    """The command stood on the wrong partition and now stands on the right one."""
-
-    forwarded_instance_id: str
-    to_partition: int
-    to_offset: int
-
-
-@fast_frozen
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandDeadLettered:
-    """The command could not be read; `dead_letter` (`P@O`) holds its bytes."""
-
-    reason: str
-    dead_letter: str
+PartitionClaimed = partition_events.PartitionClaimed
+CommandForwarded = partition_events.CommandForwarded
+CommandDeadLettered = partition_events.CommandDeadLettered
+CommandDeferred = partition_events.CommandDeferred
+CommandsLost = partition_events.CommandsLost
 
 
 # --- answers to commands --------------------------------------------------------------
@@ -92,7 +66,10 @@ class CommandAcknowledged:
 @fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowStarted:
-    """A new run; its first node opens in the same decision."""
+    """A new run; its first node opens in the same decision.
+
+    It fails at `deadline_at`, unless it has ended by then; None: it may take for ever.
+    """
 
     command_id: str
     workflow: str
@@ -101,6 +78,8 @@ class WorkflowStarted:
     input: bytes
     conflict_policy: str
     attributes: Mapping[str, str]
+    deadline_at: int | None = None
+    version: str | None = None
 
 
 @fast_frozen
@@ -162,29 +141,62 @@ class WorkflowCompleted:
 @fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowFailed:
-    """The run failed at `path`. Terminal."""
+    """The run failed at `path`. Terminal.
+
+    What its completed tasks did was undone at the paths `compensated`, and could not be
+    at `not_compensated`; the one that completed last stands first.
+    """
 
     path: str
     error_type: str
     error: str
+    compensated: tuple[str, ...] = ()
+    not_compensated: tuple[str, ...] = ()
 
 
 @fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowCancelled:
-    """The run was cancelled at the paths `interrupted_at`. Terminal."""
+    """The run was cancelled at the paths `interrupted_at`. Terminal.
+
+    `compensated` and `not_compensated` are as in `WorkflowFailed`.
+    """
 
     reason: str | None
     requested_by: str | None
     interrupted_at: tuple[str, ...]
+    compensated: tuple[str, ...] = ()
+    not_compensated: tuple[str, ...] = ()
 
 
 @fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowRetried:
-    """A failed run goes on as run + 1 on the kept rows."""
+    """A failed run goes on as run + 1 on the kept rows.
+
+    With an `input`, the node at which it failed has this one in place of its own. It
+    has all of its time again, until `deadline_at`.
+    """
 
     command_id: str
+    input: bytes | None = None
+    reason: str | None = None
+    requested_by: str | None = None
+    deadline_at: int | None = None
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowMigrated:
+    """The instance goes on with another graph; `mapping` maps paths, old to new."""
+
+    command_id: str
+    graph_digest: str
+    definition_hash: str
+    mapping: Mapping[str, str]
+    version: str | None = None
+    reason: str | None = None
+    requested_by: str | None = None
 
 
 @fast_frozen
@@ -203,9 +215,15 @@ class InstanceQuarantined:
 @fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceReleased:
-    """It is in quarantine no more: the next run goes on where it stood."""
+    """It is in quarantine no more: the next run goes on where it stood.
+
+    It has all of its time again, until `deadline_at`.
+    """
 
     command_id: str
+    reason: str | None = None
+    requested_by: str | None = None
+    deadline_at: int | None = None
 
 
 @fast_frozen
@@ -249,11 +267,15 @@ class DelayStarted:
 @fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalAwaited:
-    """The cursor waits for the oldest buffered signal of that name."""
+    """The cursor waits for the oldest buffered signal of that name.
+
+    `input` is the reference of what flowed in, where that flows on; else empty.
+    """
 
     path: str
     signal: str
     until_at: int | None
+    input: str = ""
 
 
 @fast_frozen
@@ -284,19 +306,32 @@ class ChildStarted:
     input: str
 
 
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TryStarted:
+    """The cursor waits for the body of a try."""
+
+    path: str
+    input: str
+
+
 # --- something ended ------------------------------------------------------------------
 
 
 @fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskCompleted:
-    """The result of `path`; ends its retry state and its deadline."""
+    """The result of `path`; ends its retry state and its deadline.
+
+    `compensable`: what it did is undone if the run fails or is cancelled.
+    """
 
     path: str
     attempt: int
     output: bytes
     loop: LoopMark
     worker: str
+    compensable: bool = False
 
 
 @fast_frozen
@@ -311,12 +346,19 @@ class RetryRecorded:
     timed_out: bool
     next_retry_at: int
     worker: str
+    error_class: str = ""
+    source_line: str = ""
+    causes: tuple[str, ...] = ()
+    traceback: str = ""
 
 
 @fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFailed:
-    """The attempt failed and no further one follows."""
+    """The attempt failed and no further one follows.
+
+    `error_bases` names the error's class and those it inherits from.
+    """
 
     path: str
     attempt: int
@@ -324,6 +366,11 @@ class TaskFailed:
     error: str
     timed_out: bool
     worker: str
+    error_class: str = ""
+    source_line: str = ""
+    causes: tuple[str, ...] = ()
+    traceback: str = ""
+    error_bases: tuple[str, ...] = ()
 
 
 @fast_frozen
@@ -406,9 +453,13 @@ class SignalConsumed:
 @fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalTimedOut:
-    """No signal came in time; the wait's result is `null`."""
+    """No signal came in time; the wait's result is `null`.
+
+    With an `error` the node has failed instead.
+    """
 
     path: str
+    error: str = ""
 
 
 @fast_frozen
@@ -451,10 +502,32 @@ class ChildCompleted:
     result: str
 
 
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorCaught:
+    """A failure at `failed_path` ended the body of the try; its handler goes on."""
+
+    path: str
+    failed_path: str
+    error_type: str
+    error: str
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TryCompleted:
+    """The try's body, or its handler, ended with `result`, a reference."""
+
+    path: str
+    result: str
+
+
 Body: TypeAlias = (
     PartitionClaimed
     | CommandForwarded
     | CommandDeadLettered
+    | CommandDeferred
+    | CommandsLost
     | CommandRejected
     | CommandAcknowledged
     | WorkflowStarted
@@ -468,14 +541,19 @@ Body: TypeAlias = (
     | WorkflowCancelled
     | WorkflowRetried
     | WorkflowForked
+    | WorkflowMigrated
     | InstanceQuarantined
     | InstanceReleased
+    | CompensationRequested
+    | CompensationStarted
+    | CompensationEnded
     | PositionUpdated
     | DelayStarted
     | SignalAwaited
     | ForkStarted
     | LoopStarted
     | ChildStarted
+    | TryStarted
     | TaskCompleted
     | RetryRecorded
     | TaskFailed
@@ -492,6 +570,8 @@ Body: TypeAlias = (
     | BranchCompleted
     | LoopIterated
     | ChildCompleted
+    | ErrorCaught
+    | TryCompleted
 )
 """A kind's own fields. Closed: `match` over it ends in `assert_never`."""
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.fast_frozen import maker
 from sayiir_es.core.model.limits import DEFAULT_LIMITS
 from sayiir_es.core.model.position import parse_command_cause
-from sayiir_es.core.model.rows import Changes, Header, Phase, Rows
+from sayiir_es.core.model.rows import Changes, Compensation, Header, Phase, Rows
 
 if TYPE_CHECKING:
     from sayiir_es.core.model.events import Event
+
+_new_header = maker(Header)
 
 NOBODY = Header(run=0, sequence=0, at=0, phase="unstarted")
 """The header of an instance that has left no trace."""
@@ -25,25 +28,55 @@ def header_of(rows: Rows) -> Header:
     return row
 
 
-def header_after(header: Header, event: Event, *, phase: Phase | None = None) -> Header:
-    """The header behind an event that changes nothing else in it."""
-    return Header(
+def header_after(
+    header: Header,
+    event: Event,
+    *,
+    phase: Phase | None = None,
+    compensation: Compensation | None = None,
+) -> Header:
+    """The header behind an event that changes nothing else in it.
+
+    What undoes, or is to, was asked for last: a pause that was requested before ends.
+    """
+    return _new_header(
         run=event.run,
         sequence=event.sequence,
         at=event.at,
         phase=phase or header.phase,
         cancel=header.cancel,
-        pause=header.pause,
+        pause=header.pause if compensation is None else None,
         unpaused=header.unpaused,
         buffered=header.buffered,
         command_ids=header.command_ids,
         signal_ids=header.signal_ids,
+        compensation=compensation or header.compensation,
     )
+
+
+def is_stopping(header: Header) -> bool:
+    """Whether the run has failed or is cancelled, and waits for what still runs.
+
+    No attempt begins any more, and none is tried again.
+    """
+    return header.compensation != "started" and (
+        header.cancel is not None or header.compensation == "requested"
+    )
+
+
+def is_held(header: Header) -> bool:
+    """Whether every move is held back: a pause was requested, or the run stops."""
+    return header.pause is not None or is_stopping(header)
 
 
 def terminal_header(header: Header, event: Event, phase: Phase) -> Header:
     """The header behind a terminal event: no request is left."""
-    return replace(header_after(header, event, phase=phase), cancel=None, pause=None)
+    return replace(
+        header_after(header, event, phase=phase),
+        cancel=None,
+        pause=None,
+        compensation="none",
+    )
 
 
 def remember(

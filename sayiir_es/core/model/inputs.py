@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sayiir_es.core.fast_frozen import fast_frozen
+from sayiir_es.core.model.waits import NO_DETAILS
 
 if TYPE_CHECKING:
     from sayiir_es.core.model.commands import Command
     from sayiir_es.core.model.events import Event
     from sayiir_es.core.model.position import CommandPosition
+    from sayiir_es.core.model.waits import ErrorDetails
 
 OutcomeResult: TypeAlias = Literal["completed", "failed", "withdrawn"]
 
@@ -25,11 +27,13 @@ class SourceHistory:
         size: At most so many bytes they take in a batch when they are recorded again,
             with what takes their attempts back; beyond the limit some are left out.
         unreadable: Why they cannot be read, if so.
+        rejection: The code under which the fork is rejected then.
     """
 
     events: tuple[Event, ...] = ()
     size: int = 0
     unreadable: str = ""
+    rejection: Literal["not_found", "busy", "internal"] = "not_found"
 
 
 @fast_frozen
@@ -37,13 +41,20 @@ class SourceHistory:
 class Commanded:
     """A command with its place in the log; `known_origin` if a forward is repeated.
 
-    `source` comes with a `ForkWorkflow`, read from the log before the decision.
+    `running` is of a `MigrateWorkflow`: the paths of the instance whose attempts run.
+    The rest is of a `ForkWorkflow`. `source` is what the log holds of its source; None
+    as long as nobody has read it. `source_last` is the sequence of the source's last
+    event, 0 for none, where it is on the partition that decides; else None. `deferred`
+    is how many commands of the partition wait for such a reading already.
     """
 
     command: Command
     position: CommandPosition
     known_origin: bool = False
     source: SourceHistory | None = None
+    source_last: int | None = None
+    deferred: int = 0
+    running: frozenset[str] = frozenset()
 
 
 @fast_frozen
@@ -51,8 +62,9 @@ class Commanded:
 class Outcome:
     """What the attempt with the token (run, path, attempt) ended with.
 
-    `output` is set when it completed; `error_type` and `error` when it failed;
-    `retriable` is false where another attempt cannot help (encode, decode, too large).
+    `output` is set when it completed; `error_type`, `error`, `details` and the names
+    of the error's class and its bases when it failed; `retriable` is false where
+    another attempt cannot help (encode, decode, too large).
     """
 
     instance_id: str
@@ -67,6 +79,8 @@ class Outcome:
     retriable: bool = True
     timed_out: bool = False
     worker: str = ""
+    details: ErrorDetails = NO_DETAILS
+    error_bases: tuple[str, ...] = ()
 
     @property
     def token(self) -> tuple[str, int, str, int]:

@@ -8,14 +8,20 @@ Theory of operation. A snapshot is never one object. It is a handful of small ro
     v<ref>      bytes: a value under its reference (`start`, `result:PATH`, …)
     b<name>     tuple[int, …]: sequences of the buffered signals of that name
     l<ref>      str: the mark of a loop's body on a value: `again` or `done`
-    x<chain>    str: the reference of the result of an ended branch
+    x<chain>    str: the reference of the result of an ended branch, or try
     y<path>     str: the key that a route chose
-    q<path>     int: the signal that a wait inside a loop consumed
+    a<path>     Caught: the error that a try caught
+    q<path>     int: the signal that a wait consumed; 0 where it timed out
     e           Ending: how the run ended
     m<id>, k<n> int, str: command ids remembered, and the ring that forgets them
     s<id>, g<n> int, str: the same for signal ids
     z           Quarantine: why it stands still, and the phase that it goes back to
     f           str: the id of the command that forked it from another instance
+    o<path>     str: of a completed task that can be undone, `SEQUENCE:INPUT`
+    o, o<body>  str: there is one of these, or one in that iteration of a loop
+    u<n>:<path> int: the task that was completed by event n is still to be undone
+    d<n>:<path> int: it is undone
+    n<n>:<path> int: it could not be undone
 
 `evolve` reads only the rows that its event names and returns the changed ones, so an
 outcome costs the same whether an instance has 5 results or 10,000. The live state, the
@@ -48,9 +54,16 @@ Phase: TypeAlias = Literal[
     "cancelled",
     "terminated",
 ]
+Compensation: TypeAlias = Literal["none", "requested", "started"]
+"""How far a run is that undoes what it did: not at all; it has failed and waits for
+what still runs; it undoes, after a failure or a cancel."""
 TERMINAL: frozenset[Phase] = frozenset(
     ("completed", "failed", "cancelled", "terminated")
 )
+
+
+TIMED_OUT = 0
+"""In place of the sequence of a signal that did not come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,17 +94,24 @@ class Header:
     buffered: int = 0
     command_ids: int = 0
     signal_ids: int = 0
+    compensation: Compensation = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What stays the same for a whole run."""
+    """What stays the same from a start on, over all retries.
+
+    `lineage` is the run of that start: in the runs that retries begin an execution has
+    the same idempotency key.
+    """
 
     workflow: str
     definition_hash: str
     graph_digest: str
     attributes: Mapping[str, str]
     started_at: int
+    lineage: int = 1
+    version: str | None = None
 
 
 @fast_frozen
@@ -106,7 +126,10 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a run ended, or why it is paused; the output stands under `voutput`."""
+    """How a run ended, or will once what it did is undone, or why it is paused.
+
+    The output stands under `voutput`.
+    """
 
     path: str = ""
     error_type: str = ""
@@ -114,6 +137,8 @@ class Ending:
     reason: str | None = None
     requested_by: str | None = None
     interrupted_at: tuple[str, ...] = ()
+    compensated: tuple[str, ...] = ()
+    not_compensated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,8 +154,27 @@ class Quarantine:
     phase: Phase
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caught:
+    """What a try caught: where, and what; `input` names what had flowed into it."""
+
+    path: str
+    error_type: str
+    error: str
+    input: str
+
+
 Row: TypeAlias = (
-    Header | Run | Cursor | Ending | Quarantine | bytes | tuple[int, ...] | int | str
+    Header
+    | Run
+    | Cursor
+    | Ending
+    | Quarantine
+    | Caught
+    | bytes
+    | tuple[int, ...]
+    | int
+    | str
 )
 Changes: TypeAlias = dict[str, Row | None]
 """Rows by key; None deletes."""
@@ -242,6 +286,13 @@ def get_quarantine(rows: Rows) -> Quarantine | None:
     """Why the instance stands still, if it is in quarantine."""
     row = rows.get("z")
     assert row is None or isinstance(row, Quarantine), row
+    return row
+
+
+def get_caught(rows: Rows, path: str) -> Caught | None:
+    """What the try at `path` caught, if it did."""
+    row = rows.get("a" + path)
+    assert row is None or isinstance(row, Caught), row
     return row
 
 

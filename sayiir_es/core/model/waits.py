@@ -13,12 +13,38 @@ from sayiir_es.core.fast_frozen import fast_frozen
 
 @fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorDetails:
+    """What a person looks for behind an error; each part may be empty.
+
+    Attributes:
+        error_class: The class with its module, such as `shop.errors.CardDeclined`.
+        source_line: The innermost line of the user's own code: `FILE:LINE in FUNCTION`.
+        causes: The errors behind it as text, the nearest first.
+        traceback: As Python prints it, without the engine's frames.
+    """
+
+    error_class: str = ""
+    source_line: str = ""
+    causes: tuple[str, ...] = ()
+    traceback: str = ""
+
+
+NO_DETAILS = ErrorDetails()
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """How an attempt failed."""
+    """How an attempt failed.
+
+    `bases` names the error's class and those it inherits from.
+    """
 
     error_type: str
     error: str
     timed_out: bool
+    details: ErrorDetails = NO_DETAILS
+    bases: tuple[str, ...] = ()
 
 
 @fast_frozen
@@ -28,7 +54,7 @@ class Awaiting:
 
     `due` is the sequence of the event that made the attempt due, `not_before` the end
     of a backoff (0: none), `withdrawn` the sequence of its `AttemptWithdrawn` (0: not),
-    `failure` how the attempt before it ended.
+    `failure` how the attempt before it ended, `since` when the first one was due.
     """
 
     attempt: int
@@ -39,6 +65,7 @@ class Awaiting:
     withdrawn: int = 0
     restarts: int = 0
     failure: Failure | None = None
+    since: int = 0
 
 
 @fast_frozen
@@ -55,12 +82,13 @@ class Listening:
     """A signal of that name, until `until_at` if there is a time-out.
 
     `since` is the sequence of its `SignalAwaited`: of several waits for one name the
-    oldest gets the signal.
+    oldest gets the signal. `keeps_input` says that what flowed in flows on.
     """
 
     signal: str
     until_at: int | None
     since: int
+    keeps_input: bool = False
 
 
 @fast_frozen
@@ -109,6 +137,22 @@ class Inside:
     """The chain of a child."""
 
 
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trying:
+    """The body of a try, or its handler: the segment of that chain."""
+
+    branch: str
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDeadline:
+    """The time at which the whole run is out of time."""
+
+    deadline_at: int
+
+
 Wait: TypeAlias = (
     Awaiting
     | Sleeping
@@ -119,5 +163,16 @@ Wait: TypeAlias = (
     | Routing
     | Looping
     | Inside
+    | Trying
+    | RunDeadline
 )
 """Closed: `match` over it ends in `assert_never`."""
+
+
+def has_a_result(wait: Wait) -> bool:
+    """Whether the cursor's node has ended well, and only what follows is to come.
+
+    By events of before there was one of its own for that, a wait whose time-out fails
+    the run ends with `null`, and has not.
+    """
+    return isinstance(wait, Ended) and wait.result != "null"

@@ -42,11 +42,10 @@ def enter(draft: Draft, cursor: Cursor, _wait: Inside) -> Opening:
     return Opening(path=first_path(cursor.path, node.chain), reference=cursor.input)
 
 
-def end_chain(draft: Draft, container: Container, result: str) -> bool:
+def end_chain(draft: Draft, container: Container, result: str) -> None:
     """The child's chain has ended, and its result is the child's."""
     draft.emit(ChildCompleted(path=container.path, result=result))
     draft.touched.append(chain_of(container.path))
-    return True
 
 
 # --- evolve ---------------------------------------------------------------------------

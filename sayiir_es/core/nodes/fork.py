@@ -82,14 +82,13 @@ def is_open(rows: Rows, chain: str) -> bool:
     )
 
 
-def end_chain(draft: Draft, container: Container, result: str) -> bool:
+def end_chain(draft: Draft, container: Container, result: str) -> None:
     """A branch's chain has ended; the last one ends the fork."""
     path = container.path
     draft.emit(BranchCompleted(path=path, branch=container.branch, result=result))
     cursor = get_cursor(draft.rows, chain_of(path))
     if cursor is not None and isinstance(cursor.wait, Ended):
         draft.touched.append(chain_of(path))
-    return True
 
 
 # --- evolve ---------------------------------------------------------------------------

@@ -83,12 +83,12 @@ class NodeKind(Generic[N]):
         open: A cursor arrives at the node: (draft, node, path, reference of what flows
             in). Emits the node's first event.
         end_chain: A chain inside the node has ended: (draft, the node as seen from that
-            chain, reference of its result). False if the decision has no room for it.
+            chain, reference of its result).
     """
 
     node: type[N]
     open: Callable[[Draft, N, str, str], None]
-    end_chain: Callable[[Draft, Container, str], bool] = holds_no_chain
+    end_chain: Callable[[Draft, Container, str], None] = holds_no_chain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +104,7 @@ class WaitKind(Generic[W]):
         wakes_at: When the cursor wakes by itself, in epoch milliseconds.
         fires_at: The time whose coming is recorded; None if that of `wakes_at` is not.
         is_timer_held: Whether a requested cancel or pause holds that time back.
+        yields_to_stop: Whether a cancel or a failure does, though a pause may not.
         fire: Records that the time has come.
         status: The status of an instance that waits so; None if it is no reason to
             wait, for the next move is owed.
@@ -118,6 +119,7 @@ class WaitKind(Generic[W]):
     wakes_at: Callable[[W], int | None] = has_no_time
     fires_at: Callable[[W], int | None] = has_no_time
     is_timer_held: bool = True
+    yields_to_stop: bool = False
     fire: Callable[[Draft, Cursor, W], None] = records_nothing
     status: WaitStatus | None = None
     sentence: Callable[[Cursor, W, Node | None], str] = says_nothing

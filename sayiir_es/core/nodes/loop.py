@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 from sayiir_es.core.graph.graph import first_path
 from sayiir_es.core.graph.nodes import LoopNode
 from sayiir_es.core.graph.references import mark_of, resolve
-from sayiir_es.core.model.events import LoopIterated, LoopStarted, WorkflowFailed
+from sayiir_es.core.model.events import LoopIterated, LoopStarted
 from sayiir_es.core.model.rows import Changes, Cursor, Rows, chain_of, get_cursor
+from sayiir_es.core.model.undo_rows import has_undoable
 from sayiir_es.core.model.waits import Broken, Ended, Failure, Looping
+from sayiir_es.core.nodes.failure import fail
 from sayiir_es.core.nodes.kinds import EventKind, NodeKind, Opening, WaitKind
 
 if TYPE_CHECKING:
@@ -59,30 +61,30 @@ def input_of(cursor: Cursor, wait: Looping) -> str:
     return f"value:{cursor.path}@{wait.iteration - 1}"
 
 
-def end_chain(draft: Draft, container: Container, result: str) -> bool:
+def end_chain(draft: Draft, container: Container, result: str) -> None:
     """An iteration's body has ended with `result`."""
     node, path = draft.graph.node(container.path, LoopNode), container.path
     value = resolve(draft.rows, draft.graph, result)
-    if draft.full(len(value)):
-        return False
     mark = mark_of(draft.rows, result)
     if mark == "none":
         error = (
             f"Failed to decode input for task {node.id!r} (expected LoopEnvelope): the "
             "body did not end with a LoopResult"
         )
-        draft.emit(WorkflowFailed(path=path, error_type="bad_loop_result", error=error))
-        return True
-    draft.emit(
-        LoopIterated(
-            path=path,
-            iteration=container.iteration,
-            value=value,
-            outcome=outcome_of(node, container.iteration, mark),
-        )
+        bad = Failure(error_type="bad_loop_result", error=error, timed_out=False)
+        fail(draft, path, bad)
+        return
+    iterated = LoopIterated(
+        path=path,
+        iteration=container.iteration,
+        value=value,
+        outcome=outcome_of(node, container.iteration, mark),
     )
+    if iterated.outcome == "exceeded":  # it and the end of its run are one decision
+        fail(draft, path, exceeded_failure(iterated), iterated)
+        return
+    draft.emit(iterated)
     draft.touched.append(chain_of(path))
-    return True
 
 
 def outcome_of(node: LoopNode, iteration: int, mark: str) -> LoopOutcome:
@@ -111,7 +113,10 @@ def fold_started(
 def fold_iterated(
     rows: Rows, _event: Event, body: LoopIterated, _header: Header
 ) -> Changes:
-    """The iteration's rows go; its value stays until the next one's."""
+    """The iteration's rows go; its value stays until the next one's.
+
+    Where a task in it can be undone, what it was given stays as long as the run.
+    """
     chain = chain_of(body.path)
     cursor = get_cursor(rows, chain)
     if cursor is None or cursor.path != body.path:
@@ -119,9 +124,10 @@ def fold_iterated(
     changes: Changes = {}
     ended = body_of(body.path, body.iteration)
     changes["c" + ended] = None
-    changes.update(rows_inside(rows, f"{ended}/"))
-    if body.iteration:
-        changes[f"vvalue:{body.path}@{body.iteration - 1}"] = None
+    if has_undoable(rows, ended):
+        changes.update(dict.fromkeys(rows.keys(f"c{ended}/")))
+    else:
+        changes.update(rows_of_iteration(rows, body.path, body.iteration))
     reference = f"value:{body.path}@{body.iteration}"
     changes["v" + reference] = body.value
     changes["c" + chain] = Cursor(
@@ -130,10 +136,18 @@ def fold_iterated(
     return changes
 
 
+def rows_of_iteration(rows: Rows, path: str, iteration: int) -> Changes:
+    """What an iteration needed leaves the snapshot; what it gave on stays."""
+    changes = rows_inside(rows, f"{body_of(path, iteration)}/")
+    if iteration:
+        changes[f"vvalue:{path}@{iteration - 1}"] = None
+    return changes
+
+
 def rows_inside(rows: Rows, inside: str) -> Changes:
     """Rows of paths that begin so leave the snapshot, and signals consumed there."""
     changes: Changes = {}
-    for prefix in ("c", "vresult:", "vvalue:", "lresult:", "x", "y"):
+    for prefix in ("c", "vresult:", "vvalue:", "lresult:", "x", "y", "a"):
         for key in rows.keys(prefix + inside):
             changes[key] = None
     for key in rows.keys("q" + inside):
@@ -151,13 +165,14 @@ def _wait_after(body: LoopIterated, reference: str) -> Looping | Ended | Broken:
         case "done" | "last":
             return Ended(result=reference)
         case "exceeded":
-            count = body.iteration + 1
-            error = f"Loop {body.path!r} exceeded max iterations ({count})"
-            return Broken(
-                failure=Failure(
-                    error_type="max_iterations", error=error, timed_out=False
-                )
-            )
+            return Broken(failure=exceeded_failure(body))
+
+
+def exceeded_failure(body: LoopIterated) -> Failure:
+    """Why a run fails whose loop may not go on."""
+    count = body.iteration + 1
+    error = f"Loop {body.path!r} exceeded max iterations ({count})"
+    return Failure(error_type="max_iterations", error=error, timed_out=False)
 
 
 LOOP = NodeKind(node=LoopNode, open=open_loop, end_chain=end_chain)

@@ -8,7 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sayiir_es.core.model.waits import Broken, Ended
-from sayiir_es.core.nodes import child, delay, fork, loop, route, signal, task
+from sayiir_es.core.nodes import (
+    child,
+    compensation,
+    delay,
+    fork,
+    loop,
+    route,
+    run_deadline,
+    signal,
+    task,
+    try_node,
+)
 from sayiir_es.core.nodes.kinds import EventKind, NodeKind, WaitKind
 
 if TYPE_CHECKING:
@@ -28,7 +39,8 @@ ENDED = WaitKind(wait=Ended, is_owed=_is_always_owed)
 """The end of any node. Its move leaves the node, so `advance` makes it."""
 
 BROKEN = WaitKind(wait=Broken)
-"""The failure of any node. `advance` ends the run; only a cancel comes before that."""
+"""The failure of any node. `advance` has it caught, or ends the run; only a cancel
+comes before that."""
 
 # `Any`: each kind is checked against its own class where it is made.
 NODES: Mapping[type[Node], NodeKind[Any]] = {
@@ -41,6 +53,7 @@ NODES: Mapping[type[Node], NodeKind[Any]] = {
         route.ROUTE,
         loop.LOOP,
         child.CHILD,
+        try_node.TRY,
     )
 }
 
@@ -54,6 +67,8 @@ WAITS: Mapping[type[Wait], WaitKind[Any]] = {
         route.ROUTING,
         loop.LOOPING,
         child.INSIDE,
+        try_node.TRYING,
+        run_deadline.RUN_DEADLINE,
         ENDED,
         BROKEN,
     )
@@ -61,6 +76,8 @@ WAITS: Mapping[type[Wait], WaitKind[Any]] = {
 
 NODE_EVENTS: Mapping[type[Body], EventKind[Any]] = {
     kind.event: kind
-    for construct in (task, delay, signal, fork, route, loop, child)
+    for construct in (
+        *(task, delay, signal, fork, route, loop, child, try_node, compensation),
+    )
     for kind in construct.EVENTS
 }

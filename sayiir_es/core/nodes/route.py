@@ -105,12 +105,11 @@ def enter(draft: Draft, cursor: Cursor, wait: Routing) -> Opening:
     return Opening(path=first_path(prefix, chain), reference=cursor.input)
 
 
-def end_chain(draft: Draft, container: Container, result: str) -> bool:
+def end_chain(draft: Draft, container: Container, result: str) -> None:
     """The branch's chain has ended, and with it the route."""
     path = container.path
     draft.emit(BranchCompleted(path=path, branch=container.branch, result=result))
     draft.touched.append(chain_of(path))
-    return True
 
 
 def _fail(draft: Draft, outcome: Outcome, error_type: str, error: str) -> None:

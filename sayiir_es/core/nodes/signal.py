@@ -2,9 +2,10 @@
 
 A signal is buffered when it is received, before a first start too; its payload stands
 under `signal:SEQUENCE`. A wait takes the oldest buffered signal of its name; of several
-waits for one name the oldest gets it. The payload replaces what flowed in. Whichever
-stands first in the log wins between a late signal and the time-out; without a signal
-the result is `null`, or the run fails with `on_timeout="fail"`.
+waits for one name the oldest gets it. The payload replaces what flowed in, unless the
+wait keeps that: then tasks behind it get the payload by name. Whichever stands first in
+the log wins between a late signal and the time-out; without a signal the payload is
+`null`, or the node fails with `on_timeout="fail"`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from sayiir_es.core.model.events import (
     SignalConsumed,
     SignalReceived,
     SignalTimedOut,
-    WorkflowFailed,
 )
 from sayiir_es.core.model.headers import (
     header_after,
@@ -28,6 +28,7 @@ from sayiir_es.core.model.headers import (
     remember_command,
 )
 from sayiir_es.core.model.rows import (
+    TIMED_OUT,
     Changes,
     Cursor,
     Header,
@@ -37,7 +38,8 @@ from sayiir_es.core.model.rows import (
     get_cursor,
     get_cursors,
 )
-from sayiir_es.core.model.waits import Ended, Listening
+from sayiir_es.core.model.waits import Broken, Ended, Failure, Listening
+from sayiir_es.core.nodes.failure import fail
 from sayiir_es.core.nodes.kinds import EventKind, NodeKind, WaitKind
 
 if TYPE_CHECKING:
@@ -48,10 +50,11 @@ if TYPE_CHECKING:
 # --- decide ---------------------------------------------------------------------------
 
 
-def open_signal(draft: Draft, node: SignalNode, path: str, _reference: str) -> None:
+def open_signal(draft: Draft, node: SignalNode, path: str, reference: str) -> None:
     """The cursor arrives and listens; to give it what waits already is owed."""
     until = None if node.timeout_ms is None else draft.now_ms + node.timeout_ms
-    draft.emit(SignalAwaited(path=path, signal=node.signal, until_at=until))
+    kept = reference if node.keep_input else ""
+    draft.emit(SignalAwaited(path=path, signal=node.signal, until_at=until, input=kept))
     draft.touched.append(chain_of(path))
 
 
@@ -76,24 +79,26 @@ def consume(draft: Draft, cursor: Cursor, wait: Listening) -> None:
 
 def time_out(draft: Draft, cursor: Cursor, _wait: Listening) -> None:
     """No signal came in time."""
+    failure = failure_at(draft, cursor.path)
+    if failure is not None:  # it and what the failure does are one decision
+        timed_out = SignalTimedOut(path=cursor.path, error=failure.error)
+        fail(draft, cursor.path, failure, timed_out)
+        return
     draft.emit(SignalTimedOut(path=cursor.path))
     draft.touched.append(chain_of(cursor.path))
-    failure = failure_at(draft, cursor.path)
-    if failure is not None:
-        draft.emit(failure)
 
 
-def failure_at(draft: Draft, path: str) -> WorkflowFailed | None:
+def failure_at(draft: Draft, path: str) -> Failure | None:
     """How the run ends when the wait at `path` has timed out; None if it goes on."""
     place = draft.graph.place(path)
     node = place.node if place is not None else None
     if not isinstance(node, SignalNode) or node.on_timeout != "fail":
         return None
-    return WorkflowFailed(
-        path=path,
-        error_type="signal_timeout",
-        error=f"Signal {node.signal!r} did not come within {node.timeout_ms}ms",
-    )
+    return _failure(f"Signal {node.signal!r} did not come within {node.timeout_ms}ms")
+
+
+def _failure(error: str) -> Failure:
+    return Failure(error_type="signal_timeout", error=error, timed_out=False)
 
 
 def until(wait: Listening) -> int | None:
@@ -117,13 +122,16 @@ def oldest_wait(rows: Rows, signal: str) -> str | None:
 def fold_awaited(
     _rows: Rows, event: Event, body: SignalAwaited, _header: Header
 ) -> Changes:
-    """The chain's cursor listens; what flowed in ends here."""
+    """The chain's cursor listens; what flowed in ends here, unless it is kept."""
     return {
         "c" + chain_of(body.path): Cursor(
             path=body.path,
-            input="null",
+            input=body.input or "null",
             wait=Listening(
-                signal=body.signal, until_at=body.until_at, since=event.sequence
+                signal=body.signal,
+                until_at=body.until_at,
+                since=event.sequence,
+                keeps_input=bool(body.input),
             ),
         )
     }
@@ -160,7 +168,7 @@ def fold_received(
 def fold_consumed(
     rows: Rows, event: Event, body: SignalConsumed, header: Header
 ) -> Changes:
-    """The wait's result is the signal, which waits no longer."""
+    """The wait's value is the signal, which waits no longer."""
     chain = chain_of(body.path)
     cursor = get_cursor(rows, chain)
     if cursor is None or not isinstance(cursor.wait, Listening):
@@ -177,7 +185,7 @@ def fold_consumed(
         "c" + chain: Cursor(
             path=body.path,
             input=cursor.input,
-            wait=Ended(result=f"signal:{body.signal_sequence}"),
+            wait=_ended(cursor, cursor.wait, f"signal:{body.signal_sequence}"),
         ),
         "h": replace(header_after(header, event), buffered=header.buffered - 1),
     }
@@ -186,16 +194,28 @@ def fold_consumed(
 def fold_timed_out(
     rows: Rows, _event: Event, body: SignalTimedOut, _header: Header
 ) -> Changes:
-    """The wait's result is `null`; a run that fails on it says so next."""
+    """The wait's value is `null`, or it has failed."""
     chain = chain_of(body.path)
     cursor = get_cursor(rows, chain)
-    if cursor is None or cursor.path != body.path:
+    if (
+        cursor is None
+        or cursor.path != body.path
+        or not isinstance(cursor.wait, Listening)
+    ):
         return {}
+    if body.error:
+        wait: Ended | Broken = Broken(failure=_failure(body.error))
+        return {"c" + chain: Cursor(path=body.path, input=cursor.input, wait=wait)}
+    wait = _ended(cursor, cursor.wait, "null")
     return {
-        "c" + chain: Cursor(
-            path=body.path, input=cursor.input, wait=Ended(result="null")
-        )
+        "q" + body.path: TIMED_OUT,
+        "c" + chain: Cursor(path=body.path, input=cursor.input, wait=wait),
     }
+
+
+def _ended(cursor: Cursor, wait: Listening, reference: str) -> Ended:
+    """The end of a wait: its value flows on, or what flowed in."""
+    return Ended(result=cursor.input if wait.keeps_input else reference)
 
 
 # --- status ---------------------------------------------------------------------------
@@ -220,7 +240,7 @@ LISTENING = WaitKind(
     sentence=sentence,
 )
 EVENTS = (
-    EventKind(event=SignalAwaited, fold=fold_awaited),
+    EventKind(event=SignalAwaited, fold=fold_awaited, references=("input",)),
     EventKind(event=SignalReceived, fold=fold_received),
     EventKind(event=SignalConsumed, fold=fold_consumed, sequences=("signal_sequence",)),
     EventKind(event=SignalTimedOut, fold=fold_timed_out),

@@ -3,9 +3,9 @@
 Life of an attempt: `PositionUpdated` makes it due. When it has a slot and the task has
 a time-out, `DeadlineSet` begins it. It ends with `TaskCompleted`, or it failed:
 `RetryRecorded` makes the next attempt due at `next_retry_at`, `TaskFailed` ends the
-run. `AttemptWithdrawn` takes it back without an outcome; `AttemptRestarted` says that
-it takes a slot again after it was withdrawn, or may have begun under an owner that is
-gone.
+run, or what catches it goes on. `AttemptWithdrawn` takes it back without an outcome;
+`AttemptRestarted` says that it takes a slot again after it was withdrawn, or may have
+begun under an owner that is gone.
 
 An outcome counts only for the attempt that is awaited (its token is run, path and
 attempt); any other becomes `OutcomeRejected`.
@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.backoff import retry_delay_ms
+from sayiir_es.core.fast_frozen import maker
 from sayiir_es.core.graph.nodes import TaskNode
 from sayiir_es.core.instants import instant
 from sayiir_es.core.model.events import (
@@ -29,6 +30,7 @@ from sayiir_es.core.model.events import (
     TaskCompleted,
     TaskFailed,
 )
+from sayiir_es.core.model.headers import is_stopping
 from sayiir_es.core.model.inputs import Outcome
 from sayiir_es.core.model.limits import clip
 from sayiir_es.core.model.rows import (
@@ -39,7 +41,14 @@ from sayiir_es.core.model.rows import (
     chain_of,
     get_cursor,
 )
-from sayiir_es.core.model.waits import Awaiting, Broken, Ended, Failure
+from sayiir_es.core.model.undo_rows import undoable_rows
+from sayiir_es.core.model.waits import (
+    Awaiting,
+    Broken,
+    Ended,
+    ErrorDetails,
+    Failure,
+)
 from sayiir_es.core.nodes.kinds import EventKind, NodeKind, WaitKind
 
 if TYPE_CHECKING:
@@ -47,12 +56,20 @@ if TYPE_CHECKING:
     from sayiir_es.core.graph.graph import Graph
     from sayiir_es.core.graph.nodes import Node
 
+# Of the values that are made with each step.
+_new_cursor, _new_awaiting, _new_ended = maker(Cursor), maker(Awaiting), maker(Ended)
+_new_position_updated, _new_task_completed = (
+    maker(PositionUpdated),
+    maker(TaskCompleted),
+)
+
+
 # --- decide ---------------------------------------------------------------------------
 
 
 def open_task(draft: Draft, _node: TaskNode, path: str, reference: str) -> None:
     """The cursor arrives: attempt 1 is due."""
-    draft.emit(PositionUpdated(path=path, attempt=1, input=reference))
+    draft.emit(_new_position_updated(path=path, attempt=1, input=reference))
 
 
 def begin(draft: Draft, node: TaskNode | None, path: str, *, restart: bool) -> None:
@@ -93,12 +110,13 @@ def record(draft: Draft, node: TaskNode | None, outcome: Outcome) -> None:
         return
     if outcome.result == "completed":
         draft.emit(
-            TaskCompleted(
+            _new_task_completed(
                 path=outcome.path,
                 attempt=outcome.attempt,
                 output=outcome.output or b"",
                 loop=outcome.loop,
                 worker=outcome.worker,
+                compensable=node is not None and node.compensate is not None,
             )
         )
     else:
@@ -108,38 +126,57 @@ def record(draft: Draft, node: TaskNode | None, outcome: Outcome) -> None:
 
 def fail(draft: Draft, node: TaskNode | None, outcome: Outcome) -> None:
     """The attempt failed: one more, if the policy has one left, else the end."""
-    header = draft.header
-    retry = node.retry if node is not None else None
-    error = clip(outcome.error, draft.limits.error_bytes)
+    details = outcome.details
+    failed = TaskFailed(
+        path=outcome.path,
+        attempt=outcome.attempt,
+        error_type=outcome.error_type,
+        error=clip(outcome.error, draft.limits.error_bytes),
+        timed_out=outcome.timed_out,
+        worker=outcome.worker,
+        error_class=details.error_class,
+        source_line=details.source_line,
+        causes=details.causes,
+        traceback=details.traceback,
+        error_bases=outcome.error_bases,
+    )
+    next_retry_at = _next_retry_at(draft, node, outcome)
+    if next_retry_at is None:
+        draft.emit(failed)
+        return
+    draft.emit(
+        RetryRecorded(
+            path=failed.path,
+            attempt=failed.attempt,
+            error_type=failed.error_type,
+            error=failed.error,
+            timed_out=failed.timed_out,
+            next_retry_at=next_retry_at,
+            worker=failed.worker,
+            error_class=failed.error_class,
+            source_line=failed.source_line,
+            causes=failed.causes,
+            traceback=failed.traceback,
+        )
+    )
+
+
+def _next_retry_at(draft: Draft, node: TaskNode | None, outcome: Outcome) -> int | None:
+    """When the next attempt is due; None where none follows."""
+    header, retry = draft.header, None if node is None else node.retry
     if (
         retry is None
         or not outcome.retriable
         or outcome.attempt > retry.max_retries
-        or header.cancel is not None
+        or is_stopping(header)
     ):
-        draft.emit(
-            TaskFailed(
-                path=outcome.path,
-                attempt=outcome.attempt,
-                error_type=outcome.error_type,
-                error=error,
-                timed_out=outcome.timed_out,
-                worker=outcome.worker,
-            )
-        )
-        return
+        return None
     seed = f"{draft.instance_id}/{header.run}/{outcome.path}"
-    draft.emit(
-        RetryRecorded(
-            path=outcome.path,
-            attempt=outcome.attempt,
-            error_type=outcome.error_type,
-            error=error,
-            timed_out=outcome.timed_out,
-            next_retry_at=draft.now_ms + retry_delay_ms(retry, outcome.attempt, seed),
-            worker=outcome.worker,
-        )
-    )
+    at_ms = draft.now_ms + retry_delay_ms(retry, outcome.attempt, seed)
+    wait = awaiting(draft.rows, outcome.path)
+    if retry.max_elapsed_ms is not None and wait is not None:
+        return at_ms if at_ms <= wait.since + retry.max_elapsed_ms else None
+    return at_ms
 
 
 def withdraw(draft: Draft, path: str) -> None:
@@ -147,9 +184,11 @@ def withdraw(draft: Draft, path: str) -> None:
     wait = awaiting(draft.rows, path)
     if wait is None:
         return
-    draft.emit(AttemptWithdrawn(path=path, attempt=wait.attempt))
-    if wait.deadline_at is not None:
-        draft.emit(DeadlineCleared(path=path, attempt=wait.attempt))
+    withdrawn = AttemptWithdrawn(path=path, attempt=wait.attempt)
+    if wait.deadline_at is None:
+        draft.emit(withdrawn)
+    else:
+        draft.emit(withdrawn, DeadlineCleared(path=path, attempt=wait.attempt))
 
 
 def time_out(draft: Draft, cursor: Cursor, wait: Awaiting) -> None:
@@ -201,8 +240,15 @@ def is_withdrawn(header: Header, wait: Awaiting) -> bool:
 
 
 def is_running(header: Header, wait: Awaiting, at_ms: int) -> bool:
-    """Whether the attempt may run at `at_ms`: not withdrawn, and not backing off."""
-    return not is_withdrawn(header, wait) and wait.not_before <= at_ms
+    """Whether the attempt may run at `at_ms`: not withdrawn, and not backing off.
+
+    While the instance is paused none begins, also not one whose backoff is over.
+    """
+    return (
+        header.phase != "paused"
+        and not is_withdrawn(header, wait)
+        and wait.not_before <= at_ms
+    )
 
 
 def due_since(header: Header, wait: Awaiting) -> int:
@@ -235,16 +281,18 @@ def fold_position(
 ) -> Changes:
     """The chain's cursor waits for the attempt."""
     return {
-        "c" + chain_of(body.path): Cursor(
+        "c" + chain_of(body.path): _new_cursor(
             path=body.path,
             input=body.input,
-            wait=Awaiting(attempt=body.attempt, due=event.sequence),
+            wait=_new_awaiting(
+                attempt=body.attempt, due=event.sequence, since=event.at
+            ),
         )
     }
 
 
 def fold_completed(
-    rows: Rows, _event: Event, body: TaskCompleted, _header: Header
+    rows: Rows, event: Event, body: TaskCompleted, _header: Header
 ) -> Changes:
     """The result is kept under its reference; moving on is owed."""
     chain = chain_of(body.path)
@@ -252,11 +300,13 @@ def fold_completed(
     reference = "result:" + body.path
     changes: Changes = {"v" + reference: body.output}
     if cursor is not None and cursor.path == body.path:
-        changes["c" + chain] = Cursor(
+        changes["c" + chain] = _new_cursor(
             path=body.path,
             input=cursor.input,
-            wait=Ended(result=reference),
+            wait=_new_ended(result=reference),
         )
+        if body.compensable:
+            changes |= undoable_rows(event.sequence, body.path, cursor.input)
     if body.loop != "none":
         changes["l" + reference] = body.loop
     return changes
@@ -292,6 +342,7 @@ def fold_attempt(
         withdrawn=withdrawn,
         restarts=restarts,
         failure=wait.failure,
+        since=wait.since,
     )
     return _moved_to(cursor, changed)
 
@@ -307,9 +358,8 @@ def fold_retry(
         attempt=body.attempt + 1,
         due=event.sequence,
         not_before=body.next_retry_at,
-        failure=Failure(
-            error_type=body.error_type, error=body.error, timed_out=body.timed_out
-        ),
+        failure=failure_of(body),
+        since=wait.since,
     )
     return _moved_to(cursor, changed)
 
@@ -322,21 +372,31 @@ def fold_failed(
     cursor = get_cursor(rows, chain)
     if cursor is None or cursor.path != body.path:
         return {}
-    failure = Failure(
-        error_type=body.error_type, error=body.error, timed_out=body.timed_out
+    broken = Broken(failure=failure_of(body))
+    return {"c" + chain: Cursor(path=body.path, input=cursor.input, wait=broken)}
+
+
+def failure_of(body: RetryRecorded | TaskFailed) -> Failure:
+    """What the rows keep of a failed attempt."""
+    return Failure(
+        error_type=body.error_type,
+        error=body.error,
+        timed_out=body.timed_out,
+        details=ErrorDetails(
+            error_class=body.error_class,
+            source_line=body.source_line,
+            causes=body.causes,
+            traceback=body.traceback,
+        ),
+        bases=body.error_bases if isinstance(body, TaskFailed) else (),
     )
-    return {
-        "c" + chain: Cursor(
-            path=body.path, input=cursor.input, wait=Broken(failure=failure)
-        )
-    }
 
 
 def due_again(cursor: Cursor, event: Event) -> Cursor:
     """The cursor in the run that a retry begins: attempts begin at 1, clocks go on."""
     if not isinstance(cursor.wait, Awaiting | Broken):
         return cursor
-    wait = Awaiting(attempt=1, due=event.sequence)
+    wait = Awaiting(attempt=1, due=event.sequence, since=event.at)
     return Cursor(path=cursor.path, input=cursor.input, wait=wait)
 
 
@@ -352,6 +412,7 @@ def due_with_all_its_time(cursor: Cursor, event: Event) -> Cursor:
         withdrawn=wait.withdrawn,
         restarts=wait.restarts,
         failure=wait.failure,
+        since=wait.since,
     )
     return Cursor(path=cursor.path, input=cursor.input, wait=due)
 

@@ -7,9 +7,12 @@ the API say the same.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from sayiir_es.core.fast_frozen import fast_frozen
+from sayiir_es.core.model.limits import DEFAULT_LIMITS
 from sayiir_es.core.model.rows import (
     TERMINAL,
     Cursor,
@@ -25,7 +28,16 @@ from sayiir_es.core.model.rows import (
     get_run,
     get_value,
 )
-from sayiir_es.core.model.waits import Awaiting, Listening
+from sayiir_es.core.model.undo_rows import paths_to_undo
+from sayiir_es.core.model.waits import (
+    NO_DETAILS,
+    Awaiting,
+    Broken,
+    ErrorDetails,
+    Failure,
+    Listening,
+    RunDeadline,
+)
 from sayiir_es.core.nodes.registry import WAITS
 
 if TYPE_CHECKING:
@@ -44,6 +56,8 @@ StatusName: TypeAlias = Literal[
     "awaiting_signal",
     "quarantined",
 ]
+StatusFilter: TypeAlias = Literal[StatusName, "stranded"]
+"""What instances are searched by; one that is stranded is in progress."""
 
 
 PARTS_MAX = 20
@@ -57,12 +71,17 @@ STANDING_STILL: tuple[Phase, ...] = ("paused", "quarantined")
 """Phases in which nothing runs until somebody says so."""
 
 
+@fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """Everything that a reader may want to know of an instance, as of one event.
 
     Times are epoch milliseconds. `output` is the payload's bytes. `attempts` maps the
-    paths that await an attempt to its number, from 1.
+    paths that await an attempt to its number, from 1. `error_details` are of the error
+    that ended the run, or of the last attempt that is to be tried again. What completed
+    tasks did is undone at the paths `compensated`, and could not be at
+    `not_compensated`, as far as that is known by now; at most 100 each. `version` is
+    that of the workflow.
     """
 
     instance_id: str
@@ -84,6 +103,10 @@ class Status:
     updated_at: int
     attempts: Mapping[str, int]
     attributes: Mapping[str, str]
+    error_details: ErrorDetails | None = None
+    compensated: tuple[str, ...] = ()
+    not_compensated: tuple[str, ...] = ()
+    version: str | None = None
 
 
 def hidden_id(node_id: str) -> str:
@@ -98,7 +121,7 @@ def status_of(rows: Rows, instance_id: str, graph: Graph | None) -> Status | Non
         return None
     cursors = sorted(
         (cursor for _, cursor in get_cursors(rows)),
-        key=lambda cursor: graph.order(cursor.path) if graph is not None else 0,
+        key=lambda cursor: _order(graph, cursor),
     )
     name, cause = _name(header, cursors)
     wait = cause.wait if cause is not None else None
@@ -127,7 +150,25 @@ def status_of(rows: Rows, instance_id: str, graph: Graph | None) -> Status | Non
             if isinstance(cursor.wait, Awaiting) and name not in ENDED
         },
         attributes=started.attributes,
+        error_details=_error_details(header, end, cursors),
+        compensated=_undone(rows, header, "d"),
+        not_compensated=_undone(rows, header, "n"),
+        version=started.version,
     )
+
+
+def _order(graph: Graph | None, cursor: Cursor) -> float:
+    """Where the cursor stands in graph order; that of the whole run comes last."""
+    if isinstance(cursor.wait, RunDeadline):
+        return math.inf
+    return graph.order(cursor.path) if graph is not None else 0
+
+
+def listed(status: Status) -> Status:
+    """A status as lists have it: without what takes kilobytes."""
+    if not (status.error_details or status.compensated or status.not_compensated):
+        return status
+    return replace(status, error_details=None, compensated=(), not_compensated=())
 
 
 def status_name(rows: Rows) -> StatusName | None:
@@ -153,6 +194,8 @@ def is_resting(rows: Rows, *, parked: bool) -> bool:
         return True
     if not parked or header.phase in STANDING_STILL:
         return parked
+    if header.compensation != "none":
+        return False  # it goes on until it has ended
     return not any(isinstance(cursor.wait, Awaiting) for _, cursor in get_cursors(rows))
 
 
@@ -166,8 +209,40 @@ def _failure(rows: Rows, header: Header) -> Ending | Quarantine | None:
             return get_ending(rows)
         case "quarantined":
             return get_quarantine(rows)
+        case _ if header.compensation != "none" and header.cancel is None:
+            return get_ending(rows)  # it has failed; what it did is undone first
         case _:
             return None
+
+
+def _undone(rows: Rows, header: Header, kind: Literal["d", "n"]) -> tuple[str, ...]:
+    """What is undone by now, or could not be; when it has ended, as the end says."""
+    end = get_ending(rows)
+    if header.compensation == "started":
+        return tuple(paths_to_undo(rows, kind)[: DEFAULT_LIMITS.interrupted_paths])
+    if end is None:
+        return ()
+    return end.compensated if kind == "d" else end.not_compensated
+
+
+def _error_details(
+    header: Header, end: Ending | None, cursors: list[Cursor]
+) -> ErrorDetails | None:
+    """Behind the error of a failed run; while it runs, of what is to be tried again."""
+    found: list[Failure] = []
+    for cursor in cursors:
+        match cursor.wait:
+            case Broken(failure=failure):
+                has_failed = header.phase == "failed" or header.compensation != "none"
+                if has_failed and end and end.path == cursor.path:
+                    found.append(failure)
+            case Awaiting(failure=Failure() as failure):
+                if header.phase not in TERMINAL:
+                    found.append(failure)
+            case _:
+                pass
+    details = found[0].details if found else NO_DETAILS
+    return None if details == NO_DETAILS else details
 
 
 def _name(header: Header, cursors: list[Cursor]) -> tuple[StatusName, Cursor | None]:
@@ -218,7 +293,12 @@ def _sentence(
     if len(parts) > PARTS_MAX:
         parts[PARTS_MAX:] = [f"{len(parts) - PARTS_MAX} more"]
     text = "; ".join(parts) or "its next move"
-    if header.cancel is not None:
+    if header.compensation == "started":
+        what = "failure" if header.cancel is None else "cancel"
+        text = f"undoing what was done before the {what}: {text}"
+    elif header.compensation == "requested":
+        text = f"the end of what runs, to undo what was done before the failure: {text}"
+    elif header.cancel is not None:
         text = f"the end of what runs, to be cancelled: {text}"
     elif header.pause is not None:
         text = f"the end of what runs, to be paused: {text}"

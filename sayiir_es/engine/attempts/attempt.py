@@ -28,6 +28,8 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from sayiir_es.core.model.rows import chain_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sayiir_es.core.model.inputs import DecisionFailed, Outcome
     from sayiir_es.engine.definitions.registry import Runnable
 
@@ -66,11 +68,18 @@ for _state, _successors in TRANSITIONS.items():
     _state.successors = _successors
 
 
+_BEGUN = frozenset({State.GRANTED, State.RUNNING, State.REPORTED})
+
+
 class AttemptOwner(Protocol):
     """Whom an executor tells about an attempt; always on the event loop."""
 
     def granted(self, attempt: Attempt) -> None:
         """A queued attempt has its slot now; called once."""
+        ...
+
+    def room_freed(self) -> None:
+        """An attempt that had no room for its input may have it now."""
         ...
 
     def reported(self, attempt: Attempt, outcome: Outcome) -> None:
@@ -83,6 +92,7 @@ class Attempt:
     """One execution of one task.
 
     Attributes:
+        lineage: The run of the start that this run goes on from, after retries.
         number: Which attempt at this execution of the task it is, from 1.
         runnable: The task's function and node; None where this process lacks the code:
             such an attempt can only be reported as withdrawn.
@@ -92,6 +102,8 @@ class Attempt:
         restart: It may have begun under an owner that is gone: its start is recorded.
         input: The bytes of its input, only from the grant of a slot to the outcome: a
             queued attempt costs its token.
+        named: What its function needs by name, as bytes, as long as the input; None:
+            nothing.
         deadline_at_ms: When it is timed out, in epoch milliseconds; None if never.
         outcome: What it ended with, from its report on; or why it could not begin.
         earlier: An attempt of the same chain that is still here, for whoever looks the
@@ -106,8 +118,10 @@ class Attempt:
     runnable: Runnable | None = None
     priority: int = DEFAULT_PRIORITY
     queued_at_ms: int = 0
+    lineage: int = 1
     restart: bool = False
     input: bytes = b""
+    named: Mapping[str, bytes] | None = None
     deadline_at_ms: int | None = None
     outcome: Outcome | DecisionFailed | None = None
     earlier: Attempt | None = None
@@ -123,6 +137,11 @@ class Attempt:
     def is_timed(self) -> bool:
         """Whether its task has a time-out."""
         return self.runnable is not None and self.runnable.node.timeout_ms is not None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has a slot, runs, or has ended and is not decided."""
+        return self.state in _BEGUN
 
     def move(self, state: State) -> None:
         """Go on to a state that the table allows."""

@@ -29,7 +29,8 @@ class AttemptIndex:
         return bool(self._latest)
 
     def __iter__(self) -> Iterator[Attempt]:
-        for instance_id in self._latest:
+        """All that are here; what comes or goes meanwhile does no harm."""
+        for instance_id in list(self._latest):
             yield from self.of_chains(instance_id, None)
 
     def holds(self, instance_id: str) -> bool:

@@ -1,10 +1,11 @@
-"""Whether the rows of an instance still want an attempt."""
+"""Whether the rows of an instance still want an attempt, and that it begins."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.decide.owed import is_held
+from sayiir_es.core.model.inputs import SlotTaken
 from sayiir_es.core.model.rows import get_cursor, get_header
 from sayiir_es.core.model.waits import Awaiting
 from sayiir_es.core.nodes import task
@@ -41,3 +42,22 @@ def get_awaited(rows: Rows, attempt: Attempt) -> tuple[Header, Awaiting] | None:
     if not isinstance(wait, Awaiting) or wait.attempt != attempt.number:
         return None
     return header, wait
+
+
+def slot_taken(attempt: Attempt) -> SlotTaken:
+    """The input that records that an attempt has a slot."""
+    return SlotTaken(
+        instance_id=attempt.instance_id,
+        run=attempt.run,
+        path=attempt.path,
+        attempt=attempt.number,
+        restart=attempt.restart,
+    )
+
+
+def begins(rows: Rows, attempt: Attempt) -> bool:
+    """Whether an event must say that it begins, before it may."""
+    if attempt.restart:
+        return True
+    wait = task.awaiting(rows, attempt.path) if attempt.is_timed else None
+    return wait is not None and wait.deadline_at is None

@@ -18,60 +18,57 @@ it, and the slots bound what can still come in.
 An outcome that is decided into a batch is kept until the log has acknowledged the
 batch. If the append fails, and this process stays the owner, it is decided on again:
 what ran does not run twice.
+
+What concerns every attempt, or every branch of an instance, is done in portions, for a
+hundred thousand may queue: a drain, the end of a tenure, a hold. None of them starts
+meanwhile; one that is granted a slot keeps it until all are withdrawn, or the slot
+would pass through all of the queue at once.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from sayiir_es.core.decide.owed import is_held
-from sayiir_es.core.graph.references import resolve
+from sayiir_es.core.decide.owed import is_held, is_stopping
+from sayiir_es.core.graph.references import resolve, size_of
+from sayiir_es.core.model.commands import MigrateWorkflow
 from sayiir_es.core.model.errors import HistoryError
-from sayiir_es.core.model.inputs import DecisionFailed, Outcome, SlotTaken
-from sayiir_es.core.model.rows import (
-    Cursor,
-    Header,
-    Rows,
-    get_cursor,
-    get_cursors,
-    get_header,
-    get_run,
-)
+from sayiir_es.core.model.rows import Cursor, Header, Rows, get_cursor, get_header
 from sayiir_es.core.model.waits import Awaiting
 from sayiir_es.core.nodes import task
-from sayiir_es.engine.attempts.attempt import DEFAULT_PRIORITY, Attempt, State
+from sayiir_es.engine.attempts.attempt import Attempt, State
 from sayiir_es.engine.attempts.attempt_index import AttemptIndex
-from sayiir_es.engine.attempts.awaited import is_awaited, is_wanted
+from sayiir_es.engine.attempts.awaited import (
+    begins,
+    is_awaited,
+    is_wanted,
+    slot_taken,
+)
+from sayiir_es.engine.attempts.code_finder import CodeFinder
+from sayiir_es.engine.attempts.held_chains import HeldChains
+from sayiir_es.engine.attempts.named_values import named_values
+from sayiir_es.engine.attempts.outcomes import OutcomeMaker, no_input
+from sayiir_es.engine.attempts.portions import finish
 from sayiir_es.engine.attempts.waiting_outcomes import WaitingOutcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from sayiir_es.core.decide.owed import OwedAttempt
-    from sayiir_es.core.draft import Decision
+    from sayiir_es.core.model.commands import Command
+    from sayiir_es.core.model.inputs import DecisionFailed, Outcome
     from sayiir_es.engine.attempts.attempt import Token
+    from sayiir_es.engine.attempts.batch_port import Batch
     from sayiir_es.engine.attempts.executor_port import Executor
     from sayiir_es.engine.definitions.registry import Registry
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.engine.worker_settings import OwnerSettings
 
 
-class Batch(Protocol):
-    """What the dispatcher needs of the batch that is made."""
-
-    @property
-    def now_ms(self) -> int:
-        """The time of its decisions, in epoch milliseconds."""
-        ...
-
-    def decide(self, input_: SlotTaken, /) -> Decision:
-        """Make one decision."""
-        ...
-
-    def view(self, instance_id: str, /) -> Rows:
-        """The rows of an instance as staged so far."""
-        ...
+PORTION = 1_000
+"""So many attempts are withdrawn in about 5 ms."""
 
 
 class Dispatcher:
@@ -91,12 +88,11 @@ class Dispatcher:
         """Whether a claim is in force: without one nothing is started."""
         self.turned_away = False
         """Whether an owed attempt found the queue full, and is to be offered again."""
-        self._lacks_code = False
-        """Whether an owed attempt found no code in this process."""
+        self._code = CodeFinder(registry)
         self._executor = executor
-        self._registry = registry
         self._store = store
         self._settings = settings
+        self._outcomes = OutcomeMaker(settings.worker_id, settings.limits)
         self._wake = wake
         self._queued = 0
         """How many queue, or will when their batch is live."""
@@ -110,6 +106,14 @@ class Dispatcher:
         """Their outcomes are decided in the batch that is made or in flight."""
         self._maybe_begun: set[Token] = set()
         """Not offered yet, and may have begun under an owner that is gone."""
+        self._held = HeldChains()
+        self._draining: asyncio.Task[None] | None = None
+        self._without_room: list[Attempt] = []
+        """Have a slot, and wait for others to end: their inputs are too large."""
+        self._has_taken_back = False
+        """Whether what queued was taken back for the batch that is made."""
+        self._granted_late: list[Attempt] = []
+        """Were granted a slot while all attempts are dropped."""
 
     @property
     def busy(self) -> bool:
@@ -138,24 +142,40 @@ class Dispatcher:
     def drain(self) -> None:
         """Begin nothing further; what does not run stays owed, by whoever owns next."""
         self.accepting = self.turned_away = False
-        returned = [a for a in self._attempts if self._withdraw_queued(a)]
+        returning = self._return_queued()
+        for _ in returning:  # a first portion at once; mostly that is all
+            self._draining = asyncio.create_task(finish(returning), name="drain")
+            return
+
+    def _return_queued(self) -> Iterator[None]:
+        """Take back what has not started, in portions, unless `resume` ends that."""
+        for seen, attempt in enumerate(self._attempts, 1):
+            if self.accepting:
+                return
+            if self._withdraw_queued(attempt):
+                self._return(attempt)
+            if seen % PORTION == 0:
+                yield
         # Behind the queue: a slot that comes free must not start what is in it.
-        for attempt in self._granted:
+        while self._granted and not self.accepting:
+            attempt = self._granted.popleft()
             if attempt.state is State.GRANTED:
                 self._take_back(attempt)
-                returned.append(attempt)
-        self._granted.clear()
-        for attempt in returned:
-            self._attempts.remove(attempt)
-            if attempt.restart:
-                self._maybe_begun.add(attempt.token)
+                self._return(attempt)
+        if not self.accepting:
+            self.start_waiting()  # which leaves them to the next owner
+
+    def _return(self, attempt: Attempt) -> None:
+        self._attempts.remove(attempt)
+        if attempt.restart:
+            self._maybe_begun.add(attempt.token)
 
     def withdraw_running(self) -> int:
         """Take back what runs, and have that recorded; returns how many these were.
 
         Whoever owns next begins them again, and does not take them for lost.
         """
-        running = [a for a in self._attempts if a.state is State.RUNNING]
+        running = [a for a in self._executor.running() if a.owner is self]
         for attempt in running:
             self._executor.abandon(attempt, report=False)
             self._report_withdrawn(attempt)
@@ -163,8 +183,8 @@ class Dispatcher:
 
     def code_added(self) -> None:
         """This process can run more than before: what waits for code is offered."""
-        if self._lacks_code and self.accepting:
-            self._lacks_code = False
+        if self._code.lacks_code and self.accepting:
+            self._code.lacks_code = False
             self.turned_away = True
             self._wake()
 
@@ -184,12 +204,17 @@ class Dispatcher:
     ) -> Attempt | None:
         """Offer an owed attempt, unless it is here already or the queue is full.
 
-        Its start is decided into the batch where it is granted a slot at once.
+        Its start is decided into the batch where it is granted a slot at once; where
+        the batch has no room for that it keeps the slot, and begins in the next one.
         """
         token = (instance_id, owed.run, owed.path, owed.attempt)
-        if not self.accepting or self._attempts.get(token) is not None:
+        if self._attempts.get(token) is not None:
             return None
-        attempt = self._new(batch, instance_id, owed)
+        if not self.accepting:
+            if restart:  # it is offered again, if the drain is taken back
+                self._maybe_begun.add(token)
+            return None
+        attempt = self._code.new_attempt(batch, instance_id, owed, self)
         if attempt is None:
             if restart:
                 self._maybe_begun.add(token)
@@ -200,8 +225,10 @@ class Dispatcher:
         attempt.restart = restart or silent or token in self._maybe_begun
         if self._executor.reserve(attempt):
             self._attempts.put(attempt)
-            if attempt.restart or (attempt.is_timed and owed.deadline_at is None):
-                batch.decide(_slot_taken(attempt))
+            begins = attempt.restart or (attempt.is_timed and owed.deadline_at is None)
+            if begins and batch.decide(slot_taken(attempt)) is None:
+                self._granted.append(attempt)
+                return None
         elif self.is_full:
             if attempt.restart:
                 self._maybe_begun.add(token)
@@ -215,17 +242,24 @@ class Dispatcher:
     @property
     def next_granted(self) -> Attempt | None:
         """The next attempt that was granted a slot and is to record its start."""
-        return self._granted[0] if self._granted else None
+        return self._granted[0] if self._granted and self.accepting else None
 
     def take_granted(self) -> Attempt:
         """The same, for the batch that is made."""
         return self._granted.popleft()
 
     def begin(self, batch: Batch, attempt: Attempt) -> bool:
-        """Record what must stand before it runs; False if nobody wants it any more."""
+        """Record what must stand before it runs.
+
+        False if nobody wants it any more, or if the batch has no room for it: then it
+        is the next again.
+        """
         if attempt.state is not State.GRANTED:
             return False  # withdrawn meanwhile
-        decision = batch.decide(_slot_taken(attempt))
+        decision = batch.decide(slot_taken(attempt))
+        if decision is None:
+            self._granted.appendleft(attempt)
+            return False
         rows = batch.view(attempt.instance_id)
         if not decision.events and not is_wanted(rows, attempt):
             self._give_back(rows, attempt)
@@ -245,10 +279,17 @@ class Dispatcher:
         assert attempt.outcome is not None
         return attempt.outcome
 
+    def put_back_report(self) -> None:
+        """The batch has no room for what was taken last: it is the next again."""
+        attempt = self._deciding.pop()
+        self._reported.appendleft(attempt)
+        self._waiting.add(attempt)
+
     # --- after the ack, or without it -------------------------------------------------
 
     def acknowledged(self) -> None:
         """The batch is live: the outcomes in it are decided for good."""
+        self._has_taken_back = False
         for attempt in self._deciding:
             attempt.move(State.DECIDED)
             self._attempts.remove(attempt)
@@ -256,6 +297,8 @@ class Dispatcher:
 
     def dispatch(self, rows: Rows, attempt: Attempt) -> None:
         """Start or queue what a batch offered, if the live rows still want it."""
+        if attempt.state is State.WITHDRAWN:
+            return  # for another one, of the graph that its instance goes on with
         if not is_wanted(rows, attempt):
             self._give_back(rows, attempt)
         elif not self.accepting:
@@ -265,9 +308,19 @@ class Dispatcher:
             try:
                 self._start(rows, attempt)
             except HistoryError as error:
-                self._report_no_input(attempt, error)
+                self._take_back(attempt)
+                self._report(attempt, no_input(attempt, error))
         else:
             self._executor.enqueue(attempt)
+
+    def start_waiting(self) -> None:
+        """Start what had no room for its input, as far as it has now."""
+        if not self._without_room:
+            return
+        waiting, self._without_room = self._without_room, []
+        for attempt in waiting:
+            if attempt.state is State.GRANTED:
+                self.dispatch(self._store.rows(attempt.instance_id), attempt)
 
     def undo(self, attempts: list[Attempt]) -> None:
         """The batch never became live: give back its slots, keep its outcomes."""
@@ -278,23 +331,75 @@ class Dispatcher:
         for attempt in attempts:
             if attempt.restart:
                 self._maybe_begun.add(attempt.token)
+            if attempt.state is State.WITHDRAWN:
+                continue
             self._take_back(attempt)
             self._attempts.remove(attempt)
+        self.turned_away |= self._has_taken_back
+        self._has_taken_back = False
 
-    def hold(self, instance_id: str, rows: Rows, now_ms: int) -> None:
+    @property
+    def has_held(self) -> bool:
+        """Whether more is to be held back; `hold_more` goes on with it."""
+        return bool(self._held)
+
+    def running_of(self, command: Command | None) -> frozenset[str]:
+        """The paths whose attempts have begun, of an instance that is to migrate."""
+        if not isinstance(command, MigrateWorkflow):
+            return frozenset()
+        attempts = self._attempts.of_chains(command.instance_id, None)
+        return frozenset(attempt.path for attempt in attempts if attempt.has_begun)
+
+    def take_back_queued(self, instance_id: str) -> None:
+        """Forget what has not begun: it is to be offered with another graph."""
+        for attempt in self._attempts.of_chains(instance_id, None):
+            if attempt.state is State.OWED:
+                self._take_back(attempt)
+                self._attempts.remove(attempt)
+            elif self._withdraw_queued(attempt):
+                self._return(attempt)
+                self._has_taken_back = True
+
+    def hold(
+        self, instance_id: str, rows: Rows, now_ms: int, changed: Iterable[str]
+    ) -> None:
         """A cancel or pause was requested: what has no slot comes back at once.
 
-        The last comes first: while they are decided on, one by one, whoever asks
-        whether anything still runs finds the first cursor that does.
+        All chains are looked at once, then those that have `changed`. The last comes
+        first: while they are decided on, one by one, whoever asks whether anything
+        still runs finds the first cursor that does.
         """
         header = get_header(rows)
         if header is None or header.phase != "running":
+            self._held.discard(instance_id)
             return
-        cursors = [cursor for _, cursor in get_cursors(rows)]
-        for cursor in reversed(cursors):
-            wait = cursor.wait
-            if isinstance(wait, Awaiting) and task.is_running(header, wait, now_ms):
-                self._hold_attempt(instance_id, header, cursor, wait)
+        for chain in self._held.add(instance_id, header, rows, changed):
+            self._hold_chain(instance_id, header, rows, chain, now_ms)
+
+    def unhold(self, instance_id: str) -> None:
+        """The instance is held back no longer."""
+        self._held.discard(instance_id)
+
+    def hold_more(self, now_ms: int) -> None:
+        """Hold back another portion of an instance with many branches."""
+        instance_id = self._held.waiting()
+        if instance_id is None:
+            return
+        rows = self._store.rows(instance_id)
+        header = get_header(rows)
+        for chain in self._held.take(instance_id):
+            if header is not None and header.phase == "running":
+                self._hold_chain(instance_id, header, rows, chain, now_ms)
+
+    def _hold_chain(
+        self, instance_id: str, header: Header, rows: Rows, chain: str, now_ms: int
+    ) -> None:
+        cursor = get_cursor(rows, chain)
+        if cursor is None:
+            return
+        wait = cursor.wait
+        if isinstance(wait, Awaiting) and task.is_running(header, wait, now_ms):
+            self._hold_attempt(instance_id, header, cursor, wait)
 
     def _hold_attempt(
         self, instance_id: str, header: Header, cursor: Cursor, wait: Awaiting
@@ -315,7 +420,7 @@ class Dispatcher:
             self._report_withdrawn(attempt)
         elif self._withdraw_queued(attempt):
             self._report_withdrawn(attempt)
-        elif header.cancel is not None and attempt.state is State.RUNNING:
+        elif is_stopping(header) and attempt.state is State.RUNNING:
             self._executor.request_cancel(attempt, self._settings.cancel_grace_s)
 
     def drop_unwanted(
@@ -343,34 +448,57 @@ class Dispatcher:
         self._maybe_begun.discard(attempt.token)
         self._attempts.remove(attempt)
 
-    def drop_all(self) -> None:
+    async def drop_all(self) -> None:
         """The tenure is over for good: cancel what runs, drop every outcome."""
-        attempts = list(self._attempts)
-        for attempt in attempts:  # first: a slot that comes free must not start one
-            self._withdraw_queued(attempt)
-        for attempt in attempts:
-            if attempt.state is State.RUNNING:
-                self._executor.abandon(attempt, report=False)
-            elif attempt.state is State.GRANTED:
-                self._take_back(attempt)
-        self._attempts.clear()
-        self._maybe_begun.clear()
+        if self._draining is not None:
+            self._draining.cancel()
+            self._draining = None
+        dropped, self._attempts = self._attempts, AttemptIndex()
+        self._maybe_begun = set()
         self._reported.clear()
         self._waiting = WaitingOutcomes()
         self._deciding.clear()
         self._granted.clear()
+        self._without_room.clear()
+        self._held.clear()
         self.turned_away = False
+        dropping = self._drop_each(dropped)
+        try:
+            await finish(dropping)
+        finally:  # the rest at once, if this is cancelled
+            for _ in dropping:
+                pass
+
+    def _drop_each(self, dropped: AttemptIndex) -> Iterator[None]:
+        has_slot: list[Attempt] = []
+        for seen, attempt in enumerate(
+            dropped, 1
+        ):  # first: a slot that comes free must not start one
+            if not self._withdraw_queued(attempt):
+                has_slot.append(attempt)
+            if seen % PORTION == 0:
+                yield
+        granted_late, self._granted_late = self._granted_late, []
+        for attempt in (*has_slot, *granted_late):
+            if attempt.state is State.RUNNING:
+                self._executor.abandon(attempt, report=False)
+            elif attempt.state is State.GRANTED:
+                self._take_back(attempt)
 
     # --- called by the executor -------------------------------------------------------
 
     def granted(self, attempt: Attempt) -> None:
         """A queued attempt has its slot: it starts, or records first that it does."""
         self._queued -= 1
+        if self._attempts.get(attempt.token) is not attempt:
+            self._granted_late.append(attempt)
+            return
         rows = self._store.rows(attempt.instance_id)
         if (
             self.serving
+            and self.accepting
             and not self._waiting.is_full
-            and not _begins(rows, attempt)
+            and not begins(rows, attempt)
             and is_wanted(rows, attempt)
         ):
             try:
@@ -382,38 +510,24 @@ class Dispatcher:
         self._granted.append(attempt)
         self._wake()
 
+    def room_freed(self) -> None:
+        """An attempt that had no room for its input may have it now."""
+        self._wake()
+
     def reported(self, attempt: Attempt, outcome: Outcome) -> None:
         """An attempt ended, or was left behind and ended late."""
-        if (
-            attempt.state is State.WITHDRAWN
-            and self._attempts.get(attempt.token) is None
-        ):
-            self._attempts.put(attempt)
+        if self._attempts.get(attempt.token) is not attempt:
+            if attempt.state is State.RUNNING:  # all attempts are dropped
+                attempt.move(State.REPORTED)
+                return
+            if self._attempts.get(attempt.token) is None:
+                self._attempts.put(attempt)
         self._report(attempt, outcome)
 
     # --- inside -----------------------------------------------------------------------
 
-    def _new(self, batch: Batch, instance_id: str, owed: OwedAttempt) -> Attempt | None:
-        run = get_run(batch.view(instance_id))
-        if run is None:
-            return None
-        runnable = self._registry.runnable(run.graph_digest, owed.path)
-        if runnable is None:
-            self._lacks_code = True
-            return None  # it waits for code: here, or of another owner
-        return Attempt(
-            instance_id=instance_id,
-            run=owed.run,
-            path=owed.path,
-            number=owed.attempt,
-            owner=self,
-            runnable=runnable,
-            priority=runnable.node.priority or DEFAULT_PRIORITY,
-            queued_at_ms=batch.now_ms,
-        )
-
     def _start(self, rows: Rows, attempt: Attempt) -> None:
-        """Resolve the input, and run it: the rows await it.
+        """Resolve the input, and run it, if there is room: the rows await it.
 
         Raises:
             HistoryError: if no event recorded its input.
@@ -422,7 +536,18 @@ class Dispatcher:
         assert cursor is not None
         assert isinstance(cursor.wait, Awaiting)
         assert attempt.runnable is not None
-        attempt.input = resolve(rows, attempt.runnable.graph, cursor.input)
+        graph = attempt.runnable.graph
+        named = named_values(rows, attempt)
+        size = size_of(rows, graph, cursor.input)
+        size += sum(map(len, named.values())) if named else 0
+        if size > self._settings.limits.input_bytes:
+            self._take_back(attempt)
+            self._report(attempt, self._outcomes.input_too_large(attempt, size))
+            return
+        if not self._executor.take_room(attempt, size):
+            self._without_room.append(attempt)
+            return
+        attempt.input, attempt.named = resolve(rows, graph, cursor.input), named
         attempt.deadline_at_ms = cursor.wait.deadline_at
         self._executor.start(attempt)
 
@@ -464,50 +589,11 @@ class Dispatcher:
         return True
 
     def _report_withdrawn(self, attempt: Attempt) -> None:
-        self._report(
-            attempt,
-            Outcome(
-                instance_id=attempt.instance_id,
-                run=attempt.run,
-                path=attempt.path,
-                attempt=attempt.number,
-                result="withdrawn",
-                worker=self._settings.worker_id,
-            ),
-        )
-
-    def _report_no_input(self, attempt: Attempt, error: HistoryError) -> None:
-        """The instance owes an attempt that it has no input for: its rows are wrong."""
-        self._take_back(attempt)
-        failed = DecisionFailed(
-            instance_id=attempt.instance_id,
-            decided_on=f"the input of {attempt.path!r}, attempt {attempt.number}",
-            error_type=type(error).__name__,
-            error=str(error),
-        )
-        self._report(attempt, failed)
+        self._report(attempt, self._outcomes.withdrawn(attempt))
 
     def _report(self, attempt: Attempt, outcome: Outcome | DecisionFailed) -> None:
         attempt.move(State.REPORTED)
-        attempt.input, attempt.outcome = b"", outcome
+        attempt.input, attempt.named, attempt.outcome = b"", None, outcome
         self._reported.append(attempt)
         self._waiting.add(attempt)
         self._wake()
-
-
-def _slot_taken(attempt: Attempt) -> SlotTaken:
-    return SlotTaken(
-        instance_id=attempt.instance_id,
-        run=attempt.run,
-        path=attempt.path,
-        attempt=attempt.number,
-        restart=attempt.restart,
-    )
-
-
-def _begins(rows: Rows, attempt: Attempt) -> bool:
-    """Whether an event must say that it begins, before it may."""
-    if attempt.restart:
-        return True
-    wait = task.awaiting(rows, attempt.path) if attempt.is_timed else None
-    return wait is not None and wait.deadline_at is None

@@ -37,6 +37,10 @@ class Executor(Protocol):
         """Give back the slot of an attempt that was granted one and will not start."""
         ...
 
+    def take_room(self, attempt: Attempt, size: int) -> bool:
+        """Room for an input of so many bytes; without it `room_freed` follows."""
+        ...
+
     def start(self, attempt: Attempt) -> None:
         """Run an attempt in the slot that was granted to it."""
         ...
@@ -44,7 +48,9 @@ class Executor(Protocol):
     def request_cancel(self, attempt: Attempt, grace_s: float) -> None:
         """Tell a running attempt: its context says cancelled.
 
-        An async one ends after `grace_s` seconds, and reports that it is withdrawn.
+        Behind `grace_s` seconds it is withdrawn, and reports so: an async one when its
+        cancellation has ended it, or behind as many seconds more; a sync one goes on in
+        a thread that counts no longer.
         """
         ...
 

@@ -1,16 +1,16 @@
-"""Threads that run on behind a time-out: they cannot be stopped, only counted."""
+"""Threads that run on behind a time-out or a cancel: they can only be counted."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import structlog
+from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
     from sayiir_es.engine.attempts.attempt import Attempt
 
-logger = structlog.get_logger()
+logger = get_logger(__name__)
 
 TASKS_NAMED_MAX = 5
 
@@ -39,9 +39,9 @@ class LeftBehind:
                 "executor.threads_exhausted",
                 abandoned=len(self._tasks),
                 reason=(
-                    f"expected at most {self._free_max} threads to run on behind their "
-                    f"time-outs, but there are {listed}: they keep their slots until "
-                    "they end, and other attempts wait for these"
+                    f"expected at most {self._free_max} threads to run on behind a "
+                    f"time-out or a cancel, but there are {listed}: they keep their "
+                    "slots until they end, and other attempts wait for these"
                 ),
             )
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sayiir_es.core.authoring.tasks import TaskMetadata
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sayiir_es.core.graph.nodes import TaskNode
+
+MaybeNone: TypeAlias = Any
+"""For type checkers: None at times, which few callers must look for."""
 
 
 @dataclass(slots=True, kw_only=True, repr=False)
@@ -26,8 +29,10 @@ class TaskExecutionContext:
         workflow_metadata: The mapping given to `Flow(metadata=…)`, or None.
         attempt: Starts at 1.
         deadline_at: When the attempt is timed out, in epoch milliseconds, or None.
-        idempotency_key: The same for all attempts of this execution: hand it to other
-            systems, so that a repeated effect is recognised.
+        run: Which run under this instance id, from 1; a retry begins the next one.
+        idempotency_key: The same for all attempts of this execution, also after a retry
+            of the instance: hand it to other systems, so that a repeated effect is
+            recognised. Instance id, run of the start, path with iterations.
         cancelled: Whether the workflow was asked to be cancelled meanwhile.
     """
 
@@ -39,6 +44,7 @@ class TaskExecutionContext:
     attempt: int
     deadline_at: int | None
     idempotency_key: str
+    run: int = 1
     cancelled: bool = field(default=False)
 
     @property
@@ -58,6 +64,9 @@ CONTEXT: ContextVar[TaskExecutionContext | None] = ContextVar(
 )
 
 
-def get_task_context() -> TaskExecutionContext | None:
-    """The context of the attempt that calls this; None outside of one."""
+def get_task_context() -> TaskExecutionContext | MaybeNone:
+    """The context of the attempt that calls this; None outside of one.
+
+    A task may use it without looking: type checkers take `get_task_context().attempt`.
+    """
     return CONTEXT.get()

@@ -9,19 +9,26 @@ A thread that was abandoned (its task was timed out) still runs the user's code,
 Python cannot stop it; it counts no longer, and another may take its place. Results come
 back to the event loop in batches: one wake-up for all that ended meanwhile. All threads
 are daemons: code that never ends does not keep the process alive.
+
+A task may fork. In the child nobody waits for its result: one that returns ends there.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import deque
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from sayiir_es.telemetry import get_logger
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
+
+logger = get_logger(__name__)
 
 Phase: TypeAlias = Literal["queued", "running", "ended", "dropped"]
 
@@ -55,6 +62,7 @@ class TaskThreads:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._process_id = os.getpid()
         self._calls: SimpleQueue[Call | None] = SimpleQueue()
         self._ended: deque[Call] = deque()
         self._lock = threading.Lock()
@@ -134,6 +142,8 @@ class TaskThreads:
                 call.result = call.context.run(call.function)
             except BaseException as error:  # noqa: BLE001 (the attempt's, told there)
                 call.error = error
+            if os.getpid() != self._process_id:
+                _end_child()
             stays = self._report(call, "ended")
             del call  # a free thread keeps no user's values alive
 
@@ -179,3 +189,12 @@ class TaskThreads:
                 with self._lock:
                     self._ended.extendleft(reversed(ended))
                 self._loop.call_soon(self._deliver)
+
+
+def _end_child() -> None:
+    logger.error(
+        "task.child_ended",
+        reason="expected a process that a task forked to end itself (os._exit), but "
+        "it returned from the task: it was ended there",
+    )
+    os._exit(1)

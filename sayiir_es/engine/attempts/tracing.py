@@ -12,16 +12,8 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-import structlog
-
 from sayiir_es.core.model.errors import SettingsError
-from sayiir_es.telemetry import (
-    ATTEMPT,
-    INSTANCE_ID,
-    TASK_ID,
-    WORKFLOW,
-    configure_logging,
-)
+from sayiir_es.telemetry import ATTEMPT, INSTANCE_ID, TASK_ID, WORKFLOW
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -44,21 +36,16 @@ class _Tracing:
 
 
 def init_tracing() -> None:
-    """Log to the console unless the program logs already, and trace attempts.
+    """Trace attempts.
 
-    Idempotent. Levels and formats: `SAYIIR_LOG_LEVEL`, `SAYIIR_LOG_FORMAT`; spans are
-    exported when `OTEL_EXPORTER_OTLP_ENDPOINT` is set, under `OTEL_SERVICE_NAME`.
+    Idempotent. Spans are exported when `OTEL_EXPORTER_OTLP_ENDPOINT` is set, under
+    `OTEL_SERVICE_NAME`. How the program logs stays as it is.
 
     Raises:
         SettingsError: if an endpoint is set, and the extra `otel` is not installed.
     """
     if _Tracing.tracer is not None:
         return
-    if not structlog.is_configured():
-        from sayiir_es.settings import load_settings  # noqa: PLC0415 (slow to import)
-
-        settings = load_settings()
-        configure_logging(level=settings.log_level, format=settings.log_format)
     exports = bool(os.environ.get(ENDPOINT))
     try:
         from opentelemetry import trace  # noqa: PLC0415 (optional)
@@ -82,6 +69,11 @@ def shutdown_tracing() -> None:
     provider, _Tracing.provider, _Tracing.tracer = _Tracing.provider, None, None
     if provider is not None:
         provider.shutdown()
+
+
+def is_tracing() -> bool:
+    """Whether attempts have spans."""
+    return _Tracing.tracer is not None
 
 
 def attempt_span(context: TaskExecutionContext) -> AbstractContextManager[object]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import structlog
-
 from sayiir_es.core.model.inputs import Outcome
+from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
     from sayiir_es.engine.attempts.attempt import Attempt
 
-logger = structlog.get_logger()
+logger = get_logger(__name__)
 
 BYTES_MAX = 32 * 1024 * 1024
 """How many bytes of outcomes may wait before nothing more is started: what one slow

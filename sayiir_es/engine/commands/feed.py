@@ -4,7 +4,8 @@ Theory of operation. Reading and decoding run ahead of the owner; deciding stays
 offset order. So do the two actions that come before their event, the redirects: a
 command on the wrong partition is forwarded, one that nobody can read is dead-lettered.
 Both may be repeated after a crash: a forward is recognised by its origin, a dead letter
-by its key.
+by its key. A fork is handed over unread: the history of its source is read beside the
+commands, once the log holds that the fork waits for it.
 
 Forwards of one process arrive in offset order: one idempotent producer sends them, and
 none is sent while an earlier one may have failed. The owner of the other partition
@@ -19,32 +20,36 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import structlog
-
-from sayiir_es.core.model.commands import ForkWorkflow
-from sayiir_es.core.model.errors import BatchTooLargeError, LogUnavailableError
+from sayiir_es.core.fast_frozen import fast_frozen
+from sayiir_es.core.model.errors import (
+    BatchTooLargeError,
+    LogUnavailableError,
+    OffsetGoneError,
+)
 from sayiir_es.core.model.events import CommandDeadLettered, CommandForwarded
 from sayiir_es.core.model.position import CommandPosition
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.engine.backoff import Backoff
 from sayiir_es.engine.commands.origins import Origins
 from sayiir_es.engine.commands.read_ahead import ReadAhead
-from sayiir_es.log.port import NewRecord, Topic
+from sayiir_es.log.port import EXPANDS_HEADER, NewRecord, Topic
+from sayiir_es.telemetry import get_logger
 from sayiir_es.wire.commands import (
     decode_command,
     encode_command_avro,
     write_origin,
 )
 from sayiir_es.wire.errors import UnreadableError
+from sayiir_es.wire.reply_address import read_reply_address, reply_headers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from sayiir_es.core.model.commands import Command
-    from sayiir_es.core.model.inputs import SourceHistory
     from sayiir_es.log.port import Chunk, Log, Reader, Record
+    from sayiir_es.wire.reply_address import ReplyAddress
 
-logger = structlog.get_logger()
+logger = get_logger(__name__)
 
 READ_WAIT_S = 1.0
 """How long one read waits, in seconds; a record ends it at once."""
@@ -59,28 +64,29 @@ CUT_LETTER_BYTES = 256 * 1024
 Redirect = CommandForwarded | CommandDeadLettered
 
 
+@fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FedCommand:
     """A command to decide on, or the redirect of one that is not decided here.
 
     `payload` is how many bytes of it the events may hold: the size of its record's
-    value, plus the size of the source's history if it is a fork. `origin_end` is the
-    end of the partition that forwarded it, if one did.
+    value. `origin_end` is the end of the partition that forwarded it, if one did.
+    `reply_to` is who is told of the decision, if anybody is.
     """
 
     position: CommandPosition
     command: Command | None
     redirect: asyncio.Task[Redirect] | None
     payload: int
-    source: SourceHistory | None = None
     origin_end: int = 0
+    reply_to: ReplyAddress | None = None
 
 
 class CommandFeed:
     """Reads, decodes and redirects commands.
 
     `wake` is called when there is something new to decide on. `prefetch` is called for
-    each command before it is handed over; what it returns is the command's `source`.
+    each command before it is handed over.
     `origins` are the highest origin offsets that the log holds, by partition.
     """
 
@@ -91,7 +97,7 @@ class CommandFeed:
         offset: int,
         *,
         origins: Mapping[int, int],
-        prefetch: Callable[[Command], Awaitable[SourceHistory | None]],
+        prefetch: Callable[[Command], Awaitable[None]],
         wake: Callable[[], None],
     ) -> None:
         self.items: deque[FedCommand] = deque()
@@ -103,10 +109,6 @@ class CommandFeed:
         self._origins = Origins(log, partition, origins)
         self._wake = wake
         self._ahead = ReadAhead(partition)
-        self._source_taken = asyncio.Event()
-        """Cleared while the history of a fork waits in `items`: one is held at a time.
-        """
-        self._source_taken.set()
         self._task: asyncio.Task[None] | None = None
         self._reader: Reader | None = None
         self._backoff = Backoff(f"commands {partition}")
@@ -120,11 +122,17 @@ class CommandFeed:
     def check(self) -> None:
         """Raise the error that ended the reading, if one did.
 
+        That of commands which are gone waits until those before them were decided.
+
         Raises:
             LogError: if the commands cannot be read any further.
         """
-        if self._task is not None and self._task.done():
-            self._task.result()
+        task = self._task
+        if task is None or not task.done():
+            return
+        is_gone = not task.cancelled() and isinstance(task.exception(), OffsetGoneError)
+        if not (is_gone and self.items):
+            task.result()
 
     def take(self) -> FedCommand:
         """Remove and return the next command, in offset order.
@@ -134,8 +142,6 @@ class CommandFeed:
         """
         item = self.items.popleft()
         self._ahead.remove()
-        if item.source is not None:
-            self._source_taken.set()
         return item
 
     async def close(self) -> None:
@@ -162,9 +168,10 @@ class CommandFeed:
                 await self._origins.look_up(chunk.records)
                 items = [self._to_item(record) for record in chunk.records]
                 for item in items:
-                    item_to_decide = await self._with_source(item)
-                    self.items.append(item_to_decide)
-                    self._ahead.add(item_to_decide.payload)
+                    if item.command is not None:
+                        await self._prefetch_for(item.command)
+                    self.items.append(item)
+                    self._ahead.add(item.payload)
                 self.next_offset = chunk.end
                 self._wake()
                 redirects = [
@@ -204,11 +211,11 @@ class CommandFeed:
             if chunk is not None:
                 return chunk
 
-    async def _prefetch_for(self, command: Command) -> SourceHistory | None:
-        """What a command needs, however long the log is silent."""
+    async def _prefetch_for(self, command: Command) -> None:
+        """Read what a command needs, however long the log is silent."""
         while True:
             try:
-                return await self._prefetch(command)
+                await self._prefetch(command)
             except LogUnavailableError as error:
                 logger.warning(
                     "commands.definition_read_failed",
@@ -217,24 +224,13 @@ class CommandFeed:
                     reason=str(error),
                 )
                 await self._backoff.pause()
+            else:
+                return
 
     async def _close_reader(self) -> None:
         reader, self._reader = self._reader, None
         if reader is not None:
             await reader.close()
-
-    async def _with_source(self, item: FedCommand) -> FedCommand:
-        """The command with its source's history; one history is held at a time."""
-        if item.command is None:
-            return item
-        if isinstance(item.command, ForkWorkflow):
-            self._wake()  # the commands before it are decided meanwhile
-            await self._source_taken.wait()
-        history = await self._prefetch_for(item.command)
-        if history is None:
-            return item
-        self._source_taken.clear()
-        return replace(item, source=history, payload=item.payload + history.size)
 
     def _to_item(self, record: Record) -> FedCommand:
         position = CommandPosition(partition=self._partition, offset=record.offset)
@@ -246,30 +242,48 @@ class CommandFeed:
                 offset=record.offset,
             )
         except UnreadableError as error:
-            reason = f"{error.reason}: {error}"
+            reason = _expansion_of(record) or f"{error.reason}: {error}"
             redirect = asyncio.create_task(self._dead_letter(record, position, reason))
-            return self._redirect_item(position, redirect)
+            return self._redirect_item(position, redirect, self._reply_address(record))
         key = command.instance_id.encode()
         home_partition = (
             partition_of(key, self._log.partitions) if key else self._partition
         )
         if home_partition == self._partition:
             origin = self._origins.checked(record)
+            if origin is not None:
+                position = replace(position, origin=origin)
             return FedCommand(
-                position=replace(position, origin=origin),
+                position=position,
                 command=command,
                 redirect=None,
                 payload=len(record.value or b""),
                 origin_end=0 if origin is None else self._origins.end(origin[0]),
+                reply_to=self._reply_address(record),
             )
         redirect = self._forward(record, command, position, home_partition)
-        return self._redirect_item(position, redirect)
+        return self._redirect_item(position, redirect, None)
+
+    def _reply_address(self, record: Record) -> ReplyAddress | None:
+        if not record.headers:
+            return None
+        reply_partitions = self._log.request_topics.reply_partitions
+        return read_reply_address(record.headers, reply_partitions)
 
     def _redirect_item(
-        self, position: CommandPosition, redirect: asyncio.Task[Redirect]
+        self,
+        position: CommandPosition,
+        redirect: asyncio.Task[Redirect],
+        reply_to: ReplyAddress | None,
     ) -> FedCommand:
         redirect.add_done_callback(lambda _: self._wake())
-        return FedCommand(position=position, command=None, redirect=redirect, payload=0)
+        return FedCommand(
+            position=position,
+            command=None,
+            redirect=redirect,
+            payload=0,
+            reply_to=reply_to,
+        )
 
     def _forward(
         self,
@@ -281,7 +295,10 @@ class CommandFeed:
         forwarded = NewRecord(
             key=command.instance_id.encode(),
             value=encode_command_avro(command),
-            headers=write_origin((position.partition, position.offset)),
+            headers=(
+                *write_origin((position.partition, position.offset)),
+                *reply_headers(record.headers),
+            ),
         )
 
         async def forward() -> Redirect:
@@ -352,3 +369,11 @@ def _shorten(letter: NewRecord) -> NewRecord:
             ("cut-from-bytes", str(size).encode()),
         ),
     )
+
+
+def _expansion_of(record: Record) -> str | None:
+    """Why the log did not unpack a record; None where it did."""
+    for name, value in record.headers:
+        if name == EXPANDS_HEADER and record.value is None:
+            return f"{name}: {value.decode('utf-8', 'replace')}"
+    return None

@@ -17,10 +17,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import structlog
-
 from sayiir_es.core.model.errors import LogUnavailableError
 from sayiir_es.log.port import Topic
+from sayiir_es.telemetry import get_logger
 from sayiir_es.wire.commands import read_origin
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.log.port import Log, Record
 
-logger = structlog.get_logger()
+logger = get_logger(__name__)
 
 RETRY_S = 1.0
 """How long to wait before an end is read again that could not be read, in seconds.

@@ -1,22 +1,23 @@
 """Reads what a command needs to be decided and the snapshot does not hold.
 
 A start may name a workflow that was published after this process last read the
-definitions; a fork needs the history of its source. Both are read before the command is
-handed to the owner, so that deciding never waits.
+definitions: they are read before the command is handed to the owner, so that deciding
+never waits. A fork needs the history of its source: that is read beside the commands
+(`source_reads`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.model.commands import ForkWorkflow, StartWorkflow
-from sayiir_es.core.model.events import WorkflowStarted
+from sayiir_es.core.model.commands import MigrateWorkflow, StartWorkflow
+from sayiir_es.core.model.events import WorkflowMigrated, WorkflowStarted
 from sayiir_es.engine.commands.source_history import read_source
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sayiir_es.core.model.commands import Command
+    from sayiir_es.core.model.commands import Command, ForkWorkflow
     from sayiir_es.core.model.inputs import SourceHistory
     from sayiir_es.core.model.limits import Limits
     from sayiir_es.engine.ports import Ports
@@ -36,8 +37,8 @@ class Prefetch:
         self._limits = limits
         self._refresh_definitions = refresh_definitions
 
-    async def prefetch(self, command: Command) -> SourceHistory | None:
-        """Read what `command` needs; return the source's history if it is a fork.
+    async def prefetch(self, command: Command) -> None:
+        """Read the definition that `command` needs, if it is not known here.
 
         A workflow is called unknown only after the definitions were read to their end.
 
@@ -45,22 +46,28 @@ class Prefetch:
             LogError: if the log does not answer.
         """
         if isinstance(command, StartWorkflow):
-            graph = self._registry.by_name(command.workflow, command.definition_hash)
+            graph = self._registry.by_name(
+                command.workflow, command.definition_hash, command.version
+            )
             if graph is None:
                 await self._refresh_definitions()
-        elif isinstance(command, ForkWorkflow) and self._is_plausible(command):
-            source = await read_source(self._log, command, self._limits.copied_bytes)
-            if any(self._starts_unknown_graph(event.body) for event in source.events):
-                await self._refresh_definitions()
-            return source
-        return None
+        elif isinstance(command, MigrateWorkflow):
+            await self._refresh_definitions()  # the latest is the latest of now
 
-    def _is_plausible(self, fork: ForkWorkflow) -> bool:
-        """Whether its source can exist: other ids and sequences have no history."""
-        size = len(fork.source_instance_id.encode())
-        return 0 < size <= self._limits.id_bytes and fork.source_sequence > 0
+    async def read_source(self, fork: ForkWorkflow) -> SourceHistory:
+        """Read the history that a fork asks for, and the definitions that it needs.
+
+        It waits as long as the log does not answer: its caller bounds it in time.
+
+        Raises:
+            LogError: if the definitions cannot be read.
+        """
+        source = await read_source(self._log, fork, self._limits.copied_bytes)
+        if any(self._starts_unknown_graph(event.body) for event in source.events):
+            await self._refresh_definitions()
+        return source
 
     def _starts_unknown_graph(self, body: object) -> bool:
-        return isinstance(body, WorkflowStarted) and (
+        return isinstance(body, WorkflowStarted | WorkflowMigrated) and (
             self._registry.by_digest(body.graph_digest) is None
         )

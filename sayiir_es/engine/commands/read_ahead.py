@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-import structlog
+from sayiir_es.telemetry import get_logger
 
-logger = structlog.get_logger()
+logger = get_logger(__name__)
 
 COMMANDS_MAX = 5_000
 """How many commands of a partition are held in memory."""

@@ -7,26 +7,30 @@ command has seen that event, so it is before that end. The claim rule decides wh
 records are valid; records of other instances are skipped by their key, undecoded.
 Reading stops when the copy has its largest allowed size, so memory is bounded. Events
 that cannot be read are a reason to reject the fork, not to stop this partition: the
-damage is in the source's partition.
+damage is in the source's partition. A log that does not answer is asked again, from
+where the reading was.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.errors import (
     ForgedEventError,
     HistoryError,
     HoleInHistoryError,
-    OffsetGoneError,
+    LogError,
+    LogUnavailableError,
 )
 from sayiir_es.core.model.events import DeadlineSet, PositionUpdated
 from sayiir_es.core.model.inputs import SourceHistory
 from sayiir_es.core.model.position import NO_CLAIM
 from sayiir_es.core.partitions import partition_of
+from sayiir_es.engine.backoff import Backoff
 from sayiir_es.engine.fold import decode_record, read_event_headers
-from sayiir_es.engine.record_size import RECORD_OVERHEAD_BYTES
 from sayiir_es.log.port import InstanceIndex, Topic
+from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,8 +39,13 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.events import Event
     from sayiir_es.log.port import Log, Record
 
+logger = get_logger(__name__)
+
 READ_WAIT_S = 1.0
 """How long one read waits, in seconds, before it is repeated."""
+
+RECORD_OVERHEAD_BYTES = 96
+"""What a record takes beside key and value at most: headers, lengths, deltas."""
 
 STAMP_BYTES = 96
 """What another cause, claim, time and sequence add to an event at most."""
@@ -45,34 +54,52 @@ STAMP_BYTES = 96
 async def read_source(log: Log, fork: ForkWorkflow, bytes_max: int) -> SourceHistory:
     """Read the history that a fork names, up to about `bytes_max` bytes.
 
-    A history that cannot be read is returned as such: its `unreadable` says why.
-
-    Raises:
-        LogError: if the log does not answer.
+    A history that cannot be read is returned as such: its `unreadable` says why. While
+    the log does not answer, this does not return: its caller bounds it in time.
     """
     partition = partition_of(fork.source_instance_id.encode(), log.partitions)
     copy = _Copy(fork, partition, bytes_max)
-    try:
-        if isinstance(log, InstanceIndex):
-            records = await log.read_instance(partition, fork.source_instance_id)
-            copy.add_records(records)
+    backoff = Backoff(f"source {fork.source_instance_id}")
+    while True:
+        begun = copy.next_offset
+        try:
+            if isinstance(log, InstanceIndex):
+                records = await log.read_instance(partition, fork.source_instance_id)
+                copy.add_records(records)
+            else:
+                await _read_partition(log, partition, copy)
+        except LogUnavailableError as error:
+            logger.warning(
+                "commands.source_read_failed",
+                partition=partition,
+                offset=copy.next_offset,
+                error_code=error.code,
+                reason=str(error),
+            )
+            if copy.next_offset > begun:
+                backoff.reset()
+            await backoff.pause()
+        except (HistoryError, LogError) as error:
+            return SourceHistory(unreadable=str(error))
         else:
-            await _read_partition(log, partition, copy)
-    except (HistoryError, OffsetGoneError) as error:
-        return SourceHistory(unreadable=str(error))
-    return SourceHistory(events=tuple(copy.events), size=copy.size)
+            return SourceHistory(events=tuple(copy.events), size=copy.size)
 
 
 async def _read_partition(log: Log, partition: int, copy: _Copy) -> None:
+    """Read on from where the copy is, up to the partition's present end."""
     end = await log.end_offset(Topic.EVENTS, partition)
-    reader = await log.reader(Topic.EVENTS, partition, 0)
+    if copy.next_offset >= end:
+        return
+    reader = await log.reader(Topic.EVENTS, partition, copy.next_offset)
     try:
-        offset = 0
-        while offset < end and not copy.is_complete:
+        while copy.next_offset < end and not copy.is_complete:
             chunk = await reader.read(max_wait_s=READ_WAIT_S)
             if chunk is not None:
                 copy.add_records(chunk.records)
-                offset = chunk.end
+                copy.next_offset = chunk.end
+                # Chunks that were read ahead come without a wait: the owner decides,
+                # and others have a turn, in between.
+                await asyncio.sleep(0)
     finally:
         await reader.close()
 
@@ -83,6 +110,8 @@ class _Copy:
     def __init__(self, fork: ForkWorkflow, partition: int, bytes_max: int) -> None:
         self.events: list[Event] = []
         self.size = 0
+        self.next_offset = 0
+        """The next offset of the partition to read."""
         self._key = fork.source_instance_id.encode()
         self._partition = partition
         self._sequence_max = fork.source_sequence

@@ -11,15 +11,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.graph.nodes import TaskNode
 from sayiir_es.core.json_fields import Fields
 from sayiir_es.core.model.errors import DecodeError, WorkflowError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from sayiir_es.core.graph.graph import Graph
-
+    from collections.abc import Mapping
 
 REASON_LENGTH_MAX = 300
 """How many characters of a reason stand in an announcement; the worker logs it all."""
@@ -27,7 +23,7 @@ REASON_LENGTH_MAX = 300
 REFUSALS_MAX = 1_000
 """How many partitions an announcement names."""
 
-OWN_TROUBLES = frozenset({"store", "clock_refused"})
+OWN_TROUBLES = frozenset({"store", "clock_refused", "access_refused"})
 """The codes of errors that another machine need not have."""
 
 
@@ -56,6 +52,8 @@ class Refusal:
                 return f"its store cannot be used: {self.reason}"
             case "clock_refused":
                 return f"the log refuses the worker's clock: {self.reason}"
+            case "access_refused" | "log_refused":
+                return f"the log refuses the worker: {self.reason}"
             case _:
                 return f"it has stopped: {self.reason}"
 
@@ -88,20 +86,6 @@ class Capabilities:
                 for partition, one in sorted(self.refusals.items())[:REFUSALS_MAX]
             ]
         return json.dumps(record).encode()
-
-    def obstacle(self, graph: Graph, paths: Iterable[str]) -> tuple[str, str] | None:
-        """The first path whose attempt this worker must not run, and why; or None."""
-        for path in paths:
-            if graph.digest not in self.graphs:
-                return path, f"the code of {graph.name!r}"
-            place = graph.place(path)
-            if self.tags is None or place is None:
-                continue
-            if isinstance(place.node, TaskNode):
-                missing = sorted({*place.node.tags} - self.tags)
-                if missing:
-                    return path, f"the tag {missing[0]!r}"
-        return None
 
 
 def read_capabilities(value: bytes) -> Capabilities:

@@ -4,7 +4,7 @@ Who has the code of a workflow publishes its graph before using it; who decides 
 the topic to its end before calling a workflow unknown. There is one record for each
 graph, with its digest as key; the record with the key `app` belongs to the log. Each
 worker has a record with its capabilities, so that a client can say why an attempt
-waits.
+waits, and each partition one with the loss of commands that was accepted, if one was.
 """
 
 from __future__ import annotations
@@ -12,26 +12,30 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import structlog
-
 from sayiir_es.core.graph.record import record_of_graph
 from sayiir_es.core.model.errors import DecodeError
+from sayiir_es.engine.definitions.accepted_loss import read_accepted_loss
 from sayiir_es.engine.definitions.capabilities import read_capabilities
 from sayiir_es.log.port import NewRecord, Topic
+from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sayiir_es.core.authoring.flow import Workflow
+    from sayiir_es.engine.definitions.accepted_loss import AcceptedLoss
     from sayiir_es.engine.definitions.capabilities import Refusal
     from sayiir_es.engine.definitions.registry import Registry
     from sayiir_es.log.port import Log, Reader
 
-logger = structlog.get_logger()
+logger = get_logger(__name__)
 
 APP_KEY = b"app"
 WORKER_KEY = b"worker:"
 """The beginning of a worker's key, before its owner id; the value is `Capabilities`."""
+
+LOSS_KEY = b"loss:"
+"""The beginning of the key of a loss, before its partition; see `AcceptedLoss`."""
 
 READ_WAIT_S = 1.0
 """How long one read waits, in seconds, before it is repeated."""
@@ -72,10 +76,13 @@ class DefinitionFeed:
         Where it is `deployed`, its graph becomes the latest of its name, though the
         topic has it: a worker with it follows one with another graph, as in a rollback.
         """
-        await self.refresh()
-        self._registry.register(workflow)
         graph = workflow.graph
         key = graph.digest.encode()
+        if key in self._published and not deployed:
+            self._registry.register(workflow)
+            return  # what is published stays: nothing new is to be read
+        await self.refresh()
+        self._registry.register(workflow)
         is_current = not deployed or self._registry.is_latest(graph)
         if key in self._published and is_current:
             return
@@ -101,6 +108,13 @@ class DefinitionFeed:
             NewRecord(key=WORKER_KEY + owner_id.encode(), value=None),
         )
 
+    async def accept_loss(self, partition: int, loss: AcceptedLoss) -> None:
+        """Let a partition be served on without commands that it has lost."""
+        key = LOSS_KEY + str(partition).encode()
+        await self._log.produce(
+            Topic.DEFINITIONS, 0, NewRecord(key=key, value=loss.record())
+        )
+
     async def close(self) -> None:
         """Stop reading."""
         if self._reader is not None:
@@ -115,6 +129,11 @@ class DefinitionFeed:
                 owner_id = key[len(WORKER_KEY) :].decode("utf-8", "replace")
                 capabilities = read_capabilities(value) if value else None
                 self._registry.set_capabilities(owner_id, capabilities)
+            elif key.startswith(LOSS_KEY):
+                partition = key[len(LOSS_KEY) :].decode("utf-8", "replace")
+                if value and partition.isdecimal():
+                    loss = read_accepted_loss(value)
+                    self._registry.set_accepted_loss(int(partition), loss)
             elif value:
                 self._registry.publish(value)
                 self._published.add(key)

@@ -3,48 +3,64 @@
 Theory of operation. Each decision of a batch sees what those before it staged. Nothing
 of it is live: the store learns of it by `commit`, after the log acknowledged the batch;
 a batch whose append failed is dropped with all that it staged.
+
+A decision goes in whole. One that is larger than the room left closes the batch, and is
+made again as the first of the next one, which is empty: so it is made twice at most.
+One that an empty batch does not take either never can be recorded: a command is
+answered `too_large`, and where a decision of the instance itself is meant, `decide` has
+made its run fail before it came to that.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import structlog
-
 from sayiir_es.core.decide.decide import decide
 from sayiir_es.core.decide.quarantine import on_error
+from sayiir_es.core.draft import EventTooLargeError
 from sayiir_es.core.model.errors import (
     BatchTooLargeError,
     LogError,
     StoreError,
     UnknownDefinitionError,
 )
+from sayiir_es.core.model.events import Event
 from sayiir_es.core.model.inputs import Commanded
-from sayiir_es.core.model.position import Position, is_accepted, with_origin
+from sayiir_es.core.model.position import (
+    Position,
+    is_accepted,
+    with_answer,
+    with_origin,
+)
 from sayiir_es.core.model.rows import Rows, StagedRows
 from sayiir_es.engine.owner.claim_records import extend_digest
-from sayiir_es.engine.owner.tenure import to_record
-from sayiir_es.engine.record_size import RECORD_OVERHEAD_BYTES
-from sayiir_es.log.batch_size import payload_bytes
+from sayiir_es.engine.owner.failure_lines import FAILURES
+from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from sayiir_es.core.draft import Decision, DecisionContext
-    from sayiir_es.core.model.events import Event
+    from sayiir_es.core.model.events import Body
     from sayiir_es.core.model.inputs import Input
     from sayiir_es.core.model.position import CommandPosition
-    from sayiir_es.core.model.rows import Row
+    from sayiir_es.engine.owner.event_encoder import EventEncoder
+    from sayiir_es.engine.requests.decided_command import DecidedCommand
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import NewRecord
 
-logger = structlog.get_logger()
+logger = get_logger(__name__)
 
 PARTITION_ERRORS = (LogError, MemoryError, StoreError, UnknownDefinitionError)
 """No instance's trouble: what the log or the store cannot give, whoever asks for it."""
 
 SLACK_BYTES = 48 * 1024
-"""What a decision may hold beside payloads: two error texts, paths, overheads."""
+"""What decisions mostly hold beside payloads, at most: two error texts, paths. With
+less room than this nothing further is begun; where it was too little, the decision
+waits for the next batch."""
+
+SLACK_SHARE = 64
+"""The slack is at most this part of a batch, where a log takes small ones only."""
 
 RECORDS_MAX = 2_000
 """Records of one batch: keeps the latency of a full batch at some milliseconds."""
@@ -54,16 +70,27 @@ class Batch:
     """Decisions that go to the log together, and the rows behind them."""
 
     def __init__(
-        self, store: SnapshotStore, context: DecisionContext, max_bytes: int
+        self, store: SnapshotStore, context: DecisionContext, encoder: EventEncoder
     ) -> None:
+        """Begin an empty batch; `context` takes the sizes of events from `encoder`."""
         self.store = store
         self.context = context
+        self._encoder = encoder
         self.records: list[NewRecord] = []
+        self.closed = False
+        """Whether a decision did not fit: nothing may come before it any more."""
         self.staged: dict[str, StagedRows] = {}
+        self.decided: list[DecidedCommand] = []
+        """The commands that were decided, for those who asked for it."""
+        self.failures: list[Event] = []
+        """The failures of attempts and runs among its events."""
+        self.base = -1
+        """The offset of its first record, once the log holds it."""
         self.next_command = store.position.next_command
         self.origins = store.position.origins
+        self.deferred = store.position.deferred
         self._size = 0
-        self._max_bytes = max_bytes
+        self._slack = min(SLACK_BYTES, context.batch_bytes // SLACK_SHARE)
 
     @property
     def now_ms(self) -> int:
@@ -80,8 +107,13 @@ class Batch:
             return False
         if payload is None:
             payload = self.context.limits.payload_bytes
-        room = self._max_bytes - self._size - SLACK_BYTES
-        return len(self.records) >= RECORDS_MAX or room < payload
+        too_many = self.closed or len(self.records) >= RECORDS_MAX
+        return too_many or self._room - self._slack < payload
+
+    @property
+    def _room(self) -> int:
+        """How many bytes of records the log takes beside those that are in it."""
+        return self.context.batch_bytes - self._size
 
     def view(self, instance_id: str) -> Rows:
         """The rows of an instance to look at only: does not count as touched."""
@@ -93,76 +125,113 @@ class Batch:
         staged = self.staged.get(instance_id)
         return staged.base if staged is not None else self.store.rows(instance_id)
 
-    def decide(self, input_: Input) -> Decision:
+    def decide(self, input_: Input) -> Decision | None:
         """Make one decision and stage it; its caller looks whether it was cut.
 
-        An error that nobody foresaw is its instance's trouble, or its command's: what
-        the decision would have staged is dropped, and the instance quarantined, or the
-        command rejected, instead.
+        None if it is larger than the room left: nothing is staged, and the input has to
+        be the first of the next batch. An error that nobody foresaw is its instance's
+        trouble, or its command's: what the decision would have staged is dropped, and
+        the instance quarantined, or the command rejected, instead.
 
         Raises:
             StoreError: if the store cannot be read.
             UnknownDefinitionError: if nobody published the graph of the run.
         """
+        if self.closed:
+            return None
         instance_id = (
             input_.command.instance_id
             if isinstance(input_, Commanded)
             else input_.instance_id
         )
-        rows, room = self.view(instance_id), self._max_bytes - self._size - SLACK_BYTES
-        try:
-            decision = decide(input_, rows, self.context, room)
-            records = [to_record(event) for event in decision.events]
-            too_large = self._too_large(records)
-        except PARTITION_ERRORS:
-            raise
-        except Exception as error:
-            logger.exception("instance.decision_failed", instance_id=instance_id)
-            decision = on_error(input_, error, rows, self.context, room)
-            records = [to_record(event) for event in decision.events]
-            too_large = None
-        if too_large is not None:
-            logger.error("instance.decision_refused", instance_id=instance_id)
-            decision = on_error(input_, too_large, rows, self.context, room)
-            records = [to_record(event) for event in decision.events]
+        decision, records = self._made(input_, instance_id)
+        if self.records and decision.size > self._room:
+            self.closed = True
+            return None
         if decision.changes:
-            self._stage(instance_id, decision.changes)
-        self._add_records(records)
+            staged = self.staged.get(instance_id)
+            if staged is None:
+                rows = self.store.rows(instance_id)
+                staged = self.staged[instance_id] = StagedRows(rows)
+            staged.apply(decision.changes)
+        self.records += records
+        self._size += decision.size
+        for event in decision.events:
+            if type(event.body) in FAILURES:
+                self.failures.append(event)
         if isinstance(input_, Commanded):
-            accepted = is_accepted(decision.events[0].body)
-            self.answered(input_.position, accepted=accepted)
+            self.answered(input_.position, decision.events[0].body)
         return decision
 
-    def _stage(self, instance_id: str, changes: Mapping[str, Row | None]) -> None:
-        staged = self.staged.get(instance_id)
-        if staged is None:
-            staged = self.staged[instance_id] = StagedRows(self.store.rows(instance_id))
-        staged.apply(changes)
+    def _made(
+        self, input_: Input, instance_id: str
+    ) -> tuple[Decision, Sequence[NewRecord]]:
+        rows = self.view(instance_id)
+        wrong: Exception | None
+        try:
+            decision = decide(input_, rows, self.context, self._room)
+            wrong = self._too_large(decision)
+            if wrong is None:
+                return decision, self._encoder.take(decision.events)
+        except PARTITION_ERRORS:
+            raise
+        except EventTooLargeError as error:
+            wrong = error
+        except Exception as error:
+            logger.exception("instance.decision_failed", instance_id=instance_id)
+            wrong = error
+        if isinstance(wrong, BatchTooLargeError | EventTooLargeError):
+            logger.warning(
+                "instance.decision_refused", instance_id=instance_id, reason=str(wrong)
+            )
+        decision = on_error(input_, wrong, rows, self.context, self._room)
+        return decision, self._encoder.take(decision.events)
 
-    def add(self, events: Sequence[Event]) -> None:
-        """Take events in, encoded."""
-        self._add_records([to_record(event) for event in events])
+    def add(self, event: Event) -> bool:
+        """Take an event in, encoded; False if there is no room, as of `decide`."""
+        size = self._encoder.size_of(event)
+        records = self._encoder.take([event])
+        if self.records and (self.closed or size > self._room):
+            self.closed = True
+            return False
+        self.records += records
+        self._size += size
+        return True
 
-    def _too_large(self, records: Sequence[NewRecord]) -> BatchTooLargeError | None:
+    def add_redirect(self, position: CommandPosition, redirect: Body) -> Event | None:
+        """Record the redirect of a command; None if there is no room for it."""
+        event = Event(
+            claim=self.context.claim,
+            instance_id="",
+            run=0,
+            sequence=0,
+            at=self.now_ms,
+            cause=position.cause(),
+            body=redirect,
+        )
+        if not self.add(event):
+            return None
+        self.answered(position, redirect)
+        return event
+
+    def _too_large(self, decision: Decision) -> BatchTooLargeError | None:
         """Why a decision fits no batch at all, if so: then it never will."""
-        size = payload_bytes(records)
-        if size <= self._max_bytes:
+        limit = self.context.batch_bytes
+        if decision.size <= limit:
             return None
         return BatchTooLargeError(
-            f"expected a decision of at most {self._max_bytes} bytes, but {size} bytes"
+            f"expected a decision of at most {limit} bytes, but {decision.size} bytes"
         )
 
-    def _add_records(self, records: Sequence[NewRecord]) -> None:
-        for record in records:
-            self.records.append(record)
-            size = len(record.key or b"") + len(record.value or b"")
-            self._size += RECORD_OVERHEAD_BYTES + size
-
-    def answered(self, position: CommandPosition, *, accepted: bool) -> None:
-        """A command has its decision in this batch, and was accepted or not."""
-        self.next_command = max(self.next_command, position.offset + 1)
-        if position.origin is not None:
-            self.origins = with_origin(self.origins, position.origin, accepted=accepted)
+    def answered(self, position: CommandPosition, body: Body) -> None:
+        """A command has its decision in this batch, which begins with `body`."""
+        if position.offset >= self.next_command:
+            self.next_command = position.offset + 1
+            if position.origin is not None:
+                self.origins = with_origin(
+                    self.origins, position.origin, accepted=is_accepted(body)
+                )
+        self.deferred = with_answer(self.deferred, position, body)
 
     def knows_origin(self, position: CommandPosition, origin_end: int) -> bool:
         """Whether a forwarded command was answered before: its forward is repeated.
@@ -177,6 +246,7 @@ class Batch:
 
     def commit(self, base: int) -> None:
         """The log holds the batch from offset `base` on: make it live."""
+        self.base = base
         for instance_id, staged in self.staged.items():
             self.store.apply(instance_id, staged.changes)
         position = self.store.position
@@ -190,6 +260,7 @@ class Batch:
                 next_command=self.next_command,
                 at=self.context.now_ms,
                 origins=self.origins,
+                deferred=self.deferred,
                 digest=extend_digest(before, last, self.records[-1:]),
                 last=last,
                 last_before=before,

@@ -10,11 +10,11 @@ the next checkpoint. An append that failed never changed the position.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.events import Event, PartitionClaimed
+from sayiir_es.environment import settings_where_set
 from sayiir_es.wire.checkpoint import digest_of, signed_bytes
 from sayiir_es.wire.events import KIND_HEADER
 from sayiir_es.wire.signing import load_signer
@@ -117,9 +117,6 @@ def configured_signer() -> Signer | None:
         SettingsError: if the environment cannot be used.
         UsageError: if the file is no Ed25519 key.
     """
-    if not any(name.upper() == KEY_VARIABLE for name in os.environ):
-        return None  # as nearly always, and settings are slow to import
-    from sayiir_es.settings import load_settings  # noqa: PLC0415 (as above)
-
-    path = load_settings().signing_key
+    settings = settings_where_set(KEY_VARIABLE)
+    path = None if settings is None else settings.signing_key
     return None if path is None else load_signer(path)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sayiir_es.core.model.events import Event
+    from sayiir_es.engine.selected_instances import SelectedInstances
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import Appender, Log, Reader
 
@@ -51,6 +52,8 @@ class ClaimResult:
 
     tenure: Tenure
     taken_over: bool
+    commands_start: int
+    """The first offset of the commands topic that the log had before the claim."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,19 +65,19 @@ class TakeoverContext:
             take-over was not finished.
         commands_at_claim: The end offset of the commands at the claim. A signal's
             time-out waits until they are decided: one of them may be the signal.
-        wakes_before: The time, in epoch milliseconds, from which on due delays and
-            waits are left to the next owner.
+        selected: The instances that are gone on with; None: all.
     """
 
     taken_over: bool
     commands_at_claim: int
-    wakes_before: int
+    selected: SelectedInstances | None = None
 
 
 class Claimer:
     """Claims one partition for one process.
 
-    `event` makes the event of the claim; `folded` is called after each folded chunk.
+    `event` makes the event of the claim; `folded` is called after each folded chunk;
+    `check` with the first kept command, before the claim: its error ends it.
     """
 
     def __init__(
@@ -85,7 +88,9 @@ class Claimer:
         *,
         event: Callable[[], Event],
         folded: Callable[[], Awaitable[None]],
+        check: Callable[[int], Awaitable[None]] | None = None,
     ) -> None:
+        self._check = check
         self._log = log
         self._store = store
         self._partition = partition
@@ -101,6 +106,7 @@ class Claimer:
             LogWentBackwardsError: if the store is ahead of the log.
             StoreError: if the store was not folded from this log.
             HistoryError: if the events cannot be folded.
+            CommandsLostError: if `check` says so; then nothing was claimed.
             LogError: if the log does not answer.
         """
         position = self._store.position
@@ -117,6 +123,7 @@ class Claimer:
         reader = await self._log.reader(Topic.EVENTS, self._partition, fold.start)
         try:
             await self._fold_near_end(fold, reader, end)
+            commands_start = await self._check_commands(fold, reader)
             appender = await opening
             claim = await appender.append([to_record(self._event())])
             await self._fold(fold, reader, claim + 1)
@@ -143,7 +150,19 @@ class Claimer:
         return ClaimResult(
             tenure=tenure,
             taken_over=was_claimed_by_others or not was_own_claim,
+            commands_start=commands_start,
         )
+
+    async def _check_commands(self, fold: Fold, reader: Reader) -> int:
+        """Return the first kept command, if who claims may go on from there."""
+        start = await self._log.start_offset(Topic.COMMANDS, self._partition)
+        if self._check is None or start <= self._store.position.next_command:
+            return start
+        # The owner before may have decided them: what it wrote is folded first.
+        end = await self._log.end_offset(Topic.EVENTS, self._partition)
+        await self._fold(fold, reader, end)
+        await self._check(start)
+        return start
 
     async def _fold_near_end(self, fold: Fold, reader: Reader, end: int) -> None:
         """Fold until few events are left, or an owner that writes as fast keeps ahead.
@@ -161,10 +180,12 @@ class Claimer:
         while self._store.position.offset < upto or not fold.is_confirmed:
             chunk = await reader.read(max_wait_s=FOLD_WAIT_S)
             if chunk is not None:
-                fold.apply(chunk)
-                await self._folded()
                 # Chunks that were read ahead come without a wait: other partitions and
-                # heartbeats need a turn in between.
+                # heartbeats need a turn in between, and within a large one.
+                for _ in fold.portions(chunk):
+                    await self._folded()
+                    await asyncio.sleep(0)
+                await self._folded()
                 await asyncio.sleep(0)
 
     def _note_claimant(self, _offset: int, event: Event) -> None:

@@ -1,14 +1,18 @@
 """What came in for one partition, in order of urgency, decided into batches.
 
-Theory of operation. First what a take-over finds, then due timers, outcomes, slots and
-commands. `collect` decides them into a batch and offers the attempts that became due;
-`act`, after the ack, arms timers, stops what nobody awaits any more and starts what was
-offered. Nothing here touches the log.
+Theory of operation. First what a take-over finds, then due timers, outcomes, slots,
+forks whose source was read, and commands. `collect` decides them into a batch and
+offers the attempts that became due; `act`, after the ack, arms timers, stops what
+nobody awaits any more, starts what was offered and reads what forks wait for. Nothing
+here touches the log.
 
 One call decides a portion of what is there. A take-over of many instances, or of many
 timers that are overdue, goes on over many calls; meanwhile what came in is decided too,
 each behind the recovery of its own instance. Where such a call left something behind,
 the next one decides what came in first: both get on, also when one fills whole batches.
+
+What the batch had no room for stays where it was, and is decided before all else in the
+next one.
 """
 
 from __future__ import annotations
@@ -18,10 +22,8 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.decide.owed import (
     is_held,
-    owed_attempt,
     owed_timer,
 )
-from sayiir_es.core.model.events import Event, InstanceReleased, WorkflowUnpaused
 from sayiir_es.core.model.inputs import (
     Commanded,
     Outcome,
@@ -36,32 +38,30 @@ from sayiir_es.core.model.rows import (
     get_cursor,
     get_cursors,
     get_header,
-    get_run,
 )
 from sayiir_es.core.model.waits import Awaiting, Listening
-from sayiir_es.core.nodes.registry import WAITS
+from sayiir_es.engine.owner.offers import Offers
 from sayiir_es.engine.owner.recovery import Recovery
+from sayiir_es.engine.owner.selection import Selection
 from sayiir_es.engine.owner.timers import Timers
+from sayiir_es.engine.requests.decided_command import DecidedCommand
 from sayiir_es.engine.store.row_index import may_owe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import asyncio
+    from collections.abc import Callable
 
-    from sayiir_es.core.decide.owed import OwedAttempt
     from sayiir_es.core.draft import Decision
     from sayiir_es.core.model.inputs import Input
     from sayiir_es.core.model.rows import Header, StagedRows
     from sayiir_es.engine.attempts.attempt import Attempt
     from sayiir_es.engine.attempts.dispatcher import Dispatcher
-    from sayiir_es.engine.commands.feed import CommandFeed, FedCommand
-    from sayiir_es.engine.definitions.registry import Registry
+    from sayiir_es.engine.commands.feed import CommandFeed
+    from sayiir_es.engine.commands.source_reads import SourceReads
     from sayiir_es.engine.owner.batch import Batch
     from sayiir_es.engine.owner.claiming import TakeoverContext
     from sayiir_es.engine.owner.portion import Portion
     from sayiir_es.engine.store.port import SnapshotStore
-
-PORTION = 256
-"""Instances looked at in one batch for attempts that were turned away."""
 
 
 class Inputs:
@@ -72,18 +72,20 @@ class Inputs:
         *,
         store: SnapshotStore,
         dispatcher: Dispatcher,
-        registry: Registry,
         feed: CommandFeed,
+        sources: SourceReads,
         takeover: TakeoverContext,
         start_turn: Callable[[], Portion],
     ) -> None:
+        selected = takeover.selected
         self.timers = Timers()
         self.feed = feed
+        self.sources = sources
         self._store = store
         self._dispatcher = dispatcher
-        self._registry = registry
         self._takeover = takeover
-        self._recovery = Recovery(store)
+        self._selection = Selection(selected)
+        self._recovery = Recovery(() if selected is not None else store.owing())
         self._start_turn = start_turn
         self._portion = start_turn()
         self._was_spent = False
@@ -91,21 +93,28 @@ class Inputs:
         """The last portion did not reach all that recovery and timers had to do."""
         self._deferred: deque[tuple[int, str, str]] = deque()
         """Due, and waiting until the commands of the time of the claim are decided."""
-        self._unpaused: set[str] = set()
-        self._cut = ""
-        """The instance whose decision was cut: its rest comes before all else."""
-        self._behind_cut: list[tuple[str, str, bool]] = []
-        """Offered once the rest is decided: instance, chain, recovering."""
-        self._unoffered: dict[str, None] = {}
-        """Recovered instances that found the attempts' queue full, in order."""
-        self._owing: Iterator[str] | None = None
-        """Where the search for attempts stands that were turned away."""
+        self._offers = Offers(
+            store=store,
+            dispatcher=dispatcher,
+            selected=selected,
+            # Of an instance that was not selected before, nobody knows who began it.
+            taken_over=takeover.taken_over or selected is not None,
+        )
+        self._first: Callable[[Batch, list[Attempt]], None] | None = None
+        """Decides what the last batch had no room for."""
 
     @property
     def idle(self) -> bool:
         """Whether nothing waits to be decided."""
-        return self.recovered and not (
-            self._left_behind or self.feed.items or self._owing
+        return (
+            self.recovered
+            and self.sources.is_idle
+            and not (
+                self._left_behind
+                or self.feed.items
+                or self._offers.is_searching
+                or self._first
+            )
         )
 
     @property
@@ -114,18 +123,33 @@ class Inputs:
         return (
             self._dispatcher.has_room
             and self._recovery.is_over
-            and bool(self._unoffered or self._owing or self._dispatcher.turned_away)
+            and self._offers.is_searching
         )
 
     @property
     def has_more(self) -> bool:
         """Whether the last portion left something that waits for nothing."""
-        return self._left_behind or self._was_spent or not self._recovery.is_over
+        return (
+            self._left_behind
+            or self._was_spent
+            or bool(self._selection.to_begin)
+            or self._first is not None
+            or not self._recovery.is_over
+            or self._dispatcher.has_held
+        )
 
     @property
     def recovered(self) -> bool:
         """Whether all that a take-over finds was decided."""
-        return self._recovery.is_over and not self._unoffered
+        return self._recovery.is_over and not self._offers.unoffered
+
+    def begin(self, instance_id: str) -> asyncio.Future[None]:
+        """Look at an instance that was selected, before anything else."""
+        return self._selection.begin(instance_id)
+
+    def close(self) -> None:
+        """The tenure has ended: the next one looks at all that is selected."""
+        self._selection.tell_begun()
 
     def collect(self, batch: Batch, offered: list[Attempt]) -> None:
         """Decide on a portion of what came in, in order of urgency.
@@ -137,7 +161,13 @@ class Inputs:
         """
         self._portion = self._start_turn()
         self.timers.extend(self._store, batch.now_ms)
+        self._dispatcher.hold_more(batch.now_ms)
         self._finish_cut(batch, offered)
+        self._decide_first(batch, offered)
+        if self._first is None:
+            self._begin_selected(batch, offered)
+        if self._first is not None:
+            return
         if self._left_behind:
             self._collect_arrived(batch, offered, share=0.5)
             self._collect_due(batch, offered, share=1.0)
@@ -145,8 +175,14 @@ class Inputs:
             self._collect_due(batch, offered, share=0.5)
             self._collect_arrived(batch, offered, share=1.0)
         if self.is_searching:
-            self._offer_turned_away(batch, offered)
+            self._offers.offer_turned_away(batch, offered, self._portion)
         self._was_spent = self._portion.is_spent()
+
+    def _decide_first(self, batch: Batch, offered: list[Attempt]) -> None:
+        first = self._first
+        if first is not None and self._is_open(batch):
+            self._first = None
+            first(batch, offered)
 
     def _collect_due(
         self, batch: Batch, offered: list[Attempt], *, share: float
@@ -164,14 +200,15 @@ class Inputs:
     def _collect_arrived(
         self, batch: Batch, offered: list[Attempt], *, share: float
     ) -> None:
-        """What came in: outcomes, slots and commands."""
+        """What came in: outcomes, slots, sources and commands."""
         self._collect_reports(batch, offered, share=share)
         self._collect_granted(batch, offered, share=share)
+        self._collect_sources(batch, offered, share=share)
         self._collect_commands(batch, offered, share=share)
 
     def _is_open(self, batch: Batch, payload: int | None = None) -> bool:
         """Whether another decision may join the batch: none may pass a cut one."""
-        return not self._cut and not batch.full(payload)
+        return not self._offers.cut and not batch.full(payload)
 
     def _is_ready(
         self, batch: Batch, instance_id: str, offered: list[Attempt], payload: int = 0
@@ -180,27 +217,88 @@ class Inputs:
 
         What a take-over left of the instance comes first, out of turn.
         """
-        if not self._recovery.is_due(instance_id):
+        if not self._must_recover(instance_id):
             return True
         self._recover(batch, instance_id, offered)
         return self._is_open(batch, payload)
 
-    def _decide(self, batch: Batch, input_: Input, offered: list[Attempt]) -> None:
-        """Decide, and the rest of it as long as the batch has room."""
+    def _must_recover(self, instance_id: str) -> bool:
+        """Whether a take-over may have left something of the instance.
+
+        Of instances that are not selected nobody looked what it left.
+        """
+        if self._selection.is_all:
+            return self._recovery.is_due(instance_id)
+        is_selected = instance_id in self._selection
+        return not is_selected and not self._dispatcher.holds(instance_id)
+
+    def _begin_selected(self, batch: Batch, offered: list[Attempt]) -> None:
+        """Go on with what was selected: with what is left, due and owed."""
+        while (
+            self._selection.to_begin
+            and self._is_open(batch)
+            and not self._portion.is_spent()
+        ):
+            self._portion.spend()
+            instance_id = self._selection.to_begin.popleft()
+            rows = batch.view(instance_id)
+            header = get_header(rows)
+            if header is None:
+                continue  # it is about to be started
+            self._recover(batch, instance_id, offered)
+            for chain in [chain for chain, _ in get_cursors(batch.view(instance_id))]:
+                if self._first is not None:
+                    break
+                self._begin_timer(batch, instance_id, chain, offered)
+            if self._first is not None:  # no room: looked at again in the next batch
+                self._selection.to_begin.appendleft(instance_id)
+                return
+
+    def _begin_timer(
+        self, batch: Batch, instance_id: str, chain: str, offered: list[Attempt]
+    ) -> None:
+        """End what a selected cursor waits for if it is due, else at its time."""
+        rows = batch.view(instance_id)
+        cursor, header = get_cursor(rows, chain), get_header(rows)
+        timer = header and cursor and owed_timer(header, chain, cursor)
+        if cursor is None or not timer:
+            return
+        is_due = timer.due_at <= batch.now_ms
+        is_signal = isinstance(cursor.wait, Listening) and self._waits_for_commands()
+        if (
+            is_due
+            and not is_signal
+            and self._is_open(batch)
+            and self._selection.ends(instance_id, timer.due_at, cursor)
+        ):
+            self._decide_timer(batch, (timer.due_at, instance_id, chain), offered)
+        else:
+            self.timers.arm(timer.due_at, instance_id, chain)
+
+    def _decide(
+        self, batch: Batch, input_: Input, offered: list[Attempt]
+    ) -> Decision | None:
+        """Decide, and the rest of it as long as the batch has room.
+
+        None if the batch has no room for it: then it is to be the first of the next.
+        """
         decision = batch.decide(input_)
+        if decision is None:
+            return None
         if decision.cut:
-            self._cut = decision.instance_id
+            self._offers.cut = decision.instance_id
         self._finish_cut(batch, offered)
-        self._offer_changed(batch, decision, offered)
+        self._offers.offer_changed(batch, decision, offered)
+        return decision
 
     def _finish_cut(self, batch: Batch, offered: list[Attempt]) -> None:
-        while self._cut and not batch.full():
-            instance_id, self._cut = self._cut, ""
-            self._decide(batch, ResumeCut(instance_id=instance_id), offered)
-        if not self._cut:
-            behind_cut, self._behind_cut = self._behind_cut, []
-            for instance_id, chain, recovering in behind_cut:
-                self._offer(batch, instance_id, chain, offered, recovering=recovering)
+        while self._offers.cut and not batch.full():
+            instance_id, self._offers.cut = self._offers.cut, ""
+            resumed = self._decide(batch, ResumeCut(instance_id=instance_id), offered)
+            if resumed is None:
+                self._offers.cut = instance_id
+        if not self._offers.cut and self._offers.waits_for_rest:
+            self._offers.offer_behind_cut(batch, offered)
 
     # --- recovery and timers ----------------------------------------------------------
 
@@ -219,18 +317,24 @@ class Inputs:
         if not _may_owe(rows):
             self._recovery.recovered(instance_id)
             return
-        self._decide(batch, ResumeCut(instance_id=instance_id), offered)
-        if self._cut:
+        if self._decide(batch, ResumeCut(instance_id=instance_id), offered) is None:
+            self._offers.cut = instance_id
+        if self._offers.cut:
             self._recovery.repeat(instance_id)
             return
-        self._recovery.recovered(instance_id)
         # Attempts that are here were handed out behind this, in an earlier tenure.
-        if self._takeover.taken_over and not self._dispatcher.holds(instance_id):
-            self._decide(batch, TakenOver(instance_id=instance_id), offered)
+        if self._offers.has_taken_over and not self._dispatcher.holds(instance_id):
+            found = self._decide(batch, TakenOver(instance_id=instance_id), offered)
+            if found is None:
+                self._first = lambda b, o: self._recover(b, instance_id, o)
+            if found is None or found.cut:
+                self._recovery.repeat(instance_id)
+                return
+        self._recovery.recovered(instance_id)
         if self._dispatcher.is_full:
-            self._unoffered[instance_id] = None
+            self._offers.unoffered[instance_id] = None
         else:
-            self._offer_all(batch, instance_id, offered, recovering=True)
+            self._offers.offer_all(batch, instance_id, offered, recovering=True)
 
     def _collect_timers(
         self, batch: Batch, offered: list[Attempt], *, share: float
@@ -247,9 +351,8 @@ class Inputs:
             cursor = get_cursor(batch.view(instance_id), chain)
             if cursor is None:
                 continue
-            is_for_owner = due_at < self._takeover.wakes_before
-            if not is_for_owner and WAITS[type(cursor.wait)].is_timer_held:
-                continue
+            if not self._selection.ends(instance_id, due_at, cursor):
+                continue  # left to whoever runs it next
             if isinstance(cursor.wait, Listening) and self._waits_for_commands():
                 self._deferred.append(timer)
                 continue
@@ -269,11 +372,17 @@ class Inputs:
         if cursor is None or header is None:
             return
         due = TimerDue(instance_id=instance_id, chain=chain, due_at=due_at)
-        self._decide(batch, due, offered)
+        if self._decide(batch, due, offered) is None:
+            self._first = lambda b, o: self._decide_timer(b, timer, o)
+            return
         if isinstance(cursor.wait, Awaiting) and is_held(header):
-            self._dispatcher.hold(instance_id, batch.view(instance_id), batch.now_ms)
-        if instance_id not in self._unoffered:  # else it may have begun elsewhere
-            self._offer(batch, instance_id, chain, offered, recovering=False)
+            self._dispatcher.hold(
+                instance_id, batch.view(instance_id), batch.now_ms, [chain]
+            )
+        if (
+            instance_id not in self._offers.unoffered
+        ):  # else it may have begun elsewhere
+            self._offers.offer(batch, instance_id, chain, offered, recovering=False)
 
     def _waits_for_commands(self) -> bool:
         """Whether a command that stood there at the claim is still to be decided."""
@@ -294,13 +403,25 @@ class Inputs:
             if not self._is_open(batch, size):
                 return
             self._portion.spend()
-            if not self._is_ready(batch, outcome.instance_id, offered, size):
-                return
-            if isinstance(outcome, Outcome):
-                self._time_out(batch, outcome, offered)
-            if not self._is_open(batch, size):
-                return
-            self._decide(batch, dispatcher.take_report(), offered)
+            self._decide_report(batch, offered, size)
+
+    def _decide_report(
+        self, batch: Batch, offered: list[Attempt], size: int = 0
+    ) -> None:
+        """Decide on the next outcome, which carries `size` bytes."""
+        dispatcher = self._dispatcher
+        outcome = dispatcher.next_report
+        if outcome is None or not self._is_ready(
+            batch, outcome.instance_id, offered, size
+        ):
+            return
+        if isinstance(outcome, Outcome):
+            self._time_out(batch, outcome, offered)
+        if not self._is_open(batch, size):
+            return
+        if self._decide(batch, dispatcher.take_report(), offered) is None:
+            dispatcher.put_back_report()
+            self._first = self._decide_report
 
     def _time_out(self, batch: Batch, outcome: Outcome, offered: list[Attempt]) -> None:
         """Decide on an attempt's deadline before an outcome that came behind it.
@@ -320,14 +441,51 @@ class Inputs:
     ) -> None:
         dispatcher = self._dispatcher
         while self._is_open(batch, 0) and not self._portion.is_spent(share):
-            attempt = dispatcher.next_granted
-            if attempt is None:
+            if dispatcher.next_granted is None:
                 return
             self._portion.spend()
-            if not self._is_ready(batch, attempt.instance_id, offered):
+            self._begin_granted(batch, offered)
+
+    def _begin_granted(self, batch: Batch, offered: list[Attempt]) -> None:
+        """Decide on the start of the next attempt that has its slot."""
+        dispatcher = self._dispatcher
+        attempt = dispatcher.next_granted
+        if attempt is None or not self._is_ready(batch, attempt.instance_id, offered):
+            return
+        if dispatcher.begin(batch, dispatcher.take_granted()):
+            offered.append(attempt)
+        elif batch.closed:
+            self._first = self._begin_granted
+
+    def _collect_sources(
+        self, batch: Batch, offered: list[Attempt], *, share: float
+    ) -> None:
+        """Answer deferred forks whose source was read."""
+        ready = self.sources.ready
+        while ready and self._is_open(batch, ready[0][1].size):
+            if self._portion.is_spent(share):
                 return
-            if dispatcher.begin(batch, dispatcher.take_granted()):
-                offered.append(attempt)
+            self._portion.spend()
+            self._decide_source(batch, offered)
+
+    def _decide_source(self, batch: Batch, offered: list[Attempt]) -> None:
+        """Answer the next deferred fork; it stays if the batch has no room."""
+        deferred, source = self.sources.ready[0]
+        instance_id = deferred.command.instance_id
+        if not self._is_ready(batch, instance_id, offered, source.size):
+            return
+        commanded = Commanded(
+            command=deferred.command, position=deferred.position, source=source
+        )
+        record = len(batch.records)
+        decision = self._decide(batch, commanded, offered)
+        if decision is None:
+            self._first = self._decide_source
+            return
+        batch.decided.append(
+            DecidedCommand(deferred.position.offset, decision.events[0], record, None)
+        )
+        self.sources.take()
 
     def _collect_commands(
         self, batch: Batch, offered: list[Attempt], *, share: float
@@ -341,142 +499,65 @@ class Inputs:
             if item.redirect is not None:
                 if not item.redirect.done():
                     return
-                self._answer_redirect(batch, feed.take())
+                self._answer_redirect(batch, offered)
                 continue
-            assert item.command is not None
-            instance_id = item.command.instance_id
-            if not self._is_ready(batch, instance_id, offered, item.payload):
-                return
-            feed.take()
-            commanded = Commanded(
-                command=item.command,
-                position=item.position,
-                known_origin=batch.knows_origin(item.position, item.origin_end),
-                source=item.source,
-            )
-            self._decide(batch, commanded, offered)
+            self._decide_command(batch, offered)
 
-    def _answer_redirect(self, batch: Batch, item: FedCommand) -> None:
-        assert item.redirect is not None
-        batch.add(
-            [
-                Event(
-                    claim=batch.context.claim,
-                    instance_id="",
-                    run=0,
-                    sequence=0,
-                    at=batch.now_ms,
-                    cause=item.position.cause(),
-                    body=item.redirect.result(),
-                )
-            ]
+    def _decide_command(self, batch: Batch, offered: list[Attempt]) -> None:
+        """Decide on the next command; it stays in the feed if the batch has no room."""
+        item = self.feed.items[0]
+        assert item.command is not None
+        instance_id = item.command.instance_id
+        if not self._is_ready(batch, instance_id, offered, item.payload):
+            return
+        commanded = Commanded(
+            command=item.command,
+            position=item.position,
+            known_origin=batch.knows_origin(item.position, item.origin_end),
+            source_last=self.sources.last_sequence(item.command, batch),
+            deferred=len(batch.deferred),
+            running=self._dispatcher.running_of(item.command),
         )
-        batch.answered(item.position, accepted=False)
-
-    # --- offering ---------------------------------------------------------------------
-
-    def _offer_changed(
-        self, batch: Batch, decision: Decision, offered: list[Attempt]
-    ) -> None:
-        """Offer what this decision made due: the cursors that it moved, no others."""
-        if not decision.events:
+        record = len(batch.records)
+        decision = self._decide(batch, commanded, offered)
+        if decision is None:
+            self._first = self._decide_command
             return
-        instance_id = decision.instance_id
-        header = get_header(batch.view(instance_id))
-        if header is None or is_held(header) or header.phase != "running":
-            return
-        if isinstance(decision.events[0].body, WorkflowUnpaused | InstanceReleased):
-            self._unpaused.add(instance_id)
-            recovering = instance_id in self._unoffered
-            self._offer_all(batch, instance_id, offered, recovering=recovering)
-            return
-        for chain in decision.moved:
-            self._offer(batch, instance_id, chain, offered, recovering=False)
+        batch.decided.append(
+            DecidedCommand(
+                item.position.offset, decision.events[0], record, item.reply_to
+            )
+        )
+        self.feed.take()
 
-    def _offer_all(
-        self,
-        batch: Batch,
-        instance_id: str,
-        offered: list[Attempt],
-        *,
-        recovering: bool,
-    ) -> None:
-        for chain in [chain for chain, _ in get_cursors(batch.view(instance_id))]:
-            self._offer(batch, instance_id, chain, offered, recovering=recovering)
-
-    def _offer(
-        self,
-        batch: Batch,
-        instance_id: str,
-        chain: str,
-        offered: list[Attempt],
-        *,
-        recovering: bool,
-    ) -> None:
-        if self._cut:  # a slot's event must not stand before the rest of its decision
-            self._behind_cut.append((instance_id, chain, recovering))
+    def _answer_redirect(self, batch: Batch, _offered: list[Attempt]) -> None:
+        """Record the next command's redirect, which has been made."""
+        item = self.feed.items[0]
+        assert item.redirect is not None
+        record = len(batch.records)
+        event = batch.add_redirect(item.position, item.redirect.result())
+        if event is None:
+            self._first = self._answer_redirect
             return
-        now = batch.now_ms
-        owed = self._owed_attempt(batch.view(instance_id), chain)
-        if owed is None or (owed.deadline_at is not None and owed.deadline_at <= now):
-            return
-        restart = owed.begun and recovering and self._takeover.taken_over
-        if owed.not_before > now:
-            if restart:  # by the clock of the earlier owner it may have begun
-                token = (instance_id, owed.run, owed.path, owed.attempt)
-                self._dispatcher.will_restart(token)
-            return
-        attempt = self._dispatcher.offer(batch, instance_id, owed, restart=restart)
-        if attempt is not None:
-            offered.append(attempt)
-
-    def _owed_attempt(self, rows: Rows, chain: str) -> OwedAttempt | None:
-        """The attempt that the cursor of `chain` owes, by the graph of its run."""
-        header, cursor, run = get_header(rows), get_cursor(rows, chain), get_run(rows)
-        if header is None or cursor is None or run is None:
-            return None
-        graph = self._registry.by_digest(run.graph_digest)
-        return None if graph is None else owed_attempt(header, cursor, graph)
-
-    def _offer_turned_away(self, batch: Batch, offered: list[Attempt]) -> None:
-        """Offer again, in portions, what found the queue full.
-
-        Which attempts these were nobody remembers: the store's index of instances that
-        owe something is read from its start to its end. What is turned away meanwhile
-        may stand where that reading has been, and asks for another one.
-        """
-        for _ in range(PORTION):
-            if self._dispatcher.is_full or not self._is_open(batch):
-                return
-            if self._portion.is_spent():
-                return
-            self._portion.spend()
-            if self._unoffered:
-                instance_id = next(iter(self._unoffered))
-                del self._unoffered[instance_id]
-                self._offer_all(batch, instance_id, offered, recovering=True)
-                continue
-            if self._owing is None:
-                if not self._dispatcher.turned_away:
-                    return
-                self._dispatcher.turned_away = False
-                self._owing = self._store.owing()
-            instance_id = next(self._owing, "")
-            if instance_id:
-                self._offer_all(batch, instance_id, offered, recovering=False)
-            else:
-                self._owing = None
+        batch.decided.append(
+            DecidedCommand(item.position.offset, event, record, item.reply_to)
+        )
+        self.feed.take()
 
     # --- acting -----------------------------------------------------------------------
 
     def act(self, batch: Batch, offered: list[Attempt]) -> None:
         """The batch is live: arm timers, start what is due, stop what is unwanted."""
         self._dispatcher.acknowledged()
+        self._dispatcher.start_waiting()
+        self.sources.follow(batch.deferred)
         for attempt in offered:
             self._dispatcher.dispatch(batch.live(attempt.instance_id), attempt)
         for instance_id, staged in batch.staged.items():
             if staged.changes:
                 self._follow(instance_id, staged, batch.now_ms)
+        if not self._selection.to_begin:
+            self._selection.tell_begun()
 
     def _follow(self, instance_id: str, staged: StagedRows, now_ms: int) -> None:
         """Arm, stop and hold back what one instance's live rows say by now."""
@@ -490,13 +571,15 @@ class Inputs:
         self._dispatcher.drop_unwanted(
             instance_id, rows, None if everywhere else chains
         )
-        if instance_id in self._unpaused:
-            self._unpaused.discard(instance_id)
+        if instance_id in self._offers.unpaused:
+            self._offers.unpaused.discard(instance_id)
             chains = [chain for chain, _ in get_cursors(rows)]
         for chain in chains:
             self._arm(instance_id, chain, rows, header)
         if is_held(header):
-            self._dispatcher.hold(instance_id, rows, now_ms)
+            self._dispatcher.hold(instance_id, rows, now_ms, chains)
+        else:
+            self._dispatcher.unhold(instance_id)
 
     def _arm(self, instance_id: str, chain: str, rows: Rows, header: Header) -> None:
         cursor = get_cursor(rows, chain)

@@ -17,33 +17,39 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-import structlog
-
 from sayiir_es.core.draft import DecisionContext
-from sayiir_es.core.model.errors import LogUnavailableError
+from sayiir_es.core.model.errors import LogUnavailableError, OffsetGoneError
+from sayiir_es.core.model.events import CommandsLost, Event
 from sayiir_es.core.model.position import advanced, skipped
 from sayiir_es.engine.attempts.dispatcher import Dispatcher
 from sayiir_es.engine.commands.feed import CommandFeed
 from sayiir_es.engine.commands.prefetch import Prefetch
+from sayiir_es.engine.commands.source_reads import SourceReads
+from sayiir_es.engine.definitions.accepted_loss import commands_lost
 from sayiir_es.engine.owner.batch import Batch
 from sayiir_es.engine.owner.claim_records import ClaimRecords, extend_digest
 from sayiir_es.engine.owner.claiming import Claimer, ClaimResult, TakeoverContext
+from sayiir_es.engine.owner.event_encoder import EventEncoder
+from sayiir_es.engine.owner.failure_lines import log_failures
 from sayiir_es.engine.owner.inputs import Inputs
 from sayiir_es.engine.owner.portion import Portion
-from sayiir_es.engine.owner.tenure import Tenure, to_record
+from sayiir_es.engine.owner.tenure import to_record
 from sayiir_es.engine.owner.write_behind import WriteBehind
 from sayiir_es.engine.publishing.publisher import Publisher
+from sayiir_es.engine.requests.responder import Responder
 from sayiir_es.log.port import Topic
+from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sayiir_es.engine.attempts.attempt import Attempt
+    from sayiir_es.engine.owner.tenure import Tenure
     from sayiir_es.engine.ports import Ports
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.engine.worker_settings import OwnerSettings
 
-logger = structlog.get_logger()
+logger = get_logger(__name__)
 
 SLEEP_MOST_S = 1.0
 """How long an owner with nothing to do sleeps before it looks around."""
@@ -92,6 +98,8 @@ class Owner:
         self._tenure: Tenure | None = None
         self._inputs: Inputs | None = None
         self._publisher: Publisher | None = None
+        self._responder: Responder | None = None
+        self._ports = ports
         self._lapses_seen = 0
         self._look_requested = False
         self._unrecovered = True
@@ -115,6 +123,13 @@ class Owner:
     def drain(self) -> None:
         """Begin no further attempt; decide on everything else as before."""
         self.dispatcher.drain()
+
+    async def begin(self, instance_id: str) -> None:
+        """Go on with an instance that was selected; until what was due is decided."""
+        if self._inputs is not None:
+            begun = self._inputs.begin(instance_id)
+            self._wake.set()
+            await begun
 
     async def settle(self) -> None:
         """Withdraw what runs, and wait until all outcomes are acknowledged.
@@ -152,6 +167,7 @@ class Owner:
         Raises:
             FencedError: if another process claimed it.
             LogError: if the log does not answer, or an append is uncertain.
+            CommandsLostError: if commands are gone, and nobody has accepted that.
             HistoryError: if the partition must stop: its events cannot be folded.
         """
         self._registry.watch(self.dispatcher.code_added)
@@ -162,9 +178,11 @@ class Owner:
                 self.partition,
                 event=lambda: self._claims.claim(self.store.position, self._now()),
                 folded=self._writing.write_if_due,
+                check=self._check_loss,
             )
             claimed = await claimer.claim(self._settings.owner_id)
             self._tenure = claimed.tenure
+            await self._record_loss(claimed)
             inputs = await self._recover(claimed)
             self.serving = self.dispatcher.serving = True
             await self._serve(claimed.tenure, inputs)
@@ -176,26 +194,31 @@ class Owner:
 
     async def close(self) -> None:
         """Drop attempts and close the store."""
-        self.dispatcher.drop_all()
+        await self.dispatcher.drop_all()
         await self._writing.close()
 
     async def _end_tenure(self) -> None:
         publisher, self._publisher = self._publisher, None
         if publisher is not None:
             await publisher.close(publish=self._stopping)
+        responder, self._responder = self._responder, None
+        if responder is not None:
+            await responder.close()
         if self._inputs is not None:
+            self._inputs.close()
             await self._inputs.feed.close()
+            await self._inputs.sources.close()
             self._inputs = None
         if self._tenure is not None:
             await self._tenure.appender.close()
             self._tenure = None
         if self._stopping:
-            self.dispatcher.drop_all()
+            await self.dispatcher.drop_all()
 
     async def _recover(self, claimed: ClaimResult) -> Inputs:
         position = self.store.position
         if claimed.taken_over:
-            self.dispatcher.drop_all()
+            await self.dispatcher.drop_all()
             self._unrecovered = True
         self._lapses_seen = self._lapses()
         await self._refresh_definitions()
@@ -211,20 +234,35 @@ class Owner:
         self._inputs = Inputs(
             store=self.store,
             dispatcher=self.dispatcher,
-            registry=self._registry,
             feed=feed,
+            sources=SourceReads(
+                self.partition,
+                self._log.partitions,
+                read=self._prefetch.read_source,
+                limit_s=self._settings.fork_read_s,
+                wake=self._wake.set,
+            ),
             takeover=TakeoverContext(
                 taken_over=self._unrecovered,
                 commands_at_claim=commands_end,
-                wakes_before=self._settings.wakes_before(self._clock.now_ms()),
+                selected=self._settings.selected,
             ),
             start_turn=lambda: Portion(self._clock, self._settings.turn_units),
         )
         feed.start()
+        self._inputs.sources.follow(position.deferred)
         if self._settings.snapshots:
             self._publisher = Publisher(
                 self._log, self.partition, self.store, self._registry
             )
+        self._responder = Responder(
+            self._ports,
+            self.partition,
+            self.store,
+            runs_attempts=self._settings.runs_attempts,
+            runs_all=self._settings.runs_attempts and self._settings.selected is None,
+        )
+        self._responder.start()
         self._renewed_at_s = self._clock.monotonic_s()
         logger.info(
             "partition.claimed",
@@ -237,6 +275,7 @@ class Owner:
     # --- the loop ---------------------------------------------------------------------
 
     async def _serve(self, tenure: Tenure, inputs: Inputs) -> None:
+        encoder = EventEncoder()
         while not self._stopping or self.dispatcher.has_outcomes:
             self._wake.clear()
             await self._look_if_due(tenure)
@@ -246,8 +285,10 @@ class Owner:
                 now_ms=self._now(),
                 definitions=self._registry,
                 limits=self._settings.limits,
+                batch_bytes=self._log.max_batch_bytes,
+                size_of=encoder.size_of,
             )
-            batch = Batch(self.store, context, self._log.max_batch_bytes)
+            batch = Batch(self.store, context, encoder)
             offered: list[Attempt] = []
             try:
                 inputs.collect(batch, offered)
@@ -258,12 +299,15 @@ class Owner:
                 self.dispatcher.undo(offered)
                 raise
             inputs.act(batch, offered)
+            log_failures(batch.failures, batch.live)
+            if self._responder is not None:
+                self._responder.tell_batch(batch.base, batch.decided, batch.staged)
             if self._publisher is not None:
                 self._publisher.add_changes(batch.staged, len(batch.records))
             if inputs.recovered:
                 self._unrecovered = False
             await self._writing.write_if_due()
-            inputs.feed.check()
+            await self._check_feed(inputs)
             # Others have a turn between two portions; and an attempt that ends at once
             # is in the next batch then.
             if offered or inputs.has_more:
@@ -272,6 +316,74 @@ class Owner:
                 self.quiet.set()
                 await self._sleep(inputs)
                 self.quiet.clear()
+
+    async def _check_loss(self, commands_start: int) -> None:
+        """Refuse to go on from that command, unless what is before it is not missed.
+
+        Raises:
+            CommandsLostError: if commands are gone, and nobody has accepted that.
+        """
+        next_command = self.store.position.next_command
+        if commands_start <= next_command:
+            return
+        await self._refresh_definitions()
+        loss = self._registry.get_accepted_loss(self.partition)
+        if loss is None or loss.end_offset < commands_start:
+            raise commands_lost(self.partition, next_command, commands_start)
+
+    async def _record_loss(self, claimed: ClaimResult) -> None:
+        """Record that commands are passed which are gone, if somebody accepted it."""
+        position, end = self.store.position, claimed.commands_start
+        loss = self._registry.get_accepted_loss(self.partition)
+        if end <= position.next_command or loss is None:
+            return
+        body = CommandsLost(
+            first_offset=position.next_command,
+            end_offset=end,
+            accepted_by=loss.accepted_by,
+            reason=loss.reason,
+        )
+        event = Event(
+            claim=claimed.tenure.claim,
+            instance_id="",
+            run=0,
+            sequence=0,
+            at=self._now(),
+            cause="",
+            body=body,
+        )
+        await self._append_alone(claimed.tenure, event)
+        logger.warning(
+            "commands.loss_accepted",
+            partition=self.partition,
+            offset=body.first_offset,
+            reason=f"commands {body.first_offset} to {end - 1} are passed: "
+            f"{loss.accepted_by} accepted their loss",
+        )
+
+    async def _append_alone(self, tenure: Tenure, event: Event) -> int:
+        """Append an event of the partition, fold it, and return its offset."""
+        record = to_record(event)
+        base = await tenure.append([record])
+        position = self.store.position
+        digest = extend_digest(position.digest, base, [record])
+        appended = advanced(
+            skipped(position, base), event, digest, self._log.partitions
+        )
+        self.store.advance(appended)
+        return base
+
+    async def _check_feed(self, inputs: Inputs) -> None:
+        """Raise what ended the reading of commands, if something did."""
+        try:
+            inputs.feed.check()
+        except OffsetGoneError as error:
+            start = await self._log.start_offset(Topic.COMMANDS, self.partition)
+            next_command = inputs.feed.next_offset
+            if start > next_command:
+                lost = commands_lost(self.partition, next_command, start)
+                raise lost from error
+            raise
 
     async def _look_if_due(self, tenure: Tenure) -> None:
         """Rule 7 after a lapse; and now and then, so that an idle owner notices too."""
@@ -308,14 +420,8 @@ class Owner:
         self._renewed_at_s = now_s
         next_command = inputs.feed.next_offset if is_behind_controls else None
         claimed = self._claims.claim(position, self._now(), next_command=next_command)
-        record = to_record(claimed)
-        base = await tenure.append([record])
-        digest = extend_digest(position.digest, base, [record])
-        claimed_from = skipped(position, base)
-        self.store.advance(
-            advanced(claimed_from, claimed, digest, self._log.partitions)
-        )
-        tenure.claim, tenure.records = base, 0
+        tenure.claim = await self._append_alone(tenure, claimed)
+        tenure.records = 0
 
     def _now(self) -> int:
         """Wall time that never runs back: what was due once stays due."""

@@ -14,7 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sayiir_es.engine.store.port import SnapshotStore
+    from collections.abc import Iterable
 
 
 class Recovery:
@@ -24,9 +24,9 @@ class Recovery:
         is_over: Whether all of them were recovered.
     """
 
-    def __init__(self, store: SnapshotStore) -> None:
+    def __init__(self, owing: Iterable[str]) -> None:
         self.is_over = False
-        self._owing = store.owing()
+        self._owing = iter(owing)
         self._again: deque[str] = deque()
         self._recovered: set[str] = set()
 

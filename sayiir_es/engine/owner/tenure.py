@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.fast_frozen import maker
 from sayiir_es.core.model.errors import (
     FencedError,
     ForgedEventError,
@@ -33,9 +34,12 @@ READ_WAIT_S = 5.0
 """How long a read of records that are known to be in the log may take, in seconds."""
 
 
+_new_record = maker(NewRecord)
+
+
 def to_record(event: Event) -> NewRecord:
     """The record of an event: key, Avro bytes, headers for filters and the claim."""
-    return NewRecord(
+    return _new_record(
         key=record_key(event),
         value=encode_event(event),
         headers=event_headers(event.kind, event.claim),

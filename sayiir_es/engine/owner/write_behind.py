@@ -5,22 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import structlog
-
 from sayiir_es.core.model.errors import StoreError
+from sayiir_es.engine.store.port import FLUSH_BYTES
+from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
     from sayiir_es.engine.clock import Clock
     from sayiir_es.engine.store.port import SnapshotStore
 
-logger = structlog.get_logger()
+logger = get_logger(__name__)
 
 FLUSH_EVERY_S = 1.0
 """How long an applied change may wait for a flush, in seconds."""
-
-FLUSH_BYTES = 1 << 19
-"""How many bytes may be applied before a flush: RocksDB's batches stay small, and a
-flush of thousands of small rows does not hold up the event loop for 20 ms."""
 
 DURABLE_EVERY_S = 5.0
 """How often a flush is made durable, in seconds: what `kill -9` loses is folded again.
@@ -49,6 +45,8 @@ class WriteBehind:
         due = now_s - self._flushed_at_s >= FLUSH_EVERY_S
         if due or self._store.dirty_bytes >= FLUSH_BYTES:
             self._flushed_at_s = now_s
+            # What was applied took its share of this turn of the event loop.
+            await asyncio.sleep(0)
             await self._store.flush()
         if now_s - self._durable_at_s < DURABLE_EVERY_S:
             return

@@ -20,10 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from typing import TYPE_CHECKING
-
-import structlog
 
 from sayiir_es.core.model.errors import (
     LogError,
@@ -36,7 +33,9 @@ from sayiir_es.core.status.instance_summary import summary_of
 from sayiir_es.engine.backoff import Backoff
 from sayiir_es.engine.publishing.backlog import Backlog
 from sayiir_es.engine.publishing.snapshot_partition import SnapshotPartition, record_of
+from sayiir_es.environment import settings_where_set
 from sayiir_es.log.port import Topic
+from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import Log, Reader
 
-logger = structlog.get_logger()
+logger = get_logger(__name__)
 
 VARIABLE = "SAYIIR_SNAPSHOTS_TOPIC"
 
@@ -290,8 +289,5 @@ def are_snapshots_enabled() -> bool:
     Raises:
         SettingsError: if the environment cannot be used.
     """
-    if not any(name.upper() == VARIABLE for name in os.environ):
-        return False  # as nearly always, and settings are slow to import
-    from sayiir_es.settings import load_settings  # noqa: PLC0415 (as above)
-
-    return load_settings().snapshots_topic
+    settings = settings_where_set(VARIABLE)
+    return settings is not None and settings.snapshots_topic

@@ -14,14 +14,13 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import structlog
-
 from sayiir_es.core.model.errors import (
     BatchTooLargeError,
     DecodeError,
     LogWentBackwardsError,
 )
 from sayiir_es.log.port import NewRecord, Topic
+from sayiir_es.telemetry import get_logger
 from sayiir_es.wire.snapshots import decode_snapshot, encode_snapshot, snapshot_headers
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.status.instance_summary import InstanceSummary
     from sayiir_es.log.port import Log, Record
 
-logger = structlog.get_logger()
+logger = get_logger(__name__)
 
 TAIL_RECORDS = 2_000
 """How many records a new owner reads at the end of the partition. Late records that no

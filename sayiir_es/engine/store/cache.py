@@ -243,7 +243,9 @@ class InstanceCache:
         entering = self._left.get(instance_id)
         if entering is None:
             entering = self._load(instance_id)
-        if len(self._cached) >= self._limits.instances + SLACK:
+        # Dirty ones stay whatever is done: to look for others among them is in vain.
+        clean = len(self._cached) - len(self.dirty)
+        if clean >= self._limits.instances + SLACK:
             self.trim()
         self._cached[instance_id] = entering
         self._weight += entering.weighed
@@ -254,10 +256,14 @@ class InstanceCache:
         if not changes:
             return
         cached = self.rows(instance_id)
-        if not cached.before:
+        dirty_before = len(cached.before)
+        if not dirty_before:
             self.dirty[instance_id] = cached
-        self.dirty_rows += len(changes)
-        self.dirty_bytes += ROW_BYTES * len(changes) + cached.apply(changes)
+        value_bytes = cached.apply(changes)
+        # A row that changes again is written once.
+        dirty_rows = len(cached.before) - dirty_before
+        self.dirty_rows += dirty_rows
+        self.dirty_bytes += ROW_BYTES * dirty_rows + value_bytes
 
     def loaded(self, size: int) -> None:
         """A row of that many bytes came in from the database."""
@@ -285,15 +291,17 @@ class InstanceCache:
             self._loaded_bytes = 0
             for cached in self._cached.values():
                 self._weigh(cached)
-        over = len(self._cached) - limits.instances
-        if over <= 0 and self._weight <= total_bytes:
-            return
-        for instance_id, cached in list(self._cached.items()):
-            if over <= 0 and self._weight <= total_bytes:
-                return
+        over, weight = len(self._cached) - limits.instances, self._weight
+        leaving: list[tuple[str, CachedRows]] = []
+        for instance_id, cached in self._cached.items():
+            if over <= 0 and weight <= total_bytes:
+                break
             if not cached.before:
-                self._leave(instance_id, cached)
+                leaving.append((instance_id, cached))
                 over -= 1
+                weight -= cached.weighed
+        for instance_id, cached in leaving:
+            self._leave(instance_id, cached)
 
     def _weigh(self, cached: CachedRows) -> None:
         weight = cached.weight()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.errors import StoreError
 from sayiir_es.core.model.position import Position
-from sayiir_es.core.model.rows import DictRows
+from sayiir_es.core.model.rows import DictRows, get_run
+from sayiir_es.core.status.list_entry import entry_of
 from sayiir_es.engine.store.row_index import (
     CURSOR_PREFIX,
     HEADER,
+    RUN,
     has_ended,
     may_owe,
     wakes_at,
@@ -18,13 +21,15 @@ from sayiir_es.engine.store.row_index import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sayiir_es.core.model.rows import Changes, Rows
+    from sayiir_es.core.model.rows import Changes, Rows, Run
+    from sayiir_es.core.status.list_entry import ListEntry
 
 
 class MemoryStore:
     """A `SnapshotStore` that lives as long as its process.
 
-    Indexes are scans over the instances that have not ended.
+    Indexes are scans over the instances that have not ended; only the times of the
+    starts are kept in order, since a search reads them page by page.
     """
 
     dirty_rows = 0
@@ -34,6 +39,8 @@ class MemoryStore:
         self._position = Position()
         self._instances: dict[str, DictRows] = {}
         self._live: dict[str, DictRows] = {}
+        self._starts: list[tuple[int, str]] = []
+        """(Time of the start, instance id) of every instance with a run, in order."""
         self._has_position = True
         self._is_damaged = False
 
@@ -60,11 +67,24 @@ class MemoryStore:
         """Take over what a fold or an acknowledged decision changed."""
         rows = self._instances.get(instance_id) or self._begin(instance_id)
         self._has_position = False
+        before = get_run(rows)
         rows.apply(changes)
+        if RUN in changes:
+            self._order_start(instance_id, before, get_run(rows))
         if has_ended(rows.get(HEADER)):
             self._live.pop(instance_id, None)
         else:
             self._live[instance_id] = rows
+
+    def _order_start(
+        self, instance_id: str, before: Run | None, after: Run | None
+    ) -> None:
+        """Keep an instance by the time at which its run was started."""
+        if before is not None:
+            place = (before.started_at, instance_id)
+            del self._starts[bisect_left(self._starts, place)]
+        if after is not None:
+            insort(self._starts, (after.started_at, instance_id))
 
     def advance(self, position: Position) -> None:
         """Stand at `position`; what was applied before belongs to it."""
@@ -102,6 +122,15 @@ class MemoryStore:
         ]
         return iter(sorted(timers))
 
+    def entries(self, *, before: tuple[int, str] | None = None) -> Iterator[ListEntry]:
+        """What lists say of every instance with a run, the last started first."""
+        end = None if before is None else bisect_left(self._starts, before)
+        for _, instance_id in reversed(self._starts[:end]):
+            rows = self._instances.get(instance_id)
+            entry = None if rows is None else entry_of(rows, instance_id)
+            if entry is not None:
+                yield entry
+
     def instances(self, *, after: str | None = None) -> Iterator[str]:
         """Every instance id with rows, in order, behind `after`."""
         for instance_id, rows in sorted(self._instances.items(), key=_by_id):
@@ -122,6 +151,7 @@ class MemoryStore:
         self._position = Position()
         self._instances.clear()
         self._live.clear()
+        self._starts.clear()
         self._has_position = True
 
     async def close(self) -> None:

@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.model.position import Position
     from sayiir_es.core.model.rows import Changes, Rows
+    from sayiir_es.core.status.list_entry import ListEntry
 
-FOLD_VERSION = 5
+FOLD_VERSION = 8
 """Must be raised when `evolve` writes other rows for the same events, or the store
 encodes them otherwise: stores of another version are deleted and folded again."""
+
+
+FLUSH_BYTES = 1 << 18
+"""How many bytes may be applied before a flush: RocksDB's batches stay small, and a
+flush of a thousand small rows holds the event loop up for 10 ms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +98,14 @@ class SnapshotStore(Protocol):
         Behind `after_ms` and up to `until_ms`, in order of time, in epoch milliseconds.
         These cursors sleep, listen with a time-out, have a deadline or back off; their
         instances have not ended.
+        """
+        ...
+
+    def entries(self, *, before: tuple[int, str] | None = None) -> Iterator[ListEntry]:
+        """What lists say of every instance with a run, the last started first.
+
+        `before` is the (time of the start, instance id) behind which to begin. What
+        changes while it is read may be seen as it was before.
         """
         ...
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.model.headers import is_held, is_stopping
 from sayiir_es.core.model.rows import TERMINAL, Cursor, Header
 from sayiir_es.core.nodes.registry import WAITS
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.rows import Row
 
 HEADER = "h"
+RUN = "r"
 CURSOR_PREFIX = "c"
 
 INDEXED = (HEADER, CURSOR_PREFIX)
@@ -32,9 +34,9 @@ def may_owe(row: Row | None) -> bool:
         return WAITS[type(row.wait)].may_owe
     if isinstance(row, Header):
         # Of a request that was recorded, the effect may have been cut off.
-        is_requested = row.cancel is not None or row.pause is not None
         if row.phase == "quarantined":
-            return row.cancel is not None
+            return row.cancel is not None and is_stopping(row)
+        is_requested = is_held(row) or row.compensation != "none"
         return row.buffered > 0 or (row.phase == "running" and is_requested)
     return False
 

@@ -9,33 +9,61 @@ another process may be about to lock it.
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import os
 from pathlib import Path
 from typing import Self
 
 from sayiir_es.core.model.errors import StoreError
+from sayiir_es.log.forked_child import leave_at_fork, sever
+from sayiir_es.log.posix import fcntl
 
 SLOTS_MAX = 1_000
 """How many processes of one app one machine can run with this state directory."""
+
+PLACE_ADVICE = (
+    "set SAYIIR_STATE_DIR, or state_dir= of KafkaBackend, to a folder of this user "
+    "with free space; it holds nothing to keep"
+)
 
 PRIVATE = 0o700
 """Stores hold the data of workflows: other users of the machine must not read them."""
 
 
 def default_state_dir() -> Path:
-    """The directory of `SAYIIR_STATE_DIR`, else the user's folder for state (XDG)."""
+    """The directory of `SAYIIR_STATE_DIR`, else the user's folder for state (XDG).
+
+    Raises:
+        StoreError: if this user has none.
+    """
     configured = os.environ.get("SAYIIR_STATE_DIR", "")
     if configured:
         return Path(configured)
     xdg_state_home = os.environ.get("XDG_STATE_HOME", "")
     # The XDG specification says to ignore a path that is not absolute.
-    home = (
-        Path(xdg_state_home)
-        if xdg_state_home.startswith("/")
-        else Path.home() / ".local" / "state"
+    if xdg_state_home.startswith("/"):
+        return Path(xdg_state_home) / "sayiir-es"
+    try:
+        home = Path.home()
+    except RuntimeError as error:
+        raise StoreError(
+            "expected a folder for state, but HOME is not set, and this system has no "
+            f"user {os.getuid()}: {PLACE_ADVICE}"
+        ) from error
+    return home / ".local" / "state" / "sayiir-es"
+
+
+def place_error(path: Path, error: OSError) -> StoreError:
+    """The error for a place where no store can be made, and what to do about it."""
+    folder = next((one for one in (path, *path.parents) if os.path.lexists(one)), path)
+    detail = ""
+    if isinstance(error, PermissionError):
+        with contextlib.suppress(OSError):
+            owner = folder.stat().st_uid
+            detail = f" (it is user {owner}'s, and this is user {os.getuid()})"
+    return StoreError(
+        f"expected a writable state directory, but {error}{detail}: {PLACE_ADVICE}"
     )
-    return home / "sayiir-es"
 
 
 class StateSlot:
@@ -44,6 +72,7 @@ class StateSlot:
     def __init__(self, path: Path, lock_fd: int) -> None:
         self.path = path
         self._lock_fd = lock_fd
+        leave_at_fork(self)
 
     @classmethod
     def take(cls, state_dir: Path | None, app: str) -> StateSlot:
@@ -63,9 +92,7 @@ class StateSlot:
                 path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
                 lock_fd = _lock(path / "lock")
             except OSError as error:
-                raise StoreError(
-                    f"expected a writable state directory, but {error}"
-                ) from error
+                raise place_error(path, error) from error
             if lock_fd is not None:
                 return cls(path, lock_fd)
         raise StoreError(
@@ -88,6 +115,10 @@ class StateSlot:
         lock_fd, self._lock_fd = self._lock_fd, -1
         if lock_fd >= 0:
             os.close(lock_fd)
+
+    def leave_to_parent(self) -> None:
+        """Release it in a forked child, which would hold it after its parent's end."""
+        sever([self._lock_fd])
 
 
 def _lock(path: Path) -> int | None:

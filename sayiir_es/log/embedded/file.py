@@ -13,15 +13,18 @@ import os
 import sqlite3
 import time
 from contextlib import closing
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.errors import (
+    AppNotFoundError,
     DamagedLogError,
     LogUnavailableError,
     UnsafeLogError,
 )
 from sayiir_es.log.embedded.checksum import ADVICE
-from sayiir_es.log.embedded.network_disk import network_disk
+from sayiir_es.log.embedded.file_mode import folder_mode, make_file
+from sayiir_es.log.embedded.network_disk import unsafe_disk
 from sayiir_es.log.embedded.tables import (
     APPLICATION_ID,
     check_tables,
@@ -42,7 +45,13 @@ _HEADER_BYTES = 100
 BUSY_LIMIT_S = 5.0
 """How long a writer waits for the others, which lock the file for one commit each."""
 
+SHOWN_MAX = 5
+"""How many files a sentence names."""
+
 _LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_NOT_WRITABLE = frozenset(
+    {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
+)
 _DAMAGED = frozenset(
     {
         sqlite3.SQLITE_CORRUPT,
@@ -71,13 +80,18 @@ def is_damage(error: sqlite3.Error) -> bool:
     return _primary_code(error) in _DAMAGED or "decode to UTF-8" in str(error)
 
 
+def busy_error(path: Path) -> LogUnavailableError:
+    """Return the error of a log that others kept locked: nothing was written."""
+    return LogUnavailableError(
+        f"expected to use {str(path)!r} within {BUSY_LIMIT_S:g} s, but another process "
+        "kept it locked"
+    )
+
+
 def log_error_of(path: Path, error: sqlite3.Error) -> WorkflowError:
     """Return the error of ours that an error of SQLite means for the log at `path`."""
     if is_lock(error):
-        return LogUnavailableError(
-            f"expected to use {str(path)!r} within {BUSY_LIMIT_S:g} s, but another "
-            "process kept it locked"
-        )
+        return busy_error(path)
     if _primary_code(error) == sqlite3.SQLITE_NOTADB:
         return UnsafeLogError(
             f"expected a log in {str(path)!r}, but SQLite says: {error}; restore it "
@@ -88,12 +102,35 @@ def log_error_of(path: Path, error: sqlite3.Error) -> WorkflowError:
             f"expected a whole log in {str(path)!r}, but SQLite says: {error}; {ADVICE}"
         )
     return LogUnavailableError(
-        f"expected to use {str(path)!r}, but SQLite says: {error}"
+        f"expected to use {str(path)!r}, but SQLite says: {error}{_advice(path, error)}"
     )
 
 
+def _advice(path: Path, error: sqlite3.Error) -> str:
+    """What to do about a file or a folder that this process may not write."""
+    if _primary_code(error) not in _NOT_WRITABLE:
+        return ""
+    folder = path.parent
+    try:
+        owner = (path if path.exists() else folder).stat().st_uid
+    except OSError as reason:
+        return f" ({reason})"
+    if owner != os.getuid():
+        return (
+            f"; it is user {owner}'s, and this is user {os.getuid()}: run as that "
+            "user, or open the log to others, a new one by SAYIIR_FILE_ACCESS=group "
+            "or all, one that exists by chmod of the file and its folder"
+        )
+    if not os.access(folder, os.W_OK):
+        return (
+            f"; {str(folder)!r} cannot be written, which clients need too: choose a "
+            "place on a disk that is not read-only"
+        )
+    return ""
+
+
 def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
-    """Connect, with every commit durable; the caller's thread owns the connection.
+    """Connect, with every commit durable; for one thread at a time.
 
     Raises:
         sqlite3.Error: there is no file and `create` is false, or it cannot be used now.
@@ -104,6 +141,7 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
         uri=True,
         timeout=BUSY_LIMIT_S,
         isolation_level=None,
+        check_same_thread=False,  # a fork closes it; never used by two at a time
     )
     try:
         connection.execute("PRAGMA synchronous = FULL")
@@ -113,24 +151,37 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def open_file(path: Path, *, create: bool, partitions: int) -> OpenedFile:
+ANY_DISK_VARIABLE = "SAYIIR_FILE_ON_ANY_DISK"
+
+
+def open_file(
+    path: Path, *, create: bool, partitions: int, mode: int, on_any_disk: bool
+) -> OpenedFile:
     """Make the file if there is none and `create`; check it and say what it holds.
 
+    A new file has the permission bits `mode`, and its folder, if that is new, those
+    that go with it. With `on_any_disk` the disk is not looked at.
+
     Raises:
-        LogUnavailableError: there is none, or it cannot be used now.
+        AppNotFoundError: there is none, and none may be made.
+        LogUnavailableError: it cannot be used now.
         UnsafeLogError: it is not a log of ours, of another format, of another
             partition count, or on a disk where SQLite is not safe.
         DamagedLogError: it is damaged.
     """
-    kind = network_disk(path)
+    kind = None if on_any_disk else unsafe_disk(path)
     if kind is not None:
         raise UnsafeLogError(
             f"expected {str(path)!r} on a disk of this machine, but it is on {kind!r}: "
-            "choose a local path, or Kafka for several machines"
+            "choose a local path, or Kafka for several machines; if that disk locks, "
+            "shares memory and syncs as a local one does, and only this machine uses "
+            f"the file, set {ANY_DISK_VARIABLE}=true"
         )
     size = _check_size(path)
-    _make_folder(path, create=create)
+    _make_folder(path, create=create, mode=folder_mode(mode))
     try:
+        if create:
+            _make_empty(path, mode)
         with closing(connect(path, create=create)) as connection:
             _check_kind(connection, path)
             excess_bytes = size % read_value(connection, "PRAGMA page_size")
@@ -179,16 +230,28 @@ def _cut_error(path: Path, detail: str) -> DamagedLogError:
     )
 
 
-def _make_folder(path: Path, *, create: bool) -> None:
+def _make_empty(path: Path, mode: int) -> None:
+    try:
+        make_file(path, mode)
+    except OSError as error:
+        raise LogUnavailableError(
+            f"expected to make {str(path)!r}, but {error}"
+        ) from error
+
+
+def _make_folder(path: Path, *, create: bool, mode: int) -> None:
     if path.exists():
         return
     if not create:
-        raise LogUnavailableError(
-            f"expected a log in {str(path)!r}, but there is no such file"
+        raise AppNotFoundError(
+            f"expected a log in {str(path)!r}, but there is no such file; "
+            + _similar_files(path)
         )
     try:
         new_folders = [folder for folder in path.parents if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent in new_folders:
+            path.parent.chmod(mode)
         # The name of a new folder is durable when the folder that lists it is synced.
         for folder in new_folders:
             _sync_folder(folder.parent)
@@ -196,6 +259,25 @@ def _make_folder(path: Path, *, create: bool) -> None:
         raise LogUnavailableError(
             f"expected a folder for {str(path)!r}, but {error}"
         ) from error
+
+
+def _similar_files(path: Path) -> str:
+    """A clause that names the logs in the same folder, by their names alone.
+
+    None is opened: to close it again would drop the locks of this process.
+    """
+    try:
+        names = sorted(
+            one.name for one in path.parent.iterdir() if one.suffix == path.suffix
+        )
+    except OSError:
+        names = []
+    alike = get_close_matches(path.name, names, SHOWN_MAX, 0.5) or names[:SHOWN_MAX]
+    if alike:
+        return f"in that folder are: {', '.join(map(repr, alike))}"
+    return (
+        "the first worker (`sayiir-es worker run MODULE`) or the first start makes one"
+    )
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,10 +1,10 @@
 """The log in one SQLite file: durable before it acknowledges, for one machine.
 
 Any process of the machine may read the file and produce commands. Who owns the events
-is decided by the owner lock (`lock`) and, as everywhere, by the claim rule. Readers of
-this process are woken by its commits; commits of other processes are noticed within 10
-ms. Module `file` says how the file is made and why a commit is durable, `threads` why
-no call here blocks the event loop.
+is decided by the owner lock (`lock`) and, as everywhere, by the claim rule. Readers are
+woken by the commits of every process; module `hub` says how they hear of them, and how
+requests and replies pass. Module `file` says how the file is made and why a commit is
+durable, `threads` why no call here blocks the event loop.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
 
 from sayiir_es.core.model.errors import LogUnavailableError, UncertainAppendError
 from sayiir_es.log.batch_size import MAX_BATCH_BYTES, check_batch
 from sayiir_es.log.embedded.checksum import StoredPartition
 from sayiir_es.log.embedded.file import open_file
+from sayiir_es.log.embedded.file_mode import PRIVATE
+from sayiir_es.log.embedded.hub import Hub, hub_of
 from sayiir_es.log.embedded.instance_index import read_key
 from sayiir_es.log.embedded.rows import Write, bounds, read_from
-from sayiir_es.log.embedded.threads import CommitThread, ConnectionThread, WatchThread
-from sayiir_es.log.notifier import Notifier
+from sayiir_es.log.embedded.threads import CommitThread, ConnectionThread
 from sayiir_es.log.port import Chunk, LogIdentity, Topic
 
 if TYPE_CHECKING:
@@ -30,24 +30,34 @@ if TYPE_CHECKING:
 
     from sayiir_es.log.port import NewRecord, Record
 
-# All logs of this process on one file share a notifier: a commit of one wakes all.
-_notifiers: WeakValueDictionary[Path, Notifier] = WeakValueDictionary()
-
 
 class EmbeddedLog:
     """All topics of an app in one file; see `log.port.Log`. Usable from any loop."""
 
-    def __init__(self, path: str | os.PathLike[str], *, partitions: int = 1) -> None:
-        """Touch nothing yet; `open` makes or checks the file at `path`."""
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        partitions: int = 1,
+        mode: int = PRIVATE,
+        on_any_disk: bool = False,
+    ) -> None:
+        """Touch nothing yet; `open` makes or checks the file at `path`.
+
+        `mode` are the permission bits of a new file. With `on_any_disk` it may lie on a
+        disk that SQLite is not known to be safe on.
+        """
         self.path = Path(path).resolve()
-        self.notifier = _notifiers.setdefault(self.path, Notifier())
+        self.request_topics: Hub = hub_of(self.path)
+        self._uses_hub = False
         self._partitions = partitions
+        self._mode = mode
+        self._on_any_disk = on_any_disk
         self._identity: LogIdentity | None = None
         self._unchecked_ends: Mapping[str, int] = {}
         self._stored: dict[tuple[Topic, int], StoredPartition] = {}
         self._commit_thread: CommitThread | None = None
         self._reader_thread: ConnectionThread | None = None
-        self._watch_thread: WatchThread | None = None
 
     @property
     def partitions(self) -> int:
@@ -56,24 +66,29 @@ class EmbeddedLog:
 
     @property
     def max_batch_bytes(self) -> int:
-        """The largest batch that `append` takes, in bytes of keys, values, headers."""
+        """The largest batch that `append` takes, as `batch_bytes` counts it."""
         return MAX_BATCH_BYTES
 
     async def open(self, *, create: bool) -> LogIdentity:
         """Make the file if there is none and `create`, and check it.
 
         Raises:
-            LogUnavailableError: there is none, or it cannot be used now.
+            AppNotFoundError: there is none, and none may be made.
+            LogUnavailableError: it cannot be used now.
             UnsafeLogError: it is not a log of ours, of another format, of another
                 partition count, or on a disk where SQLite is not safe.
             DamagedLogError: it is damaged.
         """
         if self._identity is None:
-            commit_thread = CommitThread(self.path, self.notifier)
+            commit_thread = CommitThread(self.path, self.request_topics.committed)
             try:
                 opened = await commit_thread.call(
                     lambda: open_file(
-                        self.path, create=create, partitions=self._partitions
+                        self.path,
+                        create=create,
+                        partitions=self._partitions,
+                        mode=self._mode,
+                        on_any_disk=self._on_any_disk,
                     )
                 )
             except BaseException:
@@ -83,7 +98,8 @@ class EmbeddedLog:
             self._unchecked_ends = opened.unchecked_ends
             self._commit_thread = commit_thread
             self._reader_thread = ConnectionThread(self.path, "reads")
-            self._watch_thread = WatchThread(self.path, self.notifier)
+            self.request_topics.use()
+            self._uses_hub = True
         return self._identity
 
     async def open_snapshots(self) -> None:
@@ -93,16 +109,18 @@ class EmbeddedLog:
         """Commit what is queued and close the file; a second call does nothing."""
         commit_thread, self._commit_thread = self._commit_thread, None
         reader_thread, self._reader_thread = self._reader_thread, None
-        watch_thread, self._watch_thread = self._watch_thread, None
+        uses_hub, self._uses_hub = self._uses_hub, False
         self._identity = None
         self._stored.clear()
-        if watch_thread is not None:
-            watch_thread.close()
-        if commit_thread is not None:
-            await commit_thread.close()
-        if reader_thread is not None:
-            await reader_thread.close()
-        self.notifier.wake()
+        try:
+            if commit_thread is not None:
+                await commit_thread.close()
+            if reader_thread is not None:
+                await reader_thread.close()
+        finally:
+            if uses_hub:
+                self.request_topics.end_use()
+            self.request_topics.notifier.wake()
 
     async def appender(self, partition: int) -> EmbeddedAppender:
         """A fresh appender for one partition of `events`."""
@@ -285,13 +303,14 @@ class EmbeddedReader:
         """Stop reading."""
 
     async def _wait(self) -> Chunk:
-        notifier = self._log.notifier
+        hub = self._log.request_topics
         while True:
-            waiter = notifier.waiter(self._topic_partition)
+            waiter = hub.notifier.waiter(self._topic_partition)
             try:
+                hub.watch(self._topic_partition)
                 chunk = await self._log.read_chunk(*self._topic_partition, self._next)
                 if chunk is not None:
                     return chunk
                 await waiter
             finally:
-                notifier.forget(waiter)
+                hub.notifier.forget(waiter)

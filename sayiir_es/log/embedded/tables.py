@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sayiir_es.core.model.errors import LogUnavailableError, UnsafeLogError
+from sayiir_es.core.model.errors import AppNotFoundError, UnsafeLogError
 from sayiir_es.log.embedded.checksum import bounds_checksum, meta_checksum
 from sayiir_es.log.port import APP_TOPICS, LogIdentity, Topic
 
@@ -112,12 +112,12 @@ def check_tables(
     """Check the tables, bring them to this build's format, and say what they hold.
 
     Raises:
-        LogUnavailableError: nobody has made them yet.
+        AppNotFoundError: nobody has made them yet.
         UnsafeLogError: they are not of our log.
         sqlite3.Error: they are damaged, or cannot be used now.
     """
     if not read_value(connection, "PRAGMA application_id"):
-        raise LogUnavailableError(
+        raise AppNotFoundError(
             f"expected a log in {str(path)!r}, but nobody has made it yet"
         )
     _check_whole(connection)
@@ -236,7 +236,7 @@ def write_bounds(
 
 
 def _write_empty_bounds(connection: sqlite3.Connection, partitions: int) -> None:
-    for topic in Topic:
+    for topic in (*APP_TOPICS, Topic.SNAPSHOTS):
         for partition in range(1 if topic is Topic.DEFINITIONS else partitions):
             write_bounds(connection, topic.value, partition, (0, 0))
 

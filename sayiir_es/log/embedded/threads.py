@@ -1,19 +1,24 @@
 """The threads of an embedded log, so that no event loop ever waits for a disk.
 
-One thread commits, one reads, one looks for commits of other processes; each has its
-own connection. All batches that queue up while the disk syncs one commit go into the
-next one together, so that they share one sync.
+One thread commits, one reads; each has its own connection. All batches that queue up
+while the disk syncs one commit go into the next one together, so that they share one
+sync.
+
+SQLite knows no forks: a child that uses a file which was open at the fork believes that
+it has the locks of its parent. So the connections are closed before a fork, between two
+calls, and the next call opens another one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
+import time
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from weakref import WeakSet
 
 from sayiir_es.core.model.errors import (
     DamagedLogError,
@@ -21,7 +26,11 @@ from sayiir_es.core.model.errors import (
     UncertainAppendError,
 )
 from sayiir_es.log.batch_size import payload_bytes
+from sayiir_es.log.call_thread import CallThread
+from sayiir_es.log.embedded.commit_turn import CommitTurn
 from sayiir_es.log.embedded.file import (
+    BUSY_LIMIT_S,
+    busy_error,
     connect,
     is_damage,
     is_disk_failure,
@@ -29,14 +38,16 @@ from sayiir_es.log.embedded.file import (
     log_error_of,
 )
 from sayiir_es.log.embedded.rows import Write, insert
+from sayiir_es.log.forked_child import leave_at_fork
 from sayiir_es.log.notifier import call_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from sayiir_es.core.model.errors import WorkflowError
-    from sayiir_es.log.notifier import Notifier
+    from sayiir_es.log.port import Topic
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,9 +56,8 @@ COMMIT_RECORDS_MAX = 5_000
 COMMIT_BYTES_MAX = 4 << 20
 """A commit takes no further batch once it has either, so that its first is not late."""
 
-WATCH_S = 0.01
-"""How often the file is looked at while somebody waits: a record of another process is
-seen after 5 ms on average, for 0.1 % of a core."""
+FORK_LIMIT_S = 2.0
+"""So long a fork waits for what SQLite does; a child then cannot use the file."""
 
 Answer = asyncio.Future[int]
 
@@ -57,9 +67,14 @@ class ConnectionThread:
 
     def __init__(self, path: Path, name: str) -> None:
         self.path = path
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"sayiir-{name}")
+        self._thread = CallThread(f"sayiir-{name}")
         self._connection: sqlite3.Connection | None = None
         self._closed = False
+        self._calling = threading.Lock()
+        """Held during a call, and during a fork."""
+        self._is_held = self._is_left = False
+        _threads.add(self)
+        leave_at_fork(self)
 
     async def run(
         self,
@@ -88,13 +103,15 @@ class ConnectionThread:
         Raises:
             LogUnavailableError: it is closed.
         """
-        if not self._closed:
-            # The pool refuses by itself while the interpreter shuts down.
-            with suppress(RuntimeError):
-                return self._pool.submit(call)
-        raise LogUnavailableError(
-            f"expected {str(self.path)!r} to be open, but it is closed"
-        )
+        if self._closed:
+            raise LogUnavailableError(
+                f"expected {str(self.path)!r} to be open, but it is closed"
+            )
+        return self._thread.submit(lambda: self._make_call(call))
+
+    def _make_call(self, call: Callable[[], T]) -> T:
+        with self._calling:
+            return call()
 
     async def close(self) -> None:
         """Do what is queued, then close the connection; a second call does nothing."""
@@ -102,25 +119,65 @@ class ConnectionThread:
             return
         closed = self.submit(self._disconnect)
         self._closed = True
-        self._pool.shutdown(wait=False)
+        self._thread.close()
         await asyncio.shield(asyncio.wrap_future(closed))
 
+    # --- forks ------------------------------------------------------------------------
+
+    def hold(self, end_s: float) -> None:
+        """Close the connection, and let no call begin until `release`.
+
+        A call that does not end before `end_s`, of the monotonic clock, goes on.
+        """
+        limit_s = max(end_s - time.monotonic(), 0.0)
+        self._is_held = self._calling.acquire(timeout=limit_s)
+        if self._is_held:
+            self._drop_connection()
+
+    def release(self) -> None:
+        """Let calls go on: in the parent."""
+        if self._is_held:
+            self._is_held = False
+            self._calling.release()
+
+    def leave_to_parent(self) -> None:
+        """Use nothing of it in a child."""
+        self._closed = True
+        _threads.discard(self)
+        if not self._is_held and not self._is_left:
+            _left_open.add(self.path)
+        self._is_left = True
+
     def _connect(self) -> sqlite3.Connection:
+        if self.path in _left_open:
+            raise LogUnavailableError(
+                f"expected to use {str(self.path)!r} in a child of a fork, but the "
+                f"parent used it for more than {FORK_LIMIT_S:g} s when it forked: fork "
+                "again, or start the child by `spawn`"
+            )
         if self._connection is None:
             self._connection = connect(self.path)
         return self._connection
 
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
     def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
+        self._drop_connection()
 
 
 class CommitThread(ConnectionThread):
     """Commits batches in the order in which they were written, several at a time."""
 
-    def __init__(self, path: Path, notifier: Notifier) -> None:
+    def __init__(
+        self, path: Path, committed: Callable[[set[tuple[Topic, int]]], object]
+    ) -> None:
+        """Start nothing yet; `committed` is told the partitions of each commit."""
         super().__init__(path, "commits")
-        self._notifier = notifier
+        self._committed = committed
+        self._turn = CommitTurn(path)
         self._lock = threading.Lock()
         self._queue: deque[tuple[Write, Answer]] = deque()
         self._disk_failure = ""
@@ -166,9 +223,7 @@ class CommitThread(ConnectionThread):
                 results += [failure for _ in dropped_answers]
         finally:
             _resolve_all(answers, results)
-        self._notifier.wake(
-            {(write.to.topic, write.to.partition) for write, _ in entries}
-        )
+        self._committed({(write.to.topic, write.to.partition) for write, _ in entries})
 
     def _take(self) -> list[tuple[Write, Answer]]:
         entries: list[tuple[Write, Answer]] = []
@@ -197,7 +252,7 @@ class CommitThread(ConnectionThread):
         if self._disk_failure:
             return [self._uncertain_error(self._disk_failure) for _ in writes]
         try:
-            return [*insert(self._connect(), writes)]
+            return self._insert(writes)
         except DamagedLogError as error:
             return [error for _ in writes]
         except sqlite3.Error as error:
@@ -209,44 +264,41 @@ class CommitThread(ConnectionThread):
                 self._disk_failure = f"{error}; start anew when the disk is well"
             return [self._uncertain_error(str(error)) for _ in writes]
 
+    def _insert(self, writes: Sequence[Write]) -> list[int | WorkflowError]:
+        if not self._turn.take(BUSY_LIMIT_S):
+            return [busy_error(self.path) for _ in writes]
+        try:
+            return [*insert(self._connect(), writes)]
+        finally:
+            self._turn.give_back()
+
+    def _disconnect(self) -> None:
+        super()._disconnect()
+        self._turn.close()
+
     def _uncertain_error(self, reason: str) -> UncertainAppendError:
         return UncertainAppendError(
             f"expected to commit to {str(self.path)!r}, but {reason}"
         )
 
 
-class WatchThread:
-    """Wakes the waiters when any other connection has committed."""
+_threads: WeakSet[ConnectionThread] = WeakSet()
+_left_open: set[Path] = set()
+"""In a child: the files that were in use at the fork."""
 
-    def __init__(self, path: Path, notifier: Notifier) -> None:
-        self._path = path
-        self._notifier = notifier
-        self._stop = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, name="sayiir-watch", daemon=True
-        )
-        self._thread.start()
 
-    def close(self) -> None:
-        """Stop looking; does not wait for it."""
-        self._stop.set()
+def _hold_all() -> None:
+    end_s = time.monotonic() + FORK_LIMIT_S
+    for thread in tuple(_threads):
+        thread.hold(end_s)
 
-    def _run(self) -> None:
-        connection: sqlite3.Connection | None = None
-        last_version = -1
-        while not self._stop.wait(WATCH_S):
-            if not self._notifier.awaited:
-                continue
-            # Locked for a moment: the next look will see it.
-            with suppress(sqlite3.Error):
-                if connection is None:
-                    connection = connect(self._path)
-                ((version,),) = connection.execute("PRAGMA data_version")
-                if version != last_version:
-                    last_version = version
-                    self._notifier.wake()
-        if connection is not None:
-            connection.close()
+
+def _release_all() -> None:
+    for thread in tuple(_threads):
+        thread.release()
+
+
+os.register_at_fork(before=_hold_all, after_in_parent=_release_all)
 
 
 def _broken_off_error() -> UncertainAppendError:

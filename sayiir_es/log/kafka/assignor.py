@@ -4,15 +4,18 @@ Theory of operation. `assign_partitions` is the whole rule, as a pure function. 
 partition goes to a member that does not refuse it, because it cannot serve it. It moves
 in two steps, as with Kafka's cooperative assignors: as long as a member says that it
 holds it, nobody else is assigned it; when that member has let end what runs there, it
-joins again without it, and the partition is assigned to its next owner. This is for
-liveness only, so that no attempt is cut short: who owns is decided by the claims.
+joins again without it, and the partition is assigned to its next owner. Before that
+its next owner folds it: as long as a member does not say that it has, the partition
+stays where it is served. This is for liveness only, so that no attempt is cut short and
+no partition stands still for a fold: who owns is decided by the claims.
 
 `StickyAssignor` carries the rule over Kafka's group protocol: each member names in its
 user data the partitions that it was assigned last, in which generation, those that it
-holds, and those that it refuses. What an older build does not say, or a leader of an
-older build does not read, moves partitions in one step. aiokafka's own sticky assignor
-keeps such state on its class, one for all consumers of a process, and never learns the
-generation.
+holds, those that it has folded, and those that it refuses; in the user data of its
+assignment it is told which ones it is to fold. What an older build does not say, or a
+leader of an older build does not read, moves partitions in one step. aiokafka's own
+sticky assignor keeps such state on its class, one for all consumers of a process, and
+never learns the generation.
 """
 
 from __future__ import annotations
@@ -40,6 +43,16 @@ class PreviousAssignment:
     partitions: frozenset[int] = frozenset()
     held: frozenset[int] = frozenset()
     """The partitions that it serves, assigned to it or not."""
+    folded: frozenset[int] | None = None
+    """The others that it has folded nearly to their end; None: it does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What a member is assigned now, and what it is expected to own after that."""
+
+    assigned: tuple[int, ...]
+    expected: tuple[int, ...]
 
 
 def assign_partitions(
@@ -55,8 +68,50 @@ def assign_partitions(
     generation had it. Nothing else moves. A partition of one member's share that
     another one holds is assigned to neither.
     """
+    shares = share_partitions(count, members, refused)
+    return {member: share.assigned for member, share in shares.items()}
+
+
+def share_partitions(
+    count: int,
+    members: Mapping[str, PreviousAssignment],
+    refused: Mapping[str, frozenset[int]] | None = None,
+) -> dict[str, Share]:
+    """Return what each member is assigned, and what it is expected to own.
+
+    As `assign_partitions` says. A partition of a member's share that it has not folded
+    stays with the member that serves it, if that one does not refuse it.
+    """
     holders = _holders(count, members)
     takers = {p: _takers(p, members, refused or {}) for p in range(count)}
+    shares = _even_shares(count, members, holders, takers)
+    assigned: dict[str, list[int]] = {member: [] for member in members}
+    for member, partitions in shares.items():
+        folded = members[member].folded
+        for p in partitions:
+            holder = holders.get(p, member)
+            is_served = p in members[holder].held and holder in takers[p]
+            is_unfolded = folded is not None and p not in folded
+            if holder != member and is_served and is_unfolded:
+                assigned[holder].append(p)
+            elif holder == member or p not in members[holder].held:
+                assigned[member].append(p)
+    return {
+        member: Share(
+            assigned=tuple(sorted(assigned[member])),
+            expected=tuple(sorted(set(partitions) - set(assigned[member]))),
+        )
+        for member, partitions in shares.items()
+    }
+
+
+def _even_shares(
+    count: int,
+    members: Mapping[str, PreviousAssignment],
+    holders: Mapping[int, str],
+    takers: Mapping[int, list[str]],
+) -> dict[str, list[int]]:
+    """Whose each partition is to be in the end."""
     shares: dict[str, list[int]] = {member: [] for member in members}
     free: list[int] = []
     for partition in range(count if members else 0):
@@ -77,15 +132,7 @@ def assign_partitions(
         shares[taker].append(partition)
     while _level(shares, takers):
         pass
-    return {
-        member: tuple(
-            p
-            for p in sorted(partitions)
-            if (holder := holders.get(p, member)) == member
-            or p not in members[holder].held
-        )
-        for member, partitions in shares.items()
-    }
+    return shares
 
 
 def _takers(
@@ -161,6 +208,10 @@ class StickyAssignor:
         self.held_at_join: frozenset[int] = frozenset()
         """What the group has been told."""
 
+        self.folded: frozenset[int] = frozenset()
+        self.sent_folded: frozenset[int] = frozenset()
+        self.expected: frozenset[int] = frozenset()
+        """What this member is to fold, by the last assignment."""
         self.refused: frozenset[int] = frozenset()
         self.sent_refused: frozenset[int] = frozenset()
         """What the last metadata said; a later change needs another assignment."""
@@ -175,7 +226,9 @@ class StickyAssignor:
             "generation": self.previous.generation,
             "partitions": sorted(self.previous.partitions),
             "held": sorted(held),
+            "folded": sorted(self.folded),
         }
+        self.sent_folded = self.folded
         if self.refused:
             user_data["refused"] = sorted(self.refused)
         self.sent_refused = self.refused
@@ -188,20 +241,23 @@ class StickyAssignor:
         del cluster  # the count is that of the app record, whatever the topic has now
         owners = frozenset(_owner_id(members[m].user_data) for m in members)
         self.living = None if "" in owners else owners
-        assignment = assign_partitions(
+        shares = share_partitions(
             self._count,
             {m: _previous_assignment(members[m].user_data) for m in members},
-            {m: _refused(members[m].user_data) for m in members},
+            {m: _partitions(members[m].user_data, "refused") for m in members},
         )
         return {
             member: ConsumerProtocolMemberAssignment(
-                _VERSION, [(self._topic, list(partitions))], b""
+                _VERSION,
+                [(self._topic, list(share.assigned))],
+                json.dumps({"expected": share.expected}).encode(),
             )
-            for member, partitions in assignment.items()
+            for member, share in shares.items()
         }
 
-    def on_assignment(self, assignment: object) -> None:
-        """Do nothing: `membership` sets `previous`, together with the generation."""
+    def on_assignment(self, assignment: Any) -> None:
+        """Note what is expected; `membership` sets `previous`, with the generation."""
+        self.expected = _partitions(assignment.user_data, "expected")
 
 
 def _owner_id(user_data: bytes | None) -> str:
@@ -220,14 +276,19 @@ def _previous_assignment(user_data: bytes | None) -> PreviousAssignment:
             generation=int(fields["generation"]),
             partitions=frozenset(int(p) for p in fields["partitions"]),
             held=frozenset(int(p) for p in fields.get("held", ())),
+            folded=(
+                frozenset(int(p) for p in fields["folded"])
+                if "folded" in fields
+                else None
+            ),
         )
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return PreviousAssignment()
 
 
-def _refused(user_data: bytes | None) -> frozenset[int]:
-    """Return what a member refuses by its own word; nothing when it cannot be read."""
+def _partitions(user_data: bytes | None, name: str) -> frozenset[int]:
+    """Return the partitions under a name; none when it is not there, or unreadable."""
     try:
-        return frozenset(int(p) for p in json.loads(user_data or b"{}")["refused"])
+        return frozenset(int(p) for p in json.loads(user_data or b"{}")[name])
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return frozenset()

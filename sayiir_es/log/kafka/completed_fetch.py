@@ -38,7 +38,7 @@ _DAMAGE = (
 # A frozen value is made by setting its slots: its own `__init__` takes twice as long,
 # and to make the records is most of what reading costs.
 _slots: Any = Record
-_new = Record.__new__
+_new = object.__new__
 _set_offset = _slots.offset.__set__
 _set_key = _slots.key.__set__
 _set_value = _slots.value.__set__

@@ -4,32 +4,41 @@
 requests. A `LeaderConnection` is a connection to the leader of one partition, for one
 user.
 
-Appenders and readers own such a connection, and not an aiokafka producer or consumer,
-because:
+Readers own such a connection, and appenders share some to each broker
+(`append_requests`), instead of an aiokafka consumer and producer, because:
 
 * a broker answers the requests of one connection in order, so a reader's long poll must
   not delay an append;
 * an appender that is given up must be able to stop at once. A producer retries in the
-  background and cannot be stopped while its broker is away. A connection can be closed;
-  what was sent over it may land or not, which is what `UncertainAppendError` says;
-* a claim costs one connection and one request, and an append no switch between tasks.
+  background and cannot be stopped while its broker is away. Here nothing is sent again
+  once its caller is gone; what was sent may land or not, which is what
+  `UncertainAppendError` says;
+* a claim costs one request.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import create_conn
-from aiokafka.errors import KafkaError, LeaderNotAvailableError, for_code
+from aiokafka.errors import KafkaError, LeaderNotAvailableError, NodeNotReadyError
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.structs import TopicPartition
 
-from sayiir_es.core.model.errors import LogUnavailableError
+from sayiir_es.core.model.errors import LogRefusedError, LogUnavailableError
+from sayiir_es.log.kafka import rebootstrap
+from sayiir_es.log.kafka.access import (
+    authentication_refusal,
+    connection_options,
+    find_refusal,
+    refusal_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 # The errors of a connection, or of the wait for its answer.
 TRANSPORT_ERRORS = (KafkaError, OSError, TimeoutError)
@@ -38,23 +47,22 @@ TRANSPORT_ERRORS = (KafkaError, OSError, TimeoutError)
 REQUEST_LIMIT_MS = 10_000
 # Between attempts while a partition has no leader: an election lasts tens of these.
 BACKOFF_S = 0.05
+METADATA_AGE_MS = 3_000
+"""How old what is known of the topics may be: partitions that somebody adds are heard
+of so soon. One small request each time."""
+
 OPEN_LIMIT_S = 10.0
+CONNECT_LIMIT_S = 30.0
+"""How long the first broker that answers is waited for, if nothing else is set."""
+
+CONNECT_SETTING = "SAYIIR_KAFKA_CONNECT_LIMIT"
+TOLD_AT_S = (1.0, 15.0, 60.0)
+"""When it is said that no broker answers yet, in seconds; then each `TOLD_EACH_S`."""
+
+TOLD_EACH_S = 300.0
 OFFSETS_LIMIT_S = 30.0
 READ_COMMITTED = 1
 EARLIEST, LATEST = -2, -1
-
-_CONNECTION_OPTIONS = (
-    "client_id",
-    "request_timeout_ms",
-    "ssl_context",
-    "security_protocol",
-    "sasl_mechanism",
-    "sasl_plain_username",
-    "sasl_plain_password",
-    "sasl_kerberos_service_name",
-    "sasl_kerberos_domain_name",
-    "sasl_oauth_token_provider",
-)
 
 
 class Cluster:
@@ -66,34 +74,69 @@ class Cluster:
         self.options: dict[str, Any] = {
             "client_id": "sayiir-es",
             "request_timeout_ms": REQUEST_LIMIT_MS,
+            "metadata_max_age_ms": METADATA_AGE_MS,
             **options,
         }
+        self.cluster_id: str | None = None
+        """The only cluster that may stand behind the address, once it is known."""
         self._client: Any = None
+        self._tracked: dict[str, None] = {}
 
-    async def open(self) -> None:
-        """Find the brokers.
+    async def open(
+        self,
+        *,
+        limit_s: float = CONNECT_LIMIT_S,
+        on_wait: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Find the brokers; `on_wait` is told, in words, when that takes long.
 
         Raises:
-            LogUnavailableError: no broker answers within `OPEN_LIMIT_S`.
+            LogUnavailableError: no broker answers within `limit_s` seconds.
+            AccessRefusedError: one answers, and does not let this client in.
         """
+        waiting = asyncio.create_task(self._tell_waiting(limit_s, on_wait))
+        try:
+            await self._open(limit_s)
+        finally:
+            waiting.cancel()
+
+    async def _tell_waiting(self, limit_s: float, tell: Callable[[str], None]) -> None:
+        """Say that no broker answers yet: soon, then rarely."""
+        passed_s = 0.0
+        for at_s in itertools.chain(
+            TOLD_AT_S, itertools.count(TOLD_EACH_S, TOLD_EACH_S)
+        ):
+            await asyncio.sleep(at_s - passed_s)
+            passed_s = at_s
+            tell(
+                f"no broker at {self.bootstrap_servers!r} answers, for {at_s:g} s now: "
+                f"one is waited for, {limit_s:g} s in all ({CONNECT_SETTING})"
+            )
+
+    async def _open(self, limit_s: float) -> None:
         client = AIOKafkaClient(
             bootstrap_servers=self.bootstrap_servers, **self.options
         )
         try:
-            async with asyncio.timeout(OPEN_LIMIT_S):
-                await _bootstrap(client)
+            async with asyncio.timeout(limit_s):
+                await _bootstrap(client, self.options)
         except (*TRANSPORT_ERRORS, asyncio.CancelledError) as error:
             await client.close()
             if isinstance(error, asyncio.CancelledError):
                 raise
             raise LogUnavailableError(
                 f"expected a Kafka broker at {self.bootstrap_servers!r}, "
-                f"but none answered in {OPEN_LIMIT_S:.0f} s"
+                f"but none answered in {limit_s:.3g} s ({CONNECT_SETTING}): check the "
+                "address, the network, and that the brokers run"
             ) from error
+        except LogRefusedError:
+            await client.close()
+            raise
+        rebootstrap.follow_names(client, self.options, lambda: self.cluster_id)
         self._client = client
 
     async def track(self, topics: list[str]) -> None:
-        """Know from now on who leads the partitions of these topics.
+        """Know from now on who leads the partitions of these topics too.
 
         They must exist: aiokafka's request lets a broker create those that do not, with
         settings that lose history.
@@ -101,8 +144,22 @@ class Cluster:
         Raises:
             LogUnavailableError: it is not open.
         """
-        self._open_client().set_topics(topics)
+        self._tracked.update(dict.fromkeys(topics))
+        self._open_client().set_topics(list(self._tracked))
         await self.refresh()
+
+    def follow(self, told: Callable[[Mapping[str, int]], None]) -> None:
+        """From now on tell how many partitions each tracked topic has, on each look."""
+
+        def tell(metadata: Any) -> None:
+            counts = {
+                topic: len(partitions)
+                for topic in self._tracked
+                if (partitions := metadata.partitions_for_topic(topic))
+            }
+            told(counts)
+
+        self._open_client().cluster.add_listener(tell)
 
     async def close(self) -> None:
         """Close the shared connections; those of appenders and readers are theirs."""
@@ -123,12 +180,40 @@ class Cluster:
         node = cluster.leader_for_partition(partition)
         return None if node in (None, -1) else cluster.broker_metadata(node)
 
+    def nodes(self) -> list[int]:
+        """The brokers that are known now, by their ids."""
+        return [int(one.nodeId) for one in self._open_client().cluster.brokers()]
+
+    async def connect(self, node: int) -> BrokerConnection:
+        """A new connection to a broker.
+
+        Raises:
+            AccessRefusedError: it does not let this client in.
+            one of `TRANSPORT_ERRORS`: it cannot be reached.
+        """
+        broker = self._open_client().cluster.broker_metadata(node)
+        if broker is None:
+            raise LeaderNotAvailableError(f"broker {node}")
+        return BrokerConnection(await connect(broker, self.options))
+
     async def ask(self, request: Any, *, node: int | None = None) -> Any:
-        """Send a request to a broker, any one unless `node` is given."""
+        """Send a request to a broker, any one unless `node` is given.
+
+        Raises:
+            AccessRefusedError: it does not let this client in.
+            one of `TRANSPORT_ERRORS`: it does not answer.
+        """
         client = self._open_client()
-        return await client.send(
-            client.get_random_node() if node is None else node, request
-        )
+        asked = client.get_random_node() if node is None else node
+        try:
+            return await client.send(asked, request)
+        except NodeNotReadyError:
+            broker = client.cluster.broker_metadata(asked)
+            if broker is not None:
+                refusal = await find_refusal(broker.host, broker.port, self.options)
+                if refusal is not None:
+                    raise refusal from None
+            raise
 
     async def offset(self, partition: TopicPartition, which: int) -> int:
         """Return the `EARLIEST` kept offset or the one past the `LATEST` record.
@@ -157,11 +242,16 @@ class Cluster:
             response = await self.ask(request, node=node)
         except TRANSPORT_ERRORS:
             return None
-        _, code, _, offset = response.topics[0][1][0]
-        if code and not for_code(code).retriable:
-            raise LogUnavailableError(
-                f"expected offsets, but the broker refused: {for_code(code).__name__}"
-            )
+        name, ((_, code, _, offset),) = response.topics[0]
+        refusal = refusal_of(
+            code,
+            f"learn the offsets of {name!r}",
+            operation="Describe",
+            name=name,
+            options=self.options,
+        )
+        if refusal is not None:
+            raise refusal
         return None if code else int(offset)
 
     def _open_client(self) -> Any:
@@ -170,14 +260,61 @@ class Cluster:
         return self._client
 
 
-async def _bootstrap(client: Any) -> None:
+async def _bootstrap(client: Any, options: Mapping[str, Any]) -> None:
+    pause_s = BACKOFF_S * 4
     while True:
         try:
             await client.bootstrap()
         except TRANSPORT_ERRORS:
-            await asyncio.sleep(BACKOFF_S * 4)
+            for host, port, _ in client.hosts:
+                refusal = await find_refusal(host, port, options)
+                if refusal is not None:
+                    raise refusal from None
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, 1.0)
         else:
             return
+
+
+async def connect(broker: Any, options: Mapping[str, Any]) -> Any:
+    """A new connection to a broker, of aiokafka's.
+
+    Raises:
+        AccessRefusedError: it does not let this client in.
+        one of `TRANSPORT_ERRORS`: it cannot be reached.
+    """
+    own = connection_options(options)
+    try:
+        return await create_conn(broker.host, broker.port, **own)
+    except TRANSPORT_ERRORS as error:
+        refusal = authentication_refusal(error, f"{broker.host}:{broker.port}")
+        if refusal is None:
+            raise
+        raise refusal from error
+
+
+class BrokerConnection:
+    """A connection to one broker."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the broker has not closed it, as far as is known."""
+        return bool(self._connection.connected())
+
+    async def send(self, request: Any) -> Any:
+        """Send a request and return its answer.
+
+        Raises:
+            one of `TRANSPORT_ERRORS`: make another connection, then try again.
+        """
+        return await self._connection.send(request)
+
+    def close(self) -> None:
+        """Close it; what was sent may still arrive."""
+        self._connection.close()
 
 
 class LeaderConnection:
@@ -186,8 +323,7 @@ class LeaderConnection:
     def __init__(self, cluster: Cluster, topic: str, partition: int) -> None:
         self._cluster = cluster
         self.partition = TopicPartition(topic, partition)
-        options = cluster.options
-        self._options = {k: options[k] for k in _CONNECTION_OPTIONS if k in options}
+        self.options: Mapping[str, Any] = cluster.options
         self._connection: Any = None
         self._closed = False
 
@@ -195,6 +331,7 @@ class LeaderConnection:
         """Send a request to the leader and return its answer.
 
         Raises:
+            AccessRefusedError: the broker does not let this client in.
             one of `TRANSPORT_ERRORS`: call `recover`, then try again.
         """
         connection = self._connection
@@ -216,7 +353,7 @@ class LeaderConnection:
         leader = self._cluster.leader(self.partition)
         if leader is None:
             raise LeaderNotAvailableError(str(self.partition))
-        connection = await create_conn(leader.host, leader.port, **self._options)
+        connection = await connect(leader, self.options)
         if self._closed:
             connection.close()
             raise LogUnavailableError("expected an open lane, but it was closed")

@@ -72,9 +72,34 @@ def watch(consumer: Any, listener: GroupListener) -> None:
     coordinator._do_rejoin_group = do_rejoin_group  # noqa: SLF001 - same
 
 
+def client_of(consumer: Any) -> Any:
+    """The client by which a consumer reaches its brokers."""
+    return consumer._client  # noqa: SLF001 - see the module's docstring
+
+
 def rejoin(consumer: Any) -> None:
     """Join again soon: the group then learns what this member's metadata say by now."""
     consumer._coordinator.request_rejoin()  # noqa: SLF001 - see the module's docstring
+
+
+def revive(consumer: Any) -> None:
+    """Let a member whose heartbeats were refused join again.
+
+    aiokafka ends its heartbeats at an error that is for the user, and never begins
+    again: the group then takes the member for dead, and the member does not notice.
+    """
+    coordinator = consumer._coordinator  # noqa: SLF001 - see the module's docstring
+    heartbeats = coordinator._heartbeat_task  # noqa: SLF001 - same
+    if heartbeats is not None and heartbeats.done():
+        coordinator._heartbeat_task = None  # noqa: SLF001 - same
+        coordinator.request_rejoin()
+
+
+def has_ended(consumer: Any) -> bool:
+    """Whether a consumer does nothing any more for its group: a bug of aiokafka's."""
+    coordinator = consumer._coordinator  # noqa: SLF001 - see the module's docstring
+    ended: bool = coordinator._coordination_task.done()  # noqa: SLF001 - same
+    return ended
 
 
 async def leave(consumer: Any) -> bool:

@@ -9,10 +9,10 @@ tells the two apart.
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, for_code
 from aiokafka.protocol.admin import DescribeConfigsRequest
 from aiokafka.protocol.api import RequestStruct, Response
 from aiokafka.protocol.types import (
@@ -26,27 +26,36 @@ from aiokafka.protocol.types import (
 )
 
 from sayiir_es.core.model.errors import LogUnavailableError, UnsafeLogError
+from sayiir_es.log.kafka.access import refusal_of
 from sayiir_es.log.kafka.connection import TRANSPORT_ERRORS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from io import BytesIO
 
     from sayiir_es.log.kafka.connection import Cluster
 
 _UNKNOWN_TOPIC = 3
 _TOPIC_RESOURCE = 2
+_SET_ON_TOPIC = 1
 _TEXT = CompactString("utf-8")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicDescription:
-    """A topic of the cluster; `replicas` is the lowest count of its partitions."""
+    """A topic of the cluster; `replicas` is the lowest count of its partitions.
+
+    `settings` are those in force, as far as the broker shows them; `own` are the names
+    of those that somebody has set on this topic.
+    """
 
     id: str
     partitions: int
     replicas: int
     settings: Mapping[str, str]
+    own: frozenset[str] = frozenset()
+    hidden_because: str = ""
+    """Why no setting is shown, if the broker says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,9 +152,9 @@ _VERSIONS = {
 
 
 class TopicsRequest:
-    """Metadata of the named topics; never creates one."""
+    """Metadata of the named topics, or of all; never creates one."""
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: list[str] | None) -> None:
         self._names = names
 
     def prepare(self, versions: Mapping[int, tuple[int, int]]) -> Any:
@@ -157,7 +166,9 @@ class TopicsRequest:
         lowest, highest = versions.get(3, (0, 0))
         for version, structure in _VERSIONS.items():
             if lowest <= version <= highest:
-                topics: list[Any] = [(_NO_ID, name, {}) for name in self._names]
+                topics: list[Any] | None = None
+                if self._names is not None:
+                    topics = [(_NO_ID, name, {}) for name in self._names]
                 return structure(topics, False, False, {})  # noqa: FBT003 - wire order
         raise NotImplementedError(f"Metadata up to version {highest}")
 
@@ -166,7 +177,8 @@ async def describe(cluster: Cluster, names: list[str]) -> ClusterDescription:
     """Return the cluster, with those of the named topics that exist.
 
     Raises:
-        LogUnavailableError: no broker answered, or it refused.
+        LogUnavailableError: no broker answered.
+        LogRefusedError: one refused.
         UnsafeLogError: the brokers are too old to give topics an id.
     """
     try:
@@ -174,6 +186,8 @@ async def describe(cluster: Cluster, names: list[str]) -> ClusterDescription:
         topic_entries = [
             topic for topic in response.topics if topic[0] != _UNKNOWN_TOPIC
         ]
+        for code, name, *_ in topic_entries:
+            _check(cluster, code, f"see topic {name!r}", "Describe", name)
         settings = await _settings(cluster, [topic[1] for topic in topic_entries])
     except NotImplementedError as error:
         raise UnsafeLogError(
@@ -185,16 +199,14 @@ async def describe(cluster: Cluster, names: list[str]) -> ClusterDescription:
             f"expected a description of {names!r}, but {error!r}"
         ) from error
     topics: dict[str, TopicDescription] = {}
-    for code, name, topic_id, _, partitions, *_ in topic_entries:
-        if code and not for_code(code).retriable:
-            raise LogUnavailableError(
-                f"expected to see topic {name!r}, but {for_code(code).__name__}"
-            )
+    for _, name, topic_id, _, partitions, *_ in topic_entries:
         topics[name] = TopicDescription(
             id=base64.urlsafe_b64encode(topic_id).rstrip(b"=").decode(),
             partitions=len(partitions),
             replicas=min((len(p[4]) for p in partitions), default=0),
-            settings=settings[name],
+            settings=settings[name].values,
+            own=settings[name].own,
+            hidden_because=settings[name].hidden_because,
         )
     return ClusterDescription(
         cluster_id=response.cluster_id or "",
@@ -204,16 +216,89 @@ async def describe(cluster: Cluster, names: list[str]) -> ClusterDescription:
     )
 
 
-async def _settings(cluster: Cluster, names: list[str]) -> dict[str, dict[str, str]]:
+async def list_topic_names(cluster: Cluster) -> list[str]:
+    """The names of all topics of the cluster that this client may see.
+
+    Raises:
+        LogUnavailableError: no broker answered.
+    """
+    try:
+        response = await cluster.ask(TopicsRequest(None))
+    except (NotImplementedError, *TRANSPORT_ERRORS) as error:
+        raise LogUnavailableError(
+            f"expected the names of all topics, but {error!r}"
+        ) from error
+    return sorted(topic[1] for topic in response.topics if not topic[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Settings:
+    values: Mapping[str, str]
+    own: frozenset[str]
+    hidden_because: str = ""
+
+
+_HIDDEN = _Settings(values={}, own=frozenset())
+
+
+async def _settings(cluster: Cluster, names: list[str]) -> dict[str, _Settings]:
+    """What the brokers show of the topics' settings: some show nothing of them.
+
+    Raises:
+        KafkaError: they did not answer, or do not know a topic yet.
+    """
     if not names:
         return {}
     resources = [(_TOPIC_RESOURCE, name, None) for name in names]
-    response = await cluster.ask(DescribeConfigsRequest(resources))
-    settings: dict[str, dict[str, str]] = {}
+    try:
+        response = await cluster.ask(DescribeConfigsRequest(resources))
+    except (NotImplementedError, IncompatibleBrokerVersion):
+        return dict.fromkeys(names, _HIDDEN)
+    settings = dict.fromkeys(names, _HIDDEN)
     for code, message, _, name, entries in response.resources:
-        if code:
+        if code and for_code(code).retriable:
             raise KafkaError(
                 f"settings of {name!r}: {message or for_code(code).__name__}"
             )
-        settings[name] = {entry[0]: entry[1] or "" for entry in entries}
+        if code:
+            settings[name] = replace(
+                _HIDDEN, hidden_because=_denial(cluster, name, code)
+            )
+        else:
+            settings[name] = _settings_of(entries)
     return settings
+
+
+def _denial(cluster: Cluster, name: str, code: int) -> str:
+    """Why a broker shows no setting of a topic, and the ACL that it wants."""
+    refusal = refusal_of(
+        code,
+        f"see the settings of {name!r}",
+        operation="DescribeConfigs",
+        name=name,
+        options=cluster.options,
+    )
+    return for_code(code).__name__ if refusal is None else str(refusal)
+
+
+def _settings_of(entries: Iterable[Any]) -> _Settings:
+    """A value that the broker keeps to itself counts as not shown."""
+    shown = [entry for entry in entries if entry[1] is not None]
+    return _Settings(
+        values={entry[0]: entry[1] for entry in shown},
+        own=frozenset(entry[0] for entry in shown if _is_own(entry[3])),
+    )
+
+
+def _is_own(source: object) -> bool:
+    """Whether a setting was set on the topic; version 0 says only if it was not."""
+    return not source if isinstance(source, bool) else source == _SET_ON_TOPIC
+
+
+def _check(cluster: Cluster, code: int, what: str, operation: str, name: str) -> None:
+    """Raise the refusal that a code says, if it is one."""
+    refusal = refusal_of(
+        code, what, operation=operation, name=name, options=cluster.options
+    )
+    if refusal is not None:
+        raise refusal

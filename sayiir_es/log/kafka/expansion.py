@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import cramjam
 
 from sayiir_es.log.kafka.lenient_decoder import DecodedRecord
+from sayiir_es.log.port import EXPANDS_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 EXPANDED_BYTES_MAX = 64 * 1024 * 1024
 """How many bytes a batch may expand to: some times what a broker takes by default, with
 a ratio that text has."""
-
-HEADER = "expands-too-far"
 
 # A batch begins with its base offset and its length without these 12 bytes.
 _PREFIX = struct.Struct(">qi")
@@ -69,7 +68,7 @@ def placeholders(batch: Any) -> Iterator[DecodedRecord]:
             timestamp=batch.max_timestamp,
             key=None,
             value=None,
-            headers=[(HEADER, text.encode())],
+            headers=[(EXPANDS_HEADER, text.encode())],
         )
 
 

@@ -1,8 +1,12 @@
-"""Suppresses aiokafka's repeated log lines: one of a kind in ten seconds, with a count.
+"""Takes passwords out of aiokafka's log lines, and suppresses those that are repeated.
+
+By `debug` aiokafka logs each request as a whole: those that authenticate hold the
+password, or what it can be guessed by. They are shown as their name here.
 
 While a broker is away every client logs each attempt to reach it, thousands of lines
-in a short outage. A filter on each of aiokafka's loggers lets the first line of a kind
-pass and counts the others; the next line that passes says how many were suppressed.
+in a short outage. A filter lets the first warning of a kind pass and counts the others;
+the next line that passes says how many were suppressed. It stands on the handler of our
+command line: in other programs what aiokafka logs is the program's, but for secrets.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ INTERVAL_S = 10.0
 
 
 class OncePerKind(logging.Filter):
-    """Lets one line of each message template pass per interval."""
+    """Lets one line of each message template of aiokafka pass per interval."""
 
     def __init__(self, interval_s: float = INTERVAL_S) -> None:
         super().__init__()
@@ -24,6 +28,9 @@ class OncePerKind(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether the line passes; add the count of those that did not."""
+        is_ours = record.name.partition(".")[0] != "aiokafka"
+        if is_ours or record.levelno < logging.WARNING:
+            return True  # who asked for all of aiokafka's lines gets them
         kind = (record.name, record.msg)
         now_s = time.monotonic()
         last = self._kinds.get(kind)
@@ -36,12 +43,27 @@ class OncePerKind(logging.Filter):
         return True
 
 
-_FILTER = OncePerKind()
+class WithoutSecrets(logging.Filter):
+    """Shows what belongs to SASL by its name only, in a line and in its traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Replace what is secret among the arguments; every line passes."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                type(argument).__name__
+                if "Sasl" in type(argument).__name__
+                else argument
+                for argument in record.args
+            )
+        return True
 
 
-def install_filter() -> None:
-    """Put the filter on every logger of aiokafka; a second call changes nothing."""
+_WITHOUT_SECRETS = WithoutSecrets()
+
+
+def hide_secrets() -> None:
+    """Let no logger of aiokafka show a secret, in whatever program."""
     for name in list(logging.root.manager.loggerDict):
         if name == "aiokafka" or name.startswith("aiokafka."):
             # A logger keeps one filter once, however often it is added.
-            logging.getLogger(name).addFilter(_FILTER)
+            logging.getLogger(name).addFilter(_WITHOUT_SECRETS)

@@ -5,8 +5,9 @@ the group assigns the partitions, and notices which members have died. Commands 
 elsewhere, by a reader for each owned partition, so a rebalance does not interrupt the
 partitions that stay.
 
-A partition that moves is held until what runs there has ended (`assignor` says how the
-group learns of that): `release` makes this member join again.
+A partition that moves is folded by its next owner first, then held until what runs
+there has ended (`assignor` says how the group learns of both): `prepare` and `release`
+make this member join again.
 
 The group decides liveness only. `fresh_at_s` moves when the group's answer confirms the
 assignment *and* the assignment is known here. When it moved at the join already, owners
@@ -22,15 +23,21 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
-import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
 
-from sayiir_es.core.model.errors import LogUnavailableError, UnsafeLogError
+from sayiir_es.core.model.errors import (
+    LogError,
+    LogUnavailableError,
+    UnsafeLogError,
+)
 from sayiir_es.log.kafka import coordinator
+from sayiir_es.log.kafka.access import UNAUTHORIZED, refusal_of
 from sayiir_es.log.kafka.assignor import PreviousAssignment, StickyAssignor
 from sayiir_es.log.kafka.connection import OPEN_LIMIT_S, TRANSPORT_ERRORS
+from sayiir_es.log.kafka.rebootstrap import follow_names
 from sayiir_es.log.port import Assignment, Topic
+from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,7 +46,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.log.kafka.log import KafkaLog
 
-_logger = structlog.get_logger()
+_logger = get_logger(__name__)
 
 _NEVER_S = float("-inf")
 # How long `join` waits for its assignment: longer than a dead member's session.
@@ -47,6 +54,10 @@ JOIN_LIMIT_S = 30.0
 LEAVE_LIMIT_S = 5.0
 # How often the group consumer is polled; each poll also looks for a lapse.
 _POLL_S_MAX = 0.25
+# The longest wait before a group that refuses this member is asked again.
+REFUSED_WAIT_S_MAX = 2.0
+# Between two lines that say that the group refuses this member.
+WARNING_INTERVAL_S = 10.0
 
 
 class KafkaMembership:
@@ -58,12 +69,14 @@ class KafkaMembership:
         """Join nothing yet; `log` must be open: it has the names and the settings."""
         self._log = log
         self._topic = log.name(Topic.COMMANDS)
+        self._group = f"{log.app}.workers"
         self._session_s = log.session_timeout_ms / 1000
         self._assignor = StickyAssignor(self._topic, log.partitions)
         self._consumer: Any = None
         self._poll: asyncio.Task[None] | None = None
         self._assigned: frozenset[int] = frozenset()
         self._partitions: frozenset[int] = frozenset()
+        self._expected: frozenset[int] = frozenset()
         self._living: frozenset[str] | None = None
         self._member_id = ""
         self._epoch = 0
@@ -75,19 +88,38 @@ class KafkaMembership:
         self._changed_in_epoch = 0
         self._changed_event = asyncio.Event()
         self._refusal: KafkaError | None = None
+        self._warned_at_s = _NEVER_S
 
-    async def join(self) -> None:
+    async def join(self, *, briefly: bool = False) -> None:  # noqa: ARG002 (of the port)
         """Ask to be assigned partitions; returns when the group has answered.
 
         Raises:
             LogUnavailableError: no broker answers.
+            AccessRefusedError: the group refuses this client.
             UnsafeLogError: the group refuses such a member; says what to set.
+        """
+        self._consumer = await self._start_consumer()
+        self._poll = asyncio.ensure_future(self._keep_polling())
+        self._poll.add_done_callback(self._on_poll_ended)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(JOIN_LIMIT_S):
+                await self.changed(self._epoch)
+        if self._refusal is not None:
+            refusal = self._refusal
+            await self.leave()
+            raise self._error_of(refusal) from refusal
+
+    async def _start_consumer(self) -> Any:
+        """A consumer that is about to join the group.
+
+        Raises:
+            LogUnavailableError: no broker answers.
         """
         settings: dict[str, Any] = {
             "client_id": "sayiir-es",
             **self._log.client_options,
             "bootstrap_servers": self._log.bootstrap_servers,
-            "group_id": f"{self._log.app}.workers",
+            "group_id": self._group,
             "enable_auto_commit": False,
             "session_timeout_ms": self._log.session_timeout_ms,
             "heartbeat_interval_ms": self._log.heartbeat_interval_ms,
@@ -103,23 +135,37 @@ class KafkaMembership:
                 f"expected a Kafka broker at {self._log.bootstrap_servers!r}, "
                 f"but {error!r}"
             ) from error
-        self._consumer = consumer
+        except asyncio.CancelledError:
+            await consumer.stop()
+            raise
         coordinator.watch(consumer, self)
+        follow_names(
+            coordinator.client_of(consumer),
+            self._log.client_options,
+            lambda: self._log.cluster_id,
+        )
         consumer.subscribe([self._topic], listener=self)
-        self._poll = asyncio.ensure_future(self._keep_polling(consumer))
-        self._poll.add_done_callback(self._on_poll_ended)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(JOIN_LIMIT_S):
-                await self.changed(self._epoch)
-        if self._refusal is not None:
-            refusal = self._refusal
-            await self.leave()
-            raise UnsafeLogError(
-                f"expected group {self._log.app!r}.workers to take a member with "
-                f"session_timeout_ms={self._log.session_timeout_ms}, but {refusal!r}: "
-                "keep it within the brokers' group.min.session.timeout.ms and "
-                "group.max.session.timeout.ms"
-            ) from refusal
+        return consumer
+
+    def _error_of(self, refusal: KafkaError) -> LogError:
+        """The error for a group that takes no such member."""
+        code: int = getattr(refusal, "errno", 0)
+        if code in UNAUTHORIZED:
+            denied = refusal_of(
+                code,
+                f"join group {self._group!r}",
+                operation="Read",
+                name=self._group,
+                options=self._log.client_options,
+            )
+            assert denied is not None
+            return denied
+        return UnsafeLogError(
+            f"expected group {self._group!r} to take a member with "
+            f"session_timeout_ms={self._log.session_timeout_ms}, but {refusal!r}: "
+            "keep it (SAYIIR_SESSION_TIMEOUT, --session-timeout) within the "
+            "brokers' group.min.session.timeout.ms and group.max.session.timeout.ms"
+        )
 
     async def leave(self) -> None:
         """Give all partitions back; returns when the group knows."""
@@ -129,7 +175,7 @@ class KafkaMembership:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_LIMIT_S):
                 await coordinator.leave(consumer)
-        self._partitions = frozenset()
+        self._partitions = self._expected = frozenset()
         self._changed_in_epoch = self._epoch + 1
         self._notify()
         if self._poll is not None:
@@ -156,10 +202,11 @@ class KafkaMembership:
             epoch=self._epoch,
             fresh_at_s=self._fresh_at_s,
             lapses=self._lapses,
+            expected=self._expected,
         )
 
     async def changed(self, since_epoch: int) -> Assignment:
-        """Wait until `partitions` or `lapses` differ from those at `since_epoch`.
+        """Wait until `partitions`, `expected` or `lapses` differ from `since_epoch`.
 
         A lapse does not begin an epoch: a caller that waits hears of it at once, others
         with the next epoch.
@@ -179,6 +226,16 @@ class KafkaMembership:
     def hold(self, partition: int) -> None:
         """From now on this process serves a partition; the next join says so."""
         self._assignor.held.add(partition)
+
+    def prepare(self, partitions: frozenset[int]) -> None:
+        """Tell the group, by a join, which of the expected partitions are folded."""
+        self._assignor.folded = partitions
+        self._rejoin_if_folded()
+
+    def _rejoin_if_folded(self) -> None:
+        folded = self._assignor.folded - self._assignor.sent_folded
+        if self._consumer is not None and folded & self._expected:
+            coordinator.rejoin(self._consumer)
 
     def release(self, partition: int) -> None:
         """Tell the group, by a join, that a partition may be another member's."""
@@ -214,6 +271,7 @@ class KafkaMembership:
         has_changed = (
             is_first
             or self._assigned != self._partitions
+            or self._assignor.expected != self._expected
             or living not in (None, self._living)
         )
         self._living = living
@@ -222,8 +280,10 @@ class KafkaMembership:
             has_changed = True
         self._member_id = member_id
         self._partitions = self._assigned
+        self._expected = self._assignor.expected
         self.confirmed(sent_at_s)
         self._rejoin_if_released()  # it may have been, while the join was under way
+        self._rejoin_if_folded()
         if has_changed:
             self._changed_in_epoch = self._epoch
             self._notify()
@@ -249,21 +309,49 @@ class KafkaMembership:
 
     # --- our own watch ----------------------------------------------------------------
 
-    async def _keep_polling(self, consumer: Any) -> None:
+    async def _keep_polling(self) -> None:
         """Poll, which keeps the membership, and check whether the group is silent."""
         wait_s = min(_POLL_S_MAX, self._session_s / 4)
-        while True:
+        refused = 0
+        while self._consumer is not None:  # it is, until this member leaves
             try:
-                await consumer.getmany(timeout_ms=int(wait_s * 1000))
-            except KafkaError as error:
-                _logger.warning(
-                    "membership.refused", app=self._log.app, error_code=repr(error)
-                )
-                if self._epoch == 0:
-                    self._refusal = error
-                    self._notify()
-                await asyncio.sleep(wait_s)
+                if coordinator.has_ended(self._consumer):
+                    await self._replace_consumer()
+                await self._consumer.getmany(timeout_ms=int(wait_s * 1000))
+            except (KafkaError, LogUnavailableError) as error:
+                refused += 1
+                self._on_refused(error)
+                # So a right that is given back is used again within seconds.
+                await asyncio.sleep(min(wait_s * refused, REFUSED_WAIT_S_MAX))
+            else:
+                refused = 0
             self._look_for_silence()
+
+    def _on_refused(self, error: KafkaError | LogUnavailableError) -> None:
+        now_s = time.monotonic()
+        if now_s - self._warned_at_s >= WARNING_INTERVAL_S:
+            self._warned_at_s = now_s
+            reason = str(
+                self._error_of(error) if isinstance(error, KafkaError) else error
+            )
+            _logger.warning(
+                "membership.refused",
+                app=self._log.app,
+                error_code=type(error).__name__,
+                reason=reason,
+            )
+        if self._epoch == 0 and isinstance(error, KafkaError):
+            self._refusal = error
+            self._notify()
+        if self._consumer is not None:
+            coordinator.revive(self._consumer)
+
+    async def _replace_consumer(self) -> None:
+        """Go on with another consumer: this one will never join again."""
+        ended, self._consumer = self._consumer, await self._start_consumer()
+        with contextlib.suppress(TimeoutError, KafkaError):
+            async with asyncio.timeout(LEAVE_LIMIT_S):
+                await ended.stop()
 
     def _on_poll_ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()

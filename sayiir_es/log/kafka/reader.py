@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from aiokafka.errors import for_code
 from aiokafka.protocol.fetch import FetchRequest
 
-from sayiir_es.core.model.errors import LogUnavailableError, OffsetGoneError
+from sayiir_es.core.model.errors import OffsetGoneError
+from sayiir_es.log.kafka.access import refusal_of
 from sayiir_es.log.kafka.completed_fetch import CompletedFetch
 from sayiir_es.log.kafka.connection import READ_COMMITTED, TRANSPORT_ERRORS
 
@@ -43,7 +43,8 @@ class KafkaReader:
 
         Raises:
             OffsetGoneError: the next offset is not in the log.
-            LogUnavailableError: the broker refused, or sent damaged bytes.
+            LogRefusedError: the broker refused.
+            LogUnavailableError: it sent damaged bytes.
         """
         if self._completed is None:
             fetch = self._fetch
@@ -109,9 +110,13 @@ class KafkaReader:
                 f"expected offset {self._next} of {topic!r} {partition}, "
                 "but it is outside of what the log holds"
             )
-        error = for_code(code)
-        if not error.retriable:
-            raise LogUnavailableError(
-                f"expected to read {topic!r} {partition}, but {error.__name__}"
-            )
+        refusal = refusal_of(
+            code,
+            f"read {topic!r} {partition}",
+            operation="Read",
+            name=topic,
+            options=self._connection.options,
+        )
+        if refusal is not None:
+            raise refusal
         await self._connection.recover()

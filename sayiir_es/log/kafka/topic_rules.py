@@ -1,4 +1,6 @@
-"""The rules of an app's topics: how they are created, and what could lose history.
+"""The rules of an app's topics: their names, how they are created, and their record.
+
+What could lose history is judged in `setting_rules`.
 
 The app record (key `app` on `definitions`) holds the partition count, the cluster's id
 and every topic's id of the time when the app was created. At each start the topics are
@@ -7,35 +9,44 @@ was deleted and created again has another id and begins at offset 0.
 
 When several processes create an app at once, one wins: each tries to create
 `definitions` first, and those for which it exists already wait for the record. A crash
-in between leaves some topics and no record, which the next start refuses with an error.
+in between leaves some topics and no record, as a broker does that makes topics by
+itself: whoever waited in vain completes the app, unless there are events.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.errors import UnsafeLogError
 from sayiir_es.log.port import APP_TOPICS, Topic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from sayiir_es.log.kafka.describe import ClusterDescription, TopicDescription
     from sayiir_es.log.port import LogIdentity
 
 APP_KEY = b"app"
-DAY_MS = 24 * 60 * 60 * 1000
+HOUR_MS = 60 * 60 * 1000
+DAY_MS = 24 * HOUR_MS
+REPLY_PARTITIONS = 8
+"""Of the replies topic; a client reads one of them."""
 # A quarter more than Kafka's default, which commands have: a dead letter holds the
 # whole record and the reason, and an eighth of a batch is kept for what Kafka adds.
 DEAD_LETTER_BYTES = 1_048_588 * 5 // 4
+REPLY_BYTES = DEAD_LETTER_BYTES
+"""A reply holds one output and what a status says beside it."""
 SNAPSHOT_BYTES = DEAD_LETTER_BYTES
 """An output has fitted into an event; the other fields of a snapshot are small."""
-EVENTS_BYTES_MIN = 960_000
-"""What `events` must take: a payload of 768 KiB and 48 KiB beside it fill a batch, of
-which an eighth is kept for what Kafka adds. Less, and a decision would never fit."""
+SHOWN_MAX = 5
+"""How many apps a sentence names."""
+
 _FOREVER = "-1"
+TIMESTAMP_TYPE = "message.timestamp.type"
+APPEND_TIME = "LogAppendTime"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +72,11 @@ def new_topic(app: str, topic: Topic, *, partitions: int, replicas: int) -> NewT
         # then: no reader has to unpack a batch that expands to anything.
         "compression.type": "uncompressed",
     }
+    if topic is not Topic.EVENTS:
+        # A record is as old as it is here, whatever its producer's clock or stream
+        # says: none is refused, and none is over its retention when it arrives. The
+        # time of an event is its owner's decision; a wrong clock is to be refused.
+        settings[TIMESTAMP_TYPE] = APPEND_TIME
     count = partitions
     match topic:
         case Topic.EVENTS:
@@ -80,6 +96,11 @@ def new_topic(app: str, topic: Topic, *, partitions: int, replicas: int) -> NewT
             settings |= {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}
             if topic is Topic.DEAD_LETTERS:
                 settings["max.message.bytes"] = str(DEAD_LETTER_BYTES)
+        case Topic.REQUESTS | Topic.REPLIES:
+            settings |= {"cleanup.policy": "delete", "retention.ms": str(HOUR_MS)}
+            if topic is Topic.REPLIES:
+                settings["max.message.bytes"] = str(REPLY_BYTES)
+                count = REPLY_PARTITIONS
         case Topic.DEFINITIONS:
             settings |= {"cleanup.policy": "compact"}
             count = 1
@@ -112,8 +133,32 @@ def missing_topics(app: str, description: ClusterDescription) -> list[str]:
     return [name for name in names if name not in description.topics]
 
 
-def check_identity(value: bytes, now: LogIdentity) -> None:
+def similar_apps(app: str, topic_names: Iterable[str]) -> str:
+    """A clause that names the apps of a cluster, those first that are like one."""
+    endings = tuple(f".{topic.value}" for topic in (Topic.EVENTS, Topic.COMMANDS))
+    apps = sorted(
+        {name.rpartition(".")[0] for name in topic_names if name.endswith(endings)}
+    )
+    if not apps:
+        return (
+            "no app is there yet: `sayiir-es worker run MODULE` makes one, and so does "
+            "`sayiir-es topic create`"
+        )
+    in_small_letters = {one.lower(): one for one in apps}
+    alike = [
+        in_small_letters[one]
+        for one in get_close_matches(app.lower(), in_small_letters, SHOWN_MAX, 0.5)
+    ]
+    if alike:
+        return f"like it are there: {', '.join(map(repr, alike))}"
+    more = f" and {len(apps) - SHOWN_MAX} more" if len(apps) > SHOWN_MAX else ""
+    return f"apps there: {', '.join(map(repr, apps[:SHOWN_MAX]))}{more}"
+
+
+def check_identity(value: bytes, now: LogIdentity) -> int:
     """Compare the cluster with the value of the app record.
+
+    Returns how many partitions the app was made with.
 
     Raises:
         UnsafeLogError: they differ; the message says in what.
@@ -132,10 +177,9 @@ def check_identity(value: bytes, now: LogIdentity) -> None:
             "the topics were copied; give the app another name or start from empty "
             "topics"
         )
-    if partitions != now.partitions:
+    if type(partitions) is not int or partitions < 1:
         raise UnsafeLogError(
-            f"expected {partitions!r:.200} partitions, but there are {now.partitions}: "
-            "keys would move to other owners; the count can never be changed in place"
+            f"expected a count of partitions in the app record, but {partitions!r:.200}"
         )
     changed = [role for role, id_ in now.topics.items() if topics.get(role, id_) != id_]
     if changed:
@@ -144,26 +188,7 @@ def check_identity(value: bytes, now: LogIdentity) -> None:
             "were deleted and made again: their history is gone; delete all of the "
             "app's topics to begin anew, or restore them from a copy"
         )
-
-
-def check_settings(app: str, description: ClusterDescription) -> tuple[str, ...]:
-    """Refuse settings that could lose history; return warnings about others.
-
-    Raises:
-        UnsafeLogError: names each setting that is wrong, and the value to set.
-    """
-    topics: Mapping[Topic, TopicDescription] = {
-        topic: description.topics[topic_name(app, topic)] for topic in APP_TOPICS
-    }
-    events = topics[Topic.EVENTS]
-    faults = [
-        *_lossy_events(topic_name(app, Topic.EVENTS), events, description.brokers),
-        *_wrong_shapes(app, topics),
-    ]
-    if faults:
-        listed = "; ".join(faults)
-        raise UnsafeLogError(f"expected settings that keep history, but {listed}")
-    return tuple(_warnings(app, description.brokers, topics))
+    return partitions
 
 
 def check_snapshots(name: str, description: TopicDescription, partitions: int) -> None:
@@ -186,82 +211,14 @@ def check_snapshots(name: str, description: TopicDescription, partitions: int) -
         )
 
 
-def _lossy_events(name: str, events: TopicDescription, brokers: int) -> Iterator[str]:
-    settings = events.settings
-    required = {
-        "cleanup.policy": "delete",
-        "retention.ms": _FOREVER,
-        "retention.bytes": _FOREVER,
-    }
-    if events.replicas > 1:
-        required["unclean.leader.election.enable"] = "false"
-        # An acknowledgement must mean two copies.
-        if settings.get("min.insync.replicas", "1") == "1":
-            required["min.insync.replicas"] = "2"
-    for key, value in required.items():
-        if settings.get(key) != value:
-            yield f"{name} has {key}={settings.get(key)}: set {value}"
-    size = int(settings.get("max.message.bytes", EVENTS_BYTES_MIN))
-    if size < EVENTS_BYTES_MIN:
-        yield (
-            f"{name} has max.message.bytes={size}, too few for the largest event: set "
-            "1048588, or more"
-        )
-    if events.replicas == 1 and brokers > 1:
-        advised = min(3, brokers)
-        yield f"{name} has one replica on {brokers} brokers: reassign it to {advised}"
+def check_requests(name: str, description: TopicDescription, partitions: int) -> None:
+    """Refuse a requests topic whose partitions are not those of `commands`.
 
-
-def _wrong_shapes(app: str, topics: Mapping[Topic, TopicDescription]) -> Iterator[str]:
-    for topic in (Topic.COMMANDS, Topic.DEAD_LETTERS, Topic.ATTEMPTS):
-        policy = topics[topic].settings.get("cleanup.policy", "delete")
-        if policy != "delete":
-            yield f"{topic_name(app, topic)} has cleanup.policy={policy}: set delete"
-    name = topic_name(app, Topic.DEFINITIONS)
-    settings = topics[Topic.DEFINITIONS].settings
-    policy = settings.get("cleanup.policy", "delete")
-    if policy != "compact" and settings.get("retention.ms") != _FOREVER:
-        yield f"{name} has cleanup.policy={policy}: set compact"
-    count = topics[Topic.DEFINITIONS].partitions
-    if count != 1:
-        yield f"{name} has {count} partitions: one is right"
-    commands, events = topics[Topic.COMMANDS], topics[Topic.EVENTS]
-    if commands.partitions != events.partitions:
-        yield (
-            f"commands has {commands.partitions} partitions and events "
-            f"{events.partitions}: they must have the same number"
-        )
-
-
-def _warnings(
-    app: str, brokers: int, topics: Mapping[Topic, TopicDescription]
-) -> Iterator[str]:
-    if brokers == 1:
-        yield (
-            "a cluster of one broker keeps one copy of history: run three brokers, "
-            "with replication 3 and min.insync.replicas=2, for anything that matters"
-        )
-    for topic in (Topic.COMMANDS, Topic.DEFINITIONS):
-        description = topics[topic]
-        name = topic_name(app, topic)
-        if brokers > 1 and description.replicas == 1:
-            yield f"{name} has one replica on {brokers} brokers: reassign it"
-        if (
-            description.replicas > 1
-            and description.settings.get("min.insync.replicas") == "1"
-        ):
-            yield f"{name} has min.insync.replicas=1: set 2"
-        if description.settings.get("unclean.leader.election.enable") == "true":
-            yield f"{name} has unclean.leader.election.enable=true: set false"
-        compression = description.settings.get("compression.type", "uncompressed")
-        if compression != "uncompressed":
-            yield (
-                f"{name} has compression.type={compression}: set uncompressed, so that "
-                "the broker refuses what is small only while it is compressed"
-            )
-    retention_ms = int(topics[Topic.COMMANDS].settings.get("retention.ms", _FOREVER))
-    if 0 <= retention_ms < DAY_MS:
-        yield (
-            f"{topic_name(app, Topic.COMMANDS)} has retention.ms={retention_ms}: a "
-            f"command that waits longer is lost; set at least {DAY_MS}"
+    Raises:
+        UnsafeLogError: names what is wrong, and what to do.
+    """
+    if description.partitions != partitions:
+        raise UnsafeLogError(
+            f"expected {partitions} partitions of {name}, as commands has, but there "
+            f"are {description.partitions}: delete it, and the next worker makes it"
         )

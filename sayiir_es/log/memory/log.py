@@ -18,9 +18,10 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from sayiir_es.core.model.errors import LogUnavailableError, UncertainAppendError
+from sayiir_es.core.model.errors import AppNotFoundError, UncertainAppendError
 from sayiir_es.log.batch_size import MAX_BATCH_BYTES, check_batch
 from sayiir_es.log.memory.topics import MemoryOwnerLock, MemoryTopics
+from sayiir_es.log.passing_topics import PassingTopics
 from sayiir_es.log.port import APP_TOPICS, Chunk, LogIdentity, Topic
 
 if TYPE_CHECKING:
@@ -69,15 +70,20 @@ class MemoryLog:
         faults: Faults | None = None,
         now_ms: Callable[[], int] | None = None,
         log_id: str | None = None,
+        max_batch_bytes: int = MAX_BATCH_BYTES,
+        is_made: bool = False,
     ) -> None:
-        """Hold nothing yet.
+        """Hold nothing yet; with `is_made` it need not be made by `open`.
 
         `now_ms` gives the records' timestamps in milliseconds since the epoch, `log_id`
         the identity. By default they are the system's clock and a random id.
+        `max_batch_bytes` is the largest batch of events, as `batch_bytes` counts it.
         """
+        self._max_batch_bytes = max_batch_bytes
         self.faults = faults
-        self._created = False
+        self._created = is_made
         self._topics = MemoryTopics(partitions, now_ms or _system_now_ms)
+        self.request_topics = PassingTopics(now_ms)
         log_id = log_id or secrets.token_hex(8)
         self._identity = LogIdentity(
             cluster_id=log_id,
@@ -92,17 +98,17 @@ class MemoryLog:
 
     @property
     def max_batch_bytes(self) -> int:
-        """The largest batch that `append` takes, in bytes of keys, values, headers."""
-        return MAX_BATCH_BYTES
+        """The largest batch that `append` takes, as `batch_bytes` counts it."""
+        return self._max_batch_bytes
 
     async def open(self, *, create: bool) -> LogIdentity:
         """Return its identity; the first to open it with `create` makes it.
 
         Raises:
-            LogUnavailableError: nobody has made it.
+            AppNotFoundError: nobody has made it.
         """
         if not (create or self._created):
-            raise LogUnavailableError("expected a log in memory, but nobody made it")
+            raise AppNotFoundError("expected a log in memory, but nobody made it")
         self._created = True
         return self._identity
 
@@ -115,7 +121,9 @@ class MemoryLog:
     async def appender(self, partition: int) -> MemoryAppender:
         """A fresh appender for one partition of `events`."""
         self._topics.bounds(Topic.EVENTS, partition)  # there is such a partition
-        return MemoryAppender(self._topics, partition, lambda: self.faults)
+        return MemoryAppender(
+            self._topics, partition, lambda: self.faults, self._max_batch_bytes
+        )
 
     async def reader(self, topic: Topic, partition: int, offset: int) -> MemoryReader:
         """A reader that begins at `offset`."""
@@ -162,7 +170,9 @@ class MemoryAppender:
         topics: MemoryTopics,
         partition: int,
         faults: Callable[[], Faults | None],
+        max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
+        self._max_batch_bytes = max_batch_bytes
         self._topics = topics
         self._partition = partition
         self._faults = faults
@@ -182,7 +192,7 @@ class MemoryAppender:
                 f"expected a usable appender of partition {self._partition}, but an "
                 "append before it has not ended well, or it is closed"
             )
-        check_batch(batch)
+        check_batch(batch, self._max_batch_bytes)
         self._idle = False
         faults = self._faults()
         if faults is None:

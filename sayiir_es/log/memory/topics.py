@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.errors import OffsetGoneError
 from sayiir_es.log.notifier import Notifier
-from sayiir_es.log.port import Record, Topic
+from sayiir_es.log.port import APP_TOPICS, Record, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,9 +52,13 @@ class MemoryTopics:
         self._now_ms = now_ms
         self._lock = threading.Lock()
         self._owner: MemoryOwnerLock | None = None
+        self.waiting_workers = 0
+        """How many wait to own the log, those for one call excepted."""
+        self.waiting_calls = 0
+        """How many wait to own it for one call."""
         self._partitions = {
             (topic, partition): _Partition()
-            for topic in Topic
+            for topic in (*APP_TOPICS, Topic.SNAPSHOTS)
             for partition in range(1 if topic is Topic.DEFINITIONS else partitions)
         }
 
@@ -121,6 +125,16 @@ class MemoryTopics:
             self._owner = new
             return True
 
+    def count_waiting(self, change: int, *, briefly: bool) -> None:
+        """Count who waits to own the log, for one call or as a worker, or no longer."""
+        with self._lock:
+            if briefly:
+                self.waiting_calls += change
+            else:
+                self.waiting_workers += change
+        # Who wants it for one call may try now; who owns it hears that it is wanted.
+        self.notifier.wake(("owner", "wanted"))
+
     def _partition(self, topic: Topic, partition: int) -> _Partition:
         try:
             return self._partitions[topic, partition]
@@ -136,23 +150,47 @@ class MemoryOwnerLock:
     def __init__(self, topics: MemoryTopics) -> None:
         self._topics = topics
 
-    def try_acquire(self) -> bool:
-        """Take the lock if nobody has it; return whether it is ours."""
-        return self._topics.swap_owner(None, self) or self._topics.swap_owner(
-            self, self
-        )
+    def try_acquire(self, *, briefly: bool = False) -> bool:
+        """Take the lock if nobody has it; return whether it is ours.
+
+        With `briefly` it is wanted for one call: not taken while a worker waits for it.
+        """
+        if self._topics.swap_owner(self, self):
+            return True
+        if briefly and self._topics.waiting_workers:
+            return False
+        return self._topics.swap_owner(None, self)
 
     def release(self) -> None:
         """Release the lock if it is ours, and wake the candidates that wait for it."""
         if self._topics.swap_owner(self, None):
             self._topics.notifier.wake(("owner",))
 
-    async def acquire(self) -> None:
+    async def acquire(self, *, briefly: bool = False) -> None:
         """Wait until it is ours."""
+        self._topics.count_waiting(1, briefly=briefly)
+        try:
+            await self._wait(briefly=briefly)
+        finally:
+            self._topics.count_waiting(-1, briefly=briefly)
+
+    async def wanted(self, *, briefly: bool = False) -> None:
+        """Wait until a worker waits for the lock; with `briefly` a call, too."""
+        topics = self._topics
+        while True:
+            waiter = topics.notifier.waiter("wanted")
+            try:
+                if topics.waiting_workers or (briefly and topics.waiting_calls):
+                    return
+                await waiter
+            finally:
+                self._topics.notifier.forget(waiter)
+
+    async def _wait(self, *, briefly: bool) -> None:
         while True:
             waiter = self._topics.notifier.waiter("owner")
             try:
-                if self.try_acquire():
+                if self.try_acquire(briefly=briefly):
                     return
                 await waiter
             finally:

@@ -48,6 +48,7 @@ def make_log(folder: Path) -> str:
         WorkflowClient(backend).send_signal("early", "go", {"ok": True})
         asyncio.run(_produce(backend.open_log(), UNREADABLE))
         run_durable_workflow(failing, "failed", 3, backend=backend)
+        WorkflowClient(backend).fork("ended", at=2, new_id="forked")
     return f"file:{path}"
 
 

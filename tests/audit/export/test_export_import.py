@@ -20,7 +20,7 @@ from sayiir_es.audit.export.import_export import import_into
 from sayiir_es.audit.export.manifest import read_manifest
 from sayiir_es.audit.export.origin import TIME_HEADER, as_exported
 from sayiir_es.client.backends import backend_from_url
-from sayiir_es.core.model.errors import LogUnavailableError, UsageError
+from sayiir_es.core.model.errors import AppNotFoundError, UsageError
 from sayiir_es.core.model.events import PartitionClaimed
 from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Record, Topic
@@ -76,7 +76,8 @@ async def test_an_imported_log_gives_equal_snapshots_and_the_same_export_again(
     assert contents(again) == contents(first)
     logs = [backend_from_url(one).open_log() for one in (url, copy)]
     rows, copied = [await snapshots(log) for log in logs]
-    assert {instance for _, instance in rows} == {"ended", "waits", "early", "failed"}
+    names = {"ended", "waits", "early", "failed", "forked"}
+    assert {instance for _, instance in rows} == names
     assert copied == rows
     assert await position(logs[0]) == await position(logs[1])
     assert verify(copy).holds
@@ -199,7 +200,7 @@ def test_an_export_never_writes_over_anything(url: str, tmp_path: Path) -> None:
 
 
 def test_without_a_log_there_is_no_export(tmp_path: Path) -> None:
-    with pytest.raises(LogUnavailableError):
+    with pytest.raises(AppNotFoundError):
         export(f"file:{tmp_path / 'none.db'}", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
@@ -276,3 +277,16 @@ def test_a_manifest_that_says_something_else_is_refused(
     path.write_bytes(path.read_bytes().replace(old, new, 1))
     with pytest.raises(DecodeError, match="manifest"):
         verify_export(lines.folder)
+
+
+def test_a_line_beyond_the_limit_is_refused_before_it_is_read_whole(
+    lines: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        import_module(file_format_of.__module__), "LINE_BYTES_MAX", 10_000
+    )
+    verify_export(lines.folder)
+    path = next(lines.folder.glob("events*.jsonl"))
+    path.write_bytes(b" " * 10_001 + path.read_bytes())
+    with pytest.raises(DecodeError, match="lines of at most 10000 bytes"):
+        import_export(f"file:{tmp_path / 'copy.db'}", lines.folder)

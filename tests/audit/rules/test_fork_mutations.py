@@ -11,6 +11,8 @@ from sayiir_es.core.graph.graph import Graph
 from sayiir_es.core.graph.nodes import DelayNode, Retry, SignalNode, TaskNode
 from sayiir_es.core.model.commands import SendSignal
 from sayiir_es.core.model.events import (
+    CommandDeferred,
+    CommandRejected,
     PositionUpdated,
     SignalConsumed,
     TaskCompleted,
@@ -174,3 +176,84 @@ def test_a_time_of_a_copy_is_the_sources() -> None:
     assert body.due_at < history.events[at].at
     elapsed = history.at("DelayElapsed")
     assert history.events[elapsed].cause == f"timer:nap@{body.due_at}"
+
+
+# --- deferred -------------------------------------------------------------------------
+
+DEFERRED = CommandDeferred(
+    command="ForkWorkflow",
+    command_id="0@0",
+    deferred_instance_id="i",
+    source_instance_id="s",
+    source_sequence=5,
+)
+
+
+def deferred(history: History, **fields: object) -> tuple[int, History]:
+    """The same history, whose fork was deferred first, and where that stands."""
+    at, forked = body_of(history, "WorkflowForked")
+    assert at == 1
+    asked = {"source_sequence": forked.source_sequence} | fields
+    body = replace(DEFERRED, **asked)
+    cause = history.events[at].cause
+    return at, history.added(at, body).changed(at, cause=cause, claim=0)
+
+
+def test_a_fork_may_be_deferred_and_wait_at_the_end(history: History) -> None:
+    at, changed = deferred(history)
+    assert not changed.violations()
+    assert not changed.kept(at + 1).violations()
+
+
+def test_a_command_that_is_deferred_twice_is_found(history: History) -> None:
+    at, changed = deferred(history)
+    body, cause = changed.events[at].body, changed.events[at].cause
+    changed.added(at + 1, body, cause=cause).must_break("I3", at + 1, "")
+
+
+def test_a_deferred_command_that_is_answered_twice_is_found(history: History) -> None:
+    at, changed = deferred(history)
+    event = changed.events[at]
+    rejected = CommandRejected(
+        command="ForkWorkflow", command_id="0@0", code="busy", message="expected, but"
+    )
+    first = changed.added(at + 1, rejected, cause=event.cause)
+    first = first.changed(at + 1, instance_id="i")
+    assert not first.kept(at + 2).violations()
+    first.must_break("I3", at + 2)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"deferred_instance_id": "j"},
+        {"source_instance_id": "another"},
+        {"source_sequence": 1},
+    ],
+)
+def test_an_answer_to_another_fork_than_was_deferred_is_found(
+    history: History, fields: dict[str, object]
+) -> None:
+    at, changed = deferred(history, **fields)
+    changed.must_break("I3", at + 1)
+
+
+def test_a_deferral_in_an_instance_is_found(history: History) -> None:
+    at, changed = deferred(history)
+    changed.changed(at, instance_id="i").must_break("I5", at)
+
+
+def test_a_forwarded_fork_that_is_deferred_twice_is_found(history: History) -> None:
+    end = len(history.events)
+    twice = history.added(end, DEFERRED, DEFERRED)
+    for number in range(2):
+        twice = twice.changed(
+            end + number,
+            instance_id="",
+            run=0,
+            sequence=0,
+            cause=f"command:0@{7 + number}<1@5",
+        )
+    twice = replace(twice, commands=(*twice.commands, 7, 8))
+    assert not twice.kept(end + 1).violations()
+    twice.must_break("I3", end + 1, "")

@@ -20,7 +20,6 @@ def test_the_order_outlives_a_killed_worker(terminal: Terminal) -> None:
     assert time.monotonic() - began_s < LIMIT_S
     assert (result.code, result.err.count("✗")) == (0, 0)
     assert "kill -9" in result.err
-    assert max(map(len, result.out.splitlines())) <= 100
     assert "ForkStarted" in result.out
     assert "values.result:charge  added" in result.out
     assert "every invariant holds" in result.err
@@ -34,7 +33,9 @@ def test_the_order_outlives_a_killed_worker(terminal: Terminal) -> None:
     assert charged["attempt"] == 1
     owners = [
         str(row["owner"]).partition("/")[0]
-        for row in terminal(f"event tail --kind PartitionClaimed -o jsonl {log}").rows()
+        for row in terminal(
+            f"event tail --from-start --kind PartitionClaimed -o jsonl {log}"
+        ).rows()
     ]
     assert owners == ["first", "second"]
     assert len(executions(terminal.cwd / "kept", "charge")) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,9 @@ from sayiir_es.client.backends import EmbeddedBackend
 from tests.cli.sample_workflows import approving, doubling, failing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from tests.cli.conftest import Terminal
 
 
@@ -81,6 +85,7 @@ def test_a_count_by_status_or_workflow_begins_with_the_most(
 
 
 def test_an_empty_log_counts_nothing(terminal: Terminal) -> None:
+    terminal.make_log()
     assert terminal("instance count").out == "0\n"
     assert terminal("instance count --by status -o json").out == "[]\n"
 
@@ -107,6 +112,47 @@ def test_stores_on_disk_answer_as_the_log_does(
         assert (
             seeded_terminal(f"{line} {stores}").json() == seeded_terminal(line).json()
         )
+
+
+def damaged_copy(stores: Path, copy: Path) -> None:
+    """A copy of a state directory, with bytes of each table overwritten."""
+    shutil.copytree(stores, copy)
+    tables = list(copy.rglob("*.sst"))
+    assert tables
+    for table in tables:
+        data = bytearray(table.read_bytes())
+        data[8:40] = bytes(32)
+        table.write_bytes(data)
+
+
+def unopenable_copy(stores: Path, copy: Path) -> None:
+    """A copy of a state directory whose stores cannot be opened."""
+    shutil.copytree(stores, copy)
+    for marker in copy.rglob("CURRENT"):
+        marker.write_bytes(b"nonsense")
+
+
+@pytest.mark.parametrize("damage", [damaged_copy, unopenable_copy])
+def test_a_damaged_store_is_told_and_the_others_are_listed(
+    seeded_terminal: Terminal, damage: Callable[[Path, Path], None]
+) -> None:
+    stores = seeded_terminal.cwd / "log.db.state"
+    both = seeded_terminal.cwd / "both"
+    damage(stores, both / "a")
+    (store,) = {marker.parent for marker in both.rglob("CURRENT")}
+    sound = f"--state-dir {stores}"
+    whole = seeded_terminal(f"instance list -o jsonl {sound}")
+    shutil.copytree(stores, both / "b")
+    for line in ("list -o jsonl", "count", "show done -o json"):
+        answer = seeded_terminal(f"instance {line} --state-dir {both}")
+        if line.startswith("list"):
+            assert sorted(map(str, answer.rows())) == sorted(map(str, whole.rows()))
+        assert answer.code == 5
+        assert str(store) in answer.err
+    shutil.rmtree(both / "b")
+    alone = seeded_terminal(f"instance list -o jsonl --state-dir {both}")
+    assert alone.code == 5
+    assert str(store) in alone.err
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,6 @@ def test_every_record_is_listed_with_its_fingerprint(terminal: Terminal) -> None
     assert started["schema"] == "io.sayiir.event.v1.WorkflowStarted"
     assert len(str(started["fingerprint"])) == 16
     assert "attributes" in str(started["fields"])
-    assert max(map(len, terminal("schema list").out.splitlines())) <= 100
 
 
 def test_the_schemas_of_this_build_read_all_that_was_published(

@@ -9,7 +9,8 @@ import pytest
 import sayiir
 
 from sayiir_es.core.authoring.flow import Flow
-from sayiir_es.core.authoring.tasks import RetryPolicy, metadata_of, task
+from sayiir_es.core.authoring.retries import RetryPolicy
+from sayiir_es.core.authoring.tasks import metadata_of, task
 from sayiir_es.core.duration import duration_ms, parse_duration
 from sayiir_es.core.graph.nodes import DelayNode, SignalNode
 
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def f(value: object) -> object:
+def f(value: Any) -> Any:
     return value
 
 
-def g(value: object) -> object:
+def g(value: Any) -> Any:
     return value
 
 

@@ -17,7 +17,7 @@ from sayiir_es.core.model.errors import HistoryError
 from sayiir_es.core.model.inputs import Commanded, ResumeCut, TakenOver, TimerDue
 from sayiir_es.core.model.limits import DEFAULT_LIMITS
 from sayiir_es.core.model.position import CommandPosition
-from tests.core.instance_runner import InstanceRunner, OneGraph
+from tests.core.instance_runner import BATCH_BYTES, InstanceRunner, OneGraph
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,10 +46,17 @@ class ReadOnlyRows:
 class NoGraphs:
     """The definitions of a process that knows no graph."""
 
-    def by_name(self, workflow: str, definition_hash: str | None) -> Graph | None:
+    def by_name(
+        self, workflow: str, definition_hash: str | None, version: str | None = None
+    ) -> Graph | None:
         """None."""
-        del workflow, definition_hash
+        del workflow, definition_hash, version
         return None
+
+    def find_graphs(self, workflow: str, beginning: str) -> list[Graph]:
+        """None."""
+        del workflow, beginning
+        return []
 
     def by_digest(self, graph_digest: str) -> Graph | None:
         """None."""
@@ -59,7 +66,11 @@ class NoGraphs:
 
 def context(definitions: Definitions) -> DecisionContext:
     return DecisionContext(
-        claim=0, now_ms=2_000_000, definitions=definitions, limits=DEFAULT_LIMITS
+        claim=0,
+        now_ms=2_000_000,
+        definitions=definitions,
+        limits=DEFAULT_LIMITS,
+        batch_bytes=BATCH_BYTES,
     )
 
 
@@ -85,7 +96,7 @@ def waiting() -> InstanceRunner:
 def test_a_decision_changes_only_what_it_hands_back() -> None:
     runner = waiting()
     rows = ReadOnlyRows(MappingProxyType(dict(runner.rows.rows)))
-    decision = decide(SIGNAL, rows, context(OneGraph(runner.graph)), 1 << 20)
+    decision = decide(SIGNAL, rows, context(OneGraph(runner.graph)), BATCH_BYTES)
     assert [event.kind for event in decision.events] == [
         "SignalReceived",
         "SignalConsumed",
@@ -102,14 +113,14 @@ def test_an_answer_needs_no_graph() -> None:
     runner.run()
     unknown = context(NoGraphs())
     for input_, kind in [(CANCEL, "CommandRejected"), (RETRY, "CommandRejected")]:
-        decision = decide(input_, runner.rows, unknown, 1 << 20)
+        decision = decide(input_, runner.rows, unknown, BATCH_BYTES)
         assert [event.kind for event in decision.events] == [kind]
 
 
 def test_a_signal_that_nothing_awaits_needs_no_graph() -> None:
     runner = InstanceRunner(Graph(name="w", chain=(TaskNode(id="a"),)))
     runner.start()
-    decision = decide(SIGNAL, runner.rows, context(NoGraphs()), 1 << 20)
+    decision = decide(SIGNAL, runner.rows, context(NoGraphs()), BATCH_BYTES)
     assert [event.kind for event in decision.events] == ["SignalReceived"]
 
 
@@ -125,7 +136,7 @@ def test_a_signal_that_nothing_awaits_needs_no_graph() -> None:
 )
 def test_what_happens_in_a_run_needs_its_graph(input_: Input) -> None:
     with pytest.raises(HistoryError, match="expected the graph"):
-        decide(input_, waiting().rows, context(NoGraphs()), 1 << 20)
+        decide(input_, waiting().rows, context(NoGraphs()), BATCH_BYTES)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +147,6 @@ def test_what_happens_in_a_run_needs_its_graph(input_: Input) -> None:
     ],
 )
 def test_a_time_that_nothing_waits_for_is_not_recorded(input_: Input) -> None:
-    decision = decide(input_, waiting().rows, context(NoGraphs()), 1 << 20)
+    decision = decide(input_, waiting().rows, context(NoGraphs()), BATCH_BYTES)
     assert decision.events == ()
     assert not decision.changes

@@ -37,7 +37,7 @@ from sayiir_es.core.model.limits import DEFAULT_LIMITS
 from sayiir_es.core.model.position import CommandPosition
 from sayiir_es.core.status.status import status_of
 from tests.audit.mutations import History
-from tests.core.instance_runner import InstanceRunner, OneGraph
+from tests.core.instance_runner import BATCH_BYTES, InstanceRunner, OneGraph
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Decision
@@ -73,8 +73,9 @@ def error_of(runner: InstanceRunner, input_: Input, error: Exception) -> Decisio
         now_ms=runner.now,
         definitions=OneGraph(runner.graph),
         limits=runner.limits,
+        batch_bytes=BATCH_BYTES,
     )
-    return on_error(input_, error, runner.rows, context, 1 << 20)
+    return on_error(input_, error, runner.rows, context, BATCH_BYTES)
 
 
 def test_nothing_of_it_runs_and_no_timer_fires() -> None:
@@ -229,5 +230,6 @@ def test_what_has_ended_is_not_quarantined() -> None:
         now_ms=runner.now,
         definitions=OneGraph(runner.graph),
         limits=runner.limits,
+        batch_bytes=BATCH_BYTES,
     )
-    assert not decide(FAILED, runner.rows, context, 1 << 20).changes
+    assert not decide(FAILED, runner.rows, context, BATCH_BYTES).changes

@@ -21,7 +21,7 @@ from sayiir_es.core.model.position import CommandPosition
 from sayiir_es.core.model.rows import DictRows, StagedRows
 from sayiir_es.engine.store.cache import CachedRows
 from tests.core.graph.test_record import fork_of
-from tests.core.instance_runner import OneGraph
+from tests.core.instance_runner import BATCH_BYTES, OneGraph
 from tests.core.nodes.test_constructs import ProgramRunner
 
 if TYPE_CHECKING:
@@ -172,11 +172,12 @@ def looks(
         now_ms=runner.now,
         definitions=OneGraph(runner.graph),
         limits=DEFAULT_LIMITS,
+        batch_bytes=BATCH_BYTES,
     )
-    for kind in "cvlxyq":  # an index is made once for each kind of row
+    for kind in "cvlxyaq":  # an index is made once for each kind of row
         list(rows.keys(kind))
     counted.looks = 0
-    decision = decide(input_, rows, context, 1 << 20)
+    decision = decide(input_, rows, context, BATCH_BYTES)
     assert decision.events
     return counted.looks
 

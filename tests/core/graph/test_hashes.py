@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sayiir_es.core.authoring.flow import Flow
-from sayiir_es.core.authoring.tasks import RetryPolicy, task
+from sayiir_es.core.authoring.retries import RetryPolicy
+from sayiir_es.core.authoring.tasks import task
 from sayiir_es.core.graph.graph import Graph
 from sayiir_es.core.graph.nodes import (
     ChildNode,
@@ -162,12 +163,21 @@ SIGNAL = SignalNode(id="s", signal="s", timeout_ms=5)
         (TASK, replace(TASK, retry=Retry(max_retries=1, max_delay_ms=9))),
         (TASK, replace(TASK, retry=Retry(max_retries=1, jitter=0.5))),
         (SIGNAL, replace(SIGNAL, on_timeout="fail")),
+        (SIGNAL, replace(SIGNAL, keep_input=True)),
     ],
 )
 def test_the_digest_covers_what_the_hash_does_not(one: Node, other: Node) -> None:
     first, second = Graph(name="w", chain=(one,)), Graph(name="w", chain=(other,))
     assert first.definition_hash == second.definition_hash
     assert first.digest != second.digest
+
+
+def test_the_digest_alone_covers_the_time_out_of_a_run() -> None:
+    one = Graph(name="w", chain=(TASK,))
+    other = replace(one, timeout_ms=5)
+    assert one.definition_hash == other.definition_hash
+    assert one.digest != other.digest
+    assert graph_from_json(canonical_graph(other)) == other
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import gzip
 
 import pytest
 
+from sayiir_es.core.authoring.flow import Flow
 from sayiir_es.core.graph.graph import Graph
-from sayiir_es.core.graph.nodes import Branch, ForkNode, TaskNode
+from sayiir_es.core.graph.nodes import NODES_MAX, Branch, ForkNode, TaskNode
 from sayiir_es.core.graph.record import (
     GRAPH_BYTES_MAX,
     canonical_graph,
@@ -59,3 +60,20 @@ def test_a_small_graph_stays_readable() -> None:
 def test_what_does_not_unpack_is_a_typed_error(value: bytes) -> None:
     with pytest.raises(DecodeError, match="expected"):
         graph_of_record(value)
+
+
+def test_a_published_graph_has_a_limit_of_nodes() -> None:
+    graph_of_record(record_of_graph(fork_of(NODES_MAX - 2)))
+    with pytest.raises(DecodeError, match=r"at most 20,000 nodes, but 20,001"):
+        graph_of_record(record_of_graph(fork_of(NODES_MAX - 1)))
+
+
+def test_a_workflow_has_a_limit_of_nodes() -> None:
+    def pass_on(value: object) -> object:
+        return value
+
+    flow = Flow("wide").fork()
+    for number in range(NODES_MAX):
+        flow = flow.branch(pass_on, name=f"b{number}")
+    with pytest.raises(ValueError, match=r"at most 20,000 nodes, but 20,002"):
+        flow.join(pass_on).build()

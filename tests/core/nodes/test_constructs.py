@@ -15,7 +15,17 @@ from sayiir_es.core.model.inputs import Outcome
 from sayiir_es.core.model.limits import Limits
 from sayiir_es.core.model.position import parse_command_cause
 from tests.core.instance_runner import InstanceRunner
-from tests.core.programs import Program, digest, key_for, output_of, programs, turns
+from tests.core.programs import (
+    BASES,
+    FAILURE,
+    Program,
+    always_fails,
+    digest,
+    key_for,
+    output_of,
+    programs,
+    turns,
+)
 
 if TYPE_CHECKING:
     from sayiir_es.core.decide.owed import OwedAttempt
@@ -47,6 +57,15 @@ class ProgramRunner(InstanceRunner):
         assert isinstance(node, TaskNode)
         if node.retry is not None and attempt.attempt == 1:
             return replace(outcome, result="failed", error_type="E", error="once")
+        if always_fails(node):
+            error_type, error = FAILURE
+            return replace(
+                outcome,
+                result="failed",
+                error_type=error_type,
+                error=error,
+                error_bases=BASES,
+            )
         loop: LoopMark = "none"
         if place.ends_loop:
             iteration = int(attempt.path.rpartition("@")[2].partition("/")[0])

@@ -7,11 +7,18 @@ from sayiir_es.core.graph.nodes import (
     Branch,
     DelayNode,
     ForkNode,
+    LoopNode,
     Node,
     SignalNode,
     TaskNode,
 )
-from sayiir_es.core.model.commands import PauseWorkflow, SendSignal, UnpauseWorkflow
+from sayiir_es.core.graph.references import result_of
+from sayiir_es.core.model.commands import (
+    PauseWorkflow,
+    RetryWorkflow,
+    SendSignal,
+    UnpauseWorkflow,
+)
 from sayiir_es.core.model.events import (
     CommandAcknowledged,
     CommandRejected,
@@ -181,3 +188,71 @@ def test_an_unpause_gives_every_wait_of_a_name_its_signal() -> None:
     assert [body.path for body in consumed] == ["f/a/sa", "f/b/sb"]
     runner.run()
     assert runner.output == b'{"a":1,"b":2}'
+
+
+def kept(
+    *behind: Node, limit: int | None = None, fails: bool = False
+) -> InstanceRunner:
+    wait = SignalNode(
+        id="s",
+        signal="ok",
+        timeout_ms=limit,
+        on_timeout="fail" if fails else "null",
+        keep_input=True,
+    )
+    return runner_of(wait, *behind)
+
+
+def test_a_wait_that_keeps_its_input_passes_that_on_and_has_the_payload_by_name() -> (
+    None
+):
+    runner = kept(TaskNode(id="a"))
+    runner.start(b"5")
+    runner.command(signal(b'{"ok":true}'))
+    assert result_of(runner.rows, runner.graph, "s") == b'{"ok":true}'
+    runner.run()
+    assert runner.output == b"5"
+
+
+def test_a_wait_that_keeps_null_passes_null_on() -> None:
+    runner = runner_of(
+        SignalNode(id="t", signal="first", timeout_ms=5),
+        SignalNode(id="s", signal="ok", keep_input=True),
+        TaskNode(id="a"),
+    )
+    runner.start(b"5")
+    runner.run()
+    runner.command(signal(b"7"))
+    runner.run()
+    assert runner.output == b"null"
+    assert result_of(runner.rows, runner.graph, "t") == b"null"
+    assert result_of(runner.rows, runner.graph, "s") == b"7"
+
+
+def test_what_a_wait_keeps_flows_on_behind_a_time_out_too() -> None:
+    runner = kept(TaskNode(id="a"), limit=50)
+    runner.start(b"5")
+    runner.run()
+    assert runner.output == b"5"
+    assert result_of(runner.rows, runner.graph, "s") == b"null"
+
+
+def test_a_wait_that_failed_takes_another_input_to_keep() -> None:
+    runner = kept(TaskNode(id="a"), limit=50, fails=True)
+    runner.start(b"5")
+    runner.run()
+    assert isinstance(runner.events[-1].body, WorkflowFailed)
+    runner.command(RetryWorkflow(instance_id="i", command_id="", input=b"6"))
+    assert runner.kinds()[-2:] == ["WorkflowRetried", "SignalAwaited"]
+    runner.command(signal(b"1"))
+    runner.run()
+    assert runner.output == b"6"
+
+
+def test_a_loop_ends_by_what_a_kept_input_says() -> None:
+    body = (
+        TaskNode(id="t"),
+        SignalNode(id="s", signal="ok", timeout_ms=5, keep_input=True),
+    )
+    graph = Graph(name="w", chain=(LoopNode(id="l", body=body),))
+    assert graph.places["l/t"].ends_loop

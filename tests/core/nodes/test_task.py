@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sayiir_es.core.backoff import retry_delay_ms
 from sayiir_es.core.graph.graph import Graph
 from sayiir_es.core.graph.nodes import Retry, TaskNode
+from sayiir_es.core.model.commands import RetryWorkflow
 from sayiir_es.core.model.events import (
     AttemptRestarted,
     DeadlineSet,
@@ -61,6 +62,29 @@ def test_a_later_attempt_may_succeed() -> None:
     runner.start()
     runner.run()
     assert runner.output == b"5"
+
+
+def test_no_attempt_is_due_behind_the_most_time_that_all_may_take() -> None:
+    retry = Retry(max_retries=9, initial_delay_ms=500, max_elapsed_ms=1500)
+    runner = runner_of(TaskNode(id="a", retry=retry))
+    runner.tasks["a"] = lambda _data, attempt: f"no {attempt}"
+    runner.start()
+    runner.run()
+    # Due 0, 500 and 1500 ms after the first; the next would be at 3500.
+    assert runner.executions == [("a", 1), ("a", 2), ("a", 3)]
+    assert runner.events[-1].kind == "WorkflowFailed"
+
+
+def test_a_retry_of_the_run_has_all_that_time_again() -> None:
+    retry = Retry(max_retries=9, initial_delay_ms=500, max_elapsed_ms=600)
+    runner = runner_of(TaskNode(id="a", retry=retry))
+    runner.tasks["a"] = lambda _data, attempt: f"no {attempt}"
+    runner.start()
+    runner.run()
+    runner.now += 3_600_000
+    runner.command(RetryWorkflow(instance_id="i", command_id=""))
+    runner.run()
+    assert runner.executions == [("a", 1), ("a", 2)] * 2
 
 
 def test_no_retry_means_one_attempt() -> None:

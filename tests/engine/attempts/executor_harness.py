@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.authoring.hints import task_hints
 from sayiir_es.core.graph.graph import Graph
 from sayiir_es.core.graph.nodes import TaskNode
 from sayiir_es.core.model.limits import Limits
@@ -60,7 +62,15 @@ class ExecutorHarness:
             number=2,
             owner=self,
             runnable=Runnable(
-                graph=graph, node=node, function=function, ends_loop=ends_loop
+                graph=graph,
+                node=node,
+                function=function,
+                is_async=inspect.iscoroutinefunction(function),
+                takes_context=False,
+                takes_both=False,
+                ends_loop=ends_loop,
+                hints=task_hints(function),
+                takers=(),
             ),
             input=data,
             deadline_at_ms=77,
@@ -91,6 +101,9 @@ class ExecutorHarness:
     def granted(self, attempt: Attempt) -> None:
         """Start it."""
         self.executor.start(attempt)
+
+    def room_freed(self) -> None:
+        """Nothing waits here."""
 
     def reported(self, attempt: Attempt, outcome: Outcome) -> None:
         """Collect its outcome."""

@@ -6,12 +6,18 @@ import asyncio
 import gc
 from typing import TYPE_CHECKING
 
-from structlog.testing import capture_logs
-
 from sayiir_es.core.authoring.flow import Flow
-from sayiir_es.core.authoring.tasks import RetryPolicy, task
+from sayiir_es.core.authoring.retries import RetryPolicy
+from sayiir_es.core.authoring.tasks import task
+from sayiir_es.core.decide.owed import OwedAttempt
+from sayiir_es.core.draft import DecisionContext
+from sayiir_es.core.model.limits import DEFAULT_LIMITS
 from sayiir_es.engine.attempts import waiting_outcomes
 from sayiir_es.engine.attempts.attempt import Attempt, State
+from sayiir_es.engine.definitions.registry import Registry
+from sayiir_es.engine.owner.batch import Batch
+from sayiir_es.engine.owner.event_encoder import EventEncoder
+from tests.captured_logs import capture_logs
 from tests.engine.harness import EngineHarness
 from tests.engine.slow_log import SlowLog
 
@@ -90,6 +96,44 @@ async def test_a_take_over_finds_more_than_the_queue_takes() -> None:
         kinds = await harness.kinds()
     assert executed == ["i"] * BRANCHES
     assert kinds.count("AttemptRestarted") == BRANCHES  # each may have begun before
+
+
+async def test_what_a_take_over_finds_in_a_drain_that_ends_is_restarted() -> None:
+    harness = EngineHarness()
+
+    @task
+    async def once(value: int) -> int:
+        return value
+
+    async with harness.worker(Flow("w").then(once).build()) as engine:
+        owner = engine.owners[0]
+        owner.drain()
+        await harness.command("StartWorkflow", workflow="w", input=1)
+        await harness.until_kind("PositionUpdated")
+        owed = OwedAttempt(
+            run=1,
+            path="once",
+            attempt=1,
+            input="start",
+            not_before=0,
+            deadline_at=None,
+            begun=True,
+            withdrawn=False,
+        )
+        encoder = EventEncoder()
+        context = DecisionContext(
+            claim=0,
+            now_ms=0,
+            definitions=Registry(),
+            limits=DEFAULT_LIMITS,
+            batch_bytes=1_000_000,
+            size_of=encoder.size_of,
+        )
+        batch = Batch(owner.store, context, encoder)
+        assert owner.dispatcher.offer(batch, "i", owed, restart=True) is None
+        owner.dispatcher.resume()
+        assert await harness.output() == 1
+        assert "AttemptRestarted" in await harness.kinds()
 
 
 async def test_a_cancel_withdraws_what_queues_and_what_was_turned_away() -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from structlog.testing import capture_logs
 
 from sayiir_es.engine.attempts.attempt import State
 from sayiir_es.engine.attempts.task_context import get_task_context
+from tests.captured_logs import capture_logs
 from tests.engine.attempts.executor_harness import LIMIT_S, ExecutorHarness
 
 if TYPE_CHECKING:
@@ -224,6 +225,50 @@ async def test_a_task_that_swallows_its_cancellation_still_completes() -> None:
     await begun.wait()
     harness.executor.request_cancel(attempt, 0.0)
     assert (await harness.outcome_of(attempt)).output == b'"done anyway"'
+    await harness.executor.close()
+
+
+async def test_a_thread_that_hangs_is_left_behind_after_the_grace_of_a_cancel() -> None:
+    harness = ExecutorHarness(slots=1)
+    begun, hold = threading.Event(), threading.Event()
+
+    def hangs(_: object) -> bool:
+        begun.set()
+        return hold.wait(LIMIT_S)
+
+    attempt = harness.start(hangs)
+    await asyncio.sleep(0)
+    assert begun.wait(LIMIT_S)
+    harness.executor.request_cancel(attempt, 0.01)
+    assert (await harness.outcome_of(attempt)).result == "withdrawn"
+    assert not harness.executor.running()
+    assert (await harness.run(one)).output == b"1"  # it has the slot
+    hold.set()
+    await harness.run(one)
+    assert [name for name, _ in harness.outcomes].count(attempt.instance_id) == 1
+    await harness.executor.close()
+
+
+async def test_a_coroutine_that_never_ends_is_left_behind_after_a_second_grace() -> (
+    None
+):
+    harness = ExecutorHarness(slots=1)
+    begun, hold = asyncio.Event(), asyncio.Event()
+
+    async def deaf(_: object) -> None:
+        begun.set()
+        while not hold.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await hold.wait()
+
+    attempt = harness.start(deaf)
+    await begun.wait()
+    harness.executor.request_cancel(attempt, 0.01)
+    assert (await harness.outcome_of(attempt)).result == "withdrawn"
+    assert (await harness.run(one)).output == b"1"
+    hold.set()
+    await harness.run(one)
+    assert [name for name, _ in harness.outcomes].count(attempt.instance_id) == 1
     await harness.executor.close()
 
 

@@ -21,6 +21,9 @@ class NoOwner:
         """Never called."""
         raise AssertionError(attempt)
 
+    def room_freed(self) -> None:
+        """Nothing waits here."""
+
     def reported(self, attempt: Attempt, outcome: Outcome) -> None:
         """Never called."""
         raise AssertionError(attempt, outcome)

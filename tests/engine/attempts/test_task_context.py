@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, assert_type
 
 import pytest
 
+from sayiir_es import Flow, run_workflow
 from sayiir_es.core.authoring.loop_result import LoopResult
-from sayiir_es.engine.attempts.task_context import get_task_context
+from sayiir_es.engine.attempts.task_context import (
+    TaskExecutionContext,
+    get_task_context,
+)
 from tests.engine.attempts.executor_harness import ExecutorHarness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+def test_a_task_may_use_its_context_as_the_manual_shows_it() -> None:
+    """Type checkers read this: no look for None is asked for, and one is allowed."""
+
+    def charge(order: str) -> str:
+        attempt: int = get_task_context().attempt
+        context = get_task_context()
+        key: str = context.idempotency_key
+        assert_type(get_task_context(), TaskExecutionContext | Any)
+        return f"{order} {attempt} {key} {context.cancelled}"
+
+    def charge_anywhere(order: str) -> str:
+        context = get_task_context()
+        return order if context is None else f"{order} {context.attempt}"
+
+    flow = Flow("pay").then(charge).then(charge_anywhere).build()
+    assert run_workflow(flow, "o-7") == "o-7 1 pay/charge False 1"
+    assert charge_anywhere("o-7") == "o-7"
 
 
 def giver(result: object) -> Callable[[object], object]:

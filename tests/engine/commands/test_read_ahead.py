@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from structlog.testing import capture_logs
-
 from sayiir_es.core.authoring.flow import Flow
 from sayiir_es.engine.commands.read_ahead import BYTES_MAX, COMMANDS_MAX, ReadAhead
 from sayiir_es.log.memory.topics import CHUNK_BYTES_MAX
+from tests.captured_logs import capture_logs
 from tests.engine.harness import EngineHarness
 from tests.engine.slow_log import SlowLog
 

@@ -12,17 +12,19 @@ import pytest
 from sayiir_es import Flow, task
 from sayiir_es.audit.verify.log import LogVerification
 from sayiir_es.core.model.commands import ForkWorkflow
+from sayiir_es.core.model.errors import LogUnavailableError
 from sayiir_es.core.model.events import CommandAcknowledged, CommandRejected, Event
 from sayiir_es.core.model.limits import DEFAULT_LIMITS
 from sayiir_es.engine.commands.source_history import read_source
 from sayiir_es.engine.owner.tenure import to_record
-from sayiir_es.engine.record_size import RECORD_OVERHEAD_BYTES
-from sayiir_es.log.memory.log import MemoryLog
+from sayiir_es.log.batch_size import batch_bytes
+from sayiir_es.log.memory.log import MemoryLog, MemoryReader
 from sayiir_es.log.port import NewRecord, Topic
 from tests.engine.harness import EngineHarness, copy_of, event_of
 
 if TYPE_CHECKING:
-    from sayiir_es.log.port import Log
+    from sayiir_es.log.memory.topics import MemoryTopics
+    from sayiir_es.log.port import Chunk, Log
 
 
 async def fork(
@@ -82,7 +84,7 @@ async def test_a_crash_behind_any_decision_of_a_fork_changes_nothing() -> None:
         await fork(harness, 4)
         assert await harness.output("copy") == 82
         records = [event_of(record) for record in await harness.records()]
-    first = next(n for n, e in enumerate(records) if e.kind == "WorkflowForked")
+    first = next(n for n, e in enumerate(records) if e.kind == "CommandDeferred")
     ends = [
         number
         for number in range(first, len(records))
@@ -232,12 +234,56 @@ async def test_no_fork_takes_more_of_a_batch_than_was_said() -> None:
                 for event in events[at + 1 :]
                 if event.kind in ("AttemptWithdrawn", "DeadlineCleared")
             ]
-            assert history.size >= sum(
-                RECORD_OVERHEAD_BYTES
-                + len(record.key or b"")
-                + len(record.value or b"")
-                for record in copied_records
-            )
+            assert history.size >= batch_bytes(copied_records)
+
+
+class StutteringReader(MemoryReader):
+    """A reader that gives one record and then fails."""
+
+    def __init__(
+        self, topics: MemoryTopics, topic: Topic, partition: int, at: int
+    ) -> None:
+        super().__init__(topics, topic, partition, at)
+        self._first = at
+
+    async def read(self, *, max_wait_s: float) -> Chunk | None:
+        """The first record; behind it the log does not answer."""
+        chunk = await super().read(max_wait_s=max_wait_s)
+        if chunk is None or chunk.start != self._first:
+            raise LogUnavailableError("expected an answer, but silence")
+        self._first = -1
+        return replace(chunk, end=chunk.start + 1, records=chunk.records[:1])
+
+
+class StutteringLog(MemoryLog):
+    """A log whose readers fail, each behind its first record."""
+
+    offsets: list[int]
+
+    async def reader(self, topic: Topic, partition: int, offset: int) -> MemoryReader:
+        """A reader that fails soon."""
+        self.offsets.append(offset)
+        return StutteringReader(self._topics, topic, partition, offset)
+
+
+async def test_a_reading_goes_on_where_the_log_was_silent() -> None:
+    harness = EngineHarness()
+    async with harness.worker(Flow("w").then(twice).build()):
+        await harness.command("StartWorkflow", workflow="w", input=1)
+        await harness.output()
+        records = await harness.records()
+    log = StutteringLog()
+    log.offsets = []
+    await log.open(create=True)
+    appender = await log.appender(0)
+    for record in records:
+        await appender.append([copy_of(record)])
+    command = ForkWorkflow(
+        instance_id="copy", command_id="c", source_instance_id="i", source_sequence=9
+    )
+    history = await read_source(log, command, DEFAULT_LIMITS.copied_bytes)
+    assert [event.sequence for event in history.events] == [1, 2, 3, 4]
+    assert log.offsets == list(range(len(records)))
 
 
 async def test_a_damaged_history_refuses_its_fork_and_stops_nothing() -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from sayiir_es.core.authoring.flow import Flow, Workflow
 from sayiir_es.core.authoring.loop_result import LoopResult
-from sayiir_es.core.authoring.tasks import RetryPolicy, task
+from sayiir_es.core.authoring.retries import RetryPolicy
+from sayiir_es.core.authoring.tasks import task
 from tests.engine.harness import EngineHarness, event_of
 
 FAILED: dict[str, int] = {}
@@ -73,7 +74,31 @@ LOOP = Flow("loop").loop(count).then(last).build()
 CHILD = Flow("child").then_flow(DELAY).then_flow(DELAY).then(last, name="after").build()
 
 
-FLOWS = (RETRIES, DELAY, SIGNAL, LATE, FORK, ROUTE, LOOP, CHILD)
+def fails(value: object) -> None:
+    raise LookupError(f"not {value}")
+
+
+def told(caught: dict[str, dict[str, str]]) -> str:
+    return f"{caught['error']['message']} of {caught['input']}"
+
+
+BESIDE = (
+    Flow("beside")
+    .fork()
+    .branch(Flow().wait_for_signal("never").then(last), name="waits")
+    .branch(Flow().delay("nap", 0.02).then(fails), name="fails")
+    .join(both)
+)
+TRIES = (
+    Flow("tries", timeout="2d")
+    .wait_for_signal("ok", keep_input=True)
+    .attempt(Flow("inner").attempt(BESIDE).on_error(fails, errors="timeout"))
+    .on_error(Flow("handler").then(told).delay("rest", 0.02), errors=LookupError)
+    .then(last)
+    .build()
+)
+
+FLOWS = (RETRIES, DELAY, SIGNAL, LATE, FORK, ROUTE, LOOP, CHILD, TRIES)
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=[flow.workflow_id for flow in FLOWS])

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sayiir_es.core.authoring.flow import Flow
-from sayiir_es.core.authoring.tasks import RetryPolicy, task
+from sayiir_es.core.authoring.retries import RetryPolicy
+from sayiir_es.core.authoring.tasks import task
 from sayiir_es.core.model.rows import get_value
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.events import event_headers

@@ -133,7 +133,7 @@ async def test_a_command_is_decided_while_a_take_over_goes_on() -> None:
 
 
 def test_an_instance_is_recovered_once_in_turn_or_out_of_turn() -> None:
-    recovery = Recovery(OwingStore())
+    recovery = Recovery(OwingStore().owing())
     assert recovery.take() == "a"
     recovery.recovered("a")
     recovery.recovered("b")  # something came in for it

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from structlog.testing import capture_logs
-
 from sayiir_es import Flow, task
 from sayiir_es.audit.verify.log import LogVerification
 from sayiir_es.core.model.events import CommandRejected, InstanceQuarantined
 from sayiir_es.core.model.rows import get_header, get_value
 from sayiir_es.engine.clock import ManualClock
+from tests.captured_logs import capture_logs
 from tests.engine.harness import EngineHarness, event_of
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from structlog.testing import capture_logs
 
 from sayiir_es.core.model.errors import StoreError
 from sayiir_es.engine.owner.write_behind import DURABLE_EVERY_S, WriteBehind
 from sayiir_es.engine.store.memory import MemoryStore
+from tests.captured_logs import capture_logs
 
 
 class Clock:

@@ -17,6 +17,7 @@ from sayiir_es.core.model.position import Position
 from sayiir_es.core.model.rows import (
     TERMINAL,
     Cursor,
+    DictRows,
     Ending,
     Header,
     Phase,
@@ -36,12 +37,14 @@ from sayiir_es.core.model.waits import (
     Routing,
     Sleeping,
 )
+from sayiir_es.core.status.list_entry import entry_of, place_of
 from sayiir_es.engine.store.port import SnapshotStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sayiir_es.core.model.rows import Changes
+    from sayiir_es.core.status.list_entry import ListEntry
 
 
 class Store(SnapshotStore, Protocol):
@@ -181,6 +184,15 @@ class Model:
             and due_at <= until_ms
         )
 
+    def entries(self) -> list[ListEntry]:
+        """By a full scan."""
+        entries = [
+            entry
+            for instance_id, rows in self.rows.items()
+            if (entry := entry_of(DictRows(dict(rows)), instance_id)) is not None
+        ]
+        return sorted(entries, key=place_of, reverse=True)
+
 
 def _owes(row: Row) -> bool:
     match row:
@@ -214,6 +226,10 @@ def assert_holds(store: Store, model: Model) -> None:
     assert list(store.owing()) == model.owing()
     for until_ms in (-1, 0, 100, 10**15):
         assert list(store.timers(until_ms)) == model.timers(until_ms)
+    entries = model.entries()
+    assert list(store.entries()) == entries
+    for number, entry in enumerate(entries):
+        assert list(store.entries(before=place_of(entry))) == entries[number + 1 :]
     for instance_id, expected in model.rows.items():
         rows = store.rows(instance_id)
         for prefix in ("", "c", "cfork", "v", "zz"):

@@ -216,7 +216,7 @@ async def test_a_full_disk_refuses_a_batch_whole_and_takes_the_next_when_it_has_
     log = EmbeddedLog(path)
     await log.open(create=True)
     await log.close()
-    commits = CommitThread(path, Notifier())
+    commits = CommitThread(path, Notifier().wake)
 
     async def write(*new: NewRecord) -> int:
         to = StoredPartition(path=path, topic=Topic.EVENTS, partition=0)

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sayiir_es.core.model.errors import (
+    AppNotFoundError,
     DamagedLogError,
     LogUnavailableError,
     UnsafeLogError,
 )
 from sayiir_es.log.embedded import file, tables
-from sayiir_es.log.embedded.checksum import StoredPartition
 from sayiir_es.log.embedded.log import EmbeddedLog
-from sayiir_es.log.embedded.tables import write_bounds
 from sayiir_es.log.port import InstanceIndex, Topic
 from tests.log.conformance import batch, read_all, read_records, record, values
 
@@ -67,7 +66,7 @@ async def test_a_missing_file_is_made_only_when_that_was_asked_for(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "a" / "b" / "log.db"
-    with pytest.raises(LogUnavailableError, match="no such file"):
+    with pytest.raises(AppNotFoundError, match="no such file"):
         await EmbeddedLog(path).open(create=False)
     assert not path.parent.exists()
     await make_log(path)
@@ -77,7 +76,7 @@ async def test_a_missing_file_is_made_only_when_that_was_asked_for(
 async def test_an_empty_file_is_no_log_yet(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     path.touch()
-    with pytest.raises(LogUnavailableError, match="nobody has made it"):
+    with pytest.raises(AppNotFoundError, match="nobody has made it"):
         await EmbeddedLog(path).open(create=False)
     await make_log(path)
 
@@ -227,20 +226,16 @@ async def test_a_commit_of_another_process_is_noticed_within_the_wait(
     path = tmp_path / "log.db"
     log = EmbeddedLog(path)
     await log.open(create=True)
-    reader = await log.reader(Topic.EVENTS, 0, 0)
-    reading = asyncio.create_task(reader.read(max_wait_s=10))
-    await asyncio.wait([reading], timeout=0.05)
-    # A separate connection, as another process has: no notifier wakes the readers.
-    to = StoredPartition(path=path, topic=Topic.EVENTS, partition=0)
-    checksum = to.checksum(0, 1, None, b"a", None)
-    row = f"('events', 0, 0, NULL, x'61', NULL, 1, {checksum})"
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute(f"INSERT INTO records VALUES {row}")  # noqa: S608 (our own text)
-        write_bounds(connection, "events", 0, (0, 1))
+    reader = await log.reader(Topic.COMMANDS, 0, 0)
+    reading = asyncio.create_task(reader.read(max_wait_s=30))
+    producer = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PRODUCER, str(path), "1")
+    )
+    assert await producer.wait() == 0
     async with asyncio.timeout(1):
         chunk = await reading
     assert chunk is not None
-    assert values(list(chunk.records)) == ["a"]
+    assert values(list(chunk.records)) == ["0"]
     await log.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,9 @@ async def test_nothing_lands_after_a_record_that_did_not(
     await log.close()
     monkeypatch.setattr(file, "BUSY_LIMIT_S", 0.1)
     await log.open(create=False)
+    begin = threading.Event()
+    assert log._commit_thread is not None  # all queue up first
+    log._commit_thread.submit(begin.wait)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         # One more than a commit takes: the last record waits for the next commit.
@@ -37,6 +41,8 @@ async def test_nothing_lands_after_a_record_that_did_not(
             asyncio.ensure_future(log.produce(Topic.COMMANDS, 0, RECORD))
             for _ in range(COMMIT_RECORDS_MAX + 1)
         ]
+        await asyncio.sleep(0)
+        begin.set()
         with pytest.raises(LogUnavailableError, match="kept it locked"):
             await writes[0]
     answers = await asyncio.gather(*writes, return_exceptions=True)

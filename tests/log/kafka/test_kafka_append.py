@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,7 @@ from sayiir_es.core.model.errors import (
     OffsetGoneError,
     UncertainAppendError,
 )
+from sayiir_es.log.batch_size import bytes_in_batch
 from sayiir_es.log.kafka.completed_fetch import CHUNK_RECORDS_MAX
 from sayiir_es.log.port import NewRecord, Topic
 from tests import kafka_app
@@ -148,9 +150,13 @@ async def test_a_batch_that_is_too_large_is_refused_and_the_appender_goes_on(
         name = "n"
         fits = NewRecord(
             key=b"k",
-            value=bytes(log.max_batch_bytes - 10),
+            value=b"",
             headers=((name, bytes(8)),),
         )
+        lengths = 4  # those of the value and of the record are longer then
+        room = log.max_batch_bytes - bytes_in_batch(fits) - lengths
+        fits = replace(fits, value=bytes(room))
+        assert bytes_in_batch(fits) == log.max_batch_bytes
         assert await appender.append([fits]) == 0
         with pytest.raises(BatchTooLargeError, match="expected at most"):
             await appender.append([fits, record(b"")])
@@ -168,16 +174,24 @@ async def test_a_topic_that_was_made_narrower_refuses_and_the_appender_goes_on(
         async with kafka_app.admin(kafka_bootstrap) as admin:
             narrow = {"retention.ms": "-1", "max.message.bytes": "2000"}
             await kafka_app.set_topic(admin, log.name(Topic.EVENTS), narrow)
+        appended = 0
+
+        async def append_until_the_broker_has_heard() -> None:
+            nonlocal appended
+            while True:
+                await appender.append([record(bytes(5000))])
+                appended += 1
+
         with pytest.raises(BatchTooLargeError, match=r"raise max\.message\.bytes"):
-            await appender.append([record(bytes(5000))])
-        assert await appender.append([record(b"next")]) == 0
+            await asyncio.wait_for(append_until_the_broker_has_heard(), 30)
+        assert await appender.append([record(b"next")]) == appended
         await appender.close()
 
 
 async def test_a_fresh_producer_id_follows_the_last_sequence_number(
     kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sayiir_es.log.kafka.appender._LAST_SEQUENCE", 8)
+    monkeypatch.setattr("sayiir_es.log.kafka.appender.LAST_SEQUENCE", 8)
     async with kafka_app.opened(kafka_bootstrap) as log:
         appender = await log.appender(0)
         assert await appender.append([record(b"a")] * 5) == 0

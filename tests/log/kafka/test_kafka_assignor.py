@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from sayiir_es.log.kafka.assignor import (
     PreviousAssignment,
+    Share,
     StickyAssignor,
     assign_partitions,
+    share_partitions,
 )
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -209,6 +211,7 @@ def test_members_send_the_leader_their_partitions_in_kafkas_own_form() -> None:
     first, second = StickyAssignor("t", 4), StickyAssignor("t", 4)
     first.previous = previous(2, 3)
     first.held = {1, 2, 3}
+    second.folded = frozenset({0, 1})
     metadata = {"x": first.metadata(["t"]), "y": second.metadata(["t"])}
     assignment = second.assign(None, metadata)
     assert assignment["x"].assignment == [("t", [2, 3])]
@@ -243,3 +246,53 @@ def test_who_joins_again_may_not_be_the_leader_any_more() -> None:
     leader.assign(None, {"x": leader.metadata(["t"])})
     leader.metadata(["t"])
     assert leader.living is None
+
+
+def test_a_partition_stays_where_it_is_served_until_its_next_owner_has_folded_it() -> (
+    None
+):
+    serves = PreviousAssignment(
+        generation=1,
+        partitions=frozenset({0, 1, 2, 3}),
+        held=frozenset({0, 1, 2, 3}),
+        folded=frozenset(),
+    )
+
+    def shares(*folded: int) -> dict[str, Share]:
+        joins = PreviousAssignment(folded=frozenset(folded))
+        return share_partitions(4, {"a": serves, "b": joins})
+
+    first = shares()
+    assert first["a"] == Share(assigned=(0, 1, 2, 3), expected=())
+    assert first["b"].assigned == ()
+    (one, other) = first["b"].expected
+    # What is folded is taken from who serves it; who has folded it follows on.
+    then = shares(one)
+    assert then["a"].assigned == tuple(p for p in range(4) if p != one)
+    assert then["b"] == Share(assigned=(), expected=(one, other))
+
+
+def test_what_its_owner_refuses_or_serves_no_longer_is_not_waited_with() -> None:
+    folded_nothing = PreviousAssignment(folded=frozenset())
+    gone = {"b": folded_nothing}
+    assert share_partitions(2, gone)["b"].assigned == (0, 1)
+    serves = PreviousAssignment(
+        generation=1, partitions=frozenset({0, 1}), held=frozenset({1})
+    )
+    refused = {"a": frozenset({0})}
+    shares = share_partitions(2, {"a": serves, "b": folded_nothing}, refused)
+    assert shares["b"].assigned == (0,)
+
+
+def test_members_are_told_what_to_fold_and_tell_what_they_have_folded() -> None:
+    first, second = StickyAssignor("t", 2), StickyAssignor("t", 2)
+    first.previous, first.held = previous(0, 1), {0, 1}
+    metadata = {"x": first.metadata(["t"]), "y": second.metadata(["t"])}
+    assignment = second.assign(None, metadata)
+    assert assignment["x"].assignment == [("t", [0, 1])]
+    second.on_assignment(assignment["y"])
+    (partition,) = second.expected
+    second.folded = second.expected
+    metadata["y"] = second.metadata(["t"])
+    assignment = second.assign(None, metadata)
+    assert assignment["x"].assignment == [("t", [1 - partition])]

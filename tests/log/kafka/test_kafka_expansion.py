@@ -8,7 +8,8 @@ from importlib import import_module
 import pytest
 
 from sayiir_es.log.kafka.completed_fetch import CompletedFetch
-from sayiir_es.log.kafka.expansion import EXPANDED_BYTES_MAX, HEADER, is_too_large
+from sayiir_es.log.kafka.expansion import EXPANDED_BYTES_MAX, is_too_large
+from sayiir_es.log.port import EXPANDS_HEADER
 
 # By name: it has no type hints.
 _batches = import_module("aiokafka.record.default_records")
@@ -48,6 +49,6 @@ def test_a_batch_that_expands_too_far_is_told_by_its_records(codec: str) -> None
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (first.offset, first.key, first.value) == (0, None, None)
-    assert [name for name, _ in first.headers] == [HEADER]
+    assert [name for name, _ in first.headers] == [EXPANDS_HEADER]
     assert (second.offset, second.value) == (1, bytes(3))
     assert peak < EXPANDED_BYTES_MAX + 8 * 1024 * 1024

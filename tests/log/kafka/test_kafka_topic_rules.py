@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sayiir_es.core.model.errors import UnsafeLogError
-from sayiir_es.log.kafka import topic_rules
+from sayiir_es.log.kafka import setting_rules, topic_rules
 from sayiir_es.log.kafka.describe import ClusterDescription, TopicDescription
 from sayiir_es.log.port import LogIdentity, Topic
 
@@ -41,6 +41,15 @@ def with_settings(
     return replace(cluster, topics={**cluster.topics, name: changed_topic})
 
 
+def without_setting(
+    cluster: ClusterDescription, topic: Topic, key: str
+) -> ClusterDescription:
+    name = topic_rules.topic_name("app", topic)
+    settings = {k: v for k, v in cluster.topics[name].settings.items() if k != key}
+    changed_topic = replace(cluster.topics[name], settings=settings)
+    return replace(cluster, topics={**cluster.topics, name: changed_topic})
+
+
 def with_replicas(
     cluster: ClusterDescription, topic: Topic, count: int
 ) -> ClusterDescription:
@@ -50,7 +59,7 @@ def with_replicas(
 
 
 def test_topics_as_we_make_them_pass_without_a_warning() -> None:
-    assert topic_rules.check_settings("app", new_cluster()) == ()
+    assert setting_rules.check_settings("app", new_cluster()) == ()
 
 
 @pytest.mark.parametrize(
@@ -93,7 +102,72 @@ def test_what_could_lose_history_is_refused_by_name_and_value(
     cluster: ClusterDescription, words: str
 ) -> None:
     with pytest.raises(UnsafeLogError, match=words):
-        topic_rules.check_settings("app", cluster)
+        setting_rules.check_settings("app", cluster)
+
+
+@pytest.mark.parametrize(
+    ("topic", "settings"),
+    [
+        (Topic.EVENTS, {"retention_ms": str(2**63 - 1)}),
+        (Topic.EVENTS, {"retention_bytes": str(2**63 - 1)}),
+        (Topic.EVENTS, {"cleanup_policy": " delete"}),
+        (Topic.EVENTS, {"cleanup_policy": ""}),
+        (Topic.EVENTS, {"unclean_leader_election_enable": "False"}),
+        (Topic.EVENTS, {"min_insync_replicas": "3"}),
+        (
+            Topic.DEFINITIONS,
+            {"cleanup_policy": "compact,delete", "retention_ms": str(2**63 - 1)},
+        ),
+        (Topic.DEFINITIONS, {"cleanup_policy": "delete", "retention_ms": "-1"}),
+        (Topic.COMMANDS, {"retention_ms": "-1"}),
+    ],
+)
+def test_other_values_that_do_the_same_pass_without_a_warning(
+    topic: Topic, settings: dict[str, str]
+) -> None:
+    cluster = with_settings(new_cluster(), topic, **settings)
+    assert setting_rules.check_settings("app", cluster) == ()
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "unclean.leader.election.enable",
+        "retention.ms",
+        "retention.bytes",
+        "cleanup.policy",
+        "min.insync.replicas",
+    ],
+)
+def test_what_the_broker_does_not_report_is_a_warning(hidden: str) -> None:
+    cluster = without_setting(new_cluster(), Topic.EVENTS, hidden)
+    (warning,) = setting_rules.check_settings("app", cluster)
+    assert f"app.events does not show {hidden}: " in warning
+    assert f"see that it is {hidden}=" in warning
+
+
+def test_a_broker_that_reports_nothing_is_accepted_with_warnings() -> None:
+    cluster = new_cluster()
+    bare = {
+        name: replace(topic, settings=dict[str, str]())
+        for name, topic in cluster.topics.items()
+    }
+    warnings = setting_rules.check_settings("app", replace(cluster, topics=bare))
+    assert len(warnings) == 2
+    assert "cleanup.policy=delete,retention.ms=-1" in warnings[0]
+
+
+def test_copies_that_no_write_can_reach_are_refused() -> None:
+    cluster = with_settings(new_cluster(), Topic.EVENTS, min_insync_replicas="4")
+    with pytest.raises(UnsafeLogError, match="refuse every write: set 2"):
+        setting_rules.check_settings("app", cluster)
+
+
+def test_apps_that_are_like_a_mistyped_one_are_named() -> None:
+    names = [f"{app}.{t.value}" for app in ("orders", "bills") for t in Topic]
+    assert topic_rules.similar_apps("Ordrs", names) == "like it are there: 'orders'"
+    assert topic_rules.similar_apps("x", names) == "apps there: 'bills', 'orders'"
+    assert "no app is there yet" in topic_rules.similar_apps("x", ["other"])
 
 
 def test_all_faults_are_named_at_once() -> None:
@@ -101,14 +175,14 @@ def test_all_faults_are_named_at_once() -> None:
         new_cluster(), Topic.EVENTS, retention_ms="1", min_insync_replicas="1"
     )
     with pytest.raises(UnsafeLogError, match=r"retention\.ms.*min\.insync\.replicas"):
-        topic_rules.check_settings("app", cluster)
+        setting_rules.check_settings("app", cluster)
 
 
 def test_commands_that_expire_within_a_day_are_warned_of() -> None:
     cluster = with_settings(new_cluster(), Topic.COMMANDS, retention_ms="1000")
     assert (
         "a command that waits longer is lost"
-        in topic_rules.check_settings("app", cluster)[0]
+        in setting_rules.check_settings("app", cluster)[0]
     )
 
 
@@ -125,7 +199,6 @@ def test_a_topic_newer_than_the_record_is_no_fault() -> None:
     ("now", "words"),
     [
         (replace(IDENTITY, cluster_id="d"), "expected cluster 'c', but this is 'd'"),
-        (replace(IDENTITY, partitions=9), "expected 8 partitions, but there are 9"),
         (replace(IDENTITY, topics={"events": "e2"}), r"\['events'\] were deleted"),
     ],
 )
@@ -174,5 +247,5 @@ def test_no_topic_that_we_make_keeps_what_is_small_only_while_compressed(
 @pytest.mark.parametrize("topic", [Topic.COMMANDS, Topic.DEFINITIONS])
 def test_a_topic_that_others_write_compressed_is_warned_about(topic: Topic) -> None:
     cluster = with_settings(new_cluster(), topic, compression_type="producer")
-    (warning,) = topic_rules.check_settings("app", cluster)
+    (warning,) = setting_rules.check_settings("app", cluster)
     assert f"app.{topic.value} has compression.type=producer: set" in warning

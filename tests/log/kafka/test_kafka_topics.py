@@ -7,8 +7,11 @@ import secrets
 
 import pytest
 
-from sayiir_es.core.model.errors import LogUnavailableError, UnsafeLogError
-from sayiir_es.log.kafka import connection
+from sayiir_es.core.model.errors import (
+    AppNotFoundError,
+    LogUnavailableError,
+    UnsafeLogError,
+)
 from sayiir_es.log.kafka.connection import Cluster
 from sayiir_es.log.kafka.describe import describe
 from sayiir_es.log.kafka.log import KafkaLog
@@ -77,8 +80,17 @@ async def test_whoever_may_not_create_finds_no_topics_and_makes_none(
 ) -> None:
     log = KafkaLog(kafka_bootstrap, app=f"t-{secrets.token_hex(4)}")
     for _ in range(2):
-        with pytest.raises(UnsafeLogError, match="there is none"):
+        with pytest.raises(AppNotFoundError, match="but there is no topic"):
             await log.open(create=False)
+
+
+async def test_whoever_mistypes_an_app_is_told_which_ones_are_like_it(
+    kafka_bootstrap: str,
+) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        mistyped = KafkaLog(kafka_bootstrap, app=log.app.replace("t-", "tt-"))
+        with pytest.raises(AppNotFoundError, match=f"like it are there: .*{log.app}"):
+            await mistyped.open(create=False)
 
 
 async def test_processes_that_open_at_the_same_time_make_one_app(
@@ -95,7 +107,7 @@ async def test_processes_that_open_at_the_same_time_make_one_app(
 async def test_a_missing_topic_is_refused(kafka_bootstrap: str) -> None:
     async with kafka_app.opened(kafka_bootstrap) as log:
         async with kafka_app.admin(kafka_bootstrap) as admin:
-            await admin.delete_topics([log.name(Topic.DEAD_LETTERS)])
+            await kafka_app.delete_topic(admin, log.name(Topic.DEAD_LETTERS))
         with pytest.raises(UnsafeLogError, match=r"dead-letters'\] is missing"):
             await reopen(log)
 
@@ -115,8 +127,12 @@ async def test_a_raised_partition_count_is_refused(kafka_bootstrap: str) -> None
         async with kafka_app.admin(kafka_bootstrap) as admin:
             for topic in (Topic.EVENTS, Topic.COMMANDS):
                 await kafka_app.raise_partitions(admin, log.name(topic), 3)
-        with pytest.raises(UnsafeLogError, match=r"expected 2 partitions, but .* 3"):
+        with pytest.raises(UnsafeLogError, match=r"has 3 partitions, .* made with 2"):
             await reopen(log)
+        reading = KafkaLog(kafka_bootstrap, app=log.app)
+        assert (await reading.open(create=False)).partitions == 2
+        assert len(reading.faults) == 2
+        await reading.close()
 
 
 @pytest.mark.parametrize(
@@ -155,10 +171,8 @@ async def test_a_lost_app_record_is_refused_once_there_is_history(
             await reopen(log)
 
 
-async def test_an_address_where_nothing_answers_is_unavailable(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(connection, "OPEN_LIMIT_S", 0.3)
-    log = KafkaLog("127.0.0.1:1")
-    with pytest.raises(LogUnavailableError, match=r"127\.0\.0\.1:1"):
+async def test_an_address_where_nothing_answers_is_unavailable() -> None:
+    log = KafkaLog("127.0.0.1:1", connect_limit_s=0.3)
+    words = r"127\.0\.0\.1:1.*none answered in 0\.3 s \(SAYIIR_KAFKA_CONNECT_LIMIT\)"
+    with pytest.raises(LogUnavailableError, match=words):
         await log.open(create=True)

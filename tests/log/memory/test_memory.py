@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sayiir_es.core.model.errors import LogUnavailableError, UncertainAppendError
+from sayiir_es.core.model.errors import AppNotFoundError, UncertainAppendError
 from sayiir_es.log.memory.log import Fault, MemoryLog
 from sayiir_es.log.port import Topic
 from tests.log.conformance import batch, read_all, read_records, record, values
@@ -217,8 +217,8 @@ async def test_a_log_outlives_the_close_of_one_user() -> None:
     assert await read_all(log) == ["a:0/1"]
 
 
-async def test_a_log_that_nobody_made_is_unavailable() -> None:
-    with pytest.raises(LogUnavailableError):
+async def test_a_log_that_nobody_made_is_not_found() -> None:
+    with pytest.raises(AppNotFoundError):
         await MemoryLog().open(create=False)
 
 
@@ -268,3 +268,19 @@ async def test_a_wake_for_a_loop_that_is_closed_is_dropped() -> None:
     thread.start()
     thread.join()
     assert await (await log.appender(0)).append(batch("a", 1)) == 0
+
+
+@pytest.mark.parametrize("briefly", [True, False])
+async def test_who_owns_for_its_calls_hears_who_waits(*, briefly: bool) -> None:
+    log = await open_log()
+    holder, candidate = log.owner_lock(), log.owner_lock()
+    assert holder.try_acquire(briefly=True)
+    by_anybody = asyncio.create_task(holder.wanted(briefly=True))
+    by_a_worker = asyncio.create_task(holder.wanted())
+    waiting = asyncio.create_task(candidate.acquire(briefly=briefly))
+    await asyncio.wait_for(by_anybody, 5)
+    await asyncio.sleep(0)
+    assert by_a_worker.done() is not briefly
+    holder.release()
+    await asyncio.wait_for(waiting, 5)
+    by_a_worker.cancel()

@@ -10,6 +10,7 @@ from sayiir_es.core.decide.owed import owed_moves
 from sayiir_es.core.decide.rejections import (
     acknowledge,
     reject,
+    reject_compensating,
     reject_not_found,
     reject_quarantined,
     reject_terminal,
@@ -35,7 +36,12 @@ def cancel(basis: Basis, command: CancelWorkflow) -> Decision:
     header = basis.header
     if header.run == 0:
         return reject_not_found(basis, command)
-    if header.phase == "cancelled" or header.cancel is not None:
+    if header.compensation != "none":
+        # In quarantine nothing is undone: there a cancel gives up what is still to be.
+        is_stopped = header.phase != "quarantined"
+    else:
+        is_stopped = header.phase == "cancelled" or header.cancel is not None
+    if is_stopped:
         return acknowledge(basis, command, "unchanged", header.sequence)
     if header.phase in TERMINAL:
         return reject_terminal(basis, command)
@@ -60,6 +66,8 @@ def pause(basis: Basis, command: PauseWorkflow) -> Decision:
         return reject_quarantined(basis, command)
     if header.phase in TERMINAL:
         return reject_terminal(basis, command)
+    if header.compensation != "none":
+        return reject_compensating(basis, command)
     if header.pause is not None or header.cancel is not None:
         return acknowledge(basis, command, "unchanged", header.sequence)
     draft = draft_in_run(basis)
@@ -82,7 +90,9 @@ def unpause(basis: Basis, command: UnpauseWorkflow) -> Decision:
     if header.phase == "quarantined":
         return reject_quarantined(basis, command)
     if header.pause is None or header.cancel is not None or header.phase in TERMINAL:
-        seen = "cancel requested" if header.cancel is not None else header.phase
+        seen: str = "cancel requested" if header.cancel is not None else header.phase
+        if header.compensation != "none":
+            seen = "about to end, once what it did is undone"
         message = f"expected a paused instance, but it is {seen}"
         return reject(basis, command, "not_paused", message)
     draft = draft_in_run(basis)

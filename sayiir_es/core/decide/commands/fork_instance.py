@@ -9,8 +9,14 @@ they carry (a retry, a delay, a deadline) stay: what is in the past comes due at
 An attempt of the source is none of the new instance: nobody here runs it. One that had
 begun is withdrawn, so that it is owed afresh, with all of its time. What the source had
 not done yet at that point is owed as after any cut, whatever state it was in. Only what
-an owner never cuts apart is decided here: the first node of a start, the failure that a
-time-out is, the node that a retry opens again.
+an owner never cuts apart is decided here: the first node of a start, what a failure
+does, the node that a retry opens again.
+
+The source's history is in the log, maybe on another partition, and reading it may take
+long. So a fork is decided on twice: at its turn it is refused if what is known by then
+is enough for it, else put off (`CommandDeferred`); it is answered when its source was
+read. Commands behind it are decided meanwhile: the order of decisions is that of the
+answers, and the first one that makes the new instance wins.
 """
 
 from __future__ import annotations
@@ -18,24 +24,29 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sayiir_es.core.decide.advance import advance, fail, open_node
+from sayiir_es.core.decide.advance import advance, open_node
 from sayiir_es.core.decide.commands.retry import reopen
-from sayiir_es.core.decide.owed import is_held, owed_moves
+from sayiir_es.core.decide.owed import is_held, is_stopping, owed_moves
 from sayiir_es.core.decide.rejections import reject
-from sayiir_es.core.draft import Draft
+from sayiir_es.core.draft import Draft, of_partition
 from sayiir_es.core.evolve.evolve import EVENTS
+from sayiir_es.core.graph.path_mapping import PathMapping
 from sayiir_es.core.model.events import (
+    CommandDeferred,
     DeadlineCleared,
     OutcomeRejected,
     SignalTimedOut,
     WorkflowFailed,
     WorkflowForked,
+    WorkflowMigrated,
     WorkflowRetried,
     WorkflowStarted,
 )
-from sayiir_es.core.model.rows import get_cursors
+from sayiir_es.core.model.limits import clip
+from sayiir_es.core.model.rows import TERMINAL, get_cursors
 from sayiir_es.core.model.waits import Awaiting, Broken
 from sayiir_es.core.nodes import signal, task
+from sayiir_es.core.nodes.failure import fail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,10 +54,10 @@ if TYPE_CHECKING:
     from sayiir_es.core.draft import Basis, Decision
     from sayiir_es.core.model.commands import ForkWorkflow
     from sayiir_es.core.model.events import Body, Event
-    from sayiir_es.core.model.inputs import SourceHistory
+    from sayiir_es.core.model.inputs import Commanded, SourceHistory
 
-BY_SEQUENCE = "signal:"
-"""How a reference begins that names an event by its sequence."""
+BY_SEQUENCE = ("signal:", "retried:")
+"""How references begin that name an event by its sequence."""
 
 
 def fork_instance(
@@ -58,7 +69,7 @@ def fork_instance(
         return reject(basis, command, *wrong)
     started = _started(source.events)
     by_digest = basis.context.definitions.by_digest
-    graph = by_digest(started.graph_digest) if started else None
+    graph = by_digest(started.graph_digest) if started else None  # of its last event
     if started is None or graph is None:
         return reject(basis, command, *_without_graph(command, started))
     draft = Draft(basis, graph)
@@ -76,15 +87,62 @@ def fork_instance(
     return draft.decision()
 
 
+def defer_fork(basis: Basis, commanded: Commanded, command: ForkWorkflow) -> Decision:
+    """Put a fork off until its source is read, unless it is refused as it stands."""
+    wrong = _refused_unread(basis, commanded, command)
+    if wrong is not None:
+        return reject(basis, command, *wrong)
+    return of_partition(
+        basis,
+        CommandDeferred(
+            command=type(command).__name__,
+            command_id=command.command_id,
+            deferred_instance_id=command.instance_id,
+            source_instance_id=command.source_instance_id,
+            source_sequence=command.source_sequence,
+        ),
+    )
+
+
+def _refused_unread(
+    basis: Basis, commanded: Commanded, command: ForkWorkflow
+) -> tuple[str, str] | None:
+    """What is wrong whatever the log holds of the source."""
+    if basis.header.sequence:
+        return _existing(command)
+    last, limit = commanded.source_last, basis.context.limits.deferred_commands
+    if last is not None and last < command.source_sequence:
+        return _without_event(command, last)
+    if commanded.deferred >= limit:
+        message = (
+            f"expected at most {limit} forks that wait for their source to be read, "
+            "but they are as many already; send it again later"
+        )
+        return "busy", message
+    return None
+
+
+def _existing(command: ForkWorkflow) -> tuple[str, str]:
+    return (
+        "already_exists",
+        f"expected no instance {command.instance_id!r}, but it exists",
+    )
+
+
+def _without_event(command: ForkWorkflow, last: int) -> tuple[str, str]:
+    seen = f"the last has {last}" if last else "there is none"
+    message = (
+        f"expected an event of {command.source_instance_id!r} with sequence "
+        f"{command.source_sequence}, but {seen}"
+    )
+    return "not_found", message
+
+
 def _wrong_source(
     basis: Basis, command: ForkWorkflow, source: SourceHistory
 ) -> tuple[str, str] | None:
-    source_id, sequence = command.source_instance_id, command.source_sequence
     if basis.header.sequence:
-        return (
-            "already_exists",
-            f"expected no instance {command.instance_id!r}, but it exists",
-        )
+        return _existing(command)
     limit = basis.context.limits.copied_bytes
     if source.size > limit:
         return (
@@ -92,22 +150,18 @@ def _wrong_source(
             f"expected a history of at most {limit} bytes, but {source.size} bytes",
         )
     if source.unreadable:
-        return (
-            "not_found",
-            f"expected a readable history of {source_id!r}, but {source.unreadable}",
+        message = (
+            f"expected a readable history of {command.source_instance_id!r}, but "
+            f"{source.unreadable}"
         )
-    last = len(source.events)
-    if last < sequence:
-        seen = f"the last has {last}" if last else "there is none"
-        return (
-            "not_found",
-            f"expected an event of {source_id!r} with sequence {sequence}, but {seen}",
-        )
+        return source.rejection, clip(message, basis.context.limits.error_bytes)
+    if len(source.events) < command.source_sequence:
+        return _without_event(command, len(source.events))
     return None
 
 
 def _without_graph(
-    command: ForkWorkflow, started: WorkflowStarted | None
+    command: ForkWorkflow, started: WorkflowStarted | WorkflowMigrated | None
 ) -> tuple[str, str]:
     if started is None:
         return (
@@ -120,9 +174,10 @@ def _without_graph(
     )
 
 
-def _started(events: Sequence[Event]) -> WorkflowStarted | None:
+def _started(events: Sequence[Event]) -> WorkflowStarted | WorkflowMigrated | None:
+    """What said last which graph a run goes on with."""
     for event in reversed(events):
-        if isinstance(event.body, WorkflowStarted):
+        if isinstance(event.body, WorkflowStarted | WorkflowMigrated):
             return event.body
     return None
 
@@ -150,7 +205,8 @@ def one_later(body: Body) -> Body:
 def _reference(reference: str) -> str:
     if not reference.startswith(BY_SEQUENCE):
         return reference
-    return f"{BY_SEQUENCE}{int(reference[len(BY_SEQUENCE) :]) + 1}"
+    what, _, sequence = reference.partition(":")
+    return f"{what}:{int(sequence) + 1}"
 
 
 # --- what follows ---------------------------------------------------------------------
@@ -164,7 +220,7 @@ def _go_on(draft: Draft, events: Sequence[Event]) -> None:
         return
     if isinstance(last, WorkflowStarted):
         open_node(draft, draft.graph.first, "start")
-    elif isinstance(last, WorkflowRetried):
+    elif isinstance(last, WorkflowRetried) and draft.header.compensation == "none":
         reopen(draft, _failed_at(events))
     _take_back(draft)
     draft.touched.extend(reversed(owed_moves(draft.rows, draft.graph)))
@@ -172,25 +228,29 @@ def _go_on(draft: Draft, events: Sequence[Event]) -> None:
 
 
 def _fails(draft: Draft, last: Body) -> bool:
-    """Whether the run failed with the last copy; then the fork says so at once."""
-    if isinstance(last, SignalTimedOut):
+    """Go on at once where a node failed with the last copy; whether the run fails."""
+    if draft.header.compensation != "none":
+        return False  # that was recorded; `owed_moves` knows what follows
+    if isinstance(last, SignalTimedOut) and not last.error:  # of the first version
         failure = signal.failure_at(draft, last.path)
         if failure is not None:
-            draft.emit(failure)
-            return True
+            fail(draft, last.path, failure)
     for _, cursor in get_cursors(draft.rows):
-        if isinstance(cursor.wait, Broken) and draft.header.cancel is None:
-            fail(draft, cursor.path, cursor.wait)
-            return True
-    return False
+        if isinstance(cursor.wait, Broken) and not is_stopping(draft.header):
+            fail(draft, cursor.path, cursor.wait.failure)
+            break
+    return draft.header.phase in TERMINAL
 
 
 def _failed_at(events: Sequence[Event]) -> str:
-    return next(
-        event.body.path
-        for event in reversed(events)
-        if isinstance(event.body, WorkflowFailed)
-    )
+    """Where the run failed, by the paths of the graph that it goes on with."""
+    path = ""
+    for event in events:
+        if isinstance(event.body, WorkflowFailed):
+            path = event.body.path
+        elif isinstance(event.body, WorkflowMigrated):
+            path = PathMapping(event.body.mapping).path(path)
+    return path
 
 
 def _take_back(draft: Draft) -> None:

@@ -2,7 +2,7 @@
 
 Checks in this order: bounds, duplicates, then the command's own. Every command is
 answered by exactly one decision: accepted, acknowledged or rejected, with a reason that
-reads `expected X, but Y`.
+reads `expected X, but Y`. A fork may be deferred before.
 """
 
 from __future__ import annotations
@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, assert_never
 
 from sayiir_es.core.decide.advance import advance
 from sayiir_es.core.decide.basis import basis_of, draft_in_run
-from sayiir_es.core.decide.commands import control, fork_instance, retry, start
+from sayiir_es.core.decide.commands import (
+    control,
+    fork_instance,
+    migrate,
+    retry,
+    start,
+)
 from sayiir_es.core.decide.rejections import (
     acknowledge,
     reject,
@@ -23,6 +29,7 @@ from sayiir_es.core.model.commands import (
     CancelWorkflow,
     Command,
     ForkWorkflow,
+    MigrateWorkflow,
     PauseWorkflow,
     RecordOutcome,
     RetryWorkflow,
@@ -31,7 +38,6 @@ from sayiir_es.core.model.commands import (
     UnpauseWorkflow,
 )
 from sayiir_es.core.model.events import SignalReceived
-from sayiir_es.core.model.inputs import SourceHistory
 from sayiir_es.core.model.rows import (
     TERMINAL,
     Rows,
@@ -46,9 +52,6 @@ if TYPE_CHECKING:
     from sayiir_es.core.draft import Basis, Decision, DecisionContext
     from sayiir_es.core.model.inputs import Commanded
     from sayiir_es.core.model.limits import Limits
-
-
-EMPTY_HISTORY = SourceHistory()
 
 
 def handle_command(
@@ -73,9 +76,12 @@ def handle_command(
             return _signal(basis, command)
         case RecordOutcome():
             return _refuse_outcome(basis, command)
+        case MigrateWorkflow():
+            return migrate.migrate(basis, command, commanded.running)
         case ForkWorkflow():
-            source = commanded.source or EMPTY_HISTORY
-            return fork_instance.fork_instance(basis, command, source)
+            if commanded.source is None:
+                return fork_instance.defer_fork(basis, commanded, command)
+            return fork_instance.fork_instance(basis, command, commanded.source)
         case _:
             return _control(basis, command)
 
@@ -129,18 +135,20 @@ def _names(command: Command) -> list[tuple[str, str]]:
         case StartWorkflow():
             names.append(("workflow", command.workflow))
             names.append(("definition_hash", command.definition_hash or "-"))
+            names.append(("version", command.version or "-"))
         case SendSignal():
             names.append(("signal", command.signal))
             names.append(("signal_id", command.signal_id or "-"))
-        case CancelWorkflow() | PauseWorkflow() | UnpauseWorkflow():
+        case CancelWorkflow() | PauseWorkflow() | UnpauseWorkflow() | RetryWorkflow():
             names.append(("requested_by", command.requested_by or "-"))
+        case MigrateWorkflow():
+            names.append(("requested_by", command.requested_by or "-"))
+            names.append(("to", command.to))
         case RecordOutcome():
             names.append(("worker", command.worker or "-"))
             names.append(("error_type", command.error_type or "-"))
         case ForkWorkflow():
             names.append(("source_instance_id", command.source_instance_id))
-        case RetryWorkflow():
-            pass
         case _:
             assert_never(command)
     return names
@@ -164,7 +172,18 @@ def _sizes(command: Command, limits: Limits) -> list[tuple[str, int, int]]:
                 ("a payload", len(command.output or b""), limits.payload_bytes),
                 ("a path", _size(command.path), limits.payload_bytes),
             ]
-        case RetryWorkflow() | ForkWorkflow():
+        case RetryWorkflow():
+            return [
+                ("a payload", len(command.input or b""), limits.payload_bytes),
+                ("a reason", _size(command.reason or ""), limits.error_bytes),
+            ]
+        case MigrateWorkflow():
+            texts = [text for pair in command.mapping.items() for text in pair]
+            return [
+                ("a mapping", sum(map(_size, texts)), limits.payload_bytes),
+                ("a reason", _size(command.reason or ""), limits.error_bytes),
+            ]
+        case ForkWorkflow():
             return []
         case _:
             assert_never(command)

@@ -9,50 +9,44 @@ from sayiir_es.core.decide.rejections import acknowledge, reject
 from sayiir_es.core.draft import Draft
 from sayiir_es.core.model.events import WorkflowStarted, WorkflowTerminated
 from sayiir_es.core.model.rows import TERMINAL, get_run
+from sayiir_es.core.nodes.run_deadline import deadline_of
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Basis, Decision
     from sayiir_es.core.graph.graph import Graph
     from sayiir_es.core.model.commands import StartWorkflow
-    from sayiir_es.core.model.rows import Run
 
 
 def start(basis: Basis, command: StartWorkflow) -> Decision:
-    """Answer a start by the conflict policy."""
+    """Answer a start by the conflict policy.
+
+    A run of another definition is an existing one too: whoever starts the same again
+    behind a deploy gets the same answer as before.
+    """
     definitions = basis.context.definitions
-    graph = definitions.by_name(command.workflow, command.definition_hash)
+    graph = definitions.by_name(
+        command.workflow, command.definition_hash, command.version
+    )
     if graph is None:
-        wanted = (
-            f" with definition hash {command.definition_hash!r}"
-            if command.definition_hash
-            else ""
-        )
+        wanted = "" if command.version is None else _version_text(command.version)
+        if command.definition_hash:
+            wanted += f" with definition hash {command.definition_hash!r}"
         message = (
             f"expected a published workflow {command.workflow!r}{wanted}, but there "
             "is none"
         )
         return reject(basis, command, "unknown_workflow", message)
-    run = get_run(basis.rows)
-    conflict = None if run is None else _conflict(basis, command, graph, run)
-    return _start(basis, command, graph) if conflict is None else conflict
+    if get_run(basis.rows) is not None:
+        if command.conflict_policy == "fail":
+            message = f"expected no instance {command.instance_id!r}, but it exists"
+            return reject(basis, command, "already_exists", message)
+        if command.conflict_policy == "use_existing":
+            return acknowledge(basis, command, "unchanged", basis.header.sequence)
+    return _start(basis, command, graph)
 
 
-def _conflict(
-    basis: Basis, command: StartWorkflow, graph: Graph, run: Run
-) -> Decision | None:
-    """The answer where there is a run already; None where the new one takes over."""
-    policy = command.conflict_policy
-    if policy != "terminate_existing" and run.definition_hash != graph.definition_hash:
-        message = (
-            f"expected hash '{graph.definition_hash}', found '{run.definition_hash}'"
-        )
-        return reject(basis, command, "definition_mismatch", message)
-    if policy == "fail":
-        message = f"expected no instance {command.instance_id!r}, but it exists"
-        return reject(basis, command, "already_exists", message)
-    if policy == "use_existing":
-        return acknowledge(basis, command, "unchanged", basis.header.sequence)
-    return None
+def _version_text(version: str) -> str:
+    return f" of version {version!r}" if version else " without a version"
 
 
 def _start(basis: Basis, command: StartWorkflow, graph: Graph) -> Decision:
@@ -72,6 +66,8 @@ def _start(basis: Basis, command: StartWorkflow, graph: Graph) -> Decision:
             input=command.input,
             conflict_policy=command.conflict_policy,
             attributes=dict(command.attributes),
+            deadline_at=deadline_of(graph, draft.now_ms),
+            version=graph.version,
         ),
         run=header.run + 1,
     )

@@ -5,12 +5,15 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.model.rows import Run
+from sayiir_es.core.status.list_entry import entry_of
 from sayiir_es.engine.store.rocks import keys
-from sayiir_es.engine.store.rocks.codec import encode_row
+from sayiir_es.engine.store.rocks.codec import encode_entry, encode_row
 from sayiir_es.engine.store.row_index import (
     CURSOR_PREFIX,
     HEADER,
     INDEXED,
+    RUN,
     has_ended,
     may_owe,
     wakes_at,
@@ -35,6 +38,21 @@ def collect(cached: CachedRows, puts: dict[bytes, bytes], deletes: set[bytes]) -
     added: set[bytes] = set()
     collect_index(cached, added, deletes)
     puts.update(dict.fromkeys(added, b""))
+    _collect_entry(cached, puts, deletes)
+
+
+def _collect_entry(
+    cached: CachedRows, puts: dict[bytes, bytes], deletes: set[bytes]
+) -> None:
+    """What lists say of the instance now, and no more what they said before."""
+    entry = entry_of(cached, "")
+    old_run = cached.stored(RUN)
+    if isinstance(old_run, Run) and (
+        entry is None or entry.started_at != old_run.started_at
+    ):
+        deletes.add(keys.listed(old_run.started_at, cached.instance))
+    if entry is not None:
+        puts[keys.listed(entry.started_at, cached.instance)] = encode_entry(entry)
 
 
 def collect_index(cached: CachedRows, added: set[bytes], removed: set[bytes]) -> None:

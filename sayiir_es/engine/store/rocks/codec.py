@@ -14,13 +14,15 @@ import threading
 from collections.abc import Mapping
 from dataclasses import fields
 from operator import attrgetter
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import msgpack
 
+from sayiir_es.core.model.commands import ForkWorkflow
 from sayiir_es.core.model.errors import StoreError
-from sayiir_es.core.model.position import Position
+from sayiir_es.core.model.position import CommandPosition, DeferredCommand, Position
 from sayiir_es.core.model.rows import (
+    Caught,
     Cursor,
     Ending,
     Header,
@@ -34,13 +36,17 @@ from sayiir_es.core.model.waits import (
     Branching,
     Broken,
     Ended,
+    ErrorDetails,
     Failure,
     Inside,
     Listening,
     Looping,
     Routing,
+    RunDeadline,
     Sleeping,
+    Trying,
 )
+from sayiir_es.core.status.list_entry import ListEntry
 from sayiir_es.engine.store.port import StoreIdentity
 from sayiir_es.wire.errors import EXCERPT_CHARACTERS_MAX
 
@@ -69,10 +75,17 @@ _TAGS: Mapping[int, type[DataclassInstance]] = {
     16: Looping,
     17: Inside,
     18: Quarantine,
+    19: DeferredCommand,
+    20: CommandPosition,
+    21: ForkWorkflow,
+    22: ErrorDetails,
+    23: RunDeadline,
+    24: Trying,
+    25: Caught,
 }
 """Within a fold version a tag always means the same record."""
 
-_ROWS = (Header, Run, Cursor, Ending, Quarantine, bytes, int, str)
+_ROWS = (Header, Run, Cursor, Ending, Quarantine, Caught, bytes, int, str)
 
 
 def encode_row(row: Row) -> bytes:
@@ -114,6 +127,43 @@ def decode_position(data: bytes) -> tuple[StoreIdentity, Position]:
             raise StoreError(
                 f"expected a position, but the store holds {_shorten(other)}"
             )
+
+
+def encode_entry(entry: ListEntry) -> bytes:
+    """The bytes of what lists say of an instance; its id and start are in the key."""
+    attributes = entry.attributes
+    return _encode(
+        [
+            entry.updated_at,
+            entry.status,
+            entry.workflow,
+            entry.error_type,
+            {name: attributes[name] for name in sorted(attributes)},
+        ]
+    )
+
+
+def decode_entry(data: bytes, instance_id: str, started_at: int) -> ListEntry:
+    """The entry of bytes that `encode_entry` made.
+
+    Raises:
+        StoreError: if they are something else.
+    """
+    try:
+        updated_at, status, workflow, error_type, attributes = _unpack_list(data)
+    except (TypeError, ValueError) as error:
+        raise StoreError(
+            f"expected the bytes of an entry, but {type(error).__name__}: {error}"
+        ) from error
+    return ListEntry(
+        instance_id=instance_id,
+        started_at=started_at,
+        updated_at=updated_at,
+        status=status,
+        workflow=workflow,
+        error_type=error_type,
+        attributes=attributes,
+    )
 
 
 def _is_row(value: object) -> TypeGuard[Row]:
@@ -211,6 +261,7 @@ class _Packing(threading.local):
 
 
 _packing = _Packing()
+_unpack_list: Callable[[bytes], list[Any]] = msgpack.unpackb  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]  # ships no hints
 _unpack: Callable[..., object] = msgpack.unpackb  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]  # ships no hints
 
 

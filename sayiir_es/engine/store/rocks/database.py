@@ -35,6 +35,9 @@ from rocksdict import (
 
 from sayiir_es.core.model.errors import StoreError
 from sayiir_es.engine.store.rocks.files import mark_damaged
+from sayiir_es.engine.store.rocks.forked_use import note_use, refuse_after_fork
+from sayiir_es.engine.store.state_dir import PLACE_ADVICE
+from sayiir_es.log.forked_child import leave_at_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -67,6 +70,8 @@ class RocksDatabase:
     """An open database of bytes. All errors are `StoreError`."""
 
     def __init__(self, path: Path, write_buffer_bytes: int) -> None:
+        refuse_after_fork()
+        note_use()
         self.path = path
         self._write_options = WriteOptions()
         self._write_options.disable_wal = True  # type: ignore[method-assign,assignment]  # it is a property, whatever the stub says
@@ -76,6 +81,11 @@ class RocksDatabase:
             path.mkdir(parents=True, exist_ok=True)
             self._rdict = Rdict(str(path), _options(write_buffer_bytes))
             self._rdict.set_write_options(self._write_options)
+        leave_at_fork(self)
+
+    def leave_to_parent(self) -> None:
+        """Touch no file of it in a forked child: to close it would write to them."""
+        self._closed = True
 
     def get(self, key: bytes) -> bytes | None:
         """The value under a key, or None."""
@@ -113,14 +123,38 @@ class RocksDatabase:
                     walk[0].seek(skip(keys[-1]))
             return keys
 
+    def items_before(
+        self, start: bytes, end: bytes, limit: int
+    ) -> list[tuple[bytes, bytes]]:
+        """At most `limit` keys before `end`, the last first, down to `start`."""
+        # Without a lower bound: rocksdict takes that for an upper one.
+        with self._guarded(), self._iterator(ReadOptions()) as walk:
+            items: list[tuple[bytes, bytes]] = []
+            walk[0].seek_for_prev(end)
+            if walk[0].valid() and walk[0].key() == end:
+                walk[0].prev()
+            while len(items) < limit and walk[0].valid():
+                key = walk[0].key()
+                if key < start:
+                    break
+                items.append((key, walk[0].value()))
+                walk[0].prev()
+            return items
+
     @contextmanager
     def _walk(self, start: bytes, end: bytes) -> Generator[list[RdictIter], None, None]:
-        """An iterator, in a list that is emptied: a traceback would keep it alive."""
+        """An iterator from `start` to before `end`, in a list."""
         options = ReadOptions()
         options.set_iterate_upper_bound(end)
+        with self._iterator(options) as iterators:
+            iterators[0].seek(start)
+            yield iterators
+
+    @contextmanager
+    def _iterator(self, options: ReadOptions) -> Generator[list[RdictIter]]:
+        """An iterator, in a list that is emptied: a traceback would keep it alive."""
         iterators = [self._rdict.iter(options)]
         try:
-            iterators[0].seek(start)
             yield iterators
             # At damage an iterator only ends; `status` raises then.
             iterators[0].status()
@@ -139,7 +173,13 @@ class RocksDatabase:
 
     async def flush(self) -> None:
         """Write everything that is in memory to files."""
-        flushing = asyncio.get_running_loop().run_in_executor(self._thread, self._flush)
+        try:
+            loop = asyncio.get_running_loop()
+            flushing = loop.run_in_executor(self._thread, self._flush)
+        except RuntimeError:
+            # Python's pools end with the main thread: behind it nobody waits for us.
+            self._flush()
+            return
         # The thread goes on when the caller is cancelled; `close` waits for it.
         await asyncio.shield(flushing)
 
@@ -188,11 +228,16 @@ class RocksDatabase:
         if "lock file" in text or "lock hold by" in text:
             return StoreError(
                 f"expected to be the only user of the store at {path!r}, but another "
-                f"one holds its lock ({text})"
+                f"one holds its lock ({text}): give each process a state directory of "
+                "its own"
+            )
+        if any(phrase in text for phrase in _NOT_DAMAGE):
+            return StoreError(
+                f"expected a usable disk for the store at {path!r}, but {text}: "
+                f"{PLACE_ADVICE}"
             )
         error = StoreError(f"expected a readable store at {path!r}, but {text}")
-        if not any(phrase in text for phrase in _NOT_DAMAGE):
-            mark_damaged(self.path, str(error))
+        mark_damaged(self.path, str(error))
         return error
 
 

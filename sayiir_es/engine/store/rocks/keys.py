@@ -4,6 +4,7 @@
     I <instance> <row key>       a row
     W <instance> <row key>       by that row the instance may owe something
     T <time> <instance> <chain>  that cursor wakes at the time, 8 bytes big-endian
+    L <time> <instance>          what lists say of an instance that was started then
 
 An instance id is encoded so that no id is the beginning of another and the order is
 that of the ids: NUL becomes 00 FF, and 00 01 ends it.
@@ -18,6 +19,7 @@ POSITION = b"P"
 ROW = b"I"
 OWING = b"W"
 TIMER = b"T"
+LISTED = b"L"
 
 _END = b"\x00\x01"
 _BEHIND = b"\x00\x02"
@@ -48,6 +50,16 @@ def next_instance(key: bytes) -> bytes:
 def timer(due_at: int, instance: bytes, chain: str) -> bytes:
     """The key of a timer; its time is in epoch milliseconds, at least 0."""
     return TIMER + time_of(due_at) + instance + chain.encode()
+
+
+def listed(started_at: int, instance: bytes) -> bytes:
+    """The key of an instance's entry; it was started at an epoch millisecond."""
+    return LISTED + time_of(started_at) + instance
+
+
+def instance_of_entry(key: bytes) -> bytes:
+    """The part of an entry's key that names the instance."""
+    return key[1 + _TIME_BYTES :]
 
 
 def time_of(at_ms: int) -> bytes:

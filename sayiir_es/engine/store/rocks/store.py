@@ -12,24 +12,31 @@ database with rows says of which log and fold they are.
 
 from __future__ import annotations
 
+import heapq
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.errors import StoreError
 from sayiir_es.core.model.position import Position
+from sayiir_es.core.status.list_entry import entry_of, place_of
 from sayiir_es.engine.store.cache import CachedRows, CacheLimits, InstanceCache
 from sayiir_es.engine.store.rocks import keys
 from sayiir_es.engine.store.rocks.changes import collect, collect_index, merged
-from sayiir_es.engine.store.rocks.codec import decode_row, encode_position
+from sayiir_es.engine.store.rocks.codec import (
+    decode_entry,
+    decode_row,
+    encode_position,
+)
 from sayiir_es.engine.store.rocks.database import WRITE_BUFFER_BYTES, RocksDatabase
 from sayiir_es.engine.store.rocks.files import delete_store, is_damaged, mark_damaged
 from sayiir_es.engine.store.rocks.opening import open_database
 from sayiir_es.engine.store.row_index import HEADER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterator
     from pathlib import Path
 
     from sayiir_es.core.model.rows import Changes, Row
+    from sayiir_es.core.status.list_entry import ListEntry
     from sayiir_es.engine.store.port import StoreIdentity
     from sayiir_es.engine.store.rocks.opening import OpenedDatabase
 
@@ -153,6 +160,47 @@ class RocksStore:
         end = keys.TIMER + keys.time_of(until_ms + 1)
         for key in self._index(keys.TIMER + keys.time_of(after_ms + 1), end):
             yield keys.split_timer(key)
+
+    def entries(self, *, before: tuple[int, str] | None = None) -> Iterator[ListEntry]:
+        """What lists say of every instance with a run, the last started first."""
+        unwritten = {
+            cached.instance: entry_of(cached, instance_id)
+            for instance_id, cached in self._cache.dirty.items()
+        }
+        changed = sorted(
+            (
+                entry
+                for entry in unwritten.values()
+                if entry is not None and (before is None or place_of(entry) < before)
+            ),
+            key=place_of,
+            reverse=True,
+        )
+        stored = self._stored_entries(before, unwritten.keys())
+        yield from heapq.merge(changed, stored, key=place_of, reverse=True)
+
+    def _stored_entries(
+        self, before: tuple[int, str] | None, without: Container[bytes]
+    ) -> Iterator[ListEntry]:
+        end = keys.upper_bound(keys.LISTED)
+        if before is not None:
+            end = keys.listed(before[0], keys.of_instance(before[1]))
+        while True:
+            chunk = self._database.items_before(keys.LISTED, end, _CHUNK_KEYS)
+            for key, value in chunk:
+                if keys.instance_of_entry(key) not in without:
+                    yield self._decode_entry(key, value)
+            if len(chunk) < _CHUNK_KEYS:
+                return
+            end = chunk[-1][0]
+
+    def _decode_entry(self, key: bytes, value: bytes) -> ListEntry:
+        started_at, instance_id, _ = keys.split_timer(key)
+        try:
+            return decode_entry(value, instance_id, started_at)
+        except StoreError as error:
+            self.mark_damaged(str(error))
+            raise
 
     def instances(self, *, after: str | None = None) -> Iterator[str]:
         """Every instance id with rows, in order, from behind `after` on."""

@@ -37,6 +37,7 @@ class StoreView:
     """One partition's store, open for reading; a context manager.
 
     Attributes:
+        path: Its directory.
         is_empty: Whether nothing is in its files yet: its owner was killed before the
             first flush. Then neither of the other two is set.
         identity: Of which log and fold its rows are.
@@ -52,7 +53,7 @@ class StoreView:
         Raises:
             StoreError: if it is no store of this build, or damaged.
         """
-        self._path = path
+        self.path = path
         refuse_endless_manifest(path)
         with self._guarded():
             self._rdict = Rdict(
@@ -124,7 +125,7 @@ class StoreView:
             if type(error) is not Exception:
                 raise
             raise StoreError(
-                f"expected a readable store at {str(self._path)!r}, but {error}"
+                f"expected a readable store at {str(self.path)!r}, but {error}"
             ) from error
 
     def close(self) -> None:
@@ -141,20 +142,6 @@ class StoreView:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def views_under(state_dir: Path) -> Iterator[StoreView]:
-    """A view of each store in a state directory that is not empty; close each.
-
-    Raises:
-        StoreError: if there is no store, or one cannot be read.
-    """
-    for path in stores_under(state_dir):
-        view = StoreView(path)
-        if view.is_empty:
-            view.close()
-        else:
-            yield view
 
 
 def stores_under(state_dir: Path) -> list[Path]:

@@ -257,6 +257,20 @@ def test_a_paused_instance_is_cancelled_at_once() -> None:
     assert runner.kinds()[-1] == "WorkflowCancelled"
 
 
+def test_a_cancel_under_a_pause_does_not_wait_for_a_backoff_that_is_over() -> None:
+    runner = runner_of(TaskNode(id="a", retry=Retry(max_retries=5)))
+    runner.tasks["a"] = lambda _data, _attempt: "no"
+    runner.start()
+    runner.step()
+    runner.command(PAUSE)
+    assert runner.header.phase == "paused"
+    runner.now += 3_600_000  # nothing begins while it is paused
+    assert [e.kind for e in runner.command(CANCEL)] == [
+        "CancelRequested",
+        "WorkflowCancelled",
+    ]
+
+
 def test_the_table_of_commands_and_states_holds() -> None:
     runner = runner_of(TaskNode(id="a"))
     assert [code(runner, c) for c in (CANCEL, PAUSE, UNPAUSE)] == ["not_found"] * 3

@@ -22,6 +22,7 @@ from sayiir_es.core.graph.nodes import (
     SignalNode,
     TaskNode,
 )
+from sayiir_es.core.graph.references import resolve
 from sayiir_es.core.model.commands import (
     CancelWorkflow,
     PauseWorkflow,
@@ -31,12 +32,15 @@ from sayiir_es.core.model.commands import (
 from sayiir_es.core.model.events import CommandRejected, DelayStarted, WorkflowRetried
 from sayiir_es.core.model.rows import get_cursor
 from sayiir_es.core.model.waits import Sleeping
+from tests.core import forked_runner
 from tests.core.instance_runner import InstanceRunner
 from tests.core.nodes.test_constructs import ProgramRunner
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sayiir_es.core.decide.owed import OwedAttempt
-    from sayiir_es.core.model.events import Event
+    from sayiir_es.core.model.events import Event, LoopMark
     from sayiir_es.core.model.inputs import Outcome
 
 RETRY = RetryWorkflow(instance_id="i", command_id="")
@@ -61,6 +65,129 @@ def code(events: list[Event]) -> str:
     body = events[-1].body
     assert isinstance(body, CommandRejected)
     return body.code
+
+
+# --- with another input ---------------------------------------------------------------
+
+OTHER = RetryWorkflow(
+    instance_id="i",
+    command_id="",
+    input=b'"other"',
+    reason="a better one",
+    requested_by="ana",
+)
+
+
+def seen_by(runner: InstanceRunner, *task_ids: str) -> list[tuple[str, bytes]]:
+    """Let these tasks tell what they get, and fail unless it is another input."""
+    seen: list[tuple[str, bytes]] = []
+
+    def teller(task_id: str) -> Callable[[bytes, int], bytes | str]:
+        def tell(data: bytes, _attempt: int) -> bytes | str:
+            seen.append((task_id, data))
+            return data if b"other" in data else "broken"
+
+        return tell
+
+    for task_id in task_ids:
+        runner.tasks[task_id] = teller(task_id)
+    return seen
+
+
+class LoopRunner(ProgramRunner):
+    """The body of a loop ends it when it got another input."""
+
+    def outcome(self, attempt: OwedAttempt) -> Outcome:
+        """Its input, with a mark."""
+        data = resolve(self.rows, self.graph, attempt.input)
+        loop: LoopMark = "done" if b"other" in data else "again"
+        return replace(super().outcome(attempt), output=data, loop=loop)
+
+
+def test_what_failed_gets_the_input_of_its_retry() -> None:
+    runner = InstanceRunner(chain(TaskNode(id="a"), TaskNode(id="b"), TaskNode(id="c")))
+    seen = seen_by(runner, "b", "c")
+    runner.tasks["a"] = lambda _data, _attempt: b'"first"'
+    runner.start()
+    runner.run()
+    events = runner.command(OTHER)
+    assert events[0].body == WorkflowRetried(
+        command_id="0@1",
+        input=b'"other"',
+        reason="a better one",
+        requested_by="ana",
+    )
+    runner.crash()
+    runner.run()
+    assert seen == [("b", b'"first"'), ("b", b'"other"'), ("c", b'"other"')]
+    assert runner.output == b'"other"'
+
+
+def test_a_second_retry_without_an_input_keeps_the_one_of_the_first() -> None:
+    runner = InstanceRunner(chain(TaskNode(id="a")))
+    seen: list[bytes] = []
+
+    def third_time(data: bytes, _attempt: int) -> bytes | str:
+        seen.append(data)
+        return data if len(seen) == 3 else "broken"
+
+    runner.tasks["a"] = third_time
+    runner.start()
+    runner.run()
+    for retry in (OTHER, RETRY):
+        runner.command(retry)
+        runner.run()
+    assert seen[1:] == [b'"other"', b'"other"']
+
+
+def test_a_branch_that_failed_gets_it_and_the_others_do_not() -> None:
+    runner = InstanceRunner(chain(fork("f", "a", "b"), TaskNode(id="j")))
+    seen = seen_by(runner, "f/x/a")
+    runner.tasks["f/y/b"] = lambda _data, _attempt: b'"fine"'
+    runner.start()
+    runner.run()
+    runner.command(OTHER)
+    runner.run()
+    assert [data for _, data in seen][-1] == b'"other"'
+    assert runner.output == b'{"x":"other","y":"fine"}'
+
+
+def test_a_loop_begins_again_with_it() -> None:
+    loop = LoopNode(id="l", body=(TaskNode(id="a-1"),), max_iterations=1)
+    runner = LoopRunner(chain(loop))
+    runner.start()
+    runner.run()
+    assert phase(runner) == "failed"
+    runner.command(OTHER)
+    runner.run()
+    assert runner.output == b'"other"'
+
+
+def test_a_wait_takes_no_input() -> None:
+    wait = SignalNode(id="s", signal="ok", timeout_ms=5, on_timeout="fail")
+    runner = InstanceRunner(chain(wait))
+    runner.start()
+    runner.now += 10
+    runner.run()
+    assert phase(runner) == "failed"
+    assert code(runner.command(OTHER)) == "bad_request"
+    assert phase(runner) == "failed"
+
+
+def test_the_fork_of_a_retried_instance_has_the_input_too() -> None:
+    runner = InstanceRunner(chain(TaskNode(id="a"), TaskNode(id="b")))
+    seen_by(runner, "a", "b")
+    runner.start()
+    runner.run()
+    runner.command(OTHER)
+    runner.run()
+    first = 1 + runner.kinds().index("WorkflowRetried")
+    for at in range(first, len(runner.events) + 1):
+        forked = InstanceRunner(runner.graph, now=runner.now, commands=1_000)
+        seen_by(forked, "a", "b")
+        forked_runner.fork(forked, runner.events, at)
+        forked.run()
+        assert forked.output == b'"other"', at
 
 
 # --- what may be retried --------------------------------------------------------------

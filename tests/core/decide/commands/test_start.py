@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from sayiir_es.core.graph.graph import Graph
@@ -14,6 +16,9 @@ from sayiir_es.core.model.events import (
     WorkflowStarted,
 )
 from tests.core.instance_runner import InstanceRunner
+
+if TYPE_CHECKING:
+    from sayiir_es.core.model.commands import ConflictPolicy
 
 CHAIN = (TaskNode(id="a"), TaskNode(id="b"))
 
@@ -81,6 +86,24 @@ def test_a_second_start_changes_nothing_under_use_existing() -> None:
     before = runner.output
     assert code(runner.start(conflict_policy="use_existing")) == "unchanged"
     assert runner.output == before
+
+
+@pytest.mark.parametrize(
+    ("policy", "answer"),
+    [("fail", "already_exists"), ("use_existing", "unchanged")],
+)
+def test_a_run_of_another_definition_is_an_existing_run(
+    policy: ConflictPolicy, answer: str
+) -> None:
+    runner = runner_of()
+    runner.start()
+    runner.graph = Graph(name="w", chain=(TaskNode(id="other"),))
+    assert code(runner.start(conflict_policy=policy)) == answer
+    events = runner.start(conflict_policy="terminate_existing")
+    started = events[1].body
+    assert isinstance(started, WorkflowStarted)
+    assert started.definition_hash == runner.graph.definition_hash
+    assert events[1].run == 2
 
 
 def test_terminate_existing_ends_the_run_and_begins_the_next() -> None:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sayiir_es.core.model.commands import ForkWorkflow
 from sayiir_es.core.model.errors import StoreError
-from sayiir_es.core.model.position import Position
+from sayiir_es.core.model.position import CommandPosition, DeferredCommand, Position
 from sayiir_es.core.model.rows import Row, Run
 from sayiir_es.engine.store.port import StoreIdentity
 from sayiir_es.engine.store.rocks import keys
@@ -51,8 +52,24 @@ def test_equal_rows_are_equal_bytes() -> None:
 
 
 def test_a_position_comes_back_with_whose_it_is() -> None:
+    fork = ForkWorkflow(
+        instance_id="a", command_id="c", source_instance_id="é", source_sequence=2**40
+    )
+    places = [
+        CommandPosition(partition=0, offset=2),
+        CommandPosition(partition=0, offset=1, origin=(7, 8)),
+    ]
     position = Position(
-        offset=2**40, claim=-1, owner="é", next_command=3, at=4, origins={7: 8, 0: 1}
+        offset=2**40,
+        claim=-1,
+        owner="é",
+        next_command=3,
+        at=4,
+        origins={7: 8, 0: 1},
+        deferred={
+            place.offset: DeferredCommand(position=place, command=fork)
+            for place in places
+        },
     )
     data = encode_position(IDENTITY, position)
     assert decode_position(data) == (IDENTITY, position)

@@ -10,7 +10,7 @@ import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sayiir_es.client.claims import find_claim_in_force
+from sayiir_es.engine.claims import find_claim_in_force
 from sayiir_es.engine.fold import decode_record, read_event_headers
 from sayiir_es.log.port import InstanceIndex, Topic
 

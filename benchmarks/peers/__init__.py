@@ -1,0 +1,1 @@
+"""Other engines on the same workloads, side by side with ours."""

@@ -1,0 +1,217 @@
+"""One command for many instances, by criteria: asks first, and tells what failed."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from dataclasses import dataclass, fields
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, TypeVar, cast, get_type_hints
+
+import typer
+
+from sayiir_es.cli.connection import in_session
+from sayiir_es.cli.failures import REJECTED
+from sayiir_es.cli.instance.criteria import (
+    AttributeOption,
+    ErrorTypeOption,
+    SinceOption,
+    StatusOption,
+    TimeOption,
+    UntilOption,
+    WorkflowOption,
+    search_by,
+)
+from sayiir_es.cli.output import Format, print_message, print_object, print_rows
+from sayiir_es.cli.stdout import write_line
+from sayiir_es.cli.text import visible
+from sayiir_es.core.model.errors import CommandRefusedError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sayiir_es.client.bulk import BulkResult
+    from sayiir_es.client.session import Session
+    from sayiir_es.core.model.commands import Command
+    from sayiir_es.core.model.errors import WorkflowError
+    from sayiir_es.core.status.search import Search
+
+    Verb = TypeVar("Verb", bound=Callable[..., int])
+
+OptionalIdArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="ID", help="The instance id; leave it out for criteria."),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BulkOptions:
+    """The options of a command for many instances."""
+
+    status: StatusOption = None
+    workflow: WorkflowOption = None
+    attribute: AttributeOption = None
+    since: SinceOption = None
+    until: UntilOption = None
+    time: TimeOption = "started"
+    error_type: ErrorTypeOption = None
+    every: Annotated[
+        bool, typer.Option("--all", help="All to which the command can apply.")
+    ] = False
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask; needed without a terminal.")
+    ] = False
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print the ids of those that match.")
+    ] = False
+
+    @property
+    def has_criteria(self) -> bool:
+        """Whether instances are named by what they are."""
+        return self.every or any(
+            (
+                *(self.status, self.workflow, self.attribute),
+                *(self.since, self.until, self.error_type),
+            )
+        )
+
+    def search(self) -> Search:
+        """The search with these criteria.
+
+        Raises:
+            UsageError: if an attribute or a time is none.
+        """
+        return search_by(
+            self.status,
+            self.workflow,
+            self.attribute,
+            self.since,
+            self.until,
+            self.time,
+            self.error_type,
+        )
+
+
+def takes_bulk_options(verb: Verb) -> Verb:
+    """Give a verb an option for each field of its parameter `bulk`."""
+    signature = inspect.signature(verb, eval_str=True)
+    hints = get_type_hints(BulkOptions, include_extras=True)
+    options = [
+        inspect.Parameter(
+            item.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=item.default,
+            annotation=hints[item.name],
+        )
+        for item in fields(BulkOptions)
+    ]
+    names = {option.name for option in options}
+    others = [one for one in signature.parameters.values() if one.name != "bulk"]
+    places = [one for one in others if one.kind is not one.KEYWORD_ONLY]
+    own_options = [one for one in others if one.kind is one.KEYWORD_ONLY]
+
+    @wraps(verb)
+    def call(**typed: object) -> int:
+        bulk = BulkOptions(**{name: typed.pop(name) for name in names})  # type: ignore[arg-type]
+        return verb(bulk=bulk, **typed)
+
+    parameters = [*places, *options, *own_options]
+    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {one.name: one.annotation for one in parameters}
+    return cast("Verb", call)
+
+
+def check_target(instance_id: str | None, bulk: BulkOptions) -> None:
+    """Check that there is either an id or criteria.
+
+    Raises:
+        UsageError: if there is neither, or both, or a dry run of a single command.
+    """
+    if instance_id is None and not bulk.has_criteria:
+        raise UsageError("expected an ID, criteria such as --status failed, or --all")
+    if instance_id is not None and (bulk.has_criteria or bulk.dry_run):
+        raise UsageError("expected an ID or criteria, but both")
+
+
+def send_to_matching(
+    bulk: BulkOptions,
+    make_command: Callable[[str], Command],
+    url: str,
+    output: Format,
+) -> int:
+    """Send a command to all instances that match; the exit code.
+
+    Asks before, with the number of instances, unless `--yes` is given.
+
+    Raises:
+        UsageError: if nobody can be asked.
+    """
+    if not (bulk.yes or bulk.dry_run or sys.stdin.isatty()):
+        raise UsageError(
+            "expected --yes or --dry-run where no terminal can be asked, but neither"
+        )
+    kind = type(make_command(""))
+    search = bulk.search()
+
+    async def find(session: Session) -> list[str]:
+        from sayiir_es.client.bulk import (  # noqa: PLC0415 (slow to import)
+            apply_to_statuses,
+            find_ids,
+        )
+
+        return await find_ids(session, apply_to_statuses(search, kind))
+
+    instance_ids = in_session(url, find)
+    if bulk.dry_run:
+        _print_ids(instance_ids, output)
+        return 0
+    name = kind.__name__.removesuffix("Workflow").removeprefix("Send").lower()
+    if instance_ids and not bulk.yes:
+        many = f"{len(instance_ids)} instance{'s' if len(instance_ids) > 1 else ''}"
+        typer.confirm(f"{name} {many}?", abort=True, err=True)
+    result = _send(instance_ids, make_command, name, url)
+    _print_result(result, output)
+    return REJECTED if result.errors else 0
+
+
+def _send(
+    instance_ids: list[str], make_command: Callable[[str], Command], name: str, url: str
+) -> BulkResult:
+    from sayiir_es.cli.progress import progress_bar  # noqa: PLC0415 (slow to import)
+    from sayiir_es.client.bulk import (  # noqa: PLC0415 (as above)
+        BulkResult,
+        send_to_all,
+    )
+
+    if not instance_ids:
+        return BulkResult(done=0, errors={})
+    with progress_bar(name, unit="instances") as progress:
+        return in_session(
+            url,
+            lambda session: send_to_all(session, instance_ids, make_command, progress),
+        )
+
+
+def _print_ids(instance_ids: list[str], output: Format) -> None:
+    if output is Format.TABLE:
+        for instance_id in instance_ids:
+            write_line(visible(instance_id))
+    else:
+        print_rows([{"instance_id": one} for one in instance_ids], (), output)
+    print_message(f"{len(instance_ids)} match; nothing was sent", "dim")
+
+
+def _print_result(result: BulkResult, output: Format) -> None:
+    failed = [
+        {"instance_id": instance_id, "code": _code_of(error), "error": str(error)}
+        for instance_id, error in result.errors.items()
+    ]
+    if output is Format.TABLE:
+        print_rows(failed, ("instance_id", "code", "error"), output)
+        print_message(f"{result.done} done, {len(failed)} failed")
+    else:
+        print_object({"done": result.done, "failed": failed}, output)
+
+
+def _code_of(error: WorkflowError) -> str:
+    return error.rejection if isinstance(error, CommandRefusedError) else error.code

@@ -1,0 +1,98 @@
+"""Options of a worker: times as seconds, 45s or 2m; functions as MODULE:NAME."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sayiir_es.core.duration import duration_ms
+from sayiir_es.core.model.errors import UsageError
+
+DrainOption = Annotated[
+    str | None,
+    typer.Option(
+        "--drain",
+        metavar="TIME",
+        help="How long it waits for attempts when it ends; SAYIIR_DRAIN, or 10s.",
+    ),
+]
+HandoverOption = Annotated[
+    str | None,
+    typer.Option(
+        "--handover",
+        metavar="TIME",
+        help="How long attempts may run on whose partition another worker is to "
+        "own; SAYIIR_HANDOVER, or 30s.",
+    ),
+]
+CancelGraceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cancel-grace",
+        metavar="TIME",
+        help="How long an attempt may run on behind a cancel; SAYIIR_CANCEL_GRACE, "
+        "or 10s.",
+    ),
+]
+SessionTimeoutOption = Annotated[
+    str | None,
+    typer.Option(
+        "--session-timeout",
+        metavar="TIME",
+        help="Kafka: behind how long a silence its partitions are given to others; "
+        "SAYIIR_SESSION_TIMEOUT, or 6s.",
+    ),
+]
+HeartbeatIntervalOption = Annotated[
+    str | None,
+    typer.Option(
+        "--heartbeat-interval",
+        metavar="TIME",
+        help="Kafka: SAYIIR_HEARTBEAT_INTERVAL, or 1s.",
+    ),
+]
+OnStartupOption = Annotated[
+    str | None,
+    typer.Option(
+        "--on-startup",
+        metavar="MODULE:NAME",
+        help="A function, sync or async, that gives resources by name, which tasks "
+        "name by keyword-only parameters.",
+    ),
+]
+OnShutdownOption = Annotated[
+    str | None,
+    typer.Option(
+        "--on-shutdown",
+        metavar="MODULE:NAME",
+        help="A function that is given these resources behind the last task.",
+    ),
+]
+ReloadOption = Annotated[
+    bool,
+    typer.Option(
+        "--reload",
+        help="For development: drain and begin again when a file of the modules, or "
+        "of their packages, changes.",
+    ),
+]
+UntilClosedOption = Annotated[int | None, typer.Option("--until-closed", hidden=True)]
+"""A pipe: when its other end is closed, the worker drains and ends."""
+
+
+def seconds_of(option: str, text: str | None) -> float | None:
+    """How many seconds an option says; a number of them, or a text such as 45s.
+
+    Raises:
+        UsageError: if it is neither.
+    """
+    if text is None:
+        return None
+    is_number = text.strip().replace(".", "", 1).isdigit()
+    try:
+        return duration_ms(float(text) if is_number else text) / 1000
+    except ValueError as error:
+        raise UsageError(
+            f"{option}: expected seconds, or a text such as 45s or 2m, but {text!r}"
+        ) from error

@@ -1,0 +1,163 @@
+"""What a process can run of the attempts that a run awaits, and what it lacks.
+
+A run goes on with the graph that it began with. The code of an attempt is that of the
+very same graph, if the process has it; else that of today's definition of the same name
+and version, where this has a node of the same kind at the same path. Where there is
+none the attempt waits, and with it its instance: it is *stranded*.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.decide.owed import owed_attempt
+from sayiir_es.core.graph.graph import title_of
+from sayiir_es.core.graph.nodes import TaskNode
+from sayiir_es.core.graph.references import has_needed
+from sayiir_es.core.graph.same_place import kind_of, same_place
+from sayiir_es.core.model.rows import get_cursors, get_header, get_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable
+
+    from sayiir_es.core.graph.graph import Graph
+    from sayiir_es.core.model.rows import Rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lack:
+    """What a process lacks for the attempt at a path.
+
+    Attributes:
+        path: Of the node.
+        what: In words, behind "lacks".
+        because: Why, where the process has another definition of the workflow; may be
+            empty.
+        is_code: Whether it is code; else it is a tag.
+    """
+
+    path: str
+    what: str
+    because: str = ""
+    is_code: bool = True
+
+    def __str__(self) -> str:
+        because = f": {self.because}" if self.because else ""
+        return f"lacks {self.what} for {self.path!r}{because}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """The code of a process.
+
+    Attributes:
+        digests: Of the graphs whose code it has.
+        today: Its definition of a name and version, by which attempts run of other
+            graphs of these; None if there is none.
+        tags: It runs tasks whose tags are all among these; None: of any tags.
+    """
+
+    digests: Container[str]
+    today: Callable[[str, str | None], Graph | None]
+    tags: frozenset[str] | None = None
+
+    def find_lack(self, rows: Rows, graph: Graph, paths: Iterable[str]) -> Lack | None:
+        """What it lacks for the first attempt that it must not run; None: nothing.
+
+        `graph` is that of the run with those rows.
+        """
+        is_here = graph.digest in self.digests
+        for path in paths:
+            lack = None if is_here else self._find_lack_today(rows, graph, path)
+            lack = lack or self._find_missing_tag(graph, path)
+            if lack is not None:
+                return lack
+        return None
+
+    def _find_lack_today(self, rows: Rows, graph: Graph, path: str) -> Lack | None:
+        what = f"the code of {graph.title}"
+        today = self.today(graph.name, graph.version)
+        if today is None:
+            return Lack(path=path, what=what)
+        there = same_place(graph, path, today)
+        if there is None:
+            expected = kind_of(graph.place(path))
+            seen = kind_of(graph.place(path) and today.place(path))
+            because = f"expected {expected} there in its definition, but {seen}"
+            return Lack(path=path, what=what, because=because)
+        needs = there.node.needs if isinstance(there.node, TaskNode) else ()
+        for need in needs:
+            if not has_needed(rows, graph, path, need):
+                because = f"its function needs {need.name!r}, which this run has not"
+                return Lack(path=path, what=what, because=because)
+        return None
+
+    def _find_missing_tag(self, graph: Graph, path: str) -> Lack | None:
+        place = None if self.tags is None else graph.place(path)
+        if self.tags is None or place is None or not isinstance(place.node, TaskNode):
+            return None
+        missing = sorted({*place.node.tags} - self.tags)
+        if not missing:
+            return None
+        return Lack(path=path, what=f"the tag {missing[0]!r}", is_code=False)
+
+    def is_complete(self, graph: Graph) -> bool:
+        """Whether it has the code of every node, so that every run can end."""
+        if graph.digest in self.digests:
+            return True
+        today = self.today(graph.name, graph.version)
+        return today is not None and all(
+            _is_same(graph, path, today) for path in graph.places
+        )
+
+
+def _is_same(graph: Graph, path: str, today: Graph) -> bool:
+    """Whether today's code runs a node in every run, as far as the graphs tell."""
+    place, there = graph.place(path), same_place(graph, path, today)
+    if there is None or place is None:
+        return False
+    if not isinstance(place.node, TaskNode) or not isinstance(there.node, TaskNode):
+        return True
+    return {*there.node.needs} <= {*place.node.needs}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stranding:
+    """Says which instances are stranded in a process with that code.
+
+    `by_digest` finds the graph of a run.
+    """
+
+    code: Code
+    by_digest: Callable[[str], Graph | None]
+
+    def find(self, rows: Rows, now_ms: int) -> Lack | None:
+        """The code that is missing for an attempt that is due; None: nothing is."""
+        header, run = get_header(rows), get_run(rows)
+        if header is None or run is None or header.phase != "running":
+            return None
+        graph = self.by_digest(run.graph_digest)
+        if graph is None or graph.digest in self.code.digests:
+            return None
+        for _, cursor in get_cursors(rows):
+            owed = owed_attempt(header, cursor, graph)
+            if owed is None or owed.not_before > now_ms:
+                continue
+            lack = self.code.find_lack(rows, graph, (cursor.path,))
+            if lack is not None and lack.is_code:
+                return lack
+        return None
+
+    def is_foreign(self, rows: Rows) -> bool:
+        """Whether the process has no code at all of the workflow of a run."""
+        run = get_run(rows)
+        if run is None or run.graph_digest in self.code.digests:
+            return False
+        return self.code.today(run.workflow, run.version) is None
+
+
+def workflow_title(rows: Rows) -> str:
+    """The name and version of an instance's workflow, for people."""
+    run = get_run(rows)
+    return "" if run is None else title_of(run.workflow, run.version)

@@ -1,0 +1,1 @@
+"""Answers what clients ask the owner of a partition."""

@@ -1,0 +1,49 @@
+"""The status of an instance as the owner of its partition tells it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.model.rows import get_run
+from sayiir_es.core.status.status import ENDED, status_of
+
+if TYPE_CHECKING:
+    from sayiir_es.core.model.rows import Rows
+    from sayiir_es.core.status.status import Status
+    from sayiir_es.engine.definitions.code import Code
+    from sayiir_es.engine.definitions.registry import Registry
+
+
+OBSTACLE = "; the worker that owns partition "
+"""How a sentence goes on that says what an owner lacks."""
+
+
+def describe(
+    rows: Rows,
+    instance_id: str,
+    registry: Registry,
+    *,
+    partition: int,
+    code: Code | None,
+) -> Status | None:
+    """The status of an instance, or None where there is no run of that id.
+
+    `code` is that of the owner, None where it is not known: `waiting_for` says what it
+    lacks for an attempt.
+    """
+    run = get_run(rows)
+    if run is None:
+        return None
+    graph = registry.by_digest(run.graph_digest)
+    status = status_of(rows, instance_id, graph)
+    if status is None or status.status in ENDED:
+        return status
+    if graph is None or code is None or not status.attempts:
+        return status
+    lack = code.find_lack(rows, graph, status.attempts)
+    if lack is None:
+        return status
+    return replace(
+        status, waiting_for=f"{status.waiting_for}{OBSTACLE}{partition} {lack}"
+    )

@@ -1,0 +1,437 @@
+"""Answers the requests on one partition, while its owner's tenure lasts.
+
+Theory of operation. What an owner decided is told behind the ack, as everything is: by
+`tell`, which looks at the batch that has become live. Questions are answered from the
+live store between two batches. A wait is held here until its instance has ended; a
+client that hears `claimed` from a new owner asks again. A search reads many rows: it
+runs beside the loop, in portions, and few at a time.
+
+Nothing of it is truth: what cannot be told is lost, and asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.graph.references import result_of
+from sayiir_es.core.model.errors import DecodeError, LogError, StoreError, WorkflowError
+from sayiir_es.core.model.events import (
+    CommandAcknowledged,
+    CommandDeadLettered,
+    CommandDeferred,
+    CommandForwarded,
+    CommandRejected,
+)
+from sayiir_es.core.model.position import parse_command_cause
+from sayiir_es.core.model.rows import get_remembered_command, get_run
+from sayiir_es.core.status.status import listed
+from sayiir_es.engine.backoff import Backoff
+from sayiir_es.engine.requests import searching
+from sayiir_es.engine.requests.describing import describe
+from sayiir_es.engine.requests.waits import Waits, is_over, may_be_over
+from sayiir_es.engine.valid_events import EventFilter, ValidEvents
+from sayiir_es.log.port import NewRecord, Topic
+from sayiir_es.telemetry import get_logger
+from sayiir_es.wire.reply_address import ReplyAddress, read_reply_address
+from sayiir_es.wire.requests import (
+    Answer,
+    Claimed,
+    Counted,
+    CountInstances,
+    Decided,
+    Describe,
+    Described,
+    Ended,
+    FindDecision,
+    FindResult,
+    FoundResult,
+    Listed,
+    ListInstances,
+    Refused,
+    Reply,
+    Wait,
+    decode_request,
+    encode_reply,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from sayiir_es.core.model.events import Event
+    from sayiir_es.core.status.status import Status
+    from sayiir_es.engine.ports import Ports
+    from sayiir_es.engine.requests.decided_command import DecidedCommand
+    from sayiir_es.engine.store.port import SnapshotStore
+    from sayiir_es.log.port import Record
+    from sayiir_es.wire.requests import Request
+
+logger = get_logger(__name__)
+
+SEARCHES_MAX = 64
+"""Searches of one partition that run or wait; more are refused."""
+
+SEARCHES_AT_A_TIME = 2
+
+LIMIT_MAX = 1_000
+"""The longest page of a list."""
+
+PAGE_BYTES_MAX = 512 * 1024
+"""A page ends when its outputs, errors and attributes have so many bytes."""
+
+STATUS_BYTES = 1_000
+"""What a status takes beside these, about."""
+
+TURN_DESCRIBED = 100
+"""Instances described before other tasks of the loop may run: some milliseconds."""
+
+DECISION_EVENTS = 50_000
+"""How far back from the end of the events a decision is looked for."""
+
+WANTED_MAX = 10_000
+"""Commands not decided yet, after which somebody has asked."""
+
+
+class Responder:
+    """Answers the requests on one partition."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        partition: int,
+        store: SnapshotStore,
+        *,
+        runs_attempts: bool,
+        runs_all: bool,
+    ) -> None:
+        """With `runs_all` it runs the attempts of all instances, as a worker does."""
+        self._log = ports.log
+        self._topics = ports.log.request_topics
+        self._clock = ports.clock
+        self._registry = ports.registry
+        self._partition = partition
+        self._store = store
+        self._runs_attempts = runs_attempts
+        self._runs_all = runs_all
+        self._waits = Waits()
+        self._wanted: dict[int, ReplyAddress] = {}
+        """Who asked what becomes of a command, by its offset."""
+        self._reading: asyncio.Task[None] | None = None
+        self._searches: set[asyncio.Task[None]] = set()
+        self._search_slots = asyncio.Semaphore(SEARCHES_AT_A_TIME)
+
+    def start(self) -> None:
+        """Begin to read requests, and tell clients that there is a new owner."""
+        self._reading = asyncio.create_task(
+            self._read(), name=f"requests-{self._partition}"
+        )
+
+    async def close(self) -> None:
+        """Answer no more."""
+        tasks = [*self._searches]
+        if self._reading is not None:
+            tasks.append(self._reading)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- what was decided -------------------------------------------------------------
+
+    def tell_batch(
+        self, base: int, decided: Iterable[DecidedCommand], changed: Iterable[str]
+    ) -> None:
+        """A batch is live: tell who asked for its decisions, and who waited.
+
+        `base` is the offset of its first record.
+        """
+        for offset, event, record, reply_to in decided:
+            if isinstance(event.body, CommandDeferred):
+                if reply_to is not None:
+                    self._wanted[offset] = reply_to  # told when it is decided
+                continue
+            for address in (reply_to, self._wanted.pop(offset, None)):
+                if address is not None:
+                    self._tell_decided(event, base + record, address)
+        if self._waits:
+            for instance_id in self._waits.awaited(changed):
+                self._look(instance_id)
+
+    def _tell_decided(self, event: Event, offset: int, address: ReplyAddress) -> None:
+        """As `_answer_command`; what cannot be told is that client's trouble alone."""
+        try:
+            self._answer_command(event, offset, address)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 (as above)
+            self._fail(address, error)
+
+    def _answer_command(self, event: Event, offset: int, address: ReplyAddress) -> None:
+        """Tell the decision on a command, whose first event stands at an offset."""
+        body = event.body
+        code = message = ""
+        match body:
+            case CommandForwarded():
+                return  # the address went along
+            case CommandDeadLettered():
+                code, message = "dead_letter", body.reason
+            case CommandRejected():
+                code, message = body.code, body.message
+            case CommandAcknowledged():
+                code = body.code
+            case _:
+                pass
+        if address.decided or message:
+            decided = Decided(
+                event=event.kind,
+                offset=offset,
+                sequence=event.sequence,
+                command=getattr(body, "command", ""),
+                code=code,
+                message=message,
+                status=self._describe(event.instance_id) if event.instance_id else None,
+            )
+            self._reply(address, decided)
+        if address.ended and not message:
+            self._wait(event.instance_id, address, parked=False)
+
+    def _look(self, instance_id: str) -> None:
+        rows = self._store.rows(instance_id)
+        if not self._waits.may_end(rows, instance_id):
+            return
+        try:
+            status = self._describe(instance_id)
+            for wait in self._waits.take_ended(rows, instance_id, status):
+                self._reply(wait.address, Ended(status=status))
+        except StoreError:
+            raise
+        except Exception as error:
+            logger.exception("requests.answer_failed", exc_info=error)
+
+    # --- what was asked ---------------------------------------------------------------
+
+    async def _read(self) -> None:
+        backoff = Backoff(f"requests {self._partition}")
+        while True:
+            try:
+                if not await self._topics.open(create=True):
+                    return  # a log without them
+                subscription = await self._topics.subscribe(
+                    Topic.REQUESTS, self._partition
+                )
+                try:
+                    self._tell_claimed()
+                    while True:
+                        for record in await subscription.read():
+                            self._take(record)
+                        backoff.reset()
+                finally:
+                    await subscription.close()
+            except LogError as error:
+                logger.warning(
+                    "requests.read_failed",
+                    partition=self._partition,
+                    error_code=error.code,
+                    reason=str(error),
+                )
+                await backoff.pause()
+
+    def _tell_claimed(self) -> None:
+        """Whoever waits for a reply from this partition asks again."""
+        for partition in range(self._topics.reply_partitions):
+            self._post(partition, None, 0, Claimed())
+
+    def _take(self, record: Record) -> None:
+        address = read_reply_address(record.headers, self._topics.reply_partitions)
+        if address is None:
+            return  # nobody could be told anything
+        try:
+            request = decode_request(record.value or b"")
+            if request.at_least > self._store.position.offset:
+                return  # displaced, and does not know it yet: the new owner answers
+            self._answer(request, address)
+        except DecodeError as error:
+            self._reply(address, Refused(code="bad_request", message=str(error)))
+        except Exception as error:  # noqa: BLE001 (one request's trouble is its own)
+            self._fail(address, error)
+
+    def _answer(self, request: Request, address: ReplyAddress) -> None:
+        match request:
+            case Describe():
+                status = self._describe(request.instance_id)
+                self._reply(address, Described(status=status))
+            case FindResult():
+                self._reply(address, self._find_result(request))
+            case Wait():
+                self._wait(request.instance_id, address, parked=request.parked)
+            case FindDecision():
+                self._find_decision(request, address)
+            case ListInstances():
+                self._search(lambda: self._list(request, address), address)
+            case CountInstances():
+                self._search(lambda: self._count(request, address), address)
+
+    def _describe(self, instance_id: str) -> Status | None:
+        code = self._registry.get_own_code() if self._runs_attempts else None
+        return describe(
+            self._store.rows(instance_id),
+            instance_id,
+            self._registry,
+            partition=self._partition,
+            code=code,
+        )
+
+    def _find_result(self, request: FindResult) -> FoundResult:
+        rows = self._store.rows(request.instance_id)
+        run = get_run(rows)
+        if run is None:
+            return FoundResult(exists=False, result=None)
+        graph = self._registry.by_digest(run.graph_digest)
+        path = graph.find(request.task_id) if graph is not None else None
+        if graph is None or path is None:
+            return FoundResult(exists=True, result=None)
+        return FoundResult(exists=True, result=result_of(rows, graph, path))
+
+    def _wait(self, instance_id: str, address: ReplyAddress, *, parked: bool) -> None:
+        rows = self._store.rows(instance_id)
+        if may_be_over(rows, parked=parked):
+            status = self._describe(instance_id)
+            if is_over(rows, status, parked=parked):
+                self._reply(address, Ended(status=status))
+                return
+        if self._waits.is_full:
+            self._reply(address, _busy("waits"))
+        else:
+            now_s = self._clock.monotonic_s()
+            self._waits.hold(instance_id, address, now_s, parked=parked)
+
+    # --- decisions of commands whose reply was lost -----------------------------------
+
+    def _find_decision(self, request: FindDecision, address: ReplyAddress) -> None:
+        position = self._store.position
+        is_open = request.offset >= position.next_command
+        if is_open or request.offset in position.deferred:
+            if len(self._wanted) >= WANTED_MAX:
+                del self._wanted[next(iter(self._wanted))]  # it asks again
+            self._wanted[request.offset] = address
+            return
+        rows = self._store.rows(request.instance_id)
+        if not address.decided and request.command_id:
+            is_known = get_remembered_command(rows, request.command_id) is not None
+            if is_known:  # accepted: what is left to tell is the end
+                self._wait(request.instance_id, address, parked=False)
+                return
+        self._search(lambda: self._read_decision(request, address), address)
+
+    async def _read_decision(
+        self, request: FindDecision, address: ReplyAddress
+    ) -> None:
+        """Look for the decision in the log, where it stands not far from the end."""
+        end = self._store.position.offset
+        first = await self._log.start_offset(Topic.EVENTS, self._partition)
+        events = ValidEvents(
+            self._log,
+            self._partition,
+            max(end - DECISION_EVENTS, first),
+            EventFilter(instance_id=request.instance_id),
+        )
+        try:
+            async for found in events.until_end():
+                command = parse_command_cause(found.event.cause)
+                is_deferral = isinstance(found.event.body, CommandDeferred)
+                if command is not None and command.offset == request.offset:
+                    if is_deferral:
+                        continue
+                    self._answer_command(found.event, found.offset, address)
+                    return
+        finally:
+            await events.close()
+        message = (
+            f"expected the decision on the command at {self._partition}@"
+            f"{request.offset} among the last {DECISION_EVENTS} events, but it is not "
+            "there; look at the status"
+        )
+        self._reply(address, Refused(code="not_found", message=message))
+
+    # --- searches ---------------------------------------------------------------------
+
+    def _search(
+        self, search: Callable[[], Awaitable[None]], address: ReplyAddress
+    ) -> None:
+        if len(self._searches) >= SEARCHES_MAX:
+            self._reply(address, _busy("searches"))
+            return
+
+        async def run() -> None:
+            async with self._search_slots:
+                try:
+                    await search()
+                except Exception as error:  # noqa: BLE001 (as above)
+                    self._fail(address, error)
+
+        task = asyncio.create_task(run())
+        self._searches.add(task)
+        task.add_done_callback(self._searches.discard)
+
+    async def _list(self, request: ListInstances, address: ReplyAddress) -> None:
+        limit = min(request.limit, LIMIT_MAX)
+        found, is_last = await searching.newest(
+            self._searched(), request.search, limit, request.before
+        )
+        statuses: list[tuple[int, Status]] = []
+        size = 0
+        for number, (at_ms, instance_id) in enumerate(found, start=1):
+            if number % TURN_DESCRIBED == 0:
+                await asyncio.sleep(0)
+            status = self._describe(instance_id)
+            if status is None:
+                continue
+            status = listed(status)
+            size += STATUS_BYTES + len(status.output or b"") + len(status.error or "")
+            size += sum(map(len, (*status.attributes, *status.attributes.values())))
+            if statuses and size > PAGE_BYTES_MAX:
+                is_last = False
+                break
+            statuses.append((at_ms, status))
+        self._reply(address, Listed(statuses=tuple(statuses), is_last=is_last))
+
+    async def _count(self, request: CountInstances, address: ReplyAddress) -> None:
+        counts = await searching.count(self._searched(), request.search, request.by)
+        self._reply(address, Counted(counts=counts))
+
+    def _searched(self) -> searching.Searched:
+        return searching.Searched(
+            store=self._store,
+            stranding=self._registry.stranding() if self._runs_all else None,
+            now_ms=self._clock.now_ms(),
+        )
+
+    # --- replying ---------------------------------------------------------------------
+
+    def _fail(self, address: ReplyAddress, error: Exception) -> None:
+        """One request's trouble is that request's."""
+        code = error.code if isinstance(error, WorkflowError) else "internal"
+        if not isinstance(error, StoreError | LogError):
+            logger.error("requests.answer_failed", exc_info=error)
+        self._reply(address, Refused(code=code, message=str(error)))
+
+    def _reply(self, address: ReplyAddress, answer: Answer) -> None:
+        client = address.client.encode()
+        self._post(address.partition, client, address.call, answer)
+
+    def _post(
+        self, partition: int, client: bytes | None, call: int, answer: Answer
+    ) -> None:
+        reply = Reply(
+            call=call,
+            partition=self._partition,
+            offset=self._store.position.offset,
+            answer=answer,
+        )
+        record = NewRecord(key=client, value=encode_reply(reply))
+        self._topics.post(Topic.REPLIES, partition, record)
+
+
+def _busy(what: str) -> Refused:
+    return Refused(
+        code="busy", message=f"expected fewer {what} of this partition at a time"
+    )

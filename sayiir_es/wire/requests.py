@@ -1,0 +1,495 @@
+"""Requests and replies as bytes: MessagePack maps, which every language reads.
+
+A request is a record on the requests topic, on the partition of the instance that it
+asks about, or of each partition for a search. Its headers say where the reply goes
+(`wire.reply_address`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import msgpack
+
+from sayiir_es.core.fast_frozen import fast_frozen, maker
+from sayiir_es.core.json_fields import Fields
+from sayiir_es.core.model.errors import DecodeError
+from sayiir_es.core.model.waits import ErrorDetails
+from sayiir_es.core.status.search import TIMES, Search
+from sayiir_es.core.status.status import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_msgpack: Any = msgpack  # ships no hints
+_packb: Callable[..., bytes] = _msgpack.packb
+_unpackb: Callable[..., Any] = _msgpack.unpackb
+
+REQUEST_BYTES_MAX = 64 * 1024
+"""The longest request that is read."""
+
+Groups: TypeAlias = Literal["all", "status", "workflow", "error_type"]
+GROUPS: tuple[Groups, ...] = ("all", "status", "workflow", "error_type")
+
+
+# --- requests -------------------------------------------------------------------------
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Describe:
+    """Asks for the status of an instance."""
+
+    instance_id: str
+    at_least: int = 0
+    """The offset of `events` up to which the answer must be folded at least."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindResult:
+    """Asks for the result of the first node of an id in graph order."""
+
+    instance_id: str
+    task_id: str
+    at_least: int = 0
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Asks for the status of an instance when it has ended, or awaits no outcome."""
+
+    instance_id: str
+    parked: bool = False
+    at_least: int = 0
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindDecision:
+    """Asks what became of the command at an offset of `commands`.
+
+    An accepted one is known to the owner by its `command_id`, without a look at the
+    log: who only waits for the end of its instance sends it along.
+    """
+
+    instance_id: str
+    offset: int
+    command_id: str = ""
+    at_least: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListInstances:
+    """Asks for a page of the instances of a partition that match, the last first.
+
+    `before` is the (time, instance id) behind which the page begins.
+    """
+
+    search: Search
+    limit: int
+    before: tuple[int, str] | None = None
+    at_least: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountInstances:
+    """Asks how many instances of a partition match, by group."""
+
+    search: Search
+    by: Groups = "all"
+    at_least: int = 0
+
+
+Request: TypeAlias = (
+    Describe | FindResult | Wait | FindDecision | ListInstances | CountInstances
+)
+
+_REQUEST_NAMES: dict[type[Request], str] = {
+    Describe: "describe",
+    FindResult: "result",
+    Wait: "wait",
+    FindDecision: "decision",
+    ListInstances: "list",
+    CountInstances: "count",
+}
+
+_REQUEST_FIELDS = {
+    kind: tuple(item.name for item in fields(kind)) for kind in _REQUEST_NAMES
+}
+
+
+def request_key(request: Request) -> bytes | None:
+    """The key of a request's record: the instance that it asks about, if it is one."""
+    if isinstance(request, ListInstances | CountInstances):
+        return None
+    return request.instance_id.encode("utf-8", "surrogatepass")
+
+
+def encode_request(request: Request) -> bytes:
+    """The value of a request's record."""
+    data: dict[str, object] = {"request": _REQUEST_NAMES[type(request)]}
+    for name in _REQUEST_FIELDS[type(request)]:
+        value = getattr(request, name)
+        data[name] = _search_data(value) if isinstance(value, Search) else value
+    return _pack(data)
+
+
+def decode_request(value: bytes) -> Request:
+    """Read a request.
+
+    Raises:
+        DecodeError: if it is none.
+    """
+    if len(value) > REQUEST_BYTES_MAX:
+        raise DecodeError(
+            f"expected a request of at most {REQUEST_BYTES_MAX} bytes, but {len(value)}"
+        )
+    data = Fields(_unpack(value, "a request"), "request")
+    at_least = data.integer_or_none("at_least") or 0
+    match data.text("request"):
+        case "describe":
+            return Describe(instance_id=data.text("instance_id"), at_least=at_least)
+        case "result":
+            return FindResult(
+                instance_id=data.text("instance_id"),
+                task_id=data.text("task_id"),
+                at_least=at_least,
+            )
+        case "wait":
+            return Wait(
+                instance_id=data.text("instance_id"),
+                parked=data.data.get("parked") is True,
+                at_least=at_least,
+            )
+        case "decision":
+            return FindDecision(
+                instance_id=data.text("instance_id"),
+                offset=data.integer("offset"),
+                command_id=data.text_or_none("command_id") or "",
+                at_least=at_least,
+            )
+        case "list":
+            return ListInstances(
+                search=_read_search(data),
+                limit=data.integer("limit"),
+                before=_read_before(data),
+                at_least=at_least,
+            )
+        case "count":
+            return CountInstances(
+                search=_read_search(data), by=_read_groups(data), at_least=at_least
+            )
+        case name:
+            names = ", ".join(_REQUEST_NAMES.values())
+            raise DecodeError(f"expected a request of {names}, but {name!r:.100}")
+
+
+def _search_data(search: Search) -> dict[str, object]:
+    data = {item.name: getattr(search, item.name) for item in fields(search)}
+    return {"status": data.pop("statuses") or None, **data}
+
+
+def _read_search(request: Fields) -> Search:
+    data = Fields(request.data.get("search"), "request.search")
+    by = data.text_or_none("by") or "started"
+    order = data.text_or_none("order")
+    texts = Fields(data.data.get("attributes") or {}, "request.search.attributes")
+    if by not in TIMES:
+        raise data.wrong("by", f"one of {', '.join(TIMES)}", by)
+    if order is not None and order not in TIMES:
+        raise data.wrong("order", f"one of {', '.join(TIMES)}", order)
+    return Search(
+        statuses=_read_statuses(data),
+        workflow=data.text_or_none("workflow"),
+        attributes={str(name): texts.text(str(name)) for name in texts.data},
+        since_ms=data.integer_or_none("since_ms"),
+        until_ms=data.integer_or_none("until_ms"),
+        by="updated" if by == "updated" else "started",
+        error_type=data.text_or_none("error_type"),
+        order=next((name for name in TIMES if name == order), None),
+    )
+
+
+def _read_statuses(search: Fields) -> tuple[str, ...]:
+    """One status, or a list of them."""
+    match search.data.get("status"):
+        case None:
+            return ()
+        case str():
+            return (search.text("status"),)
+        case _:
+            return search.texts("status")
+
+
+def _read_before(request: Fields) -> tuple[int, str] | None:
+    if request.data.get("before") is None:
+        return None
+    match request.items("before"):
+        case [int(at_ms), str(instance_id)]:
+            return at_ms, instance_id
+        case before:
+            raise request.wrong("before", "a time and an instance id", before)
+
+
+def _read_groups(request: Fields) -> Groups:
+    name = request.text_or_none("by") or "all"
+    for group in GROUPS:
+        if name == group:
+            return group
+    raise request.wrong("by", f"one of {', '.join(GROUPS)}", name)
+
+
+# --- replies --------------------------------------------------------------------------
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """The status of an instance, as the owner has it; None where there is none."""
+
+    status: Status | None
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The status of an instance that a client waited for; None where there is none."""
+
+    status: Status | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundResult:
+    """The result of a node: its bytes, or None where it has none yet."""
+
+    exists: bool
+    result: bytes | None
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """The decision on a command: its first event, and the status behind it.
+
+    `event` is the kind, at `offset` of the partition's events. `code` and `message` say
+    why, if that is `CommandRejected`, and `code` what, if it is `CommandAcknowledged`.
+    """
+
+    event: str
+    offset: int
+    sequence: int = 0
+    command: str = ""
+    code: str = ""
+    message: str = ""
+    status: Status | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A page of the instances of a partition, the last first, each with its time.
+
+    `is_last` says that nothing stands behind it.
+    """
+
+    statuses: tuple[tuple[int, Status], ...]
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """How many instances of a partition match, by group."""
+
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The request was read and cannot be answered; `code` is that of an error."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """The partition has a new owner: whoever waits for a reply from it asks again."""
+
+
+Answer: TypeAlias = (
+    Described | Ended | FoundResult | Decided | Listed | Counted | Refused | Claimed
+)
+
+_ANSWER_NAMES: dict[type[Answer], str] = {
+    Described: "described",
+    Ended: "ended",
+    FoundResult: "result",
+    Decided: "decided",
+    Listed: "listed",
+    Counted: "counted",
+    Refused: "refused",
+    Claimed: "claimed",
+}
+_ANSWERS: dict[str, type[Answer]] = {name: kind for kind, name in _ANSWER_NAMES.items()}
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An answer, with the number of the call and the place on which it stands.
+
+    `offset` is that of `events` up to which the partition was folded.
+    """
+
+    call: int
+    partition: int
+    offset: int
+    answer: Answer
+
+
+_STATUS_NAMES = tuple(item.name for item in fields(Status))
+_status_values: Any = attrgetter(*_STATUS_NAMES)
+_STATUS_LISTS = ("compensated", "not_compensated")
+"""Fields that are tuples; an older build says nothing of them."""
+_new_status: Any = maker(Status)
+
+
+def encode_reply(reply: Reply) -> bytes:
+    """The value of a reply's record."""
+    answer = reply.answer
+    data: dict[str, object] = {
+        "reply": _ANSWER_NAMES[type(answer)],
+        "call": reply.call,
+        "partition": reply.partition,
+        "offset": reply.offset,
+    }
+    match answer:
+        case Described() | Ended():
+            data["status"] = _status_data(answer.status)
+        case Decided():
+            data |= {
+                "event": answer.event,
+                "at": answer.offset,
+                "sequence": answer.sequence,
+            }
+            if answer.code:
+                data |= {
+                    "command": answer.command,
+                    "code": answer.code,
+                    "message": answer.message,
+                }
+            data["status"] = _status_data(answer.status)
+        case FoundResult():
+            data |= {"exists": answer.exists, "result": answer.result}
+        case Listed():
+            data["is_last"] = answer.is_last
+            data["instances"] = [
+                {"at": at_ms, "status": _status_data(status)}
+                for at_ms, status in answer.statuses
+            ]
+        case Counted():
+            data["counts"] = dict(answer.counts)
+        case Refused():
+            data |= {"code": answer.code, "message": answer.message}
+        case Claimed():
+            pass
+    return _pack(data)
+
+
+def decode_reply(value: bytes) -> Reply:
+    """Read a reply.
+
+    Raises:
+        DecodeError: if it is none.
+    """
+    data = _unpack(value, "a reply")
+    numbers = Fields(data, "reply")
+    try:
+        return Reply(
+            call=numbers.integer("call"),
+            partition=numbers.integer("partition"),
+            offset=numbers.integer("offset"),
+            answer=_read_answer(data),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DecodeError(f"expected a reply, but {error!r}") from error
+
+
+def _read_answer(data: dict[str, Any]) -> Answer:
+    match _ANSWERS[data["reply"]]:
+        case kind if kind is Described:
+            return Described(status=_read_status(data["status"]))
+        case kind if kind is Ended:
+            return Ended(status=_read_status(data["status"]))
+        case kind if kind is Decided:
+            return Decided(
+                event=data["event"],
+                offset=data["at"],
+                sequence=data["sequence"],
+                command=data.get("command", ""),
+                code=data.get("code", ""),
+                message=data.get("message", ""),
+                status=_read_status(data["status"]),
+            )
+        case kind if kind is FoundResult:
+            return FoundResult(exists=data["exists"], result=data["result"])
+        case kind if kind is Listed:
+            instances = data["instances"]
+            return Listed(
+                statuses=tuple(
+                    (one["at"], _to_status(one["status"])) for one in instances
+                ),
+                is_last=data["is_last"],
+            )
+        case kind if kind is Counted:
+            return Counted(counts=data["counts"])
+        case kind if kind is Refused:
+            return Refused(code=data["code"], message=data["message"])
+        case _:
+            return Claimed()
+
+
+def _status_data(status: Status | None) -> dict[str, object] | None:
+    if status is None:
+        return None
+    data = dict(zip(_STATUS_NAMES, _status_values(status), strict=True))
+    if status.error_details is not None:
+        data["error_details"] = asdict(status.error_details)
+    return data
+
+
+def _read_status(data: Any) -> Status | None:
+    return None if data is None else _to_status(data)
+
+
+def _to_status(data: Any) -> Status:
+    if len(data) != len(_STATUS_NAMES):
+        # A newer build may say more than this one knows, an older one nothing of
+        # details.
+        data = {name: data[name] for name in _STATUS_NAMES if name in data}
+    details = data.get("error_details")
+    if details is not None:
+        details = ErrorDetails(
+            error_class=details["error_class"],
+            source_line=details["source_line"],
+            causes=tuple(details["causes"]),
+            traceback=details["traceback"],
+        )
+        data = {**data, "error_details": details}
+    lists = {name: tuple(data.get(name, ())) for name in _STATUS_LISTS}
+    data = {**data, **lists}
+    status: Status = _new_status(**data)
+    return status
+
+
+def _pack(data: Mapping[str, object]) -> bytes:
+    return _packb(data, default=dict, unicode_errors="surrogatepass")
+
+
+def _unpack(value: bytes, what: str) -> Any:
+    try:
+        return _unpackb(value, unicode_errors="surrogatepass")
+    except (ValueError, RecursionError) as error:  # every error of msgpack is one
+        raise DecodeError(f"expected {what} as MessagePack, but {error!r}") from error

@@ -1,0 +1,1 @@
+"""The package inside of other people's programs."""
