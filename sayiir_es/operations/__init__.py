@@ -1,0 +1,1 @@
+"""What people look at and do while it runs, for command line, pages and API alike."""
