@@ -28,7 +28,7 @@ from sayiir_es.cli.worker_options import (
     UntilClosedOption,
     seconds_of,
 )
-from sayiir_es.cli.workflow_modules import load_function, load_workflows
+from sayiir_es.cli.workflow_modules import load_workflows
 from sayiir_es.core.model.errors import (
     AccessRefusedError,
     ClockRefusedError,
@@ -38,6 +38,7 @@ from sayiir_es.core.model.errors import (
 )
 from sayiir_es.engine.gc_tuning import collect_young, tune_gc
 from sayiir_es.engine.worker_settings import configured_drain_s
+from sayiir_es.operations.named_functions import load_function
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -25,7 +25,16 @@ TEMPLATES = Jinja2Templates(
 def page(
     request: Request, template: str, *, status_code: int = 200, **values: object
 ) -> Response:
-    """A page, or a part of one, made by a template of `pages/templates/`."""
+    """A page, or a part of one, made by a template of `pages/templates/`.
+
+    Every template has `csrf_token`, for its forms, and `may_act`: whether who looks may
+    do more than look.
+    """
+    context = {
+        "csrf_token": getattr(request.state, "csrf_token", ""),
+        "may_act": request.state.caller.may_act,
+        **values,
+    }
     return TEMPLATES.TemplateResponse(
-        request, template, dict(values), status_code=status_code
+        request, template, context, status_code=status_code
     )
