@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +24,6 @@ from sayiir_es.web.settings import WebSettings
 from sayiir_es.web.site import Site
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncGenerator
 
     from sayiir_es.client.backends import Backend
@@ -76,5 +76,14 @@ def create_app(
 
 @asynccontextmanager
 async def _open_client(app: FastAPI) -> AsyncGenerator[None]:
+    site = app.state.site
+    watching = asyncio.create_task(_end_streams(site))
     yield
-    await app.state.site.client.aclose()
+    watching.cancel()
+    await site.live.close()
+    await site.client.aclose()
+
+
+async def _end_streams(site: Site) -> None:
+    await site.ending.wait()
+    site.live.end()

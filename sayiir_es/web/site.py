@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
+from sayiir_es.web.live import LiveEvents
+
 if TYPE_CHECKING:
     from sayiir_es.aio import WorkflowClient
     from sayiir_es.client.backends import Backend
@@ -36,6 +38,7 @@ class Site:
         self.client = client
         self.masking = masking
         self.ending = ending or asyncio.Event()
+        self.live = LiveEvents(lambda: self.session)
 
     @property
     def session(self) -> Session:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from sayiir_es.cli.workflow.node_text import text_of
 from sayiir_es.core.graph.nodes import (
     ChildNode,
     DelayNode,
@@ -16,6 +15,7 @@ from sayiir_es.core.graph.nodes import (
     TaskNode,
     TryNode,
 )
+from sayiir_es.operations.drawing.node_text import text_of
 from sayiir_es.operations.text import visible
 
 if TYPE_CHECKING:
