@@ -90,7 +90,7 @@ BROAD_EXCEPTS = {
         "user's code: logs, and the worker ends as it does"
     ),
     "sayiir_es/log/call_thread.py: CallThread.submit.run": "raised at the caller",
-    "sayiir_es/web/security/gate.py: Gate.__call__": (
+    "sayiir_es/web/security/middleware.py: SecurityMiddleware.__call__": (
         "answers one request: logs, and tells nothing of it"
     ),
     "sayiir_es/web/masking.py: Masking._ask": "user's code: hides the value, and logs",

@@ -66,14 +66,16 @@ def serve(
     url: BackendOption = DEFAULT_BACKEND,
 ) -> None:
     """Serve pages and REST API of a backend, until SIGTERM or SIGINT."""
+    backend = open_backend(url, serves=True)
     load_web()
     from sayiir_es.web.security.access import check_binding  # noqa: PLC0415 (an extra)
     from sayiir_es.web.server import listen  # noqa: PLC0415 (an extra)
     from sayiir_es.web.settings import read_web_settings  # noqa: PLC0415 (an extra)
 
-    settings = read_web_settings(token_file=token_file, read_token_file=read_token_file)
-    backend = open_backend(url, serves=True)
     try:
+        settings = read_web_settings(
+            token_file=token_file, read_token_file=read_token_file
+        )
         with listen(host, port) as listener:
             check_binding(settings, listener.getsockname()[0])
             asyncio.run(_serve(backend, settings, listener))

@@ -19,7 +19,7 @@ from sayiir_es.web.pages.login import router as login_router
 from sayiir_es.web.pages.router import router as pages_router
 from sayiir_es.web.security.access import Access
 from sayiir_es.web.security.csrf import check_csrf
-from sayiir_es.web.security.gate import Gate
+from sayiir_es.web.security.middleware import SecurityMiddleware
 from sayiir_es.web.settings import WebSettings
 from sayiir_es.web.site import Site
 
@@ -70,7 +70,7 @@ def create_app(
         app.include_router(router, dependencies=[Depends(check_csrf)])
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     add_error_handlers(app)
-    app.add_middleware(Gate, access=access, respond=respond)
+    app.add_middleware(SecurityMiddleware, access=access, respond=respond)
     return app
 
 

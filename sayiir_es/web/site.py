@@ -59,7 +59,7 @@ SiteOfRequest = Annotated[Site, Depends(site_of)]
 
 
 def caller_of(request: Request) -> Caller:
-    """Who sent a request; the gate has checked that it may."""
+    """Who sent a request; it was checked that it may."""
     caller: Caller = request.state.caller
     return caller
 

@@ -24,17 +24,21 @@ def _address(words: str) -> str:
     return found[1]
 
 
-def test_it_prints_its_address_and_ends_with_a_stream_open(tmp_path: Path) -> None:
-    log = f"file:{tmp_path / 'log.db'}"
-    typed = ("serve", "--port", "0", "--backend", log)
-    with running(tmp_path / "words", *typed) as process:
+def test_it_prints_its_address_and_ends_with_a_stream_open(
+    terminal: Terminal,
+) -> None:
+    terminal.make_log()
+    typed = ("serve", "--port", "0", "--backend", terminal.backend)
+    with running(terminal.cwd / "words", *typed) as process:
         process.until(READY)
         address = _address(process.words())
         with urllib.request.urlopen(f"{address}/login", timeout=10) as page:  # noqa: S310
             assert "<form" in page.read().decode()
-        with urllib.request.urlopen(f"{address}/static/pages.css", timeout=10) as file:  # noqa: S310
-            assert file.status == 200
-        assert process.end() == 0
+        with urllib.request.urlopen(f"{address}/live", timeout=10) as stream:  # noqa: S310
+            assert b"event: ready" in stream.readline() + stream.readline()
+            assert process.end() == 0
+            stream.read()  # ended as it should, not cut off
+        assert "ancel" not in process.words()
         assert "Traceback" not in process.words()
 
 

@@ -9,8 +9,8 @@ from fastapi.responses import RedirectResponse
 
 from sayiir_es.web.pages.templates import page
 from sayiir_es.web.security.access import Access
-from sayiir_es.web.security.gate import is_encrypted
 from sayiir_es.web.security.login_cookie import COOKIE, VALID_S
+from sayiir_es.web.security.middleware import is_encrypted
 
 router = APIRouter(include_in_schema=False)
 

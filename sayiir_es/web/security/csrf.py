@@ -2,7 +2,7 @@
 
 Theory of operation. The browser has a random token in a cookie, and each form of a page
 has the same one in a hidden field. A page elsewhere can make a browser send a form with
-the cookie, but reads neither. It holds beside the check of `Origin` (`security.gate`).
+the cookie, but reads neither. It holds beside the check of `Origin`.
 Nothing is kept on the server, so several may run.
 
 How a page uses it:

@@ -37,7 +37,7 @@ WITHOUT_FORMS = ("/api/", "/static/", "/health/", "/metrics", "/openapi.json", "
 """Where no page is asked for, and so no cookie of forms is sent."""
 
 
-class Gate:
+class SecurityMiddleware:
     """Stands before an application (ASGI).
 
     Args:
