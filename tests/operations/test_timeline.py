@@ -1,3 +1,5 @@
+"""Timelines as data, and what draws them."""
+
 from __future__ import annotations
 
 from dataclasses import replace
