@@ -25,7 +25,6 @@ from sayiir_es.cli.output import (
     print_rows,
 )
 from sayiir_es.cli.stdout import write_line
-from sayiir_es.cli.text import visible
 from sayiir_es.client.search import (
     LIST_LIMIT,
     count_by_group,
@@ -36,6 +35,7 @@ from sayiir_es.core.status.list_entry import entry_of
 from sayiir_es.core.status.search import STRANDED
 from sayiir_es.core.status.waits import BY_OWNER, kind_of
 from sayiir_es.engine.requests.searching import groups_of
+from sayiir_es.operations.text import visible
 from sayiir_es.wire.searches import group_parts
 
 if TYPE_CHECKING:
