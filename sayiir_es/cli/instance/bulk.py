@@ -24,8 +24,8 @@ from sayiir_es.cli.instance.criteria import (
 )
 from sayiir_es.cli.output import Format, print_message, print_object, print_rows
 from sayiir_es.cli.stdout import write_line
-from sayiir_es.cli.text import visible
 from sayiir_es.core.model.errors import CommandRefusedError, UsageError
+from sayiir_es.operations.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable

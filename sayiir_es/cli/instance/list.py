@@ -34,7 +34,6 @@ from sayiir_es.cli.output import (
     print_rows,
 )
 from sayiir_es.cli.stdout import write_line
-from sayiir_es.cli.text import visible
 from sayiir_es.client.search import (
     LIST_LIMIT,
     count_by_group,
@@ -44,6 +43,7 @@ from sayiir_es.core.model.errors import UsageError
 from sayiir_es.core.status.list_entry import entry_of
 from sayiir_es.core.status.search import STRANDED
 from sayiir_es.engine.requests.searching import GROUP_OF
+from sayiir_es.operations.text import visible
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
