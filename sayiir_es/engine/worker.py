@@ -118,7 +118,7 @@ class WorkerEngine:
             is_stopping=self._stopping,
             heartbeat_age_s=None if self._membership.exclusive else age_s,
             confirmations=assignment.epoch,
-            running=len(self._executor.running()),
+            executor=self._executor.observe(),
         )
 
     def get_unserved(self) -> Mapping[int, Refusal]:

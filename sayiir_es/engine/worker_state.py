@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from sayiir_es.engine.attempts.executor_port import ExecutorState
     from sayiir_es.engine.definitions.capabilities import Refusal
 
 PartitionPhase: TypeAlias = Literal["opening", "claiming", "serving", "stopped"]
@@ -74,7 +75,7 @@ class WorkerState:
         heartbeat_age_s: How long ago the last heartbeat was sent that the group has
             answered; None where there is no group.
         confirmations: How often the group has confirmed what is assigned.
-        running: Attempts that run.
+        executor: What runs, and what waits for a slot.
     """
 
     assigned: frozenset[int]
@@ -83,4 +84,4 @@ class WorkerState:
     is_stopping: bool
     heartbeat_age_s: float | None
     confirmations: int
-    running: int
+    executor: ExecutorState

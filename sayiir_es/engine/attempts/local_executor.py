@@ -27,6 +27,7 @@ from sayiir_es.core.model.errors import DecodeError
 from sayiir_es.core.model.limits import DEFAULT_LIMITS, Limits
 from sayiir_es.engine.attempts.attempt import State
 from sayiir_es.engine.attempts.error_details import error_text
+from sayiir_es.engine.attempts.executor_port import ExecutorState
 from sayiir_es.engine.attempts.held_inputs import HeldInputs
 from sayiir_es.engine.attempts.left_behind import LeftBehind
 from sayiir_es.engine.attempts.named_values import given_value, with_named
@@ -252,6 +253,17 @@ class LocalExecutor:
     def running(self) -> Collection[Attempt]:
         """The attempts that run now."""
         return self._executions.keys()
+
+    def observe(self) -> ExecutorState:
+        """What it does now."""
+        threads = self._threads
+        return ExecutorState(
+            slots=self._slots.count,
+            running=len(self._executions),
+            queued=self._slots.queued,
+            input_bytes=self._inputs.size,
+            threads_abandoned=0 if threads is None else threads.abandoned,
+        )
 
     async def close(self) -> None:
         """Cancel what runs and end the threads that are idle; waits for nobody."""
