@@ -1,0 +1,1 @@
+"""What command line, pages and API show and do alike."""
