@@ -27,7 +27,7 @@ class Numbers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Distributions:
+class HistogramSeries:
     """The series of a histogram."""
 
     metric: Metric
@@ -36,7 +36,7 @@ class Distributions:
 
 def worker_series(
     monitor: WorkerMonitor, build: str, now_s: float
-) -> Iterator[Numbers | Distributions]:
+) -> Iterator[Numbers | HistogramSeries]:
     """The series of a worker at a monotonic time.
 
     A counter without labels is there from the start; one with labels when its first
@@ -49,7 +49,7 @@ def worker_series(
     for histogram in recorder.histograms:
         if not histogram.metric.labels:
             histogram.of()
-        yield Distributions(metric=histogram.metric, buckets=histogram.snapshot())
+        yield HistogramSeries(metric=histogram.metric, buckets=histogram.snapshot())
     for metric, family, labels in (
         (catalogue.QUARANTINES, recorder.events, ("InstanceQuarantined",)),
         (catalogue.DEAD_LETTERS, recorder.events, ("CommandDeadLettered",)),
