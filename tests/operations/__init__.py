@@ -1,1 +1,1 @@
-"""What command line, pages and API show and do alike."""
+"""Tests of what command line, pages and API share."""
