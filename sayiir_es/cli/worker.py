@@ -12,6 +12,7 @@ import typer
 
 from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, open_backend
 from sayiir_es.cli.reload import Reloader
+from sayiir_es.cli.serving_worker import serve_worker
 from sayiir_es.cli.worker_options import (
     CancelGraceOption,
     DrainOption,
@@ -24,7 +25,6 @@ from sayiir_es.cli.worker_options import (
     UntilClosedOption,
     seconds_of,
 )
-from sayiir_es.cli.worker_process import serve_worker
 from sayiir_es.cli.workflow_modules import load_function, load_workflows
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.engine.worker_settings import configured_drain_s
@@ -100,9 +100,7 @@ def run(  # noqa: PLR0913 (one parameter an option)
         on_shutdown=load_function("--on-shutdown", on_shutdown),
     )
     try:
-        return asyncio.run(
-            serve_worker(worker, workflows, backend, until_closed=until_closed)
-        )
+        return asyncio.run(serve_worker(worker, workflows, backend, until_closed))
     finally:
         backend.close()
 

@@ -44,8 +44,8 @@ async def serve_worker(
     worker: RunningWorker,
     workflows: list[Workflow],
     backend: Backend,
+    until_closed: int | None,
     *,
-    until_closed: int | None = None,
     beside: Sequence[Beside] = (),
 ) -> int:
     """Serve until SIGTERM or SIGINT; the exit code.
