@@ -12,6 +12,7 @@ from fastapi import Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from sayiir_es.aio import WorkflowClient
+from sayiir_es.web.api.openapi import openapi_of
 from sayiir_es.web.api.router import router as api_router
 from sayiir_es.web.failures import add_error_handlers, respond
 from sayiir_es.web.pages.error_page import router as error_router
@@ -70,6 +71,7 @@ def create_app(
         app.include_router(router, dependencies=[Depends(check_csrf)])
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     add_error_handlers(app)
+    app.openapi = lambda: openapi_of(app)  # type: ignore[method-assign]
     app.add_middleware(SecurityMiddleware, access=access, respond=respond)
     return app
 
