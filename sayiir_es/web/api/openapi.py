@@ -52,6 +52,9 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
         tags=TAGS,
     )
+    document["paths"] = {  # health and metrics are for machines of another kind
+        path: one for path, one in document["paths"].items() if path.startswith("/api/")
+    }
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):

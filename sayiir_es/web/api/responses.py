@@ -116,7 +116,7 @@ class TaskResult(BaseModel):
     result: Any
 
 
-class EventObject(BaseModel):
+class Event(BaseModel):
     """An event: the fields that all have, and those of its kind."""
 
     model_config = ConfigDict(extra="allow")
@@ -135,7 +135,7 @@ class EventObject(BaseModel):
 class HistoryPage(BaseModel):
     """A page of the history of an instance, in order."""
 
-    events: list[EventObject]
+    events: list[Event]
     next_page_token: str | None = Field(description="None at the end.")
 
 
