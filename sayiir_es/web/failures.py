@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
 from fastapi.exceptions import RequestValidationError
@@ -105,5 +105,5 @@ def _problem_of_validation(request: Request, error: RequestValidationError) -> P
 def _expectation(detail: Mapping[str, object]) -> str:
     context = detail.get("ctx")
     if isinstance(context, dict) and "error" in context:
-        return str(context["error"])
+        return str(cast("dict[str, object]", context)["error"])
     return str(detail["msg"])
