@@ -12,7 +12,7 @@ Two adapters pass one contract suite: RocksDB (`rocks.store`) and a dict (`memor
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,4 +128,13 @@ class SnapshotStore(Protocol):
         Raises:
             StoreError: if the disk refuses.
         """
+        ...
+
+
+@runtime_checkable
+class StoreOnDisk(Protocol):
+    """A store that takes room on a disk."""
+
+    def disk_bytes(self) -> int:
+        """How many bytes its files have; reads their folder, from any thread."""
         ...
