@@ -28,8 +28,8 @@ FIRST_PAUSE_S, PAUSE_S, LATER_PAUSE_S = 0.15, 4.0, 60.0
 MANY = 150
 """From this number on an order comes a minute, so that no night fills the disk."""
 
-ANSWER_S = 12.0
-"""How long a person takes to answer."""
+ANSWER_S, QUICK_ANSWER_S = 12.0, 4.0
+"""How long a person takes to answer, in seconds, and one in a hurry."""
 
 
 class Customers:
@@ -85,11 +85,12 @@ class Customers:
 
     async def _answer(self, number: int, instance_id: str) -> None:
         """What a person does about an order after a while; about some nothing."""
-        await asyncio.sleep(ANSWER_S)
+        kind = number % 13
+        await asyncio.sleep(QUICK_ANSWER_S if kind in (3, 7) else ANSWER_S)
         client = self._client
         # It has ended meanwhile, or no worker answers: nobody is told.
         with suppress(BackendError, InstanceAlreadyExistsError):
-            match number % 13:
+            match kind:
                 case 3:
                     reason = "the customer found it cheaper elsewhere"
                     await client.cancel(instance_id, reason=reason)

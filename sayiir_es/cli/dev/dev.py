@@ -9,6 +9,7 @@ runs in the process of the command.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import sys
@@ -29,20 +30,22 @@ from sayiir_es.cli.serve import (
     ReadTokenFileOption,
     TokenFileOption,
 )
-from sayiir_es.cli.serving_worker import serve_worker
+from sayiir_es.cli.serving_worker import LOOK_S, is_serving, serve_worker
 from sayiir_es.cli.web_extra import load_web
-from sayiir_es.cli.worker_options import (
+from sayiir_es.cli.worker_options import (  # noqa: TC001 (typer reads them)
     OnShutdownOption,
     OnStartupOption,
     UntilClosedOption,
 )
 from sayiir_es.cli.workflow_modules import load_workflows
+from sayiir_es.engine.owner import failure_lines
 from sayiir_es.engine.worker_settings import configured_drain_s
 from sayiir_es.operations.named_functions import load_function
 
 if TYPE_CHECKING:
     from sayiir_es.cli.serving_worker import Beside
     from sayiir_es.client.backends import Backend
+    from sayiir_es.client.worker import RunningWorker
     from sayiir_es.web.settings import WebSettings
 
 SAMPLE = "sayiir_es.cli.dev.sample_shop"
@@ -111,14 +114,6 @@ def dev(  # noqa: PLR0913 (one parameter an option)
         f"file:{file or (FILE if modules else SAMPLE_FILE)}", serves=True
     )
     workflows = load_workflows(modules or [SAMPLE])
-    beside = [_pages(backend, settings, listener)]
-    if not modules:
-        print_message(
-            f"orders of a sample shop; log: {backend.url} (for other commands: "
-            f"export SAYIIR_BACKEND={backend.url})",
-            "dim",
-        )
-        beside.append(_customers(backend))
     from sayiir_es.client.worker import running_worker  # noqa: PLC0415 (slow to import)
 
     worker = running_worker(
@@ -127,6 +122,16 @@ def dev(  # noqa: PLR0913 (one parameter an option)
         on_startup=load_function("--on-startup", on_startup),
         on_shutdown=load_function("--on-shutdown", on_shutdown),
     )
+    beside = [_pages(backend, settings, listener)]
+    if not modules:
+        beside.append(_customers(backend, worker))
+        # Its failures are meant, and shown by the pages.
+        logging.getLogger(failure_lines.__name__).setLevel(logging.CRITICAL)
+        print_message(
+            f"orders of a sample shop; log: {backend.url} (for other commands: "
+            f"export SAYIIR_BACKEND={backend.url})",
+            "dim",
+        )
     try:
         return asyncio.run(
             serve_worker(worker, workflows, backend, until_closed, beside=beside)
@@ -156,11 +161,14 @@ def _pages(backend: Backend, settings: WebSettings, listener: socket.socket) -> 
     return serve
 
 
-def _customers(backend: Backend) -> Beside:
+def _customers(backend: Backend, worker: RunningWorker) -> Beside:
     """What orders from the sample shop until the worker is to end."""
     from sayiir_es.cli.dev.customers import Customers  # noqa: PLC0415 (slow to import)
 
     async def run(drained: asyncio.Event) -> None:
+        # Before that a client would own the log itself, and the worker wait for it.
+        while not is_serving(worker) and not drained.is_set():  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_S)
         ordering = asyncio.create_task(Customers(backend).run())
         ending = asyncio.create_task(drained.wait())
         await asyncio.wait((ordering, ending), return_when=asyncio.FIRST_COMPLETED)

@@ -35,6 +35,13 @@ class Approval(TypedDict):
     by: str
 
 
+class Approved(TypedDict):
+    """What comes out of the route: the way that was taken, and its result."""
+
+    branch: str
+    result: Approval | None
+
+
 class OutOfStockError(Exception):
     """The shelf is empty; the next delivery comes soon."""
 
@@ -106,7 +113,7 @@ def pass_on(order: Order) -> Approval:
 
 
 @task(timeout="20s", retries=1, no_retry_on=CardDeclinedError)
-async def charge(approved: dict[str, Approval | None], *, reserve: Order) -> str:
+async def charge(approved: Approved, *, reserve: Order) -> str:
     """Ask the card network for the money."""
     await asyncio.sleep(2 * WORK_S)
     approval = approved["result"]
