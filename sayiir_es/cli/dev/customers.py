@@ -72,8 +72,8 @@ class Customers:
         await self._client.submit("orders", instance_id, order, attributes=attributes)
         self._answer_later(number, instance_id)
         if number % 6 == 0:
-            watch = {"attributes": attributes}
-            await self._client.submit("price-watch", f"watch-{number:04}", 0, **watch)
+            watch_id = f"watch-{number:04}"
+            await self._client.submit("price-watch", watch_id, 0, attributes=attributes)
         if number % 8 == 0:
             refund_id = f"refund-{number:04}"
             await self._client.submit("refunds", refund_id, None, attributes=attributes)

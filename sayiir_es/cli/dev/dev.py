@@ -114,14 +114,7 @@ def dev(  # noqa: PLR0913 (one parameter an option)
         f"file:{file or (FILE if modules else SAMPLE_FILE)}", serves=True
     )
     workflows = load_workflows(modules or [SAMPLE])
-    from sayiir_es.client.worker import running_worker  # noqa: PLC0415 (slow to import)
-
-    worker = running_worker(
-        f"dev-{os.getpid()}",
-        backend,
-        on_startup=load_function("--on-startup", on_startup),
-        on_shutdown=load_function("--on-shutdown", on_shutdown),
-    )
+    worker = _worker(backend, on_startup, on_shutdown)
     beside = [_pages(backend, settings, listener)]
     if not modules:
         beside.append(_customers(backend, worker))
@@ -138,6 +131,19 @@ def dev(  # noqa: PLR0913 (one parameter an option)
         )
     finally:
         backend.close()
+
+
+def _worker(
+    backend: Backend, on_startup: str | None, on_shutdown: str | None
+) -> RunningWorker:
+    from sayiir_es.client.worker import running_worker  # noqa: PLC0415 (slow to import)
+
+    return running_worker(
+        f"dev-{os.getpid()}",
+        backend,
+        on_startup=load_function("--on-startup", on_startup),
+        on_shutdown=load_function("--on-shutdown", on_shutdown),
+    )
 
 
 def _run_again_and_again(names: list[str | None], listener_fd: int) -> int:
