@@ -87,6 +87,21 @@ class AttemptOwner(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceOrigin:
+    """Where the span of an attempt belongs.
+
+    Attributes:
+        parent: The trace context of its run; None: of none.
+        links: Those of the signals that its chain has waited for.
+        path: Of its task.
+    """
+
+    parent: str | None
+    links: tuple[str, ...]
+    path: str
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Attempt:
     """One execution of one task.
@@ -108,6 +123,7 @@ class Attempt:
         outcome: What it ended with, from its report on; or why it could not begin.
         earlier: An attempt of the same chain that is still here, for whoever looks the
             chain up.
+        trace: Where its span belongs; None where nothing is traced.
     """
 
     instance_id: str
@@ -125,6 +141,7 @@ class Attempt:
     deadline_at_ms: int | None = None
     outcome: Outcome | DecisionFailed | None = None
     earlier: Attempt | None = None
+    trace: TraceOrigin | None = None
     state: State = State.OWED
     token: Token = field(init=False)
     chain: str = field(init=False)
