@@ -9,7 +9,7 @@ ARGS ?=
 IN_PROCESSES := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint mypy pyright layers bench long
+.PHONY: help demo docs test check format lint mypy pyright layers bench long
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
@@ -36,6 +36,10 @@ pyright: .venv/.dev
 
 layers: .venv/.dev
 	$(BIN)/lint-imports
+
+docs: .venv/.dev ## the documentation as a site, in site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict
+	@echo "python3 -m http.server --directory site   shows it at http://127.0.0.1:8000"
 
 bench: .venv/.dev ## every program in benchmarks/, one after the other
 	@set -e; for program in benchmarks/*.py; do \

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         unpause_workflow,
     )
     from sayiir_es.client.engines import DurableEngine, WorkflowEngine
-    from sayiir_es.client.search import InstancePage
+    from sayiir_es.client.search import ErrorGroup, InstancePage
     from sayiir_es.client.worker import Worker, WorkerHandle
     from sayiir_es.client.workflow_client import WorkflowClient
     from sayiir_es.client.workflow_status import WorkflowStatus
@@ -78,7 +78,7 @@ _PLACES = {
         "unpause_workflow",
     ),
     "client.engines": ("DurableEngine", "WorkflowEngine"),
-    "client.search": ("InstancePage",),
+    "client.search": ("ErrorGroup", "InstancePage"),
     "client.worker": ("Worker", "WorkerHandle"),
     "client.workflow_client": ("WorkflowClient",),
     "client.workflow_status": ("WorkflowStatus",),
@@ -118,6 +118,7 @@ __all__ = [
     "DeserializationError",
     "DurableEngine",
     "EmbeddedBackend",
+    "ErrorGroup",
     "Flow",
     "FlowBuilder",
     "ForkBuilder",

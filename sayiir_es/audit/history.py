@@ -15,6 +15,7 @@ from sayiir_es.client.backends import use_backend
 from sayiir_es.client.projection import partition_of_instance
 from sayiir_es.core.evolve.evolve import evolve
 from sayiir_es.core.model.errors import HoleInHistoryError, NotFoundError
+from sayiir_es.core.model.events import WorkflowMigrated, WorkflowStarted
 from sayiir_es.core.model.rows import DictRows, get_run
 from sayiir_es.core.status.status import status_of
 from sayiir_es.engine.valid_events import FoundEvent, events_of
@@ -52,6 +53,14 @@ class History:
     def last(self) -> int:
         """The sequence of the last event; 0 if none left a trace."""
         return max((entry.event.sequence for entry in self.events), default=0)
+
+    @property
+    def graph(self) -> Graph | None:
+        """The graph by which it runs now; None where it is not published."""
+        for entry in reversed(self.events):
+            if isinstance(entry.event.body, WorkflowStarted | WorkflowMigrated):
+                return self.graphs.get(entry.event.body.graph_digest)
+        return None
 
     def rows(self, at: int | None = None) -> DictRows:
         """The rows after the event with sequence `at`; after the last by default.

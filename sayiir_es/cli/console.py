@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sayiir_es.cli.stdout import ReaderGoneError
-from sayiir_es.cli.text import format_time, is_time, to_json, visible
+from sayiir_es.operations.text import format_time, is_time, to_json, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -13,15 +13,15 @@ from sayiir_es.cli.connection import (
     checked_id,
     in_session,
 )
-from sayiir_es.cli.event_fields import fields_of
 from sayiir_es.cli.event_selection import Selection
 from sayiir_es.cli.output import Format, OutputOption
 from sayiir_es.cli.stdout import write_line
-from sayiir_es.cli.text import to_json
 from sayiir_es.client.search import moment_ms
 from sayiir_es.core.duration import duration_ms
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.engine.clock import SystemClock
+from sayiir_es.operations.event_fields import fields_of
+from sayiir_es.operations.text import to_json
 
 if TYPE_CHECKING:
     from sayiir_es.client.session import Session

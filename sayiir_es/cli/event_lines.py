@@ -8,8 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from sayiir_es.cli.console import print_table, stdout_console
-from sayiir_es.cli.event_fields import details_of, fields_of, place_of, time_of_day
-from sayiir_es.cli.text import visible
+from sayiir_es.operations.event_fields import (
+    details_of,
+    fields_of,
+    place_of,
+    time_of_day,
+)
+from sayiir_es.operations.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

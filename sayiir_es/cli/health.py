@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.cli.dead_letter.dead_letters import all_dead_letters
 from sayiir_es.cli.schema.check import check_all
-from sayiir_es.cli.text import format_time
 from sayiir_es.client.backends import EmbeddedBackend, KafkaBackend
 from sayiir_es.client.backends.framing import without_framing
 from sayiir_es.client.search import count_stranded
@@ -38,6 +37,7 @@ from sayiir_es.engine.fold import decode_record, read_event_headers
 from sayiir_es.engine.store.state_dir import default_state_dir
 from sayiir_es.log.embedded.lock import OwnerLock
 from sayiir_es.log.port import Topic
+from sayiir_es.operations.text import format_time
 from sayiir_es.wire.schema import schema_directory
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import typer
 
 from sayiir_es.cli.environment import is_json_wanted, write_json_message
 from sayiir_es.cli.stdout import write_line
-from sayiir_es.cli.text import to_json
+from sayiir_es.operations.text import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

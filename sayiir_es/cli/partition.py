@@ -31,7 +31,6 @@ from sayiir_es.cli.output import (
     print_object,
     print_rows,
 )
-from sayiir_es.cli.text import format_time
 from sayiir_es.core.model.errors import (
     HistoryError,
     OffsetGoneError,
@@ -41,6 +40,7 @@ from sayiir_es.core.model.errors import (
 from sayiir_es.core.model.events import Event, PartitionClaimed
 from sayiir_es.core.model.position import NO_CLAIM, Position
 from sayiir_es.log.port import Topic
+from sayiir_es.operations.text import format_time
 
 if TYPE_CHECKING:
     from sayiir_es.client.backends import KafkaBackend

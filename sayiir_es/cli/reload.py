@@ -35,13 +35,20 @@ LOOK_S = 0.3
 class Reloader:
     """Runs a worker in a child, again and again, until this process is to end.
 
-    `drain_s` is how long the worker may take to drain.
+    `drain_s` is how long the worker may take to drain; `inherited` are descriptors that
+    every child has, too.
     """
 
     def __init__(
-        self, arguments: Sequence[str], modules: Sequence[str], drain_s: float
+        self,
+        arguments: Sequence[str],
+        modules: Sequence[str],
+        drain_s: float,
+        *,
+        inherited: Sequence[int] = (),
     ) -> None:
         self._arguments = [one for one in arguments if one != RELOAD]
+        self._inherited = inherited
         self._modules = " ".join(modules)
         self._files = WatchedFiles(modules)
         self._limit_s = drain_s + LIMIT_S
@@ -72,7 +79,7 @@ class Reloader:
         command = [sys.executable, "-m", "sayiir_es.cli", *self._arguments]
         child = subprocess.Popen(  # noqa: S603 (this program, as it was called)
             [*command, UNTIL_CLOSED, str(read_fd)],
-            pass_fds=(read_fd,),
+            pass_fds=(read_fd, *self._inherited),
             # Compiled files go by seconds: the second of two edits would be lost.
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         )

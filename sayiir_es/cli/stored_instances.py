@@ -11,10 +11,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from sayiir_es.cli.output import print_message
-from sayiir_es.cli.text import format_time
 from sayiir_es.core.model.errors import StoreError
 from sayiir_es.core.status.status import Status, status_of
 from sayiir_es.engine.store.rocks.view import StoreView, stores_under
+from sayiir_es.operations.text import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

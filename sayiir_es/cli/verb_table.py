@@ -107,6 +107,11 @@ _INSTANCE = {
         "Show what differs between two snapshots of an instance, field by field.",
         "instance diff order-7 2 4",
     ),
+    "timeline": Verb(
+        "instance.timeline:timeline",
+        "Draw when what ran and waited in an instance, as bars.",
+        "instance timeline order-7 --by-order",
+    ),
     "signal": Verb(
         "instance.control:signal",
         "Send a signal; it is buffered until a wait takes it.",

@@ -6,16 +6,13 @@ import asyncio
 import os
 import socket
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, open_backend
-from sayiir_es.cli.failures import FAILED
-from sayiir_es.cli.output import print_message
 from sayiir_es.cli.reload import Reloader
-from sayiir_es.cli.serving import first_of, stop_signal, unless_stopped
-from sayiir_es.cli.termination import TERMINATION
+from sayiir_es.cli.serving_worker import serve_worker
 from sayiir_es.cli.worker_options import (
     CancelGraceOption,
     DrainOption,
@@ -29,27 +26,8 @@ from sayiir_es.cli.worker_options import (
     seconds_of,
 )
 from sayiir_es.cli.workflow_modules import load_function, load_workflows
-from sayiir_es.core.model.errors import (
-    AccessRefusedError,
-    ClockRefusedError,
-    StoreError,
-    UsageError,
-    WorkflowError,
-)
-from sayiir_es.engine.gc_tuning import collect_young, tune_gc
+from sayiir_es.core.model.errors import UsageError
 from sayiir_es.engine.worker_settings import configured_drain_s
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sayiir_es.client.backends import Backend
-    from sayiir_es.client.worker import RunningWorker
-    from sayiir_es.core.authoring.workflow import Workflow
-    from sayiir_es.engine.definitions.capabilities import Refusal
-    from sayiir_es.engine.worker import WorkerEngine
-
-_OWN_ERRORS: tuple[type[WorkflowError], ...] = (ClockRefusedError, AccessRefusedError)
-"""Of a worker that can serve nothing, beside that of its stores."""
 
 TagsOption = Annotated[
     str | None,
@@ -62,12 +40,6 @@ TagsOption = Annotated[
 
 DEFAULT_SLOTS = 64
 """The client's number for a worker, whose module is slow to import."""
-
-LOOK_S = 0.02
-"""How often a worker that starts looks whether it serves."""
-
-PATIENCE_S = 3.0
-"""After so long without a partition the worker prints what it waits for."""
 
 
 def run(  # noqa: PLR0913 (one parameter an option)
@@ -128,7 +100,7 @@ def run(  # noqa: PLR0913 (one parameter an option)
         on_shutdown=load_function("--on-shutdown", on_shutdown),
     )
     try:
-        return asyncio.run(_serve(worker, workflows, backend, until_closed))
+        return asyncio.run(serve_worker(worker, workflows, backend, until_closed))
     finally:
         backend.close()
 
@@ -145,76 +117,3 @@ def _run_again_and_again(names: list[str | None], drain: str | None) -> int:
 def tags_of(text: str) -> frozenset[str]:
     """The tags of a list with commas between."""
     return frozenset(tag.strip() for tag in text.split(",") if tag.strip())
-
-
-async def _serve(
-    worker: RunningWorker,
-    workflows: list[Workflow],
-    backend: Backend,
-    until_closed: int | None,
-) -> int:
-    stop = stop_signal()
-    if until_closed is not None:
-        asyncio.get_running_loop().add_reader(until_closed, _end, stop, until_closed)
-    names = ", ".join(sorted({one.graph.name for one in workflows}))
-    refused: dict[int, Refusal] = {}
-    try:
-        await unless_stopped(stop, worker.start(workflows))
-        if stop.is_set():
-            return 0
-        tune_gc()
-        collecting = asyncio.create_task(collect_young())
-        assert worker.engine is not None
-        progress = asyncio.create_task(
-            _print_progress(
-                worker.engine, f"{names} on {backend.url}", worker.worker_id
-            )
-        )
-        await _wait_for_either(stop, worker.engine.refusals.useless)
-        refused = dict(worker.engine.refusals.by_partition)
-        progress.cancel()
-        collecting.cancel()
-        print_message(f"worker {worker.worker_id} drains", "dim")
-    finally:
-        TERMINATION.extend(worker.drain_limit_s())
-        await worker.stop()
-    if not stop.is_set():
-        raise _error_of_useless(worker.worker_id, refused)
-    return FAILED if worker.engine.stopped else 0
-
-
-def _end(stop: asyncio.Event, until_closed: int) -> None:
-    asyncio.get_running_loop().remove_reader(until_closed)
-    stop.set()
-
-
-async def _wait_for_either(*events: asyncio.Event) -> None:
-    """Wait until one of them is set."""
-    await first_of(*(asyncio.create_task(event.wait()) for event in events))
-
-
-def _error_of_useless(worker_id: str, refused: Mapping[int, Refusal]) -> WorkflowError:
-    """Why a worker ends that can serve nothing of what it is given."""
-    refusal = next(iter(refused.values()))
-    error = next(
-        (one for one in _OWN_ERRORS if one.code == refusal.code),
-        StoreError,
-    )
-    return error(
-        f"expected worker {worker_id!r} to serve one of partitions "
-        f"{sorted(refused)}, but {refusal}"
-    )
-
-
-async def _print_progress(engine: WorkerEngine, what: str, worker_id: str) -> None:
-    """Print once that the worker serves, or after a while that it waits."""
-    clock = asyncio.get_running_loop().time
-    deadline_s = clock() + PATIENCE_S
-    while not any(owner.serving for owner in engine.owners.values()):
-        if clock() > deadline_s:
-            deadline_s = float("inf")
-            print_message(
-                f"worker {worker_id} waits to be given a partition of {what}", "yellow"
-            )
-        await asyncio.sleep(LOOK_S)
-    print_message(f"worker {worker_id} serves {what}", "bold green")

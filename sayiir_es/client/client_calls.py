@@ -241,6 +241,32 @@ class ClientCalls(BulkCalls):
         """
         return await search.count_instances(self._get_session(), criteria)
 
+    async def count_by(
+        self, group: str, /, **criteria: Unpack[Criteria]
+    ) -> dict[str, int]:
+        """How many instances match, by `status`, `workflow`, `error_type` or wait.
+
+        `count_by("waiting_for")` counts by what they wait for, such as
+        `signal:approval`: one that waits for several counts several times, and what
+        waits for nothing under the empty text. The largest group comes first.
+
+        Raises:
+            ValueError: as `list`, or if there is no such group.
+        """
+        return await search.count_groups(self._get_session(), criteria, group)
+
+    async def count_errors(
+        self, **criteria: Unpack[Criteria]
+    ) -> tuple[search.ErrorGroup, ...]:
+        """How many instances failed, or stand still, by what error in which node.
+
+        The most first; `list(error_type=…, error_in=…)` finds those of a group.
+
+        Raises:
+            ValueError: as `list`.
+        """
+        return await search.count_errors(self._get_session(), criteria)
+
     async def send_signal(
         self,
         instance_id: str | UUID,

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, TypeAlias, TypedDict, TypeVar
 
 from sayiir_es.client.workflow_status import WorkflowStatus, workflow_status
 from sayiir_es.core.duration import duration_ms
-from sayiir_es.core.status.search import STATUSES, STRANDED, TIMES, Search, TimeName
+from sayiir_es.core.status.search import (
+    STATUSES,
+    STRANDED,
+    TIMES,
+    Search,
+    TimeName,
+    check_waiting_for,
+)
 from sayiir_es.core.status.status import listed
 from sayiir_es.engine.clock import SystemClock
 from sayiir_es.wire.requests import (
@@ -24,6 +31,7 @@ from sayiir_es.wire.requests import (
     Listed,
     ListInstances,
 )
+from sayiir_es.wire.searches import group_parts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -32,12 +40,17 @@ if TYPE_CHECKING:
     from sayiir_es.core.status.status import Status, StatusFilter
     from sayiir_es.engine.requests.searching import Searched
     from sayiir_es.engine.store.port import SnapshotStore
-    from sayiir_es.wire.requests import Groups
+    from sayiir_es.wire.searches import Groups
 
 T = TypeVar("T")
 
 LIST_LIMIT = 50
 """How many instances a list has by default."""
+
+NAMED_GROUPS: tuple[Groups, ...] = (
+    *("status", "workflow", "error_type", "waiting_for"),
+)
+"""By what instances are counted whose groups have a name for a key."""
 
 ALL_PAGE = 200
 """How many instances a page has when all are read: few milliseconds of the owner."""
@@ -58,6 +71,14 @@ class Criteria(TypedDict, total=False):
         until: Before that time.
         by: Which time: `started` (the default), or `updated`, of the last event.
         error_type: The type of the error by which it failed, such as `TimeoutError`.
+        error_in: The name of the node that failed, such as `charge`.
+        version: That of its workflow.
+        waiting_for: What it waits for: `task`, `retry` (an attempt behind a failed
+            one), `signal`, `delay`, `unpause`, `manual_retry` (it is quarantined),
+            `code` or `tag` (no worker that owns it has that); with a name, only
+            that: `signal:approval`, `retry:charge`.
+        id_prefix: How its id begins.
+        id_contains: What stands anywhere in its id.
     """
 
     status: StatusFilter | str | None
@@ -67,13 +88,18 @@ class Criteria(TypedDict, total=False):
     until: When | None
     by: TimeName | str
     error_type: str | None
+    error_in: str | None
+    version: str | None
+    waiting_for: str | None
+    id_prefix: str | None
+    id_contains: str | None
 
 
 def search_of(criteria: Criteria, *, now_ms: int) -> Search:
     """The search with these criteria.
 
     Raises:
-        ValueError: if a status, time or kind of time is none.
+        ValueError: if a status, time, kind of time or of wait is none.
     """
     status, by = criteria.get("status"), criteria.get("by", "started")
     if status is not None and status not in STATUSES:
@@ -81,6 +107,7 @@ def search_of(criteria: Criteria, *, now_ms: int) -> Search:
     if by not in ("started", "updated"):
         raise ValueError(f"expected by of {', '.join(TIMES)}, but {by!r}")
     since, until = criteria.get("since"), criteria.get("until")
+    waiting_for = criteria.get("waiting_for")
     return Search(
         statuses=() if status is None else (status,),
         workflow=criteria.get("workflow"),
@@ -89,6 +116,11 @@ def search_of(criteria: Criteria, *, now_ms: int) -> Search:
         until_ms=None if until is None else moment_ms(until, now_ms=now_ms),
         by="updated" if by == "updated" else "started",
         error_type=criteria.get("error_type"),
+        error_in=criteria.get("error_in"),
+        version=criteria.get("version"),
+        waiting_for=None if waiting_for is None else check_waiting_for(waiting_for),
+        id_prefix=criteria.get("id_prefix"),
+        id_contains=criteria.get("id_contains"),
     )
 
 
@@ -178,6 +210,62 @@ async def count_instances(session: Session, criteria: Criteria) -> int:
     """
     search = search_of(criteria, now_ms=SystemClock().now_ms())
     return (await count_by_group(session, search, "all")).total()
+
+
+async def count_groups(
+    session: Session, criteria: Criteria, group: str
+) -> dict[str, int]:
+    """How many instances match, by group, the largest first.
+
+    Raises:
+        ValueError: as `search_of`, or if `group` is none.
+    """
+    search = search_of(criteria, now_ms=SystemClock().now_ms())
+    for by in NAMED_GROUPS:
+        if by == group:
+            counts = await count_by_group(session, search, by)
+            return dict(counts.most_common())
+    raise ValueError(
+        f"expected a group of {', '.join(NAMED_GROUPS)}, but {group!r:.100}"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorGroup:
+    """Instances that failed, or stand still, by one kind of error at one node.
+
+    Attributes:
+        error_type: Such as `TimeoutError`; with it `list(error_type=…)` finds them.
+        error_in: The name of the node, such as `charge`; None where it was none.
+        count: How many.
+    """
+
+    error_type: str
+    error_in: str | None
+    count: int
+
+
+async def count_errors(session: Session, criteria: Criteria) -> tuple[ErrorGroup, ...]:
+    """How many instances failed by what error in which node, the most first.
+
+    Raises:
+        ValueError: as `search_of`.
+    """
+    search = search_of(criteria, now_ms=SystemClock().now_ms())
+    counts = await count_by_group(session, search, "error")
+    return error_groups(counts)
+
+
+def error_groups(counts: Counter[str]) -> tuple[ErrorGroup, ...]:
+    """The errors of counts by `error`, the most first; without what has none."""
+    groups: list[ErrorGroup] = []
+    for key, count in counts.most_common():
+        error_type, error_in = group_parts(key)
+        if error_type is not None:
+            groups.append(
+                ErrorGroup(error_type=error_type, error_in=error_in, count=count)
+            )
+    return tuple(groups)
 
 
 async def newest_instances(
@@ -325,7 +413,7 @@ async def _count(
         from sayiir_es.engine.requests.searching import count  # noqa: PLC0415 (slow)
 
         store = await session.view.read_store(partition)
-        if STRANDED in search.statuses:
+        if search.asks_for_code or by == "waiting_for":
             await session.definitions.refresh()
         return await count(_searched(session, store), search, by)
 

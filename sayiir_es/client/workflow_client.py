@@ -53,6 +53,8 @@ class WorkflowClient:
     list = blocking(ClientCalls.list)
     list_page = blocking(ClientCalls.list_page)
     count = blocking(ClientCalls.count)
+    count_by = blocking(ClientCalls.count_by)
+    count_errors = blocking(ClientCalls.count_errors)
     send_signal = blocking(ClientCalls.send_signal)
     cancel = blocking(ClientCalls.cancel)
     pause = blocking(ClientCalls.pause)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.model.events import Event
     from sayiir_es.log.port import Log, Reader, Record
+    from sayiir_es.wire.events import EventHeaders
 
 READ_WAIT_S = 1.0
 
@@ -36,6 +37,19 @@ class FoundEvent:
     partition: int
     offset: int
     event: Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventMark:
+    """Where a valid event stands, of which kind and instance: what its record says.
+
+    `instance_id` is None where the event is of the whole partition.
+    """
+
+    partition: int
+    offset: int
+    kind: str
+    instance_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +95,32 @@ class ValidEvents:
             HistoryError: if a valid record that passes is no event that this build
                 knows.
         """
+        return await self._select(await self._read_records(max_wait_s))
+
+    async def read_marks(self, *, max_wait_s: float) -> Sequence[EventMark]:
+        """As `read`, but no event is decoded; for who looks at what changes.
+
+        The filter's time is not looked at: it stands in the event.
+        """
+        marks: list[EventMark] = []
+        for record in await self._read_records(max_wait_s):
+            headers = await self._headers_if_valid(record)
+            if headers is None or not self._filter.takes(record, headers.kind):
+                continue
+            key = record.key
+            marks.append(
+                EventMark(
+                    partition=self._partition,
+                    offset=record.offset,
+                    kind=headers.kind,
+                    instance_id=(
+                        None if key is None else key.decode("utf-8", "surrogatepass")
+                    ),
+                )
+            )
+        return marks
+
+    async def _read_records(self, max_wait_s: float) -> Sequence[Record]:
         if self._reader is None:
             self._reader = await self._log.reader(
                 Topic.EVENTS, self._partition, self._start
@@ -89,7 +129,7 @@ class ValidEvents:
         if chunk is None:
             return ()
         self.next_offset = chunk.end
-        return await self._select(chunk.records)
+        return chunk.records
 
     async def _select(self, records: Sequence[Record]) -> Sequence[FoundEvent]:
         """The valid events that pass the filter, of records that follow one another."""
@@ -134,6 +174,13 @@ class ValidEvents:
         return events
 
     async def _decode_if_valid(self, record: Record) -> Event | None:
+        headers = await self._headers_if_valid(record)
+        if headers is None or not self._filter.takes(record, headers.kind):
+            return None
+        return decode_record(record, headers, self._partition)
+
+    async def _headers_if_valid(self, record: Record) -> EventHeaders | None:
+        """The headers of a record that stands under the claim in force."""
         headers = read_event_headers(record, self._partition)
         if headers.kind == "PartitionClaimed":
             self._claim = record.offset
@@ -144,9 +191,7 @@ class ValidEvents:
                 )
             if headers.claim != self._claim:
                 return None
-        if not self._filter.takes(record, headers.kind):
-            return None
-        return decode_record(record, headers, self._partition)
+        return headers
 
 
 async def events_of(log: Log, partition: int, instance_id: str) -> list[FoundEvent]:

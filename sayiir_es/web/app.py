@@ -37,4 +37,5 @@ def create_app(backend: Backend) -> FastAPI:
 @asynccontextmanager
 async def _open_client(app: FastAPI) -> AsyncGenerator[None]:
     yield
+    await app.state.site.live.close()
     await app.state.site.client.aclose()

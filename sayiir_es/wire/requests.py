@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgpack
 
@@ -17,8 +17,15 @@ from sayiir_es.core.fast_frozen import fast_frozen, maker
 from sayiir_es.core.json_fields import Fields
 from sayiir_es.core.model.errors import DecodeError
 from sayiir_es.core.model.waits import ErrorDetails
-from sayiir_es.core.status.search import TIMES, Search
+from sayiir_es.core.status.search import Search
 from sayiir_es.core.status.status import Status
+from sayiir_es.wire.searches import (
+    Groups,
+    is_new,
+    read_groups,
+    read_search,
+    search_data,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,10 +36,6 @@ _unpackb: Callable[..., Any] = _msgpack.unpackb
 
 REQUEST_BYTES_MAX = 64 * 1024
 """The longest request that is read."""
-
-Groups: TypeAlias = Literal["all", "status", "workflow", "error_type"]
-GROUPS: tuple[Groups, ...] = ("all", "status", "workflow", "error_type")
-
 
 # --- requests -------------------------------------------------------------------------
 
@@ -116,6 +119,10 @@ _REQUEST_NAMES: dict[type[Request], str] = {
     CountInstances: "count",
 }
 
+NEW = ".2"
+"""Ends the name of a request that owners of older builds must refuse, for they would
+pass over what they do not know of it."""
+
 _REQUEST_FIELDS = {
     kind: tuple(item.name for item in fields(kind)) for kind in _REQUEST_NAMES
 }
@@ -130,11 +137,23 @@ def request_key(request: Request) -> bytes | None:
 
 def encode_request(request: Request) -> bytes:
     """The value of a request's record."""
-    data: dict[str, object] = {"request": _REQUEST_NAMES[type(request)]}
+    data: dict[str, object] = {"request": _name_of(request)}
     for name in _REQUEST_FIELDS[type(request)]:
         value = getattr(request, name)
-        data[name] = _search_data(value) if isinstance(value, Search) else value
+        data[name] = search_data(value) if isinstance(value, Search) else value
     return _pack(data)
+
+
+def _name_of(request: Request) -> str:
+    """The name of a request: one that an older build does not know, if it must not."""
+    name = _REQUEST_NAMES[type(request)]
+    match request:
+        case ListInstances() if is_new(request.search):
+            return name + NEW
+        case CountInstances() if is_new(request.search, request.by):
+            return name + NEW
+        case _:
+            return name
 
 
 def decode_request(value: bytes) -> Request:
@@ -171,57 +190,20 @@ def decode_request(value: bytes) -> Request:
                 command_id=data.text_or_none("command_id") or "",
                 at_least=at_least,
             )
-        case "list":
+        case "list" | "list.2":
             return ListInstances(
-                search=_read_search(data),
+                search=read_search(data),
                 limit=data.integer("limit"),
                 before=_read_before(data),
                 at_least=at_least,
             )
-        case "count":
+        case "count" | "count.2":
             return CountInstances(
-                search=_read_search(data), by=_read_groups(data), at_least=at_least
+                search=read_search(data), by=read_groups(data), at_least=at_least
             )
         case name:
             names = ", ".join(_REQUEST_NAMES.values())
             raise DecodeError(f"expected a request of {names}, but {name!r:.100}")
-
-
-def _search_data(search: Search) -> dict[str, object]:
-    data = {item.name: getattr(search, item.name) for item in fields(search)}
-    return {"status": data.pop("statuses") or None, **data}
-
-
-def _read_search(request: Fields) -> Search:
-    data = Fields(request.data.get("search"), "request.search")
-    by = data.text_or_none("by") or "started"
-    order = data.text_or_none("order")
-    texts = Fields(data.data.get("attributes") or {}, "request.search.attributes")
-    if by not in TIMES:
-        raise data.wrong("by", f"one of {', '.join(TIMES)}", by)
-    if order is not None and order not in TIMES:
-        raise data.wrong("order", f"one of {', '.join(TIMES)}", order)
-    return Search(
-        statuses=_read_statuses(data),
-        workflow=data.text_or_none("workflow"),
-        attributes={str(name): texts.text(str(name)) for name in texts.data},
-        since_ms=data.integer_or_none("since_ms"),
-        until_ms=data.integer_or_none("until_ms"),
-        by="updated" if by == "updated" else "started",
-        error_type=data.text_or_none("error_type"),
-        order=next((name for name in TIMES if name == order), None),
-    )
-
-
-def _read_statuses(search: Fields) -> tuple[str, ...]:
-    """One status, or a list of them."""
-    match search.data.get("status"):
-        case None:
-            return ()
-        case str():
-            return (search.text("status"),)
-        case _:
-            return search.texts("status")
 
 
 def _read_before(request: Fields) -> tuple[int, str] | None:
@@ -232,14 +214,6 @@ def _read_before(request: Fields) -> tuple[int, str] | None:
             return at_ms, instance_id
         case before:
             raise request.wrong("before", "a time and an instance id", before)
-
-
-def _read_groups(request: Fields) -> Groups:
-    name = request.text_or_none("by") or "all"
-    for group in GROUPS:
-        if name == group:
-            return group
-    raise request.wrong("by", f"one of {', '.join(GROUPS)}", name)
 
 
 # --- replies --------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sayiir_es.cli.event_fields import details_of
+from sayiir_es.operations.event_fields import details_of
 
 NOON = 1_767_268_800_000
 DAY = 24 * 3600 * 1000

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sayiir_es.cli.text import payload_value, to_json, visible
+from sayiir_es.operations.text import payload_value, to_json, visible
 
 EVIL = "a\x1b[2J\n\r\x00\x7f\x9b31m\u202ez\ud800"
 

@@ -12,13 +12,13 @@ from sayiir_es.cli.connection import (
     checked_id,
     in_session,
 )
-from sayiir_es.cli.event_fields import fields_of
 from sayiir_es.cli.failures import FAILED
 from sayiir_es.cli.output import Format, OutputOption, print_message, print_rows
 from sayiir_es.cli.workflow_modules import load_workflows
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.core.status.search import Search
 from sayiir_es.core.status.status import StatusName  # noqa: TC001 - typer reads it at run time
+from sayiir_es.operations.event_fields import fields_of
 
 if TYPE_CHECKING:
     from sayiir_es.audit.history import History

@@ -25,7 +25,6 @@ from sayiir_es.cli.output import (
     print_object,
     print_rows,
 )
-from sayiir_es.cli.text import readable
 from sayiir_es.core.model.errors import CommandRefusedError
 from sayiir_es.core.model.events import (
     CommandDeadLettered,
@@ -35,6 +34,7 @@ from sayiir_es.core.model.events import (
 )
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.log.port import Topic
+from sayiir_es.operations.text import readable
 
 if TYPE_CHECKING:
     from sayiir_es.client.session import Session

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
-from dataclasses import dataclass, fields
-from functools import wraps
-from typing import TYPE_CHECKING, Annotated, TypeVar, cast, get_type_hints
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from sayiir_es.cli.connection import in_session
 from sayiir_es.cli.failures import REJECTED
-from sayiir_es.cli.instance.criteria import (
-    AttributeOption,
-    ErrorTypeOption,
-    SinceOption,
-    StatusOption,
-    TimeOption,
-    UntilOption,
-    WorkflowOption,
-    search_by,
-)
+from sayiir_es.cli.instance.criteria import CriteriaOptions, takes_options
 from sayiir_es.cli.output import Format, print_message, print_object, print_rows
 from sayiir_es.cli.stdout import write_line
-from sayiir_es.cli.text import visible
 from sayiir_es.core.model.errors import CommandRefusedError, UsageError
+from sayiir_es.operations.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +23,6 @@ if TYPE_CHECKING:
     from sayiir_es.client.session import Session
     from sayiir_es.core.model.commands import Command
     from sayiir_es.core.model.errors import WorkflowError
-    from sayiir_es.core.status.search import Search
 
     Verb = TypeVar("Verb", bound=Callable[..., int])
 
@@ -45,16 +33,9 @@ OptionalIdArgument = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class BulkOptions:
+class BulkOptions(CriteriaOptions):
     """The options of a command for many instances."""
 
-    status: StatusOption = None
-    workflow: WorkflowOption = None
-    attribute: AttributeOption = None
-    since: SinceOption = None
-    until: UntilOption = None
-    time: TimeOption = "started"
-    error_type: ErrorTypeOption = None
     every: Annotated[
         bool, typer.Option("--all", help="All to which the command can apply.")
     ] = False
@@ -68,57 +49,12 @@ class BulkOptions:
     @property
     def has_criteria(self) -> bool:
         """Whether instances are named by what they are."""
-        return self.every or any(
-            (
-                *(self.status, self.workflow, self.attribute),
-                *(self.since, self.until, self.error_type),
-            )
-        )
-
-    def search(self) -> Search:
-        """The search with these criteria.
-
-        Raises:
-            UsageError: if an attribute or a time is none.
-        """
-        return search_by(
-            self.status,
-            self.workflow,
-            self.attribute,
-            self.since,
-            self.until,
-            self.time,
-            self.error_type,
-        )
+        return self.every or self.has_any
 
 
 def takes_bulk_options(verb: Verb) -> Verb:
     """Give a verb an option for each field of its parameter `bulk`."""
-    signature = inspect.signature(verb, eval_str=True)
-    hints = get_type_hints(BulkOptions, include_extras=True)
-    options = [
-        inspect.Parameter(
-            item.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=item.default,
-            annotation=hints[item.name],
-        )
-        for item in fields(BulkOptions)
-    ]
-    names = {option.name for option in options}
-    others = [one for one in signature.parameters.values() if one.name != "bulk"]
-    places = [one for one in others if one.kind is not one.KEYWORD_ONLY]
-    own_options = [one for one in others if one.kind is one.KEYWORD_ONLY]
-
-    @wraps(verb)
-    def call(**typed: object) -> int:
-        bulk = BulkOptions(**{name: typed.pop(name) for name in names})  # type: ignore[arg-type]
-        return verb(bulk=bulk, **typed)
-
-    parameters = [*places, *options, *own_options]
-    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    call.__annotations__ = {one.name: one.annotation for one in parameters}
-    return cast("Verb", call)
+    return takes_options("bulk", BulkOptions)(verb)
 
 
 def check_target(instance_id: str | None, bulk: BulkOptions) -> None:

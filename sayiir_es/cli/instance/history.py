@@ -13,11 +13,11 @@ from sayiir_es.cli.connection import (
     checked_id,
     in_session,
 )
-from sayiir_es.cli.event_fields import fields_of
 from sayiir_es.cli.failures import not_found
 from sayiir_es.cli.output import Format, OutputOption
 from sayiir_es.cli.stdout import write_line
-from sayiir_es.cli.text import to_json
+from sayiir_es.operations.event_fields import fields_of
+from sayiir_es.operations.text import to_json
 
 if TYPE_CHECKING:
     from sayiir_es.client.session import Session

@@ -15,16 +15,7 @@ from sayiir_es.cli.connection import (
     StateDirOption,
     in_session,
 )
-from sayiir_es.cli.instance.criteria import (
-    AttributeOption,
-    ErrorTypeOption,
-    SinceOption,
-    StatusOption,
-    TimeOption,
-    UntilOption,
-    WorkflowOption,
-    search_by,
-)
+from sayiir_es.cli.instance.criteria import CriteriaOptions, takes_options
 from sayiir_es.cli.instance.view import COLUMNS, instance_view, newest_of
 from sayiir_es.cli.output import (
     Format,
@@ -34,7 +25,6 @@ from sayiir_es.cli.output import (
     print_rows,
 )
 from sayiir_es.cli.stdout import write_line
-from sayiir_es.cli.text import visible
 from sayiir_es.client.search import (
     LIST_LIMIT,
     count_by_group,
@@ -43,7 +33,10 @@ from sayiir_es.client.search import (
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.core.status.list_entry import entry_of
 from sayiir_es.core.status.search import STRANDED
-from sayiir_es.engine.requests.searching import GROUP_OF
+from sayiir_es.core.status.waits import BY_OWNER, kind_of
+from sayiir_es.engine.requests.searching import groups_of
+from sayiir_es.operations.text import visible
+from sayiir_es.wire.searches import group_parts
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -51,7 +44,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.cli.stored_instances import StoredInstances
     from sayiir_es.core.status.search import Search
-    from sayiir_es.wire.requests import Groups
+    from sayiir_es.wire.searches import Groups
 
 
 class Group(StrEnum):
@@ -59,25 +52,32 @@ class Group(StrEnum):
 
     STATUS = "status"
     WORKFLOW = "workflow"
+    VERSION = "version"
     ERROR_TYPE = "error-type"
+    ERROR = "error"
+    WAITING_FOR = "waiting-for"
 
 
 _GROUPS: dict[Group, Groups] = {
     Group.STATUS: "status",
     Group.WORKFLOW: "workflow",
+    Group.VERSION: "version",
     Group.ERROR_TYPE: "error_type",
+    Group.ERROR: "error",
+    Group.WAITING_FOR: "waiting_for",
 }
 
+_PARTS: dict[Group, tuple[str, ...]] = {
+    Group.VERSION: ("workflow", "version"),
+    Group.ERROR: ("error_type", "error_in"),
+}
+"""What the key of a group has, if that is more than a name."""
 
-def list_instances(  # noqa: PLR0913 (one parameter an option)
+
+@takes_options("criteria", CriteriaOptions)
+def list_instances(
     *,
-    status: StatusOption = None,
-    workflow: WorkflowOption = None,
-    attribute: AttributeOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    time: TimeOption = "started",
-    error_type: ErrorTypeOption = None,
+    criteria: CriteriaOptions,
     limit: Annotated[
         int, typer.Option("--limit", min=1, help="The last so many.")
     ] = LIST_LIMIT,
@@ -89,7 +89,7 @@ def list_instances(  # noqa: PLR0913 (one parameter an option)
     output: OutputOption = Format.TABLE,
 ) -> None:
     """List instances, the last started first, or with `--time updated` changed."""
-    search = search_by(status, workflow, attribute, since, until, time, error_type)
+    search = criteria.search()
     if quiet and output is not Format.TABLE:
         raise UsageError("expected --quiet or --output, but both")
     with _stored_instances(state_dir, search) as stored:
@@ -113,22 +113,17 @@ def list_instances(  # noqa: PLR0913 (one parameter an option)
             print_message(f"the last {limit}; for more: --limit", "dim")
 
 
-def count(  # noqa: PLR0913 (one parameter an option)
+@takes_options("criteria", CriteriaOptions)
+def count(
     *,
-    status: StatusOption = None,
-    workflow: WorkflowOption = None,
-    attribute: AttributeOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    time: TimeOption = "started",
-    error_type: ErrorTypeOption = None,
+    criteria: CriteriaOptions,
     by: Annotated[Group | None, typer.Option("--by", help="A count for each.")] = None,
     state_dir: StateDirOption = None,
     url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Count instances."""
-    search = search_by(status, workflow, attribute, since, until, time, error_type)
+    search = criteria.search()
     groups: Groups = "all" if by is None else _GROUPS[by]
     with _stored_instances(state_dir, search) as stored:
         if stored is None:
@@ -136,24 +131,32 @@ def count(  # noqa: PLR0913 (one parameter an option)
                 url, lambda session: count_by_group(session, search, groups)
             )
         else:
-            group = GROUP_OF[groups]
             counts = Counter(
-                group(entry)
+                group
                 for instance_id, rows in stored.all()
                 if (entry := entry_of(rows, instance_id)) is not None
                 and search.matches(entry)
+                for group in groups_of(groups, entry, entry.waited)
             )
         _print_counts(counts, by, output)
 
 
 def _print_counts(counts: Counter[str], by: Group | None, output: Format) -> None:
     if by is not None:
-        rows = [{by.value: name, "count": many} for name, many in counts.most_common()]
-        print_rows(rows, (by.value, "count"), output)
+        columns = (*_PARTS.get(by, (by.value,)), "count")
+        rows = [
+            dict(zip(columns, (*_parts(name, by), many), strict=True))
+            for name, many in counts.most_common()
+        ]
+        print_rows(rows, columns, output)
     elif output is Format.TABLE:
         write_line(str(counts.total()))
     else:
         print_object({"count": counts.total()}, output)
+
+
+def _parts(key: str, by: Group) -> tuple[str | None, ...]:
+    return group_parts(key) if by in _PARTS else (key,)
 
 
 def _stored_instances(
@@ -162,10 +165,13 @@ def _stored_instances(
     """The stores of a directory; None where none is named."""
     if state_dir is None:
         return nullcontext()
-    if STRANDED in search.statuses:
+    waiting_for = search.waiting_for
+    asked = STRANDED if STRANDED in search.statuses else waiting_for
+    is_by_owner = waiting_for is not None and kind_of(waiting_for) in BY_OWNER
+    if asked == STRANDED or is_by_owner:
         raise UsageError(
-            "expected a status that a store knows with --state-dir, but stranded: that "
-            "depends on the code of the worker"
+            f"expected what a store knows with --state-dir, but {asked}: that depends "
+            "on the code of the worker"
         )
     from sayiir_es.cli.stored_instances import (  # noqa: PLC0415 (slow to import)
         StoredInstances,

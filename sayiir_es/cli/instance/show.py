@@ -23,9 +23,9 @@ from sayiir_es.cli.instance.waiting import (
 )
 from sayiir_es.cli.output import Format, OutputOption
 from sayiir_es.cli.stdout import write_line
-from sayiir_es.cli.text import payload_value, to_json
 from sayiir_es.core.model.errors import NotFoundError, WorkflowError
 from sayiir_es.core.status.status import ENDED, Status
+from sayiir_es.operations.text import payload_value, to_json
 
 if TYPE_CHECKING:
     from sayiir_es.client.session import Session

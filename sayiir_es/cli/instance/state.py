@@ -13,7 +13,6 @@ from sayiir_es.cli.connection import (
     checked_id,
     in_session,
 )
-from sayiir_es.cli.event_fields import details_of, place_of
 from sayiir_es.cli.instance.view import print_status
 from sayiir_es.cli.output import (
     Format,
@@ -22,7 +21,8 @@ from sayiir_es.cli.output import (
     print_object,
     print_rows,
 )
-from sayiir_es.cli.text import format_time, is_time
+from sayiir_es.operations.event_fields import details_of, place_of
+from sayiir_es.operations.text import format_time, is_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

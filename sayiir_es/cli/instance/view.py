@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.cli.output import Format, print_object
 from sayiir_es.cli.stdout import write_line
-from sayiir_es.cli.text import payload_value, visible
 from sayiir_es.core.status.list_entry import entry_of
 from sayiir_es.core.status.status import listed, status_of
+from sayiir_es.operations.text import payload_value, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

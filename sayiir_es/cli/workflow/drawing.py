@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.cli.console import stdout_console
 from sayiir_es.cli.stdout import write_line
-from sayiir_es.cli.text import to_json
 from sayiir_es.cli.workflow.graph_format import GraphFormat
-from sayiir_es.cli.workflow.mermaid import draw_mermaid
-from sayiir_es.cli.workflow.svg import draw_svg
 from sayiir_es.cli.workflow.terminal import draw_text
 from sayiir_es.core.graph.record import graph_to_json
+from sayiir_es.operations.drawing.mermaid import draw_mermaid
+from sayiir_es.operations.drawing.svg import draw_svg
+from sayiir_es.operations.text import to_json
 
 if TYPE_CHECKING:
     from sayiir_es.core.graph.graph import Graph

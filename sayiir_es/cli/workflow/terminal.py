@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, assert_never
 from rich.cells import cell_len
 from rich.text import Text
 
-from sayiir_es.cli.workflow.layout import Arrow, Box, Label, layout
+from sayiir_es.operations.drawing.layout import Arrow, Box, Label, layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sayiir_es.cli.workflow.layout import Shape
-    from sayiir_es.cli.workflow.node_text import Kind
     from sayiir_es.core.graph.graph import Graph
+    from sayiir_es.operations.drawing.layout import Shape
+    from sayiir_es.operations.drawing.node_text import Kind
 
 _ROUND = ("╭", "╮", "╰", "╯")
 _SQUARE = ("┌", "┐", "└", "┘")

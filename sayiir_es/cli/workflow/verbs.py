@@ -17,8 +17,8 @@ from sayiir_es.cli.output import (
 )
 from sayiir_es.cli.stdout import write_line
 from sayiir_es.cli.workflow.graph_format import GraphFormat
-from sayiir_es.cli.workflow.node_text import duration_text, text_by_path, text_of
 from sayiir_es.core.model.errors import NotFoundError, UsageError
+from sayiir_es.operations.drawing.node_text import duration_text, text_by_path, text_of
 
 if TYPE_CHECKING:
     from sayiir_es.client.session import Session

@@ -68,6 +68,16 @@ def is_compensation(path: str) -> bool:
     return path.endswith("/" + COMPENSATION)
 
 
+def node_name(path: str) -> str:
+    """The name of the node at a path, as people wrote it.
+
+    Its place in the graph, its iteration and which occurrence it is are left out; what
+    undoes a task has the name of the task.
+    """
+    path = path.removesuffix("/" + COMPENSATION)
+    return decode_segment(path.rpartition("/")[2])
+
+
 def template(path: str) -> str:
     """The path without its iterations."""
     return _ITERATION.sub("", path) if "@" in path else path

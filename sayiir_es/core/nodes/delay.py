@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.graph.nodes import DelayNode
+from sayiir_es.core.graph.paths import node_name
 from sayiir_es.core.instants import instant
 from sayiir_es.core.model.events import DelayElapsed, DelayStarted
 from sayiir_es.core.model.rows import Changes, Cursor, Rows, chain_of, get_cursor
@@ -80,6 +81,11 @@ def sentence(cursor: Cursor, wait: Sleeping, _node: Node | None) -> str:
     return f"delay {cursor.path!r} until {instant(wait.due_at)}"
 
 
+def searched_as(cursor: Cursor, _wait: Sleeping) -> str:
+    """By what searches find it."""
+    return f"delay:{node_name(cursor.path)}"
+
+
 DELAY = NodeKind(node=DelayNode, open=open_delay)
 SLEEPING = WaitKind(
     wait=Sleeping,
@@ -89,6 +95,7 @@ SLEEPING = WaitKind(
     fire=elapse,
     status="waiting",
     sentence=sentence,
+    searched_as=searched_as,
 )
 EVENTS = (
     EventKind(event=DelayStarted, fold=fold_started, references=("input",)),

@@ -66,6 +66,11 @@ def records_nothing(_draft: Draft, _cursor: Cursor, _wait: Wait) -> None:
     """Nothing is recorded when a time comes."""
 
 
+def names_nothing(_cursor: Cursor, _wait: Wait) -> str:
+    """Nobody searches by it."""
+    return ""
+
+
 def says_nothing(_cursor: Cursor, _wait: Wait, _node: Node | None) -> str:
     """A status says nothing of it."""
     return ""
@@ -110,6 +115,8 @@ class WaitKind(Generic[W]):
             wait, for the next move is owed.
         sentence: What a status says is waited for; the node is None where the graph is
             not known.
+        searched_as: By what searches find it, such as `signal:approval`: one of
+            `status.waits.KINDS` and a name; empty where nobody searches by it.
     """
 
     wait: type[W]
@@ -123,6 +130,7 @@ class WaitKind(Generic[W]):
     fire: Callable[[Draft, Cursor, W], None] = records_nothing
     status: WaitStatus | None = None
     sentence: Callable[[Cursor, W, Node | None], str] = says_nothing
+    searched_as: Callable[[Cursor, W], str] = names_nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -229,6 +229,11 @@ def sentence(cursor: Cursor, wait: Listening, _node: Node | None) -> str:
     return f"signal {wait.signal!r} at {cursor.path!r}{end}"
 
 
+def searched_as(_cursor: Cursor, wait: Listening) -> str:
+    """By what searches find it."""
+    return f"signal:{wait.signal}"
+
+
 SIGNAL = NodeKind(node=SignalNode, open=open_signal)
 LISTENING = WaitKind(
     wait=Listening,
@@ -240,6 +245,7 @@ LISTENING = WaitKind(
     fire=time_out,
     status="awaiting_signal",
     sentence=sentence,
+    searched_as=searched_as,
 )
 EVENTS = (
     EventKind(event=SignalAwaited, fold=fold_awaited, references=("input",)),

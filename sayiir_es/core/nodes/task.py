@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from sayiir_es.core.backoff import retry_delay_ms
 from sayiir_es.core.fast_frozen import maker
 from sayiir_es.core.graph.nodes import TaskNode
+from sayiir_es.core.graph.paths import node_name
 from sayiir_es.core.instants import instant
 from sayiir_es.core.model.events import (
     AttemptRestarted,
@@ -449,6 +450,12 @@ def sentence(cursor: Cursor, wait: Awaiting, node: Node | None) -> str:
     return text
 
 
+def searched_as(cursor: Cursor, wait: Awaiting) -> str:
+    """By what searches find it: a retry, if the attempt before it failed."""
+    kind = "task" if wait.failure is None else "retry"
+    return f"{kind}:{node_name(cursor.path)}"
+
+
 TASK = NodeKind(node=TaskNode, open=open_task)
 AWAITING = WaitKind(
     wait=Awaiting,
@@ -459,6 +466,7 @@ AWAITING = WaitKind(
     fire=time_out,
     status="in_progress",
     sentence=sentence,
+    searched_as=searched_as,
 )
 EVENTS = (
     EventKind(event=PositionUpdated, fold=fold_position, references=("input",)),

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.fast_frozen import fast_frozen
+from sayiir_es.core.graph.paths import node_name
 from sayiir_es.core.model.rows import get_ending, get_header, get_quarantine, get_run
 from sayiir_es.core.status.status import status_name
+from sayiir_es.core.status.waits import waited_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +23,8 @@ class ListEntry:
     """What an instance is by now; times in epoch milliseconds.
 
     `updated_at` is of its last event, `error_type` of the error by which it failed or
-    stands still.
+    stands still, `error_in` the name of the node that failed. `waited` is what it waits
+    for, in the words of `status.waits`.
     """
 
     instance_id: str
@@ -31,6 +34,10 @@ class ListEntry:
     workflow: str
     error_type: str | None
     attributes: Mapping[str, str]
+    error_in: str | None = None
+    version: str | None = None
+    graph_digest: str = ""
+    waited: tuple[str, ...] = ()
 
 
 def place_of(entry: ListEntry) -> tuple[int, str]:
@@ -43,13 +50,7 @@ def entry_of(rows: Rows, instance_id: str) -> ListEntry | None:
     header, run, status = get_header(rows), get_run(rows), status_name(rows)
     if header is None or run is None or status is None:
         return None
-    error_type: str | None = None
-    if status == "failed":
-        ending = get_ending(rows)
-        error_type = None if ending is None else ending.error_type
-    elif status == "quarantined":
-        quarantine = get_quarantine(rows)
-        error_type = None if quarantine is None else quarantine.error_type
+    error_type, error_in = _error_of(rows, status)
     return ListEntry(
         instance_id=instance_id,
         started_at=run.started_at,
@@ -58,4 +59,21 @@ def entry_of(rows: Rows, instance_id: str) -> ListEntry | None:
         workflow=run.workflow,
         error_type=error_type,
         attributes=run.attributes,
+        error_in=error_in,
+        version=run.version,
+        graph_digest=run.graph_digest,
+        waited=waited_for(rows, header),
     )
+
+
+def _error_of(rows: Rows, status: str) -> tuple[str | None, str | None]:
+    """The type of the error by which it failed or stands still, and the node."""
+    if status == "failed":
+        ending = get_ending(rows)
+        if ending is not None:
+            return ending.error_type, node_name(ending.path) or None
+    elif status == "quarantined":
+        quarantine = get_quarantine(rows)
+        if quarantine is not None:
+            return quarantine.error_type, None
+    return None, None

@@ -19,7 +19,7 @@ from sayiir_es.core.graph.same_place import kind_of, same_place
 from sayiir_es.core.model.rows import get_cursors, get_header, get_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable
+    from collections.abc import Callable, Container, Iterable, Iterator
 
     from sayiir_es.core.graph.graph import Graph
     from sayiir_es.core.model.rows import Rows
@@ -134,20 +134,34 @@ class Stranding:
 
     def find(self, rows: Rows, now_ms: int) -> Lack | None:
         """The code that is missing for an attempt that is due; None: nothing is."""
+        run = get_run(rows)
+        if run is None or run.graph_digest in self.code.digests:
+            return None
+        lacks = self._find_lacks(rows, now_ms)
+        return next((lack for lack in lacks if lack.is_code), None)
+
+    def find_lack(self, rows: Rows, now_ms: int) -> Lack | None:
+        """The code or the tag that is missing for an attempt that is due."""
+        return next(self._find_lacks(rows, now_ms), None)
+
+    def may_lack(self, graph_digest: str) -> bool:
+        """Whether anything may be missing for an attempt of a run of that graph."""
+        return self.code.tags is not None or graph_digest not in self.code.digests
+
+    def _find_lacks(self, rows: Rows, now_ms: int) -> Iterator[Lack]:
         header, run = get_header(rows), get_run(rows)
         if header is None or run is None or header.phase != "running":
-            return None
+            return
         graph = self.by_digest(run.graph_digest)
-        if graph is None or graph.digest in self.code.digests:
-            return None
+        if graph is None:
+            return
         for _, cursor in get_cursors(rows):
             owed = owed_attempt(header, cursor, graph)
             if owed is None or owed.not_before > now_ms:
                 continue
             lack = self.code.find_lack(rows, graph, (cursor.path,))
-            if lack is not None and lack.is_code:
-                return lack
-        return None
+            if lack is not None:
+                yield lack
 
     def is_foreign(self, rows: Rows) -> bool:
         """Whether the process has no code at all of the workflow of a run."""

@@ -13,14 +13,19 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.graph.paths import node_name
+from sayiir_es.core.status.waits import without_code
+from sayiir_es.wire.searches import group_key
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from sayiir_es.core.status.list_entry import ListEntry
     from sayiir_es.core.status.search import Search
-    from sayiir_es.engine.definitions.code import Stranding
+    from sayiir_es.core.status.waits import WaitedKind
+    from sayiir_es.engine.definitions.code import Lack, Stranding
     from sayiir_es.engine.store.port import SnapshotStore
-    from sayiir_es.wire.requests import Groups
+    from sayiir_es.wire.searches import Groups
 
 TURN_ENTRIES = 500
 """Entries read before other tasks of the loop may run: some milliseconds."""
@@ -39,12 +44,38 @@ class Searched:
 
     def matches(self, search: Search, entry: ListEntry) -> bool:
         """Whether an instance is among what is searched."""
-        if search.matches(entry):
-            return True
-        if self.stranding is None or not search.may_match(entry):
+        if not search.asks_for_code:
+            return search.matches(entry)
+        if not search.may_match(entry):
             return False
-        rows = self.store.rows(entry.instance_id)
-        return self.stranding.find(rows, self.now_ms) is not None
+        lack = self.find_lack(entry)
+        return search.matches(
+            entry,
+            _waited(entry, lack),
+            is_stranded=lack is not None and lack.is_code,
+        )
+
+    def find_lack(self, entry: ListEntry) -> Lack | None:
+        """What the owner lacks for an attempt of an instance that is due."""
+        stranding = self.stranding
+        if (
+            stranding is None
+            or entry.status != "in_progress"
+            or not stranding.may_lack(entry.graph_digest)
+        ):
+            return None
+        return stranding.find_lack(self.store.rows(entry.instance_id), self.now_ms)
+
+    def waited(self, entry: ListEntry) -> tuple[str, ...]:
+        """What an instance waits for, with regard to what its owner lacks."""
+        return _waited(entry, self.find_lack(entry)) if entry.waited else ()
+
+
+def _waited(entry: ListEntry, lack: Lack | None) -> tuple[str, ...]:
+    if lack is None:
+        return entry.waited
+    kind: WaitedKind = "code" if lack.is_code else "tag"
+    return without_code(entry.waited, node_name(lack.path), kind)
 
 
 async def newest(
@@ -93,12 +124,13 @@ async def _newest_started(
 
 
 async def count(searched: Searched, search: Search, by: Groups) -> Counter[str]:
-    """How many match, by group."""
-    group = GROUP_OF[by]
+    """How many match, by group; by what they wait for, one may count several times."""
     counts: Counter[str] = Counter()
     async for entry in in_turns(searched.store.entries()):
         if searched.matches(search, entry):
-            counts[group(entry)] += 1
+            is_by_wait = by == "waiting_for"
+            waited = searched.waited(entry) if is_by_wait else ()
+            counts.update(groups_of(by, entry, waited))
     return counts
 
 
@@ -110,9 +142,21 @@ async def in_turns(entries: Iterator[ListEntry]) -> AsyncIterator[ListEntry]:
             await asyncio.sleep(0)
 
 
-GROUP_OF: dict[Groups, Callable[[ListEntry], str]] = {
+def groups_of(by: Groups, entry: ListEntry, waited: tuple[str, ...]) -> tuple[str, ...]:
+    """The groups in which an instance counts.
+
+    `waited` is what it waits for with regard to what its owner lacks.
+    """
+    if by == "waiting_for":
+        return waited or ("",)
+    return (_GROUP_OF[by](entry),)
+
+
+_GROUP_OF: dict[Groups, Callable[[ListEntry], str]] = {
     "all": lambda _: "",
     "status": lambda entry: entry.status,
     "workflow": lambda entry: entry.workflow,
+    "version": lambda entry: group_key(entry.workflow, entry.version),
     "error_type": lambda entry: entry.error_type or "",
+    "error": lambda entry: group_key(entry.error_type, entry.error_in),
 }

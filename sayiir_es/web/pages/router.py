@@ -4,4 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from sayiir_es.web.pages import live_page
+
 router = APIRouter(include_in_schema=False)
+router.include_router(live_page.router)

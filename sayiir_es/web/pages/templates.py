@@ -1,4 +1,9 @@
-"""Templates as HTML: all values are escaped, and a name that lacks is an error."""
+"""Templates as HTML: all values are escaped, and a name that lacks is an error.
+
+A value may come from a user or from the log: besides what HTML escapes, what is not
+printable (control characters, marks that turn the direction of text) is shown as an
+escape. `layout.html` says how a page uses the frame.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +11,83 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.templating import Jinja2Templates
+
+from sayiir_es.core.instants import instant
+from sayiir_es.telemetry import escaped
+from sayiir_es.web.pages.flash_messages import forget_flashes, read_flashes
 
 if TYPE_CHECKING:
     from fastapi import Request, Response
 
-TEMPLATES = Jinja2Templates(
-    env=Environment(
+PAGES = (
+    ("/", "Instances", "i"),
+    ("/workflows", "Workflows", "w"),
+    ("/partitions", "Partitions", "p"),
+    ("/workers", "Workers", ""),
+    ("/dead-letters", "Dead letters", "d"),
+    ("/topics", "Topics", ""),
+    ("/import", "Import", ""),
+)
+"""Address, name, and the key that goes there after a `g`."""
+
+
+def printable(value: object) -> object:
+    """What a template prints: text with escapes for what is not printable."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    if value.isprintable():
+        return value
+    return "\n".join(escaped(line.expandtabs(4)) for line in value.split("\n"))
+
+
+def is_current(path: str, address: str) -> bool:
+    """Whether the page at `path` is the one, or below the one, of a link."""
+    if address == "/":
+        return path == "/" or path.startswith("/instances")
+    return path == address or path.startswith(f"{address}/")
+
+
+def words(name: str) -> str:
+    """A status or kind as words: `awaiting_signal` is "awaiting signal"."""
+    return name.replace("_", " ")
+
+
+def _environment() -> Environment:
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=printable,
     )
-)
+    environment.filters.update(iso=instant, words=words)
+    environment.globals.update(PAGES=PAGES, is_current=is_current)
+    return environment
+
+
+TEMPLATES = Jinja2Templates(env=_environment())
 
 
 def page(
     request: Request, template: str, *, status_code: int = 200, **values: object
 ) -> Response:
-    """A page, or a part of one, made by a template of `pages/templates/`."""
-    return TEMPLATES.TemplateResponse(
-        request, template, dict(values), status_code=status_code
+    """A page, or a part of one, made by a template of `pages/templates/`.
+
+    It shows what an answer before it left to be told (`flash_messages.flash`).
+    """
+    is_whole = request.headers.get("hx-request") != "true"
+    flashes = read_flashes(request) if is_whole else ()
+    context = {
+        "csrf_token": getattr(request.state, "csrf_token", ""),
+        "flashes": flashes,
+        **values,
+    }
+    response = TEMPLATES.TemplateResponse(
+        request, template, context, status_code=status_code
     )
+    if flashes:
+        forget_flashes(response)
+    return response

@@ -174,3 +174,26 @@ def test_what_makes_no_sense_exits_with_two(
 ) -> None:
     answer = seeded_terminal(f"instance {typed}")
     assert (answer.code, answer.out) == (2, "")
+
+
+def test_instances_are_found_by_what_they_wait_for_and_by_what_failed(
+    seeded_terminal: Terminal,
+) -> None:
+    waiting = seeded_terminal("instance count --by waiting-for -o jsonl").rows()
+    names = {row["waiting-for"]: row["count"] for row in waiting}
+    assert names[""] == 2
+    [signal] = [name for name in names if str(name).startswith("signal:")]
+    assert listed(seeded_terminal, f"--waiting-for {signal}") == ["parked"]
+    assert listed(seeded_terminal, "--waiting-for signal") == ["parked"]
+    assert listed(seeded_terminal, "--id-prefix par") == ["parked"]
+    assert listed(seeded_terminal, "--id-contains rok") == ["broken"]
+    errors = seeded_terminal("instance count --by error --status failed -o jsonl")
+    [group] = errors.rows()
+    assert listed(seeded_terminal, f"--error-in {group['error_in']}") == ["broken"]
+    assert listed(seeded_terminal, f"--error-type {group['error_type']}") == ["broken"]
+    versions = seeded_terminal("instance count --by version -o jsonl").rows()
+    assert {"workflow": "doubling", "version": None, "count": 2} in versions
+    assert listed(seeded_terminal, "--version 2") == []
+    refused = seeded_terminal("instance list --waiting-for godot")
+    assert refused.code == 2
+    assert "expected to wait for one of task, retry, signal" in refused.err

@@ -11,11 +11,11 @@ import pytest
 from rich.cells import cell_len
 
 from sayiir_es import Flow
-from sayiir_es.cli.workflow.layout import LANES_MAX, Box, Label, layout
-from sayiir_es.cli.workflow.mermaid import draw_mermaid
-from sayiir_es.cli.workflow.svg import draw_svg
 from sayiir_es.cli.workflow.terminal import draw_text
 from sayiir_es.core.graph.paths import is_compensation
+from sayiir_es.operations.drawing.layout import LANES_MAX, Box, Label, layout
+from sayiir_es.operations.drawing.mermaid import draw_mermaid
+from sayiir_es.operations.drawing.svg import draw_svg
 from tests.cli.every_node import everything, plain
 from tests.cli.sample_workflows import approving
 from tests.random_programs import random_graph

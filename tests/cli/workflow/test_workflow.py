@@ -8,10 +8,10 @@ import pytest
 from rich.cells import cell_len
 
 from sayiir_es import Flow, Workflow, run_durable_workflow
-from sayiir_es.cli.workflow.node_text import duration_text
 from sayiir_es.client.backends import EmbeddedBackend
 from sayiir_es.core.graph.record import graph_from_json
 from sayiir_es.core.json_fields import Fields, is_list
+from sayiir_es.operations.drawing.node_text import duration_text
 from tests.cli.every_node import everything, plain
 from tests.cli.sample_workflows import approving, doubling
 

@@ -139,6 +139,10 @@ def encode_entry(entry: ListEntry) -> bytes:
             entry.workflow,
             entry.error_type,
             {name: attributes[name] for name in sorted(attributes)},
+            entry.error_in,
+            entry.version,
+            entry.graph_digest,
+            [*entry.waited],
         ]
     )
 
@@ -150,7 +154,9 @@ def decode_entry(data: bytes, instance_id: str, started_at: int) -> ListEntry:
         StoreError: if they are something else.
     """
     try:
-        updated_at, status, workflow, error_type, attributes = _unpack_list(data)
+        values = _unpack_list(data)
+        updated_at, status, workflow, error_type, attributes, *others = values
+        error_in, version, graph_digest, waited = others
     except (TypeError, ValueError) as error:
         raise StoreError(
             f"expected the bytes of an entry, but {type(error).__name__}: {error}"
@@ -163,6 +169,10 @@ def decode_entry(data: bytes, instance_id: str, started_at: int) -> ListEntry:
         workflow=workflow,
         error_type=error_type,
         attributes=attributes,
+        error_in=error_in,
+        version=version,
+        graph_digest=graph_digest,
+        waited=tuple(waited),
     )
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from sayiir_es.cli.text import visible
-from sayiir_es.cli.workflow.node_text import text_of
 from sayiir_es.core.graph.nodes import (
     ChildNode,
     DelayNode,
@@ -17,6 +15,8 @@ from sayiir_es.core.graph.nodes import (
     TaskNode,
     TryNode,
 )
+from sayiir_es.operations.drawing.node_text import text_of
+from sayiir_es.operations.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

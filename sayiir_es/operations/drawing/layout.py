@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from rich.cells import cell_len, set_cell_size
 
-from sayiir_es.cli.text import visible
-from sayiir_es.cli.workflow.node_text import NodeText, text_of
 from sayiir_es.core.graph.graph import inner_chains, segments
 from sayiir_es.core.graph.nodes import ForkNode, Node, RouteNode, TryNode
 from sayiir_es.core.graph.paths import join
+from sayiir_es.operations.drawing.node_text import NodeText, text_of
+from sayiir_es.operations.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sayiir_es.cli.text import format_time, is_time, to_json, visible
+from sayiir_es.operations.text import format_time, is_time, to_json, visible
 from sayiir_es.wire.event_json import event_to_json
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 from rich.cells import cell_len
 
-from sayiir_es.cli.text import visible
-from sayiir_es.cli.workflow.layout import Arrow, Box, Label, Shape, layout
+from sayiir_es.operations.drawing.layout import Arrow, Box, Label, Shape, layout
+from sayiir_es.operations.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,1 @@
+"""Workflows as pictures: where the boxes stand, and files that show them."""

@@ -1,0 +1,61 @@
+"""`/live`: server-sent events that tell an open page what has changed.
+
+A message `changed` has the marks of valid events; its id is the last place of every
+partition, as `partition:offset`, by which a browser that was cut off goes on. With
+`"all": true` there was too much to tell, or to read again: load the page anew. Several
+changes that come at once share a message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from sayiir_es.web.live import Changes
+from sayiir_es.web.site import SiteOfRequest
+
+router = APIRouter(include_in_schema=False)
+
+SHARED_S = 0.2
+"""How long, in seconds, a message waits for more."""
+
+AGAIN_MS = 2_000
+"""After which time a browser that was cut off comes back."""
+
+
+@router.get("/live", response_class=EventSourceResponse)
+async def live(
+    site: SiteOfRequest,
+    instance: Annotated[str | None, Query(max_length=2_000)] = None,
+    after: Annotated[str, Query(max_length=20_000)] = "",
+    last_event_id: Annotated[str, Header(max_length=20_000)] = "",
+) -> AsyncGenerator[ServerSentEvent]:
+    """What changes: of all instances, or of one."""
+    changes = site.live.follow(instance_id=instance, after=last_event_id or after)
+    is_first = True
+    try:
+        async for change in changes:
+            is_news = bool(change.marks) or change.is_cut or not is_first
+            event = "changed" if is_news else "ready"
+            yield _message(event, change, AGAIN_MS if is_first else None)
+            is_first = False
+            await asyncio.sleep(SHARED_S)
+    finally:
+        await changes.aclose()
+
+
+def _message(event: str, change: Changes, again_ms: int | None) -> ServerSentEvent:
+    events = [
+        {
+            "place": f"{mark.partition}@{mark.offset}",
+            "kind": mark.kind,
+            "instance_id": mark.instance_id,
+        }
+        for mark in change.marks
+    ]
+    data = {"events": events, "all": change.is_cut}
+    return ServerSentEvent(event=event, id=change.place, data=data, retry=again_ms)

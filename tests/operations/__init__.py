@@ -1,0 +1,1 @@
+"""Tests of what command line, pages and API share."""

@@ -1,0 +1,1 @@
+"""The pages and the REST API, by HTTP and in a browser."""
