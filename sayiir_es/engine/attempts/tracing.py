@@ -35,7 +35,7 @@ from sayiir_es.telemetry import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from opentelemetry.trace import Span, Tracer
 
@@ -85,7 +85,7 @@ def attempt_span(
 @contextmanager
 def _span_around(
     tracer: Tracer, context: TaskExecutionContext, origin: TraceOrigin | None
-) -> Iterator[Span]:
+) -> Generator[Span]:
     attributes: dict[str, str | int] = {
         SPAN_WORKFLOW: bounded(context.workflow_id),
         SPAN_INSTANCE_ID: bounded(context.instance_id),

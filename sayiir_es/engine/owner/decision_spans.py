@@ -46,7 +46,7 @@ from sayiir_es.telemetry import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from opentelemetry.trace import Span, Tracer
 
@@ -115,7 +115,7 @@ class DecisionSpans:
             set_error(span, body.code, body.message)
 
     @contextmanager
-    def around_append(self, records: int) -> Iterator[None]:
+    def around_append(self, records: int) -> Generator[None]:
         """Spans of an append and of what it decides; they end with it."""
         if not self._decided:
             yield
