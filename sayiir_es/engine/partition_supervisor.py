@@ -38,6 +38,7 @@ from sayiir_es.core.model.errors import (
 from sayiir_es.engine.backoff import BACKOFF_MOST_S, Backoff
 from sayiir_es.engine.definitions.capabilities import Refusal
 from sayiir_es.engine.owner.owner import Owner
+from sayiir_es.engine.worker_state import PartitionState
 from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from sayiir_es.engine.refusals import Refusals
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.engine.worker_settings import StoreOpener, WorkerSettings
+    from sayiir_es.engine.worker_state import PartitionPhase
 
 logger = get_logger(__name__)
 
@@ -90,6 +92,7 @@ class PartitionSupervisor:
         partition: Its number.
         owner: What decides for it, while its store is open.
         stop_reason: Why it cannot go on in this process; None as long as it can.
+        last_trouble: What ended the last tenure or its store, if an error did.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class PartitionSupervisor:
         self.partition = partition
         self.owner: Owner | None = None
         self.stop_reason: str | None = None
+        self.last_trouble: Refusal | None = None
         self._ports = ports
         self._clock = ports.clock
         self._membership = refusals.membership
@@ -119,6 +123,23 @@ class PartitionSupervisor:
     def is_running(self) -> bool:
         """Whether its task has been started and has not ended."""
         return self._task is not None and not self._task.done()
+
+    def observe(self) -> PartitionState:
+        """What is known of the partition here."""
+        owner = self.owner
+        phase: PartitionPhase = "opening"
+        if self.stop_reason is not None:
+            phase = "stopped"
+        elif owner is not None:
+            phase = "serving" if owner.serving else "claiming"
+        return PartitionState(
+            partition=self.partition,
+            phase=phase,
+            is_assigned=self._is_assigned(),
+            refusal=self._refusals.by_partition.get(self.partition),
+            last_trouble=None if phase == "serving" else self.last_trouble,
+            owner=None if owner is None else owner.observe(),
+        )
 
     def start(self) -> asyncio.Task[None]:
         """Start its task, and return it."""
@@ -303,6 +324,7 @@ class PartitionSupervisor:
                 await owner.run()
             except FencedError as error:
                 log.info("partition.fenced", reason=str(error))
+                self._note_end(error)
                 await self._wait_for_heartbeat(self._clock.monotonic_s())
             except (OffsetGoneError, LogRefusedError, CommandsLostError):
                 raise
@@ -310,6 +332,7 @@ class PartitionSupervisor:
                 log.warning(
                     "partition.tenure_ended", error_code=error.code, reason=str(error)
                 )
+                self._note_end(error)
             else:
                 return
             if self._clock.monotonic_s() - began_s > BACKOFF_MOST_S:
@@ -337,7 +360,13 @@ class PartitionSupervisor:
     def _is_refused(self) -> bool:
         return self.partition in self._refusals.by_partition
 
+    def _note_end(self, error: WorkflowError) -> None:
+        """The owner decides no longer: what looks at this worker is told why."""
+        self.last_trouble = Refusal.of(error)
+        self._ports.meter.tenure_ended(error.code)
+
     def _log_failure(self, error: WorkflowError) -> None:
+        self._note_end(error)
         log = logger.bind(
             partition=self.partition, error_code=error.code, reason=str(error)
         )

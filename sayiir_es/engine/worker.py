@@ -20,6 +20,7 @@ from sayiir_es.engine.fold_ahead import FoldAhead
 from sayiir_es.engine.missing_code import tell_missing_code
 from sayiir_es.engine.partition_supervisor import PartitionSupervisor
 from sayiir_es.engine.refusals import Refusals
+from sayiir_es.engine.worker_state import WorkerState
 from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -102,6 +103,23 @@ class WorkerEngine:
     def is_running_attempts(self) -> bool:
         """Whether attempts run in this process."""
         return bool(self._executor.running())
+
+    def observe(self) -> WorkerState:
+        """What this worker does now; cheap enough for several times a second."""
+        assignment, watch = self._membership.current(), self._watch
+        age_s = self._clock.monotonic_s() - assignment.fresh_at_s
+        return WorkerState(
+            assigned=assignment.partitions,
+            partitions=tuple(
+                supervisor.observe()
+                for _, supervisor in sorted(self._supervisors.items())
+            ),
+            is_following=watch is not None and not watch.done(),
+            is_stopping=self._stopping,
+            heartbeat_age_s=None if self._membership.exclusive else age_s,
+            confirmations=assignment.epoch,
+            executor=self._executor.observe(),
+        )
 
     def get_unserved(self) -> Mapping[int, Refusal]:
         """What is refused here though nobody else takes it, as far as can be known."""

@@ -17,6 +17,7 @@ from sayiir_es.engine.attempts.local_executor import LocalExecutor
 from sayiir_es.engine.clock import SystemClock
 from sayiir_es.engine.definitions.registry import Registry
 from sayiir_es.engine.fold import Fold
+from sayiir_es.engine.meter import NO_METER
 from sayiir_es.engine.ports import Ports
 from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.engine.worker import WorkerEngine
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.authoring.flow import Workflow
     from sayiir_es.core.model.events import Event
     from sayiir_es.engine.clock import Clock
+    from sayiir_es.engine.meter import Meter
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import Record
     from sayiir_es.wire.signing import Signer
@@ -58,6 +60,7 @@ class EngineHarness:
     fork_read_s: float = FORK_READ_LIMIT_S
     new_store: Callable[[], MemoryStore] = MemoryStore
     clock: Clock = field(default_factory=SystemClock)
+    meter: Meter = NO_METER
     executors: list[LocalExecutor] = field(default_factory=list[LocalExecutor])
 
     @asynccontextmanager
@@ -80,7 +83,10 @@ class EngineHarness:
         name = f"w{self.workers}"
         clock = self.clock
         executor = LocalExecutor(
-            slots, worker_id=name, propagate_interrupts=self.propagate_interrupts
+            slots,
+            worker_id=name,
+            propagate_interrupts=self.propagate_interrupts,
+            meter=self.meter,
         )
         self.executors.append(executor)
         store = self.new_store()
@@ -90,7 +96,11 @@ class EngineHarness:
 
         engine = WorkerEngine(
             ports=Ports(
-                log=self.log, clock=clock, executor=executor, registry=Registry()
+                log=self.log,
+                clock=clock,
+                executor=executor,
+                registry=Registry(),
+                meter=self.meter,
             ),
             membership=SoloMembership(
                 self.log.owner_lock(), partitions=self.log.partitions

@@ -121,6 +121,7 @@ class Attempt:
             nothing.
         deadline_at_ms: When it is timed out, in epoch milliseconds; None if never.
         outcome: What it ended with, from its report on; or why it could not begin.
+        offered_s, began_s: When it was due and when it began, by the meter's time.
         earlier: An attempt of the same chain that is still here, for whoever looks the
             chain up.
         trace: Where its span belongs; None where nothing is traced.
@@ -140,6 +141,8 @@ class Attempt:
     named: Mapping[str, bytes] | None = None
     deadline_at_ms: int | None = None
     outcome: Outcome | DecisionFailed | None = None
+    offered_s: float = 0.0
+    began_s: float = 0.0
     earlier: Attempt | None = None
     trace: TraceOrigin | None = None
     state: State = State.OWED

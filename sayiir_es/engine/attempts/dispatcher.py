@@ -101,7 +101,7 @@ class Dispatcher:
         """Have a slot, and wait for the decision that records their start."""
         self._reported: deque[Attempt] = deque()
         """Their outcomes wait to be decided, first come, first decided."""
-        self._waiting = WaitingOutcomes()
+        self.waiting = WaitingOutcomes()
         self._deciding: list[Attempt] = []
         """Their outcomes are decided in the batch that is made or in flight."""
         self._maybe_begun: set[Token] = set()
@@ -274,7 +274,7 @@ class Dispatcher:
     def take_report(self) -> Outcome | DecisionFailed:
         """The next outcome, or why there will be none, for the batch that is made."""
         attempt = self._reported.popleft()
-        self._waiting.remove(attempt)
+        self.waiting.remove(attempt)
         self._deciding.append(attempt)
         assert attempt.outcome is not None
         return attempt.outcome
@@ -283,7 +283,7 @@ class Dispatcher:
         """The batch has no room for what was taken last: it is the next again."""
         attempt = self._deciding.pop()
         self._reported.appendleft(attempt)
-        self._waiting.add(attempt)
+        self.waiting.add(attempt)
 
     # --- after the ack, or without it -------------------------------------------------
 
@@ -326,7 +326,7 @@ class Dispatcher:
         """The batch never became live: give back its slots, keep its outcomes."""
         self._reported.extendleft(reversed(self._deciding))
         for attempt in self._deciding:
-            self._waiting.add(attempt)
+            self.waiting.add(attempt)
         self._deciding.clear()
         for attempt in attempts:
             if attempt.restart:
@@ -456,7 +456,7 @@ class Dispatcher:
         dropped, self._attempts = self._attempts, AttemptIndex()
         self._maybe_begun = set()
         self._reported.clear()
-        self._waiting = WaitingOutcomes()
+        self.waiting = WaitingOutcomes()
         self._deciding.clear()
         self._granted.clear()
         self._without_room.clear()
@@ -497,7 +497,7 @@ class Dispatcher:
         if (
             self.serving
             and self.accepting
-            and not self._waiting.is_full
+            and not self.waiting.is_full
             and not begins(rows, attempt)
             and is_wanted(rows, attempt)
         ):
@@ -595,5 +595,5 @@ class Dispatcher:
         attempt.move(State.REPORTED)
         attempt.input, attempt.named, attempt.outcome = b"", None, outcome
         self._reported.append(attempt)
-        self._waiting.add(attempt)
+        self.waiting.add(attempt)
         self._wake()

@@ -10,12 +10,32 @@ inside the attempt, so that the owner handles bytes only.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from sayiir_es.engine.attempts.attempt import Attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorState:
+    """What an executor does now.
+
+    Attributes:
+        slots: How many attempts may run at a time.
+        running: How many run.
+        queued: How many wait for a slot.
+        input_bytes: How many bytes of inputs those that run hold.
+        threads_abandoned: Threads that still run the code of attempts taken back.
+    """
+
+    slots: int
+    running: int
+    queued: int
+    input_bytes: int
+    threads_abandoned: int
 
 
 class Executor(Protocol):
@@ -64,6 +84,10 @@ class Executor(Protocol):
 
     def running(self) -> Collection[Attempt]:
         """The attempts that run now."""
+        ...
+
+    def observe(self) -> ExecutorState:
+        """What it does now."""
         ...
 
     async def close(self) -> None:

@@ -27,6 +27,7 @@ from sayiir_es.core.model.errors import DecodeError
 from sayiir_es.core.model.limits import DEFAULT_LIMITS, Limits
 from sayiir_es.engine.attempts.attempt import State
 from sayiir_es.engine.attempts.error_details import error_text
+from sayiir_es.engine.attempts.executor_port import ExecutorState
 from sayiir_es.engine.attempts.held_inputs import HeldInputs
 from sayiir_es.engine.attempts.left_behind import LeftBehind
 from sayiir_es.engine.attempts.named_values import given_value, with_named
@@ -35,6 +36,7 @@ from sayiir_es.engine.attempts.slot_queue import SlotQueue
 from sayiir_es.engine.attempts.task_context import CONTEXT, TaskExecutionContext
 from sayiir_es.engine.attempts.task_threads import Call, TaskThreads
 from sayiir_es.engine.attempts.tracing import attempt_span
+from sayiir_es.engine.meter import NO_METER
 from sayiir_es.telemetry import get_logger
 from sayiir_es.wire.payload_codec import JSON_PAYLOADS
 
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.model.inputs import Outcome
     from sayiir_es.engine.attempts.attempt import Attempt
+    from sayiir_es.engine.meter import Meter
     from sayiir_es.wire.payload_codec import Payloads
 
 logger = get_logger(__name__)
@@ -109,8 +112,10 @@ class LocalExecutor:
         aging_interval_ms: int = AGING_INTERVAL_MS,
         threads_left_max: int = THREADS_LEFT_MAX,
         propagate_interrupts: bool = False,
+        meter: Meter = NO_METER,
     ) -> None:
         self.interrupted: BaseException | None = None
+        self._meter = meter
         self._payloads = payloads
         self._outcomes = OutcomeMaker(worker_id, limits, payloads)
         self._propagate = propagate_interrupts
@@ -129,6 +134,7 @@ class LocalExecutor:
 
     def reserve(self, attempt: Attempt) -> bool:
         """Grant a slot at once, if one is free and nothing queues."""
+        attempt.offered_s = self._meter.now_s()
         return self._slots.reserve(attempt)
 
     def release(self) -> None:
@@ -153,6 +159,8 @@ class LocalExecutor:
         runnable = attempt.runnable
         assert runnable is not None
         graph = runnable.graph
+        began_s = attempt.began_s = self._meter.now_s()
+        self._meter.attempt_started(graph.name, began_s - attempt.offered_s)
         context = TaskExecutionContext(
             workflow_id=graph.name,
             instance_id=attempt.instance_id,
@@ -214,6 +222,11 @@ class LocalExecutor:
         if execution is None:
             return
         attempt.move(State.WITHDRAWN)
+        self._meter.attempt_abandoned(
+            execution.context.workflow_id,
+            attempt.deadline_at_ms,
+            self._meter.now_s() - attempt.began_s,
+        )
         execution.abandoned = True
         if execution.call is None:  # a thread that is left behind keeps its input
             self._inputs.give_back(attempt)
@@ -240,6 +253,17 @@ class LocalExecutor:
     def running(self) -> Collection[Attempt]:
         """The attempts that run now."""
         return self._executions.keys()
+
+    def observe(self) -> ExecutorState:
+        """What it does now."""
+        threads = self._threads
+        return ExecutorState(
+            slots=self._slots.count,
+            running=len(self._executions),
+            queued=self._slots.queued,
+            input_bytes=self._inputs.size,
+            threads_abandoned=0 if threads is None else threads.abandoned,
+        )
 
     async def close(self) -> None:
         """Cancel what runs and end the threads that are idle; waits for nobody."""
@@ -340,6 +364,12 @@ class LocalExecutor:
             execution.awaitable.close()  # nothing happens where it has ended
         if failed is not None or outcome is None:
             outcome = self._failure(execution, failed or asyncio.CancelledError())
+        if not execution.abandoned:
+            self._meter.attempt_ended(
+                execution.context.workflow_id,
+                outcome.result,
+                self._meter.now_s() - attempt.began_s,
+            )
         frees_slot = not execution.abandoned or self._left_behind.remove(attempt)
         self._executions.pop(attempt, None)
         self._inputs.give_back(attempt)

@@ -29,6 +29,8 @@ class SlotQueue:
     """A bounded number of slots and a queue for them."""
 
     def __init__(self, count: int, *, aging_interval_ms: int) -> None:
+        self.count = count
+        """How many slots there are."""
         self.queued = 0
         """How many attempts wait."""
         self._free = count

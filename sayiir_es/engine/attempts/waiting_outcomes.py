@@ -18,7 +18,7 @@ append lets come together."""
 
 
 class WaitingOutcomes:
-    """The bytes of the outcomes that wait."""
+    """The bytes of the outcomes that wait: `size`."""
 
     def __init__(self) -> None:
         self.size = 0

@@ -120,6 +120,11 @@ class CommandFeed:
         self._reader: Reader | None = None
         self._backoff = Backoff(f"commands {partition}")
 
+    @property
+    def queued_bytes(self) -> int:
+        """How many bytes the commands hold that were read and not taken."""
+        return self._ahead.size
+
     def start(self) -> None:
         """Begin to read."""
         self._task = asyncio.create_task(

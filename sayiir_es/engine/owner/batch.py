@@ -25,7 +25,7 @@ from sayiir_es.core.model.errors import (
     UnknownDefinitionError,
 )
 from sayiir_es.core.model.events import Event
-from sayiir_es.core.model.inputs import Commanded
+from sayiir_es.core.model.inputs import Commanded, TimerDue
 from sayiir_es.core.model.position import (
     Position,
     is_accepted,
@@ -93,6 +93,10 @@ class Batch:
         """The commands that were decided, for those who asked for it."""
         self.failures: list[Event] = []
         """The failures of attempts and runs among its events."""
+        self.decisions = 0
+        """How many decisions are in it."""
+        self.timers_late_ms: list[int] = []
+        """How late each timer was that had an effect, in milliseconds."""
         self.base = -1
         """The offset of its first record, once the log holds it."""
         self.next_command = store.position.next_command
@@ -177,11 +181,14 @@ class Batch:
             staged.apply(decision.changes)
         self.records += records
         self._size += decision.size
+        self.decisions += 1
         for event in decision.events:
             if type(event.body) in FAILURES:
                 self.failures.append(event)
         if isinstance(input_, Commanded):
             self.answered(input_.position, decision.events[0].body)
+        elif isinstance(input_, TimerDue) and records:
+            self.timers_late_ms.append(self.now_ms - input_.due_at)
         return decision
 
     def _made(

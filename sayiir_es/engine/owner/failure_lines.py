@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.model.events import Event
     from sayiir_es.core.model.rows import Rows
+    from sayiir_es.engine.meter import Meter
 
 logger = get_logger(__name__)
 
@@ -47,8 +48,10 @@ FAILURES = frozenset(
 """The kinds of event that leave a line."""
 
 
-def log_failures(events: Sequence[Event], rows_of: Callable[[str], Rows]) -> None:
-    """Write the lines of the failures of a batch, in their order."""
+def log_failures(
+    events: Sequence[Event], rows_of: Callable[[str], Rows], meter: Meter
+) -> None:
+    """Write the lines of the failures of a batch, in their order; count retries."""
     for event, following in zip_longest(events, events[1:]):
         is_caught = (
             following is not None
@@ -56,15 +59,16 @@ def log_failures(events: Sequence[Event], rows_of: Callable[[str], Rows]) -> Non
             and following.instance_id == event.instance_id
             and following.sequence == event.sequence + 1
         )
-        _log_failure(event, rows_of(event.instance_id), is_caught=is_caught)
+        run = get_run(rows_of(event.instance_id))
+        workflow = "" if run is None else run.workflow
+        _log_failure(event, workflow, is_caught=is_caught)
+        if isinstance(event.body, RetryRecorded):
+            meter.attempt_retried(workflow)
 
 
-def _log_failure(event: Event, rows: Rows, *, is_caught: bool) -> None:
+def _log_failure(event: Event, workflow: str, *, is_caught: bool) -> None:
     """Write the line of a failure; one that is tried again, or caught, is a warning."""
-    run = get_run(rows)
-    line = logger.bind(
-        instance_id=event.instance_id, workflow="" if run is None else run.workflow
-    )
+    line = logger.bind(instance_id=event.instance_id, workflow=workflow)
     match event.body:
         case RetryRecorded() as body:
             line = _with_details(line, body)

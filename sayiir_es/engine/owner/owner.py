@@ -38,6 +38,7 @@ from sayiir_es.engine.owner.tenure import to_record
 from sayiir_es.engine.owner.write_behind import WriteBehind
 from sayiir_es.engine.publishing.publisher import Publisher
 from sayiir_es.engine.requests.responder import Responder
+from sayiir_es.engine.worker_state import OwnerState
 from sayiir_es.log.port import Topic
 from sayiir_es.telemetry import get_logger
 
@@ -109,6 +110,7 @@ class Owner:
         """A take-over is not finished; the next tenure goes on with it. True at first,
         for what ran before, here too, was dropped."""
         self._decided_at_s = float("-inf")
+        self._turn_began_s = ports.clock.monotonic_s()
         self._writing = WriteBehind(store, ports.clock)
         self._claims = ClaimRecords.for_owner(partition, settings)
         self._renewed_at_s = 0.0
@@ -149,6 +151,21 @@ class Owner:
     def idle(self) -> bool:
         """Whether nothing is queued, running or waiting to be decided."""
         return not self.dispatcher.busy and (self._inputs is None or self._inputs.idle)
+
+    def observe(self) -> OwnerState:
+        """How far it is; reads neither the log nor the store's files."""
+        position, inputs, publisher = self.store.position, self._inputs, self._publisher
+        overdue_ms = inputs.timers.overdue_ms(self._clock.now_ms()) if inputs else 0
+        return OwnerState(
+            offset=position.offset,
+            next_command=position.next_command,
+            turn_age_s=self._clock.monotonic_s() - self._turn_began_s,
+            queued_commands=len(inputs.feed.items) if inputs else 0,
+            command_bytes=inputs.feed.queued_bytes if inputs else 0,
+            outcome_bytes=self.dispatcher.waiting.size,
+            timer_overdue_s=overdue_ms / 1000,
+            snapshot_backlog=publisher.backlog if publisher else 0,
+        )
 
     def rested_s(self) -> float:
         """How many seconds ago it decided on anything."""
@@ -273,14 +290,16 @@ class Owner:
             offset=position.claim,
             taken_over=claimed.taken_over,
         )
+        self._ports.meter.claimed(taken_over=claimed.taken_over)
         return self._inputs
 
     # --- the loop ---------------------------------------------------------------------
 
     async def _serve(self, tenure: Tenure, inputs: Inputs) -> None:
-        encoder = EventEncoder()
+        encoder, meter = EventEncoder(), self._ports.meter
         while not self._stopping or self.dispatcher.has_outcomes:
             self._wake.clear()
+            self._turn_began_s = self._clock.monotonic_s()
             await self._look_if_due(tenure)
             await self._renew_if_due(tenure, inputs)
             context = DecisionContext(
@@ -295,18 +314,25 @@ class Owner:
             batch = Batch(self.store, context, encoder, spans)
             offered: list[Attempt] = []
             try:
+                began_s = meter.now_s()
                 inputs.collect(batch, offered)
                 if batch.records:
+                    decided_s = meter.now_s()
                     with (
                         spans.around_append(len(batch.records)) if spans else _UNTRACED
                     ):
                         batch.commit(await tenure.append(batch.records))
                     self._decided_at_s = self._clock.monotonic_s()
+                    meter.batch_appended(
+                        batch,
+                        decide_s=decided_s - began_s,
+                        append_s=meter.now_s() - decided_s,
+                    )
             except BaseException:
                 self.dispatcher.undo(offered)
                 raise
             inputs.act(batch, offered)
-            log_failures(batch.failures, batch.live)
+            log_failures(batch.failures, batch.live, meter)
             if self._responder is not None:
                 self._responder.tell_batch(batch.base, batch.decided, batch.staged)
             if self._publisher is not None:

@@ -83,6 +83,10 @@ class Timers:
         is_due = bool(self._heap) and self._heap[0][0] <= now_ms
         return is_due or self._may_load(now_ms)
 
+    def overdue_ms(self, now_ms: int) -> int:
+        """How late the earliest timer is that is here, in milliseconds; 0 if none."""
+        return max(0, now_ms - self._heap[0][0]) if self._heap else 0
+
     def take_due(self, now_ms: int) -> tuple[int, str, str] | None:
         """Remove and return the earliest timer that is due, or return None.
 

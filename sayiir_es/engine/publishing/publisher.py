@@ -118,6 +118,11 @@ class Publisher:
         if self._backlog:
             self._wake.set()
 
+    @property
+    def backlog(self) -> int:
+        """How many instances have changed since their last snapshot, as is known."""
+        return len(self._backlog)
+
     async def close(self, *, publish: bool) -> None:
         """Stop; with `publish` the backlog is published before, within a time limit.
 

@@ -109,6 +109,7 @@ class Responder:
         self._topics = ports.log.request_topics
         self._clock = ports.clock
         self._registry = ports.registry
+        self._meter = ports.meter
         self._partition = partition
         self._store = store
         self._runs_attempts = runs_attempts
@@ -246,6 +247,7 @@ class Responder:
             return  # nobody could be told anything
         try:
             request = decode_request(record.value or b"")
+            self._meter.request_came(type(request).__name__)
             if request.at_least > self._store.position.offset:
                 return  # displaced, and does not know it yet: the new owner answers
             self._answer(request, address)
@@ -415,6 +417,8 @@ class Responder:
         self._reply(address, Refused(code=code, message=str(error)))
 
     def _reply(self, address: ReplyAddress, answer: Answer) -> None:
+        code = answer.code if isinstance(answer, Refused) else ""
+        self._meter.reply_sent(type(answer).__name__, code)
         client = address.client.encode()
         self._post(address.partition, client, address.call, answer)
 

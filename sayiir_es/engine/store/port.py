@@ -12,7 +12,7 @@ Two adapters pass one contract suite: RocksDB (`rocks.store`) and a dict (`memor
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.rows import Changes, Rows
     from sayiir_es.core.status.list_entry import ListEntry
 
-FOLD_VERSION = 9
+FOLD_VERSION = 10
 """Must be raised when `evolve` writes other rows for the same events, or the store
 encodes them otherwise: stores of another version are deleted and folded again."""
 
@@ -128,4 +128,13 @@ class SnapshotStore(Protocol):
         Raises:
             StoreError: if the disk refuses.
         """
+        ...
+
+
+@runtime_checkable
+class StoreOnDisk(Protocol):
+    """A store that takes room on a disk."""
+
+    def disk_bytes(self) -> int:
+        """How many bytes its files have; reads their folder, from any thread."""
         ...

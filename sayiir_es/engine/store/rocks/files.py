@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from contextlib import suppress
@@ -25,6 +26,16 @@ _BLOCK_BYTES, _PIECE_HEAD_BYTES = 32_768, 7
 _LAST_PIECE = 4
 """The highest type of a piece: 0 fills up a block, 1 is a whole record, 2 to 4 are its
 first, middle and last piece."""
+
+
+def folder_bytes(path: Path) -> int:
+    """How many bytes the files of a store have; 0 where its folder is gone."""
+    size = 0
+    with suppress(OSError):
+        for entry in os.scandir(path):
+            with suppress(OSError):  # compaction deletes them meanwhile
+                size += entry.stat().st_size
+    return size
 
 
 def is_damaged(path: Path) -> bool:

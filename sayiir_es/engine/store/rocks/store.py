@@ -27,7 +27,12 @@ from sayiir_es.engine.store.rocks.codec import (
     encode_position,
 )
 from sayiir_es.engine.store.rocks.database import WRITE_BUFFER_BYTES, RocksDatabase
-from sayiir_es.engine.store.rocks.files import delete_store, is_damaged, mark_damaged
+from sayiir_es.engine.store.rocks.files import (
+    delete_store,
+    folder_bytes,
+    is_damaged,
+    mark_damaged,
+)
 from sayiir_es.engine.store.rocks.opening import open_database
 from sayiir_es.engine.store.row_index import HEADER
 
@@ -230,6 +235,10 @@ class RocksStore:
     def mark_damaged(self, reason: str) -> None:
         """Mark it, so that the next opening sets it aside."""
         mark_damaged(self._database.path, reason)
+
+    def disk_bytes(self) -> int:
+        """How many bytes its files have; reads their folder, from any thread."""
+        return folder_bytes(self._database.path)
 
     async def reset(self) -> None:
         """Delete everything and open an empty database, at the log's beginning."""
