@@ -126,6 +126,11 @@ async def test_an_odd_id_is_shown_with_escapes_and_meant_as_it_is(
     assert (end["done"], end["failed"]) == (1, 0)
     assert _ids((await client.get("/?status=cancelled")).text) == [mark]
 
+    [error] = _end(await _act(client, name="retry", ids=[mark], reason="x"))["errors"]
+    assert error["instance_id"].isprintable()
+    assert error["error"].isprintable()
+    assert error["address"] == f"/instances/{mark}"
+
 
 async def test_a_command_for_all_that_match_counts_first(
     client: httpx.AsyncClient,
