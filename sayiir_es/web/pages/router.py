@@ -7,6 +7,8 @@ from fastapi import APIRouter
 from sayiir_es.web.pages import (
     control_page,
     dead_letters_page,
+    import_page,
+    instance_page,
     instances_page,
     live_page,
     start_page,
@@ -23,5 +25,7 @@ for one in (
     workflows_page,
     dead_letters_page,
     topics_page,
+    import_page,
+    instance_page,
 ):
     router.include_router(one.router)
