@@ -156,6 +156,34 @@ async def test_files_that_are_kept_no_longer_say_so() -> None:
         assert "they are kept no longer" in gone.text
 
 
+async def test_several_instances_of_a_file_are_listed_with_links() -> None:
+    async with site("a/b", "c") as person:
+        lines = [
+            (await person.get(f"/instances/{one}?part=history")).content
+            for one in ("a%2Fb", "c")
+        ]
+        holed = lines[1].replace(b'"instance_id":"c"', b'"instance_id":"holed"')
+        lines.append(b"\n".join(holed.splitlines()[1:]))
+        taken = await person.post(
+            "/import",
+            data={"csrf_token": person.cookies["sayiir_csrf"]},
+            files={"files": ("all.jsonl", b"\n".join(lines))},
+        )
+        assert taken.status_code == 303
+        place = taken.headers["location"]
+        listed = await person.get(place)
+        assert f'<a href="{place}?id=a%2Fb">a/b</a>' in listed.text
+        assert "expected sequence 1 of &#39;holed&#39;" in listed.text
+        one = await person.get(f"{place}?id=a%2Fb&tab=history&at=1")
+        assert "Event 1 of 4" in one.text
+        assert "data-live" not in one.text
+        assert 'method="post"' not in one.text
+        nobody = await person.get(f"{place}?id=nobody")
+        assert nobody.status_code == 404
+        whole = await person.get(f"{place}?id=holed")
+        assert "expected sequence 1 of &#39;holed&#39;" in whole.text
+
+
 async def test_ten_thousand_events_page_in_little() -> None:
     async with site("a") as person:
         kept = (await _kept(person))._kept["a"]
