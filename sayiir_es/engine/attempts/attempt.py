@@ -87,6 +87,21 @@ class AttemptOwner(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceOrigin:
+    """Where the span of an attempt belongs.
+
+    Attributes:
+        parent: The trace context of its run; None: of none.
+        links: Those of the signals that its chain has waited for.
+        path: Of its task.
+    """
+
+    parent: str | None
+    links: tuple[str, ...]
+    path: str
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Attempt:
     """One execution of one task.
@@ -109,6 +124,7 @@ class Attempt:
         offered_s, began_s: When it was due and when it began, by the meter's time.
         earlier: An attempt of the same chain that is still here, for whoever looks the
             chain up.
+        trace: Where its span belongs; None where nothing is traced.
     """
 
     instance_id: str
@@ -128,6 +144,7 @@ class Attempt:
     offered_s: float = 0.0
     began_s: float = 0.0
     earlier: Attempt | None = None
+    trace: TraceOrigin | None = None
     state: State = State.OWED
     token: Token = field(init=False)
     chain: str = field(init=False)
