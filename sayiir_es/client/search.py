@@ -171,7 +171,7 @@ async def list_page(
         ValueError: as `search_of`, or if the token is none.
     """
     search = search_of(criteria, now_ms=SystemClock().now_ms())
-    found = await newest_instances(session, search, limit + 1, _read_token(token))
+    found = await newest_instances(session, search, limit + 1, read_page_token(token))
     page = found[:limit]
     statuses = tuple(workflow_status(status, session.payloads) for _, status in page)
     if len(found) <= limit:
@@ -180,7 +180,12 @@ async def list_page(
     return InstancePage(instances=statuses, next_token=f"{at_ms}.{last.instance_id}")
 
 
-def _read_token(token: str | None) -> tuple[int, str] | None:
+def read_page_token(token: str | None) -> tuple[int, str] | None:
+    """The time and the instance id behind which the page of a token begins.
+
+    Raises:
+        ValueError: if it is no token.
+    """
     if token is None:
         return None
     at_ms, separator, instance_id = token.partition(".")
