@@ -19,6 +19,11 @@ from sayiir_es.core.model.errors import DecodeError
 from sayiir_es.core.model.waits import ErrorDetails
 from sayiir_es.core.status.search import Search
 from sayiir_es.core.status.status import Status
+from sayiir_es.wire.partition_reports import (
+    PartitionReport,
+    read_report,
+    report_data,
+)
 from sayiir_es.wire.searches import (
     Groups,
     is_new,
@@ -106,8 +111,25 @@ class CountInstances:
     at_least: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribePartition:
+    """Asks the owner of a partition how far it is, and what its process does.
+
+    With `counts` also how many instances it has by status: a look at all of them.
+    """
+
+    counts: bool = False
+    at_least: int = 0
+
+
 Request: TypeAlias = (
-    Describe | FindResult | Wait | FindDecision | ListInstances | CountInstances
+    Describe
+    | FindResult
+    | Wait
+    | FindDecision
+    | ListInstances
+    | CountInstances
+    | DescribePartition
 )
 
 _REQUEST_NAMES: dict[type[Request], str] = {
@@ -117,6 +139,7 @@ _REQUEST_NAMES: dict[type[Request], str] = {
     FindDecision: "decision",
     ListInstances: "list",
     CountInstances: "count",
+    DescribePartition: "partition",
 }
 
 NEW = ".2"
@@ -130,7 +153,7 @@ _REQUEST_FIELDS = {
 
 def request_key(request: Request) -> bytes | None:
     """The key of a request's record: the instance that it asks about, if it is one."""
-    if isinstance(request, ListInstances | CountInstances):
+    if isinstance(request, ListInstances | CountInstances | DescribePartition):
         return None
     return request.instance_id.encode("utf-8", "surrogatepass")
 
@@ -201,6 +224,9 @@ def decode_request(value: bytes) -> Request:
             return CountInstances(
                 search=read_search(data), by=read_groups(data), at_least=at_least
             )
+        case "partition":
+            counts = data.data.get("counts") is True
+            return DescribePartition(counts=counts, at_least=at_least)
         case name:
             names = ", ".join(_REQUEST_NAMES.values())
             raise DecodeError(f"expected a request of {names}, but {name!r:.100}")
@@ -280,6 +306,13 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DescribedPartition:
+    """A partition, and the process of its owner."""
+
+    report: PartitionReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
     """The request was read and cannot be answered; `code` is that of an error."""
 
@@ -293,7 +326,15 @@ class Claimed:
 
 
 Answer: TypeAlias = (
-    Described | Ended | FoundResult | Decided | Listed | Counted | Refused | Claimed
+    Described
+    | Ended
+    | FoundResult
+    | Decided
+    | Listed
+    | Counted
+    | DescribedPartition
+    | Refused
+    | Claimed
 )
 
 _ANSWER_NAMES: dict[type[Answer], str] = {
@@ -303,6 +344,7 @@ _ANSWER_NAMES: dict[type[Answer], str] = {
     Decided: "decided",
     Listed: "listed",
     Counted: "counted",
+    DescribedPartition: "partition",
     Refused: "refused",
     Claimed: "claimed",
 }
@@ -365,6 +407,8 @@ def encode_reply(reply: Reply) -> bytes:
             ]
         case Counted():
             data["counts"] = dict(answer.counts)
+        case DescribedPartition():
+            data["report"] = report_data(answer.report)
         case Refused():
             data |= {"code": answer.code, "message": answer.message}
         case Claimed():
@@ -419,6 +463,8 @@ def _read_answer(data: dict[str, Any]) -> Answer:
             )
         case kind if kind is Counted:
             return Counted(counts=data["counts"])
+        case kind if kind is DescribedPartition:
+            return DescribedPartition(report=read_report(data["report"]))
         case kind if kind is Refused:
             return Refused(code=data["code"], message=data["message"])
         case _:
