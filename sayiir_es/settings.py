@@ -152,6 +152,41 @@ class Settings(BaseSettings):
         "known to be safe on",
     )
 
+    api_token_file: Path | None = Field(
+        default=None,
+        description="a file of tokens, one a line, that pages and API ask for; by "
+        "default they ask for none and are reached from this machine alone",
+    )
+    api_read_token_file: Path | None = Field(
+        default=None, description="the same for tokens that may look and not act"
+    )
+    api_proxy_header: str | None = Field(
+        default=None,
+        description="a header in which a proxy in front of pages and API names who "
+        "asks, such as X-Forwarded-User; who is named needs no token",
+    )
+    api_proxy_addresses: str = Field(
+        default="127.0.0.1,::1",
+        description="addresses and networks, with commas between, from which that "
+        "header is believed",
+    )
+    api_hosts: str = Field(
+        default="",
+        description="names, with commas between, by which pages and API are reached "
+        "beside localhost, this machine's own and every plain address; *.NAME stands "
+        "for all below it",
+    )
+    mask: str | None = Field(
+        default=None,
+        description="MODULE:FUNCTION that pages and API ask what to show in place of a "
+        "value: called with its path and the value",
+    )
+    mask_names: str = Field(
+        default="password,token,secret,authorization,card",
+        description="what is in the name of a value that pages and API hide, with "
+        "commas between",
+    )
+
     @field_validator("backend")
     @classmethod
     def _names_a_backend(cls, url: str) -> str:

@@ -90,6 +90,10 @@ BROAD_EXCEPTS = {
         "user's code: logs, and the worker ends as it does"
     ),
     "sayiir_es/log/call_thread.py: CallThread.submit.run": "raised at the caller",
+    "sayiir_es/web/security/middleware.py: SecurityMiddleware.__call__": (
+        "answers one request: logs, and tells nothing of it"
+    ),
+    "sayiir_es/web/masking.py: Masking._ask": "user's code: hides the value, and logs",
     # What a user's function raises, whatever it is, becomes its attempt's outcome.
     "sayiir_es/engine/attempts/local_executor.py: LocalExecutor._run_async": (
         "user's code"

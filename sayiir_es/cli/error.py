@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from importlib import resources
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from sayiir_es.cli.stdout import write_line
 from sayiir_es.core.model.errors import UsageError
-
-if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
-
-LINK = re.compile(r"\[([^\]]*)\]\((?![a-z]+:)[^)]*\)")
-"""A link to another page of the manual, which a terminal cannot follow."""
+from sayiir_es.operations.error_codes import error_codes, error_page, without_links
 
 
 def show(
@@ -29,31 +21,19 @@ def show(
     ] = None,
 ) -> None:
     """Print the page of an error code: its cause, and what to do."""
-    pages = {
-        entry.name.removesuffix(".md"): entry
-        for entry in _directory().iterdir()
-        if entry.name.endswith(".md")
-    }
+    codes = error_codes()
     if code is None:
-        for name in sorted(pages):
+        for name in codes:
             write_line(name)
         return
-    page = pages.get(code.removesuffix(".md"))
-    if page is None:
-        known = ", ".join(sorted(pages))
+    name = code.removesuffix(".md")
+    if name not in codes:
+        known = ", ".join(codes)
         raise UsageError(f"expected an error code of {known}, but {code!r}")
-    text = page.read_text(encoding="utf-8")
+    text = error_page(name)
     if not sys.stdout.isatty():
         write_line(text.rstrip("\n"))
         return
     from sayiir_es.cli.console import show_markdown  # noqa: PLC0415 (slow to import)
 
-    show_markdown(LINK.sub(r"\1", text))
-
-
-def _directory() -> Traversable:
-    """Where the pages are: in the installed package or the checkout."""
-    packaged = resources.files("sayiir_es.cli") / "error_pages"
-    if packaged.is_dir():
-        return packaged
-    return Path(__file__).resolve().parents[2] / "docs" / "errors"
+    show_markdown(without_links(text))

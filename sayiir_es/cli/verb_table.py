@@ -284,6 +284,11 @@ VERBS = VerbGroup(
         "worker": VerbGroup(
             "Run and list workers.", "worker run examples.orders", _WORKER
         ),
+        "serve": Verb(
+            "serve:serve",
+            "Serve pages and REST API of a backend, until SIGTERM or SIGINT.",
+            "serve --port 8080",
+        ),
         "projector": VerbGroup(
             "Run standalone projectors.", "projector run", _PROJECTOR
         ),

@@ -25,9 +25,10 @@ from sayiir_es.cli.worker_options import (
     UntilClosedOption,
     seconds_of,
 )
-from sayiir_es.cli.workflow_modules import load_function, load_workflows
+from sayiir_es.cli.workflow_modules import load_workflows
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.engine.worker_settings import configured_drain_s
+from sayiir_es.operations.named_functions import load_function
 
 TagsOption = Annotated[
     str | None,

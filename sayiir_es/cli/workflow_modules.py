@@ -1,19 +1,11 @@
-"""Importing what a command line names: modules with workflows, and functions."""
+"""Importing the modules with workflows that a command line names."""
 
 from __future__ import annotations
-
-import importlib
-import os
-import sys
-from typing import TYPE_CHECKING, Any
 
 from sayiir_es.core.authoring.unique import check_unique
 from sayiir_es.core.authoring.workflow import Workflow
 from sayiir_es.core.model.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import ModuleType
+from sayiir_es.operations.named_functions import import_module
 
 
 def load_workflows(modules: list[str]) -> list[Workflow]:
@@ -25,7 +17,7 @@ def load_workflows(modules: list[str]) -> list[Workflow]:
     """
     workflows: dict[int, tuple[str, Workflow]] = {}
     for name in modules:
-        module = _import(name)
+        module = import_module(name)
         found: list[tuple[str, Workflow]] = [
             (f"{name}.{variable}", one)
             for variable, one in vars(module).items()
@@ -42,41 +34,3 @@ def load_workflows(modules: list[str]) -> list[Workflow]:
     except ValueError as error:
         raise UsageError(str(error)) from error
     return [workflow for _, workflow in workflows.values()]
-
-
-def load_function(option: str, text: str | None) -> Callable[..., Any] | None:
-    """The function that an option names as MODULE:NAME; None where it names none.
-
-    Raises:
-        UsageError: if there is none.
-    """
-    if text is None:
-        return None
-    name, colon, attribute = text.partition(":")
-    if not colon or not attribute:
-        raise UsageError(f"{option}: expected MODULE:NAME, but {text!r}")
-    value: object = _import(name)
-    for part in attribute.split("."):
-        value = getattr(value, part, None)
-    if not callable(value):
-        raise UsageError(
-            f"{option}: expected a function {attribute!r} in {name!r}, but {value!r}"
-        )
-    return value
-
-
-def _import(name: str) -> ModuleType:
-    """Import a module, from the current directory too.
-
-    Raises:
-        UsageError: if it cannot be found.
-    """
-    if os.getcwd() not in sys.path:  # noqa: PTH109 (sys.path holds text)
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109
-    try:
-        return importlib.import_module(name)
-    except (ModuleNotFoundError, TypeError, ValueError) as error:
-        missing = getattr(error, "name", None)
-        if missing and not (name == missing or name.startswith(f"{missing}.")):
-            raise  # the module is there; what it needs is not
-        raise UsageError(f"expected a module {name!r}, but {error}") from error

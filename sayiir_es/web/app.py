@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from sayiir_es.aio import WorkflowClient
 from sayiir_es.web.api.router import router as api_router
+from sayiir_es.web.failures import add_error_handlers, respond
+from sayiir_es.web.pages.error_page import router as error_router
+from sayiir_es.web.pages.login import router as login_router
 from sayiir_es.web.pages.router import router as pages_router
+from sayiir_es.web.security.access import Access
+from sayiir_es.web.security.csrf import check_csrf
+from sayiir_es.web.security.middleware import SecurityMiddleware
+from sayiir_es.web.settings import WebSettings
 from sayiir_es.web.site import Site
 
 if TYPE_CHECKING:
@@ -22,20 +31,59 @@ if TYPE_CHECKING:
 STATIC = Path(__file__).parent / "static"
 
 
-def create_app(backend: Backend) -> FastAPI:
-    """An ASGI application in front of a backend; it keeps nothing between requests."""
+def create_app(
+    backend: Backend,
+    settings: WebSettings | None = None,
+    *,
+    ending: asyncio.Event | None = None,
+) -> FastAPI:
+    """An ASGI application in front of a backend; it keeps nothing between requests.
+
+    Args:
+        backend: Whose instances it shows.
+        settings: How it is reached, and what it hides; by default as for this machine
+            alone.
+        ending: Is set when the process ends: streams to browsers end then.
+
+    Raises:
+        SettingsError: if a file of tokens cannot be used.
+    """
+    settings = settings or WebSettings()
+    access = Access(settings)
     app = FastAPI(
-        title="sayiir_es", docs_url=None, redoc_url=None, lifespan=_open_client
+        title="sayiir_es",
+        version=version("sayiir-es"),
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_open_client,
     )
-    app.state.site = Site(backend=backend, client=WorkflowClient(backend))
+    app.state.site = Site(
+        backend=backend,
+        client=WorkflowClient(backend),
+        masking=settings.masking,
+        ending=ending,
+    )
+    app.state.access = access
     app.include_router(api_router)
-    app.include_router(pages_router)
+    for router in (login_router, error_router, pages_router):
+        app.include_router(router, dependencies=[Depends(check_csrf)])
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    add_error_handlers(app)
+    app.add_middleware(SecurityMiddleware, access=access, respond=respond)
     return app
 
 
 @asynccontextmanager
 async def _open_client(app: FastAPI) -> AsyncGenerator[None]:
+    site = app.state.site
+    watching = asyncio.create_task(_end_streams(site))
     yield
-    await app.state.site.live.close()
-    await app.state.site.client.aclose()
+    watching.cancel()
+    await site.live.close()
+    await site.client.aclose()
+
+
+async def _end_streams(site: Site) -> None:
+    await site.ending.wait()
+    site.live.end()

@@ -117,6 +117,13 @@ class LiveEvents:
         """The next offset of each partition that is read."""
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._idle: asyncio.TimerHandle | None = None
+        self._is_over = False
+
+    def end(self) -> None:
+        """Let every page's stream end: the process does."""
+        self._is_over = True
+        for subscription in self._subscriptions:
+            subscription.news.set()
 
     async def follow(
         self, *, instance_id: str | None = None, after: str = ""
@@ -145,6 +152,8 @@ class LiveEvents:
             yield await self._catch_up(log, subscription, position)
             while True:
                 await subscription.news.wait()
+                if self._is_over:
+                    return
                 yield self._take(subscription)
         finally:
             self._leave(subscription)

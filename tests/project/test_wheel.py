@@ -72,7 +72,7 @@ def test_the_wheel_holds_every_file_that_the_code_reads(wheel: Path) -> None:
     required = {
         *package,
         *(f"sayiir_es/wire/{name}" for name in schemas),
-        *(n.replace("docs/errors", "sayiir_es/cli/error_pages") for n in pages),
+        *(n.replace("docs/errors", "sayiir_es/operations/error_pages") for n in pages),
     }
     assert not required - names
     assert not [n for n in names if n.startswith(("tests/", "docs/", "examples/"))]

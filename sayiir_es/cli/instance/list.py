@@ -16,7 +16,7 @@ from sayiir_es.cli.connection import (
     in_session,
 )
 from sayiir_es.cli.instance.criteria import CriteriaOptions, takes_options
-from sayiir_es.cli.instance.view import COLUMNS, instance_view, newest_of
+from sayiir_es.cli.instance.view import COLUMNS, newest_of
 from sayiir_es.cli.output import (
     Format,
     OutputOption,
@@ -35,6 +35,7 @@ from sayiir_es.core.status.list_entry import entry_of
 from sayiir_es.core.status.search import STRANDED
 from sayiir_es.core.status.waits import BY_OWNER, kind_of
 from sayiir_es.engine.requests.searching import groups_of
+from sayiir_es.operations.instance_view import instance_view
 from sayiir_es.operations.text import visible
 from sayiir_es.wire.searches import group_parts
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from sayiir_es.cli.output import Format, print_object
 from sayiir_es.cli.stdout import write_line
 from sayiir_es.core.status.list_entry import entry_of
 from sayiir_es.core.status.status import listed, status_of
-from sayiir_es.operations.text import payload_value, visible
+from sayiir_es.operations.instance_view import instance_view
+from sayiir_es.operations.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,36 +21,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ("instance_id", "workflow", "status", "waiting_for", "updated_at")
 """What a table of instances shows."""
-
-
-def instance_view(status: Status) -> dict[str, object]:
-    """One flat object. Times are epoch milliseconds, as in events."""
-    return {
-        "instance_id": status.instance_id,
-        "workflow": status.workflow,
-        "status": status.status,
-        "waiting_for": status.waiting_for,
-        "output": None if status.output is None else payload_value(status.output),
-        "error": status.error,
-        "error_type": status.error_type,
-        "error_details": None
-        if status.error_details is None
-        else asdict(status.error_details),
-        "compensated": list(status.compensated),
-        "not_compensated": list(status.not_compensated),
-        "reason": status.reason,
-        "requested_by": status.requested_by,
-        "wake_at": status.wake_at,
-        "signal": status.signal,
-        "attempts": dict(status.attempts),
-        "attributes": dict(status.attributes),
-        "run": status.run,
-        "sequence": status.sequence,
-        "started_at": status.started_at,
-        "updated_at": status.updated_at,
-        "definition_hash": status.definition_hash,
-        "version": status.version,
-    }
 
 
 def print_status(status: Status, output: Format) -> None:

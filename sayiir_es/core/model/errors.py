@@ -135,6 +135,62 @@ class NotFoundError(WorkflowError):
     code: ClassVar[str] = "not_found"
 
 
+class InvalidRequestError(WorkflowError):
+    """A request over HTTP is not what its address takes.
+
+    Operator action: read the message; `/openapi.json` says what each address takes.
+    """
+
+    code: ClassVar[str] = "invalid_request"
+
+
+class UnauthorizedError(WorkflowError):
+    """A request over HTTP brought no token, or one that is not known.
+
+    Operator action: send `Authorization: Bearer TOKEN`, or log in at `/login`.
+    """
+
+    code: ClassVar[str] = "unauthorized"
+
+
+class ForbiddenError(WorkflowError):
+    """A request over HTTP may not do this, whoever sent it.
+
+    Its token may look and not act, or it came by another name or from another site.
+
+    Operator action: see which in the message.
+    """
+
+    code: ClassVar[str] = "forbidden"
+
+
+class RequestTooLargeError(WorkflowError):
+    """The body of a request over HTTP is larger than its address takes.
+
+    Operator action: send less; large values belong elsewhere, with a link here.
+    """
+
+    code: ClassVar[str] = "request_too_large"
+
+
+class MethodNotAllowedError(WorkflowError):
+    """An address is there, and takes other methods than that of the request.
+
+    Operator action: see `/openapi.json`.
+    """
+
+    code: ClassVar[str] = "method_not_allowed"
+
+
+class InternalError(WorkflowError):
+    """A request ended in an error that nobody foresaw: a bug of ours.
+
+    Operator action: look for `request.failed` in the log of `serve`, and report it.
+    """
+
+    code: ClassVar[str] = "internal"
+
+
 class ResourceError(WorkflowError, ValueError):
     """A task names a resource that is not there, or `on_startup` went wrong.
 

@@ -76,12 +76,15 @@ def page(
 ) -> Response:
     """A page, or a part of one, made by a template of `pages/templates/`.
 
-    It shows what an answer before it left to be told (`flash_messages.flash`).
+    Every template has `csrf_token`, for its forms, and `may_act`: whether who looks may
+    do more than look. A page shows what an answer before it left to be told
+    (`flash_messages.flash`).
     """
     is_whole = request.headers.get("hx-request") != "true"
     flashes = read_flashes(request) if is_whole else ()
     context = {
         "csrf_token": getattr(request.state, "csrf_token", ""),
+        "may_act": request.state.caller.may_act,
         "flashes": flashes,
         **values,
     }

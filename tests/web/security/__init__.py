@@ -1,0 +1,1 @@
+"""Who may look and act over HTTP, and what hostile requests get."""
