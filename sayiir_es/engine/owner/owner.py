@@ -291,7 +291,20 @@ class Owner:
                 self._log, self.partition, self.store, self._registry
             )
         self.serving_since_ms = self._clock.now_ms()
-        self._responder = Responder(
+        self._responder = self._make_responder()
+        self._responder.start()
+        self._renewed_at_s = self._clock.monotonic_s()
+        logger.info(
+            "partition.claimed",
+            partition=self.partition,
+            offset=position.claim,
+            taken_over=claimed.taken_over,
+        )
+        self._ports.meter.claimed(taken_over=claimed.taken_over)
+        return self._inputs
+
+    def _make_responder(self) -> Responder:
+        return Responder(
             self._ports,
             self.partition,
             self.store,
@@ -305,16 +318,6 @@ class Owner:
             runs_attempts=self._settings.runs_attempts,
             runs_all=self._settings.runs_attempts and self._settings.selected is None,
         )
-        self._responder.start()
-        self._renewed_at_s = self._clock.monotonic_s()
-        logger.info(
-            "partition.claimed",
-            partition=self.partition,
-            offset=position.claim,
-            taken_over=claimed.taken_over,
-        )
-        self._ports.meter.claimed(taken_over=claimed.taken_over)
-        return self._inputs
 
     # --- the loop ---------------------------------------------------------------------
 
