@@ -11,13 +11,16 @@ from typing import Annotated
 import typer
 
 from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, open_backend
+from sayiir_es.cli.output import print_message
 from sayiir_es.cli.reload import Reloader
 from sayiir_es.cli.serving_worker import serve_worker
+from sayiir_es.cli.web_extra import load_web
 from sayiir_es.cli.worker_options import (
     CancelGraceOption,
     DrainOption,
     HandoverOption,
     HeartbeatIntervalOption,
+    HttpOption,
     OnShutdownOption,
     OnStartupOption,
     ReloadOption,
@@ -70,6 +73,7 @@ def run(  # noqa: PLR0913 (one parameter an option)
     heartbeat_interval: HeartbeatIntervalOption = None,
     on_startup: OnStartupOption = None,
     on_shutdown: OnShutdownOption = None,
+    http: HttpOption = None,
     reload: ReloadOption = False,
     until_closed: UntilClosedOption = None,
     url: BackendOption = DEFAULT_BACKEND,
@@ -87,6 +91,15 @@ def run(  # noqa: PLR0913 (one parameter an option)
             "expected a log that others reach, but memory: is this process's"
         )
     workflows = load_workflows(modules)
+    observer = None
+    if http is not None:
+        load_web()
+        from sayiir_es.web.worker_http import WorkerHttp  # noqa: PLC0415 (an extra)
+
+        observer = WorkerHttp(
+            http,
+            tell=lambda address: print_message(f"health and metrics on {address}"),
+        )
     from sayiir_es.client.worker import running_worker  # noqa: PLC0415 (slow to import)
 
     worker = running_worker(
@@ -99,6 +112,7 @@ def run(  # noqa: PLR0913 (one parameter an option)
         tags=None if tags is None else tags_of(tags),
         on_startup=load_function("--on-startup", on_startup),
         on_shutdown=load_function("--on-shutdown", on_shutdown),
+        observer=observer,
     )
     try:
         return asyncio.run(serve_worker(worker, workflows, backend, until_closed))

@@ -69,6 +69,15 @@ OnShutdownOption = Annotated[
         help="A function that is given these resources behind the last task.",
     ),
 ]
+HttpOption = Annotated[
+    str | None,
+    typer.Option(
+        "--http",
+        metavar="HOST:PORT",
+        help="Answer /health/live, /health/ready and /metrics there; beyond this "
+        "machine only with a token, as `serve`.",
+    ),
+]
 ReloadOption = Annotated[
     bool,
     typer.Option(

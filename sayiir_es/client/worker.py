@@ -18,6 +18,7 @@ from sayiir_es.core.duration import duration_ms
 from sayiir_es.engine.attempts.local_executor import LocalExecutor
 from sayiir_es.engine.clock import SystemClock
 from sayiir_es.engine.definitions.registry import Registry
+from sayiir_es.engine.meter import NO_METER
 from sayiir_es.engine.owner.claim_records import configured_signer
 from sayiir_es.engine.ports import Ports
 from sayiir_es.engine.publishing.publisher import are_snapshots_enabled
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from types import TracebackType
 
+    from sayiir_es.client.worker_observer import WorkerObserver
     from sayiir_es.core.authoring.flow import Workflow
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import Log
@@ -102,6 +104,8 @@ class RunningWorker:
         self.worker_id = worker_id
         self.resources = WorkerResources(None, None)
         """What its tasks may name; set before the start."""
+        self.observer: WorkerObserver | None = None
+        """What looks at it while it runs; set before the start."""
         self._tags = None if tags is None else frozenset(tags)
         self._slots = slots
         self._aging_interval_ms = aging_interval_ms
@@ -113,12 +117,26 @@ class RunningWorker:
     async def start(self, workflows: Sequence[Workflow]) -> None:
         """Connect, make the resources, publish the workflows and join the group.
 
+        Without success it is not observed any longer, and `stop` closes what is open.
+
         Raises:
             ValueError: if two different workflows have the same name and version.
             UsageError: if the key that the environment names cannot be used.
             StoreError: if there is no place for its stores.
             ResourceError: if a task names what `on_startup` does not give.
         """
+        observer = self.observer
+        if observer is None:
+            await self._start(workflows)
+            return
+        await observer.begin(self.worker_id)
+        try:
+            await self._start(workflows)
+        except BaseException:
+            await observer.close()
+            raise
+
+    async def _start(self, workflows: Sequence[Workflow]) -> None:
         check_unique(
             (f"workflow {number} of {len(workflows)}", workflow)
             for number, workflow in enumerate(workflows, start=1)
@@ -131,7 +149,8 @@ class RunningWorker:
         snapshots = are_snapshots_enabled() and isinstance(self._backend, KafkaBackend)
         if snapshots:
             await log.open_snapshots()
-        clock = SystemClock()
+        clock, observer = SystemClock(), self.observer
+        meter = NO_METER if observer is None else observer.meter
         stores = self._stores
 
         async def open_store(partition: int) -> SnapshotStore:
@@ -146,8 +165,10 @@ class RunningWorker:
                     worker_id=self.worker_id,
                     payloads=self._backend.payloads,
                     aging_interval_ms=self._aging_interval_ms,
+                    meter=meter,
                 ),
                 registry=Registry(tags=self._tags),
+                meter=meter,
             ),
             membership=self._backend.membership(log),
             open_store=open_store,
@@ -161,6 +182,8 @@ class RunningWorker:
                 fork_read_s=configured_fork_read_s(),
             ),
         )
+        if observer is not None:
+            observer.watch(self.engine, log)
         try:
             await self.engine.start(await self.resources.start(workflows))
         except BaseException:
@@ -177,6 +200,8 @@ class RunningWorker:
         if self.engine is not None:
             await self.engine.stop(drain=False)
         await self.resources.close()
+        if self.observer is not None:
+            await self.observer.close()
 
     async def stop(self) -> None:
         """Drain, hand over the partitions and close everything."""
@@ -185,6 +210,8 @@ class RunningWorker:
                 await self.engine.stop()
         finally:
             await self.resources.close()
+            if self.observer is not None:
+                await self.observer.close()
         self._stores.close()
         if self._log is not None:
             await self._log.close()
@@ -201,6 +228,7 @@ class WorkerOptions(TypedDict, total=False):
     cancel_grace: float | str | timedelta | None
     on_startup: OnStartup | None
     on_shutdown: OnShutdown | None
+    observer: WorkerObserver | None
 
 
 def running_worker(
@@ -229,6 +257,7 @@ def running_worker(
     worker.resources = WorkerResources(
         options.get("on_startup"), options.get("on_shutdown")
     )
+    worker.observer = options.get("observer")
     return worker
 
 
@@ -308,6 +337,8 @@ class Worker:
             run; sync or async. It returns resources by name, for tasks that name them
             by keyword-only parameters.
         on_shutdown: Called with them behind the last task.
+        observer: What looks at it while it runs: `WorkerHttp` of
+            `sayiir_es.web.worker_http` answers health checks and publishes metrics.
     """
 
     def __init__(  # noqa: PLR0913 - Sayiir's signature and ours
@@ -325,6 +356,7 @@ class Worker:
         cancel_grace: float | str | timedelta | None = None,
         on_startup: OnStartup | None = None,
         on_shutdown: OnShutdown | None = None,
+        observer: WorkerObserver | None = None,
     ) -> None:
         del poll_interval, claim_ttl
         self._worker = running_worker(
@@ -338,6 +370,7 @@ class Worker:
             cancel_grace=cancel_grace,
             on_startup=on_startup,
             on_shutdown=on_shutdown,
+            observer=observer,
         )
 
     def start(self, workflows: Sequence[Workflow]) -> WorkerHandle:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sayiir_es.core.model.events import Event
     from sayiir_es.core.model.inputs import OutcomeResult
@@ -55,11 +55,14 @@ class Meter:
     """Is told what an engine does; this one forgets it. Times in seconds.
 
     Always called on the event loop of the engine.
+
+    Attributes:
+        now_s: Tells the time by which durations are told; 0 where nobody measures.
     """
 
-    def now_s(self) -> float:
-        """The time by which durations are told; 0 where nobody measures."""
-        return 0.0
+    def __init__(self, now_s: Callable[[], float] = float) -> None:
+        """By default time stands still, at `float()`."""
+        self.now_s = now_s
 
     def batch_appended(
         self, batch: AppendedBatch, *, decide_s: float, append_s: float

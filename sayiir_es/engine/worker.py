@@ -114,6 +114,7 @@ class WorkerEngine:
                 supervisor.observe()
                 for _, supervisor in sorted(self._supervisors.items())
             ),
+            has_joined=watch is not None,
             is_following=watch is not None and not watch.done(),
             is_stopping=self._stopping,
             heartbeat_age_s=None if self._membership.exclusive else age_s,

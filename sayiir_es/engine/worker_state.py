@@ -70,6 +70,7 @@ class WorkerState:
     Attributes:
         assigned: The partitions that the group lets it own.
         partitions: Those that it supervises, by number.
+        has_joined: Whether it has joined the group.
         is_following: Whether it learns of changes of the group.
         is_stopping: Whether it drains, or has ended.
         heartbeat_age_s: How long ago the last heartbeat was sent that the group has
@@ -80,6 +81,7 @@ class WorkerState:
 
     assigned: frozenset[int]
     partitions: tuple[PartitionState, ...]
+    has_joined: bool
     is_following: bool
     is_stopping: bool
     heartbeat_age_s: float | None

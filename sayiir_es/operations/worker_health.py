@@ -72,7 +72,7 @@ class Sighting:
 
     Attributes:
         at_s: When, by the monotonic clock.
-        state: None before it has joined the group.
+        state: None before it has connected.
         stuck_s: Partitions whose commands wait, and for how long none was decided.
     """
 
@@ -100,7 +100,7 @@ def judge_life(turned_at_s: float, now_s: float) -> Health:
 def judge_readiness(seen: Sighting, now_s: float) -> Health:
     """Whether a worker serves all that it is assigned."""
     state = seen.state
-    if state is None:
+    if state is None or not (state.has_joined or state.is_stopping):
         life = judge_life(seen.at_s, now_s)
         starting = Problem(
             code="starting", message="it has not joined the group of its workers yet"

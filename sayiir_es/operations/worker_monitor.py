@@ -107,6 +107,7 @@ class WorkerMonitor:
     def watch(self, engine: WorkerEngine, log: Log) -> None:
         """From now on note what this engine does."""
         self._engine = engine
+        self.look()
         for name, work in (
             ("monitor-ends", self._ask_ends(engine, log)),
             ("monitor-census", self._count(engine)),

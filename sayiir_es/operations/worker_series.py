@@ -2,54 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
 from sayiir_es.core.status.status import StatusName
 from sayiir_es.operations.metrics import catalogue
+from sayiir_es.operations.metrics.series import Numbers, series_of
 from sayiir_es.operations.worker_health import judge_readiness, served_partitions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from sayiir_es.engine.worker_state import OwnerState, WorkerState
     from sayiir_es.operations.metrics.catalogue import Metric
-    from sayiir_es.operations.metrics.series import Buckets, Labels
+    from sayiir_es.operations.metrics.series import Labels, Series
     from sayiir_es.operations.worker_monitor import WorkerMonitor
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Numbers:
-    """The series of a counter or a gauge."""
-
-    metric: Metric
-    values: Mapping[Labels, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistogramSeries:
-    """The series of a histogram."""
-
-    metric: Metric
-    buckets: Mapping[Labels, Buckets]
-
-
-def worker_series(
-    monitor: WorkerMonitor, build: str, now_s: float
-) -> Iterator[Numbers | HistogramSeries]:
-    """The series of a worker at a monotonic time.
-
-    A counter without labels is there from the start; one with labels when its first
-    series is.
-    """
+def worker_series(monitor: WorkerMonitor, build: str, now_s: float) -> Iterator[Series]:
+    """The series of a worker at a monotonic time."""
     recorder, seen = monitor.recorder, monitor.seen
-    for family in recorder.families:
-        values = family.snapshot() or ({} if family.metric.labels else {(): 0.0})
-        yield Numbers(metric=family.metric, values=values)
-    for histogram in recorder.histograms:
-        if not histogram.metric.labels:
-            histogram.of()
-        yield HistogramSeries(metric=histogram.metric, buckets=histogram.snapshot())
+    yield from series_of(recorder.families, recorder.histograms)
     for metric, family, labels in (
         (catalogue.QUARANTINES, recorder.events, ("InstanceQuarantined",)),
         (catalogue.DEAD_LETTERS, recorder.events, ("CommandDeadLettered",)),

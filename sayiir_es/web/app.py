@@ -12,8 +12,17 @@ from fastapi import Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from sayiir_es.aio import WorkflowClient
+from sayiir_es.operations.backend_probe import BackendProbe
+from sayiir_es.operations.worker_health import Health
 from sayiir_es.web.api.router import router as api_router
 from sayiir_es.web.failures import add_error_handlers, respond
+from sayiir_es.web.health import health_router
+from sayiir_es.web.metrics import (
+    HttpCounts,
+    HttpMetrics,
+    metrics_router,
+    process_series,
+)
 from sayiir_es.web.pages.error_page import router as error_router
 from sayiir_es.web.pages.login import router as login_router
 from sayiir_es.web.pages.router import router as pages_router
@@ -65,12 +74,23 @@ def create_app(
         ending=ending,
     )
     app.state.access = access
+    probe, counts = BackendProbe(lambda: app.state.site.session), HttpCounts()
+    app.include_router(health_router(Health, probe.ask))
+    app.include_router(
+        metrics_router(
+            lambda: (
+                *counts.series(),
+                *process_series(app.version, is_ready=probe.last.is_good),
+            )
+        )
+    )
     app.include_router(api_router)
     for router in (login_router, error_router, pages_router):
         app.include_router(router, dependencies=[Depends(check_csrf)])
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     add_error_handlers(app)
     app.add_middleware(SecurityMiddleware, access=access, respond=respond)
+    app.add_middleware(HttpMetrics, counts=counts)
     return app
 
 

@@ -113,9 +113,9 @@ async def serve(app: ASGIApp, listener: socket.socket, stop: asyncio.Event) -> N
 def _cannot_listen(host: str, port: int, error: OSError) -> str:
     match error.errno:
         case errno.EADDRINUSE:
-            problem = "another process has it: stop that one, or choose another --port"
+            problem = "another process has it: stop that one, or choose another port"
         case errno.EACCES:
-            problem = "ports below 1024 are the administrator's: choose another --port"
+            problem = "ports below 1024 are the administrator's: choose another port"
         case _:
             problem = error.strerror or str(error)
     return f"expected to listen on port {port} of {host}, but {problem}"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 import sys
 from typing import TYPE_CHECKING
+from urllib.request import urlopen
 
 import pytest
 
@@ -51,6 +54,26 @@ def test_a_second_worker_waits_and_takes_over(terminal: Terminal) -> None:
             terminal("instance start doubling --id d --input 4")
             assert terminal("instance result d --wait").out == "8\n"
             assert second.end(signal.SIGTERM) == 0
+
+
+def test_a_worker_answers_for_its_health_while_it_runs(terminal: Terminal) -> None:
+    command = ("worker", "run", "tests.cli.sample_workflows", "--http", "127.0.0.1:0")
+    with running(terminal.cwd / "words", *command) as worker:
+        worker.until("serves")
+        worker.until("health and metrics on ")
+        found = re.search(r"metrics on (http://\S+)", worker.words())
+        assert found is not None
+        with urlopen(f"{found[1]}/health/live", timeout=10) as live:  # noqa: S310
+            assert json.load(live)["status"] == "live"
+        with urlopen(f"{found[1]}/metrics", timeout=10) as metrics:  # noqa: S310
+            assert b"sayiir_slots 64.0" in metrics.read()
+        assert worker.end() == 0
+
+
+def test_an_address_beyond_this_machine_wants_a_token(terminal: Terminal) -> None:
+    result = terminal("worker run tests.cli.sample_workflows --http 0.0.0.0:0")
+    assert result.code == 2
+    assert "SAYIIR_API_TOKEN_FILE" in result.err
 
 
 def test_a_worker_runs_only_tasks_whose_tags_it_has(terminal: Terminal) -> None:

@@ -8,7 +8,12 @@ import pytest
 
 from sayiir_es.engine.attempts.executor_port import ExecutorState
 from sayiir_es.engine.definitions.capabilities import Refusal
-from sayiir_es.engine.worker_state import OwnerState, PartitionState, WorkerState
+from sayiir_es.engine.worker_state import (
+    OwnerState,
+    PartitionPhase,
+    PartitionState,
+    WorkerState,
+)
 from sayiir_es.operations.worker_health import (
     HEARTBEAT_AGE_MAX_S,
     LOOP_AGE_MAX_S,
@@ -25,6 +30,7 @@ SERVED = PartitionState(partition=0, phase="serving", is_assigned=True, owner=OW
 STATE = WorkerState(
     assigned=frozenset({0}),
     partitions=(SERVED,),
+    has_joined=True,
     is_following=True,
     is_stopping=False,
     heartbeat_age_s=0.5,
@@ -44,8 +50,8 @@ def codes(health: Health) -> list[tuple[str, int | None]]:
     return [(problem.code, problem.partition) for problem in health.problems]
 
 
-def with_partition(**changes: object) -> WorkerState:
-    return replace(STATE, partitions=(replace(SERVED, **changes),))  # type: ignore[arg-type]  # its fields
+def with_partition(partition: PartitionState) -> WorkerState:
+    return replace(STATE, partitions=(partition,))
 
 
 def test_a_worker_that_serves_all_it_is_assigned_is_ready() -> None:
@@ -62,6 +68,8 @@ def test_a_worker_without_a_partition_is_ready_and_says_so() -> None:
 
 def test_a_worker_that_has_not_joined_is_not_ready() -> None:
     assert codes(judge(None)) == [("starting", None)]
+    joining = replace(STATE, has_joined=False, is_following=False)
+    assert codes(judge(joining)) == [("starting", None)]
 
 
 def test_a_worker_that_drains_is_not_ready() -> None:
@@ -86,9 +94,11 @@ def test_a_partition_that_is_assigned_and_not_supervised_yet_is_not_served() -> 
 
 
 @pytest.mark.parametrize("phase", ["opening", "claiming"])
-def test_a_partition_that_is_taken_over_is_not_served_yet(phase: str) -> None:
+def test_a_partition_that_is_taken_over_is_not_served_yet(
+    phase: PartitionPhase,
+) -> None:
     trouble = Refusal(code="log_unavailable", reason="expected an answer, but none")
-    health = judge(with_partition(phase=phase, last_trouble=trouble))
+    health = judge(with_partition(replace(SERVED, phase=phase, last_trouble=trouble)))
     assert codes(health) == [("not_served", 0)]
     assert "expected an answer, but none" in health.problems[0].message
 
@@ -108,18 +118,22 @@ def test_a_partition_that_is_given_up_is_told_wherever_it_is(
     refusal = Refusal(code=code, reason="expected a disk, but it is full")
     for is_assigned in (True, False):
         state = with_partition(
-            phase="stopped", refusal=refusal, is_assigned=is_assigned
+            replace(SERVED, phase="stopped", refusal=refusal, is_assigned=is_assigned)
         )
         assert codes(judge(state)) == [(expected, 0)]
 
 
 def test_an_owner_whose_loop_does_not_turn_is_stalled() -> None:
     owner = replace(OWNER, turn_age_s=TURN_AGE_MAX_S + 1)
-    assert codes(judge(with_partition(owner=owner))) == [("stalled", 0)]
+    assert codes(judge(with_partition(replace(SERVED, owner=owner)))) == [
+        ("stalled", 0)
+    ]
 
 
 def test_a_partition_of_others_that_is_still_handed_over_is_no_problem() -> None:
-    state = replace(with_partition(is_assigned=False), assigned=frozenset())
+    state = replace(
+        with_partition(replace(SERVED, is_assigned=False)), assigned=frozenset()
+    )
     assert judge(state).is_good
 
 

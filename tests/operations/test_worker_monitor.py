@@ -13,8 +13,9 @@ from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.operations import worker_monitor
 from sayiir_es.operations.metrics import catalogue
+from sayiir_es.operations.metrics.series import Numbers
 from sayiir_es.operations.worker_monitor import WorkerMonitor
-from sayiir_es.operations.worker_series import Numbers, worker_series
+from sayiir_es.operations.worker_series import worker_series
 from tests.engine.harness import EngineHarness
 from tests.engine.slow_log import SlowLog
 

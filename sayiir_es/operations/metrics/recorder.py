@@ -17,10 +17,12 @@ from sayiir_es.engine.meter import Meter
 from sayiir_es.operations.metrics import catalogue
 from sayiir_es.operations.metrics.series import (
     LONG_S,
+    OTHER,
     SHORT_S,
     BoundedLabel,
     Family,
     Histogram,
+    NestedFamily,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.inputs import OutcomeResult
     from sayiir_es.engine.clock import Clock
     from sayiir_es.engine.meter import AppendedBatch
+    from sayiir_es.operations.metrics.series import Buckets
 
 _RESULTS: dict[type[Body], str] = {
     CommandRejected: "rejected",
@@ -48,14 +51,16 @@ class Recorder(Meter):
         self, clock: Clock, now_s: Callable[[], float] = time.perf_counter
     ) -> None:
         """`now_s` measures durations; `clock` tells whether a deadline has passed."""
+        super().__init__(now_s)
         self._clock = clock
-        self._now_s = now_s
         self._workflow = BoundedLabel()
+        self._attempts_of: dict[str, tuple[Buckets, dict[str, float]]] = {}
+        """By workflow: how long attempts ran, and how many had which result."""
         self.commands = Family(catalogue.COMMANDS)
         self.rejections = Family(catalogue.REJECTIONS)
         self.decisions = Family(catalogue.DECISIONS)
         self.events = Family(catalogue.EVENTS)
-        self.attempts = Family(catalogue.ATTEMPTS)
+        self.attempts = NestedFamily(catalogue.ATTEMPTS)
         self.retries = Family(catalogue.RETRIES)
         self.claims = Family(catalogue.CLAIMS)
         self.tenures_ended = Family(catalogue.TENURES_ENDED)
@@ -66,10 +71,11 @@ class Recorder(Meter):
         self.timer_late_s = Histogram(catalogue.TIMER_LATE_SECONDS, LONG_S)
         self.attempt_s = Histogram(catalogue.ATTEMPT_SECONDS, LONG_S)
         self.queue_s = Histogram(catalogue.QUEUE_SECONDS, LONG_S)
+        self._waited = self.queue_s.of()
         self.loop_lag_s = Histogram(catalogue.LOOP_LAG_SECONDS, SHORT_S)
 
     @property
-    def families(self) -> tuple[Family, ...]:
+    def families(self) -> tuple[Family | NestedFamily, ...]:
         """The counters."""
         return (
             *(self.commands, self.rejections, self.decisions, self.events),
@@ -86,10 +92,6 @@ class Recorder(Meter):
         )
 
     # --- the port ---------------------------------------------------------------------
-
-    def now_s(self) -> float:
-        """The time by which durations are told."""
-        return self._now_s()
 
     def batch_appended(
         self, batch: AppendedBatch, *, decide_s: float, append_s: float
@@ -116,7 +118,7 @@ class Recorder(Meter):
 
     def attempt_started(self, workflow: str, waited_s: float) -> None:  # noqa: ARG002
         """An attempt runs, which had been due for so long."""
-        self.queue_s.observe(waited_s)
+        self._waited.observe(waited_s)
 
     def attempt_ended(self, workflow: str, result: OutcomeResult, ran_s: float) -> None:
         """The function of an attempt ended."""
@@ -130,9 +132,15 @@ class Recorder(Meter):
         self._count_attempt(workflow, "timed_out" if is_late else "withdrawn", ran_s)
 
     def _count_attempt(self, workflow: str, result: str, ran_s: float) -> None:
-        name = self._workflow.of(workflow)
-        self.attempts.add((name, result))
-        self.attempt_s.observe(ran_s, (name,))
+        series = self._attempts_of.get(workflow)
+        if series is None:
+            name = self._workflow.of(workflow)
+            series = self.attempt_s.of((name,)), self.attempts.of(name)
+            if name != OTHER:  # others would fill the memory
+                self._attempts_of[workflow] = series
+        buckets, by_result = series
+        buckets.observe(ran_s)
+        by_result[result] = by_result.get(result, 0) + 1
 
     def claimed(self, *, taken_over: bool) -> None:
         """A partition was claimed."""

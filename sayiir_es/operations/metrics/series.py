@@ -7,10 +7,11 @@ additions, and is never torn.
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sayiir_es.operations.metrics.catalogue import Metric
 
@@ -29,7 +30,8 @@ SHORT_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.
 LONG_S: Final = (0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0, 3600.0)
 """Upper bounds for what may take an hour, in seconds."""
 
-Labels = tuple[str, ...]
+Labels: TypeAlias = tuple[str, ...]
+"""The values of a metric's labels, in the order of its names."""
 
 
 class Family:
@@ -46,6 +48,31 @@ class Family:
     def snapshot(self) -> Mapping[Labels, float]:
         """The values as they are now."""
         return dict(self.values)
+
+
+class NestedFamily:
+    """The series of a metric with two labels, by the first and then by the second."""
+
+    def __init__(self, metric: Metric) -> None:
+        self.metric = metric
+        self._by_first: dict[str, dict[str, float]] = {}
+
+    def of(self, first: str) -> dict[str, float]:
+        """The values with this first label, by the second; to be added to."""
+        return self._by_first.setdefault(first, {})
+
+    @property
+    def values(self) -> dict[Labels, float]:
+        """The values as they are now."""
+        return {
+            (first, second): value
+            for first, by_second in self._by_first.copy().items()
+            for second, value in by_second.copy().items()
+        }
+
+    def snapshot(self) -> Mapping[Labels, float]:
+        """The values as they are now."""
+        return self.values
 
 
 class Buckets:
@@ -117,3 +144,39 @@ class BoundedLabel:
         value = name[:LABEL_LENGTH_MAX].encode("utf-8", "replace").decode()
         self._values[name] = value
         return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbers:
+    """The series of a counter or a gauge, to be published."""
+
+    metric: Metric
+    values: Mapping[Labels, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistogramSeries:
+    """The series of a histogram, to be published."""
+
+    metric: Metric
+    buckets: Mapping[Labels, Buckets]
+
+
+Series: TypeAlias = Numbers | HistogramSeries
+
+
+def series_of(
+    families: Iterable[Family | NestedFamily], histograms: Iterable[Histogram]
+) -> Iterator[Series]:
+    """What was counted, to be published.
+
+    A metric without labels is there from the start; one with labels when its first
+    series is.
+    """
+    for family in families:
+        values = family.snapshot() or ({} if family.metric.labels else {(): 0.0})
+        yield Numbers(metric=family.metric, values=values)
+    for histogram in histograms:
+        if not histogram.metric.labels:
+            histogram.of()
+        yield HistogramSeries(metric=histogram.metric, buckets=histogram.snapshot())
