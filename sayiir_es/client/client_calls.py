@@ -221,6 +221,7 @@ class ClientCalls(BulkCalls):
         *,
         limit: int = LIST_LIMIT,
         token: str | None = None,
+        within: float | str | timedelta | None = None,
         **criteria: Unpack[Criteria],
     ) -> InstancePage:
         """A page of what `list` finds: at most `limit` instances.
@@ -229,10 +230,18 @@ class ClientCalls(BulkCalls):
         next page; it is None at the end. Each page is as of its own moment: what starts
         meanwhile stands before the first page.
 
+        To find the few of a million that match takes seconds. With `within` (seconds,
+        or as "100ms") the page ends when each owner has looked for so long: it may have
+        fewer instances, or none, and is `is_partial`; the next page looks on.
+
         Raises:
             ValueError: as `list`, or if the token is none.
         """
-        return await search.list_page(self._get_session(), criteria, limit, token)
+        session, within_s = self._get_session(), _seconds(within)
+        if within_s is None:
+            return await search.list_page(session, criteria, limit, token)
+        within_ms = max(1, round(within_s * 1000))
+        return await search.list_within(session, criteria, limit, token, within_ms)
 
     async def count(self, **criteria: Unpack[Criteria]) -> int:
         """How many instances match; criteria as for `list`.

@@ -93,12 +93,14 @@ class FindDecision:
 class ListInstances:
     """Asks for a page of the instances of a partition that match, the last first.
 
-    `before` is the (time, instance id) behind which the page begins.
+    `before` is the (time, instance id) behind which the page begins. With `within_ms`
+    it may end early: when it was looked for so long.
     """
 
     search: Search
     limit: int
     before: tuple[int, str] | None = None
+    within_ms: int | None = None
     at_least: int = 0
 
 
@@ -171,7 +173,7 @@ def _name_of(request: Request) -> str:
     """The name of a request: one that an older build does not know, if it must not."""
     name = _REQUEST_NAMES[type(request)]
     match request:
-        case ListInstances() if is_new(request.search):
+        case ListInstances() if is_new(request.search) or request.within_ms:
             return name + NEW
         case CountInstances() if is_new(request.search, request.by):
             return name + NEW
@@ -218,6 +220,7 @@ def decode_request(value: bytes) -> Request:
                 search=read_search(data),
                 limit=data.integer("limit"),
                 before=_read_before(data),
+                within_ms=data.integer_or_none("within_ms"),
                 at_least=at_least,
             )
         case "count" | "count.2":
@@ -291,11 +294,13 @@ class Decided:
 class Listed:
     """A page of the instances of a partition, the last first, each with its time.
 
-    `is_last` says that nothing stands behind it.
+    `is_last` says that nothing stands behind it; `reached` up to which (time, instance
+    id) it was looked, if time was up.
     """
 
     statuses: tuple[tuple[int, Status], ...]
     is_last: bool
+    reached: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -400,11 +405,7 @@ def encode_reply(reply: Reply) -> bytes:
         case FoundResult():
             data |= {"exists": answer.exists, "result": answer.result}
         case Listed():
-            data["is_last"] = answer.is_last
-            data["instances"] = [
-                {"at": at_ms, "status": _status_data(status)}
-                for at_ms, status in answer.statuses
-            ]
+            data |= _listed_data(answer)
         case Counted():
             data["counts"] = dict(answer.counts)
         case DescribedPartition():
@@ -460,6 +461,7 @@ def _read_answer(data: dict[str, Any]) -> Answer:
                     (one["at"], _to_status(one["status"])) for one in instances
                 ),
                 is_last=data["is_last"],
+                reached=_read_reached(data.get("reached")),
             )
         case kind if kind is Counted:
             return Counted(counts=data["counts"])
@@ -469,6 +471,24 @@ def _read_answer(data: dict[str, Any]) -> Answer:
             return Refused(code=data["code"], message=data["message"])
         case _:
             return Claimed()
+
+
+def _listed_data(answer: Listed) -> dict[str, object]:
+    data: dict[str, object] = {"is_last": answer.is_last}
+    if answer.reached is not None:
+        data["reached"] = answer.reached
+    data["instances"] = [
+        {"at": at_ms, "status": _status_data(status)}
+        for at_ms, status in answer.statuses
+    ]
+    return data
+
+
+def _read_reached(place: Any) -> tuple[int, str] | None:
+    if place is None:
+        return None
+    at_ms, instance_id = place
+    return int(at_ms), str(instance_id)
 
 
 def _status_data(status: Status | None) -> dict[str, object] | None:

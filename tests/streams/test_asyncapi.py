@@ -186,7 +186,7 @@ REQUESTS: list[Request] = [
     CountInstances(search=SEARCH, by="status", at_least=7),
     FindDecision(instance_id="i", offset=3, command_id="mail-81", at_least=7),
     Describe(instance_id="i", at_least=7),
-    ListInstances(search=SEARCH, limit=5, before=(1, "i"), at_least=7),
+    ListInstances(search=SEARCH, limit=5, before=(1, "i"), within_ms=9, at_least=7),
     FindResult(instance_id="i", task_id="t", at_least=7),
     Wait(instance_id="i", parked=True, at_least=7),
     DescribePartition(counts=True, at_least=7),

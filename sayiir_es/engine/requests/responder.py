@@ -391,8 +391,13 @@ class Responder:
 
     async def _list(self, request: ListInstances, address: ReplyAddress) -> None:
         limit = min(request.limit, LIMIT_MAX)
-        found, is_last = await searching.newest(
-            self._searched(), request.search, limit, request.before
+        within_ms = request.within_ms
+        found, is_last, reached = await searching.newest(
+            self._searched(),
+            request.search,
+            limit,
+            request.before,
+            within_s=None if within_ms is None else within_ms / 1000,
         )
         statuses: list[tuple[int, Status]] = []
         size = 0
@@ -406,10 +411,12 @@ class Responder:
             size += STATUS_BYTES + len(status.output or b"") + len(status.error or "")
             size += sum(map(len, (*status.attributes, *status.attributes.values())))
             if statuses and size > PAGE_BYTES_MAX:
-                is_last = False
+                is_last, reached = False, None
                 break
             statuses.append((at_ms, status))
-        self._reply(address, Listed(statuses=tuple(statuses), is_last=is_last))
+        self._reply(
+            address, Listed(statuses=tuple(statuses), is_last=is_last, reached=reached)
+        )
 
     async def _count(self, request: CountInstances, address: ReplyAddress) -> None:
         counts = await searching.count(self._searched(), request.search, request.by)
