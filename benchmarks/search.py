@@ -1,9 +1,10 @@
 """How long a page of 50 takes among many instances: by each criterion, by a client.
 
-`python -m benchmarks.search [INSTANCES]` makes a log in one file with so many instances
+`python benchmarks/search.py [INSTANCES]` makes a log in one file with so many instances
 (a million when left out), serves it by a worker, and asks for pages through a client.
 With `within`, as pages do it, a page ends when its owner has looked for so long.
 """
+# ruff: noqa: INP001  # a program, no package
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ from sayiir_es.wire.partition_reports import (
 )
 from sayiir_es.wire.reply_address import ReplyAddress, read_reply_address
 from sayiir_es.wire.requests import (
+    NEW,
     Answer,
     Claimed,
     Counted,
@@ -269,7 +270,7 @@ def test_requests_are_the_maps_that_the_page_says() -> None:
     assert len(channel) == len(REQUESTS)
     for request in REQUESTS:
         data = unpack(encode_request(request))
-        name = data["request"]
+        name = data["request"].removesuffix(NEW)
         assert channel[name] == {"$ref": f"#/components/messages/request.{name}"}
         payload = MESSAGES[f"request.{name}"]["payload"]
         hold(data, payload)
