@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from sayiir_es.cli.dead_letter.dead_letters import all_dead_letters
-from sayiir_es.cli.schema.check import check_all
 from sayiir_es.client.backends import EmbeddedBackend, KafkaBackend
 from sayiir_es.client.backends.framing import without_framing
 from sayiir_es.client.search import count_stranded
@@ -36,6 +34,8 @@ from sayiir_es.engine.fold import read_event_headers
 from sayiir_es.engine.store.state_dir import default_state_dir
 from sayiir_es.log.embedded.lock import OwnerLock
 from sayiir_es.log.port import Topic
+from sayiir_es.operations.dead_letters import all_dead_letters
+from sayiir_es.operations.schema_check import check_all
 from sayiir_es.operations.text import format_time
 from sayiir_es.wire.schema import schema_directory
 

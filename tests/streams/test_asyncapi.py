@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from sayiir_es import InMemoryBackend, Worker
-from sayiir_es.cli.dead_letter.dead_letters import all_dead_letters, mark
 from sayiir_es.core.model.commands import Command
 from sayiir_es.core.model.events import Body
 from sayiir_es.core.status.search import Search
@@ -19,6 +18,7 @@ from sayiir_es.core.status.status import Status, StatusName
 from sayiir_es.engine.owner.tenure import to_record
 from sayiir_es.log.kafka.topic_rules import new_topic
 from sayiir_es.log.port import NewRecord, Topic
+from sayiir_es.operations.dead_letters import all_dead_letters, mark
 from sayiir_es.wire.cloud_events import cloud_event_headers
 from sayiir_es.wire.commands import write_origin
 from sayiir_es.wire.events import event_headers, read_headers
