@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -32,6 +32,10 @@ from sayiir_es.cli.workflow_modules import load_workflows
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.engine.worker_settings import configured_drain_s
 from sayiir_es.operations.named_functions import load_function
+
+if TYPE_CHECKING:
+    from sayiir_es.client.backends import Backend
+    from sayiir_es.client.worker_observer import WorkerObserver
 
 TagsOption = Annotated[
     str | None,
@@ -86,20 +90,8 @@ def run(  # noqa: PLR0913 (one parameter an option)
         timeout_s=seconds_of("--session-timeout", session_timeout),
         heartbeat_s=seconds_of("--heartbeat-interval", heartbeat_interval),
     )
-    if backend.url == "memory:":
-        raise UsageError(
-            "expected a log that others reach, but memory: is this process's"
-        )
+    refuse_memory(backend)
     workflows = load_workflows(modules)
-    observer = None
-    if http is not None:
-        load_web()
-        from sayiir_es.web.worker_http import WorkerHttp  # noqa: PLC0415 (an extra)
-
-        observer = WorkerHttp(
-            http,
-            tell=lambda address: print_message(f"health and metrics on {address}"),
-        )
     from sayiir_es.client.worker import running_worker  # noqa: PLC0415 (slow to import)
 
     worker = running_worker(
@@ -112,12 +104,38 @@ def run(  # noqa: PLR0913 (one parameter an option)
         tags=None if tags is None else tags_of(tags),
         on_startup=load_function("--on-startup", on_startup),
         on_shutdown=load_function("--on-shutdown", on_shutdown),
-        observer=observer,
+        observer=None if http is None else observer_at(http),
     )
     try:
         return asyncio.run(serve_worker(worker, workflows, backend, until_closed))
     finally:
         backend.close()
+
+
+def refuse_memory(backend: Backend) -> None:
+    """Refuse a log that only this process reaches.
+
+    Raises:
+        UsageError: if it is one.
+    """
+    if backend.url == "memory:":
+        raise UsageError(
+            "expected a log that others reach, but memory: is this process's"
+        )
+
+
+def observer_at(address: str) -> WorkerObserver:
+    """What answers for a worker's health and metrics at HOST:PORT.
+
+    Raises:
+        UsageError: if it is no address, or the packages for it are not installed.
+    """
+    load_web()
+    from sayiir_es.web.worker_http import WorkerHttp  # noqa: PLC0415 (an extra)
+
+    return WorkerHttp(
+        address, tell=lambda url: print_message(f"health and metrics on {url}")
+    )
 
 
 def _run_again_and_again(names: list[str | None], drain: str | None) -> int:
