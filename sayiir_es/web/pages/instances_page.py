@@ -35,6 +35,10 @@ PAGE_SIZE = 50
 WITHIN_MS = 100
 """For how long an owner looks for the rows of a page; the next one looks on."""
 
+FURTHER_MS = 2_000
+"""The same for pages behind the first: whoever asks for them has seen that it takes
+long to find the few that match among many."""
+
 NOTE_MAX = 300
 """How many characters of an error or a wait a row shows."""
 
@@ -135,8 +139,9 @@ async def list_rows(
         UsageError: if the token is none.
     """
     before = _read_token(token)
+    within_ms = WITHIN_MS if before is None else FURTHER_MS
     found, place = await newest_within(
-        site.session, search, PAGE_SIZE, before, WITHIN_MS
+        site.session, search, PAGE_SIZE, before, within_ms
     )
     rows = [_row(status, site) for _, status in found]
     return rows, None if place is None else f"{place[0]}.{place[1]}"
