@@ -11,6 +11,7 @@ from sayiir_es.web.pages import (
     instance_page,
     instances_page,
     live_page,
+    partitions_page,
     start_page,
     topics_page,
     workflows_page,
@@ -19,6 +20,7 @@ from sayiir_es.web.pages import (
 router = APIRouter(include_in_schema=False)
 for one in (
     live_page,
+    partitions_page,
     instances_page,
     control_page,
     start_page,
