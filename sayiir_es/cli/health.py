@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from sayiir_es.cli.dead_letter.dead_letters import all_dead_letters
-from sayiir_es.cli.schema.check import check_all
 from sayiir_es.client.backends import EmbeddedBackend, KafkaBackend
 from sayiir_es.client.backends.framing import without_framing
 from sayiir_es.client.search import count_stranded
@@ -29,14 +27,15 @@ from sayiir_es.core.model.errors import (
     LogUnavailableError,
     WorkflowError,
 )
-from sayiir_es.core.model.position import Position, advanced
-from sayiir_es.engine.claims import find_owner
+from sayiir_es.engine.claims import find_next_command, find_owner
 from sayiir_es.engine.definitions.feed import DefinitionFeed
 from sayiir_es.engine.definitions.registry import Registry
-from sayiir_es.engine.fold import decode_record, read_event_headers
+from sayiir_es.engine.fold import read_event_headers
 from sayiir_es.engine.store.state_dir import default_state_dir
 from sayiir_es.log.embedded.lock import OwnerLock
 from sayiir_es.log.port import Topic
+from sayiir_es.operations.dead_letters import all_dead_letters
+from sayiir_es.operations.schema_check import check_all
 from sayiir_es.operations.text import format_time
 from sayiir_es.wire.schema import schema_directory
 
@@ -55,9 +54,6 @@ READ_WAIT_S = 1.0
 
 CONNECT_LIMIT_S = 10.0
 """How long a broker may take to answer: who asks knows that something is wrong."""
-
-EVENTS_LOOKED_AT = 1_000
-"""How many of the last events tell which commands are decided; each names its cause."""
 
 
 class Mark(StrEnum):
@@ -300,45 +296,20 @@ async def _has_open_commands(log: Log, partition: int) -> bool:
     commands_end = await log.end_offset(Topic.COMMANDS, partition)
     if commands_end <= await log.start_offset(Topic.COMMANDS, partition):
         return False
-    next_command = await _next_command(log, partition)
+    next_command = await find_next_command(log, partition)
     return next_command is not None and next_command < commands_end
 
 
 async def _loss(log: Log, partition: int) -> Obstacle | None:
     """What a partition says whose next commands are gone."""
     kept = await log.start_offset(Topic.COMMANDS, partition)
-    at_least = await _next_command(log, partition)
+    at_least = await find_next_command(log, partition)
     if at_least is not None and kept <= at_least:
         return None
     # The last events do not tell; all of them do.
     end = await log.end_offset(Topic.EVENTS, partition)
-    next_command = await _next_command(log, partition, looked_at=end)
+    next_command = await find_next_command(log, partition, looked_at=end)
     return await find_loss(log, partition, next_command or 0)
-
-
-async def _next_command(
-    log: Log, partition: int, *, looked_at: int = EVENTS_LOOKED_AT
-) -> int | None:
-    """The next command of a partition, or one before it: what its last events tell."""
-    end = await log.end_offset(Topic.EVENTS, partition)
-    start = await log.start_offset(Topic.EVENTS, partition)
-    next_command = None if end > start else 0
-    offset = max(start, end - looked_at)
-    reader = await log.reader(Topic.EVENTS, partition, offset)
-    try:
-        while offset < end:
-            chunk = await reader.read(max_wait_s=READ_WAIT_S)
-            if chunk is None:
-                continue
-            offset = chunk.end
-            for record in chunk.records:
-                headers = read_event_headers(record, partition)
-                event = decode_record(record, headers, partition)
-                reached = advanced(Position(), event, b"", log.partitions).next_command
-                next_command = max(next_command or 0, reached)
-    finally:
-        await reader.close()
-    return next_command
 
 
 async def _dead_letters(log: Log) -> Finding:

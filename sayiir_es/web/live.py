@@ -247,7 +247,9 @@ class LiveEvents:
             try:
                 await self._read(log, partition)
             except (WorkflowError, OSError) as error:
-                logger.warning("live.read_again", partition=partition, error=str(error))
+                logger.warning(
+                    "live.interrupted", partition=partition, reason=str(error)
+                )
                 for subscription in self._subscriptions:
                     subscription.is_cut = True
                     subscription.news.set()

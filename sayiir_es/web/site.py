@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Request
 
 from sayiir_es.web.live import LiveEvents
+from sayiir_es.web.shared_answers import SharedAnswers
 
 if TYPE_CHECKING:
     from sayiir_es.aio import WorkflowClient
@@ -39,6 +40,7 @@ class Site:
         self.masking = masking
         self.ending = ending or asyncio.Event()
         self.live = LiveEvents(lambda: self.session)
+        self.answers = SharedAnswers()
 
     @property
     def session(self) -> Session:

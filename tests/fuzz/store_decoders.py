@@ -6,11 +6,6 @@ import asyncio
 import sqlite3
 from pathlib import Path
 
-from sayiir_es.cli.dead_letter.dead_letters import (
-    all_dead_letters,
-    get_dead_letter,
-    original,
-)
 from sayiir_es.core.model.commands import ForkWorkflow
 from sayiir_es.core.model.errors import DamagedLogError, StoreError
 from sayiir_es.core.model.position import CommandPosition, DeferredCommand, Position
@@ -37,6 +32,11 @@ from sayiir_es.log.embedded.checksum import StoredPartition
 from sayiir_es.log.embedded.rows import read_from
 from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
+from sayiir_es.operations.dead_letters import (
+    all_dead_letters,
+    get_dead_letter,
+    original,
+)
 from tests.fuzz.decoders import Decoder, headers_of
 
 IDENTITY = StoreIdentity(

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, in_session
-from sayiir_es.cli.dead_letter.dead_letters import (
-    DeadLetter,
-    all_dead_letters,
-    get_dead_letter,
-    mark,
-    original,
-    parse_place,
-)
 from sayiir_es.cli.failures import REJECTED
 from sayiir_es.cli.output import (
     Format,
@@ -25,15 +16,11 @@ from sayiir_es.cli.output import (
     print_object,
     print_rows,
 )
-from sayiir_es.core.model.errors import CommandRefusedError
-from sayiir_es.core.model.events import (
-    CommandDeadLettered,
-    CommandDeferred,
-    CommandForwarded,
-    CommandRejected,
+from sayiir_es.operations.dead_letters import (
+    DeadLetter,
+    all_dead_letters,
+    get_dead_letter,
 )
-from sayiir_es.core.partitions import partition_of
-from sayiir_es.log.port import Topic
 from sayiir_es.operations.text import readable
 
 if TYPE_CHECKING:
@@ -108,36 +95,29 @@ def retry(
     """Write the command again as it was, and print the event that answers it."""
 
     async def work(session: Session) -> tuple[str, Event]:
-        await session.open()
-        dead_letter, value = await _get_unmarked(session, place)
-        if dead_letter.kept is not None:
-            raise CommandRefusedError(
-                f"expected the whole command in {place!r}, but of its "
-                f"{dead_letter.size} bytes only {dead_letter.kept} were kept",
-                rejection="too_large",
-            )
-        home, _ = parse_place(dead_letter.command)
-        if dead_letter.key is not None:
-            home = partition_of(dead_letter.key, session.log.partitions)
-        begin = await session.log.end_offset(Topic.EVENTS, home)
-        record = original(dead_letter, value)
-        offset = await session.log.produce(Topic.COMMANDS, home, record)
-        await mark(session.log, dead_letter, "retried", f"{home}@{offset}")
-        return f"{home}@{offset}", await _answer(session, home, begin, offset)
+        from sayiir_es.operations.dead_letter_control import (  # noqa: PLC0415 (slow)
+            retry_dead_letter,
+        )
+
+        return await retry_dead_letter(session, place)
 
     command, answer = in_session(url, work)
-    is_rejected = isinstance(answer.body, CommandDeadLettered | CommandRejected)
+    from sayiir_es.operations.dead_letter_control import (  # noqa: PLC0415 (slow)
+        answer_detail,
+        is_refusal,
+    )
+
     print_object(
         {
             "dead_letter": place,
             "command": command,
             "answer": answer.kind,
-            "detail": _detail(answer),
+            "detail": answer_detail(answer),
             "instance_id": answer.instance_id,
         },
         output,
     )
-    return REJECTED if is_rejected else 0
+    return REJECTED if is_refusal(answer) else 0
 
 
 def drop(
@@ -152,73 +132,13 @@ def drop(
     """Take a dead letter off the list; the letter and its event stay on the log."""
 
     async def work(session: Session) -> DeadLetter:
-        await session.open()
-        dead_letter, _ = await _get_unmarked(session, place)
-        await mark(session.log, dead_letter, "dropped", reason)
-        dead_letter, _ = await get_dead_letter(session.log, place)
-        return dead_letter
+        from sayiir_es.operations.dead_letter_control import (  # noqa: PLC0415 (slow)
+            drop_dead_letter,
+        )
+
+        return await drop_dead_letter(session, place, reason)
 
     print_object(_view(in_session(url, work)), output)
-
-
-async def _get_unmarked(
-    session: Session, place: str
-) -> tuple[DeadLetter, bytes | None]:
-    """A dead letter that is still on the list.
-
-    Raises:
-        NotFoundError: if there is none.
-        CommandRefusedError: if it was retried or dropped.
-    """
-    dead_letter, value = await get_dead_letter(session.log, place)
-    if dead_letter.mark is not None:
-        word = dead_letter.mark.word
-        raise CommandRefusedError(
-            f"expected a dead letter on the list, but {place!r} was {word}",
-            rejection=f"already_{word}",
-        )
-    return dead_letter, value
-
-
-async def _answer(session: Session, partition: int, begin: int, offset: int) -> Event:
-    """The first event that the command at that place causes.
-
-    Raises:
-        BackendError: if no owner answered in time; the command stays.
-    """
-    cause = f"command:{partition}@{offset}"
-    from sayiir_es.client.session import REPLY_LIMIT_S  # noqa: PLC0415 (slow)
-    from sayiir_es.engine.valid_events import (  # noqa: PLC0415 (slow to import)
-        EventFilter,
-        ValidEvents,
-    )
-
-    events = ValidEvents(session.log, partition, begin, EventFilter())
-    try:
-        async with asyncio.timeout(REPLY_LIMIT_S), session.deciding(partition):
-            while True:
-                for entry in await events.read(max_wait_s=1.0):
-                    event = entry.event
-                    is_deferral = isinstance(event.body, CommandDeferred)
-                    if event.cause.partition("<")[0] == cause and not is_deferral:
-                        return event
-    except TimeoutError as error:
-        what = f"the command at {partition}@{offset}"
-        raise await session.unanswered(what, partition, REPLY_LIMIT_S) from error
-    finally:
-        await events.close()
-
-
-def _detail(answer: Event) -> str:
-    match answer.body:
-        case CommandDeadLettered(reason=reason, dead_letter=place):
-            return f"again unreadable, now {place}: {reason}"
-        case CommandRejected(code=code, message=message):
-            return f"{code}: {message}"
-        case CommandForwarded(to_partition=partition, to_offset=offset):
-            return f"forwarded to {partition}@{offset}"
-        case _:
-            return ""
 
 
 def _view(dead_letter: DeadLetter) -> dict[str, object]:

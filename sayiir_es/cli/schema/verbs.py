@@ -9,7 +9,7 @@ import typer
 
 from sayiir_es.cli.failures import FAILED
 from sayiir_es.cli.output import Format, OutputOption, print_message, print_rows
-from sayiir_es.cli.schema.check import FROZEN, check_all, versions_in
+from sayiir_es.operations.schema_check import FROZEN, check_all, versions_in
 from sayiir_es.wire.schema import schema_directory
 
 if TYPE_CHECKING:

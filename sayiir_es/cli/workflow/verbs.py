@@ -18,16 +18,14 @@ from sayiir_es.cli.output import (
 from sayiir_es.cli.stdout import write_line
 from sayiir_es.cli.workflow.graph_format import GraphFormat
 from sayiir_es.core.model.errors import NotFoundError, UsageError
-from sayiir_es.operations.drawing.node_text import duration_text, text_by_path, text_of
+from sayiir_es.operations.drawing.node_text import duration_text, text_by_path
+from sayiir_es.operations.published_workflows import read_published, steps_of
 
 if TYPE_CHECKING:
-    from sayiir_es.client.session import Session
     from sayiir_es.core.graph.graph import Graph
 
 SHORT_HASH = 12
 """Digits of a hash that a table shows; `--version` takes as few as are unique."""
-
-STEPS_SHOWN = 6
 
 
 NameArgument = Annotated[
@@ -49,7 +47,7 @@ def list_workflows(
 ) -> None:
     """List the workflows that a worker or client has published."""
     rows: list[dict[str, object]] = []
-    for name, versions in sorted(in_session(url, _read_published).items()):
+    for name, versions in sorted(in_session(url, read_published).items()):
         last = versions[-1]
         rows.append(
             {
@@ -58,7 +56,7 @@ def list_workflows(
                 "hash": last.definition_hash[:SHORT_HASH],
                 "versions": len(versions),
                 "nodes": len(last.places),
-                "steps": _steps(last),
+                "steps": steps_of(last),
                 "definition_hash": last.definition_hash,
                 "graph_digest": last.digest,
             }
@@ -130,28 +128,13 @@ def graph(
     print_graph(version_graph, output)
 
 
-async def _read_published(session: Session) -> dict[str, list[Graph]]:
-    """The versions of every workflow, in the order in which they were published."""
-    await session.open()
-    await session.definitions.refresh()
-    versions_by_name: dict[str, list[Graph]] = {}
-    for graph in session.registry.graphs():
-        versions_by_name.setdefault(graph.name, []).append(graph)
-    for name, versions in versions_by_name.items():
-        last = session.registry.by_name(name, None)
-        if last is not None:  # it may have been published before, too
-            versions.remove(last)
-            versions.append(last)
-    return versions_by_name
-
-
 def _versions(url: str, name: str) -> list[Graph]:
     """The versions of one workflow, the one at the end that a start by name takes.
 
     Raises:
         NotFoundError: if there is none of that name.
     """
-    versions = in_session(url, _read_published).get(name)
+    versions = in_session(url, read_published).get(name)
     if versions is None:
         raise NotFoundError(
             f"expected a published workflow {name!r}, but there is none"
@@ -185,10 +168,3 @@ def _version(versions: list[Graph], name: str, version: str) -> Graph:
             f"{len(matches)}"
         )
     return matches[-1]
-
-
-def _steps(graph: Graph) -> str:
-    """The first nodes of the root chain, by name."""
-    titles = [text_of(node, is_join=False).title for node in graph.chain[:STEPS_SHOWN]]
-    more = ["…"] if len(graph.chain) > STEPS_SHOWN else []
-    return " → ".join((*titles, *more))

@@ -50,14 +50,17 @@ _TIP = (
 )
 
 
-def draw_svg(graph: Graph) -> str:
-    """The text of an SVG file; whatever a user wrote in it is escaped."""
+def draw_svg(graph: Graph, *, has_style: bool = True) -> str:
+    """The text of an SVG file; whatever a user wrote in it is escaped.
+
+    Without a style the colours are those of the page that it stands in.
+    """
     drawing = layout(graph, width=WIDTH_CELLS)
     width = drawing.width * CELL_PX + 2 * MARGIN_PX
     height = drawing.height * LINE_PX + 2 * MARGIN_PX
     parts = [
         _HEAD.format(width=width, height=height, name=quoteattr(visible(graph.name))),
-        f"<style>{_STYLE}</style>",
+        f"<style>{_STYLE}</style>" if has_style else "",
         _TIP,
     ]
     # Arrows last: a tip may touch the title on the edge of a frame.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -36,16 +36,31 @@ async def live(
 ) -> AsyncGenerator[ServerSentEvent]:
     """What changes: of all instances, or of one."""
     changes = site.live.follow(instance_id=instance, after=last_event_id or after)
+    ending = asyncio.create_task(site.ending.wait())
     is_first = True
     try:
-        async for change in changes:
+        while (change := await _next(changes, ending)) is not None:
             is_news = bool(change.marks) or change.is_cut or not is_first
             event = "changed" if is_news else "ready"
             yield _message(event, change, AGAIN_MS if is_first else None)
             is_first = False
-            await asyncio.sleep(SHARED_S)
+            await asyncio.wait((ending,), timeout=SHARED_S)
     finally:
+        ending.cancel()
         await changes.aclose()
+
+
+async def _next(
+    changes: AsyncGenerator[Changes], ending: asyncio.Task[Literal[True]]
+) -> Changes | None:
+    """The next changes; None when the process ends."""
+    coming = asyncio.ensure_future(anext(changes))
+    try:
+        await asyncio.wait((coming, ending), return_when=asyncio.FIRST_COMPLETED)
+        return coming.result() if coming.done() and not ending.done() else None
+    finally:
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
 
 
 def _message(event: str, change: Changes, again_ms: int | None) -> ServerSentEvent:

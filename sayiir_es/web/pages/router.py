@@ -4,7 +4,26 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from sayiir_es.web.pages import live_page
+from sayiir_es.web.pages import (
+    control_page,
+    dead_letters_page,
+    instances_page,
+    live_page,
+    partitions_page,
+    start_page,
+    topics_page,
+    workflows_page,
+)
 
 router = APIRouter(include_in_schema=False)
-router.include_router(live_page.router)
+for one in (
+    live_page,
+    partitions_page,
+    instances_page,
+    control_page,
+    start_page,
+    workflows_page,
+    dead_letters_page,
+    topics_page,
+):
+    router.include_router(one.router)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.templating import Jinja2Templates
 
 from sayiir_es.core.instants import instant
@@ -42,6 +42,11 @@ def printable(value: object) -> object:
     return "\n".join(escaped(line.expandtabs(4)) for line in value.split("\n"))
 
 
+def typed(value: str) -> Markup:
+    """What somebody typed into a field, for that field: nothing is made visible."""
+    return escape(value)
+
+
 def is_current(path: str, address: str) -> bool:
     """Whether the page at `path` is the one, or below the one, of a link."""
     if address == "/":
@@ -63,7 +68,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=printable,
     )
-    environment.filters.update(iso=instant, words=words)
+    environment.filters.update(iso=instant, typed=typed, words=words)
     environment.globals.update(PAGES=PAGES, is_current=is_current)
     return environment
 

@@ -226,7 +226,23 @@
     }
   };
 
+  // --- JSON that is typed ---
+  const checkJson = (field) => {
+    let wrong = "";
+    const text = field.value.trim();
+    if (text) {
+      try { JSON.parse(text); } catch (error) { wrong = `Expected JSON, but ${error.message}`; }
+    }
+    field.setCustomValidity(wrong);
+    if (wrong) field.setAttribute("aria-invalid", "true");
+    else field.removeAttribute("aria-invalid");
+  };
+
   document.addEventListener("DOMContentLoaded", () => {
+    for (const field of $$("textarea[data-json]")) {
+      if (!field.hasAttribute("aria-invalid")) checkJson(field);
+      field.addEventListener("input", () => checkJson(field));
+    }
     showTheme();
     nameTimes();
     showTimes();
@@ -248,6 +264,7 @@
     document.addEventListener("click", onClick);
     document.addEventListener("visibilitychange", wireLive);
     document.addEventListener("htmx:after:swap", () => { showTimes(); wireLive(); });
+    document.documentElement.dataset.ready = "yes"; // robots wait for it
     setInterval(() => { if (!document.hidden) showTimes(); }, 1000);
   });
   window.sayiir = { announce, keep, kept, showTimes };

@@ -14,7 +14,7 @@ from avro.compatibility import (
 )
 from avro.schema import parse
 
-from sayiir_es.cli.schema.check import unreadable, versions_in
+from sayiir_es.operations.schema_check import unreadable, versions_in
 from sayiir_es.wire.schema import schema_directory
 
 if TYPE_CHECKING:

@@ -1,0 +1,280 @@
+"""`/`: the instances that match the address, how many there are, and what is stuck."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request, Response
+
+from sayiir_es.client.search import count_by_group, newest_instances
+from sayiir_es.core.instants import instant
+from sayiir_es.core.model.errors import UsageError
+from sayiir_es.core.status.search import STATUSES, STRANDED, Search
+from sayiir_es.core.status.status import ENDED
+from sayiir_es.core.status.waits import KINDS
+from sayiir_es.engine.clock import SystemClock
+from sayiir_es.operations.published_workflows import workers_with_code
+from sayiir_es.operations.trouble import TroubleGroup, find_trouble
+from sayiir_es.web.pages.instance_address import instance_address, quoted
+from sayiir_es.web.pages.instance_filter import InstanceFilter
+from sayiir_es.web.pages.templates import page
+from sayiir_es.web.site import Site, SiteOfRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from sayiir_es.core.status.status import Status
+
+router = APIRouter(include_in_schema=False)
+
+PAGE_SIZE = 50
+
+NOTE_MAX = 300
+"""How many characters of an error or a wait a row shows."""
+
+SOON_S = 0.05
+"""How long a page waits for counts; a browser asks for those that take longer."""
+
+BAD_REQUEST = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A row of the list; `mark` is unique in the page and stays with the instance."""
+
+    status: Status
+    mark: str
+    address: str
+    attempts: int
+    note: str
+
+
+@router.get("/")
+async def show_instances(request: Request, site: SiteOfRequest) -> Response:
+    """The page; asked by a script, its table alone."""
+    is_part = request.headers.get("hx-request") == "true"
+    template = "instances/rows.html" if is_part else "instances/page.html"
+    token = request.query_params.get("token", "")
+    try:
+        shown = InstanceFilter.read(request.query_params)
+        rows, next_token = await list_rows(site, shown.search(), token)
+        problem = ""
+    except UsageError as error:
+        shown, rows, next_token = _typed(request), [], None
+        problem = str(error)
+    return page(
+        request,
+        template,
+        status_code=BAD_REQUEST if problem and not is_part else 200,
+        shown=shown,
+        rows=rows,
+        token=token,
+        next_token=next_token,
+        problem=problem,
+        statuses=STATUSES,
+        waits=KINDS,
+        workflows=() if is_part else await workflow_names(site),
+        has_any=bool(rows) or not shown.is_empty or bool(token),
+        **({} if is_part else await _first_look(site, shown, problem)),
+    )
+
+
+async def _first_look(
+    site: Site, shown: InstanceFilter, problem: str
+) -> dict[str, object]:
+    """Counts and trouble, where they are found at once; else the page asks again."""
+    unknown: dict[str, object] = {"counts": None, "groups": None}
+    if problem:
+        return unknown
+    counts, trouble = await asyncio.gather(
+        _soon(_counts_view(site, shown)), _soon(_trouble_view(site, shown))
+    )
+    return {**unknown, **counts, **trouble}
+
+
+async def _soon(
+    asked: Coroutine[object, object, dict[str, object]],
+) -> dict[str, object]:
+    """What is known soon; nothing where it takes longer. It is not broken off."""
+    task = asyncio.ensure_future(asked)
+    done, _ = await asyncio.wait((task,), timeout=SOON_S)
+    task.add_done_callback(_forget_error)
+    return task.result() if done else {}
+
+
+def _forget_error(task: asyncio.Future[dict[str, object]]) -> None:
+    """The page asks again, and is told then."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _typed(request: Request) -> InstanceFilter:
+    """What was typed, wrong as it is, so that it can be mended."""
+    parameters = {name: one[:200] for name, one in request.query_params.items()}
+    return InstanceFilter.read(parameters)
+
+
+async def list_rows(
+    site: Site, search: Search, token: str
+) -> tuple[list[Row], str | None]:
+    """A page of the list, and the token of the next one.
+
+    Raises:
+        UsageError: if the token is none.
+    """
+    before = _read_token(token)
+    found = await newest_instances(site.session, search, PAGE_SIZE + 1, before)
+    rows = [_row(status, site) for _, status in found[:PAGE_SIZE]]
+    if len(found) <= PAGE_SIZE:
+        return rows, None
+    at_ms, last = found[PAGE_SIZE - 1]
+    return rows, f"{at_ms}.{last.instance_id}"
+
+
+def _read_token(token: str) -> tuple[int, str] | None:
+    if not token:
+        return None
+    at_ms, separator, instance_id = token.partition(".")
+    if not separator or not at_ms.isdecimal() or len(at_ms) > 15:  # noqa: PLR2004
+        raise UsageError(f"expected the token of a page, but {token!r:.200}")
+    return int(at_ms), instance_id
+
+
+def _row(status: Status, site: Site) -> Row:
+    return Row(
+        status=status,
+        mark=quoted(status.instance_id),
+        address=instance_address(status.instance_id),
+        attempts=max(status.attempts.values(), default=0),
+        note=_why(status, site),
+    )
+
+
+def _why(status: Status, site: Site) -> str:
+    """Why it stands where it stands: the error, what it waits for, or who ended it."""
+    mask = site.masking.text
+    if status.error is not None:
+        # The name of a class is no name of a value that may be hidden.
+        name = f"{status.error_type}: "
+        begin = name if status.error.startswith(name) else ""
+        return begin + mask(status.error.removeprefix(begin))[:NOTE_MAX]
+    if status.status == "paused" and status.reason:
+        return mask(f"{status.waiting_for}; paused for: {status.reason}")[:NOTE_MAX]
+    if status.status not in ENDED:
+        return mask(status.waiting_for)[:NOTE_MAX]
+    return mask(status.reason or "")[:NOTE_MAX]
+
+
+def _can_migrate(site: Site, workflow: str) -> bool:
+    """Whether a worker has the code of what a start of that name takes."""
+    graph = site.session.registry.by_name(workflow, None)
+    return graph is not None and bool(workers_with_code(site.session, graph))
+
+
+async def workflow_names(site: Site) -> tuple[str, ...]:
+    """The names of all published workflows."""
+    session = site.session
+    await session.open()
+    await session.definitions.refresh()
+    return tuple(sorted({graph.name for graph in session.registry.graphs()}))
+
+
+# --- counts and trouble ---------------------------------------------------------------
+
+
+@router.get("/parts/counts")
+async def show_counts(request: Request, site: SiteOfRequest) -> Response:
+    """How many there are in each status, each a link that filters by it."""
+    shown = InstanceFilter.read(request.query_params)
+    values = await _counts_view(site, shown)
+    return page(
+        request, "instances/counts.html", status_code=200, shown=shown, **values
+    )
+
+
+async def _counts_view(site: Site, shown: InstanceFilter) -> dict[str, object]:
+    counts = await counts_by_status(site, shown.having(status=""))
+    return {
+        "total": sum(count for name, count in counts.items() if name != STRANDED),
+        "counts": [(name, counts[name]) for name in STATUSES if counts[name]],
+    }
+
+
+async def counts_by_status(site: Site, shown: InstanceFilter) -> Counter[str]:
+    """How many match in each status; those that are stranded are in progress, too."""
+    search = shown.search()
+
+    async def count() -> Counter[str]:
+        counts = await count_by_group(site.session, search, "status")
+        if counts["in_progress"]:
+            stranded = shown.having(status=STRANDED).search()
+            found = await count_by_group(site.session, stranded, "all")
+            counts[STRANDED] = found.total()
+        return counts
+
+    return await site.answers.get(("counts", shown.query()), count)
+
+
+@router.get("/parts/trouble")
+async def show_trouble(request: Request, site: SiteOfRequest) -> Response:
+    """What failed or is stuck, by cause, with what lets all of it go on."""
+    values = await _trouble_view(site, InstanceFilter.read(request.query_params))
+    return page(request, "instances/trouble.html", status_code=200, **values)
+
+
+async def _trouble_view(site: Site, shown: InstanceFilter) -> dict[str, object]:
+    shown = shown.having(status="", error_type="", error_in="", waiting_for="")
+    now_ms = SystemClock().now_ms()
+    search = shown.search()
+    groups = await site.answers.get(
+        ("trouble", shown.query()),
+        lambda: find_trouble(site.session, search, now_ms=now_ms),
+    )
+    return {
+        "groups": [_group_view(group, shown, site) for group in groups],
+        "retriable": sum(
+            group.count for group in groups if group.kind in ("failed", "quarantined")
+        ),
+        "retry_query": shown.query(),
+    }
+
+
+def _group_view(
+    group: TroubleGroup, shown: InstanceFilter, site: Site
+) -> dict[str, object]:
+    search, example = group.search, group.example
+    found = shown.having(
+        status=search.statuses[0] if search.statuses else "",
+        workflow=search.workflow or "",
+        version=search.version or "",
+        error_type=search.error_type or "",
+        error_in=search.error_in or "",
+        waiting_for=search.waiting_for or "",
+        by=search.by,
+        until=(
+            instant(search.until_ms)
+            if search.until_ms is not None and search.by == "updated"
+            else shown.until
+        ),
+    )
+    why = "" if example is None else _why(example, site)
+    return {
+        "kind": group.kind,
+        "count": group.count,
+        "name": group.name,
+        "error_type": search.error_type or "",
+        "version": search.version or "",
+        "query": found.query(),
+        "address": found.address(),
+        "why": why,
+        "can_migrate": group.kind == "stranded" and _can_migrate(site, group.name),
+        "example": None if example is None else example.instance_id,
+        "example_address": (
+            "" if example is None else instance_address(example.instance_id)
+        ),
+        "workflow": search.workflow or (example.workflow if example else ""),
+        "updated_at": 0 if example is None else example.updated_at,
+    }

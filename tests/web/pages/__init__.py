@@ -1,0 +1,1 @@
+"""The pages, by HTTP and in a real browser."""
