@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import socket
@@ -11,10 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
+from sayiir_es.settings import Settings
 from tests import container
 from tests.tree import ROOT
 
 FILE = ROOT / "docker-compose.yml"
+DOCKERFILE = ROOT / "Dockerfile"
 UP_LIMIT_S = 90
 
 
@@ -71,7 +74,8 @@ def test_the_worker_waits_for_the_broker_and_keeps_its_state(
     services: dict[str, Any],
 ) -> None:
     worker = services["worker"]
-    assert worker["command"] == ["worker", "run", "examples.orders"]
+    command = ["worker", "run", "examples.orders", "--http", "127.0.0.1:9464"]
+    assert worker["command"] == command
     assert worker["depends_on"] == {"kafka": {"condition": "service_healthy"}}
     environment = worker["environment"]
     internal = services["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
@@ -80,6 +84,36 @@ def test_the_worker_waits_for_the_broker_and_keeps_its_state(
     (volume,) = worker["volumes"]
     assert volume.endswith(f":{environment['SAYIIR_STATE_DIR']}")
     assert worker["stop_grace_period"] == "30s"
+
+
+def test_each_service_of_ours_is_asked_whether_it_is_ready(
+    services: dict[str, Any],
+) -> None:
+    for name in ("worker", "pages"):
+        service = services[name]
+        address = re.search(
+            r"[\d.]+ --port (\d+)|127.0.0.1:(\d+)", " ".join(service["command"])
+        )
+        assert address is not None
+        port = address[1] or address[2]
+        url = f"http://127.0.0.1:{port}/health/ready"
+        assert service["environment"]["HEALTH_URL"] == url
+    check = re.search(r"HEALTHCHECK(.|\n)+?CMD (\[.*\])", DOCKERFILE.read_text())
+    assert check is not None
+    _, _, program = json.loads(check[2])
+    compile(program, "HEALTHCHECK", "exec")
+    assert "HEALTH_URL=" in DOCKERFILE.read_text()
+
+
+def test_pages_ask_for_no_token_where_this_machine_alone_reaches_them(
+    services: dict[str, Any],
+) -> None:
+    pages = services["pages"]
+    settings = Settings.model_validate(
+        {"api_without_token": pages["environment"]["SAYIIR_API_WITHOUT_TOKEN"]}
+    )
+    assert settings.api_without_token
+    assert all(port.startswith("127.0.0.1:") for port in pages["ports"])
 
 
 def test_the_dockerfile_copies_what_is_there_and_may_be_sent() -> None:
