@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.client.partitions import describe_partitions
-from sayiir_es.client.unserved import find_refusal
+from sayiir_es.client.unserved import find_open_transaction, find_refusal
 from sayiir_es.core.status.search import Search
 from sayiir_es.operations.doctor.finding import Finding, Mark
 from sayiir_es.operations.trouble import find_trouble
@@ -83,7 +83,9 @@ async def examine_service(session: Session, now_ms: int) -> AsyncIterator[Findin
     """
     statuses = await describe_partitions(session)
     findings = [
-        finding for status in statuses for finding in _of_partition(session, status)
+        finding
+        for status in statuses
+        for finding in await _of_partition(session, status)
     ]
     for finding in findings:
         yield finding
@@ -99,19 +101,23 @@ async def examine_service(session: Session, now_ms: int) -> AsyncIterator[Findin
             yield finding
 
 
-def _of_partition(session: Session, status: PartitionStatus) -> Iterator[Finding]:
+async def _of_partition(session: Session, status: PartitionStatus) -> list[Finding]:
     report = status.report
     if report is None:
-        yield _of_unserved(session, status)
-        return
-    if status.trouble is not None:
-        yield Finding(
-            check="workers",
-            mark=Mark.BAD,
-            finding=status.trouble,
-            fix=status.fix or "",
+        return [_of_unserved(session, status)]
+    findings = list(of_report(report))
+    # What stands behind an open transaction is beyond what its owner can see.
+    blocked = await find_open_transaction(session.log, status.partition)
+    if blocked is not None:
+        findings.append(
+            Finding(
+                check="workers",
+                mark=Mark.BAD,
+                finding=blocked.cause,
+                fix=blocked.fix,
+            )
         )
-    yield from of_report(report)
+    return findings
 
 
 def _of_unserved(session: Session, status: PartitionStatus) -> Finding:
@@ -120,12 +126,15 @@ def _of_unserved(session: Session, status: PartitionStatus) -> Finding:
     refusal = find_refusal(session.registry, partition, status.owner_id)
     is_bad = behind != 0 or refusal is not None
     waiting = f"{behind} commands" if behind is not None else "how many is unknown"
-    cause = status.trouble or f"nobody answers for partition {partition}"
+    cause, fix = status.trouble, status.fix
+    if refusal is not None:  # nearer to the cause than what is seen from here
+        cause, fix = refusal.cause, refusal.fix
+    cause = cause or f"nobody answers for partition {partition}"
     return Finding(
         check="workers",
         mark=Mark.BAD if is_bad else Mark.WARNING,
         finding=f"{cause}; undecided: {waiting}" if behind != 0 else cause,
-        fix=status.fix or "`sayiir-es worker run MODULE`",
+        fix=fix or "`sayiir-es worker run MODULE`",
     )
 
 
