@@ -57,7 +57,7 @@ if TYPE_CHECKING:
         TaskExecutionContext,
         get_task_context,
     )
-    from sayiir_es.engine.attempts.tracing import init_tracing, shutdown_tracing
+    from sayiir_es.engine.tracer import init_tracing, shutdown_tracing
     from sayiir_es.wire.payload_codec import JsonCodec, PayloadCodec
     from sayiir_es.wire.registered_types import register_type
 
@@ -106,7 +106,7 @@ _PLACES = {
     "core.authoring.tasks": ("TaskMetadata", "task"),
     "core.authoring.workflow": ("NodeInfo", "Workflow"),
     "engine.attempts.task_context": ("TaskExecutionContext", "get_task_context"),
-    "engine.attempts.tracing": ("init_tracing", "shutdown_tracing"),
+    "engine.tracer": ("init_tracing", "shutdown_tracing"),
     "wire.payload_codec": ("JsonCodec", "PayloadCodec"),
     "wire.registered_types": ("register_type",),
 }

@@ -69,6 +69,10 @@ PARTITIONS: Final = "partitions"
 TAKEN_OVER: Final = "taken_over"
 """Whether the claim displaced another process's."""
 
+TRACE_ID: Final = "trace_id"
+SPAN_ID: Final = "span_id"
+"""Of the span that is current where a line is written, in hex."""
+
 KEYS: Final = frozenset(
     {
         *(INSTANCE_ID, WORKFLOW, TASK_ID, ATTEMPT, TOPIC, PARTITION, OFFSET),
@@ -76,9 +80,34 @@ KEYS: Final = frozenset(
         NEXT_RETRY_AT,
         *(APP, WORKER, CLAIMS, SETTING, TAKEN_OVER, ABANDONED, RUNNING),
         *(INSTANCES, PARTITIONS),
+        *(TRACE_ID, SPAN_ID),
     }
 )
 """Every key under which a log line of ours may carry data."""
+
+# --- what spans say: attributes by the messaging conventions, and our own -------------
+
+MESSAGING_SYSTEM: Final = "messaging.system"
+MESSAGING_DESTINATION: Final = "messaging.destination.name"
+MESSAGING_PARTITION: Final = "messaging.destination.partition.id"
+MESSAGING_OPERATION: Final = "messaging.operation.name"
+MESSAGING_OPERATION_TYPE: Final = "messaging.operation.type"
+MESSAGING_CONSUMER_GROUP: Final = "messaging.consumer.group.name"
+MESSAGING_MESSAGE_ID: Final = "messaging.message.id"
+"""The id of a command."""
+MESSAGING_BATCH_COUNT: Final = "messaging.batch.message_count"
+MESSAGING_OFFSET: Final = "messaging.kafka.offset"
+"""The conventions have renamed it twice, and will again: here only."""
+SPAN_INSTANCE_ID: Final = "sayiir.instance.id"
+SPAN_WORKFLOW: Final = "sayiir.workflow.name"
+SPAN_RUN: Final = "sayiir.run"
+SPAN_TASK_ID: Final = "sayiir.task.id"
+SPAN_ATTEMPT: Final = "sayiir.task.attempt"
+SPAN_PATH: Final = "sayiir.task.path"
+SPAN_COMMAND: Final = "sayiir.command"
+"""The kind of a command."""
+SPAN_DECISION: Final = "sayiir.decision"
+"""The kind of the first event of a decision."""
 
 # --- what a line looks like -----------------------------------------------------------
 
@@ -122,6 +151,18 @@ def _take_data(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
     return line
 
 
+def _add_trace(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+    """Give a line the ids of the current span, where OpenTelemetry is in use."""
+    get_span = getattr(sys.modules.get("opentelemetry.trace"), "get_current_span", None)
+    if get_span is None:
+        return line
+    span = get_span().get_span_context()
+    if span.is_valid:
+        line.setdefault(TRACE_ID, f"{span.trace_id:032x}")
+        line.setdefault(SPAN_ID, f"{span.span_id:016x}")
+    return line
+
+
 def is_ours(record: logging.LogRecord) -> bool:
     """Whether a module of this package wrote a record."""
     return record.name.partition(".")[0] == "sayiir_es"
@@ -144,7 +185,7 @@ def get_logger(name: str) -> BoundLogger:
 
     logger: BoundLogger = structlog.wrap_logger(
         logging.getLogger(name),
-        processors=[structlog.stdlib.filter_by_level, _to_log_call],
+        processors=[structlog.stdlib.filter_by_level, _add_trace, _to_log_call],
         wrapper_class=structlog.stdlib.BoundLogger,
         context_class=dict,
         cache_logger_on_first_use=True,
@@ -206,6 +247,7 @@ def configure_logging(
     shared_processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         _take_data,
+        _add_trace,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

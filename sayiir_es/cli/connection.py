@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from sayiir_es.cli.environment import configure_logs
+from sayiir_es.cli.tracing import export_spans
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.core.model.limits import DEFAULT_LIMITS
 
@@ -71,6 +72,7 @@ def open_backend(url: str, *, serves: bool = False) -> Backend:
         SettingsError: if the file of `--kafka-config` cannot be used.
     """
     configure_logs(serves=serves)
+    export_spans(_log_warning if serves else _print_warning)
     from sayiir_es.client.backends import (  # noqa: PLC0415 (slow to import)
         backend_from_url,
     )
@@ -82,8 +84,18 @@ def open_backend(url: str, *, serves: bool = False) -> Backend:
     if not serves:  # one that serves logs what it waits for, and what is set in vain
         backend.on_notice = _print_notice
         for warning in backend.warnings():
-            _print_notice(f"warning: {warning}")
+            _print_warning(warning)
     return backend
+
+
+def _log_warning(text: str) -> None:
+    from sayiir_es.telemetry import get_logger  # noqa: PLC0415 (slow to import)
+
+    get_logger(__name__).warning("tracing.limited", reason=text)
+
+
+def _print_warning(text: str) -> None:
+    _print_notice(f"warning: {text}")
 
 
 def _print_notice(text: str) -> None:

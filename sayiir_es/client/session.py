@@ -17,7 +17,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from sayiir_es.client.commands import command_record
 from sayiir_es.client.folded_view import FoldedView
 from sayiir_es.client.held_calls import HeldCalls
 from sayiir_es.client.ownership import Ownership, check_interrupted
@@ -38,6 +37,7 @@ from sayiir_es.client.requests import (
     WAIT_AGAIN_S,
     Requests,
 )
+from sayiir_es.client.sending import send_command
 from sayiir_es.client.stores import ClientStores, store_identity
 from sayiir_es.client.unserved import explain
 from sayiir_es.core.model.commands import SendSignal, StartWorkflow
@@ -53,7 +53,7 @@ from sayiir_es.engine.claims import find_owner
 from sayiir_es.engine.definitions.feed import DefinitionFeed
 from sayiir_es.engine.definitions.registry import Registry
 from sayiir_es.engine.requests.describing import OBSTACLE
-from sayiir_es.log.port import CheckedLog, Topic
+from sayiir_es.log.port import CheckedLog
 from sayiir_es.telemetry import get_logger
 from sayiir_es.wire.requests import (
     Answer,
@@ -272,10 +272,8 @@ class Session:
 
     async def produce(self, command: Command, call: Call) -> None:
         """Produce a command; its decision is asked after if nobody tells it."""
-        offset = await self.log.produce(
-            Topic.COMMANDS,
-            call.partition,
-            command_record(command, call.address.headers()),
+        offset = await send_command(
+            self.log, call.partition, command, call.address.headers()
         )
         question = FindDecision(
             instance_id=command.instance_id,

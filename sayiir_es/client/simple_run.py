@@ -51,7 +51,8 @@ from sayiir_es.core.nodes.task import timeout_text
 from sayiir_es.engine.attempts.named_values import with_both
 from sayiir_es.engine.attempts.outcomes import encode_error_text
 from sayiir_es.engine.attempts.task_context import CONTEXT, TaskExecutionContext
-from sayiir_es.engine.attempts.tracing import attempt_span, is_tracing
+from sayiir_es.engine.attempts.tracing import attempt_span
+from sayiir_es.engine.tracer import is_tracing
 from sayiir_es.telemetry import get_logger
 from sayiir_es.wire.local_payload import (
     LocalPayload,

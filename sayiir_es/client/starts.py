@@ -12,15 +12,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from sayiir_es.client.commands import command_record
 from sayiir_es.client.projection import partition_of_instance
 from sayiir_es.client.replies import check_accepted, end_status
 from sayiir_es.client.requests import DECISION_AGAIN_S
+from sayiir_es.client.sending import send_command
 from sayiir_es.client.session import (
     REPLY_LIMIT_S,
 )
 from sayiir_es.core.model.errors import NoWorkerError
-from sayiir_es.log.port import Topic
 from sayiir_es.wire.requests import Decided, Describe
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ async def produce_start(
     else:
         start = await session.publish(workflow, start)
     partition = partition_of_instance(session.log, start.instance_id)
-    await session.log.produce(Topic.COMMANDS, partition, command_record(start))
+    await send_command(session.log, partition, start)
     return start
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.errors import SettingsError
-from sayiir_es.log.port import CheckedLog, NewRecord, Topic
+from sayiir_es.log.port import CheckedLog, NewRecord, Topic, destination_of
 from sayiir_es.wire.cloud_events import cloud_event_headers
 
 if TYPE_CHECKING:
@@ -73,6 +73,20 @@ class FramedLog:
     def request_topics(self) -> RequestTopics:
         """The topics of requests and replies; nothing is added to these."""
         return self.inner.request_topics
+
+    @property
+    def system(self) -> str:
+        """What conventions call this kind of log."""
+        return destination_of(self.inner, Topic.EVENTS).system
+
+    @property
+    def group(self) -> str:
+        """The consumer group of the app's workers."""
+        return destination_of(self.inner, Topic.EVENTS).group
+
+    def name(self, topic: Topic) -> str:
+        """The name of one of the app's topics."""
+        return destination_of(self.inner, topic).name
 
     async def open(self, *, create: bool) -> LogIdentity:
         """Open the log, and get the ids of the schemas from the registry.

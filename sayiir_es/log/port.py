@@ -289,6 +289,49 @@ class Log(Protocol):
 
 
 @runtime_checkable
+class NamedLog(Protocol):
+    """A log whose topics have names that other programs know them by.
+
+    `system` is what conventions call it, `group` the name of its workers' group.
+    """
+
+    @property
+    def system(self) -> str:
+        """Such as `kafka`."""
+        ...
+
+    @property
+    def group(self) -> str:
+        """The consumer group of its workers, empty for none."""
+        ...
+
+    def name(self, topic: Topic) -> str:
+        """The name of one of the app's topics."""
+        ...
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """Where records go, in the words of other programs."""
+
+    system: str
+    name: str
+    group: str = ""
+
+
+def destination_of(log: Log, topic: Topic) -> Destination:
+    """What other programs call a topic of a log."""
+    if isinstance(log, NamedLog):
+        return Destination(system=log.system, name=log.name(topic), group=log.group)
+    return Destination(system=OWN_SYSTEM, name=topic.value)
+
+
+OWN_SYSTEM = "sayiir"
+"""What a log is called that other programs have no name for."""
+
+
+@runtime_checkable
 class CheckedLog(Protocol):
     """A log whose settings others can change, also while it is open."""
 

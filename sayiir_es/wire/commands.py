@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 ORIGIN_HEADER = "origin"
 """On a forwarded command: `PARTITION@OFFSET`, where it was first."""
 
-TRACEPARENT_HEADER = "traceparent"
-"""W3C trace context, where it travels as a header."""
-
 _ORIGIN = re.compile(rb"(0|[1-9][0-9]{0,9})@(0|[1-9][0-9]{0,17})")
 
 _CLASSES: dict[str, type[Command]] = {

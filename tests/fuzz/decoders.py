@@ -18,7 +18,6 @@ from sayiir_es.engine.definitions.capabilities import (
 )
 from sayiir_es.engine.definitions.registry import Registry
 from sayiir_es.wire.commands import (
-    TRACEPARENT_HEADER,
     decode_command,
     encode_command_avro,
     encode_command_json,
@@ -35,6 +34,7 @@ from sayiir_es.wire.events import (
 )
 from sayiir_es.wire.payload import decode_payload, encode_payload
 from sayiir_es.wire.snapshots import decode_snapshot, encode_snapshot
+from sayiir_es.wire.trace_context import TRACEPARENT_HEADER
 from tests.fuzz.graphs import GRAPHS
 from tests.wire.examples import COMMANDS, EVENTS, golden_bytes
 

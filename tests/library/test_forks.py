@@ -271,7 +271,10 @@ def test_what_a_task_forks_has_no_lock_and_no_socket_of_its_worker(
 import multiprocessing
 from sayiir_es import Flow
 {INHERITED}
+read_end, write_end = os.pipe()
+
 def stay():
+    os.write(write_end, b"!")  # the child has left what it had of its parent
     time.sleep(60)
     os._exit(0)
 
@@ -282,6 +285,7 @@ def forks(_):
     if not isinstance(child, int):
         child.start()
         child = child.pid
+    os.read(read_end, 1)
     return child
 
 forking = Flow("forking").then(forks).build()

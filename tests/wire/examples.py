@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 AT = 1_753_000_000_123
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 PATH = "eu||us/eu/charge%2F1#2"
 
 EVENT_SCHEMAS = load_schemas(EVENT_NAMESPACE)
@@ -78,6 +79,7 @@ BODIES: tuple[e.Body, ...] = (
         conflict_policy="terminate_existing",
         attributes={"customer": "ana", "región": "eu"},
         deadline_at=AT + 60_000,
+        traceparent=TRACEPARENT,
         version="2",
     ),
     e.CancelRequested(command_id="3@42", reason="too late", requested_by="ana"),
@@ -186,7 +188,11 @@ BODIES: tuple[e.Body, ...] = (
     e.OutcomeRejected(path=PATH, attempt=1, reason="late"),
     e.DelayElapsed(path="wait"),
     e.SignalReceived(
-        command_id="3@47", signal="approval", signal_id="mail-81", payload=b"true"
+        command_id="3@47",
+        signal="approval",
+        signal_id="mail-81",
+        payload=b"true",
+        traceparent=TRACEPARENT,
     ),
     e.SignalConsumed(path="ok", signal_sequence=300),
     e.SignalTimedOut(path="ok", error="Signal 'approval' did not come within 1000ms"),
@@ -212,7 +218,7 @@ COMMANDS: tuple[c.Command, ...] = (
         definition_hash="ab" * 32,
         conflict_policy="use_existing",
         attributes={"customer": "ana"},
-        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        traceparent=TRACEPARENT,
         version="2",
     ),
     c.SendSignal(

@@ -21,6 +21,7 @@ from sayiir_es.core.model.events import (
     PartitionClaimed,
     RetryRecorded,
     SignalAwaited,
+    SignalReceived,
     SignalTimedOut,
     TaskCompleted,
     TaskFailed,
@@ -94,6 +95,7 @@ def test_golden_bytes_of_an_event_are_read(event: Event) -> None:
         SignalAwaited,
         SignalTimedOut,
         WorkflowStarted,
+        SignalReceived,
     ],
 )
 def test_what_a_first_version_does_not_say_is_left_out(kind: type[Body]) -> None:

@@ -70,7 +70,7 @@ def fold_started(
     """A new run: rows of the run before it go, but for the ids remembered."""
     changes: Changes = {}
     if header.run > 0:
-        for prefix in "cvbelxyaqzoudn":
+        for prefix in "cvbelxyaqtzoudn":
             for key in rows.keys(prefix):
                 changes[key] = None
     changes |= set_deadline(rows, body.deadline_at)
@@ -84,6 +84,7 @@ def fold_started(
         started_at=event.at,
         lineage=event.run,
         version=body.version,
+        traceparent=body.traceparent,
     )
     changes["h"] = Header(
         run=event.run,

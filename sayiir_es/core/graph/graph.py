@@ -114,6 +114,21 @@ class Graph:
         return places
 
     @cached_property
+    def _predecessors(self) -> Mapping[str, str]:
+        """By path template, what stands right before a node in its chain."""
+        places = self.places.values()
+        return {p.successor: p.path for p in places if p.successor is not None}
+
+    def predecessor(self, path: str) -> str | None:
+        """The path of what stands right before a node in its chain; None if nothing."""
+        place = self.place(path)
+        before = None if place is None else self._predecessors.get(place.path)
+        if before is None:
+            return None
+        chain, _, _ = path.rpartition("/")
+        return join(chain, before.rpartition("/")[2])
+
+    @cached_property
     def has_compensations(self) -> bool:
         """Whether what any of its tasks did can be undone."""
         return any(is_compensation(path) for path in self.places)

@@ -68,7 +68,7 @@ class CommandAcknowledged:
 class WorkflowStarted:
     """A new run; its first node opens in the same decision.
 
-    It fails at `deadline_at`, unless it has ended by then; None: it may take for ever.
+    It fails at `deadline_at`, if there is one. Its attempts belong to `traceparent`.
     """
 
     command_id: str
@@ -80,6 +80,7 @@ class WorkflowStarted:
     attributes: Mapping[str, str]
     deadline_at: int | None = None
     version: str | None = None
+    traceparent: str | None = None
 
 
 @fast_frozen
@@ -157,10 +158,7 @@ class WorkflowFailed:
 @fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowCancelled:
-    """The run was cancelled at the paths `interrupted_at`. Terminal.
-
-    `compensated` and `not_compensated` are as in `WorkflowFailed`.
-    """
+    """The run was cancelled at the paths `interrupted_at`; the rest as in a failure."""
 
     reason: str | None
     requested_by: str | None
@@ -439,6 +437,7 @@ class SignalReceived:
     signal: str
     signal_id: str | None
     payload: bytes
+    traceparent: str | None = None
 
 
 @fast_frozen

@@ -41,6 +41,7 @@ class SourceHistory:
 class Commanded:
     """A command with its place in the log; `known_origin` if a forward is repeated.
 
+    `traceparent` is the trace context in which it came, or that of its decision.
     `running` is of a `MigrateWorkflow`: the paths of the instance whose attempts run.
     The rest is of a `ForkWorkflow`. `source` is what the log holds of its source; None
     as long as nobody has read it. `source_last` is the sequence of the source's last
@@ -55,6 +56,7 @@ class Commanded:
     source_last: int | None = None
     deferred: int = 0
     running: frozenset[str] = frozenset()
+    traceparent: str | None = None
 
 
 @fast_frozen

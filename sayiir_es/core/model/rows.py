@@ -15,6 +15,7 @@ Theory of operation. A snapshot is never one object. It is a handful of small ro
     e           Ending: how the run ended
     m<id>, k<n> int, str: command ids remembered, and the ring that forgets them
     s<id>, g<n> int, str: the same for signal ids
+    t<n>        str: the trace context in which the signal of that sequence came
     z           Quarantine: why it stands still, and the phase that it goes back to
     f           str: the id of the command that forked it from another instance
     o<path>     str: of a completed task that can be undone, `SEQUENCE:INPUT`
@@ -112,6 +113,7 @@ class Run:
     started_at: int
     lineage: int = 1
     version: str | None = None
+    traceparent: str | None = None
 
 
 @fast_frozen
@@ -349,6 +351,11 @@ def get_remembered_signal(rows: Rows, signal_id: str) -> int | None:
 def get_forked_by(rows: Rows) -> str | None:
     """The id of the command that forked the instance from another one, if one did."""
     return get_text(rows, "f")
+
+
+def get_signal_traceparent(rows: Rows, sequence: int) -> str | None:
+    """The trace context in which the signal of that sequence came, if in any."""
+    return get_text(rows, f"t{sequence}")
 
 
 def chain_of(path: str) -> str:

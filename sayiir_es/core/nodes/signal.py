@@ -145,6 +145,8 @@ def fold_received(
         f"vsignal:{event.sequence}": body.payload,
         "b" + body.signal: (*get_buffered(rows, body.signal), event.sequence),
     }
+    if body.traceparent is not None:
+        changes[f"t{event.sequence}"] = body.traceparent
     signal_ids = header.signal_ids
     if body.signal_id is not None:
         remember(

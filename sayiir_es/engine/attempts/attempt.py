@@ -87,6 +87,21 @@ class AttemptOwner(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceOrigin:
+    """Where the span of an attempt belongs.
+
+    Attributes:
+        parent: The trace context of its run; None: of none.
+        links: Those of the signals that its chain has waited for.
+        path: Of its task.
+    """
+
+    parent: str | None
+    links: tuple[str, ...]
+    path: str
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Attempt:
     """One execution of one task.
@@ -110,6 +125,7 @@ class Attempt:
         started_s: When its function began, by the event loop's clock in seconds.
         earlier: An attempt of the same chain that is still here, for whoever looks the
             chain up.
+        trace: Where its span belongs; None where nothing is traced.
     """
 
     instance_id: str
@@ -130,6 +146,7 @@ class Attempt:
     began_s: float = 0.0
     earlier: Attempt | None = None
     started_s: float = 0.0
+    trace: TraceOrigin | None = None
     state: State = State.OWED
     token: Token = field(init=False)
     chain: str = field(init=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sayiir_es.core.graph.references import has_needed
 from sayiir_es.core.model.rows import get_run
 from sayiir_es.engine.attempts.attempt import DEFAULT_PRIORITY, Attempt
+from sayiir_es.engine.attempts.tracing import origin_of
 from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class CodeFinder:
             runnable=runnable,
             priority=runnable.node.priority or DEFAULT_PRIORITY,
             queued_at_ms=batch.now_ms,
+            trace=origin_of(rows, run, runnable.graph, owed.path),
         )
 
     def find(

@@ -185,15 +185,15 @@ class LocalExecutor:
             self._threads = TaskThreads(asyncio.get_running_loop())
 
         def call() -> None:
-            with attempt_span(context):
+            with attempt_span(context, attempt.trace):
                 value = given_value(attempt, self._payloads)
                 called = with_named(attempt, context, self._payloads)
                 execution.stage = "running"
                 result = called(value)
-            if inspect.isawaitable(result):
-                execution.awaitable = result
-            else:
-                self._complete(execution, result)
+                if inspect.isawaitable(result):
+                    execution.awaitable = result
+                else:
+                    self._complete(execution, result)
 
         execution.call = Call(
             call, own, lambda ended: self._sync_ended(execution, ended)
@@ -307,13 +307,13 @@ class LocalExecutor:
         attempt = execution.attempt
         failed: BaseException | None = None
         try:
-            with attempt_span(execution.context):
+            with attempt_span(execution.context, attempt.trace):
                 value = given_value(attempt, self._payloads)
                 called = with_named(attempt, execution.context, self._payloads)
                 execution.stage = "running"
                 returned = called(value)
                 result = await returned if inspect.isawaitable(returned) else returned
-            self._complete(execution, result)
+                self._complete(execution, result)
         except BaseException as error:  # noqa: BLE001 (becomes the attempt's outcome)
             failed = error
         self._end(execution, failed)

@@ -1,109 +1,113 @@
-"""Spans of attempts: where OpenTelemetry is installed, and `init_tracing` was called.
+"""Spans of attempts: each try at a task is one, and a task's own are its children.
 
-A program that has set up a tracer provider keeps it: our spans go there. Without one
-they are exported by OTLP over HTTP, if `OTEL_EXPORTER_OTLP_ENDPOINT` says where to; the
-SDK that it takes is the extra `otel`. Until `init_tracing` an attempt pays one look at
-a name.
+An attempt belongs to the trace of its run, which `WorkflowStarted` recorded: so do its
+retries, those behind a delay, and those of whoever owns the partition later. It is
+linked to the signal that let its chain go on, for that came in a trace of its own.
 """
 
 from __future__ import annotations
 
-import os
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.model.errors import SettingsError
-from sayiir_es.telemetry import ATTEMPT, INSTANCE_ID, TASK_ID, WORKFLOW
+from sayiir_es.core.model.rows import (
+    chain_of,
+    get_cursor,
+    get_signal_traceparent,
+)
+from sayiir_es.engine.attempts.attempt import TraceOrigin
+from sayiir_es.engine.tracer import (
+    bounded,
+    get_tracer,
+    is_tracing,
+    links_to,
+    parent_context,
+    record_error,
+    set_error,
+)
+from sayiir_es.telemetry import (
+    SPAN_ATTEMPT,
+    SPAN_INSTANCE_ID,
+    SPAN_PATH,
+    SPAN_RUN,
+    SPAN_TASK_ID,
+    SPAN_WORKFLOW,
+)
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.trace import Tracer
+    from collections.abc import Generator
 
+    from opentelemetry.trace import Span, Tracer
+
+    from sayiir_es.core.graph.graph import Graph
+    from sayiir_es.core.model.rows import Rows, Run
     from sayiir_es.engine.attempts.task_context import TaskExecutionContext
 
-ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
-SERVICE_NAME = "OTEL_SERVICE_NAME"
-DEFAULT_SERVICE = "sayiir-es"
-
-_NOTHING: AbstractContextManager[object] = nullcontext()
+_SIGNAL = "signal:"
 
 
-class _Tracing:
-    """What this process traces with."""
-
-    tracer: Tracer | None = None
-    provider: TracerProvider | None = None
+_NOWHERE: AbstractContextManager[object] = nullcontext()
 
 
-def init_tracing() -> None:
-    """Trace attempts.
-
-    Idempotent. Spans are exported when `OTEL_EXPORTER_OTLP_ENDPOINT` is set, under
-    `OTEL_SERVICE_NAME`. How the program logs stays as it is.
-
-    Raises:
-        SettingsError: if an endpoint is set, and the extra `otel` is not installed.
-    """
-    if _Tracing.tracer is not None:
-        return
-    exports = bool(os.environ.get(ENDPOINT))
-    try:
-        from opentelemetry import trace  # noqa: PLC0415 (optional)
-
-        if exports and isinstance(
-            trace.get_tracer_provider(), trace.ProxyTracerProvider
-        ):
-            _Tracing.provider = _exporting_provider()
-    except ImportError as error:
-        if not exports:
-            return
-        raise SettingsError(
-            f"expected the packages of the extra `otel`, because {ENDPOINT} is set, "
-            f"but {error.name} is not installed: pip install 'sayiir-es[otel]'"
-        ) from error
-    _Tracing.tracer = trace.get_tracer("sayiir_es", tracer_provider=_Tracing.provider)
+def origin_of(rows: Rows, run: Run, graph: Graph, path: str) -> TraceOrigin | None:
+    """Where the span of an attempt that is due belongs; None: it will have none."""
+    if not is_tracing():
+        return None
+    signals = {_input_signal(rows, path), _awaited_signal(rows, graph, path)}
+    found = (get_signal_traceparent(rows, number) for number in sorted(signals))
+    links = tuple(text for text in found if text is not None)
+    return TraceOrigin(parent=run.traceparent, links=links, path=path)
 
 
-def shutdown_tracing() -> None:
-    """Export what is still pending, and trace no more; call it before the exit."""
-    provider, _Tracing.provider, _Tracing.tracer = _Tracing.provider, None, None
-    if provider is not None:
-        provider.shutdown()
+def _input_signal(rows: Rows, path: str) -> int:
+    """The sequence of the signal that is an attempt's input, or 0."""
+    cursor = get_cursor(rows, chain_of(path))
+    if cursor is None or not cursor.input.startswith(_SIGNAL):
+        return 0
+    return int(cursor.input[len(_SIGNAL) :])
 
 
-def is_tracing() -> bool:
-    """Whether attempts have spans."""
-    return _Tracing.tracer is not None
+def _awaited_signal(rows: Rows, graph: Graph, path: str) -> int:
+    """The sequence of the signal that was waited for right before a task, or 0."""
+    before = graph.predecessor(path)
+    consumed = None if before is None else rows.get("q" + before)
+    return consumed if isinstance(consumed, int) else 0
 
 
-def attempt_span(context: TaskExecutionContext) -> AbstractContextManager[object]:
-    """A span around one attempt; spans of the task's own become its children."""
-    tracer = _Tracing.tracer
-    if tracer is None:
-        return _NOTHING
-    return tracer.start_as_current_span(
-        "task",
-        attributes={
-            WORKFLOW: context.workflow_id,
-            INSTANCE_ID: context.instance_id,
-            TASK_ID: context.task_id,
-            ATTEMPT: context.attempt,
-        },
-    )
+def attempt_span(
+    context: TaskExecutionContext, origin: TraceOrigin | None = None
+) -> AbstractContextManager[object]:
+    """A span around one attempt; without an origin it is a child of the current one."""
+    tracer = get_tracer()
+    return _NOWHERE if tracer is None else _span_around(tracer, context, origin)
 
 
-def _exporting_provider() -> TracerProvider:
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 (optional)
-        OTLPSpanExporter,
-    )
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 (optional)
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 (optional)
-    from opentelemetry.sdk.trace.export import (  # noqa: PLC0415 (optional)
-        BatchSpanProcessor,
-    )
-
-    named = os.environ.get(SERVICE_NAME)
-    resource = Resource.create({} if named else {"service.name": DEFAULT_SERVICE})
-    provider = TracerProvider(resource=resource)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return provider
+@contextmanager
+def _span_around(
+    tracer: Tracer, context: TaskExecutionContext, origin: TraceOrigin | None
+) -> Generator[Span]:
+    attributes: dict[str, str | int] = {
+        SPAN_WORKFLOW: bounded(context.workflow_id),
+        SPAN_INSTANCE_ID: bounded(context.instance_id),
+        SPAN_TASK_ID: bounded(context.task_id),
+        SPAN_ATTEMPT: context.attempt,
+        SPAN_RUN: context.run,
+    }
+    if origin is not None:
+        attributes[SPAN_PATH] = bounded(origin.path)
+    with tracer.start_as_current_span(
+        f"attempt {bounded(context.task_id)}",
+        context=None if origin is None else parent_context(origin.parent),
+        links=() if origin is None else links_to(origin.links),
+        attributes=attributes,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        try:
+            yield span
+        except Exception as error:
+            record_error(span, error)
+            raise
+        except BaseException as error:  # cancelled, timed out, or the process ends
+            set_error(span, type(error).__name__, "it was ended from outside")
+            raise

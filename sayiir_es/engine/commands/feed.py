@@ -41,6 +41,11 @@ from sayiir_es.wire.commands import (
 )
 from sayiir_es.wire.errors import UnreadableError
 from sayiir_es.wire.reply_address import read_reply_address, reply_headers
+from sayiir_es.wire.trace_context import (
+    read_traceparent,
+    trace_headers,
+    traceparent_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -71,7 +76,8 @@ class FedCommand:
 
     `payload` is how many bytes of it the events may hold: the size of its record's
     value. `origin_end` is the end of the partition that forwarded it, if one did.
-    `reply_to` is who is told of the decision, if anybody is.
+    `reply_to` is who is told of the decision, if anybody is; `traceparent` the trace
+    context in which the command came.
     """
 
     position: CommandPosition
@@ -80,6 +86,7 @@ class FedCommand:
     payload: int
     origin_end: int = 0
     reply_to: ReplyAddress | None = None
+    traceparent: str | None = None
 
 
 class CommandFeed:
@@ -265,6 +272,7 @@ class CommandFeed:
                 payload=len(record.value or b""),
                 origin_end=0 if origin is None else self._origins.end(origin[0]),
                 reply_to=self._reply_address(record),
+                traceparent=traceparent_of(command, record.headers),
             )
         redirect = self._forward(record, command, position, home_partition)
         return self._redirect_item(position, redirect, None)
@@ -303,6 +311,7 @@ class CommandFeed:
             headers=(
                 *write_origin((position.partition, position.offset)),
                 *reply_headers(record.headers),
+                *trace_headers(read_traceparent(record.headers)),
             ),
         )
 

@@ -32,7 +32,7 @@ from sayiir_es.core.model.position import (
     with_answer,
     with_origin,
 )
-from sayiir_es.core.model.rows import Rows, StagedRows
+from sayiir_es.core.model.rows import Rows, StagedRows, get_run
 from sayiir_es.engine.owner.claim_records import extend_digest
 from sayiir_es.engine.owner.failure_lines import FAILURES
 from sayiir_es.telemetry import get_logger
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.events import Body
     from sayiir_es.core.model.inputs import Input
     from sayiir_es.core.model.position import CommandPosition
+    from sayiir_es.engine.owner.decision_spans import DecisionSpans
     from sayiir_es.engine.owner.event_encoder import EventEncoder
     from sayiir_es.engine.requests.decided_command import DecidedCommand
     from sayiir_es.engine.store.port import SnapshotStore
@@ -70,12 +71,20 @@ class Batch:
     """Decisions that go to the log together, and the rows behind them."""
 
     def __init__(
-        self, store: SnapshotStore, context: DecisionContext, encoder: EventEncoder
+        self,
+        store: SnapshotStore,
+        context: DecisionContext,
+        encoder: EventEncoder,
+        spans: DecisionSpans | None = None,
     ) -> None:
-        """Begin an empty batch; `context` takes the sizes of events from `encoder`."""
+        """Begin an empty batch; `context` takes the sizes of events from `encoder`.
+
+        `spans` are those of its decisions, where this process traces.
+        """
         self.store = store
         self.context = context
         self._encoder = encoder
+        self._spans = spans
         self.records: list[NewRecord] = []
         self.closed = False
         """Whether a decision did not fit: nothing may come before it any more."""
@@ -143,6 +152,18 @@ class Batch:
         """
         if self.closed:
             return None
+        spans = self._spans
+        if spans is None or not isinstance(input_, Commanded):
+            return self._decide(input_)
+        rows = self.view(input_.command.instance_id)
+        decision = self._decide(spans.begin(input_, rows))
+        if decision is None:
+            spans.drop()
+        else:
+            spans.decided(decision.events)
+        return decision
+
+    def _decide(self, input_: Input) -> Decision | None:
         instance_id = (
             input_.command.instance_id
             if isinstance(input_, Commanded)
@@ -174,6 +195,7 @@ class Batch:
         self, input_: Input, instance_id: str
     ) -> tuple[Decision, Sequence[NewRecord]]:
         rows = self.view(instance_id)
+        self._encoder.traceparent = _traceparent_of(input_, rows)
         wrong: Exception | None
         try:
             decision = decide(input_, rows, self.context, self._room)
@@ -196,6 +218,7 @@ class Batch:
 
     def add(self, event: Event) -> bool:
         """Take an event in, encoded; False if there is no room, as of `decide`."""
+        self._encoder.traceparent = None
         size = self._encoder.size_of(event)
         records = self._encoder.take([event])
         if self.records and (self.closed or size > self._room):
@@ -273,3 +296,11 @@ class Batch:
                 last_before=before,
             )
         )
+
+
+def _traceparent_of(input_: Input, rows: Rows) -> str | None:
+    """The trace context of a decision: that of its command, else that of the run."""
+    if isinstance(input_, Commanded) and input_.traceparent is not None:
+        return input_.traceparent
+    run = get_run(rows)
+    return None if run is None else run.traceparent

@@ -517,6 +517,7 @@ class Inputs:
             source_last=self.sources.last_sequence(item.command, batch),
             deferred=len(batch.deferred),
             running=self._dispatcher.running_of(item.command),
+            traceparent=item.traceparent,
         )
         record = len(batch.records)
         decision = self._decide(batch, commanded, offered)

@@ -29,6 +29,7 @@ from sayiir_es.engine.definitions.accepted_loss import commands_lost
 from sayiir_es.engine.owner.batch import Batch
 from sayiir_es.engine.owner.claim_records import ClaimRecords, extend_digest
 from sayiir_es.engine.owner.claiming import Claimer, ClaimResult, TakeoverContext
+from sayiir_es.engine.owner.decision_spans import new_decision_spans
 from sayiir_es.engine.owner.event_encoder import EventEncoder
 from sayiir_es.engine.owner.failure_lines import log_failures
 from sayiir_es.engine.owner.inputs import Inputs
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from sayiir_es.engine.worker_settings import OwnerSettings
 
 logger = get_logger(__name__)
+
+_UNTRACED = contextlib.nullcontext()
 
 SLEEP_MOST_S = 1.0
 """How long an owner with nothing to do sleeps before it looks around."""
@@ -336,14 +339,18 @@ class Owner:
                 batch_bytes=self._log.max_batch_bytes,
                 size_of=encoder.size_of,
             )
-            batch = Batch(self.store, context, encoder)
+            spans = new_decision_spans(self._log, self.partition)
+            batch = Batch(self.store, context, encoder, spans)
             offered: list[Attempt] = []
             try:
                 began_s = meter.now_s()
                 inputs.collect(batch, offered)
                 if batch.records:
                     decided_s = meter.now_s()
-                    batch.commit(await tenure.append(batch.records))
+                    with (
+                        spans.around_append(len(batch.records)) if spans else _UNTRACED
+                    ):
+                        batch.commit(await tenure.append(batch.records))
                     self._decided_at_s = self._clock.monotonic_s()
                     meter.batch_appended(
                         batch,

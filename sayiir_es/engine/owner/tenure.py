@@ -23,6 +23,7 @@ from sayiir_es.core.model.errors import (
 from sayiir_es.engine.fold import decode_record, read_event_headers
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.events import encode_event, event_headers, record_key
+from sayiir_es.wire.trace_context import trace_headers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,12 +38,18 @@ READ_WAIT_S = 5.0
 _new_record = maker(NewRecord)
 
 
-def to_record(event: Event) -> NewRecord:
-    """The record of an event: key, Avro bytes, headers for filters and the claim."""
+def to_record(event: Event, traceparent: str | None = None) -> NewRecord:
+    """The record of an event: key, Avro bytes, headers for filters and the claim.
+
+    With the trace context of its decision, if there is one.
+    """
+    headers = event_headers(event.kind, event.claim)
     return _new_record(
         key=record_key(event),
         value=encode_event(event),
-        headers=event_headers(event.kind, event.claim),
+        headers=headers
+        if traceparent is None
+        else headers + trace_headers(traceparent),
     )
 
 

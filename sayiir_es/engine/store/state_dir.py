@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from sayiir_es.core.model.errors import StoreError
-from sayiir_es.log.forked_child import leave_at_fork, sever
+from sayiir_es.log.descriptors import close_descriptor, open_descriptor
 from sayiir_es.log.posix import fcntl
 
 SLOTS_MAX = 1_000
@@ -72,7 +72,6 @@ class StateSlot:
     def __init__(self, path: Path, lock_fd: int) -> None:
         self.path = path
         self._lock_fd = lock_fd
-        leave_at_fork(self)
 
     @classmethod
     def take(cls, state_dir: Path | None, app: str) -> StateSlot:
@@ -114,22 +113,19 @@ class StateSlot:
         """Release the slot; closing again does nothing. Close its stores before."""
         lock_fd, self._lock_fd = self._lock_fd, -1
         if lock_fd >= 0:
-            os.close(lock_fd)
-
-    def leave_to_parent(self) -> None:
-        """Release it in a forked child, which would hold it after its parent's end."""
-        sever([self._lock_fd])
+            close_descriptor(lock_fd)
 
 
 def _lock(path: Path) -> int | None:
     """Lock a file; returns its descriptor, or None if it is locked already."""
-    lock_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    lock_fd = open_descriptor(lambda: os.open(path, flags, 0o600))
     try:
         fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(lock_fd)
+        close_descriptor(lock_fd)
         return None
     except OSError:
-        os.close(lock_fd)
+        close_descriptor(lock_fd)
         raise
     return lock_fd

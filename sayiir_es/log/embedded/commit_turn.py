@@ -17,8 +17,8 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from sayiir_es.log.descriptors import close_descriptor, open_descriptor
 from sayiir_es.log.embedded.file_mode import make_file, mode_beside
-from sayiir_es.log.forked_child import leave_at_fork, sever
 from sayiir_es.log.posix import fcntl
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ class CommitTurn:
         self._log = log
         self._fds: tuple[int, int] | None = None
         self._waits: SimpleQueue[Future[None] | None] | None = None
-        leave_at_fork(self)
 
     def take(self, limit_s: float) -> bool:
         """Wait for the turn; False if it did not come within so many seconds."""
@@ -70,10 +69,6 @@ class CommitTurn:
         elif fds is not None:
             _close(fds)
 
-    def leave_to_parent(self) -> None:
-        """Leave a forked child's copies, which would keep the parent's turn."""
-        sever(self._fds or ())
-
     def _open(self) -> tuple[int, int] | None:
         if self._fds is None:
             fds: list[int] = []
@@ -81,7 +76,7 @@ class CommitTurn:
                 for suffix in (".next", ".commit"):
                     path = self._log.with_name(self._log.name + suffix)
                     make_file(path, mode_beside(self._log))
-                    fds.append(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+                    fds.append(_open(path))
             except OSError:
                 _close(fds)
                 return None
@@ -120,6 +115,10 @@ def _wait_in_line(
     _close(fds)
 
 
+def _open(path: Path) -> int:
+    return open_descriptor(lambda: os.open(path, os.O_RDWR | os.O_CLOEXEC))
+
+
 def _close(fds: list[int] | tuple[int, int]) -> None:
     for fd in fds:
-        os.close(fd)
+        close_descriptor(fd)

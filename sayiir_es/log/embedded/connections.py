@@ -11,16 +11,16 @@ pipe, or too many processes connect at once.
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from typing import TYPE_CHECKING, Protocol
 
+from sayiir_es.log.descriptors import close_descriptor, close_socket, open_socket
 from sayiir_es.log.embedded import socket_frames
 from sayiir_es.log.embedded.fifo import WakeFifo
 from sayiir_es.log.embedded.peer import Peer
 from sayiir_es.log.embedded.socket_frames import Kind
 from sayiir_es.log.embedded.socket_path import SocketPlace
-from sayiir_es.log.forked_child import leave_at_fork, sever, sever_loop
+from sayiir_es.log.forked_child import leave_at_fork, sever_loop
 from sayiir_es.log.notifier import call_on
 from sayiir_es.telemetry import get_logger
 
@@ -163,11 +163,7 @@ class Connections:
         self._fifo.wake()
 
     def leave_to_parent(self) -> None:
-        """Leave all sockets in a forked child, and the event loop that reads them."""
-        peers = (*self._clients, *((self._owner,) if self._owner else ()))
-        sockets = (self._listener, *(peer.connection for peer in peers))
-        sever([one.fileno() for one in sockets if one is not None])
-        sever([self._wake_fd])
+        """Leave in a forked child the event loop that reads the sockets."""
         sever_loop(self._loop)
 
     # --- on the thread ----------------------------------------------------------------
@@ -237,7 +233,7 @@ class Connections:
         fd, self._wake_fd = self._wake_fd, -1
         if fd >= 0:
             self._loop.remove_reader(fd)
-            os.close(fd)
+            close_descriptor(fd)
 
     def _on_wake(self) -> None:
         self._end_wakes()
@@ -287,13 +283,13 @@ class Connections:
             self._drop(client)
         if listener is not None:
             self._loop.remove_reader(listener)
-            listener.close()
+            close_socket(listener)
         self._connect()
         self._handler.changed()
 
     def _accept(self, listener: socket.socket) -> None:
         try:
-            connection, _ = listener.accept()
+            connection = open_socket(lambda: listener.accept()[0])
         except OSError:  # it has gone, or no descriptor is left
             return
         connection.setblocking(False)  # noqa: FBT003 (of the library)
@@ -358,7 +354,7 @@ class Connections:
         if self._retry is not None:
             self._retry.cancel()
         if self._listener is not None:
-            self._listener.close()
+            close_socket(self._listener)
         self._end_wakes()
         owner, self._owner = self._owner, None
         for peer in (*self._clients, *((owner,) if owner is not None else ())):

@@ -15,6 +15,11 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from sayiir_es.log.descriptors import (
+    close_descriptor,
+    open_descriptor,
+    without_fork,
+)
 from sayiir_es.log.embedded.file_mode import make_fifo, mode_beside
 
 if TYPE_CHECKING:
@@ -31,13 +36,14 @@ class WakeFifo:
     def listen(self) -> int:
         """Return a descriptor that a poll finds hung up at the next wake; -1 if none.
 
-        The caller closes it, and listens anew after each wake.
+        The caller closes it by `close_descriptor`, and listens anew after each wake.
         """
         return _open_reader(self._log, self.path)
 
     def wake(self) -> None:
         """Wake those who listen."""
-        with contextlib.suppress(OSError):  # nobody listens
+        # A child of a fork that kept this end open would keep the wake from all.
+        with without_fork(), contextlib.suppress(OSError):  # nobody listens
             os.close(os.open(self.path, _WRITE))
 
 
@@ -49,16 +55,16 @@ class PresenceFifo:
         self.path = log.with_name(log.name + ".waiting")
 
     def enter(self) -> int:
-        """Be present until the returned descriptor is closed; -1 if that fails."""
+        """Be present until `close_descriptor` of what is returned; -1 if it fails."""
         return _open_reader(self._log, self.path)
 
     def is_anybody_present(self) -> bool:
         """Whether a process is present now, this one included."""
         try:
-            fd = os.open(self.path, _WRITE)
+            with without_fork():
+                os.close(os.open(self.path, _WRITE))
         except OSError:
             return False
-        os.close(fd)
         return True
 
 
@@ -75,8 +81,8 @@ def _open_reader(log: Path, path: Path) -> int:
 
 def _open_fifo(log: Path, path: Path) -> int:
     make_fifo(path, mode_beside(log))
-    fd = os.open(path, _READ)
+    fd = open_descriptor(lambda: os.open(path, _READ))
     if stat.S_ISFIFO(os.fstat(fd).st_mode):
         return fd
-    os.close(fd)
+    close_descriptor(fd)
     return -1

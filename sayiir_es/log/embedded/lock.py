@@ -19,11 +19,11 @@ import time
 from pathlib import Path
 
 from sayiir_es.core.model.errors import LogUnavailableError
+from sayiir_es.log.descriptors import close_descriptor, open_descriptor
 from sayiir_es.log.embedded.fifo import PresenceFifo
 from sayiir_es.log.embedded.file_mode import make_file, mode_beside
 from sayiir_es.log.embedded.hub import OWNER, WANTED, hub_of
 from sayiir_es.log.embedded.peer import CALL, WORKER
-from sayiir_es.log.forked_child import leave_at_fork, sever
 from sayiir_es.log.posix import fcntl
 
 FIRST_RETRY_S = 0.001
@@ -50,7 +50,6 @@ class OwnerLock:
         self._hub = hub_of(log)
         self._workers = PresenceFifo(log)
         self._fd = -1
-        leave_at_fork(self)
 
     def try_acquire(self, *, briefly: bool = False) -> bool:
         """Take the lock if nobody has it; return whether it is ours.
@@ -70,7 +69,7 @@ class OwnerLock:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if fd >= 0:
-                os.close(fd)
+                close_descriptor(fd)
             if isinstance(error, BlockingIOError):
                 return False
             raise LogUnavailableError(
@@ -86,13 +85,13 @@ class OwnerLock:
             await self._acquire_briefly()
             return
         fd = self._workers.enter()
-        _presences.add(fd)
         self._hub.begin_waiting(WORKER)
         try:
             await self._wait(briefly=False)
         finally:
             self._hub.end_waiting(WORKER)
-            _leave(fd)
+            if fd >= 0:
+                close_descriptor(fd)
 
     async def _acquire_briefly(self) -> None:
         self._hub.use()
@@ -130,12 +129,8 @@ class OwnerLock:
             try:
                 self._hub.end_owning()
             finally:
-                os.close(fd)
+                close_descriptor(fd)
                 self._hub.owner_has_gone()
-
-    def leave_to_parent(self) -> None:
-        """Release in a forked child: it would hold the lock after its parent's end."""
-        sever([self._fd])
 
     async def _wait(self, *, briefly: bool) -> None:
         retry_s, ownerless_since_s = FIRST_RETRY_S, time.monotonic()
@@ -160,22 +155,5 @@ class OwnerLock:
     def _open(self) -> int:
         mode = mode_beside(self._log)
         make_file(self.path, mode)
-        return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
-
-
-_presences: set[int] = set()
-
-
-def _leave(fd: int) -> None:
-    if fd in _presences:
-        _presences.discard(fd)
-        if fd >= 0:
-            os.close(fd)
-
-
-def _leave_in_child() -> None:
-    for fd in list(_presences):
-        _leave(fd)
-
-
-os.register_at_fork(after_in_child=_leave_in_child)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        return open_descriptor(lambda: os.open(self.path, flags, mode))

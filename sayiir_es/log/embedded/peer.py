@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from sayiir_es.log.descriptors import close_socket
 from sayiir_es.log.embedded.socket_frames import Frame, FrameBuffer, FrameError
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Peer:
         with self._lock:
             self.is_broken = True
             self._unsent.clear()
-            self.connection.close()
+            close_socket(self.connection)
 
     def _send_some(self, piece: bytes) -> int:
         """Return how many bytes the socket took."""

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sayiir_es.log.descriptors import close_socket, open_socket
 from sayiir_es.log.embedded.file_mode import mode_beside
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class SocketPlace:
     def listen(self) -> socket.socket:
         """Listen, in the place of a socket whose process has gone.
 
+        The caller closes it by `close_socket`.
+
         Only the holder of the owner lock may.
 
         Raises:
@@ -67,7 +70,7 @@ class SocketPlace:
             self.path.chmod(mode_beside(self._log))  # nobody can connect before listen
             listener.listen(BACKLOG)
         except BaseException:
-            listener.close()
+            close_socket(listener)
             raise
         return listener
 
@@ -81,10 +84,10 @@ class SocketPlace:
             with self._address() as address:
                 connection.connect(address)
         except BlockingIOError:
-            connection.close()
+            close_socket(connection)
             return None, True
         except OSError:
-            connection.close()
+            close_socket(connection)
             return None, False
         return connection, False
 
@@ -106,7 +109,7 @@ class SocketPlace:
 
 
 def _new_socket() -> socket.socket:
-    new = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    new = open_socket(lambda: socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
     new.setblocking(False)  # noqa: FBT003 (of the library)
     return new
 

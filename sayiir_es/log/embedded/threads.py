@@ -73,7 +73,8 @@ class ConnectionThread:
         self._calling = threading.Lock()
         """Held during a call, and during a fork."""
         self._is_held = self._is_left = False
-        _threads.add(self)
+        with _adding:
+            _threads.add(self)
         leave_at_fork(self)
 
     async def run(
@@ -283,11 +284,15 @@ class CommitThread(ConnectionThread):
 
 
 _threads: WeakSet[ConnectionThread] = WeakSet()
+_adding = threading.Lock()
+"""Held while one is added, and during a fork: so none is missed, and one fork, on
+whatever thread, is over before the next one holds them."""
 _left_open: set[Path] = set()
 """In a child: the files that were in use at the fork."""
 
 
 def _hold_all() -> None:
+    _adding.acquire()
     end_s = time.monotonic() + FORK_LIMIT_S
     for thread in tuple(_threads):
         thread.hold(end_s)
@@ -296,9 +301,17 @@ def _hold_all() -> None:
 def _release_all() -> None:
     for thread in tuple(_threads):
         thread.release()
+    _adding.release()
 
 
-os.register_at_fork(before=_hold_all, after_in_parent=_release_all)
+def _begin_anew() -> None:
+    global _adding  # noqa: PLW0603 (the parent's is held)
+    _adding = threading.Lock()
+
+
+os.register_at_fork(
+    before=_hold_all, after_in_parent=_release_all, after_in_child=_begin_anew
+)
 
 
 def _broken_off_error() -> UncertainAppendError:

@@ -190,6 +190,16 @@ class KafkaLog:
         """The largest batch that `append` takes, as `batch_bytes` counts it."""
         return batch_limit(self._max_message_bytes(Topic.EVENTS))
 
+    @property
+    def system(self) -> str:
+        """What conventions call this kind of log."""
+        return "kafka"
+
+    @property
+    def group(self) -> str:
+        """The consumer group of the app's workers."""
+        return f"{self.app}.workers"
+
     def name(self, topic: Topic) -> str:
         """Return Kafka's name of one of the app's topics."""
         return topic_name(self.app, topic)

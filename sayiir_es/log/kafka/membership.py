@@ -69,7 +69,7 @@ class KafkaMembership:
         """Join nothing yet; `log` must be open: it has the names and the settings."""
         self._log = log
         self._topic = log.name(Topic.COMMANDS)
-        self._group = f"{log.app}.workers"
+        self._group = log.group
         self._session_s = log.session_timeout_ms / 1000
         self._assignor = StickyAssignor(self._topic, log.partitions)
         self._consumer: Any = None

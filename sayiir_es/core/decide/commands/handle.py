@@ -71,9 +71,9 @@ def handle_command(
         return acknowledge(basis, command, "duplicate", answered_by)
     match command:
         case StartWorkflow():
-            return start.start(basis, command)
+            return start.start(basis, command, commanded.traceparent)
         case SendSignal():
-            return _signal(basis, command)
+            return _signal(basis, command, commanded.traceparent)
         case RecordOutcome():
             return _refuse_outcome(basis, command)
         case MigrateWorkflow():
@@ -213,7 +213,7 @@ def _answered_by(rows: Rows, commanded: Commanded) -> int | None:
     return answered
 
 
-def _signal(basis: Basis, command: SendSignal) -> Decision:
+def _signal(basis: Basis, command: SendSignal, traceparent: str | None) -> Decision:
     header, limit = basis.header, basis.context.limits.buffered_signals
     if header.phase in TERMINAL:
         return reject_terminal(basis, command)
@@ -229,6 +229,7 @@ def _signal(basis: Basis, command: SendSignal) -> Decision:
         signal=command.signal,
         signal_id=command.signal_id,
         payload=command.payload,
+        traceparent=traceparent,
     )
     path = signal.oldest_wait(basis.rows, command.signal)
     if path is None:  # before a first start, too, where there is no graph yet

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.commands import StartWorkflow
 
 
-def start(basis: Basis, command: StartWorkflow) -> Decision:
+def start(basis: Basis, command: StartWorkflow, traceparent: str | None) -> Decision:
     """Answer a start by the conflict policy.
 
     A run of another definition is an existing one too: whoever starts the same again
@@ -42,14 +42,16 @@ def start(basis: Basis, command: StartWorkflow) -> Decision:
             return reject(basis, command, "already_exists", message)
         if command.conflict_policy == "use_existing":
             return acknowledge(basis, command, "unchanged", basis.header.sequence)
-    return _start(basis, command, graph)
+    return _start(basis, command, graph, traceparent)
 
 
 def _version_text(version: str) -> str:
     return f" of version {version!r}" if version else " without a version"
 
 
-def _start(basis: Basis, command: StartWorkflow, graph: Graph) -> Decision:
+def _start(
+    basis: Basis, command: StartWorkflow, graph: Graph, traceparent: str | None
+) -> Decision:
     draft, header = Draft(basis, graph), basis.header
     if header.run > 0 and header.phase not in TERMINAL:
         draft.emit(
@@ -68,6 +70,7 @@ def _start(basis: Basis, command: StartWorkflow, graph: Graph) -> Decision:
             attributes=dict(command.attributes),
             deadline_at=deadline_of(graph, draft.now_ms),
             version=graph.version,
+            traceparent=traceparent,
         ),
         run=header.run + 1,
     )

@@ -1,0 +1,1 @@
+"""Traces: spans of clients, decisions and attempts, and how they are exported."""
