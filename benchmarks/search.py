@@ -17,17 +17,27 @@ from pathlib import Path
 from typing import Any
 
 from sayiir_es import EmbeddedBackend, Flow, Worker, WorkflowClient
-from sayiir_es.client.stores import store_identity
-from sayiir_es.core.model.position import Position
-from sayiir_es.core.model.rows import Cursor, Ending, Header, Run
+from sayiir_es.core.model.rows import (
+    Cursor,
+    DictRows,
+    Ending,
+    Header,
+    Phase,
+    Row,
+    Run,
+)
 from sayiir_es.core.model.waits import Listening
-from sayiir_es.engine.store.rocks.store import RocksStore
+from sayiir_es.core.status.list_entry import entry_of
+from sayiir_es.engine.store.rocks import keys
+from sayiir_es.engine.store.rocks.codec import encode_entry, encode_row
+from sayiir_es.engine.store.rocks.database import WRITE_BUFFER_BYTES, RocksDatabase
 
 MANY = 1_000_000
 ASKED = 5
 """How often each page is asked for; the middle of the times counts."""
 
 WITHIN = "100ms"
+WRITTEN_AT_ONCE = 5_000
 START_MS = 1_700_000_000_000
 
 parked = Flow("orders").wait_for_signal("approval").build()
@@ -48,41 +58,48 @@ CRITERIA: dict[str, dict[str, Any]] = {
 }
 
 
-def fill(store: RocksStore, many: int, digest: str) -> None:
-    """Half completed, half waiting; one of 5,000 failed."""
+def fill(database: RocksDatabase, many: int, digest: str) -> None:
+    """Half completed, half waiting; one of 5,000 failed. As the store writes them."""
+    puts: dict[bytes, bytes] = {}
     for number in range(many):
-        phase = "failed" if number % 5_000 == 0 else "completed"
-        is_live = number % 2 == 1
-        at_ms = START_MS + number
-        run = Run(
+        instance_id, rows = f"order-{number:010}", DictRows(make_rows(number, digest))
+        instance = keys.of_instance(instance_id)
+        for key, row in rows.rows.items():
+            puts[keys.ROW + instance + key.encode()] = encode_row(row)
+        entry = entry_of(rows, instance_id)
+        assert entry is not None
+        puts[keys.listed(entry.started_at, instance)] = encode_entry(entry)
+        if len(puts) >= WRITTEN_AT_ONCE:
+            database.write(puts, set())
+            puts.clear()
+    database.write(puts, set())
+
+
+def make_rows(number: int, digest: str) -> dict[str, Row]:
+    """The rows of one instance."""
+    is_live, at_ms = number % 2 == 1, START_MS + number
+    ended: Phase = "failed" if number % 5_000 == 0 else "completed"
+    rows: dict[str, Row] = {
+        "h": Header(run=1, sequence=3, at=at_ms, phase="running" if is_live else ended),
+        "r": Run(
             workflow="orders",
             definition_hash="h",
             graph_digest=digest,
             attributes={"customer": str(number)},
             started_at=at_ms,
-        )
-        rows: Any = {
-            "h": Header(
-                run=1, sequence=3, at=at_ms, phase="running" if is_live else phase
-            ),
-            "r": run,
-        }
-        if is_live:
-            wait = Listening(signal="approval", until_at=None, since=2)
-            rows["c"] = Cursor(path="approval", input="start", wait=wait)
-        elif phase == "failed":
-            rows["e"] = Ending(path="charge", error_type="TimeoutError", error="late")
-        store.apply(f"order-{number:010}", rows)
-        if number % 1_000 == 0:
-            store.advance(Position(offset=0))
-            asyncio.run(store.flush())
-    store.advance(Position(offset=0))
-    asyncio.run(store.flush(durable=True))
+        ),
+    }
+    if is_live:
+        wait = Listening(signal="approval", until_at=None, since=2)
+        rows["c"] = Cursor(path="approval", input="start", wait=wait)
+    elif ended == "failed":
+        rows["e"] = Ending(path="charge", error_type="TimeoutError", error="late")
+    return rows
 
 
 def measure(client: WorkflowClient, **asked: Any) -> tuple[float, int, bool]:
     """Milliseconds of a page, its length, and whether it is partial."""
-    times: list[float] = []
+    page, times = client.list_page(limit=50, **asked), list[float]()
     for _ in range(ASKED):
         began = time.perf_counter()
         page = client.list_page(limit=50, **asked)
@@ -102,17 +119,11 @@ def main(many: int) -> None:
         backend = EmbeddedBackend(Path(folder) / "log.db")
         with Worker("w", backend).start([parked]):
             pass  # it makes log and store
-        log = backend.open_log()
-        identity = asyncio.run(log.open(create=False))
         [path] = {one.parent for one in Path(folder).rglob("CURRENT")}
-        store = RocksStore.open(path, store_identity(identity, 0))
-        position = store.position
         began = time.perf_counter()
-        fill(store, many, parked.graph.digest)
-        store.advance(position)
-        asyncio.run(store.flush(durable=True))
-        asyncio.run(store.close())
-        asyncio.run(log.close())
+        database = RocksDatabase(path, WRITE_BUFFER_BYTES)
+        fill(database, many, parked.graph.digest)
+        asyncio.run(database.close())
         say(f"{many} instances in {time.perf_counter() - began:.0f} s")
         with Worker("w", backend).start([parked]):
             client = WorkflowClient(backend)

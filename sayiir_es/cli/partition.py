@@ -110,7 +110,7 @@ def _shown(name: str, value: object) -> object:
     if isinstance(value, list | tuple):
         return "\n".join(_line(one) for one in cast("list[object]", value))
     if isinstance(value, dict):
-        return _line(value)
+        return _line(cast("object", value))
     return value
 
 

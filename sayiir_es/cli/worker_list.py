@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, in_session
 from sayiir_es.cli.output import Format, OutputOption, print_message, print_rows
 from sayiir_es.operations.partition_view import worker_view
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sayiir_es.client.session import Session
 
 _COLUMNS = (
@@ -54,4 +56,6 @@ def _for_people(row: dict[str, object]) -> dict[str, object]:
 
 
 def _joined(values: object) -> str:
-    return ", ".join(map(str, values)) if isinstance(values, list | dict) else ""
+    if not isinstance(values, list | dict):
+        return ""
+    return ", ".join(map(str, cast("Iterable[object]", values)))

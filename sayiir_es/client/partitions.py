@@ -167,14 +167,14 @@ def workers_of(
             workflows = tuple(sorted({graph.name for graph in graphs if graph}))
             found = capabilities.tags
             tags = None if found is None else tuple(sorted(found))
-        refusals = {} if capabilities is None else capabilities.refusals
+        refusals = () if capabilities is None else capabilities.refusals.items()
         workers.append(
             WorkerStatus(
                 owner_id=owner_id,
                 worker_id=owner_id.partition("/")[0],
                 partitions=tuple(report.partition for report in reports),
                 reports=tuple(reports),
-                refused={number: str(one) for number, one in refusals.items()},
+                refused={number: str(one) for number, one in refusals},
                 tags=tags,
                 workflows=workflows,
                 is_announced=capabilities is not None,

@@ -195,36 +195,49 @@ async def list_within(
         ValueError: as `list_page`.
     """
     search = search_of(criteria, now_ms=SystemClock().now_ms())
+    found, place = await newest_within(
+        session, search, limit, _read_token(token), within_ms
+    )
+    return InstancePage(
+        instances=tuple(
+            workflow_status(status, session.payloads) for _, status in found
+        ),
+        next_token=None if place is None else f"{place[0]}.{place[1]}",
+        is_partial=place is not None and len(found) < limit,
+    )
+
+
+async def newest_within(
+    session: Session,
+    search: Search,
+    limit: int,
+    before: tuple[int, str] | None,
+    within_ms: int,
+) -> tuple[list[tuple[int, Status]], tuple[int, str] | None]:
+    """The last `limit` that match, as far as owners find them within a time.
+
+    And the (time, instance id) behind which there may be more; None: there are none.
+    """
     await session.open()
     pages = [
-        _PartitionPages(session, number, search, limit + 1, _read_token(token))
+        _PartitionPages(session, number, search, limit + 1, before)
         for number in range(session.log.partitions)
     ]
     await asyncio.gather(*(page.fetch(within_ms) for page in pages))
     ends = [page.end for page in pages if page.end is not None and not page.is_last]
     end = max(ends, default=None)
     # Behind that place a partition may have more that were not looked at.
-    found = sorted(
-        (
-            (at_ms, status.instance_id, status)
-            for page in pages
-            for at_ms, status in page.statuses
-            if end is None or (at_ms, status.instance_id) >= end
-        ),
-        key=lambda one: one[:2],
-        reverse=True,
-    )
-    place = end
-    if len(found) > limit:
-        found = found[:limit]
-        place = found[-1][:2]
-    return InstancePage(
-        instances=tuple(
-            workflow_status(status, session.payloads) for _, _, status in found
-        ),
-        next_token=None if place is None else f"{place[0]}.{place[1]}",
-        is_partial=place is not None and len(found) < limit,
-    )
+    found = [
+        (at_ms, status)
+        for page in pages
+        for at_ms, status in page.statuses
+        if end is None or (at_ms, status.instance_id) >= end
+    ]
+    found.sort(key=lambda one: (one[0], one[1].instance_id), reverse=True)
+    if len(found) <= limit:
+        return found, end
+    at_ms, last = found[limit - 1]
+    return found[:limit], (at_ms, last.instance_id)
 
 
 def _read_token(token: str | None) -> tuple[int, str] | None:

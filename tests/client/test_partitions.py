@@ -153,7 +153,8 @@ def test_an_owner_of_an_older_build_is_told_as_such(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = WorkflowClient(backend)
-    names = requests._REQUEST_NAMES
+    # As another build writes it.
+    names = requests._REQUEST_NAMES  # pyright: ignore[reportPrivateUsage]
     with Worker("old", backend).start([parked]):
         client.submit(parked, "p")
         monkeypatch.setitem(names, requests.DescribePartition, "unheard-of")

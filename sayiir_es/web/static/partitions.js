@@ -26,7 +26,7 @@
       new uPlot({
         width: 120, height: 28, legend: { show: false }, cursor: { show: false },
         axes: [{ show: false }, { show: false }],
-        scales: { x: { time: false }, y: { range: [0, most] } },
+        scales: { x: { time: false }, y: { range: [-0.1 * most, 1.1 * most] } },
         series: [{}, { stroke: colour, width: 1.5, points: { show: false } }],
       }, [history.map((point) => point[0]), history.map((point) => point[1])], place);
     }

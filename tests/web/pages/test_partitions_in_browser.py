@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
@@ -54,7 +54,7 @@ def test_a_worker_says_what_it_can_run(page: Page) -> None:
 def test_both_fit_a_narrow_screen_and_the_dark(
     browser: Browser, world: TroubleWorld, path: str
 ) -> None:
-    options = {"viewport": NARROW, "color_scheme": "dark"}
+    options: dict[str, Any] = {"viewport": NARROW, "color_scheme": "dark"}
     with opened(browser, world.address, **options) as page:
         go_to(page, path)
         assert page_width(page) <= NARROW["width"]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from starlette.testclient import TestClient
-
-from sayiir_es import EmbeddedBackend, Flow, WorkflowClient
-from sayiir_es.web.app import create_app
+from sayiir_es import EmbeddedBackend, Flow, aio
 from sayiir_es.web.pages.partitions_page import bytes_text, seconds_text
+from tests.web.browsers import browser, serving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,17 +14,17 @@ if TYPE_CHECKING:
 parked = Flow("parked").wait_for_signal("go").build()
 
 
-def test_a_partition_without_an_owner_says_why_and_what_to_do(tmp_path: Path) -> None:
+async def test_a_partition_without_an_owner_says_why_and_what_to_do(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "log.db"
     with EmbeddedBackend(path) as first:
-        WorkflowClient(first).submit(parked, "p")
-    with (
-        EmbeddedBackend(path) as backend,
-        TestClient(create_app(backend), base_url="http://127.0.0.1") as client,
-    ):
-        answer = client.get("/partitions")
-        rows = client.get("/parts/partitions", headers={"hx-request": "true"})
-        workers = client.get("/workers")
+        async with aio.WorkflowClient(first) as client:
+            await client.submit(parked, "p")
+    async with serving(backend=EmbeddedBackend(path)) as app, browser(app) as web:
+        answer = await web.get("/partitions")
+        rows = await web.get("/parts/partitions", headers={"hx-request": "true"})
+        workers = await web.get("/workers")
     assert answer.status_code == rows.status_code == workers.status_code == 200
     for text in (answer.text, rows.text):
         assert "1 of 1 not served" in text
