@@ -118,7 +118,7 @@ def main(many: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         backend = EmbeddedBackend(Path(folder) / "log.db")
         with Worker("w", backend).start([parked]):
-            pass  # it makes log and store
+            WorkflowClient(backend).submit(parked, "first")  # it makes log and store
         [path] = {one.parent for one in Path(folder).rglob("CURRENT")}
         began = time.perf_counter()
         database = RocksDatabase(path, WRITE_BUFFER_BYTES)
