@@ -9,7 +9,7 @@ ARGS ?=
 IN_PROCESSES := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test check format lint mypy pyright layers bench long
+.PHONY: help demo dev docs test check format lint mypy pyright layers bench long
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,9 @@ pyright: .venv/.dev
 layers: .venv/.dev
 	$(BIN)/lint-imports
 
+dev: .venv/.web ## orders run, on a page: http://127.0.0.1:8080; ARGS="my.module" for your own
+	@$(BIN)/sayiir-es dev $(ARGS)
+
 docs: .venv/.dev ## the documentation as a site, in site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict
 	@echo "python3 -m http.server --directory site   shows it at http://127.0.0.1:8000"
@@ -55,6 +58,12 @@ long: .venv/.dev ## what takes longer: more seeds, soak; prints its progress
 	@$(UV) sync --quiet --frozen --inexact --no-dev \
 	  || { echo "the lock's files are out of reach; trying pip's index" >&2; \
 	       $(BIN)/python -m pip install --quiet --editable .; }
+	@touch $@
+
+.venv/.web: pyproject.toml uv.lock | $(BIN)/uv
+	@$(UV) sync --quiet --frozen --inexact --no-dev --extra web \
+	  || { echo "the lock's files are out of reach; trying pip's index" >&2; \
+	       $(BIN)/python -m pip install --quiet --editable '.[web]'; }
 	@touch $@
 
 .venv/.dev: pyproject.toml uv.lock | $(BIN)/uv

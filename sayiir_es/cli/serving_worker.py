@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from sayiir_es.client.worker import RunningWorker
     from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.engine.definitions.capabilities import Refusal
-    from sayiir_es.engine.worker import WorkerEngine
 
 Beside: TypeAlias = "Callable[[asyncio.Event], Coroutine[object, object, None]]"
 """What runs on the worker's event loop, too: until the event that it is given is set,
@@ -86,6 +85,12 @@ async def serve_worker(
     return FAILED if worker.engine is not None and worker.engine.stopped else 0
 
 
+def is_serving(worker: RunningWorker) -> bool:
+    """Whether a worker decides for a partition."""
+    engine = worker.engine
+    return engine is not None and any(one.serving for one in engine.owners.values())
+
+
 async def _run(one: Beside, drained: asyncio.Event, stop: asyncio.Event) -> None:
     try:
         await one(drained)
@@ -104,9 +109,7 @@ async def _serve(
     collecting = asyncio.create_task(collect_young())
     assert worker.engine is not None
     names = ", ".join(sorted({one.graph.name for one in workflows}))
-    progress = asyncio.create_task(
-        _print_progress(worker.engine, f"{names} on {backend.url}", worker.worker_id)
-    )
+    progress = asyncio.create_task(_print_progress(worker, f"{names} on {backend.url}"))
     await _wait_for_either(stop, worker.engine.refusals.useless)
     refused = dict(worker.engine.refusals.by_partition)
     progress.cancel()
@@ -138,15 +141,16 @@ def _error_of_useless(worker_id: str, refused: Mapping[int, Refusal]) -> Workflo
     )
 
 
-async def _print_progress(engine: WorkerEngine, what: str, worker_id: str) -> None:
+async def _print_progress(worker: RunningWorker, what: str) -> None:
     """Print once that the worker serves, or after a while that it waits."""
     clock = asyncio.get_running_loop().time
     deadline_s = clock() + PATIENCE_S
-    while not any(owner.serving for owner in engine.owners.values()):
+    while not is_serving(worker):
         if clock() > deadline_s:
             deadline_s = float("inf")
             print_message(
-                f"worker {worker_id} waits to be given a partition of {what}", "yellow"
+                f"worker {worker.worker_id} waits to be given a partition of {what}",
+                "yellow",
             )
         await asyncio.sleep(LOOK_S)
-    print_message(f"worker {worker_id} serves {what}", "bold green")
+    print_message(f"worker {worker.worker_id} serves {what}", "bold green")

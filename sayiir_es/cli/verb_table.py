@@ -271,6 +271,12 @@ VERBS = VerbGroup(
             "complete.",
             "demo",
         ),
+        "dev": Verb(
+            "dev.dev:dev",
+            "Run workflows with worker, pages and API in one process, on a log in one "
+            "file.",
+            "dev",
+        ),
         "doctor": Verb(
             "doctor:doctor",
             "Check log, topics, retention, clock, partitions, workers, dead letters.",

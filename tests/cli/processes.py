@@ -60,12 +60,13 @@ def running(
     *typed: str,
     cwd: Path = ROOT,
     program: str = "sayiir_es.cli",
+    python: str = sys.executable,
     **environment: str,
 ) -> Generator[Process]:
     """Run a command for as long as the block lasts."""
     with words.open("wb") as file:
         popen = subprocess.Popen(  # noqa: S603 - ours
-            [sys.executable, "-m", program, *typed],
+            [python, "-m", program, *typed],
             cwd=cwd,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,

@@ -20,8 +20,10 @@ COMMANDS = [
     *(
         "",
         "demo",
+        "dev",
         "doctor",
         "error",
+        "serve",
         "worker",
         "worker run",
         "projector",
@@ -31,7 +33,7 @@ COMMANDS = [
     *("instance start", "instance list", "instance show", "instance result"),
     *("instance signal", "instance pause", "instance unpause", "instance cancel"),
     *("instance retry", "instance migrate", "instance fork", "instance count"),
-    *("instance history", "instance state", "instance diff"),
+    *("instance history", "instance state", "instance diff", "instance timeline"),
     *("audit", "audit verify", "audit replay", "audit export", "audit import"),
     *(
         "partition",
@@ -44,7 +46,9 @@ COMMANDS = [
     *("workflow", "workflow list", "workflow show", "workflow graph"),
     *("schema", "schema list", "schema check", "schema register"),
 ]
-IN_TESTS_OF_THEIR_OWN = {"demo", "projector run", "worker run", "audit import"}
+IN_TESTS_OF_THEIR_OWN = {
+    *("demo", "dev", "serve", "projector run", "worker run", "audit import"),
+}
 NEED_KAFKA = {"topic create", "topic check"}
 
 
@@ -73,7 +77,7 @@ def test_every_command_is_known_here(terminal: Terminal) -> None:
         assert verb in terminal(f"{parent} --help").out
     listed = re.findall(r"^│ (\w[\w-]*) ", terminal("--help").out, re.MULTILINE)
     assert set(listed) <= groups | {""}
-    for group in groups - {"", "demo", "doctor", "error"}:
+    for group in groups - {"", "demo", "dev", "doctor", "error", "serve"}:
         verbs = re.findall(r"^│ (\w+) ", terminal(f"{group} --help").out, re.MULTILINE)
         assert verbs, group
         assert {f"{group} {verb}" for verb in verbs} <= set(COMMANDS)

@@ -106,7 +106,7 @@ class PageRunner:
                 raise
             result = f"{type(error).__name__}: {error}"
         if claim is not None:
-            assert _matches(claim_text, result), _differ(example, result, claim_text)
+            assert is_like(claim_text, result), _differ(example, result, claim_text)
 
     def _shell(self, example: Example) -> None:
         output = io.StringIO()
@@ -124,7 +124,7 @@ class PageRunner:
     def _text(self, example: Example) -> None:
         output, self._output = self._output, ""
         page_text = str(example.parsed)
-        assert _matches(page_text, output), _differ(example, output, page_text)
+        assert is_like(page_text, output), _differ(example, output, page_text)
 
 
 def _is_text(example: Example) -> bool:
@@ -149,7 +149,7 @@ def _claim(lines: list[str], statement: ast.stmt) -> Claim | None:
     return match[1], "\n".join(lines_of_claim)
 
 
-def _matches(claim: str, result: str) -> bool:
+def is_like(claim: str, result: str) -> bool:
     """Return whether they are the same except for blanks; "…" matches anything."""
     parts = [re.escape(" ".join(part.split())) for part in claim.split("…")]
     pattern = r"\s*.*?\s*".join(parts)

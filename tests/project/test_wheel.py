@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import site
 import subprocess
 import sys
 import venv
 import zipfile
+from http import HTTPStatus
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
+from tests.cli.processes import running
 from tests.tree import ROOT, files
 
 LIMIT_S = 60
@@ -78,11 +83,8 @@ def test_the_wheel_holds_every_file_that_the_code_reads(wheel: Path) -> None:
     assert not [n for n in names if n.startswith(("tests/", "docs/", "examples/"))]
 
 
-@pytest.mark.timeout(LIMIT_S * 2)
-def test_the_wheel_alone_imports_and_reads_its_schemas(
-    wheel: Path, tmp_path: Path
-) -> None:
-    home = tmp_path / "clean"
+def _installed(wheel: Path, home: Path) -> Path:
+    """The Python of a new environment that has the wheel."""
     venv.create(home, with_pip=False)
     python = home / "bin" / "python"
     (packages,) = home.glob("lib/python*/site-packages")
@@ -91,6 +93,15 @@ def test_the_wheel_alone_imports_and_reads_its_schemas(
     # own editable install of the project is not followed from there.
     deps = "\n".join(site.getsitepackages())
     (packages / "dependencies.pth").write_text(deps, encoding="utf-8")
+    return python
+
+
+@pytest.mark.timeout(LIMIT_S * 2)
+def test_the_wheel_alone_imports_and_reads_its_schemas(
+    wheel: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "clean"
+    python = _installed(wheel, home)
     counts = _run(python, "-c", READS_ITS_SCHEMAS, str(home), cwd=tmp_path)
     events = [n for n in files() if n.startswith("schemas/io.sayiir.event.v1.")]
     commands = [n for n in files() if n.startswith("schemas/io.sayiir.command.v1.")]
@@ -103,3 +114,21 @@ def test_the_wheel_brings_the_command_line(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (entry,) = (n for n in archive.namelist() if n.endswith("entry_points.txt"))
         assert b"sayiir-es = sayiir_es.cli.app:main" in archive.read(entry)
+
+
+@pytest.mark.timeout(LIMIT_S * 2)
+def test_the_wheel_alone_serves_the_sample_shop_with_its_pages(
+    wheel: Path, tmp_path: Path
+) -> None:
+    python = _installed(wheel, tmp_path / "clean")
+    command = ("dev", "--port", "0", "--file", "sample.db")
+    words = tmp_path / "words"
+    with running(words, *command, cwd=tmp_path, python=str(python)) as dev:
+        dev.until("serves orders, price-watch, refunds")
+        match = re.search(r"pages and API: (\S+)", dev.words())
+        assert match is not None
+        with urlopen(f"{match[1]}/openapi.json", timeout=10) as answer:  # noqa: S310
+            assert json.load(answer)["info"]["title"] == "sayiir_es"
+        with urlopen(f"{match[1]}/static/pages.css", timeout=10) as answer:  # noqa: S310
+            assert answer.status == HTTPStatus.OK
+        assert dev.end() == 0
