@@ -118,7 +118,7 @@ def main(many: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         backend = EmbeddedBackend(Path(folder) / "log.db")
         with Worker("w", backend).start([parked]):
-            pass  # it makes log and store
+            WorkflowClient(backend).submit(parked, "first")  # it makes log and store
         [path] = {one.parent for one in Path(folder).rglob("CURRENT")}
         began = time.perf_counter()
         database = RocksDatabase(path, WRITE_BUFFER_BYTES)
@@ -127,7 +127,8 @@ def main(many: int) -> None:
         say(f"{many} instances in {time.perf_counter() - began:.0f} s")
         with Worker("w", backend).start([parked]):
             client = WorkflowClient(backend)
-            client.count(status="failed")
+            while not client.partitions()[0].is_served:
+                time.sleep(0.1)  # till then a client folds the log for itself
             for name, criteria in CRITERIA.items():
                 within, count, partial = measure(client, within=WITHIN, **criteria)
                 note = ", partial" if partial else ""
