@@ -1,5 +1,5 @@
-# A worker: the package with the versions of the lock, and the examples.
-# docker build -t sayiir-es . && docker run sayiir-es worker run examples.orders --http 127.0.0.1:9464
+# A worker, or pages and API: the package with the versions of the lock, and the examples.
+# docker build -t sayiir-es . && docker run sayiir-es worker run examples.orders
 FROM python:3.11-slim AS build
 
 WORKDIR /app

@@ -160,12 +160,6 @@ class Settings(BaseSettings):
     api_read_token_file: Path | None = Field(
         default=None, description="the same for tokens that may look and not act"
     )
-    api_without_token: bool = Field(
-        default=False,
-        description="whether pages and API may be reached from beyond this machine "
-        "without a token: where something else keeps others out, such as a container "
-        "whose port is published for this machine alone",
-    )
     api_proxy_header: str | None = Field(
         default=None,
         description="a header in which a proxy in front of pages and API names who "

@@ -25,7 +25,6 @@ class WebSettings:
     Attributes:
         token_file: Tokens that may look and act; none are asked for without any.
         read_token_file: Tokens that may look.
-        is_guarded: Something else keeps others out, where no token is asked for.
         proxy_header: Where a proxy in front says who asks.
         proxy_networks: From where this header is believed.
         hosts: Names by which it is reached, beside its own.
@@ -34,7 +33,6 @@ class WebSettings:
 
     token_file: Path | None = None
     read_token_file: Path | None = None
-    is_guarded: bool = False
     proxy_header: str | None = None
     proxy_networks: tuple[Network, ...] = ()
     hosts: tuple[str, ...] = ()
@@ -62,7 +60,6 @@ def read_web_settings(
     return WebSettings(
         token_file=token_file or settings.api_token_file,
         read_token_file=read_token_file or settings.api_read_token_file,
-        is_guarded=settings.api_without_token,
         proxy_header=settings.api_proxy_header,
         proxy_networks=networks_of(settings.api_proxy_addresses),
         hosts=words_of(settings.api_hosts),

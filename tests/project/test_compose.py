@@ -7,14 +7,19 @@ import re
 import shutil
 import socket
 import subprocess
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 import yaml
 
-from sayiir_es.settings import Settings
 from tests import container
+from tests.cli.processes import running
 from tests.tree import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FILE = ROOT / "docker-compose.yml"
 DOCKERFILE = ROOT / "Dockerfile"
@@ -91,11 +96,7 @@ def test_each_service_of_ours_is_asked_whether_it_is_ready(
 ) -> None:
     for name in ("worker", "pages"):
         service = services[name]
-        address = re.search(
-            r"[\d.]+ --port (\d+)|127.0.0.1:(\d+)", " ".join(service["command"])
-        )
-        assert address is not None
-        port = address[1] or address[2]
+        port = 9464 if name == "worker" else 8080
         url = f"http://127.0.0.1:{port}/health/ready"
         assert service["environment"]["HEALTH_URL"] == url
     check = re.search(r"HEALTHCHECK(.|\n)+?CMD (\[.*\])", DOCKERFILE.read_text())
@@ -105,15 +106,35 @@ def test_each_service_of_ours_is_asked_whether_it_is_ready(
     assert "HEALTH_URL=" in DOCKERFILE.read_text()
 
 
-def test_pages_ask_for_no_token_where_this_machine_alone_reaches_them(
-    services: dict[str, Any],
+def test_the_pages_ask_for_the_token_and_stand_before_the_same_app(
+    services: dict[str, Any], tmp_path: Path
 ) -> None:
     pages = services["pages"]
-    settings = Settings.model_validate(
-        {"api_without_token": pages["environment"]["SAYIIR_API_WITHOUT_TOKEN"]}
+    environment = pages["environment"]
+    assert (
+        environment["SAYIIR_BACKEND"]
+        == (services["worker"]["environment"]["SAYIIR_BACKEND"])
     )
-    assert settings.api_without_token
-    assert all(port.startswith("127.0.0.1:") for port in pages["ports"])
+    (config,) = pages["configs"]
+    assert environment["SAYIIR_API_TOKEN_FILE"] == config["target"]
+    compose = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    content = str(compose["configs"][config["source"]]["content"])
+    default = content.partition(":-")[2].rstrip("}")
+    tokens = tmp_path / "tokens"
+    tokens.write_text(default)
+    command = [*pages["command"], "--port", "0", "--backend", "file:log.db"]
+    with running(
+        tmp_path / "words", *command, cwd=tmp_path, SAYIIR_API_TOKEN_FILE=str(tokens)
+    ) as serve:
+        serve.until("pages and API of file:log.db on http://")
+        port = serve.words().rpartition(":")[2].split()[0]
+        address = f"http://127.0.0.1:{port}/api/v1/openapi.json"
+        with pytest.raises(HTTPError, match="401"):
+            urlopen(address, timeout=10)
+        request = Request(address, headers={"Authorization": f"Bearer {default}"})
+        with pytest.raises(HTTPError, match="404"):
+            urlopen(request, timeout=10)  # noqa: S310
+        assert serve.end() == 0
 
 
 def test_the_dockerfile_copies_what_is_there_and_may_be_sent() -> None:

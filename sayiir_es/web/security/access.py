@@ -169,7 +169,7 @@ def check_binding(settings: WebSettings, address: str) -> None:
     Raises:
         UsageError: if others reach the address, and nothing is asked for.
     """
-    if settings.is_open and not (settings.is_guarded or is_loopback(address)):
+    if settings.is_open and not is_loopback(address):
         raise UsageError(
             "expected a token or a proxy in front of what others than this machine "
             f"reach, but {address} is open to all: put tokens into a file that "
