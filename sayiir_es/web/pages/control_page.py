@@ -23,6 +23,7 @@ from sayiir_es.operations.bulk_control import BulkControl, control_name
 from sayiir_es.telemetry import get_logger
 from sayiir_es.web.pages.instance_address import instance_address
 from sayiir_es.web.pages.instance_filter import InstanceFilter
+from sayiir_es.web.pages.templates import printable
 from sayiir_es.web.site import CallerOfRequest, Site, SiteOfRequest
 from sayiir_es.wire.payload import check_payload
 
@@ -177,9 +178,9 @@ class _Run:
             "failed": len(errors),
             "errors": [
                 {
-                    "instance_id": instance_id,
+                    "instance_id": printable(instance_id),
                     "address": instance_address(instance_id),
-                    "error": text(str(error))[:ERROR_MAX],
+                    "error": printable(text(str(error))[:ERROR_MAX]),
                 }
                 for instance_id, error in list(errors.items())[:ERRORS_MAX]
             ],

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 
 from sayiir_es.client.commands import start_command
-from sayiir_es.client.instance_ids import id_text
+from sayiir_es.client.instance_ids import new_instance_id
 from sayiir_es.core.model.errors import UsageError, WorkflowError
 from sayiir_es.web.pages.control_page import read_payload
 from sayiir_es.web.pages.flash_messages import redirect
@@ -62,7 +62,7 @@ async def start(
     new_id = instance_id.strip() or _new_id(workflow)
     for name, check in (
         ("workflow", lambda: _check_name(workflow)),
-        ("instance_id", lambda: id_text(new_id)),
+        ("instance_id", lambda: new_instance_id(new_id)),
         ("value", lambda: read_payload(value)),
         ("attributes", lambda: parse_attributes(attributes)),
     ):
