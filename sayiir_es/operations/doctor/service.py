@@ -87,8 +87,12 @@ async def examine_service(session: Session, now_ms: int) -> AsyncIterator[Findin
         for status in statuses
         for finding in await _of_partition(session, status)
     ]
+    is_bad = any(finding.mark is Mark.BAD for finding in findings)
+    idle = [finding for finding in findings if finding.mark is Mark.WARNING]
     for finding in findings:
-        yield finding
+        # That nobody serves where nothing waits is worth a line where all is well.
+        if finding.mark is Mark.BAD or (not is_bad and finding is idle[0]):
+            yield finding
     owners = {status.owner_id for status in statuses if status.is_served}
     if not findings:
         yield Finding(
@@ -103,11 +107,11 @@ async def examine_service(session: Session, now_ms: int) -> AsyncIterator[Findin
 
 async def _of_partition(session: Session, status: PartitionStatus) -> list[Finding]:
     report = status.report
-    if report is None:
-        return [_of_unserved(session, status)]
-    findings = list(of_report(report))
     # What stands behind an open transaction is beyond what its owner can see.
     blocked = await find_open_transaction(session.log, status.partition)
+    if report is None and blocked is None:
+        return [_of_unserved(session, status)]
+    findings = [] if report is None else list(of_report(report))
     if blocked is not None:
         findings.append(
             Finding(
