@@ -1,4 +1,4 @@
-# A worker: the package with the versions of the lock, and the examples.
+# A worker, or pages and API: the package with the versions of the lock, and the examples.
 # docker build -t sayiir-es . && docker run sayiir-es worker run examples.orders
 FROM python:3.11-slim AS build
 
@@ -7,11 +7,11 @@ RUN pip install --no-cache-dir 'uv>=0.9'
 
 # Dependencies first: they change seldom, and the layer is kept.
 COPY pyproject.toml uv.lock README.md LICENSE ./
-RUN uv sync --frozen --no-cache --no-dev --no-install-project
+RUN uv sync --frozen --no-cache --no-dev --extra web --no-install-project
 
 COPY schemas schemas
 COPY sayiir_es sayiir_es
-RUN uv sync --frozen --no-cache --no-dev --no-editable
+RUN uv sync --frozen --no-cache --no-dev --extra web --no-editable
 
 FROM python:3.11-slim
 

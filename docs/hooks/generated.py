@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from command_line import command_line_reference
 from errors_table import errors_reference
+from metrics_table import metrics_reference
 from python_api import python_reference
 from rest_api import rest_reference
 from schema_pages import schema_reference
@@ -28,6 +29,7 @@ MARKER = re.compile(r"^<!-- generated: ([\w ./-]+) -->$", re.MULTILINE)
 PARTS: Mapping[str, Callable[[str], str]] = {
     "command-line": command_line_reference,
     "errors": errors_reference,
+    "metrics": metrics_reference,
     "python": python_reference,
     "rest": rest_reference,
     "schemas": schema_reference,

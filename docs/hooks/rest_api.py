@@ -13,6 +13,9 @@ from sayiir_es.web.app import create_app
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+PREFIX = "/api/v1"
+"""Of every route; left out of headings, which are long."""
+
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -33,8 +36,8 @@ def _routes(document: dict[str, Any]) -> Iterator[str]:
 
 
 def _route(method: str, path: str, route: dict[str, Any]) -> Iterator[str]:
-    yield f"### {method.upper()} {code(path)}"
-    yield f"**{plain(route.get('summary', ''))}**"
+    yield f"### {method.upper()} {path.removeprefix(PREFIX)}"
+    yield f"{code(f'{method.upper()} {path}')}: {plain(route.get('summary', ''))}"
     if route.get("description"):
         yield route["description"]
     yield table(

@@ -19,6 +19,7 @@ import sayiir_es.audit
 import sayiir_es.projection
 import sayiir_es.testing
 from sayiir_es.cli.verb_table import VERBS, VerbGroup
+from sayiir_es.operations.metrics.catalogue import METRICS
 from sayiir_es.settings import Settings
 from tests.tree import ROOT, files
 
@@ -169,10 +170,12 @@ def test_the_reference_of_the_command_line_has_every_verb(site: Path) -> None:
 
 
 @pytest.mark.timeout(LIMIT_S * 2)
-def test_the_references_have_every_setting_record_and_route(site: Path) -> None:
+def test_the_references_have_every_setting_metric_record_and_route(site: Path) -> None:
     settings = _page(site / "reference" / "settings.html").text
     names = [f"SAYIIR_{name.upper()}" for name in Settings.model_fields]
     assert not [name for name in names if name not in settings]
+    metrics = _page(site / "reference" / "metrics.html").text
+    assert not [one.name for one in METRICS if one.name not in metrics]
     for kind in ("event", "command"):
         ids = _page(site / "reference" / f"{kind}s.html").ids
         start = f"schemas/io.sayiir.{kind}.v1."

@@ -6,13 +6,19 @@ import re
 import shutil
 import socket
 import subprocess
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 import yaml
 
 from tests import container
+from tests.cli.processes import running
 from tests.tree import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FILE = ROOT / "docker-compose.yml"
 UP_LIMIT_S = 90
@@ -80,6 +86,37 @@ def test_the_worker_waits_for_the_broker_and_keeps_its_state(
     (volume,) = worker["volumes"]
     assert volume.endswith(f":{environment['SAYIIR_STATE_DIR']}")
     assert worker["stop_grace_period"] == "30s"
+
+
+def test_the_pages_ask_for_the_token_and_stand_before_the_same_app(
+    services: dict[str, Any], tmp_path: Path
+) -> None:
+    pages = services["pages"]
+    environment = pages["environment"]
+    assert (
+        environment["SAYIIR_BACKEND"]
+        == (services["worker"]["environment"]["SAYIIR_BACKEND"])
+    )
+    (config,) = pages["configs"]
+    assert environment["SAYIIR_API_TOKEN_FILE"] == config["target"]
+    compose = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    content = str(compose["configs"][config["source"]]["content"])
+    default = content.partition(":-")[2].rstrip("}")
+    tokens = tmp_path / "tokens"
+    tokens.write_text(default)
+    command = [*pages["command"], "--port", "0", "--backend", "file:log.db"]
+    with running(
+        tmp_path / "words", *command, cwd=tmp_path, SAYIIR_API_TOKEN_FILE=str(tokens)
+    ) as serve:
+        serve.until("pages and API of file:log.db on http://")
+        port = serve.words().rpartition(":")[2].split()[0]
+        address = f"http://127.0.0.1:{port}/api/v1/openapi.json"
+        with pytest.raises(HTTPError, match="401"):
+            urlopen(address, timeout=10)
+        request = Request(address, headers={"Authorization": f"Bearer {default}"})
+        with pytest.raises(HTTPError, match="404"):
+            urlopen(request, timeout=10)  # noqa: S310
+        assert serve.end() == 0
 
 
 def test_the_dockerfile_copies_what_is_there_and_may_be_sent() -> None:
