@@ -62,6 +62,10 @@ def world() -> Iterator[TroubleWorld]:
         yield world
 
 
+CONNECTED = "() => document.documentElement.dataset.connection"
+"""A function, and no text to be evaluated, which the policy of a page forbids."""
+
+
 def text_of(page: Page, selector: str) -> str:
     return page.locator(selector).inner_text()
 
@@ -200,7 +204,7 @@ def test_a_signal_is_sent_and_the_page_goes_on_by_itself(
         opened(browser, world.address) as watching,
     ):
         watching.goto("/instances/live-1?tab=history")
-        watching.wait_for_function("document.documentElement.dataset.connection")
+        watching.wait_for_function(CONNECTED)
         watching.focus("text=All events")
         page.goto("/instances/live-1")
         page.fill("#signal-1 textarea", '{"ok": ')
@@ -216,7 +220,7 @@ def test_a_signal_is_sent_and_the_page_goes_on_by_itself(
         assert watching.evaluate("document.activeElement.textContent") == "All events"
         assert watching.locator("#signals form").count() == 0
         watching.wait_for_function(
-            "document.querySelector('#at').max === "
+            "() => document.querySelector('#at').max === "
             "document.querySelector('#tab').dataset.last"
         )
 
@@ -226,7 +230,7 @@ def test_what_is_being_typed_stays_when_an_event_comes(
 ) -> None:
     with opened(browser, world.address) as page:
         page.goto("/instances/order-9")
-        page.wait_for_function("document.documentElement.dataset.connection")
+        page.wait_for_function(CONNECTED)
         page.fill("#signal-1 textarea", '{"half": ')
         world.call(lambda client: client.pause("order-9", reason="a look"))
         wait_for_text(page, ".sentence", "is paused")
