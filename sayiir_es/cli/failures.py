@@ -6,8 +6,6 @@ Exit codes: 1 a failed workflow or a violated invariant · 2 usage · 3 not foun
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sayiir_es.cli.environment import is_json_wanted, write_json_message
 from sayiir_es.core.model.errors import (
     BackendError,
@@ -26,9 +24,6 @@ from sayiir_es.core.model.errors import (
     WorkflowError,
 )
 
-if TYPE_CHECKING:
-    from sayiir_es.wire.requests import Decided
-
 FAILED = 1
 USAGE = 2
 NOT_FOUND = 3
@@ -40,17 +35,6 @@ INTERRUPTED = 130
 def not_found(instance_id: str) -> NotFoundError:
     """The error for an instance that is not there."""
     return NotFoundError(f"expected an instance {instance_id!r}, but there is none")
-
-
-def error_of_rejection(rejection: Decided) -> WorkflowError:
-    """The error for a command that its owner rejected."""
-    match rejection.code:
-        case "not_found":
-            return NotFoundError(rejection.message)
-        case "already_exists":
-            return InstanceAlreadyExistsError(rejection.message)
-        case code:
-            return CommandRefusedError(rejection.message, rejection=code)
 
 
 def exit_code_of(error: WorkflowError) -> int:

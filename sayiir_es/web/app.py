@@ -6,7 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
@@ -14,6 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from sayiir_es.aio import WorkflowClient
 from sayiir_es.operations.backend_probe import BackendProbe
 from sayiir_es.operations.worker_health import Health
+from sayiir_es.web.api.openapi import openapi_of
 from sayiir_es.web.api.router import router as api_router
 from sayiir_es.web.failures import add_error_handlers, respond
 from sayiir_es.web.health import health_router
@@ -37,6 +38,15 @@ if TYPE_CHECKING:
 
     from sayiir_es.client.backends import Backend
 
+
+class _Application(FastAPI):
+    """Describes its API as we do."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        return openapi_of(self)
+
+
 STATIC = Path(__file__).parent / "static"
 
 
@@ -59,7 +69,7 @@ def create_app(
     """
     settings = settings or WebSettings()
     access = Access(settings)
-    app = FastAPI(
+    app = _Application(
         title="sayiir_es",
         version=version("sayiir-es"),
         docs_url=None,
@@ -72,6 +82,7 @@ def create_app(
         client=WorkflowClient(backend),
         masking=settings.masking,
         ending=ending,
+        trace_url=settings.trace_url,
     )
     app.state.access = access
     probe, counts = BackendProbe(lambda: app.state.site.session), HttpCounts()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
 from fastapi.exceptions import RequestValidationError
@@ -14,6 +14,7 @@ from sayiir_es.core.model.errors import (
     UnauthorizedError,
     WorkflowError,
 )
+from sayiir_es.operations.text import visible
 from sayiir_es.web.pages.templates import page
 from sayiir_es.web.problems import error_of_framework, problem_of, problem_response
 
@@ -42,7 +43,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     async def of_validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return _response(request, _problem_of_validation(error))
+        return _response(request, _problem_of_validation(request, error))
 
     app.add_exception_handler(WorkflowError, of_ours)
     app.add_exception_handler(HTTPException, of_framework)
@@ -78,11 +79,20 @@ def _response(
     return response
 
 
-def _problem_of_validation(error: RequestValidationError) -> Problem:
+def _problem_of_validation(request: Request, error: RequestValidationError) -> Problem:
+    kind = request.headers.get("content-type", "")
+    is_announced = kind.partition(";")[0].strip().lower().endswith("json")
+    if not is_announced and any(one["loc"] == ("body",) for one in error.errors()):
+        return problem_of(
+            InvalidRequestError(
+                "expected a body with Content-Type: application/json, but it is "
+                f"{kind!r:.100}"
+            )
+        )
     errors = [
         {
-            "at": ".".join(str(part) for part in detail["loc"]),
-            "detail": _expectation(detail),
+            "at": visible(".".join(str(part) for part in detail["loc"])),
+            "detail": visible(_expectation(detail)),
         }
         for detail in error.errors()[:VALIDATION_ERRORS_MAX]
     ]
@@ -95,5 +105,5 @@ def _problem_of_validation(error: RequestValidationError) -> Problem:
 def _expectation(detail: Mapping[str, object]) -> str:
     context = detail.get("ctx")
     if isinstance(context, dict) and "error" in context:
-        return str(context["error"])
+        return str(cast("dict[str, object]", context)["error"])
     return str(detail["msg"])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NotRequired
 
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from typing_extensions import TypedDict
 
 from sayiir_es.core.model.errors import (
     AccessRefusedError,

@@ -7,9 +7,9 @@ empty directory. Their claims are compared with the results; "…" stands for an
 * `call()  # raises TYPE: TEXT`: the error that a statement ends with, in full;
 * a `text` block: all that the `python` or `sh` block before it printed.
 
-A block of `sh` has commands of `sayiir-es` only. Output must be shown on the page, and
-what is shown must have been printed, so that a page cannot promise what does not
-happen.
+A block of `sh` has commands of `sayiir-es`, and of `curl` where one serves. Output must
+be shown on the page, and what is shown must have been printed, so that a page cannot
+promise what does not happen.
 """
 
 from __future__ import annotations
@@ -17,22 +17,19 @@ from __future__ import annotations
 import ast
 import io
 import re
-import shlex
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, TypeAlias
 
 from sybil import Document, Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
-from sayiir_es.cli.app import run
-from sayiir_es.cli.verb_table import PROGRAM
 from sayiir_es.client.backends import Backend
+from tests.docs.shell_blocks import Shell
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 CLAIM = re.compile(r"#\s(->|raises)\s(.*)")
-EXIT = re.compile(r"#\sexit\s(\d)$")
 
 Claim: TypeAlias = "tuple[str, str]"
 
@@ -48,6 +45,7 @@ class PageRunner:
         ]
         self._document: Document = Sybil(parsers, path=str(path.parent)).parse(path)
         self._output = ""
+        self._commands = Shell()
 
     def run(self) -> int:
         """Run the whole page and return the number of its blocks.
@@ -65,6 +63,7 @@ class PageRunner:
                 count += 1
             assert not self._output, f"expected it to be shown, but: {self._output}"
         finally:
+            self._commands.close()
             for value in self._document.namespace.values():
                 if isinstance(value, Backend):
                     value.close()
@@ -109,17 +108,7 @@ class PageRunner:
             assert is_like(claim_text, result), _differ(example, result, claim_text)
 
     def _shell(self, example: Example) -> None:
-        output = io.StringIO()
-        with redirect_stdout(output):
-            for line in str(example.parsed).splitlines():
-                exit_match = EXIT.search(line)
-                program, *arguments = shlex.split(line, comments=True)
-                assert program == PROGRAM, f"expected {PROGRAM}, but {line}"
-                code = run(arguments)
-                assert code == int(exit_match[1] if exit_match else 0), (
-                    f"{line}: {code}"
-                )
-        self._output = output.getvalue()
+        self._output = self._commands.run(str(example.parsed))
 
     def _text(self, example: Example) -> None:
         output, self._output = self._output, ""

@@ -39,4 +39,5 @@ def browser(
     transport = httpx.ASGITransport(
         app, raise_app_exceptions=False, client=(peer, 50_000)
     )
-    return httpx.AsyncClient(transport=transport, **{"base_url": ADDRESS, **options})
+    options.setdefault("base_url", ADDRESS)
+    return httpx.AsyncClient(transport=transport, **options)

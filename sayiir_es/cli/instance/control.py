@@ -14,7 +14,6 @@ from sayiir_es.cli.connection import (
     checked_id,
     in_session,
 )
-from sayiir_es.cli.failures import error_of_rejection
 from sayiir_es.cli.instance.bulk import (
     BulkOptions,
     OptionalIdArgument,
@@ -35,6 +34,7 @@ from sayiir_es.core.model.commands import (
     UnpauseWorkflow,
 )
 from sayiir_es.core.model.errors import UsageError
+from sayiir_es.operations.owner_answers import ask_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -351,21 +351,6 @@ async def _read_event(
                     return event_to_json(found.event)
     finally:
         await events.close()
-
-
-async def ask_owner(session: Session, command: Command) -> Decided:
-    """Send a command and return the owner's answer.
-
-    On a local log this process owns the log for the call if nobody does.
-
-    Raises:
-        WorkflowError: if the owner rejects the command.
-    """
-    await session.open()
-    decided = await session.send(command)
-    if decided.event == "CommandRejected":
-        raise error_of_rejection(decided)
-    return decided
 
 
 def _user_name() -> str | None:

@@ -17,7 +17,6 @@ from sayiir_es.cli.connection import (
 )
 from sayiir_es.cli.failures import FAILED
 from sayiir_es.cli.instance.attributes import attributes_of
-from sayiir_es.cli.instance.control import ask_owner
 from sayiir_es.cli.instance.view import print_status
 from sayiir_es.cli.instance.waiting import (
     TimeoutOption,
@@ -31,6 +30,7 @@ from sayiir_es.core.graph.versions import checked_version
 from sayiir_es.core.model.commands import ConflictPolicy
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.core.status.status import ENDED
+from sayiir_es.operations.owner_answers import ask_owner
 
 if TYPE_CHECKING:
     from sayiir_es.client.session import Session

@@ -4,4 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from sayiir_es.web.api import bulk, control, history, instances, workflows
+
 router = APIRouter(prefix="/api/v1")
+for part in (instances, control, history, bulk, workflows):
+    router.include_router(part.router)

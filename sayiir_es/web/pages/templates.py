@@ -17,6 +17,8 @@ from starlette.templating import Jinja2Templates
 from sayiir_es.core.instants import instant
 from sayiir_es.telemetry import escaped
 from sayiir_es.web.pages.flash_messages import forget_flashes, read_flashes
+from sayiir_es.web.security.access import NOBODY
+from sayiir_es.web.security.login_cookie import COOKIE
 
 if TYPE_CHECKING:
     from fastapi import Request, Response
@@ -81,15 +83,17 @@ def page(
 ) -> Response:
     """A page, or a part of one, made by a template of `pages/templates/`.
 
-    Every template has `csrf_token`, for its forms, and `may_act`: whether who looks may
-    do more than look. A page shows what an answer before it left to be told
-    (`flash_messages.flash`).
+    Every template has `csrf_token`, for its forms, `may_act`: whether who looks may do
+    more than look, and `is_logged_in`: whether there is something to log out of. A page
+    shows what an answer before it left to be told (`flash_messages.flash`).
     """
+    caller = request.state.caller
     is_whole = request.headers.get("hx-request") != "true"
     flashes = read_flashes(request) if is_whole else ()
     context = {
         "csrf_token": getattr(request.state, "csrf_token", ""),
-        "may_act": request.state.caller.may_act,
+        "may_act": caller.may_act,
+        "is_logged_in": COOKIE in request.cookies and caller is not NOBODY,
         "flashes": flashes,
         **values,
     }

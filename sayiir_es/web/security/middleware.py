@@ -8,6 +8,7 @@ a response that does not tell how we are made.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
@@ -68,6 +69,7 @@ class SecurityMiddleware:
         if not request.url.path.startswith(WITHOUT_FORMS):
             request.state.csrf_token = sending.csrf.value()
         request.state.caller = NOBODY
+        keep_segments(scope)
         try:
             limit = body_limit(request.url.path)
             self._admit(request, limit)
@@ -122,6 +124,20 @@ class _Sending:
                     + ("; Secure" if self._is_encrypted else ""),
                 )
         await self._send(message)
+
+
+def keep_segments(scope: Scope) -> None:
+    """Let an encoded slash of an address of the API be no slash between its parts.
+
+    The router sees the decoded path alone; a route that takes an id reads it as it was
+    sent (`api.values`).
+    """
+    raw: bytes = scope.get("raw_path") or b""
+    if b"%2f" in raw.lower() and scope["path"].startswith("/api/"):
+        text = raw.decode("latin-1").partition("?")[0]
+        scope["path"] = "/".join(
+            unquote(part).replace("/", "%2F") for part in text.split("/")
+        )
 
 
 def is_encrypted(request: Request) -> bool:

@@ -268,9 +268,13 @@ async def test_a_person_logs_in_with_a_token_and_goes_on(guarded: FastAPI) -> No
         assert (await client.get(LOOKED_AT)).status_code == 200
         acted = await client.post(ACTED_ON, json={})
         assert acted.status_code == 403
+        shown = await client.get("/errors/forbidden")
+        assert "Log out" in shown.text
+        form["csrf_token"] = _csrf_of(shown.text)
 
         assert (await client.post("/logout", data=form)).status_code == 303
         assert (await client.get(LOOKED_AT)).status_code == 401
+        assert "Log out" not in (await client.get("/login")).text
 
 
 @pytest.mark.parametrize(
