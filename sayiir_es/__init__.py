@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         unpause_workflow,
     )
     from sayiir_es.client.engines import DurableEngine, WorkflowEngine
+    from sayiir_es.client.partitions import PartitionStatus, WorkerStatus
     from sayiir_es.client.search import ErrorGroup, InstancePage
     from sayiir_es.client.worker import Worker, WorkerHandle
     from sayiir_es.client.workflow_client import WorkflowClient
@@ -78,6 +79,7 @@ _PLACES = {
         "unpause_workflow",
     ),
     "client.engines": ("DurableEngine", "WorkflowEngine"),
+    "client.partitions": ("PartitionStatus", "WorkerStatus"),
     "client.search": ("ErrorGroup", "InstancePage"),
     "client.worker": ("Worker", "WorkerHandle"),
     "client.workflow_client": ("WorkflowClient",),
@@ -134,6 +136,7 @@ __all__ = [
     "NodeInfo",
     "NonRetryableError",
     "OnMax",
+    "PartitionStatus",
     "PayloadCodec",
     "ResourceError",
     "RetryPolicy",
@@ -143,6 +146,7 @@ __all__ = [
     "TaskMetadata",
     "Worker",
     "WorkerHandle",
+    "WorkerStatus",
     "Workflow",
     "WorkflowClient",
     "WorkflowEngine",

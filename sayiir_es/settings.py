@@ -176,6 +176,11 @@ class Settings(BaseSettings):
         "beside localhost, this machine's own and every plain address; *.NAME stands "
         "for all below it",
     )
+    trace_url: str | None = Field(
+        default=None,
+        description="where pages link traces to, with {trace_id} in it, such as "
+        "https://traces.example/trace/{trace_id}",
+    )
     mask: str | None = Field(
         default=None,
         description="MODULE:FUNCTION that pages and API ask what to show in place of a "

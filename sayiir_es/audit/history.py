@@ -21,7 +21,7 @@ from sayiir_es.core.status.status import status_of
 from sayiir_es.engine.valid_events import FoundEvent, events_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from sayiir_es.client.backends import Backend
     from sayiir_es.client.session import Session
@@ -74,25 +74,49 @@ class History:
                 f"expected an event of {self.instance_id!r} with a sequence of 0 to "
                 f"{self.last}, but {at}"
             )
-        rows, before = DictRows(), 0
+        rows = DictRows()
+        for _ in self._fold(rows, at):
+            pass
+        return rows
+
+    def _fold(self, rows: DictRows, at: int | None) -> Iterator[int]:
+        """Fold up to `at`, and yield each sequence before its event is folded."""
+        before = 0
         for entry in self.events:
             event = entry.event
             if event.sequence == 0:
                 continue
             if before == at:
-                break
+                return
             if event.sequence != before + 1:
                 raise HoleInHistoryError(
                     f"expected sequence {before + 1} of {self.instance_id!r} at "
                     f"{entry.partition}@{entry.offset}, but {event.sequence}"
                 )
+            yield event.sequence
             rows.apply(evolve(rows, event))
             before = event.sequence
-        return rows
 
     def state(self, at: int | None = None) -> Snapshot:
         """The snapshot after the event with sequence `at`; raises as `rows`."""
-        rows = self.rows(at)
+        return self._snapshot(self.rows(at))
+
+    def step(self, at: int) -> tuple[Snapshot, list[Change]]:
+        """The snapshot after an event, and what that one changed; raises as `rows`.
+
+        As `state(at)` and `diff(at - 1, at)`, by one fold.
+        """
+        if not 0 < at <= self.last:
+            return self.state(at), []
+        rows = DictRows()
+        before: Snapshot | None = None
+        for sequence in self._fold(rows, at):
+            if sequence == at:
+                before = self._snapshot(rows)
+        after = self._snapshot(rows)
+        return after, [] if before is None else _changes(before, after)
+
+    def _snapshot(self, rows: DictRows) -> Snapshot:
         run = get_run(rows)
         graph = None if run is None else self.graphs.get(run.graph_digest)
         return snapshot_of(rows, status_of(rows, self.instance_id, graph))
@@ -102,18 +126,7 @@ class History:
 
         Fields inside of fields are named with dots: `values.result:charge`.
         """
-        old, new = (_flat(self.state(at).data()) for at in (before, after))
-        return [
-            Change(
-                field=name,
-                change=_change(name, old, new),
-                before=old.get(name),
-                after=new.get(name),
-            )
-            for name in {**old, **new}
-            # A result of None is there, too.
-            if (name in old, old.get(name)) != (name in new, new.get(name))
-        ]
+        return _changes(self.state(before), self.state(after))
 
 
 def history(backend: Backend | str, instance_id: str) -> History:
@@ -139,6 +152,21 @@ async def read_history(session: Session, instance_id: str) -> History:
     await session.definitions.refresh()
     graphs = {graph.digest: graph for graph in session.registry.graphs()}
     return History(instance_id=instance_id, events=tuple(events), graphs=graphs)
+
+
+def _changes(before: Snapshot, after: Snapshot) -> list[Change]:
+    old, new = (_flat(snapshot.data()) for snapshot in (before, after))
+    return [
+        Change(
+            field=name,
+            change=_change(name, old, new),
+            before=old.get(name),
+            after=new.get(name),
+        )
+        for name in {**old, **new}
+        # A result of None is there, too.
+        if (name in old, old.get(name)) != (name in new, new.get(name))
+    ]
 
 
 def _change(

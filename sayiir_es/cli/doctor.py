@@ -47,7 +47,10 @@ def doctor(
 
 
 def _examine(backend: Backend, output: Format) -> int:
-    from sayiir_es.cli.health import Mark, examine  # noqa: PLC0415 (slow to import)
+    from sayiir_es.operations.doctor.examination import (  # noqa: PLC0415 (slow)
+        examine,
+    )
+    from sayiir_es.operations.doctor.finding import Mark  # noqa: PLC0415 (slow)
 
     findings = asyncio.run(examine(backend))
     rows = [
@@ -67,7 +70,7 @@ def _examine(backend: Backend, output: Format) -> int:
 
 def _fix(backend: KafkaBackend, *, yes: bool) -> None:
     """Tell what can be mended of the topics, ask, and do it."""
-    from sayiir_es.cli.health import (  # noqa: PLC0415 (slow to import)
+    from sayiir_es.operations.doctor.examination import (  # noqa: PLC0415 (slow)
         CONNECT_LIMIT_S,
     )
 

@@ -1,7 +1,8 @@
 """`sayiir-es partition`: who decides for which, how far it is, what it lost, strays.
 
-All of it is what the log says. A claim stands until the next one, so its owner may be
-gone; commands that wait then grow in number, and the last event in age. What keeps a
+Its owner says how far it is. Where none answers it is what the log says: a claim stands
+until the next one, so its owner may be gone; commands that wait then grow in number,
+and the last event in age. What keeps a
 partition from being served stands in its row, and does not keep the others from being
 listed.
 """
@@ -13,7 +14,7 @@ import getpass
 import os
 import socket
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -40,14 +41,19 @@ from sayiir_es.core.model.errors import (
 from sayiir_es.core.model.events import Event, PartitionClaimed
 from sayiir_es.core.model.position import NO_CLAIM, Position
 from sayiir_es.log.port import Topic
+from sayiir_es.operations.partition_view import partition_view
 from sayiir_es.operations.text import format_time
 
 if TYPE_CHECKING:
     from sayiir_es.client.backends import KafkaBackend
+    from sayiir_es.client.partitions import PartitionStatus
     from sayiir_es.client.session import Session
     from sayiir_es.log.port import Log
+    from sayiir_es.wire.partition_reports import PartitionReport
 
 READ_WAIT_S = 1.0
+_TIMES = frozenset(("now", "serving_since", "last_event_at", "since", "deadline_at"))
+
 _STRAY_COLUMNS = ("partition", "commands")
 
 _COLUMNS = (
@@ -66,6 +72,57 @@ def list_partitions(
         rows = [_for_people(row) for row in rows]
     print_rows(rows, _COLUMNS, output)
     return FAILED if has_trouble else 0
+
+
+def show(
+    partition: Annotated[
+        int, typer.Argument(metavar="PARTITION", min=0, help="Its number.")
+    ],
+    *,
+    url: BackendOption = DEFAULT_BACKEND,
+    output: OutputOption = Format.TABLE,
+) -> int:
+    """Show a partition: how far its owner is, what runs and waits, its instances."""
+    from sayiir_es.client.partitions import (  # noqa: PLC0415 (slow to import)
+        describe_partition,
+    )
+
+    async def read(session: Session) -> PartitionStatus:
+        try:
+            return await describe_partition(session, partition)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+
+    status = in_session(url, read)
+    view = partition_view(status)
+    if output is Format.TABLE:
+        report = view.pop("report")
+        view |= cast("dict[str, object]", report or {})
+        view = {name: _shown(name, value) for name, value in view.items()}
+    print_object(view, output)
+    return FAILED if status.trouble is not None and not status.is_served else 0
+
+
+def _shown(name: str, value: object) -> object:
+    """As a table shows it: times to read, and one line for each thing in a list."""
+    if isinstance(value, int) and name in _TIMES:
+        return format_time(value)
+    if isinstance(value, list | tuple):
+        return "\n".join(_line(one) for one in cast("list[object]", value))
+    if isinstance(value, dict):
+        return _line(cast("object", value))
+    return value
+
+
+def _line(value: object) -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    fields = cast("dict[str, object]", value)
+    return " ".join(
+        f"{name}={format_time(one) if name in _TIMES and isinstance(one, int) else one}"
+        for name, one in fields.items()
+        if one not in (None, "")
+    )
 
 
 def forward(
@@ -214,18 +271,28 @@ def _second(at: object) -> str:
 
 async def _read(session: Session) -> list[dict[str, object]]:
     """One object a partition, as of its end now."""
-    await session.open()
-    await session.definitions.refresh()
-    count = session.log.partitions
-    return [await _row(session, partition) for partition in range(count)]
+    from sayiir_es.client.partitions import (  # noqa: PLC0415 (slow to import)
+        describe_partitions,
+    )
+
+    statuses = await describe_partitions(session)
+    return [await _row(session, one.partition, one.report) for one in statuses]
 
 
-async def _row(session: Session, partition: int) -> dict[str, object]:
-    """What is known of one partition; an error in reading it is part of that."""
+async def _row(
+    session: Session, partition: int, report: PartitionReport | None
+) -> dict[str, object]:
+    """What is known of one partition; an error in reading it is part of that.
+
+    Its owner says how far it is; where none answers, the events do.
+    """
     log = session.log
     position, claim, trouble = Position(), None, None
     try:
-        position = (await session.read_store(partition)).position
+        if report is None:
+            position = (await session.read_store(partition)).position
+        else:
+            position = _position_of(report)
         if position.claim != NO_CLAIM:
             claim = await _event_at(log, partition, position.claim)
     except (HistoryError, OffsetGoneError, StoreError) as error:
@@ -254,9 +321,27 @@ async def _row(session: Session, partition: int) -> dict[str, object]:
         "last_event_at": position.at or None,
         "next_command": position.next_command,
         "commands_behind": behind,
-        "commands_deferred": len(position.deferred),
+        "commands_deferred": (
+            len(position.deferred)
+            if report is None
+            else report.undecided_count - report.commands_behind
+        ),
+        "running": None if report is None else report.running_count,
+        "queued": None if report is None else report.queued_attempts,
+        "timer_overdue_ms": None if report is None else report.timer_overdue_ms,
+        "store_bytes": None if report is None else report.store_bytes,
         "trouble": trouble,
     }
+
+
+def _position_of(report: PartitionReport) -> Position:
+    return Position(
+        offset=report.offset,
+        claim=report.claim,
+        owner=report.owner_id,
+        next_command=report.next_command,
+        at=report.last_event_at or 0,
+    )
 
 
 async def _trouble(

@@ -48,6 +48,11 @@ _WORKER = {
         "SIGINT.",
         "worker run examples.orders",
     ),
+    "list": Verb(
+        "worker_list:list_workers",
+        "List the workers: build, partitions, slots, queue, tags and workflows.",
+        "worker list -o json",
+    ),
 }
 _PROJECTOR = {
     "run": Verb(
@@ -221,6 +226,11 @@ _PARTITION = {
         "List the partitions: owner, events, commands that wait, and what is wrong.",
         "partition list -o json",
     ),
+    "show": Verb(
+        "partition:show",
+        "Show a partition: how far its owner is, what runs and waits, its instances.",
+        "partition show 0 -o json",
+    ),
     "forward": Verb(
         "partition:forward",
         "Bring home commands from partitions that somebody added to the topic.",
@@ -277,7 +287,9 @@ VERBS = VerbGroup(
             "Print the page of an error code: its cause, and what to do.",
             "error no_worker",
         ),
-        "worker": VerbGroup("Run workers.", "worker run examples.orders", _WORKER),
+        "worker": VerbGroup(
+            "Run and list workers.", "worker run examples.orders", _WORKER
+        ),
         "serve": Verb(
             "serve:serve",
             "Serve pages and REST API of a backend, until SIGTERM or SIGINT.",

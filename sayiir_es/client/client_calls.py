@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
-from sayiir_es.client import control, runs, search
+from sayiir_es.client import control, partitions, runs, search
 from sayiir_es.client.bulk_calls import BulkCalls
 from sayiir_es.client.commands import Migration, migration_target
 from sayiir_es.client.commands import conflict_policy as policy_of
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from uuid import UUID
 
+    from sayiir_es.client.partitions import PartitionStatus, WorkerStatus
     from sayiir_es.client.runs import Ack
     from sayiir_es.client.search import InstancePage
     from sayiir_es.client.session import Session
@@ -220,6 +221,7 @@ class ClientCalls(BulkCalls):
         *,
         limit: int = LIST_LIMIT,
         token: str | None = None,
+        within: float | str | timedelta | None = None,
         **criteria: Unpack[Criteria],
     ) -> InstancePage:
         """A page of what `list` finds: at most `limit` instances.
@@ -228,10 +230,18 @@ class ClientCalls(BulkCalls):
         next page; it is None at the end. Each page is as of its own moment: what starts
         meanwhile stands before the first page.
 
+        To find the few of a million that match takes seconds. With `within` (seconds,
+        or as "100ms") the page ends when each owner has looked for so long: it may have
+        fewer instances, or none, and is `is_partial`; the next page looks on.
+
         Raises:
             ValueError: as `list`, or if the token is none.
         """
-        return await search.list_page(self._get_session(), criteria, limit, token)
+        session, within_s = self._get_session(), _seconds(within)
+        if within_s is None:
+            return await search.list_page(session, criteria, limit, token)
+        within_ms = max(1, round(within_s * 1000))
+        return await search.list_within(session, criteria, limit, token, within_ms)
 
     async def count(self, **criteria: Unpack[Criteria]) -> int:
         """How many instances match; criteria as for `list`.
@@ -266,6 +276,26 @@ class ClientCalls(BulkCalls):
             ValueError: as `list`.
         """
         return await search.count_errors(self._get_session(), criteria)
+
+    async def partitions(self, *, counts: bool = False) -> tuple[PartitionStatus, ...]:
+        """Every partition: its owner, how far it is, what runs, and what is wrong.
+
+        Each owner is asked, all at once; one that does not answer within some seconds
+        is told by `trouble` and `fix`. With `counts` each says how many instances it
+        has by status, for which it looks at all of them.
+
+        Raises:
+            LogUnavailableError: if the log does not answer.
+        """
+        return await partitions.describe_partitions(self._get_session(), counts=counts)
+
+    async def workers(self) -> tuple[WorkerStatus, ...]:
+        """Every worker: its partitions, what it can run and what it runs now.
+
+        Raises:
+            LogUnavailableError: if the log does not answer.
+        """
+        return await partitions.describe_workers(self._get_session())
 
     async def send_signal(
         self,

@@ -156,10 +156,12 @@ class InstancePage:
     Attributes:
         instances: The last one first.
         next_token: What `list_page` takes for the next page; None at the end.
+        is_partial: Whether it ended because time was up: the next page goes on.
     """
 
     instances: tuple[WorkflowStatus, ...]
     next_token: str | None
+    is_partial: bool = False
 
 
 async def list_page(
@@ -178,6 +180,64 @@ async def list_page(
         return InstancePage(instances=statuses, next_token=None)
     at_ms, last = page[-1]
     return InstancePage(instances=statuses, next_token=f"{at_ms}.{last.instance_id}")
+
+
+async def list_within(
+    session: Session,
+    criteria: Criteria,
+    limit: int,
+    token: str | None,
+    within_ms: int,
+) -> InstancePage:
+    """As `list_page`, but it ends early where few match: when time is up.
+
+    Raises:
+        ValueError: as `list_page`.
+    """
+    search = search_of(criteria, now_ms=SystemClock().now_ms())
+    found, place = await newest_within(
+        session, search, limit, read_page_token(token), within_ms
+    )
+    return InstancePage(
+        instances=tuple(
+            workflow_status(status, session.payloads) for _, status in found
+        ),
+        next_token=None if place is None else f"{place[0]}.{place[1]}",
+        is_partial=place is not None and len(found) < limit,
+    )
+
+
+async def newest_within(
+    session: Session,
+    search: Search,
+    limit: int,
+    before: tuple[int, str] | None,
+    within_ms: int,
+) -> tuple[list[tuple[int, Status]], tuple[int, str] | None]:
+    """The last `limit` that match, as far as owners find them within a time.
+
+    And the (time, instance id) behind which there may be more; None: there are none.
+    """
+    await session.open()
+    pages = [
+        _PartitionPages(session, number, search, limit + 1, before)
+        for number in range(session.log.partitions)
+    ]
+    await asyncio.gather(*(page.fetch(within_ms) for page in pages))
+    ends = [page.end for page in pages if page.end is not None and not page.is_last]
+    end = max(ends, default=None)
+    # Behind that place a partition may have more that were not looked at.
+    found = [
+        (at_ms, status)
+        for page in pages
+        for at_ms, status in page.statuses
+        if end is None or (at_ms, status.instance_id) >= end
+    ]
+    found.sort(key=lambda one: (one[0], one[1].instance_id), reverse=True)
+    if len(found) <= limit:
+        return found, end
+    at_ms, last = found[limit - 1]
+    return found[:limit], (at_ms, last.instance_id)
 
 
 def read_page_token(token: str | None) -> tuple[int, str] | None:
@@ -331,6 +391,8 @@ class _PartitionPages:
     ) -> None:
         self.statuses: deque[tuple[int, Status]] = deque()
         self.is_last = False
+        self.end: tuple[int, str] | None = None
+        """Up to which (time, instance id) all that match are here."""
         self._session = session
         self._partition = partition
         self._search = search
@@ -342,25 +404,30 @@ class _PartitionPages:
         at_ms, status = self.statuses[0]
         return at_ms, status.instance_id
 
-    async def fetch(self) -> None:
-        """Fetch the next page."""
+    async def fetch(self, within_ms: int | None = None) -> None:
+        """Fetch the next page; one that is not full where time was up."""
+        reached: tuple[int, str] | None = None
         answer = await self._session.ask(
             self._partition,
             lambda at_least: ListInstances(
                 search=self._search,
                 limit=self._limit,
                 before=self._before,
+                within_ms=within_ms,
                 at_least=at_least,
             ),
         )
         if isinstance(answer, Listed):
+            reached = answer.reached
             self.statuses.extend(answer.statuses)
-            self.is_last = answer.is_last or not answer.statuses
+            is_over = not answer.statuses and reached is None
+            self.is_last = answer.is_last or is_over
         else:
             await _read_again(self._fold)
         if self.statuses:
             at_ms, status = self.statuses[-1]
             self._before = (at_ms, status.instance_id)
+        self.end = reached or self._before
 
     async def _fold(self) -> None:
         """Find them in the client's own fold: nobody answered."""
@@ -370,7 +437,7 @@ class _PartitionPages:
         await self._session.definitions.refresh()
         store = await view.read_store(self._partition)
         searched = _searched(self._session, store)
-        found, self.is_last = await newest(
+        found, self.is_last, _ = await newest(
             searched, self._search, self._limit, self._before
         )
         self.statuses.clear()

@@ -55,6 +55,8 @@ class WorkflowClient:
     count = blocking(ClientCalls.count)
     count_by = blocking(ClientCalls.count_by)
     count_errors = blocking(ClientCalls.count_errors)
+    partitions = blocking(ClientCalls.partitions)
+    workers = blocking(ClientCalls.workers)
     send_signal = blocking(ClientCalls.send_signal)
     cancel = blocking(ClientCalls.cancel)
     pause = blocking(ClientCalls.pause)

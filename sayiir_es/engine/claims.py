@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.events import PartitionClaimed
-from sayiir_es.core.model.position import NO_CLAIM
+from sayiir_es.core.model.position import NO_CLAIM, Position, advanced
 from sayiir_es.engine.fold import decode_record, read_event_headers
 from sayiir_es.log.port import Topic
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from sayiir_es.log.port import Log, Record
 
 READ_WAIT_S = 1.0
+
+EVENTS_LOOKED_AT = 1_000
+"""How many of the last events tell which commands are decided."""
 
 
 async def find_claim_in_force(
@@ -63,6 +66,37 @@ async def find_owner(log: Log, partition: int) -> str | None:
         return None
     event = decode_record(claimed, read_event_headers(claimed, partition), partition)
     return event.body.owner if isinstance(event.body, PartitionClaimed) else None
+
+
+async def find_next_command(
+    log: Log, partition: int, *, looked_at: int = EVENTS_LOOKED_AT
+) -> int | None:
+    """The next command of a partition, or one before it: what its last events tell.
+
+    None where they tell nothing; each of them that answers a command names it.
+
+    Raises:
+        HistoryError: if this build cannot read them.
+    """
+    end = await log.end_offset(Topic.EVENTS, partition)
+    start = await log.start_offset(Topic.EVENTS, partition)
+    next_command = None if end > start else 0
+    offset = max(start, end - looked_at)
+    reader = await log.reader(Topic.EVENTS, partition, offset)
+    try:
+        while offset < end:
+            chunk = await reader.read(max_wait_s=READ_WAIT_S)
+            if chunk is None:
+                continue
+            offset = chunk.end
+            for record in chunk.records:
+                headers = read_event_headers(record, partition)
+                event = decode_record(record, headers, partition)
+                reached = advanced(Position(), event, b"", log.partitions).next_command
+                next_command = max(next_command or 0, reached)
+    finally:
+        await reader.close()
+    return next_command
 
 
 async def _read_record(log: Log, partition: int, offset: int) -> Record | None:

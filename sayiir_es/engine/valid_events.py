@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sayiir_es.engine.claims import find_claim_in_force
 from sayiir_es.engine.fold import decode_record, read_event_headers
 from sayiir_es.log.port import InstanceIndex, Topic
+from sayiir_es.wire.events import read_traceparent, schema_version
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -32,11 +33,29 @@ CLOCK_MARGIN_MS = 120_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundEvent:
-    """A valid event and where it stands."""
+    """A valid event, where it stands, and what its record says beside.
+
+    `traceparent` is that of the W3C's trace context; None where it carries none.
+    `schema_version` is that of the schema that wrote it, from 1; 0 where it is not
+    known.
+    """
 
     partition: int
     offset: int
     event: Event
+    traceparent: str | None = None
+    schema_version: int = 0
+
+
+def found_event(partition: int, record: Record, event: Event) -> FoundEvent:
+    """The event of a record, with what the record says beside it."""
+    return FoundEvent(
+        partition=partition,
+        offset=record.offset,
+        event=event,
+        traceparent=read_traceparent(record.headers),
+        schema_version=schema_version(record.value or b""),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,11 +158,7 @@ class ValidEvents:
                 continue  # another instance's, and no claim: those have no key
             event = await self._decode_if_valid(record)
             if event is not None and event.at >= self._filter.since_ms:
-                events.append(
-                    FoundEvent(
-                        partition=self._partition, offset=record.offset, event=event
-                    )
-                )
+                events.append(found_event(self._partition, record, event))
         return events
 
     async def until_end(self) -> AsyncIterator[FoundEvent]:

@@ -68,14 +68,14 @@ async def find_trouble(
     `now_ms` is the time.
     """
     any_status = replace(search, statuses=())
-    found = await asyncio.gather(
-        _by_error(session, any_status, "failed"),
-        _by_error(session, any_status, "quarantined"),
-        _by_version(session, any_status),
-        _by_wait(session, any_status, now_ms),
-        _paused(session, any_status),
-    )
-    groups = [group for several in found for group in several][:GROUPS_MAX]
+    # One after another: owners answer lists, too, while they count.
+    groups = [
+        *await _by_error(session, any_status, "failed"),
+        *await _by_error(session, any_status, "quarantined"),
+        *await _by_version(session, any_status),
+        *await _by_wait(session, any_status, now_ms),
+        *await _paused(session, any_status),
+    ][:GROUPS_MAX]
     return tuple(
         await asyncio.gather(*(_with_example(session, group) for group in groups))
     )
@@ -121,11 +121,9 @@ async def _by_wait(session: Session, search: Search, now_ms: int) -> list[Troubl
     unsignalled = _silent(
         replace(search, statuses=("awaiting_signal",)), now_ms - UNSIGNALLED_MS
     )
-    by_now, long_ago, without_signal = await asyncio.gather(
-        count_by_group(session, running, "waiting_for"),
-        count_by_group(session, slow, "waiting_for"),
-        count_by_group(session, unsignalled, "waiting_for"),
-    )
+    by_now = await count_by_group(session, running, "waiting_for")
+    long_ago = await count_by_group(session, slow, "waiting_for")
+    without_signal = await count_by_group(session, unsignalled, "waiting_for")
     return [
         *_of_kind(running, by_now, "tag", "untagged"),
         *_of_kind(running, by_now, "retry", "retrying"),

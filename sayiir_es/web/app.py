@@ -82,6 +82,7 @@ def create_app(
         client=WorkflowClient(backend),
         masking=settings.masking,
         ending=ending,
+        trace_url=settings.trace_url,
     )
     app.state.access = access
     probe, counts = BackendProbe(lambda: app.state.site.session), HttpCounts()

@@ -29,6 +29,7 @@ class WebSettings:
         proxy_networks: From where this header is believed.
         hosts: Names by which it is reached, beside its own.
         masking: What is hidden of payloads and errors.
+        trace_url: Where a trace is looked at, with `{trace_id}` in it; empty: nowhere.
     """
 
     token_file: Path | None = None
@@ -37,6 +38,7 @@ class WebSettings:
     proxy_networks: tuple[Network, ...] = ()
     hosts: tuple[str, ...] = ()
     masking: Masking = field(default_factory=lambda: Masking(names=DEFAULT_NAMES))
+    trace_url: str = ""
 
     @property
     def is_open(self) -> bool:
@@ -54,7 +56,9 @@ def read_web_settings(
         SettingsError: if some cannot be used.
         UsageError: if there is no function of the name in `SAYIIR_MASK`.
     """
-    settings = settings_where_set("SAYIIR_API_", "SAYIIR_MASK", "SAYIIR_MASK_NAMES")
+    settings = settings_where_set(
+        "SAYIIR_API_", "SAYIIR_MASK", "SAYIIR_MASK_NAMES", "SAYIIR_TRACE_URL"
+    )
     if settings is None:
         return WebSettings(token_file=token_file, read_token_file=read_token_file)
     return WebSettings(
@@ -67,7 +71,24 @@ def read_web_settings(
             names=words_of(settings.mask_names),
             hook=load_function("SAYIIR_MASK", settings.mask),
         ),
+        trace_url=checked_trace_url(settings.trace_url),
     )
+
+
+def checked_trace_url(url: str | None) -> str:
+    """The address of a trace, as a template; empty where there is none.
+
+    Raises:
+        SettingsError: if it is no address of the web, or has no place for the id.
+    """
+    if not url:
+        return ""
+    if not url.startswith(("https://", "http://")) or "{trace_id}" not in url:
+        raise SettingsError(
+            "expected SAYIIR_TRACE_URL to be as https://traces.example/{trace_id}, but "
+            f"{url!r:.200}"
+        )
+    return url
 
 
 def networks_of(text: str) -> tuple[Network, ...]:

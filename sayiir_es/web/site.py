@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
+from sayiir_es.operations.history_cache import HistoryCache
+from sayiir_es.web.imports import Imports
 from sayiir_es.web.live import LiveEvents
 from sayiir_es.web.shared_answers import SharedAnswers
 
@@ -25,6 +27,7 @@ class Site:
         masking: What pages and API hide of payloads and errors; every value that a user
             wrote goes through it.
         ending: Is set when the process ends; what streams to a browser ends then, too.
+        trace_url: Where a trace is looked at, with `{trace_id}` in it; empty: nowhere.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class Site:
         client: WorkflowClient,
         masking: Masking,
         ending: asyncio.Event | None = None,
+        trace_url: str = "",
     ) -> None:
         self.backend = backend
         self.client = client
@@ -41,6 +45,9 @@ class Site:
         self.ending = ending or asyncio.Event()
         self.live = LiveEvents(lambda: self.session)
         self.answers = SharedAnswers()
+        self.trace_url = trace_url
+        self.histories = HistoryCache()
+        self.imports = Imports()
 
     @property
     def session(self) -> Session:

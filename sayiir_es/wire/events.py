@@ -11,6 +11,7 @@ else here.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from operator import attrgetter, call
@@ -50,9 +51,11 @@ COMMON_FIELDS = ("claim", "instance_id", "run", "sequence", "at", "cause")
 
 KIND_HEADER = "kind"
 CLAIM_HEADER = "claim"
+TRACEPARENT_HEADER = "traceparent"
 
 _KIND_CHARACTERS_MAX = 128
 _RECURRING = ("path", "input", "loop", "worker", "workflow")
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}.{0,64}")
 _CLAIM = re.compile(rb"-1|0|[1-9][0-9]{0,18}")
 
 
@@ -84,7 +87,7 @@ class _Decoding:
 KINDS: dict[str, type[Body]] = {body.__name__: body for body in get_args(Body)}
 """The body's class by the name of the kind."""
 
-_SCHEMAS = load_schemas(EVENT_NAMESPACE)
+SCHEMAS = load_schemas(EVENT_NAMESPACE)
 
 
 def _values_of(body: type[Body]) -> Callable[[Body], tuple[Any, ...]]:
@@ -121,7 +124,7 @@ def decoding_of(schema: RecordSchema, newest: RecordSchema) -> _Decoding:
 
 
 def _encoding_of(body: type[Body]) -> _Encoding:
-    schema = _SCHEMAS[body.__name__]
+    schema = SCHEMAS[body.__name__]
     return _Encoding(
         schema=schema,
         head=schema.head,
@@ -137,9 +140,23 @@ def _encoding_of(body: type[Body]) -> _Encoding:
 
 _ENCODINGS = {body: _encoding_of(body) for body in KINDS.values()}
 _DECODINGS = {
-    schema.head: decoding_of(schema, _SCHEMAS[schema.name])
-    for schema in (*load_older_schemas(EVENT_NAMESPACE), *_SCHEMAS.values())
+    schema.head: decoding_of(schema, SCHEMAS[schema.name])
+    for schema in (*load_older_schemas(EVENT_NAMESPACE), *SCHEMAS.values())
 }
+
+
+def _numbered_schemas() -> dict[bytes, int]:
+    """By the head that a schema writes, the how manieth of its kind it is, from 1."""
+    numbers: dict[bytes, int] = {}
+    counts: Counter[str] = Counter()
+    for schema in (*load_older_schemas(EVENT_NAMESPACE), *SCHEMAS.values()):
+        if schema.head not in numbers:
+            counts[schema.name] += 1
+            numbers[schema.head] = counts[schema.name]
+    return numbers
+
+
+_SCHEMA_NUMBERS = _numbered_schemas()
 
 _call: Callable[[Writer, Any], bytes] = call  # pyright: ignore[reportAssignmentType]  # `map` then loops in C, but the stub binds one argument
 _new = object.__new__
@@ -230,6 +247,11 @@ def decode_event(data: bytes) -> Event:
     return event
 
 
+def schema_version(data: bytes) -> int:
+    """Which schema of its kind wrote an event, from 1; 0 if this build knows none."""
+    return _SCHEMA_NUMBERS.get(data[:HEAD_BYTES], 0)
+
+
 def _unreadable_error_of(decoding: _Decoding, data: bytes) -> UnreadableError:
     try:
         read_record(decoding.schema, decoding.newest, data)
@@ -249,6 +271,14 @@ def record_key(event: Event) -> bytes | None:
 def event_headers(event_kind: str, claim: int) -> tuple[tuple[str, bytes], ...]:
     """Return the headers that every event record has."""
     return (KIND_HEADER, event_kind.encode()), (CLAIM_HEADER, b"%d" % claim)
+
+
+def read_traceparent(headers: Sequence[tuple[str, bytes]]) -> str | None:
+    """The trace context in a record's headers; None where there is none of its form."""
+    for name, value in headers:
+        if name == TRACEPARENT_HEADER and _TRACEPARENT.fullmatch(value):
+            return value.decode()
+    return None
 
 
 def read_headers(headers: Sequence[tuple[str, bytes]]) -> EventHeaders | None:

@@ -19,6 +19,11 @@ from sayiir_es.core.model.errors import DecodeError
 from sayiir_es.core.model.waits import ErrorDetails
 from sayiir_es.core.status.search import Search
 from sayiir_es.core.status.status import Status
+from sayiir_es.wire.partition_reports import (
+    PartitionReport,
+    read_report,
+    report_data,
+)
 from sayiir_es.wire.searches import (
     Groups,
     is_new,
@@ -88,12 +93,14 @@ class FindDecision:
 class ListInstances:
     """Asks for a page of the instances of a partition that match, the last first.
 
-    `before` is the (time, instance id) behind which the page begins.
+    `before` is the (time, instance id) behind which the page begins. With `within_ms`
+    it may end early: when it was looked for so long.
     """
 
     search: Search
     limit: int
     before: tuple[int, str] | None = None
+    within_ms: int | None = None
     at_least: int = 0
 
 
@@ -106,8 +113,25 @@ class CountInstances:
     at_least: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribePartition:
+    """Asks the owner of a partition how far it is, and what its process does.
+
+    With `counts` also how many instances it has by status: a look at all of them.
+    """
+
+    counts: bool = False
+    at_least: int = 0
+
+
 Request: TypeAlias = (
-    Describe | FindResult | Wait | FindDecision | ListInstances | CountInstances
+    Describe
+    | FindResult
+    | Wait
+    | FindDecision
+    | ListInstances
+    | CountInstances
+    | DescribePartition
 )
 
 _REQUEST_NAMES: dict[type[Request], str] = {
@@ -117,6 +141,7 @@ _REQUEST_NAMES: dict[type[Request], str] = {
     FindDecision: "decision",
     ListInstances: "list",
     CountInstances: "count",
+    DescribePartition: "partition",
 }
 
 NEW = ".2"
@@ -130,7 +155,7 @@ _REQUEST_FIELDS = {
 
 def request_key(request: Request) -> bytes | None:
     """The key of a request's record: the instance that it asks about, if it is one."""
-    if isinstance(request, ListInstances | CountInstances):
+    if isinstance(request, ListInstances | CountInstances | DescribePartition):
         return None
     return request.instance_id.encode("utf-8", "surrogatepass")
 
@@ -148,7 +173,7 @@ def _name_of(request: Request) -> str:
     """The name of a request: one that an older build does not know, if it must not."""
     name = _REQUEST_NAMES[type(request)]
     match request:
-        case ListInstances() if is_new(request.search):
+        case ListInstances() if is_new(request.search) or request.within_ms:
             return name + NEW
         case CountInstances() if is_new(request.search, request.by):
             return name + NEW
@@ -195,12 +220,16 @@ def decode_request(value: bytes) -> Request:
                 search=read_search(data),
                 limit=data.integer("limit"),
                 before=_read_before(data),
+                within_ms=data.integer_or_none("within_ms"),
                 at_least=at_least,
             )
         case "count" | "count.2":
             return CountInstances(
                 search=read_search(data), by=read_groups(data), at_least=at_least
             )
+        case "partition":
+            counts = data.data.get("counts") is True
+            return DescribePartition(counts=counts, at_least=at_least)
         case name:
             names = ", ".join(_REQUEST_NAMES.values())
             raise DecodeError(f"expected a request of {names}, but {name!r:.100}")
@@ -265,11 +294,13 @@ class Decided:
 class Listed:
     """A page of the instances of a partition, the last first, each with its time.
 
-    `is_last` says that nothing stands behind it.
+    `is_last` says that nothing stands behind it; `reached` up to which (time, instance
+    id) it was looked, if time was up.
     """
 
     statuses: tuple[tuple[int, Status], ...]
     is_last: bool
+    reached: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,6 +308,13 @@ class Counted:
     """How many instances of a partition match, by group."""
 
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribedPartition:
+    """A partition, and the process of its owner."""
+
+    report: PartitionReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,7 +331,15 @@ class Claimed:
 
 
 Answer: TypeAlias = (
-    Described | Ended | FoundResult | Decided | Listed | Counted | Refused | Claimed
+    Described
+    | Ended
+    | FoundResult
+    | Decided
+    | Listed
+    | Counted
+    | DescribedPartition
+    | Refused
+    | Claimed
 )
 
 _ANSWER_NAMES: dict[type[Answer], str] = {
@@ -303,6 +349,7 @@ _ANSWER_NAMES: dict[type[Answer], str] = {
     Decided: "decided",
     Listed: "listed",
     Counted: "counted",
+    DescribedPartition: "partition",
     Refused: "refused",
     Claimed: "claimed",
 }
@@ -358,13 +405,11 @@ def encode_reply(reply: Reply) -> bytes:
         case FoundResult():
             data |= {"exists": answer.exists, "result": answer.result}
         case Listed():
-            data["is_last"] = answer.is_last
-            data["instances"] = [
-                {"at": at_ms, "status": _status_data(status)}
-                for at_ms, status in answer.statuses
-            ]
+            data |= _listed_data(answer)
         case Counted():
             data["counts"] = dict(answer.counts)
+        case DescribedPartition():
+            data["report"] = report_data(answer.report)
         case Refused():
             data |= {"code": answer.code, "message": answer.message}
         case Claimed():
@@ -416,13 +461,34 @@ def _read_answer(data: dict[str, Any]) -> Answer:
                     (one["at"], _to_status(one["status"])) for one in instances
                 ),
                 is_last=data["is_last"],
+                reached=_read_reached(data.get("reached")),
             )
         case kind if kind is Counted:
             return Counted(counts=data["counts"])
+        case kind if kind is DescribedPartition:
+            return DescribedPartition(report=read_report(data["report"]))
         case kind if kind is Refused:
             return Refused(code=data["code"], message=data["message"])
         case _:
             return Claimed()
+
+
+def _listed_data(answer: Listed) -> dict[str, object]:
+    data: dict[str, object] = {"is_last": answer.is_last}
+    if answer.reached is not None:
+        data["reached"] = answer.reached
+    data["instances"] = [
+        {"at": at_ms, "status": _status_data(status)}
+        for at_ms, status in answer.statuses
+    ]
+    return data
+
+
+def _read_reached(place: Any) -> tuple[int, str] | None:
+    if place is None:
+        return None
+    at_ms, instance_id = place
+    return int(at_ms), str(instance_id)
 
 
 def _status_data(status: Status | None) -> dict[str, object] | None:

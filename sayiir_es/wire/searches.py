@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, cast, get_args
 
 from sayiir_es.core.json_fields import Fields
 from sayiir_es.core.model.errors import DecodeError
@@ -50,11 +50,10 @@ def group_parts(key: str) -> tuple[str | None, ...]:
         parts: object = json.loads(key)
     except ValueError as error:
         raise DecodeError(f"expected the key of a group, but {key!r:.200}") from error
-    match parts:
-        case [*texts]:
-            return tuple(None if text is None else str(text) for text in texts)
-        case _:
-            raise DecodeError(f"expected the key of a group, but {key!r:.200}")
+    if not isinstance(parts, list):
+        raise DecodeError(f"expected the key of a group, but {key!r:.200}")
+    texts = cast("list[object]", parts)
+    return tuple(None if text is None else str(text) for text in texts)
 
 
 def search_data(search: Search) -> dict[str, object]:

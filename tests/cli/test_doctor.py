@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import time
 from typing import TYPE_CHECKING
@@ -11,7 +12,8 @@ import pytest
 
 from sayiir_es import Flow, Worker, WorkflowClient
 from sayiir_es.log.port import Topic
-from tests.cli.unreadable_records import START, letter, produce
+from tests.cli.processes import running
+from tests.cli.unreadable_records import START, command, letter, produce
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Terminal
@@ -120,3 +122,49 @@ def test_what_waits_for_code_is_found_by_workflow_and_partition(
     (finding,) = (row for row in answer.rows() if not row["ok"])
     assert finding["check"] == "code"
     assert "'orders' on partition 0" in str(finding["finding"])
+
+
+def test_commands_that_wait_for_a_worker_that_was_killed_are_told(
+    terminal: Terminal,
+) -> None:
+    typed = ("worker", "run", "tests.cli.sample_workflows", "--worker-id", "w")
+    with running(terminal.cwd / "words", *typed) as worker:
+        worker.until("serves")
+        worker.end(signal.SIGKILL)  # it leaves its announcement behind
+    produce(terminal.backend, Topic.COMMANDS, [command(START)] * 2)
+    answer = terminal("doctor -o jsonl")
+    assert answer.code == 1
+    [finding] = [row for row in answer.rows() if row["check"] == "workers"]
+    assert not finding["ok"]
+    assert "undecided: 2 commands" in str(finding["finding"])
+    assert finding["fix"]
+
+
+def test_nobody_at_work_is_a_warning_where_nothing_waits(terminal: Terminal) -> None:
+    terminal.make_log()
+    answer = terminal("doctor")
+    assert answer.code == 0
+    assert "!" in answer.out
+    assert "no worker owns partition 0" in " ".join(answer.out.split())
+
+
+def test_what_failed_is_told_with_what_to_do_while_a_worker_serves(
+    terminal: Terminal,
+) -> None:
+    url = f"file:{terminal.cwd / 'log.db'}"
+    failing = Flow("failing").then(_refuse, name="refuse").build()
+    client = WorkflowClient(url)
+    with Worker("w", url).start([failing]):
+        client.submit(failing, "f", 1)
+        client.wait("f")
+        answer = terminal("doctor -o jsonl")
+    assert answer.code == 0, "what failed is no trouble of the service"
+    [finding] = [row for row in answer.rows() if row["check"] == "instances"]
+    assert finding["finding"] == "instances that failed: 1"
+    assert "instance retry" in str(finding["fix"])
+    [workers] = [row for row in answer.rows() if row["check"] == "workers"]
+    assert workers["finding"] == "every partition is served; workers: 1"
+
+
+def _refuse(number: int) -> int:
+    raise ValueError(number)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from sayiir_es import WorkflowClient, backend_from_url
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.engine.clock import SystemClock
 from sayiir_es.engine.definitions.capabilities import Refusal
@@ -50,6 +51,38 @@ def produce(app: KafkaBackend, partition: int, record: NewRecord) -> None:
     asyncio.run(body())
 
 
+def look_at_the_worker(terminal: Terminal) -> None:
+    """It owns both partitions, and tells of each."""
+    [worker] = terminal("worker list -o jsonl").rows()
+    assert (worker["partitions"], worker["slots"]) == ([0, 1], 64)
+    assert "doubling" in str(worker["workflows"])
+    counts = [
+        cast("Any", terminal(f"partition show {number} -o json").json())["report"]
+        for number in (0, 1)
+    ]
+    assert sum(one["instances"].get("completed", 0) for one in counts) == 8
+    assert all(one["store_bytes"] > 0 for one in counts)
+    assert {one["owner_id"] for one in counts} == {worker["owner"]}
+
+
+def look_at_pages(app: KafkaBackend) -> None:
+    """Pages that end when time is up are merged over both partitions."""
+    seen: list[str] = []
+    token: str | None = None
+    with backend_from_url(app.url) as backend:
+        client = WorkflowClient(backend)
+        while True:
+            page = client.list_page(limit=3, within="1s", token=token)
+            seen += [one.instance_id for one in page.instances]
+            token = page.next_token
+            if token is None:
+                break
+        assert seen == [one.instance_id for one in client.list()]
+        assert len(seen) == 8
+        assert client.list(waiting_for="task") == ()
+        assert [one.commands_behind for one in client.partitions()] == [0, 0]
+
+
 def test_every_partition_is_searched_and_its_dead_letters_retried(
     terminal: Terminal, app: KafkaBackend
 ) -> None:
@@ -71,6 +104,8 @@ def test_every_partition_is_searched_and_its_dead_letters_retried(
         assert [row["partition"] for row in partitions] == [0, 1]
         assert [row["commands_behind"] for row in partitions] == [0, 0]
         assert all(row["owner"] and row["claimed_at"] for row in partitions)
+        look_at_the_worker(terminal)
+        look_at_pages(app)
 
         # On the partition that is not its home, and cut too short to be read.
         produce(app, 1 - home, NewRecord(key=b"late", value=VALUE))

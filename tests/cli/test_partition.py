@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from sayiir_es import run_durable_workflow
+from sayiir_es import Worker, WorkflowClient, run_durable_workflow
 from sayiir_es.client.backends import EmbeddedBackend
 from sayiir_es.core.model.events import CommandDeferred, Event
 from sayiir_es.engine.fold import read_event_headers
@@ -38,6 +38,10 @@ def test_a_log_without_events_has_partitions_without_owners(terminal: Terminal) 
         "next_command": 0,
         "commands_behind": 0,
         "commands_deferred": 0,
+        "running": None,
+        "queued": None,
+        "timer_overdue_ms": None,
+        "store_bytes": None,
         "trouble": None,
     }
     assert terminal("partition list").code == 0
@@ -172,3 +176,36 @@ def append(backend: EmbeddedBackend, make: Callable[[int], NewRecord]) -> None:
         await log.close()
 
     asyncio.run(body())
+
+
+def test_an_owner_tells_more_of_its_partition_and_of_its_process(
+    terminal: Terminal,
+) -> None:
+    url = f"file:{terminal.cwd / 'log.db'}"
+    with Worker("w1", url, max_concurrent_tasks=3).start([doubling]):
+        WorkflowClient(url).run(doubling, "a", 1)
+        [row] = terminal("partition list -o jsonl").rows()
+        shown = terminal("partition show 0 -o json")
+        table = terminal("partition show 0")
+        workers = terminal("worker list -o jsonl").rows()
+        text = terminal("worker list").out
+    assert (row["running"], row["queued"], row["trouble"]) == (0, 0, None)
+    view = shown.json()
+    assert (view["served"], view["owner"]) == (True, row["owner"])
+    report = view["report"]
+    assert isinstance(report, dict)
+    assert (report["instances"], report["worker_id"]) == ({"completed": 1}, "w1")
+    assert report["checkpoint"] in table.out
+    [worker] = workers
+    assert (worker["worker"], worker["slots"], worker["slots_used"]) == ("w1", 3, 0)
+    assert worker["workflows"] == ["doubling"]
+    assert "0/3" in text
+    missing = terminal("partition show 7")
+    assert (missing.code, "expected a partition of 0 to 0, but 7" in missing.err) == (
+        2,
+        True,
+    )
+    unserved = terminal("partition show 0")
+    assert unserved.code == 1
+    assert "no worker owns partition 0" in unserved.out
+    assert terminal("worker list -o json").out == "[]\n"

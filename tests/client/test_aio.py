@@ -76,7 +76,7 @@ async def test_a_client_does_what_the_synchronous_one_does(backend: Backend) -> 
         with pytest.raises(TimeoutError):
             await client.wait("a", timeout="50ms")
         await aio.resume_workflow(doubling, "a", backend)
-        assert (await client.wait("a", timeout=5)).output == 8
+        assert (await client.wait("a", timeout=30)).output == 8
         assert await client.get_task_result("a", "double") == 8
         await client.send_signal("b", "other", 1, signal_id="s")
         await client.pause("b", reason="audit")

@@ -136,7 +136,7 @@ def test_nothing_catches_the_end_of_a_runs_time(run: Run, *, is_async: bool) -> 
         time.sleep(0.5)
 
     async def hang_async(_value: object) -> None:
-        await asyncio.sleep(5)
+        await asyncio.sleep(60)
 
     body = hang_async if is_async else hang
     flow = Flow("w", timeout="50ms").attempt(body).on_error(told).build()
@@ -145,4 +145,4 @@ def test_nothing_catches_the_end_of_a_runs_time(run: Run, *, is_async: bool) -> 
         (TaskError, AssertionError), match="Workflow 'w' timed out after 50ms"
     ):
         run(flow, 1)
-    assert time.monotonic() - begun_s < 3
+    assert time.monotonic() - begun_s < 30

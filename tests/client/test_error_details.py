@@ -37,7 +37,7 @@ def test_a_status_has_the_details_of_the_error(tmp_path: Path) -> None:
         client = WorkflowClient(backend)
         with Worker("w", backend).start([charging, fetching]):
             client.submit(charging, "broken", 1)
-            status = client.wait("broken", timeout=10)
+            status = client.wait("broken", timeout=30)
             client.submit(fetching, "later", 1)
             while not (later := client.status("later")).error_details:
                 assert not later.is_failed()

@@ -220,6 +220,40 @@ def test_pages_follow_one_another_by_their_tokens(client: WorkflowClient) -> Non
         client.list_page(token="nonsense")  # noqa: S106 - of a page
 
 
+def test_a_page_ends_when_time_is_up_and_the_next_one_looks_on(
+    backend: Backend,
+) -> None:
+    client = WorkflowClient(backend)
+    many = 3 * TURN_ENTRIES
+    with Worker("w", backend).start([parked]):
+        client.submit(parked, "first", attributes={"rare": "1"})
+        client.submit_many(parked, [(f"i{number}", None) for number in range(many)])
+        found: list[str] = []
+        partial = 0
+        page = client.list_page(limit=5, within=1e-9, attributes={"rare": "1"})
+        while True:
+            found += [one.instance_id for one in page.instances]
+            partial += page.is_partial
+            if page.next_token is None:
+                break
+            page = client.list_page(
+                limit=5, within="1ms", token=page.next_token, attributes={"rare": "1"}
+            )
+        assert found == ["first"]
+        assert partial >= 1
+        # What is found at once comes as ever, and page by page nothing is left out.
+        seen: list[str] = []
+        token: str | None = None
+        while True:
+            page = client.list_page(limit=400, within="1s", token=token)
+            seen += [one.instance_id for one in page.instances]
+            token = page.next_token
+            if token is None:
+                break
+        assert len(seen) == len(set(seen)) == many + 1
+        assert seen == [one.instance_id for one in client.list(limit=many + 1)]
+
+
 async def test_pages_on_the_callers_loop(
     client: WorkflowClient, backend: Backend
 ) -> None:

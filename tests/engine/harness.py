@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from sayiir_es.log.port import Record
     from sayiir_es.wire.signing import Signer
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 
 
 @dataclass

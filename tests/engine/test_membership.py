@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.authoring.workflow import Workflow
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 
 
 async def step(value: str) -> str:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.log.port import Appender, Log, Membership
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 
 
 @dataclass

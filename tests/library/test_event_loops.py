@@ -54,12 +54,10 @@ def test_the_end_of_a_loop_frees_the_log_for_other_processes(tmp_path: Path) -> 
 import subprocess, sys
 client = aio.WorkflowClient("file:log.db")
 asyncio.run(client.submit(doubling, "a", 1))
-begin = time.monotonic()
 subprocess.run([sys.executable, "-c",
     "from sample import doubling; from sayiir_es import run_durable_workflow\\n"
     "assert run_durable_workflow(doubling, 'b', 1, 'file:log.db').output == 2"],
-    check=True, timeout=20)
-assert time.monotonic() - begin < 8
+    check=True, timeout=50)  # it would wait for ever
 """,
         tmp_path,
     )
@@ -198,7 +196,7 @@ def test_calls_work_when_the_main_thread_has_ended(
 ) -> None:
     use = "client.submit(doubling, 'early', 1)" if is_used_before else ""
     source = f"{LATE.replace('CALL', call)}\n{when}\n{use}\n"
-    process = run_program(source, tmp_path, limit_s=20)
+    process = run_program(source, tmp_path)
     assert process.stdout == "called\n"
     assert process.stderr == ""
 
@@ -219,7 +217,6 @@ from sayiir_es import run_durable_workflow
 run_durable_workflow(doubling, "early", 1, "file:log.db")
 """,
         tmp_path,
-        limit_s=20,
     )
     assert (process.stdout, process.stderr) == ("2\n", "")
 
@@ -237,6 +234,6 @@ def test_a_program_ends_well_that_closes_nothing(
     tmp_path: Path, left_open: str
 ) -> None:
     process = run_program(
-        f"{COUNT}\nfrom sayiir_es import Worker\n{left_open}\n", tmp_path, limit_s=30
+        f"{COUNT}\nfrom sayiir_es import Worker\n{left_open}\n", tmp_path
     )
     assert process.stderr == ""

@@ -18,7 +18,7 @@ from sayiir_es import BackendError, EmbeddedBackend, InMemoryBackend, Worker
 from sayiir_es import WorkflowClient, aio, run_durable_workflow
 from sayiir_es.core.model.errors import StoreError
 
-def in_child(work, limit_s=15):
+def in_child(work, limit_s=40):
     # The exit code of a child that does some work; it ends as a program does.
     is_main = threading.current_thread() is threading.main_thread()
     pid = os.fork()
@@ -54,7 +54,7 @@ USES = {
     "worker": """
     try:
         with Worker('child', backend).start([doubling]):
-            client.run(doubling, f'c-{os.getpid()}', 1, timeout=10)
+            client.run(doubling, f'c-{os.getpid()}', 1, timeout=30)
     except StoreError as error:  # the parent's RocksDB cannot be used behind a fork
         assert "start the child by `spawn`" in str(error), error""",
 }
@@ -204,7 +204,7 @@ def use():
         assert "make one in the child" in str(error), error
     else:
         raise AssertionError("expected a refusal")
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 10
 
 assert in_child(use) == 7
 assert run_durable_workflow(doubling, "e", 1, used).output == 2
@@ -230,13 +230,13 @@ def shut_down():
             assert "begin anew in the child" in str(error), error
         else:
             raise AssertionError("expected a refusal")
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 10
 
 assert in_child(shut_down) == 7
 with handle:  # a child that leaves the block by its end leaves the worker alone
     code = in_child(lambda: None)
     assert code == 7, code
-    assert client.run(doubling, "a", 4, timeout=10).output == 8
+    assert client.run(doubling, "a", 4, timeout=30).output == 8
 """,
         tmp_path,
     )
@@ -291,7 +291,7 @@ def forks(_):
 forking = Flow("forking").then(forks).build()
 client = WorkflowClient("file:log.db")
 handle = Worker("w", EmbeddedBackend("log.db")).start([forking])
-pid = client.run(forking, "f", None, timeout=20).output
+pid = client.run(forking, "f", None, timeout=30).output
 mine = held(os.getpid())
 assert any(name.endswith(".owner") for name in mine), mine
 assert any(name.startswith("socket:") for name in mine), mine
@@ -318,7 +318,7 @@ def spawns(_):
 
 flow = Flow("spawning").then(spawns).build()
 with Worker("w", EmbeddedBackend("log.db")).start([flow]):
-    pid = WorkflowClient("file:log.db").run(flow, "f", None, timeout=20).output
+    pid = WorkflowClient("file:log.db").run(flow, "f", None, timeout=30).output
     assert held(pid) == [], held(pid)
     os.kill(pid, signal.SIGKILL)
 """,
@@ -338,7 +338,7 @@ def forks(_):
 flow = Flow("forking").then(forks).build()
 client = WorkflowClient("file:log.db")
 with Worker("w", EmbeddedBackend("log.db")).start([flow]):
-    pid = client.run(flow, "f", None, timeout=20).output
+    pid = client.run(flow, "f", None, timeout=30).output
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
     assert isinstance(client.status("f").output, int)
 """,

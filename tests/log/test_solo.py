@@ -76,7 +76,7 @@ async def test_the_second_waits_until_the_first_has_left(
     await asyncio.wait([change], timeout=0.12)
     assert not change.done()
     await first.leave()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(LIMIT_S):
         assert (await change).partitions == {0, 1}
     await second.leave()
 
@@ -89,7 +89,7 @@ async def test_leaving_wakes_a_caller_that_waits_for_a_change(
     change = asyncio.create_task(member.changed(member.current().epoch))
     await asyncio.sleep(0)
     await member.leave()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(LIMIT_S):
         assert (await change).partitions == frozenset()
     await member.leave()
 
@@ -114,7 +114,7 @@ async def test_a_change_before_the_call_is_returned_at_once(
     member = membership()
     epoch = member.current().epoch
     await member.join()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(LIMIT_S):
         assert (await member.changed(epoch)).partitions == {0, 1}
     await member.leave()
 
@@ -143,7 +143,7 @@ async def test_a_lock_passes_over_when_its_holder_is_killed(tmp_path: Path) -> N
     change = asyncio.create_task(member.changed(member.current().epoch))
     holder.kill()
     await holder.wait()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(LIMIT_S):
         assert (await change).partitions == {0}
     await member.leave()
 

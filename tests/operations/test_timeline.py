@@ -56,7 +56,7 @@ def events(*bodies: tuple[int, Any]) -> list[Event]:
             claim=0,
             instance_id="order-7",
             run=1,
-            sequence=0 if isinstance(body, CommandRejected | OutcomeRejected) else n,
+            sequence=n,
             at=1_000_000 + at,
             cause="",
             body=body,
@@ -282,7 +282,7 @@ def test_a_loop_of_thousands_of_iterations_shows_the_last_ones() -> None:
 def test_hostile_names_and_errors_are_escaped_in_svg_and_terminal() -> None:
     happened = events((0, STARTED), (1, due(HOSTILE)), (2, due("plain")))
     rejected = OutcomeRejected(path=HOSTILE, attempt=1, reason=HOSTILE)
-    happened.append(replace(happened[-1], body=rejected, sequence=0))
+    happened.append(replace(happened[-1], body=rejected))
     made = timeline_of(happened, now_ms=1_000_009)
     axis = Axis(made)
     svg = "".join(lane_svg(one, made, axis) for one in made.lanes)

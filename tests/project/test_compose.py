@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import socket
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE = ROOT / "docker-compose.yml"
+DOCKERFILE = ROOT / "Dockerfile"
 UP_LIMIT_S = 90
 
 
@@ -77,7 +79,8 @@ def test_the_worker_waits_for_the_broker_and_keeps_its_state(
     services: dict[str, Any],
 ) -> None:
     worker = services["worker"]
-    assert worker["command"] == ["worker", "run", "examples.orders"]
+    command = ["worker", "run", "examples.orders", "--http", "127.0.0.1:9464"]
+    assert worker["command"] == command
     assert worker["depends_on"] == {"kafka": {"condition": "service_healthy"}}
     environment = worker["environment"]
     internal = services["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
@@ -117,6 +120,25 @@ def test_the_pages_ask_for_the_token_and_stand_before_the_same_app(
         with pytest.raises(HTTPError, match="404"):
             urlopen(request, timeout=10)  # noqa: S310
         assert serve.end() == 0
+
+
+def test_each_service_of_ours_is_asked_whether_it_is_ready(
+    services: dict[str, Any],
+) -> None:
+    for name in ("worker", "pages"):
+        service = services[name]
+        address = re.search(
+            r"[\d.]+ --port (\d+)|127.0.0.1:(\d+)", " ".join(service["command"])
+        )
+        assert address is not None
+        port = address[1] or address[2]
+        url = f"http://127.0.0.1:{port}/health/ready"
+        assert service["environment"]["HEALTH_URL"] == url
+    check = re.search(r"HEALTHCHECK(.|\n)+?CMD (\[.*\])", DOCKERFILE.read_text())
+    assert check is not None
+    _, _, program = json.loads(check[2])
+    compile(program, "HEALTHCHECK", "exec")
+    assert "HEALTH_URL=" in DOCKERFILE.read_text()
 
 
 def test_the_dockerfile_copies_what_is_there_and_may_be_sent() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.authoring.steps import Function
     from sayiir_es.core.model.events import Event
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 
 
 def add_one(value: int) -> int:

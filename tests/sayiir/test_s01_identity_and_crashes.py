@@ -245,7 +245,7 @@ def test_s14_an_outcome_of_a_terminated_run_is_rejected(
             flow, "again", "new"
         )
         release.append("now")
-        assert client.wait("again", timeout=10).output == "new"
+        assert client.wait("again", timeout=30).output == "new"
         until(lambda: "OutcomeRejected" in kinds(backend, "again"))
     assert client.status("again").output == "new"
 

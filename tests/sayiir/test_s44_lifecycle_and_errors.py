@@ -192,7 +192,7 @@ def test_s50_in_a_worker_it_is_a_failed_attempt(
     flow = Flow().then(Crash(), name="crash").build()
     with Worker("w1", backend).start([flow]):
         client.submit(flow, "stopped", 1)
-        assert client.wait("stopped", timeout=10).error == "KeyboardInterrupt"
+        assert client.wait("stopped", timeout=30).error == "KeyboardInterrupt"
 
 
 def test_s51_the_simple_engine_tells_where_and_the_durable_one_what() -> None:

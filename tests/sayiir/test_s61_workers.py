@@ -68,7 +68,7 @@ def test_s61_a_worker_runs_whatever_comes_first(
         client.submit(flow, first, 3)
         if first == "signal":
             client.send_signal(first, "go", 3)
-        output = client.wait(first, timeout=10).output
+        output = client.wait(first, timeout=30).output
     expected = {"route": {"branch": "a", "result": 3}, "fork": {"a": 3, "b": 3}}
     assert output == expected.get(first, 3)
 
@@ -80,7 +80,7 @@ def test_s62_behind_a_fork_each_task_gets_its_own_input(
     flow = fork.join(same).then(same).build()
     with Worker("w1", backend).start([flow]):
         client.submit(flow, "fork", 10)
-        output = client.wait("fork", timeout=10).output
+        output = client.wait("fork", timeout=30).output
     assert output == {"add_one": 22, "double": 21}
 
 
@@ -104,7 +104,7 @@ def test_s63_priorities_order_what_waits_for_a_slot(
         client.submit(flow, "order", 1)
         until(lambda: bool(task_ids))
         release.set()
-        client.wait("order", timeout=10)
+        client.wait("order", timeout=30)
     assert task_ids == ["first", "high", "normal", "minimal"]
 
 
@@ -118,10 +118,10 @@ def test_s64_tags_hold_back_only_what_a_tagged_worker_lacks(
     with Worker("w1", backend, tags=["cpu"]).start([tagged, plain]):
         client.submit(tagged, "tagged", 1)
         client.submit(plain, "plain", 1)
-        assert client.wait("plain", timeout=10).is_completed()
+        assert client.wait("plain", timeout=30).is_completed()
         assert client.status("tagged").is_in_progress()
     with Worker("w2", backend).start([tagged]):
-        assert client.wait("tagged", timeout=10).is_completed()
+        assert client.wait("tagged", timeout=30).is_completed()
 
 
 def test_s65_no_aging_interval_is_no_accident(
@@ -130,7 +130,7 @@ def test_s65_no_aging_interval_is_no_accident(
     flow = Flow().then(same).build()
     with Worker("w1", backend, aging_interval=0).start([flow]):
         client.submit(flow, "aged", 1)
-        assert client.wait("aged", timeout=10).is_completed()
+        assert client.wait("aged", timeout=30).is_completed()
 
 
 def test_s67_what_a_worker_left_behind_the_next_one_runs(
@@ -141,7 +141,7 @@ def test_s67_what_a_worker_left_behind_the_next_one_runs(
         client.submit(flow, "moved", 1)
         until(lambda: client.get_task_result("moved", "add_one") == 2)
     with Worker("w2", backend).start([flow]):
-        assert client.wait("moved", timeout=10).output == 4
+        assert client.wait("moved", timeout=30).output == 4
 
 
 def test_s68_a_worker_without_workflows_ends_when_it_is_told(
@@ -175,7 +175,7 @@ def test_s70_nothing_brings_back_what_has_ended(
     flow = Flow().then(recorder, name="counted").build()
     with Worker("w1", backend).start([flow]):
         client.submit(flow, "ended", 1)
-        client.wait("ended", timeout=10)
+        client.wait("ended", timeout=30)
         with pytest.raises(BackendError):
             client.cancel("ended")
         with pytest.raises(BackendError):
@@ -203,7 +203,7 @@ def test_s71_a_signal_during_the_task_before_its_wait_is_not_lost(
             waits_for(client, f"s{number}", "in_progress")
             client.send_signal(f"s{number}", "go", number)
         release.set()
-        outputs = [client.wait(f"s{n}", timeout=10).output for n in range(5)]
+        outputs = [client.wait(f"s{n}", timeout=30).output for n in range(5)]
     assert outputs == [0, 1, 2, 3, 4]
 
 
@@ -214,7 +214,7 @@ def test_s72_a_failure_in_a_worker_fails_the_instance(
     flow = Flow().then(task("counted", retries=0)(recorder)).build()
     with Worker("w1", backend).start([flow]):
         client.submit(flow, "bad", 1)
-        status = client.wait("bad", timeout=10)
+        status = client.wait("bad", timeout=30)
         resume_workflow(flow, "bad", backend)
     assert (status.status, status.error) == ("failed", "ValueError: bang")
     assert len(recorder.inputs) == 1

@@ -22,8 +22,14 @@ from sayiir_es.operations.dead_letters import all_dead_letters, mark
 from sayiir_es.wire.cloud_events import cloud_event_headers
 from sayiir_es.wire.commands import write_origin
 from sayiir_es.wire.events import event_headers, read_headers
+from sayiir_es.wire.partition_reports import (
+    PartitionReport,
+    RunningAttempt,
+    UndecidedCommand,
+)
 from sayiir_es.wire.reply_address import ReplyAddress, read_reply_address
 from sayiir_es.wire.requests import (
+    NEW,
     Answer,
     Claimed,
     Counted,
@@ -31,6 +37,8 @@ from sayiir_es.wire.requests import (
     Decided,
     Describe,
     Described,
+    DescribedPartition,
+    DescribePartition,
     Ended,
     FindDecision,
     FindResult,
@@ -179,9 +187,10 @@ REQUESTS: list[Request] = [
     CountInstances(search=SEARCH, by="status", at_least=7),
     FindDecision(instance_id="i", offset=3, command_id="mail-81", at_least=7),
     Describe(instance_id="i", at_least=7),
-    ListInstances(search=SEARCH, limit=5, before=(1, "i"), at_least=7),
+    ListInstances(search=SEARCH, limit=5, before=(1, "i"), within_ms=9, at_least=7),
     FindResult(instance_id="i", task_id="t", at_least=7),
     Wait(instance_id="i", parked=True, at_least=7),
+    DescribePartition(counts=True, at_least=7),
 ]
 STATUS = Status(
     instance_id="i",
@@ -204,6 +213,25 @@ STATUS = Status(
     attempts={},
     attributes={},
 )
+REPORT = PartitionReport(
+    partition=2,
+    owner_id="w/1",
+    worker_id="w",
+    build="1",
+    now=9,
+    serving_since=1,
+    claim=0,
+    offset=3,
+    events_end=3,
+    next_command=1,
+    commands_end=2,
+    instances={"failed": 1},
+    running=(RunningAttempt(instance_id="i", workflow="w", path="t", attempt=1),),
+    tags=("cpu",),
+    workflows=("w",),
+    undecided=(UndecidedCommand(offset=1, reason="it waits"),),
+    undecided_count=1,
+)
 ANSWERS: list[Answer] = [
     Claimed(),
     Counted(counts={"all": 1}),
@@ -213,6 +241,7 @@ ANSWERS: list[Answer] = [
     Listed(statuses=((1, STATUS),), is_last=True),
     Refused(code="busy", message="m"),
     FoundResult(exists=True, result=b"7"),
+    DescribedPartition(report=REPORT),
 ]
 
 
@@ -241,7 +270,7 @@ def test_requests_are_the_maps_that_the_page_says() -> None:
     assert len(channel) == len(REQUESTS)
     for request in REQUESTS:
         data = unpack(encode_request(request))
-        name = data["request"]
+        name = data["request"].removesuffix(NEW)
         assert channel[name] == {"$ref": f"#/components/messages/request.{name}"}
         payload = MESSAGES[f"request.{name}"]["payload"]
         hold(data, payload)

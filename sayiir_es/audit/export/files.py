@@ -170,21 +170,29 @@ class JsonLines:
                         f"{path.name!r} is longer"
                     )
                 row = cast("dict[str, Any]", json.loads(line))
-                record = Record(
-                    offset=row["offset"],
-                    key=_bytes(row["key_base64"]),
-                    value=_bytes(row["value_base64"]),
-                    headers=tuple(
-                        (name, base64.b64decode(text, validate=True))
-                        for name, text in row["headers_base64"]
-                    ),
-                    timestamp_ms=row["timestamp_ms"],
-                )
-                yield record, row["decoded"]
+                yield record_of_line(row), row["decoded"]
 
     def fields_of(self, place: Place, record: Record) -> object:
         """The decoded fields, as JSON gives them back."""
         return json.loads(json.dumps(decode_fields(place, record)))
+
+
+def record_of_line(row: dict[str, Any]) -> Record:
+    """The record of a line.
+
+    Raises:
+        ValueError, KeyError, TypeError: if it is none.
+    """
+    return Record(
+        offset=row["offset"],
+        key=_bytes(row["key_base64"]),
+        value=_bytes(row["value_base64"]),
+        headers=tuple(
+            (name, base64.b64decode(text, validate=True))
+            for name, text in row["headers_base64"]
+        ),
+        timestamp_ms=row["timestamp_ms"],
+    )
 
 
 class _LineWriter:

@@ -122,6 +122,7 @@ class Attempt:
         deadline_at_ms: When it is timed out, in epoch milliseconds; None if never.
         outcome: What it ended with, from its report on; or why it could not begin.
         offered_s, began_s: When it was due and when it began, by the meter's time.
+        started_s: When its function began, by the event loop's clock in seconds.
         earlier: An attempt of the same chain that is still here, for whoever looks the
             chain up.
         trace: Where its span belongs; None where nothing is traced.
@@ -144,6 +145,7 @@ class Attempt:
     offered_s: float = 0.0
     began_s: float = 0.0
     earlier: Attempt | None = None
+    started_s: float = 0.0
     trace: TraceOrigin | None = None
     state: State = State.OWED
     token: Token = field(init=False)

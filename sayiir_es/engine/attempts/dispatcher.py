@@ -94,7 +94,7 @@ class Dispatcher:
         self._settings = settings
         self._outcomes = OutcomeMaker(settings.worker_id, settings.limits)
         self._wake = wake
-        self._queued = 0
+        self.queued = 0
         """How many queue, or will when their batch is live."""
         self._attempts = AttemptIndex()
         self._granted: deque[Attempt] = deque()
@@ -123,12 +123,12 @@ class Dispatcher:
     @property
     def is_full(self) -> bool:
         """Whether as many attempts queue as may."""
-        return self._queued >= self._settings.queued_attempts_max
+        return self.queued >= self._settings.queued_attempts_max
 
     @property
     def has_room(self) -> bool:
         """Whether so much room is in the queue that looking for more is worth it."""
-        return self._queued * 2 <= self._settings.queued_attempts_max
+        return self.queued * 2 <= self._settings.queued_attempts_max
 
     def holds(self, instance_id: str) -> bool:
         """Whether an attempt of the instance is queued, runs or has reported here."""
@@ -236,7 +236,7 @@ class Dispatcher:
             return None
         else:
             self._attempts.put(attempt)
-            self._queued += 1
+            self.queued += 1
         return attempt
 
     @property
@@ -489,7 +489,7 @@ class Dispatcher:
 
     def granted(self, attempt: Attempt) -> None:
         """A queued attempt has its slot: it starts, or records first that it does."""
-        self._queued -= 1
+        self.queued -= 1
         if self._attempts.get(attempt.token) is not attempt:
             self._granted_late.append(attempt)
             return
@@ -580,12 +580,12 @@ class Dispatcher:
         if has_slot:
             self._executor.release()
         else:
-            self._queued -= 1
+            self.queued -= 1
 
     def _withdraw_queued(self, attempt: Attempt) -> bool:
         if not self._executor.withdraw(attempt):
             return False
-        self._queued -= 1
+        self.queued -= 1
         return True
 
     def _report_withdrawn(self, attempt: Attempt) -> None:

@@ -156,6 +156,7 @@ class LocalExecutor:
     def start(self, attempt: Attempt) -> None:
         """Run an attempt in the slot that was granted to it."""
         attempt.move(State.RUNNING)
+        attempt.started_s = asyncio.get_running_loop().time()
         runnable = attempt.runnable
         assert runnable is not None
         graph = runnable.graph

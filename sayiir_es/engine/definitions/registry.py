@@ -288,6 +288,10 @@ class Registry:
             graphs=frozenset(self._workflows), tags=self.tags, refusals=refusals
         )
 
+    def own_names(self) -> list[str]:
+        """The names of the workflows whose code this process has, in order."""
+        return sorted(self._own)
+
     def get_own_code(self) -> Code:
         """The code of this process."""
         return Code(digests=self._workflows, today=self.today, tags=self.tags)

@@ -37,6 +37,7 @@ from sayiir_es.engine.owner.portion import Portion
 from sayiir_es.engine.owner.tenure import to_record
 from sayiir_es.engine.owner.write_behind import WriteBehind
 from sayiir_es.engine.publishing.publisher import Publisher
+from sayiir_es.engine.requests.reporting import Reporter
 from sayiir_es.engine.requests.responder import Responder
 from sayiir_es.engine.worker_state import OwnerState
 from sayiir_es.log.port import Topic
@@ -45,7 +46,7 @@ from sayiir_es.telemetry import get_logger
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sayiir_es.engine.attempts.attempt import Attempt
+    from sayiir_es.engine.attempts.attempt import Attempt, AttemptOwner
     from sayiir_es.engine.owner.tenure import Tenure
     from sayiir_es.engine.ports import Ports
     from sayiir_es.engine.store.port import SnapshotStore
@@ -114,6 +115,8 @@ class Owner:
         self._writing = WriteBehind(store, ports.clock)
         self._claims = ClaimRecords.for_owner(partition, settings)
         self._renewed_at_s = 0.0
+        self.serving_since_ms = 0
+        """When the last tenure began to serve."""
         self._now_ms = 0
 
     # --- from outside -----------------------------------------------------------------
@@ -166,6 +169,21 @@ class Owner:
             timer_overdue_s=overdue_ms / 1000,
             snapshot_backlog=publisher.backlog if publisher else 0,
         )
+
+    @property
+    def attempts_owner(self) -> AttemptOwner:
+        """Whose attempts are those of the partition."""
+        return self.dispatcher
+
+    @property
+    def is_recovering(self) -> bool:
+        """Whether it still looks through what is owed behind a take-over."""
+        return self._inputs is not None and not self._inputs.recovered
+
+    @property
+    def queued_attempts(self) -> int:
+        """How many attempts of the partition wait for a slot."""
+        return self.dispatcher.queued
 
     def rested_s(self) -> float:
         """How many seconds ago it decided on anything."""
@@ -275,13 +293,8 @@ class Owner:
             self._publisher = Publisher(
                 self._log, self.partition, self.store, self._registry
             )
-        self._responder = Responder(
-            self._ports,
-            self.partition,
-            self.store,
-            runs_attempts=self._settings.runs_attempts,
-            runs_all=self._settings.runs_attempts and self._settings.selected is None,
-        )
+        self.serving_since_ms = self._clock.now_ms()
+        self._responder = self._make_responder()
         self._responder.start()
         self._renewed_at_s = self._clock.monotonic_s()
         logger.info(
@@ -292,6 +305,22 @@ class Owner:
         )
         self._ports.meter.claimed(taken_over=claimed.taken_over)
         return self._inputs
+
+    def _make_responder(self) -> Responder:
+        return Responder(
+            self._ports,
+            self.partition,
+            self.store,
+            reporter=Reporter(
+                partition=self.partition,
+                ports=self._ports,
+                store=self.store,
+                settings=self._settings,
+                owner=self,
+            ),
+            runs_attempts=self._settings.runs_attempts,
+            runs_all=self._settings.runs_attempts and self._settings.selected is None,
+        )
 
     # --- the loop ---------------------------------------------------------------------
 

@@ -42,6 +42,8 @@ from sayiir_es.wire.requests import (
     Decided,
     Describe,
     Described,
+    DescribedPartition,
+    DescribePartition,
     Ended,
     FindDecision,
     FindResult,
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.status.status import Status
     from sayiir_es.engine.ports import Ports
     from sayiir_es.engine.requests.decided_command import DecidedCommand
+    from sayiir_es.engine.requests.reporting import Reporter
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import Record
     from sayiir_es.wire.requests import Request
@@ -72,6 +75,9 @@ SEARCHES_MAX = 64
 """Searches of one partition that run or wait; more are refused."""
 
 SEARCHES_AT_A_TIME = 2
+
+REPORTS_AT_A_TIME = 4
+"""Of the partition itself; none of them waits for a search."""
 
 LIMIT_MAX = 1_000
 """The longest page of a list."""
@@ -101,6 +107,7 @@ class Responder:
         partition: int,
         store: SnapshotStore,
         *,
+        reporter: Reporter,
         runs_attempts: bool,
         runs_all: bool,
     ) -> None:
@@ -112,6 +119,7 @@ class Responder:
         self._meter = ports.meter
         self._partition = partition
         self._store = store
+        self._reporter = reporter
         self._runs_attempts = runs_attempts
         self._runs_all = runs_all
         self._waits = Waits()
@@ -120,6 +128,7 @@ class Responder:
         self._reading: asyncio.Task[None] | None = None
         self._searches: set[asyncio.Task[None]] = set()
         self._search_slots = asyncio.Semaphore(SEARCHES_AT_A_TIME)
+        self._report_slots = asyncio.Semaphore(REPORTS_AT_A_TIME)
 
     def start(self) -> None:
         """Begin to read requests, and tell clients that there is a new owner."""
@@ -271,6 +280,9 @@ class Responder:
                 self._search(lambda: self._list(request, address), address)
             case CountInstances():
                 self._search(lambda: self._count(request, address), address)
+            case DescribePartition():
+                slots = self._search_slots if request.counts else self._report_slots
+                self._search(lambda: self._report(request, address), address, slots)
 
     def _describe(self, instance_id: str) -> Status | None:
         code = self._registry.get_own_code() if self._runs_attempts else None
@@ -357,14 +369,17 @@ class Responder:
     # --- searches ---------------------------------------------------------------------
 
     def _search(
-        self, search: Callable[[], Awaitable[None]], address: ReplyAddress
+        self,
+        search: Callable[[], Awaitable[None]],
+        address: ReplyAddress,
+        slots: asyncio.Semaphore | None = None,
     ) -> None:
         if len(self._searches) >= SEARCHES_MAX:
             self._reply(address, _busy("searches"))
             return
 
         async def run() -> None:
-            async with self._search_slots:
+            async with slots or self._search_slots:
                 try:
                     await search()
                 except Exception as error:  # noqa: BLE001 (as above)
@@ -376,8 +391,13 @@ class Responder:
 
     async def _list(self, request: ListInstances, address: ReplyAddress) -> None:
         limit = min(request.limit, LIMIT_MAX)
-        found, is_last = await searching.newest(
-            self._searched(), request.search, limit, request.before
+        within_ms = request.within_ms
+        found, is_last, reached = await searching.newest(
+            self._searched(),
+            request.search,
+            limit,
+            request.before,
+            within_s=None if within_ms is None else within_ms / 1000,
         )
         statuses: list[tuple[int, Status]] = []
         size = 0
@@ -391,14 +411,20 @@ class Responder:
             size += STATUS_BYTES + len(status.output or b"") + len(status.error or "")
             size += sum(map(len, (*status.attributes, *status.attributes.values())))
             if statuses and size > PAGE_BYTES_MAX:
-                is_last = False
+                is_last, reached = False, None
                 break
             statuses.append((at_ms, status))
-        self._reply(address, Listed(statuses=tuple(statuses), is_last=is_last))
+        self._reply(
+            address, Listed(statuses=tuple(statuses), is_last=is_last, reached=reached)
+        )
 
     async def _count(self, request: CountInstances, address: ReplyAddress) -> None:
         counts = await searching.count(self._searched(), request.search, request.by)
         self._reply(address, Counted(counts=counts))
+
+    async def _report(self, request: DescribePartition, address: ReplyAddress) -> None:
+        report = await self._reporter.report(counts=request.counts)
+        self._reply(address, DescribedPartition(report=report))
 
     def _searched(self) -> searching.Searched:
         return searching.Searched(

@@ -11,9 +11,11 @@ import asyncio
 import heapq
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
 
 from sayiir_es.core.graph.paths import node_name
+from sayiir_es.core.status.list_entry import place_of
 from sayiir_es.core.status.waits import without_code
 from sayiir_es.wire.searches import group_key
 
@@ -78,16 +80,34 @@ def _waited(entry: ListEntry, lack: Lack | None) -> tuple[str, ...]:
     return without_code(entry.waited, node_name(lack.path), kind)
 
 
-async def newest(
-    searched: Searched, search: Search, limit: int, before: tuple[int, str] | None
-) -> tuple[list[tuple[int, str]], bool]:
-    """The last `limit` that match, with their times, the last first; whether all.
+class Page(NamedTuple):
+    """The last that match, with their times, the last first.
 
-    `before` is the (time, instance id) behind which to begin.
+    `is_all` says that none stands behind them. `reached` is up to where it was looked,
+    if that ended because time was up.
+    """
+
+    found: list[tuple[int, str]]
+    is_all: bool
+    reached: tuple[int, str] | None = None
+
+
+async def newest(
+    searched: Searched,
+    search: Search,
+    limit: int,
+    before: tuple[int, str] | None,
+    *,
+    within_s: float | None = None,
+) -> Page:
+    """The last `limit` that match; where they are sorted by the start, within a time.
+
+    `before` is the (time, instance id) behind which to begin. A search by the last
+    change looks at all, for they are not in that order.
     """
     store = searched.store
     if search.is_by_start:
-        return await _newest_started(searched, search, limit, before)
+        return await _newest_started(searched, search, limit, before, within_s)
     last: list[tuple[int, str]] = []
     is_all = True
     async for entry in in_turns(store.entries()):
@@ -101,14 +121,23 @@ async def newest(
         else:
             is_all = False
             heapq.heappushpop(last, place)
-    return sorted(last, reverse=True), is_all
+    return Page(sorted(last, reverse=True), is_all)
 
 
 async def _newest_started(
-    searched: Searched, search: Search, limit: int, before: tuple[int, str] | None
-) -> tuple[list[tuple[int, str]], bool]:
+    searched: Searched,
+    search: Search,
+    limit: int,
+    before: tuple[int, str] | None,
+    within_s: float | None,
+) -> Page:
     found: list[tuple[int, str]] = []
+    loop = asyncio.get_running_loop()
+    end_s = inf if within_s is None else loop.time() + within_s
+    before = _first_place(search, before)
+    number = 0
     async for entry in in_turns(searched.store.entries(before=before)):
+        number += 1
         # Those behind it were started before; one of them may have changed since.
         if (
             search.by == "started"
@@ -118,9 +147,21 @@ async def _newest_started(
             break
         if searched.matches(search, entry):
             if len(found) == limit:
-                return found, False
+                return Page(found, is_all=False)
             found.append((entry.started_at, entry.instance_id))
-    return found, True
+        if number % TURN_ENTRIES == 0 and loop.time() >= end_s:
+            return Page(found, is_all=False, reached=place_of(entry))
+    return Page(found, is_all=True)
+
+
+def _first_place(
+    search: Search, before: tuple[int, str] | None
+) -> tuple[int, str] | None:
+    """Where to begin: what was started too late is passed over without a look."""
+    if search.by != "started" or search.until_ms is None:
+        return before
+    place = (search.until_ms, "")
+    return place if before is None else min(place, before)
 
 
 async def count(searched: Searched, search: Search, by: Groups) -> Counter[str]:

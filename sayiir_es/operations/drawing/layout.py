@@ -92,9 +92,13 @@ class _Block:
     )
 
 
-def layout(graph: Graph, *, width: int) -> Drawing:
-    """The drawing of a graph, in `width` cells where that can be."""
-    block = _chain(graph.chain, "", width)
+def layout(graph: Graph, *, width: int, state_cells: int = 0) -> Drawing:
+    """The drawing of a graph, in `width` cells where that can be.
+
+    With `state_cells` each box has an empty line of as many cells below its text, and
+    each frame as many behind its title: room for how it stands with the node.
+    """
+    block = _chain(graph.chain, "", width, state_cells)
     return Drawing(
         width=block.width, height=block.height, shapes=tuple(_place(block, 0, 0))
     )
@@ -129,7 +133,7 @@ def _move(shape: Shape, x: int, y: int) -> Shape:
 # --- measuring ------------------------------------------------------------------------
 
 
-def _chain(chain: Sequence[Node], prefix: str, width: int) -> _Block:
+def _chain(chain: Sequence[Node], prefix: str, width: int, state_cells: int) -> _Block:
     blocks: list[_Block] = []
     before: Node | None = None
     for node, segment in zip(chain, segments(tuple(chain)), strict=True):
@@ -137,9 +141,9 @@ def _chain(chain: Sequence[Node], prefix: str, width: int) -> _Block:
         path = join(prefix, segment)
         inner = list(inner_chains(node))
         if inner:
-            blocks.append(_frame(node, text, path, width))
+            blocks.append(_frame(node, text, path, (width, state_cells)))
         else:
-            blocks.append(_leaf(text, path))
+            blocks.append(_leaf(text, path, state_cells))
         before = node
     widest = max(block.width for block in blocks)
     column = _Block(width=widest, height=0)
@@ -152,11 +156,11 @@ def _chain(chain: Sequence[Node], prefix: str, width: int) -> _Block:
     return column
 
 
-def _leaf(text: NodeText, path: str) -> _Block:
+def _leaf(text: NodeText, path: str, state_cells: int) -> _Block:
     options = textwrap.wrap(visible(" · ".join(text.options)), LABEL_CELLS)
     lines = tuple(map(_clip, (visible(text.title), *options)))
-    width = _odd(max(map(cell_len, lines)) + 4)
-    height = len(lines) + 2
+    width = _odd(max(*map(cell_len, lines), state_cells) + 4)
+    height = len(lines) + 2 + bool(state_cells)
     box = Box(
         x=0,
         y=0,
@@ -170,11 +174,15 @@ def _leaf(text: NodeText, path: str) -> _Block:
     return _Block(width=width, height=height, shapes=[box])
 
 
-def _frame(node: Node, text: NodeText, path: str, width: int) -> _Block:
-    """A frame with the chains of a node inside, each under its name."""
+def _frame(node: Node, text: NodeText, path: str, room: tuple[int, int]) -> _Block:
+    """A frame with the chains of a node inside, each under its name.
+
+    `room` is the width, and the cells for a state.
+    """
+    width, state_cells = room
     chains = list(inner_chains(node))
     lanes = [
-        _lane(name, _chain(chain, join(path, segment), width - 4))
+        _lane(name, _chain(chain, join(path, segment), width - 4, state_cells))
         for (segment, chain), name in zip(
             chains[:LANES_MAX], _names(node), strict=False
         )
@@ -184,7 +192,7 @@ def _frame(node: Node, text: NodeText, path: str, width: int) -> _Block:
     title = _clip(" · ".join((visible(text.title), *text.options)))
     rows = _rows(lanes, width - 4)
     inside = max(map(_across, rows))
-    outer = _odd(max(inside, cell_len(title) + 2) + 4)
+    outer = _odd(max(inside, cell_len(title) + 2 + state_cells) + 4)
     frame = _Block(width=outer, height=1)
     for number, row in enumerate(rows):
         frame.height += 1 if number else 0

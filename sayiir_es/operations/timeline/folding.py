@@ -20,10 +20,11 @@ from sayiir_es.operations.timeline.drafts import RUN, Drafts, LaneDraft, ordered
 from sayiir_es.operations.timeline.lanes import Bar, Tick, TickKind, Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sayiir_es.core.graph.graph import Graph
     from sayiir_es.core.model.events import Event
+    from sayiir_es.operations.drawing.node_text import NodeText
     from sayiir_es.operations.timeline.lanes import BarKind, BarState, LaneKind
 
 LANES_MAX = 200
@@ -32,7 +33,8 @@ LANES_MAX = 200
 DETAIL_CHARACTERS = 300
 """How much of an error a bar says."""
 
-ENDS = (e.WorkflowCompleted, e.WorkflowFailed, e.WorkflowCancelled)
+_ANSWERS = (e.CommandRejected, e.CommandAcknowledged, e.OutcomeRejected)
+"""They may come at any time behind the end, and are no reason to draw on."""
 
 
 def timeline_of(
@@ -46,14 +48,14 @@ def timeline_of(
     folding = _Folding()
     moments: list[float] = []
     for at, event in _spread(events):
-        if event.sequence:
+        if not isinstance(event.body, _ANSWERS):
             moments.append(at)
         folding.take(at, event)
     end = moments[-1] if moments else 0.0
     goes_on = folding.goes_on
     if goes_on:
         end = max(end, float(now_ms))
-    titles = {} if graph is None else text_by_path(graph)
+    titles: Mapping[str, NodeText] = {} if graph is None else text_by_path(graph)
     lanes = ordered(folding.finish(end), titles)
     return Timeline(
         start=moments[0] if moments else 0.0,

@@ -33,7 +33,9 @@ BarState: TypeAlias = Literal["open", "done", "failed", "retried", "ended"]
 
 TickKind: TypeAlias = Literal["rejection", "signal", "request", "note"]
 
-NodeState: TypeAlias = Literal["done", "running", "waiting", "failed", "undone", "held"]
+NodeState: TypeAlias = Literal[
+    "done", "running", "waiting", "failed", "undone", "stopped"
+]
 """What a lane says of its node at the end of the timeline."""
 
 
@@ -97,8 +99,8 @@ class Lane:
         if last.state == "open":
             if last.kind in ("attempt", "run", "inside"):
                 return "running"
-            return "held" if last.kind == "held" else "waiting"
-        return "failed" if last.state in ("failed", "retried") else "held"
+            return "stopped" if last.kind == "held" else "waiting"
+        return "failed" if last.state in ("failed", "retried") else "stopped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from sayiir_es.operations.timeline.sentences import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sayiir_es.operations.timeline.axis import Axis
     from sayiir_es.operations.timeline.lanes import Bar, Lane, Tick, Timeline
@@ -35,9 +35,17 @@ NARROW = 0.004
 _THIN = frozenset(("queued", "backoff", "delay", "signal", "held"))
 
 
-def lane_svg(lane: Lane, timeline: Timeline, axis: Axis) -> str:
-    """The drawing of a lane; whatever a user wrote in it is escaped."""
-    sentence = visible(lane_sentence(lane, timeline)) or lane.title
+def lane_svg(
+    lane: Lane,
+    timeline: Timeline,
+    axis: Axis,
+    say: Callable[[str], str] = visible,
+) -> str:
+    """The drawing of a lane; whatever a user wrote in it is escaped.
+
+    `say` makes the words of bars and ticks fit to be shown.
+    """
+    sentence = say(lane_sentence(lane, timeline) or lane.title)
     size = f'width="100%" height="{HEIGHT_PX}"'
     name = quoteattr(sentence)
     parts = [f'<svg class="lane" {size} role="img" aria-label={name}>']
@@ -47,15 +55,15 @@ def lane_svg(lane: Lane, timeline: Timeline, axis: Axis) -> str:
         for mark in axis.marks()
     ]
     for bar in lane.bars:
-        parts.extend(_bar(bar, timeline, axis))
+        parts.extend(_bar(bar, axis, timeline.end, say(bar_sentence(bar, timeline))))
     for tick in lane.ticks:
-        parts.append(_tick(tick, timeline, axis))
+        parts.append(_tick(tick, axis, say(tick_sentence(tick, timeline))))
     return "".join([*parts, "</svg>"])
 
 
-def _bar(bar: Bar, timeline: Timeline, axis: Axis) -> Iterator[str]:
+def _bar(bar: Bar, axis: Axis, end: float, words: str) -> Iterator[str]:
     left = axis.place(bar.start)
-    right = axis.place(timeline.end if bar.end is None else bar.end)
+    right = axis.place(end if bar.end is None else bar.end)
     left = min(left, 1 - NARROW)
     width = max(right - left, NARROW)
     height = THIN_PX if bar.kind in _THIN else BAR_PX
@@ -64,7 +72,7 @@ def _bar(bar: Bar, timeline: Timeline, axis: Axis) -> Iterator[str]:
     y = (HEIGHT_PX - height) / 2
     yield (
         f'<g class="bar {bar.kind} {bar.state}"><title>'
-        f"{escape(visible(bar_sentence(bar, timeline)))}</title>"
+        f"{escape(words)}</title>"
         f'<rect x="{percent(left)}" width="{percent(width)}" y="{y:g}" '
         f'height="{height}" rx="{min(height / 2, 3):g}"/>'
     )
@@ -82,11 +90,11 @@ def _cross(place: float) -> str:
     )
 
 
-def _tick(tick: Tick, timeline: Timeline, axis: Axis) -> str:
+def _tick(tick: Tick, axis: Axis, words: str) -> str:
     place = percent(axis.place(tick.at))
     return (
         f'<g class="tick {tick.kind}"><title>'
-        f"{escape(visible(tick_sentence(tick, timeline)))}</title>"
+        f"{escape(words)}</title>"
         f'<line x1="{place}" x2="{place}" y1="3" y2="{HEIGHT_PX - 3}"/></g>'
     )
 

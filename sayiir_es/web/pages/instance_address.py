@@ -11,5 +11,10 @@ def quoted(instance_id: str) -> str:
 
 
 def instance_address(instance_id: str) -> str:
-    """The page of an instance."""
+    """The page of an instance.
+
+    A browser takes `.` and `..` at the end of an address for folders, encoded or not.
+    """
+    if instance_id in (".", ".."):
+        return f"/instances/?id={instance_id}"
     return f"/instances/{quoted(instance_id)}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request, Response
 
-from sayiir_es.client.search import count_by_group, newest_instances
+from sayiir_es.client.search import count_by_group, newest_within
 from sayiir_es.core.instants import instant
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.core.status.search import STATUSES, STRANDED, Search
@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 router = APIRouter(include_in_schema=False)
 
 PAGE_SIZE = 50
+
+WITHIN_MS = 100
+"""For how long an owner looks for the rows of a page; the next one looks on."""
+
+FURTHER_MS = 2_000
+"""The same for pages behind the first: whoever asks for them has seen that it takes
+long to find the few that match among many."""
 
 NOTE_MAX = 300
 """How many characters of an error or a wait a row shows."""
@@ -73,6 +80,10 @@ async def show_instances(request: Request, site: SiteOfRequest) -> Response:
         rows=rows,
         token=token,
         next_token=next_token,
+        # Time was up before there were as many as a page has.
+        looked_to=int(next_token.partition(".")[0])
+        if next_token and len(rows) < PAGE_SIZE
+        else None,
         problem=problem,
         statuses=STATUSES,
         waits=KINDS,
@@ -122,16 +133,18 @@ async def list_rows(
 ) -> tuple[list[Row], str | None]:
     """A page of the list, and the token of the next one.
 
+    It has fewer rows where those that match are few and far between: time was up.
+
     Raises:
         UsageError: if the token is none.
     """
     before = _read_token(token)
-    found = await newest_instances(site.session, search, PAGE_SIZE + 1, before)
-    rows = [_row(status, site) for _, status in found[:PAGE_SIZE]]
-    if len(found) <= PAGE_SIZE:
-        return rows, None
-    at_ms, last = found[PAGE_SIZE - 1]
-    return rows, f"{at_ms}.{last.instance_id}"
+    within_ms = WITHIN_MS if before is None else FURTHER_MS
+    found, place = await newest_within(
+        site.session, search, PAGE_SIZE, before, within_ms
+    )
+    rows = [_row(status, site) for _, status in found]
+    return rows, None if place is None else f"{place[0]}.{place[1]}"
 
 
 def _read_token(token: str) -> tuple[int, str] | None:

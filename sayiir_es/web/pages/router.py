@@ -7,8 +7,11 @@ from fastapi import APIRouter
 from sayiir_es.web.pages import (
     control_page,
     dead_letters_page,
+    import_page,
+    instance_page,
     instances_page,
     live_page,
+    partitions_page,
     start_page,
     topics_page,
     workflows_page,
@@ -17,11 +20,14 @@ from sayiir_es.web.pages import (
 router = APIRouter(include_in_schema=False)
 for one in (
     live_page,
+    partitions_page,
     instances_page,
     control_page,
     start_page,
     workflows_page,
     dead_letters_page,
     topics_page,
+    import_page,
+    instance_page,
 ):
     router.include_router(one.router)

@@ -16,7 +16,7 @@ from sayiir_es.client.search import count_by_group
 from sayiir_es.core.model.errors import NotFoundError
 from sayiir_es.core.status.search import STATUSES, STRANDED, Search
 from sayiir_es.operations.drawing.node_text import duration_text, text_by_path
-from sayiir_es.operations.drawing.svg import draw_svg
+from sayiir_es.operations.drawing.svg import draw_svg_in_page
 from sayiir_es.operations.published_workflows import (
     read_published,
     steps_of,
@@ -103,7 +103,7 @@ async def show_version(
         request,
         "workflows/version.html",
         graph=graph,
-        drawing=Markup(draw_svg(graph, has_style=False)),  # noqa: S704 (it escapes)
+        drawing=Markup(draw_svg_in_page(graph)),  # noqa: S704 (it escapes)
         nodes=[
             {"path": path, "kind": node.kind, "options": " · ".join(node.options)}
             for path, node in text_by_path(graph).items()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -90,9 +89,8 @@ async def test_a_batch_whose_appender_gave_up_may_land_later(
         local_broker.pause(1)
         with pytest.raises(UncertainAppendError, match=r"in 0 s|in 1 s"):
             await appender.append([record(b"late")])
-        begin_s = time.monotonic()
-        await appender.close()
-        assert time.monotonic() - begin_s < 0.1
+        async with asyncio.timeout(5):  # the broker stands still for longer
+            await appender.close()
         local_broker.resume(1)
         reader = await log.reader(Topic.EVENTS, 0, 1)
         assert [r.value for r in await take(reader, 1)] == [b"late"]

@@ -14,9 +14,12 @@ from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.web.app import create_app
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from types import TracebackType
     from typing import Any, Self
+
+    from sayiir_es import Workflow
+    from sayiir_es.web.settings import WebSettings
 
 HOSTILE_ID = "<img src=x onerror=alert(1)>\x1b[2J"
 
@@ -126,7 +129,15 @@ async def _wait_for(client: aio.WorkflowClient, status: str, number: int) -> Non
 class TroubleWorld:
     """The server, on a thread of its own; `address` is where it answers."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        workflows: Sequence[Workflow] = (orders, approvals),
+        begin: Callable[[aio.WorkflowClient], Coroutine[Any, Any, None]] = fill,
+        settings: WebSettings | None = None,
+    ) -> None:
+        self._workflows = list(workflows)
+        self._begin = begin
+        self._settings = settings
         self.address = ""
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="trouble-world")
@@ -173,14 +184,13 @@ class TroubleWorld:
         self._loop = asyncio.get_running_loop()
         self._end = ending = asyncio.Event()
         with InMemoryBackend() as backend:
-            workflows = [orders, approvals]
             async with (
                 aio.WorkflowClient(backend) as client,
-                aio.Worker("w-1", backend, workflows),
+                aio.Worker("w-1", backend, self._workflows),
             ):
                 self._client = client
-                await fill(client)
-                app = create_app(backend, ending=ending)
+                await self._begin(client)
+                app = create_app(backend, self._settings, ending=ending)
                 config = uvicorn.Config(
                     app, port=0, log_level="error", timeout_graceful_shutdown=2
                 )

@@ -1,4 +1,4 @@
-"""What `sayiir-es doctor` looks at: log, topics, clock, workers, stores, schemas.
+"""What an examination looks at: log, topics, clock, workers, stores, schemas.
 
 It writes nothing: not a topic, not a file, not a record but a question to the workers.
 """
@@ -8,34 +8,22 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from sayiir_es.client.backends import EmbeddedBackend, KafkaBackend
 from sayiir_es.client.backends.framing import without_framing
 from sayiir_es.client.search import count_stranded
-from sayiir_es.client.unserved import (
-    Obstacle,
-    find_loss,
-    find_open_transaction,
-    find_refusal,
-    no_worker,
-)
 from sayiir_es.core.model.errors import (
-    HistoryError,
     LogUnavailableError,
     WorkflowError,
 )
-from sayiir_es.core.model.position import Position, advanced
-from sayiir_es.engine.claims import find_owner
-from sayiir_es.engine.definitions.feed import DefinitionFeed
-from sayiir_es.engine.definitions.registry import Registry
-from sayiir_es.engine.fold import decode_record, read_event_headers
+from sayiir_es.engine.fold import read_event_headers
 from sayiir_es.engine.store.state_dir import default_state_dir
 from sayiir_es.log.embedded.lock import OwnerLock
 from sayiir_es.log.port import Topic
 from sayiir_es.operations.dead_letters import all_dead_letters
+from sayiir_es.operations.doctor.finding import Finding, Mark
+from sayiir_es.operations.doctor.service import examine_service
 from sayiir_es.operations.schema_check import check_all
 from sayiir_es.operations.text import format_time
 from sayiir_es.wire.schema import schema_directory
@@ -55,27 +43,6 @@ READ_WAIT_S = 1.0
 
 CONNECT_LIMIT_S = 10.0
 """How long a broker may take to answer: who asks knows that something is wrong."""
-
-EVENTS_LOOKED_AT = 1_000
-"""How many of the last events tell which commands are decided; each names its cause."""
-
-
-class Mark(StrEnum):
-    """How good a finding is, as a table shows it."""
-
-    GOOD = "✓"
-    WARNING = "!"
-    BAD = "✗"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """The result of one check, and what to do about it."""
-
-    check: str
-    mark: Mark
-    finding: str
-    fix: str = ""
 
 
 async def examine(backend: Backend) -> list[Finding]:
@@ -135,7 +102,7 @@ async def _log(backend: Backend) -> AsyncIterator[Finding]:
         yield await _retention(log)
         yield await _clock(log)
         yield await _dead_letters(log)
-        async for one in _served(log):
+        async for one in _service(backend):
             yield one
         async for one in _stranded(backend):
             yield one
@@ -215,29 +182,23 @@ async def _clock(log: Log) -> Finding:
     )
 
 
-async def _served(log: Log) -> AsyncIterator[Finding]:
-    """Whether every partition is served; each that is not has a finding of its own."""
-    registry = Registry()
-    definitions = DefinitionFeed(log, registry)
-    await definitions.refresh()
-    await definitions.close()
-    troubles = [
-        finding
-        for partition in range(log.partitions)
-        if (finding := await _trouble(log, registry, partition)) is not None
-    ]
-    for finding in troubles:
-        yield finding
-    if not troubles:
-        workers = len(registry.workers())
+async def _service(backend: Backend) -> AsyncIterator[Finding]:
+    """Whether every partition is served, and what stands still."""
+    session = backend.new_session()
+    now_ms = int(time.time() * 1000)  # noqa: TID251 (how long something stands still)
+    try:
+        await session.open()
+        async for one in examine_service(session, now_ms):
+            yield one
+    except WorkflowError as error:
         yield Finding(
             check="workers",
-            mark=Mark.GOOD if workers else Mark.WARNING,
-            finding=f"{workers} announced; no partition is given up or blocked"
-            if workers
-            else "none is announced; nothing waits for one",
-            fix="" if workers else "`sayiir-es worker run MODULE` when there is work",
+            mark=Mark.BAD,
+            finding=str(error),
+            fix=f"see `sayiir-es error {error.code}`",
         )
+    finally:
+        await session.close()
 
 
 async def _stranded(backend: Backend) -> AsyncIterator[Finding]:
@@ -266,79 +227,6 @@ async def _stranded(backend: Backend) -> AsyncIterator[Finding]:
             )
     if not any(found):
         yield Finding(check="code", mark=Mark.GOOD, finding="no instance waits for any")
-
-
-async def _trouble(log: Log, registry: Registry, partition: int) -> Finding | None:
-    """What keeps a partition from being served, if anything does."""
-    try:
-        owner = await find_owner(log, partition)
-        obstacle = find_refusal(registry, partition, owner)
-        if obstacle is None:
-            obstacle = await _loss(log, partition)
-        if obstacle is None:
-            obstacle = await find_open_transaction(log, partition)
-        if obstacle is None and not registry.workers():
-            if not await _has_open_commands(log, partition):
-                return None
-            obstacle = no_worker(partition)
-    except HistoryError as error:
-        return Finding(
-            check="workers",
-            mark=Mark.BAD,
-            finding=f"partition {partition} cannot be read here: {error}",
-            fix=f"see `sayiir-es error {error.code}`",
-        )
-    if obstacle is None:
-        return None
-    return Finding(
-        check="workers", mark=Mark.BAD, finding=obstacle.cause, fix=obstacle.fix
-    )
-
-
-async def _has_open_commands(log: Log, partition: int) -> bool:
-    """Whether commands wait, as far as the last events of the partition tell."""
-    commands_end = await log.end_offset(Topic.COMMANDS, partition)
-    if commands_end <= await log.start_offset(Topic.COMMANDS, partition):
-        return False
-    next_command = await _next_command(log, partition)
-    return next_command is not None and next_command < commands_end
-
-
-async def _loss(log: Log, partition: int) -> Obstacle | None:
-    """What a partition says whose next commands are gone."""
-    kept = await log.start_offset(Topic.COMMANDS, partition)
-    at_least = await _next_command(log, partition)
-    if at_least is not None and kept <= at_least:
-        return None
-    # The last events do not tell; all of them do.
-    end = await log.end_offset(Topic.EVENTS, partition)
-    next_command = await _next_command(log, partition, looked_at=end)
-    return await find_loss(log, partition, next_command or 0)
-
-
-async def _next_command(
-    log: Log, partition: int, *, looked_at: int = EVENTS_LOOKED_AT
-) -> int | None:
-    """The next command of a partition, or one before it: what its last events tell."""
-    end = await log.end_offset(Topic.EVENTS, partition)
-    start = await log.start_offset(Topic.EVENTS, partition)
-    next_command = None if end > start else 0
-    offset = max(start, end - looked_at)
-    reader = await log.reader(Topic.EVENTS, partition, offset)
-    try:
-        while offset < end:
-            chunk = await reader.read(max_wait_s=READ_WAIT_S)
-            if chunk is None:
-                continue
-            offset = chunk.end
-            for record in chunk.records:
-                headers = read_event_headers(record, partition)
-                event = decode_record(record, headers, partition)
-                reached = advanced(Position(), event, b"", log.partitions).next_command
-                next_command = max(next_command or 0, reached)
-    finally:
-        await reader.close()
-    return next_command
 
 
 async def _dead_letters(log: Log) -> Finding:
