@@ -39,7 +39,7 @@ async def client() -> AsyncGenerator[aio.WorkflowClient]:
 
 @pytest.fixture
 async def events(client: aio.WorkflowClient) -> AsyncGenerator[LiveEvents]:
-    events = LiveEvents(client._get_session)
+    events = LiveEvents(client._get_session)  # pyright: ignore[reportPrivateUsage]
     yield events
     await events.close()
 

@@ -28,7 +28,7 @@ from sayiir_es.web.site import CallerOfRequest, Site, SiteOfRequest
 from sayiir_es.wire.payload import check_payload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from sayiir_es.client.bulk import BulkResult
 
@@ -167,7 +167,7 @@ class _Run:
 
     def _end(self) -> dict[str, object]:
         result = self.result
-        errors = {} if result is None else result.errors
+        errors: Mapping[str, WorkflowError] = {} if result is None else result.errors
         text = self.site.masking.text
         return {
             "is_end": True,

@@ -8,7 +8,7 @@ escape. `layout.html` says how a page uses the frame.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -71,7 +71,8 @@ def _environment() -> Environment:
         finalize=printable,
     )
     environment.filters.update(iso=instant, typed=typed, words=words)
-    environment.globals.update(PAGES=PAGES, is_current=is_current)
+    names: dict[str, Any] = environment.globals
+    names.update(PAGES=PAGES, is_current=is_current)
     return environment
 
 

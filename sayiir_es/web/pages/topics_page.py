@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 from fastapi import APIRouter, Request, Response
@@ -19,6 +19,7 @@ from sayiir_es.web.site import SiteOfRequest
 from sayiir_es.wire.schema import schema_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from importlib.resources.abc import Traversable
 
     from sayiir_es.operations.schema_check import RecordVersion
@@ -163,21 +164,20 @@ def _schemas() -> tuple[dict[str, object], ...]:
     )
 
 
-def type_text(type_: Any) -> str:
+def type_text(type_: object) -> str:
     """The type of a field in few characters: `string?`, `{long}`, `[string]`."""
     if isinstance(type_, list):
-        others = [type_text(one) for one in type_ if one != "null"]
-        return " | ".join(others) + ("?" if "null" in type_ else "")
+        union = cast("Sequence[object]", type_)
+        others = [type_text(one) for one in union if one != "null"]
+        return " | ".join(others) + ("?" if "null" in union else "")
     if isinstance(type_, dict):
-        match type_.get("type"):
-            case "map":
-                return "{" + type_text(type_["values"]) + "}"
-            case "array":
-                return "[" + type_text(type_["items"]) + "]"
-            case _:
-                return str(
-                    type_.get("logicalType") or type_.get("name") or type_["type"]
-                )
+        named = cast("dict[str, Any]", type_)
+        kind = named.get("type")
+        if kind == "map":
+            return "{" + type_text(named["values"]) + "}"
+        if kind == "array":
+            return "[" + type_text(named["items"]) + "]"
+        return str(named.get("logicalType") or named.get("name") or kind)
     return str(type_)
 
 

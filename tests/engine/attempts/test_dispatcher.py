@@ -78,7 +78,7 @@ async def test_what_finds_the_queue_full_is_found_again_and_runs_once() -> None:
         assert await harness.output("j") == BRANCHES
         dispatcher = engine.owners[0].dispatcher
         assert not dispatcher.busy
-        assert dispatcher.queued == 0  # pyright: ignore[reportPrivateUsage]
+        assert dispatcher.queued == 0
     assert sorted(executed) == ["i"] * BRANCHES + ["j"] * BRANCHES
 
 

@@ -32,8 +32,9 @@ async def test_nothing_lands_after_a_record_that_did_not(
     monkeypatch.setattr(file, "BUSY_LIMIT_S", 0.1)
     await log.open(create=False)
     begin = threading.Event()
-    assert log._commit_thread is not None  # all queue up first
-    log._commit_thread.submit(begin.wait)
+    commit_thread = log._commit_thread  # pyright: ignore[reportPrivateUsage]
+    assert commit_thread is not None
+    commit_thread.submit(begin.wait)  # all queue up first
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         # One more than a commit takes: the last record waits for the next commit.

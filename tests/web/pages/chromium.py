@@ -14,7 +14,7 @@ from tests.tree import ROOT
 from tests.without_kafka import MISSING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from playwright.sync_api import Browser, ConsoleMessage, Page
 
@@ -35,7 +35,7 @@ def _without_chromium() -> NoReturn:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium() -> Generator[Browser]:
     """A browser for many tests."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
@@ -53,15 +53,15 @@ def chromium() -> Iterator[Browser]:
 @contextmanager
 def opened(
     browser: Browser, address: str, *, expected: tuple[str, ...] = (), **options: Any
-) -> Iterator[Page]:
+) -> Generator[Page]:
     """A page of a browser without history, whose console must stay empty.
 
     Errors of scripts and violations of the content security policy stand there, too;
     what has one of the `expected` texts in it may.
     """
-    context = browser.new_context(
-        **{"base_url": address, "viewport": WIDE, "locale": "en-GB", **options}
-    )
+    settings: dict[str, Any] = {"base_url": address, "viewport": WIDE}
+    settings.update({"locale": "en-GB"}, **options)
+    context = browser.new_context(**settings)
     context.set_default_timeout(10_000)
     page = context.new_page()
     told: list[str] = []

@@ -111,7 +111,7 @@ async def fill(client: aio.WorkflowClient) -> None:
 
 async def write_dead_letters(client: aio.WorkflowClient) -> None:
     """Write what no worker can read: text, JSON that is no command, and bytes."""
-    log = client._get_session().log
+    log = client._get_session().log  # pyright: ignore[reportPrivateUsage]
     for key, value in (
         (b"order-0", b'{"command": "Dance", "password": "hunter2"}'),
         (b"order-1", b"what is this"),
