@@ -129,16 +129,21 @@ _BY_NODE = frozenset(
 """Fields that hold others by the name of a node, or by a name of ours."""
 
 
+_NO_ERROR = r"(?<!error)(?<!exception)(?<!warning)(?![\w-])"
+"""Behind a whole name that is not that of a class of errors."""
+
+
 def _pattern_of(names: tuple[str, ...]) -> re.Pattern[str]:
     """Finds `name=value` and `"name": "value"`, a `Bearer` before the value too.
 
+    What a class of errors says, `CardDeclinedError: …`, is its message and no value.
     Begins at the name, not at what stands before it, and all is bounded: so it takes
     time by the length of the text, whatever is in it.
     """
     words = "|".join(re.escape(name) for name in names)
     value = r'"(?:[^"\\\n]|\\.){0,4096}"|' + r"'(?:[^'\\\n]|\\.){0,4096}'"
     return re.compile(
-        rf"((?:{words})[\w-]{{0,64}}\\?[\"']?\s{{0,8}}[=:]\s{{0,8}}"
+        rf"((?:{words})[\w-]{{0,64}}{_NO_ERROR}\\?[\"']?\s{{0,8}}[=:]\s{{0,8}}"
         rf"(?:(?:bearer|basic)\s{{1,8}})?)(?:{value}|[^\s,;&)}}\]]{{1,4096}})",
         re.IGNORECASE,
     )

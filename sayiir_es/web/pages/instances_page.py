@@ -170,10 +170,7 @@ def _why(status: Status, site: Site) -> str:
     """Why it stands where it stands: the error, what it waits for, or who ended it."""
     mask = site.masking.text
     if status.error is not None:
-        # The name of a class is no name of a value that may be hidden.
-        name = f"{status.error_type}: "
-        begin = name if status.error.startswith(name) else ""
-        return begin + mask(status.error.removeprefix(begin))[:NOTE_MAX]
+        return mask(status.error)[:NOTE_MAX]
     if status.status == "paused" and status.reason:
         return mask(f"{status.waiting_for}; paused for: {status.reason}")[:NOTE_MAX]
     if status.status not in ENDED:

@@ -57,6 +57,11 @@ def test_payloads_are_read_and_masked() -> None:
         ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
         ("secret = s3, next", "secret = ***, next"),
         ("token=abc&page=2", "token=***&page=2"),
+        ("CardDeclinedError: expected 199", "CardDeclinedError: expected 199"),
+        (
+            "TokenExpiredException: at=1 token=abc",
+            "TokenExpiredException: at=1 token=***",
+        ),
         ("https://ana:pw@host/db", "https://ana:***@host/db"),
         ("postgres://host/db", "postgres://host/db"),
         ("the token is wrong", "the token is wrong"),
