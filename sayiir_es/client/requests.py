@@ -89,6 +89,8 @@ class _Seen:
     offset: int = 0
     """Of `events`: an answer must not stand on less than one before."""
     is_silent: bool = False
+    heard_at: float = 0.0
+    """When the last reply came, by the loop's clock."""
 
 
 class Requests:
@@ -200,6 +202,17 @@ class Requests:
         """A question was not answered: little is waited for the next answer."""
         self._seen.setdefault(partition, _Seen()).is_silent = True
 
+    def is_at_work(self, call: Call, within_s: float) -> bool:
+        """Whether its owner replied to anything so lately; then it is asked again.
+
+        An owner that still looks for the answer says so whenever it is asked again.
+        """
+        seen = self._seen.get(call.partition)
+        now = asyncio.get_running_loop().time()
+        if seen is None or now - seen.heard_at > within_s:
+            return False
+        return call.request is not None and self._post(call, call.request)
+
     # --- reading ----------------------------------------------------------------------
 
     async def _read(self) -> None:
@@ -233,6 +246,7 @@ class Requests:
             return
         seen = self._seen.setdefault(reply.partition, _Seen())
         seen.is_silent = False
+        seen.heard_at = asyncio.get_running_loop().time()
         if isinstance(reply.answer, Claimed):
             self._ask_again(reply.partition)
             return

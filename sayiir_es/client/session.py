@@ -390,7 +390,7 @@ class Session:
             patience_s = STILL_SILENT_S if was_silent else SILENT_S
             if not await _is_answered(call, patience_s):
                 is_served = not was_silent and await self._may_be_served()
-                if not is_served or not await _is_answered(call, SERVED_LIMIT_S):
+                if not is_served or not await self._is_answered_late(call):
                     self._requests.set_silent(partition)
                     return None
             answer = call.reply.result()
@@ -399,6 +399,13 @@ class Session:
         if isinstance(answer, Refused):
             raise BackendError(f"expected an answer, but {refusal_reason(answer)}")
         return answer
+
+    async def _is_answered_late(self, call: Call) -> bool:
+        """Wait as long as an owner is at work: to count a million takes it seconds."""
+        while not await _is_answered(call, SERVED_LIMIT_S):
+            if not self._requests.is_at_work(call, within_s=SERVED_LIMIT_S):
+                return False
+        return True
 
     async def _has_request_topics(self) -> bool:
         """Whether owners can be asked; a client that may not make topics makes none."""

@@ -68,14 +68,22 @@ async def find_trouble(
     `now_ms` is the time.
     """
     any_status = replace(search, statuses=())
-    # One after another: owners answer lists, too, while they count.
-    groups = [
-        *await _by_error(session, any_status, "failed"),
-        *await _by_error(session, any_status, "quarantined"),
-        *await _by_version(session, any_status),
-        *await _by_wait(session, any_status, now_ms),
-        *await _paused(session, any_status),
-    ][:GROUPS_MAX]
+    # Each count is a look at all instances, of which many systems have a million. So
+    # causes are looked for only where somebody is in such a status; and one after
+    # another, so that owners answer others meanwhile.
+    counts = await count_by_group(session, any_status, "status")
+    groups: list[TroubleGroup] = []
+    if counts["failed"]:
+        groups += await _by_error(session, any_status, "failed")
+    if counts["quarantined"]:
+        groups += await _by_error(session, any_status, "quarantined")
+    if counts["in_progress"]:
+        groups += await _by_version(session, any_status)
+        groups += await _running(session, any_status, now_ms)
+    if counts["awaiting_signal"]:
+        groups += await _unsignalled(session, any_status, now_ms)
+    groups += _paused(any_status, counts["paused"])
+    groups = groups[:GROUPS_MAX]
     return tuple(
         await asyncio.gather(*(_with_example(session, group) for group in groups))
     )
@@ -115,21 +123,25 @@ async def _by_version(session: Session, search: Search) -> list[TroubleGroup]:
     return groups
 
 
-async def _by_wait(session: Session, search: Search, now_ms: int) -> list[TroubleGroup]:
+async def _running(session: Session, search: Search, now_ms: int) -> list[TroubleGroup]:
     running = replace(search, statuses=("in_progress",))
     slow = _silent(running, now_ms - SLOW_MS)
-    unsignalled = _silent(
-        replace(search, statuses=("awaiting_signal",)), now_ms - UNSIGNALLED_MS
-    )
     by_now = await count_by_group(session, running, "waiting_for")
     long_ago = await count_by_group(session, slow, "waiting_for")
-    without_signal = await count_by_group(session, unsignalled, "waiting_for")
     return [
         *_of_kind(running, by_now, "tag", "untagged"),
         *_of_kind(running, by_now, "retry", "retrying"),
         *_of_kind(slow, long_ago, "task", "slow"),
-        *_of_kind(unsignalled, without_signal, "signal", "unsignalled"),
     ]
+
+
+async def _unsignalled(
+    session: Session, search: Search, now_ms: int
+) -> list[TroubleGroup]:
+    waiting = replace(search, statuses=("awaiting_signal",))
+    late = _silent(waiting, now_ms - UNSIGNALLED_MS)
+    counts = await count_by_group(session, late, "waiting_for")
+    return [*_of_kind(late, counts, "signal", "unsignalled")]
 
 
 def _silent(search: Search, until_ms: int) -> Search:
@@ -147,12 +159,13 @@ def _of_kind(
             yield TroubleGroup(kind=kind, search=found, count=count, name=name)
 
 
-async def _paused(session: Session, search: Search) -> list[TroubleGroup]:
+def _paused(search: Search, count: int) -> list[TroubleGroup]:
     search = replace(search, statuses=("paused",))
-    count = (await count_by_group(session, search, "all")).total()
     return [TroubleGroup(kind="paused", search=search, count=count)] if count else []
 
 
 async def _with_example(session: Session, group: TroubleGroup) -> TroubleGroup:
-    found = await newest_instances(session, group.search, 1)
+    # In that order it is found without a look at all.
+    by_start = replace(group.search, order="started")
+    found = await newest_instances(session, by_start, 1)
     return replace(group, example=found[0][1]) if found else group

@@ -74,10 +74,17 @@ logger = get_logger(__name__)
 SEARCHES_MAX = 64
 """Searches of one partition that run or wait; more are refused."""
 
-SEARCHES_AT_A_TIME = 2
+COUNTS_AT_A_TIME = 1
+"""Each looks at all instances: seconds, of a million."""
+
+LISTS_AT_A_TIME = 2
+"""Without a bound in time; one of them may look at all instances, too."""
+
+PAGES_AT_A_TIME = 4
+"""Lists that end when they have looked for so long: people wait for them."""
 
 REPORTS_AT_A_TIME = 4
-"""Of the partition itself; none of them waits for a search."""
+"""Of the partition itself, or of a decision; none of them waits for a search."""
 
 LIMIT_MAX = 1_000
 """The longest page of a list."""
@@ -93,6 +100,9 @@ TURN_DESCRIBED = 100
 
 DECISION_EVENTS = 50_000
 """How far back from the end of the events a decision is looked for."""
+
+NO_CALL = 0
+"""In place of a call's number: clients count theirs from 1."""
 
 WANTED_MAX = 10_000
 """Commands not decided yet, after which somebody has asked."""
@@ -126,8 +136,10 @@ class Responder:
         self._wanted: dict[int, ReplyAddress] = {}
         """Who asked what becomes of a command, by its offset."""
         self._reading: asyncio.Task[None] | None = None
-        self._searches: set[asyncio.Task[None]] = set()
-        self._search_slots = asyncio.Semaphore(SEARCHES_AT_A_TIME)
+        self._searches: dict[ReplyAddress, asyncio.Task[None]] = {}
+        self._count_slots = asyncio.Semaphore(COUNTS_AT_A_TIME)
+        self._list_slots = asyncio.Semaphore(LISTS_AT_A_TIME)
+        self._page_slots = asyncio.Semaphore(PAGES_AT_A_TIME)
         self._report_slots = asyncio.Semaphore(REPORTS_AT_A_TIME)
 
     def start(self) -> None:
@@ -138,7 +150,7 @@ class Responder:
 
     async def close(self) -> None:
         """Answer no more."""
-        tasks = [*self._searches]
+        tasks = [*self._searches.values()]
         if self._reading is not None:
             tasks.append(self._reading)
         for task in tasks:
@@ -248,7 +260,7 @@ class Responder:
     def _tell_claimed(self) -> None:
         """Whoever waits for a reply from this partition asks again."""
         for partition in range(self._topics.reply_partitions):
-            self._post(partition, None, 0, Claimed())
+            self._post(partition, None, NO_CALL, Claimed())
 
     def _take(self, record: Record) -> None:
         address = read_reply_address(record.headers, self._topics.reply_partitions)
@@ -277,11 +289,14 @@ class Responder:
             case FindDecision():
                 self._find_decision(request, address)
             case ListInstances():
-                self._search(lambda: self._list(request, address), address)
+                is_bounded = request.within_ms and request.search.is_by_start
+                slots = self._page_slots if is_bounded else self._list_slots
+                self._search(lambda: self._list(request, address), address, slots)
             case CountInstances():
-                self._search(lambda: self._count(request, address), address)
+                slots = self._count_slots
+                self._search(lambda: self._count(request, address), address, slots)
             case DescribePartition():
-                slots = self._search_slots if request.counts else self._report_slots
+                slots = self._count_slots if request.counts else self._report_slots
                 self._search(lambda: self._report(request, address), address, slots)
 
     def _describe(self, instance_id: str) -> Status | None:
@@ -334,7 +349,8 @@ class Responder:
             if is_known:  # accepted: what is left to tell is the end
                 self._wait(request.instance_id, address, parked=False)
                 return
-        self._search(lambda: self._read_decision(request, address), address)
+        slots = self._report_slots
+        self._search(lambda: self._read_decision(request, address), address, slots)
 
     async def _read_decision(
         self, request: FindDecision, address: ReplyAddress
@@ -372,22 +388,25 @@ class Responder:
         self,
         search: Callable[[], Awaitable[None]],
         address: ReplyAddress,
-        slots: asyncio.Semaphore | None = None,
+        slots: asyncio.Semaphore,
     ) -> None:
+        if address in self._searches:
+            # It was asked again because it takes long: that it is not lost is told.
+            self._tell(address, _busy("searches"))
+            return
         if len(self._searches) >= SEARCHES_MAX:
             self._reply(address, _busy("searches"))
             return
 
         async def run() -> None:
-            async with slots or self._search_slots:
+            async with slots:
                 try:
                     await search()
                 except Exception as error:  # noqa: BLE001 (as above)
                     self._fail(address, error)
 
-        task = asyncio.create_task(run())
-        self._searches.add(task)
-        task.add_done_callback(self._searches.discard)
+        task = self._searches[address] = asyncio.create_task(run())
+        task.add_done_callback(lambda _: self._searches.pop(address, None))
 
     async def _list(self, request: ListInstances, address: ReplyAddress) -> None:
         limit = min(request.limit, LIMIT_MAX)
@@ -447,6 +466,10 @@ class Responder:
         self._meter.reply_sent(type(answer).__name__, code)
         client = address.client.encode()
         self._post(address.partition, client, address.call, answer)
+
+    def _tell(self, address: ReplyAddress, answer: Answer) -> None:
+        """Tell a client something that ends none of its calls."""
+        self._post(address.partition, address.client.encode(), NO_CALL, answer)
 
     def _post(
         self, partition: int, client: bytes | None, call: int, answer: Answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,8 +33,9 @@ router = APIRouter(include_in_schema=False)
 
 PAGE_SIZE = 50
 
-WITHIN_MS = 100
-"""For how long an owner looks for the rows of a page; the next one looks on."""
+WITHIN_MS = 75
+"""For how long an owner looks for the rows of a page; the next one looks on. All of the
+page is to take 200 ms at most."""
 
 FURTHER_MS = 2_000
 """The same for pages behind the first: whoever asks for them has seen that it takes
@@ -43,9 +45,17 @@ NOTE_MAX = 300
 """How many characters of an error or a wait a row shows."""
 
 SOON_S = 0.05
-"""How long a page waits for counts; a browser asks for those that take longer."""
+"""How long a page that is quick waits for counts; a browser asks for those that take
+longer."""
+
+AT_ONCE_S = 0.01
+"""How long a page waits for counts whose rows took longer than that: those are shown
+that others have asked for."""
 
 BAD_REQUEST = 400
+
+_UNKNOWN: dict[str, object] = {"counts": None, "groups": None}
+"""Of a page that is shown before it is counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +72,7 @@ class Row:
 @router.get("/")
 async def show_instances(request: Request, site: SiteOfRequest) -> Response:
     """The page; asked by a script, its table alone."""
+    began_s = time.monotonic()
     is_part = request.headers.get("hx-request") == "true"
     template = "instances/rows.html" if is_part else "instances/page.html"
     token = request.query_params.get("token", "")
@@ -89,29 +100,28 @@ async def show_instances(request: Request, site: SiteOfRequest) -> Response:
         waits=KINDS,
         workflows=() if is_part else await workflow_names(site),
         has_any=bool(rows) or not shown.is_empty or bool(token),
-        **({} if is_part else await _first_look(site, shown, problem)),
+        **(_UNKNOWN if is_part or problem else await _first_look(site, shown, began_s)),
     )
 
 
 async def _first_look(
-    site: Site, shown: InstanceFilter, problem: str
+    site: Site, shown: InstanceFilter, began_s: float
 ) -> dict[str, object]:
     """Counts and trouble, where they are found at once; else the page asks again."""
-    unknown: dict[str, object] = {"counts": None, "groups": None}
-    if problem:
-        return unknown
+    soon_s = max(AT_ONCE_S, SOON_S - (time.monotonic() - began_s))
     counts, trouble = await asyncio.gather(
-        _soon(_counts_view(site, shown)), _soon(_trouble_view(site, shown))
+        _within(soon_s, _counts_view(site, shown)),
+        _within(soon_s, _trouble_view(site, shown)),
     )
-    return {**unknown, **counts, **trouble}
+    return {**_UNKNOWN, **counts, **trouble}
 
 
-async def _soon(
-    asked: Coroutine[object, object, dict[str, object]],
+async def _within(
+    limit_s: float, asked: Coroutine[object, object, dict[str, object]]
 ) -> dict[str, object]:
-    """What is known soon; nothing where it takes longer. It is not broken off."""
+    """What is known by then; nothing where it takes longer. It is not broken off."""
     task = asyncio.ensure_future(asked)
-    done, _ = await asyncio.wait((task,), timeout=SOON_S)
+    done, _ = await asyncio.wait((task,), timeout=limit_s)
     task.add_done_callback(_forget_error)
     return task.result() if done else {}
 

@@ -182,7 +182,10 @@ class RocksStore:
             reverse=True,
         )
         stored = self._stored_entries(before, unwritten.keys())
-        yield from heapq.merge(changed, stored, key=place_of, reverse=True)
+        if changed:
+            yield from heapq.merge(changed, stored, key=place_of, reverse=True)
+        else:  # as most often: twice as fast
+            yield from stored
 
     def _stored_entries(
         self, before: tuple[int, str] | None, without: Container[bytes]
