@@ -27,6 +27,7 @@ from sayiir_es.operations.worker_health import Sighting
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from sayiir_es.engine.meter import Meter
     from sayiir_es.engine.owner.owner import Owner
     from sayiir_es.engine.worker import WorkerEngine
     from sayiir_es.engine.worker_state import WorkerState
@@ -72,7 +73,7 @@ class Census:
 
 
 class WorkerMonitor:
-    """Notes what one worker does; the meter of its engine.
+    """Notes what one worker does: an observer of it, and the meter of its engine.
 
     Attributes:
         worker_id: Its name; set when it starts.
@@ -97,7 +98,12 @@ class WorkerMonitor:
         self._tasks: list[asyncio.Task[None]] = []
         self._engine: WorkerEngine | None = None
 
-    def begin(self, worker_id: str) -> None:
+    @property
+    def meter(self) -> Meter:
+        """What the engine tells of its work."""
+        return self.recorder
+
+    async def begin(self, worker_id: str) -> None:
         """Watch the running loop, on which a worker is about to start."""
         self.worker_id = worker_id
         self.turned_at_s = time.monotonic()

@@ -32,11 +32,13 @@ from sayiir_es.web.security.csrf import check_csrf
 from sayiir_es.web.security.middleware import SecurityMiddleware
 from sayiir_es.web.settings import WebSettings
 from sayiir_es.web.site import Site
+from sayiir_es.web.worker_answers import WorkerAnswers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from sayiir_es.client.backends import Backend
+    from sayiir_es.operations.worker_monitor import WorkerMonitor
 
 
 class _Application(FastAPI):
@@ -55,6 +57,7 @@ def create_app(
     settings: WebSettings | None = None,
     *,
     ending: asyncio.Event | None = None,
+    monitor: WorkerMonitor | None = None,
 ) -> FastAPI:
     """An ASGI application in front of a backend; it keeps nothing between requests.
 
@@ -63,6 +66,8 @@ def create_app(
         settings: How it is reached, and what it hides; by default as for this machine
             alone.
         ending: Is set when the process ends: streams to browsers end then.
+        monitor: What watches the worker of this process, if it runs one: health and
+            metrics are this worker's then.
 
     Raises:
         SettingsError: if a file of tokens cannot be used.
@@ -85,7 +90,30 @@ def create_app(
         trace_url=settings.trace_url,
     )
     app.state.access = access
-    probe, counts = BackendProbe(lambda: app.state.site.session), HttpCounts()
+    counts = HttpCounts()
+    _answer_for(app, counts, monitor)
+    app.include_router(api_router)
+    for router in (login_router, error_router, pages_router):
+        app.include_router(router, dependencies=[Depends(check_csrf)])
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    add_error_handlers(app)
+    app.add_middleware(SecurityMiddleware, access=access, respond=respond)
+    app.add_middleware(HttpMetrics, counts=counts)
+    return app
+
+
+def _answer_for(
+    app: FastAPI, counts: HttpCounts, monitor: WorkerMonitor | None
+) -> None:
+    """Add health and metrics: of the worker of this process, or of what serves."""
+    if monitor is not None:
+        answers = WorkerAnswers(monitor)
+        app.include_router(health_router(answers.live, answers.ready))
+        app.include_router(
+            metrics_router(lambda: (*counts.series(), *answers.series(app.version)))
+        )
+        return
+    probe = BackendProbe(lambda: app.state.site.session)
     app.include_router(health_router(Health, probe.ask))
     app.include_router(
         metrics_router(
@@ -95,14 +123,6 @@ def create_app(
             )
         )
     )
-    app.include_router(api_router)
-    for router in (login_router, error_router, pages_router):
-        app.include_router(router, dependencies=[Depends(check_csrf)])
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    add_error_handlers(app)
-    app.add_middleware(SecurityMiddleware, access=access, respond=respond)
-    app.add_middleware(HttpMetrics, counts=counts)
-    return app
 
 
 @asynccontextmanager

@@ -9,7 +9,6 @@ turns. The rules of access are those of `serve`.
 from __future__ import annotations
 
 import asyncio
-import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -17,9 +16,7 @@ from fastapi import FastAPI
 
 from sayiir_es.client.loop_thread import LoopThread
 from sayiir_es.core.model.errors import UsageError
-from sayiir_es.operations.worker_health import judge_life, judge_readiness
 from sayiir_es.operations.worker_monitor import WorkerMonitor
-from sayiir_es.operations.worker_series import worker_series
 from sayiir_es.web.failures import add_error_handlers, respond
 from sayiir_es.web.health import health_router
 from sayiir_es.web.metrics import metrics_router
@@ -27,16 +24,15 @@ from sayiir_es.web.security.access import Access, check_binding
 from sayiir_es.web.security.middleware import SecurityMiddleware
 from sayiir_es.web.server import address_of, listen, serve
 from sayiir_es.web.settings import read_web_settings
+from sayiir_es.web.worker_answers import WorkerAnswers
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from sayiir_es.engine.meter import Meter
     from sayiir_es.engine.worker import WorkerEngine
     from sayiir_es.log.port import Log
-    from sayiir_es.operations.metrics.series import Series
-    from sayiir_es.operations.worker_health import Health
     from sayiir_es.web.settings import WebSettings
 
 PORT_MAX = 65_535
@@ -78,7 +74,7 @@ class WorkerHttp:
     @property
     def meter(self) -> Meter:
         """What the engine tells of its work."""
-        return self._monitor.recorder
+        return self._monitor.meter
 
     async def begin(self, worker_id: str) -> None:
         """Answer from now on: a worker that connects lives, and is not ready.
@@ -96,7 +92,7 @@ class WorkerHttp:
         except BaseException:
             listener.close()
             raise
-        self._monitor.begin(worker_id)
+        await self._monitor.begin(worker_id)
         self.address = address_of(listener)
         self._thread = LoopThread("sayiir-http")
         await asyncio.to_thread(self._thread.call, self._serve(app, listener))
@@ -136,18 +132,7 @@ def worker_app(monitor: WorkerMonitor, settings: WebSettings) -> FastAPI:
     Raises:
         SettingsError: if a file of tokens cannot be used.
     """
-    build = version("sayiir-es")
-
-    def live() -> Health:
-        return judge_life(monitor.turned_at_s, time.monotonic())
-
-    async def ready() -> Health:
-        return judge_readiness(monitor.seen, time.monotonic())
-
-    def series() -> Iterable[Series]:
-        monitor.scraped_at_s = time.monotonic()
-        return worker_series(monitor, build, monitor.scraped_at_s)
-
+    build, answers = version("sayiir-es"), WorkerAnswers(monitor)
     access = Access(settings)
     app = FastAPI(
         title="sayiir_es worker",
@@ -158,8 +143,8 @@ def worker_app(monitor: WorkerMonitor, settings: WebSettings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.access = access
-    app.include_router(health_router(live, ready))
-    app.include_router(metrics_router(series))
+    app.include_router(health_router(answers.live, answers.ready))
+    app.include_router(metrics_router(lambda: answers.series(build)))
     add_error_handlers(app)
     app.add_middleware(SecurityMiddleware, access=access, respond=respond)
     return app

@@ -51,8 +51,8 @@ async def until(condition: Callable[[], bool]) -> None:
 async def watched(
     monitor: WorkerMonitor,
 ) -> AsyncGenerator[tuple[EngineHarness, WorkerEngine]]:
-    harness = EngineHarness(meter=monitor.recorder)
-    monitor.begin("w1")
+    harness = EngineHarness(meter=monitor.meter)
+    await monitor.begin("w1")
     async with harness.worker(ADDING, WAITING) as engine:
         monitor.watch(engine, harness.log)
         yield harness, engine
@@ -137,10 +137,10 @@ class FallibleLog(MemoryLog):
 async def test_how_far_the_log_is_stands_while_it_does_not_answer(
     monitor: WorkerMonitor,
 ) -> None:
-    harness, asked = EngineHarness(meter=monitor.recorder), FallibleLog()
+    harness, asked = EngineHarness(meter=monitor.meter), FallibleLog()
     await asked.open(create=True)
     await asked.produce(Topic.COMMANDS, 0, NewRecord(key=b"k", value=b"{}"))
-    monitor.begin("w1")
+    await monitor.begin("w1")
     async with harness.worker(ADDING) as engine:
         monitor.watch(engine, asked)
         await until(lambda: 0 in monitor.ends)

@@ -41,6 +41,7 @@ from sayiir_es.cli.workflow_modules import load_workflows
 from sayiir_es.engine.owner import failure_lines
 from sayiir_es.engine.worker_settings import configured_drain_s
 from sayiir_es.operations.named_functions import load_function
+from sayiir_es.operations.worker_monitor import WorkerMonitor
 
 if TYPE_CHECKING:
     from sayiir_es.cli.serving_worker import Beside
@@ -115,7 +116,9 @@ def dev(  # noqa: PLR0913 (one parameter an option)
     )
     workflows = load_workflows(modules or [SAMPLE])
     worker = _worker(backend, on_startup, on_shutdown)
-    beside = [_pages(backend, settings, listener)]
+    monitor = WorkerMonitor()
+    worker.observer = monitor
+    beside = [_pages(backend, settings, listener, monitor)]
     if not modules:
         beside.append(_customers(backend, worker))
         # Its failures are meant, and shown by the pages.
@@ -155,13 +158,18 @@ def _run_again_and_again(names: list[str | None], listener_fd: int) -> int:
     ).run()
 
 
-def _pages(backend: Backend, settings: WebSettings, listener: socket.socket) -> Beside:
-    """What serves pages and API until the worker has drained."""
+def _pages(
+    backend: Backend,
+    settings: WebSettings,
+    listener: socket.socket,
+    monitor: WorkerMonitor,
+) -> Beside:
+    """What serves pages and API, and the worker's health, until it has drained."""
     from sayiir_es.web import server  # noqa: PLC0415 (an extra)
     from sayiir_es.web.app import create_app  # noqa: PLC0415 (an extra)
 
     async def serve(drained: asyncio.Event) -> None:
-        app = create_app(backend, settings, ending=drained)
+        app = create_app(backend, settings, ending=drained, monitor=monitor)
         await server.serve(app, listener, drained)
 
     return serve

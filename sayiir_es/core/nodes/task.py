@@ -443,7 +443,9 @@ def sentence(cursor: Cursor, wait: Awaiting, node: Node | None) -> str:
         most = f" of {node.retry.max_retries + 1}"
     text = f"task {cursor.path!r}, attempt {wait.attempt}{most}"
     if wait.failure is not None:
-        text += f", after {wait.failure.error_type}: {wait.failure.error[:120]}"
+        # An error's text often begins with its type.
+        kind, error = wait.failure.error_type, wait.failure.error[:120]
+        text += f", after {error if error.startswith(kind) else f'{kind}: {error}'}"
         text += f", not before {instant(wait.not_before)}"
     if wait.deadline_at is not None:
         text += f", deadline {instant(wait.deadline_at)}"

@@ -189,7 +189,7 @@ REPLIES: Final = _counter(
 )
 HTTP_REQUESTS: Final = _counter(
     "sayiir_http_requests_total",
-    "Requests that `serve` answered, by method, route and status.",
+    "Requests that `serve` or `dev` answered, by method, route and status.",
     "method",
     "route",
     "status",

@@ -7,6 +7,7 @@ escape. `layout.html` says how a page uses the frame.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,19 @@ def typed(value: str) -> Markup:
     return escape(value)
 
 
+INSTANT = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+
+
+def timed(text: str) -> Markup:
+    """A sentence of ours whose times are shown as all others: local, or UTC."""
+    made, at = Markup(), 0
+    for match in INSTANT.finditer(text):
+        time = Markup('<time datetime="{0}">{0}</time>').format(match[0])
+        made += escape(printable(text[at : match.start()])) + time
+        at = match.end()
+    return made + escape(printable(text[at:]))
+
+
 def is_current(path: str, address: str) -> bool:
     """Whether the page at `path` is the one, or below the one, of a link."""
     if address == "/":
@@ -70,7 +84,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=printable,
     )
-    environment.filters.update(iso=instant, typed=typed, words=words)
+    environment.filters.update(iso=instant, timed=timed, typed=typed, words=words)
     names: dict[str, Any] = environment.globals
     names.update(PAGES=PAGES, is_current=is_current)
     return environment

@@ -22,12 +22,12 @@
 
   // --- acts on many ---
   const ACTS = {
-    retry: { verb: "Retry", done: "go on", detail: "Each goes on from the node that failed; what has completed keeps its result." },
-    pause: { verb: "Pause", done: "are paused, or will be when what runs has ended", detail: "Nothing new begins in them; what runs may end first." },
-    unpause: { verb: "Unpause", done: "go on", detail: "They go on where they stand." },
-    cancel: { verb: "Cancel", done: "are cancelled, or will be when what runs has ended", detail: "They end for good; what runs may end first.", danger: true },
-    signal: { verb: "Send a signal to", done: "have the signal", detail: "It is kept until a wait takes it.", signal: true },
-    migrate: { verb: "Migrate", done: "go on with the latest version", detail: "They go on with the latest version of their workflow; what has no place there is refused, each by itself." },
+    retry: { verb: "Retry", done: "go on", doneOne: "goes on", detail: "Each goes on from the node that failed; what has completed keeps its result." },
+    pause: { verb: "Pause", done: "are paused, or will be when what runs has ended", doneOne: "is paused, or will be when what runs has ended", detail: "Nothing new begins in them; what runs may end first." },
+    unpause: { verb: "Unpause", done: "go on", doneOne: "goes on", detail: "They go on where they stand." },
+    cancel: { verb: "Cancel", done: "are cancelled, or will be when what runs has ended", doneOne: "is cancelled, or will be when what runs has ended", detail: "They end for good; what runs may end first.", danger: true },
+    signal: { verb: "Send a signal to", done: "have the signal", doneOne: "has the signal", detail: "It is kept until a wait takes it.", signal: true },
+    migrate: { verb: "Migrate", done: "go on with the latest version", doneOne: "goes on with the latest version", detail: "They go on with the latest version of their workflow; what has no place there is refused, each by itself." },
   };
   let act = null; // { name, ids, query, total }
   let opener = null;
@@ -121,7 +121,7 @@
     bar.value = bar.max;
     const failed = last.failed ? `; ${count(last.failed)} refused` : "";
     $("#control-doing").textContent = "Done";
-    $("#control-result").textContent = `${instances(last.done)} ${words.done}${failed}.`;
+    $("#control-result").textContent = `${instances(last.done)} ${last.done === 1 ? words.doneOne : words.done}${failed}.`;
     sayiir.announce($("#control-result").textContent);
     const body = $("#control-errors");
     body.replaceChildren(...last.errors.map(({ instance_id, address, error }) => {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import time
@@ -35,12 +36,43 @@ def address(dev: Process) -> str:
     return match[1]
 
 
-def status(url: str) -> int:
+def answer_of(url: str) -> tuple[int, str]:
+    """The status of an answer, and its text."""
     try:
         with urlopen(url, timeout=10) as response:  # noqa: S310 (of this machine)
-            return int(response.status)
+            return int(response.status), response.read().decode()
     except HTTPError as error:
-        return error.code
+        return error.code, error.read().decode()
+
+
+def status(url: str) -> int:
+    return answer_of(url)[0]
+
+
+def instances(url: str) -> list[dict[str, object]]:
+    """What its API lists."""
+    code, text = answer_of(f"{url}/api/v1/instances")
+    assert code == 200, text
+    rows: list[dict[str, object]] = json.loads(text)["instances"]
+    return rows
+
+
+def assert_worker_is_well(url: str) -> str:
+    """Its health is that of its worker; the metrics, which are the worker's, too."""
+    assert json.loads(answer_of(f"{url}/health/live")[1])["status"] == "live"
+    end_s = time.monotonic() + LIMIT_S
+    code, text = answer_of(f"{url}/health/ready")
+    while code == 503 and time.monotonic() < end_s:  # it looks once a second
+        time.sleep(0.1)
+        code, text = answer_of(f"{url}/health/ready")
+    health = json.loads(text)
+    assert (code, health["status"]) == (200, "ready"), text
+    assert health["partitions"]["served"] == health["partitions"]["assigned"] != []
+    code, text = answer_of(f"{url}/metrics")
+    assert code == 200
+    assert "\nsayiir_ready 1.0\n" in text
+    assert "\nsayiir_attempts_running " in text
+    return text
 
 
 def test_it_serves_a_module_and_begins_again_at_the_same_address_when_it_changes(
@@ -55,12 +87,22 @@ def test_it_serves_a_module_and_begins_again_at_the_same_address_when_it_changes
         assert status(f"{url}/openapi.json") == 200
         terminal(f"instance start pricing --id a --input 5 {backend}")
         assert terminal(f"instance result a --wait {backend}").out == "10\n"
+        assert 'id="open-a"' in answer_of(f"{url}/")[1]
+        assert [(row["instance_id"], row["status"]) for row in instances(url)] == [
+            ("a", "completed")
+        ]
+        metrics = assert_worker_is_well(url)
+        assert "sayiir_http_requests_total{" in metrics
+        assert 'sayiir_attempts_total{result="completed",workflow="pricing"}' in metrics
         (terminal.cwd / "shop.py").write_text(MODULE.format(factor=3))
         dev.until("changed: shop.py")
         dev.until("serves pricing", times=2)
         assert status(f"{url}/openapi.json") == 200
         terminal(f"instance start pricing --id b --input 5 {backend}")
         assert terminal(f"instance result b --wait {backend}").out == "15\n"
+        assert 'id="open-b"' in answer_of(f"{url}/")[1]
+        assert {row["instance_id"] for row in instances(url)} == {"a", "b"}
+        assert_worker_is_well(url)
         assert dev.end() == 0
         assert dev.words().count("pages and API") == 1
 

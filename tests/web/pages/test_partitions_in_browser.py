@@ -35,6 +35,7 @@ def test_a_partition_says_who_serves_it_and_how_far_it_is(page: Page) -> None:
     expect(row).to_contain_text("served")
     expect(row).to_contain_text("w-1")
     assert row.get_attribute("data-behind") == "0"
+    expect(row.locator(".spark")).to_have_text("drawn in a moment")
     # The line is drawn as soon as there are two points, by what comes of itself.
     expect(row.locator(".spark canvas")).to_have_count(1)
     assert serious_findings(page) == []

@@ -32,8 +32,7 @@ def world() -> Iterator[TroubleWorld]:
 
 @pytest.fixture
 def page(browser: Browser, world: TroubleWorld) -> Iterator[Page]:
-    # The page of an instance is another room's.
-    with opened(browser, world.address, expected=("/instances/by-hand",)) as page:
+    with opened(browser, world.address) as page:
         go_to(page, "/")
         expect(page.locator("#trouble-title")).to_be_visible()
         yield page
@@ -48,6 +47,12 @@ def test_all_that_failed_goes_on_by_the_keyboard_alone(
     assert f"{FAILED_IN_RESERVE} StockError in reserve" in trouble
     assert "2 wait for the code of exports" in trouble
     assert "2 wait to try ship again" in trouble
+    assert "1 paused by somebody" in trouble
+    assert "Unpause it…" in trouble
+    # Times in sentences are shown as all others are.
+    tried = page.locator("#trouble .why", has_text="the carrier refused")
+    expect(tried).to_contain_text("after ConnectionError: the carrier refused, not")
+    expect(tried.locator("time")).not_to_contain_text("Z")
     trouble_world.is_mended.set()
 
     page.keyboard.press("Shift+R")
@@ -76,7 +81,9 @@ def test_what_is_refused_is_told_by_id(page: Page) -> None:
     page.click("#control-retry")
     page.fill("#control input[name=reason]", "try")
     page.click("#control-yes")
-    expect(page.locator("#control-result")).to_have_text("1 instance go on; 1 refused.")
+    expect(page.locator("#control-result")).to_have_text(
+        "1 instance goes on; 1 refused."
+    )
     row = page.locator("#control-errors tr")
     expect(row).to_have_count(1)
     expect(row).to_contain_text("approval-2")
@@ -209,5 +216,7 @@ def test_a_start_checks_its_input_first(page: Page, world: TroubleWorld) -> None
     page.fill("textarea[name=value]", '{"number": 7, "trouble": "none"}')
     with page.expect_navigation(url=re.compile("/instances/by-hand")):
         page.click("button:text-is('Start')")
+    expect(page.locator("h1")).to_contain_text("by-hand")
+    expect(page.locator(".sentence")).to_contain_text("has completed")
     status = world.call(lambda client: client.wait("by-hand", 10))
     assert status.output == {"number": 7, "trouble": "none"}
