@@ -18,6 +18,7 @@ from sayiir_es.cli.web_extra import load_web
 from sayiir_es.cli.worker_options import (
     CancelGraceOption,
     DrainOption,
+    GroupInstanceIdOption,
     HandoverOption,
     HeartbeatIntervalOption,
     HttpOption,
@@ -75,6 +76,7 @@ def run(  # noqa: PLR0913 (one parameter an option)
     cancel_grace: CancelGraceOption = None,
     session_timeout: SessionTimeoutOption = None,
     heartbeat_interval: HeartbeatIntervalOption = None,
+    group_instance_id: GroupInstanceIdOption = None,
     on_startup: OnStartupOption = None,
     on_shutdown: OnShutdownOption = None,
     http: HttpOption = None,
@@ -89,6 +91,7 @@ def run(  # noqa: PLR0913 (one parameter an option)
     backend.set_session(
         timeout_s=seconds_of("--session-timeout", session_timeout),
         heartbeat_s=seconds_of("--heartbeat-interval", heartbeat_interval),
+        group_instance_id=group_instance_id,
     )
     refuse_memory(backend)
     workflows = load_workflows(modules)
