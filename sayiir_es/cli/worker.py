@@ -47,6 +47,11 @@ TagsOption = Annotated[
     ),
 ]
 
+SlotsOption = Annotated[
+    int,
+    typer.Option("--max-concurrent-tasks", min=1, help="Attempts that run at a time."),
+]
+
 DEFAULT_SLOTS = 64
 """The client's number for a worker, whose module is slow to import."""
 
@@ -64,12 +69,7 @@ def run(  # noqa: PLR0913 (one parameter an option)
         str | None,
         typer.Option("--worker-id", help="Its name in events; made up when left out."),
     ] = None,
-    slots: Annotated[
-        int,
-        typer.Option(
-            "--max-concurrent-tasks", min=1, help="Attempts that run at a time."
-        ),
-    ] = DEFAULT_SLOTS,
+    slots: SlotsOption = DEFAULT_SLOTS,
     tags: TagsOption = None,
     drain: DrainOption = None,
     handover: HandoverOption = None,
