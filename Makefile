@@ -49,7 +49,8 @@ bench: .venv/.dev ## every program in benchmarks/, one after the other
 	  echo "== $$program"; $(BIN)/python "$$program" $(ARGS); \
 	done
 
-long: .venv/.dev ## what takes longer: more seeds, soak; prints its progress
+long: .venv/.dev ## what takes longer: more seeds, soak, the chart; prints its progress
+	@.ci/find-helm && PATH="$$PWD/.sayiir/tools:$$PATH" $(BIN)/pytest tests/deploy
 	@$(BIN)/pytest -m long --capture=no --timeout=0 $(ARGS)
 
 # uv is quick and keeps to the lock with its hashes. Where the files that the lock names

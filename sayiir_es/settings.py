@@ -136,6 +136,12 @@ class Settings(BaseSettings):
     heartbeat_interval: float | None = Field(
         default=None, description="as above; by default 1 s"
     )
+    group_instance_id: str | None = Field(
+        default=None,
+        description="the name of a worker that is to be assigned what it had when it "
+        "is killed and started again within its session; of one worker only. By "
+        "default none",
+    )
     kafka_request_timeout: float | None = Field(
         default=None,
         description="how long a broker may take to answer, before the request is sent "

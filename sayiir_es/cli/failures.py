@@ -11,6 +11,7 @@ from sayiir_es.core.model.errors import (
     BackendError,
     BatchTooLargeError,
     CommandRefusedError,
+    GroupInstanceTakenError,
     HistoryError,
     InstanceAlreadyExistsError,
     InstanceNotFoundError,
@@ -48,7 +49,12 @@ def exit_code_of(error: WorkflowError) -> int:
             CommandRefusedError() | InstanceAlreadyExistsError() | BatchTooLargeError()
         ):
             return REJECTED
-        case HistoryError() | UnsafeLogError() | OffsetGoneError():
+        case (
+            HistoryError()
+            | UnsafeLogError()
+            | OffsetGoneError()
+            | GroupInstanceTakenError()
+        ):
             return FAILED
         case BackendError() | StoreError():
             return UNAVAILABLE

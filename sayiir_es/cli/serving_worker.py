@@ -57,8 +57,8 @@ async def serve_worker(
         beside: what runs from before the start until behind the drain.
 
     Raises:
-        WorkflowError: if the worker can serve nothing of what it is given, or as what
-            runs beside it.
+        WorkflowError: if the worker can serve nothing of what it is given, if another
+            one goes on in its stead, or as what runs beside it.
     """
     stop = stop_signal()
     if until_closed is not None:
@@ -81,6 +81,8 @@ async def serve_worker(
     for other in others:
         other.result()
     if not is_asked:
+        if worker.engine is not None and worker.engine.displacement is not None:
+            raise worker.engine.displacement
         raise _error_of_useless(worker.worker_id, refused)
     return FAILED if worker.engine is not None and worker.engine.stopped else 0
 
@@ -110,7 +112,8 @@ async def _serve(
     assert worker.engine is not None
     names = ", ".join(sorted({one.graph.name for one in workflows}))
     progress = asyncio.create_task(_print_progress(worker, f"{names} on {backend.url}"))
-    await _wait_for_either(stop, worker.engine.refusals.useless)
+    engine = worker.engine
+    await _wait_for_either(stop, engine.refusals.useless, engine.displaced)
     refused = dict(worker.engine.refusals.by_partition)
     progress.cancel()
     collecting.cancel()

@@ -18,6 +18,7 @@ from sayiir_es.cli.web_extra import load_web
 from sayiir_es.cli.worker_options import (
     CancelGraceOption,
     DrainOption,
+    GroupInstanceIdOption,
     HandoverOption,
     HeartbeatIntervalOption,
     HttpOption,
@@ -46,6 +47,11 @@ TagsOption = Annotated[
     ),
 ]
 
+SlotsOption = Annotated[
+    int,
+    typer.Option("--max-concurrent-tasks", min=1, help="Attempts that run at a time."),
+]
+
 DEFAULT_SLOTS = 64
 """The client's number for a worker, whose module is slow to import."""
 
@@ -63,18 +69,14 @@ def run(  # noqa: PLR0913 (one parameter an option)
         str | None,
         typer.Option("--worker-id", help="Its name in events; made up when left out."),
     ] = None,
-    slots: Annotated[
-        int,
-        typer.Option(
-            "--max-concurrent-tasks", min=1, help="Attempts that run at a time."
-        ),
-    ] = DEFAULT_SLOTS,
+    slots: SlotsOption = DEFAULT_SLOTS,
     tags: TagsOption = None,
     drain: DrainOption = None,
     handover: HandoverOption = None,
     cancel_grace: CancelGraceOption = None,
     session_timeout: SessionTimeoutOption = None,
     heartbeat_interval: HeartbeatIntervalOption = None,
+    group_instance_id: GroupInstanceIdOption = None,
     on_startup: OnStartupOption = None,
     on_shutdown: OnShutdownOption = None,
     http: HttpOption = None,
@@ -89,6 +91,7 @@ def run(  # noqa: PLR0913 (one parameter an option)
     backend.set_session(
         timeout_s=seconds_of("--session-timeout", session_timeout),
         heartbeat_s=seconds_of("--heartbeat-interval", heartbeat_interval),
+        group_instance_id=group_instance_id,
     )
     refuse_memory(backend)
     workflows = load_workflows(modules)

@@ -44,6 +44,15 @@ SessionTimeoutOption = Annotated[
         "SAYIIR_SESSION_TIMEOUT, or 6s.",
     ),
 ]
+GroupInstanceIdOption = Annotated[
+    str | None,
+    typer.Option(
+        "--group-instance-id",
+        metavar="NAME",
+        help="Kafka: killed and started again within its session, a worker of this "
+        "name has its partitions back at once; SAYIIR_GROUP_INSTANCE_ID.",
+    ),
+]
 HeartbeatIntervalOption = Annotated[
     str | None,
     typer.Option(

@@ -13,7 +13,7 @@ import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.model.errors import LogError
+from sayiir_es.core.model.errors import GroupInstanceTakenError, LogError
 from sayiir_es.engine import blocked_commands
 from sayiir_es.engine.definitions.feed import DefinitionFeed
 from sayiir_es.engine.fold_ahead import FoldAhead
@@ -76,6 +76,9 @@ class WorkerEngine:
         self._announcing: asyncio.Task[None] | None = None
         self._blocked_watch: asyncio.Task[None] | None = None
         self._code_check: asyncio.Task[None] | None = None
+        self.displacement: GroupInstanceTakenError | None = None
+        """Why this worker is to end, if another one goes on in its stead."""
+        self.displaced = asyncio.Event()
         self._stopping = False
         self._stop_task: asyncio.Task[None] | None = None
         self._stop_hurried = False
@@ -354,7 +357,16 @@ class WorkerEngine:
 
     def _on_watch_ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
-        if error is not None:  # a bug: what is owned goes on, nothing more is begun
+        if isinstance(error, GroupInstanceTakenError):
+            logger.error(
+                "worker.displaced",
+                worker=self._settings.worker_id,
+                error_code=error.code,
+                reason=str(error),
+            )
+            self.displacement = error
+            self.displaced.set()
+        elif error is not None:  # a bug: what is owned goes on, nothing more is begun
             logger.error(
                 "worker.crashed", worker=self._settings.worker_id, exc_info=error
             )

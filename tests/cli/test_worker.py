@@ -226,6 +226,17 @@ def test_a_limit_of_time_that_is_none_is_named(terminal: Terminal, option: str) 
     assert f"{option}: expected seconds, or a text such as 45s or 2m" in answer.err
 
 
+def test_a_group_instance_id_that_kafka_does_not_take_is_named(
+    terminal: Terminal,
+) -> None:
+    answer = terminal(
+        "worker run examples.orders --backend kafka://h:1 --group-instance-id a/b"
+    )
+    assert answer.code != 0
+    assert "--group-instance-id: expected 1 to 249" in answer.err
+    assert "'a/b'" in answer.err
+
+
 def test_two_definitions_of_one_name_are_named_with_their_places(
     terminal: Terminal,
 ) -> None:

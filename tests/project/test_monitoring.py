@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 DASHBOARD = ROOT / "deploy" / "grafana" / "sayiir_es.json"
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yaml"
 PAGES = ROOT / "docs" / "alerts"
+RULE_TESTS = Path(__file__).with_name("alerts_test.yaml")
+HANDBOOK = ROOT / "docs" / "operating.md"
 PROMTOOL = shutil.which("promtool")
 
 SAMPLES = {
@@ -114,11 +117,27 @@ def test_every_alert_has_a_page_of_what_to_do_and_every_page_an_alert() -> None:
         )
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="there is no promtool")
-def test_promtool_finds_the_rules_sound() -> None:
+def test_the_handbook_has_a_row_for_each_alert_that_links_its_page() -> None:
+    text = HANDBOOK.read_text().partition("\n## When an alert fires\n")[2]
+    linked = re.findall(r"^\| \[(\w+)\]\(alerts/(\w+)\.md\) \|", text, re.MULTILINE)
+    names = [rule["alert"] for rule in rules()]
+    assert linked == [(name, name) for name in names]
+
+
+@pytest.mark.skipif(
+    PROMTOOL is None,
+    reason="NO PROMTOOL: the alert rules are neither checked nor tried; "
+    "it is in Debian's package prometheus",
+)
+@pytest.mark.parametrize(
+    "arguments", [("check", "rules", str(ALERTS)), ("test", "rules", str(RULE_TESTS))]
+)
+def test_promtool_finds_the_rules_sound_and_that_they_fire_when_they_should(
+    arguments: tuple[str, ...],
+) -> None:
     assert PROMTOOL is not None
     checked = subprocess.run(  # noqa: S603 (ours)
-        [PROMTOOL, "check", "rules", str(ALERTS)],
+        [PROMTOOL, *arguments],
         check=False,
         capture_output=True,
         text=True,

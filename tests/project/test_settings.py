@@ -211,6 +211,14 @@ def test_files_of_certificates_and_the_times_of_a_group_reach_the_log(
     assert KafkaBackend("h:1").open_kafka_log().session_timeout_ms == 12_000
     monkeypatch.setenv("SAYIIR_HEARTBEAT_INTERVAL", "250ms")
     assert KafkaBackend("h:1").open_kafka_log().heartbeat_interval_ms == 250
+    assert KafkaBackend("h:1").open_kafka_log().group_instance_id is None
+    monkeypatch.setenv("SAYIIR_GROUP_INSTANCE_ID", "shop.worker-0")
+    assert KafkaBackend("h:1").open_kafka_log().group_instance_id == "shop.worker-0"
+    own = KafkaBackend("h:1", group_instance_id="mine")
+    assert own.open_kafka_log().group_instance_id == "mine"
+    monkeypatch.setenv("SAYIIR_GROUP_INSTANCE_ID", "shop/worker-0")
+    with pytest.raises(SettingsError, match="SAYIIR_GROUP_INSTANCE_ID: expected 1 to"):
+        KafkaBackend("h:1").open_kafka_log()
 
 
 def test_no_password_is_in_the_text_of_the_settings(

@@ -92,9 +92,16 @@ class Backend(BackendPort):
         return ()
 
     def set_session(
-        self, *, timeout_s: float | None, heartbeat_s: float | None
+        self,
+        *,
+        timeout_s: float | None,
+        heartbeat_s: float | None,
+        group_instance_id: str | None = None,
     ) -> None:
-        """Let a group wait so long for a silent worker; None is what is configured."""
+        """Let a group wait so long for a silent worker, and know it by this name.
+
+        None is what is configured.
+        """
 
     def is_on_thread(self) -> bool:
         """Whether the caller runs on the event loop of the synchronous calls."""

@@ -10,6 +10,7 @@ from sayiir_es.client.backend_port import CONNECT_LIMIT_S
 from sayiir_es.client.backends.backend import Backend
 from sayiir_es.client.backends.framing import with_framing, without_framing
 from sayiir_es.client.stores import SlotStores
+from sayiir_es.core.model.errors import SettingsError
 from sayiir_es.environment import settings_where_set
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class KafkaBackend(Backend):
         config: str | os.PathLike[str] | None = None,
         session_timeout_ms: int | None = None,
         heartbeat_interval_ms: int | None = None,
+        group_instance_id: str | None = None,
         codec: Codecs | None = None,
         **client: object,
     ) -> None:
@@ -57,6 +59,7 @@ class KafkaBackend(Backend):
         self._state_dir = Path(state_dir) if state_dir else None
         self._session_timeout_ms = session_timeout_ms
         self._heartbeat_interval_ms = heartbeat_interval_ms
+        self._group_instance_id = group_instance_id
         self._client = client
 
     @property
@@ -65,12 +68,31 @@ class KafkaBackend(Backend):
         return f"kafka://{self.bootstrap_servers}/{self.app}"
 
     def set_session(
-        self, *, timeout_s: float | None, heartbeat_s: float | None
+        self,
+        *,
+        timeout_s: float | None,
+        heartbeat_s: float | None,
+        group_instance_id: str | None = None,
     ) -> None:
-        """Let the group wait so long for a silent worker; None is what is configured.
+        """Let the group wait so long for a silent worker, and know it by this name.
 
-        Times in seconds.
+        Times in seconds. None is what is configured.
+
+        Raises:
+            SettingsError: if it can be no such name.
         """
+        if group_instance_id is not None:
+            from sayiir_es.log.kafka.client_config import (  # noqa: PLC0415 (slow)
+                GROUP_INSTANCE_ID_FORM,
+                is_group_instance_id,
+            )
+
+            if not is_group_instance_id(group_instance_id):
+                raise SettingsError(
+                    f"--group-instance-id: expected {GROUP_INSTANCE_ID_FORM}, but "
+                    f"{group_instance_id!r:.50}"
+                )
+            self._group_instance_id = group_instance_id
         if timeout_s is not None:
             self._session_timeout_ms = round(timeout_s * 1000)
         if heartbeat_s is not None:
@@ -121,6 +143,7 @@ class KafkaBackend(Backend):
             app=self.app,
             session_timeout_ms=self._session_timeout_ms,
             heartbeat_interval_ms=self._heartbeat_interval_ms,
+            group_instance_id=self._group_instance_id,
             connect_limit_s=connect_limit_s if limit_s is None else limit_s,
             on_wait=self.on_notice,
             client=self._client,

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from sayiir_es.settings import Settings
 
-_VARIABLES = ("SAYIIR_KAFKA_", "SAYIIR_SESSION_TIMEOUT", "SAYIIR_HEARTBEAT_INTERVAL")
+_VARIABLES = (
+    *("SAYIIR_KAFKA_", "SAYIIR_SESSION_TIMEOUT", "SAYIIR_HEARTBEAT_INTERVAL"),
+    "SAYIIR_GROUP_INSTANCE_ID",
+)
 
 _KEYS = {
     "kafka_security_protocol": "security.protocol",
@@ -31,6 +34,7 @@ _KEYS = {
     "kafka_client_id": "client.id",
     "session_timeout": "session.timeout.ms",
     "heartbeat_interval": "heartbeat.interval.ms",
+    "group_instance_id": "group.instance.id",
     "kafka_request_timeout": "request.timeout.ms",
 }
 """A setting → what it is called in a file."""

@@ -323,6 +323,16 @@ class UnsafeLogError(LogError):
     retriable: ClassVar[bool] = False
 
 
+class GroupInstanceTakenError(LogError):
+    """Another worker joined the group by this one's `group_instance_id`; this one ends.
+
+    Operator action: give every worker of an app a group instance id of its own.
+    """
+
+    code: ClassVar[str] = "group_instance_taken"
+    retriable: ClassVar[bool] = False
+
+
 # --- reading the truth ----------------------------------------------------------------
 
 

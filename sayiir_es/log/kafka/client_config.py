@@ -50,7 +50,7 @@ _TAKEN: Final = frozenset(
         *("ssl.certificate.location", "ssl.certificate.pem"),
         *("ssl.keystore.location", "ssl.key.location", "ssl.key.pem"),
         *("ssl.key.password", "ssl.key.password.file"),
-        *("session.timeout.ms", "heartbeat.interval.ms"),
+        *("session.timeout.ms", "heartbeat.interval.ms", "group.instance.id"),
         *("request.timeout.ms", "delivery.timeout.ms"),
         *("metadata.max.age.ms", "retry.backoff.ms", "connections.max.idle.ms"),
     }
@@ -86,7 +86,17 @@ class ClientConfig:
     session_timeout_ms: int | None = None
     heartbeat_interval_ms: int | None = None
     delivery_timeout_ms: int | None = None
+    group_instance_id: str | None = None
     warnings: tuple[str, ...] = ()
+
+
+def is_group_instance_id(text: str) -> bool:
+    """Whether it can be the name of a static member: Kafka's rule for such names."""
+    return _GROUP_INSTANCE_ID.fullmatch(text) is not None and text not in {".", ".."}
+
+
+GROUP_INSTANCE_ID_FORM: Final = "1 to 249 of the letters a-z A-Z 0-9 . _ -"
+_GROUP_INSTANCE_ID = re.compile("[a-zA-Z0-9._-]{1,249}")
 
 
 def read_config(path: Path | None, singles: tuple[Entry, ...] = ()) -> ClientConfig:
@@ -110,6 +120,7 @@ def read_config(path: Path | None, singles: tuple[Entry, ...] = ()) -> ClientCon
         session_timeout_ms=reading.number("session.timeout.ms"),
         heartbeat_interval_ms=reading.number("heartbeat.interval.ms"),
         delivery_timeout_ms=reading.number("delivery.timeout.ms"),
+        group_instance_id=reading.group_instance_id(),
         warnings=tuple(warnings),
     )
 
@@ -184,6 +195,21 @@ class _Reading:
                 f"{entry.value!r:.50}"
             )
         return int(text)
+
+    def group_instance_id(self) -> str | None:
+        """The name of a static member.
+
+        Raises:
+            SettingsError: if it is none.
+        """
+        entry = self._entries.get("group.instance.id")
+        text = None if entry is None else entry.value.strip()
+        if entry is not None and not is_group_instance_id(text or ""):
+            raise SettingsError(
+                f"{entry.source}: expected {GROUP_INSTANCE_ID_FORM}, but "
+                f"{entry.value!r:.50}"
+            )
+        return text
 
     def _text(self, key: str) -> str | None:
         entry = self._entries.get(key)

@@ -23,6 +23,8 @@ VERSION = "0.14."
 # A separate connection: a broker answers the requests of one in order, and on that to
 # the coordinator a join may wait for other members.
 _LEAVE_GROUP = "leave"
+_FENCED_INSTANCE_ID = 82
+"""Kafka's error code; aiokafka has no name for it."""
 
 
 class GroupListener(Protocol):
@@ -36,6 +38,9 @@ class GroupListener(Protocol):
 
     def assigned(self, sent_at_s: float, member_id: str, generation: int) -> None:
         """A new assignment is in force; the consumer's callback has run."""
+
+    def displaced(self, consumer: Any) -> None:
+        """Another member joined by the group instance id of this consumer."""
 
 
 def watch(consumer: Any, listener: GroupListener) -> None:
@@ -51,10 +56,14 @@ def watch(consumer: Any, listener: GroupListener) -> None:
     coordinator = consumer._coordinator  # noqa: SLF001 - see the module's docstring
     heartbeat: Callable[[], Any] = coordinator._do_heartbeat  # noqa: SLF001 - same
     join: Callable[[Any], Any] = coordinator._do_rejoin_group  # noqa: SLF001 - same
+    send: Callable[[Any], Any] = coordinator._send_req  # noqa: SLF001 - same
 
     async def do_heartbeat() -> bool:
-        sent_at_s = time.monotonic()
+        sent_at_s, member_id = time.monotonic(), coordinator.member_id
         is_known: bool = await heartbeat()
+        if not is_known and coordinator._group_instance_id is not None:  # noqa: SLF001 - same
+            # Without its member id it would displace whoever has displaced it.
+            coordinator.member_id = member_id
         if is_known:
             # To aiokafka "rebalance in progress" is a good answer; it asks to rejoin.
             is_rebalancing = coordinator._rejoin_needed_fut.done()  # noqa: SLF001 - same
@@ -68,6 +77,13 @@ def watch(consumer: Any, listener: GroupListener) -> None:
             listener.assigned(sent_at_s, coordinator.member_id, coordinator.generation)
         return has_joined
 
+    async def send_req(request: Any) -> Any:
+        response = await send(request)
+        if getattr(response, "error_code", 0) == _FENCED_INSTANCE_ID:
+            listener.displaced(consumer)
+        return response
+
+    coordinator._send_req = send_req  # noqa: SLF001 - same
     coordinator._do_heartbeat = do_heartbeat  # noqa: SLF001 - same
     coordinator._do_rejoin_group = do_rejoin_group  # noqa: SLF001 - same
 

@@ -83,6 +83,7 @@ class KafkaLog:
         replication: int | None = None,
         session_timeout_ms: int = DEFAULT_SESSION_TIMEOUT_MS,
         heartbeat_interval_ms: int = DEFAULT_HEARTBEAT_INTERVAL_MS,
+        group_instance_id: str | None = None,
         append_limit_s: float = DEFAULT_APPEND_LIMIT_S,
         produce_limit_s: float = DEFAULT_PRODUCE_LIMIT_S,
         connect_limit_s: float = CONNECT_LIMIT_S,
@@ -98,6 +99,7 @@ class KafkaLog:
             replication: for a new app; None is three, or all brokers when fewer.
             session_timeout_ms: how long the group waits for a silent member.
             heartbeat_interval_ms: how often a member sends a heartbeat.
+            group_instance_id: the name of a static member; None is none.
             append_limit_s: how long an append may take before it is uncertain.
             produce_limit_s: how long `produce` may take.
             connect_limit_s: how long `open` waits for a broker that answers.
@@ -108,6 +110,7 @@ class KafkaLog:
         self.app = app
         self.session_timeout_ms = session_timeout_ms
         self.heartbeat_interval_ms = heartbeat_interval_ms
+        self.group_instance_id = group_instance_id
         self.bootstrap_servers = bootstrap_servers
         self.client_options: dict[str, Any] = client
         self.warnings: tuple[str, ...] = ()
@@ -158,6 +161,7 @@ class KafkaLog:
         own: dict[str, Any] = {
             "session_timeout_ms": config.session_timeout_ms,
             "heartbeat_interval_ms": config.heartbeat_interval_ms,
+            "group_instance_id": config.group_instance_id,
             "produce_limit_s": None if delivery_ms is None else delivery_ms / 1000,
         }
         own |= {name: value for name, value in settings.items() if value is not None}

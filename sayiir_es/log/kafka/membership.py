@@ -14,6 +14,11 @@ assignment *and* the assignment is known here. When it moved at the join already
 of partitions that had moved could wake up and go on appending. A silence longer than a
 session is a lapse. The first to look notices it: the poll, an answer, or the caller of
 `current`.
+
+With a group instance id the member is static: one that was killed and joins again
+within its session is assigned at once what it had. The group makes no new assignment
+then, so such a member joins once more, for the others to learn its name. It leaves the
+group when it ends, as any other. Where two use one id the later one stays.
 """
 
 from __future__ import annotations
@@ -27,6 +32,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
 
 from sayiir_es.core.model.errors import (
+    GroupInstanceTakenError,
     LogError,
     LogUnavailableError,
     UnsafeLogError,
@@ -88,6 +94,7 @@ class KafkaMembership:
         self._changed_in_epoch = 0
         self._changed_event = asyncio.Event()
         self._refusal: KafkaError | None = None
+        self._displacement: GroupInstanceTakenError | None = None
         self._warned_at_s = _NEVER_S
 
     async def join(self, *, briefly: bool = False) -> None:  # noqa: ARG002 (of the port)
@@ -124,6 +131,7 @@ class KafkaMembership:
             "session_timeout_ms": self._log.session_timeout_ms,
             "heartbeat_interval_ms": self._log.heartbeat_interval_ms,
             "partition_assignment_strategy": (self._assignor,),
+            "group_instance_id": self._log.group_instance_id,
         }
         consumer = AIOKafkaConsumer(**settings)
         try:
@@ -210,9 +218,17 @@ class KafkaMembership:
 
         A lapse does not begin an epoch: a caller that waits hears of it at once, others
         with the next epoch.
+
+        Raises:
+            GroupInstanceTakenError: another process joined in this one's stead.
         """
-        if not since_epoch < self._changed_in_epoch <= self._epoch:
+        if (
+            self._displacement is None
+            and not since_epoch < self._changed_in_epoch <= self._epoch
+        ):
             await self._changed_event.wait()
+        if self._displacement is not None:
+            raise self._displacement
         return self.current()
 
     def introduce(self, owner_id: str) -> None:
@@ -289,6 +305,20 @@ class KafkaMembership:
             self._notify()
         # aiokafka forgets the wish of one who asked while this assignment was made.
         self._rejoin_if_refusals_changed()
+        if is_first and self._log.group_instance_id is not None:
+            coordinator.rejoin(self._consumer)
+
+    def displaced(self, consumer: Any) -> None:
+        """Another process has taken this one's place in the group: never join again."""
+        if consumer is not self._consumer or self._displacement is not None:
+            return  # a consumer that this process has replaced itself
+        self._displacement = GroupInstanceTakenError(
+            f"expected to be the only worker of group {self._group!r} with the group "
+            f"instance id {self._log.group_instance_id!r}, but another one has joined "
+            "by it, and goes on in this one's stead: give each worker an id of its own "
+            "(SAYIIR_GROUP_INSTANCE_ID, --group-instance-id), or none"
+        )
+        self._notify()
 
     def _rejoin_if_refusals_changed(self) -> None:
         is_member = self._consumer is not None and self._member_id
@@ -313,7 +343,8 @@ class KafkaMembership:
         """Poll, which keeps the membership, and check whether the group is silent."""
         wait_s = min(_POLL_S_MAX, self._session_s / 4)
         refused = 0
-        while self._consumer is not None:  # it is, until this member leaves
+        # It is there until this member leaves.
+        while self._consumer is not None and self._displacement is None:
             try:
                 if coordinator.has_ended(self._consumer):
                     await self._replace_consumer()
@@ -328,6 +359,8 @@ class KafkaMembership:
             self._look_for_silence()
 
     def _on_refused(self, error: KafkaError | LogUnavailableError) -> None:
+        if self._displacement is not None:
+            return
         now_s = time.monotonic()
         if now_s - self._warned_at_s >= WARNING_INTERVAL_S:
             self._warned_at_s = now_s
