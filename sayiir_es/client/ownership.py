@@ -7,19 +7,24 @@ instance are gone on with only while a call of this session runs that instance. 
 instance that a call parks itself stays parked until the next call, and what others
 started is left to them. On Kafka a worker is kept for the workflows that this process
 runs by helpers; it is a worker like any other.
+
+A worker that wants the log gets it. The calls then wait behind that worker, and own the
+log again when it has gone, however it ended.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, NamedTuple
 
-from sayiir_es.core.model.errors import BackendError
+from sayiir_es.core.model.errors import BackendError, WorkflowError
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.engine.attempts.local_executor import LocalExecutor
+from sayiir_es.engine.backoff import Backoff
 from sayiir_es.engine.clock import SystemClock
 from sayiir_es.engine.owner.claim_records import configured_signer
 from sayiir_es.engine.ports import Ports
@@ -33,6 +38,7 @@ from sayiir_es.engine.worker_settings import (
     configured_handover_s,
 )
 from sayiir_es.log.solo import SoloMembership
+from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Sequence
@@ -43,8 +49,13 @@ if TYPE_CHECKING:
     from sayiir_es.engine.worker_settings import StoreOpener
     from sayiir_es.log.port import Log, Membership
 
+logger = get_logger(__name__)
+
 KEPT_S = 0.5
 """How long, in seconds, the log is owned behind the last call that needed it."""
+
+SETTLED_S = 1.0
+"""For so long, in seconds, calls that got the log decide before a worker gets it."""
 
 HELPER_SLOTS = 64
 """Attempts that a helper's own worker runs at a time."""
@@ -56,6 +67,24 @@ class SessionWorker(NamedTuple):
     engine: WorkerEngine
     executor: LocalExecutor
     membership: Membership
+
+
+class HeldCall:
+    """A call that needs a worker of its session, and the executors that it has had."""
+
+    def __init__(self, workflows: Sequence[Workflow]) -> None:
+        self.workflows = tuple(workflows)
+        self._executors: list[LocalExecutor] = []
+
+    def serve_by(self, executor: LocalExecutor) -> None:
+        """From now on this one runs its attempts."""
+        self._executors.append(executor)
+
+    @property
+    def interrupted(self) -> BaseException | None:
+        """The `KeyboardInterrupt` or `SystemExit` that a task raised, if one did."""
+        raised = (executor.interrupted for executor in self._executors)
+        return next((error for error in raised if error is not None), None)
 
 
 class Ownership:
@@ -75,8 +104,8 @@ class Ownership:
         self._kept_worker: SessionWorker | None = None
         self._selected = SelectedInstances()
         self._clock = SystemClock()
-        self._calls = 0
-        """Calls that need the worker now."""
+        self._calls: list[HeldCall] = []
+        """Those that need the worker now."""
         self._changing = asyncio.Lock()
         """Held while the worker is started or stopped."""
         self._idle: asyncio.TimerHandle | None = None
@@ -84,7 +113,10 @@ class Ownership:
         self._is_wanted = False
         """Whether others wait to own the log: then it is not kept behind a call."""
         self._yielding: asyncio.Task[None] | None = None
-        """Waits until a worker wants to own the log."""
+        """Waits until a worker wants to own the log, or to try to own it again; it may
+        be cancelled."""
+        self._handing_over: asyncio.Task[None] | None = None
+        """Hands the log over, or did so last; it comes to its end by itself."""
 
     async def close(self) -> None:
         """Stop the worker that is kept."""
@@ -93,6 +125,8 @@ class Ownership:
             await asyncio.gather(self._closing, return_exceptions=True)
         async with self._changing:
             await self._stop()
+        if self._handing_over is not None:
+            await asyncio.wait((self._handing_over,))
 
     def abandon(self) -> None:
         """Own nothing any more: the event loop of the worker has been closed."""
@@ -103,34 +137,32 @@ class Ownership:
     @asynccontextmanager
     async def hold(
         self, workflows: Sequence[Workflow], instance_id: str | None
-    ) -> AsyncGenerator[LocalExecutor | None]:
+    ) -> AsyncGenerator[HeldCall | None]:
         """Own the log while inside, or keep a worker that owns its partitions.
 
-        With `instance_id` the attempts of that instance are run here. Yields the
-        executor that runs them, if this process has one. A `KeyboardInterrupt` or
+        With `instance_id` the attempts of that instance are run here. Yields what tells
+        whether one was interrupted, if this process runs any. A `KeyboardInterrupt` or
         `SystemExit` of a task is raised at the end.
         """
         if not (self._backend.owns_on_call or workflows):
             yield None
             return
-        worker = await self._enter(workflows)
+        call = await self._enter(workflows)
         try:
             if instance_id is None:
                 self.check()
-                yield worker.executor
+                yield call
             else:
                 self._selected.add(instance_id, self._clock.now_ms())
                 try:
-                    key = instance_id.encode("utf-8", "surrogatepass")
-                    partition = partition_of(key, self._log.partitions)
-                    await worker.engine.begin(partition, instance_id)
+                    await self._begin(instance_id)
                     self.check()
-                    yield worker.executor
+                    yield call
                 finally:
                     self._selected.remove(instance_id)
-            check_interrupted(worker.executor)
+            check_interrupted(call)
         finally:
-            await self._exit(worker)
+            await self._exit(call)
 
     @property
     def has_worker(self) -> bool:
@@ -152,18 +184,26 @@ class Ownership:
 
     # --- the worker -------------------------------------------------------------------
 
-    async def _enter(self, workflows: Sequence[Workflow]) -> SessionWorker:
+    async def _enter(self, workflows: Sequence[Workflow]) -> HeldCall:
         """Begin a call that needs the worker; start it if there is none."""
+        call = HeldCall(workflows)
         async with self._changing:
             self._stay_open()
-            worker = self._kept_worker
-            if worker is None:
-                worker = await self._start(workflows)
-                self._kept_worker = worker
-            self._calls += 1
-            return worker
+            if self._kept_worker is None:
+                await self._start(workflows)
+            assert self._kept_worker is not None
+            call.serve_by(self._kept_worker.executor)
+            self._calls.append(call)
+        return call
 
-    async def _start(self, workflows: Sequence[Workflow]) -> SessionWorker:
+    async def _begin(self, instance_id: str) -> None:
+        """Go on with an instance that was selected."""
+        if self._kept_worker is not None:
+            key = instance_id.encode("utf-8", "surrogatepass")
+            partition = partition_of(key, self._log.partitions)
+            await self._kept_worker.engine.begin(partition, instance_id)
+
+    async def _start(self, workflows: Sequence[Workflow]) -> None:
         worker = self._new_worker()
         try:
             await worker.engine.start(workflows)
@@ -173,12 +213,19 @@ class Ownership:
             # A caller that is cancelled here must not leave a log owned by nobody.
             await to_its_end(worker.engine.stop(drain=False))
             raise
+        self._kept_worker = worker
+        if self._yielding is not None:
+            self._yielding.cancel()  # it wanted to start one, too
+        for call in self._calls:
+            call.serve_by(worker.executor)
         membership = worker.membership
         if isinstance(membership, SoloMembership):
-            self._yielding = asyncio.create_task(self._yield_to_worker(membership))
-        return worker
+            yielding = self._yield_to_worker(worker.engine, membership)
+            self._yielding = asyncio.create_task(yielding, name="yielding")
 
-    async def _yield_to_worker(self, membership: SoloMembership) -> None:
+    async def _yield_to_worker(
+        self, engine: WorkerEngine, membership: SoloMembership
+    ) -> None:
         """Hand the log over as soon as a worker wants it; calls go on as its clients.
 
         What runs is let end first, within the limit of a worker that stops.
@@ -188,18 +235,46 @@ class Ownership:
         if not self._calls:
             self._stay_open()
             self._begin_closing()
+        await _own_and_settle(engine, membership)
         await membership.wanted()
         async with self._changing:
             self._stay_open()
-            self._yielding = None
+            self._yielding, self._handing_over = None, asyncio.current_task()
+            interrupted = any(call.interrupted is not None for call in self._calls)
             await self._stop(drain=True)
+            if interrupted:
+                return  # the calls end, and the next one runs it again
+            self._yielding = self._handing_over
+        await self._own_again()
 
-    async def _exit(self, worker: SessionWorker) -> None:
+    async def _own_again(self) -> None:
+        """Wait behind the worker that has the log now, for the calls that go on."""
+        backoff = Backoff("owner-lock")
+        while True:
+            async with self._changing:
+                self._yielding = None
+                if not self._calls:
+                    return
+                workflows = dict.fromkeys(w for c in self._calls for w in c.workflows)
+                try:
+                    await self._start(tuple(workflows))
+                except WorkflowError as error:
+                    logger.warning(
+                        "owner.candidacy_failed",
+                        error_code=error.code,
+                        reason=str(error),
+                    )
+                    self._yielding = self._handing_over
+                else:
+                    return
+            await backoff.pause()
+
+    async def _exit(self, call: HeldCall) -> None:
         """End a call; the worker is kept for a while."""
-        self._calls -= 1
+        self._calls.remove(call)
         if self._calls or self._kept_worker is None:
             return
-        if worker.executor.interrupted is not None:
+        if self._kept_worker.executor.interrupted is not None:
             await to_its_end(self._close_if_idle())  # the next call runs it again
         elif self._backend.owns_on_call:
             loop = asyncio.get_running_loop()
@@ -228,6 +303,8 @@ class Ownership:
         if worker is not None:
             drain = drain or not self._backend.owns_on_call
             await to_its_end(worker.engine.stop(drain=drain))
+        if yielding is not None:
+            await asyncio.wait((yielding,))
 
     def _new_worker(self) -> SessionWorker:
         worker_id = f"helper-{secrets.token_hex(3)}"
@@ -263,10 +340,19 @@ class Ownership:
         return SessionWorker(engine, executor, membership)
 
 
-def check_interrupted(executor: LocalExecutor | None) -> None:
+async def _own_and_settle(engine: WorkerEngine, membership: SoloMembership) -> None:
+    """Wait until the log is owned, and what was due there is decided."""
+    while not (assigned := membership.current()).partitions:
+        await membership.changed(assigned.epoch)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SETTLED_S):
+            await engine.wait_until_settled()
+
+
+def check_interrupted(call: HeldCall | None) -> None:
     """Raise the `KeyboardInterrupt` or `SystemExit` that a task raised, if one did."""
-    if executor is not None and executor.interrupted is not None:
-        raise executor.interrupted
+    if call is not None and call.interrupted is not None:
+        raise call.interrupted
 
 
 async def to_its_end(work: Coroutine[object, object, None]) -> None:

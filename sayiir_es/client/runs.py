@@ -215,9 +215,9 @@ async def run_durable(
         return workflow_status(status, session.payloads)
     data = session.payloads.encode(value)
     start = start_command(workflow.graph.name, instance_id, data, policy=policy)
-    async with session.running(workflow, instance_id) as executor:
+    async with session.running(workflow, instance_id) as run:
         await session.submit(workflow, start)
-        status = await session.wait(instance_id, parked=True, executor=executor)
+        status = await session.wait(instance_id, parked=True, run=run)
         return workflow_status(status, session.payloads)
 
 
@@ -232,8 +232,8 @@ async def resume(
             "Workflow definition mismatch: expected hash "
             f"'{workflow.definition_hash}', found '{status.definition_hash}'"
         )
-    async with session.running(workflow, instance_id) as executor:
-        status = await session.wait(instance_id, parked=True, executor=executor)
+    async with session.running(workflow, instance_id) as run:
+        status = await session.wait(instance_id, parked=True, run=run)
         return workflow_status(status, session.payloads)
 
 

@@ -71,11 +71,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from sayiir_es.client.backend_port import BackendPort
+    from sayiir_es.client.ownership import HeldCall
     from sayiir_es.client.requests import Call
     from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.core.model.commands import Command
     from sayiir_es.core.status.status import Status
-    from sayiir_es.engine.attempts.local_executor import LocalExecutor
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import LogIdentity
     from sayiir_es.wire.requests import Request
@@ -473,11 +473,11 @@ class Session:
         *,
         parked: bool = False,
         timeout_s: float | None = None,
-        executor: LocalExecutor | None = None,
+        run: HeldCall | None = None,
     ) -> Status:
         """Wait until an instance has ended, or with `parked` until nothing runs.
 
-        A `KeyboardInterrupt` or `SystemExit` of a task of `executor` is raised.
+        A `KeyboardInterrupt` or `SystemExit` of a task of `run` is raised.
 
         Raises:
             TimeoutError: if it did not within `timeout_s` seconds.
@@ -486,12 +486,12 @@ class Session:
         await self.open()
         async with asyncio.timeout(timeout_s):
             if not await self._has_request_topics():
-                return await self._wait_by_fold(instance_id, parked, executor)
+                return await self._wait_by_fold(instance_id, parked, run)
             partition = partition_of_instance(self.log, instance_id)
             call = self._requests.expect(partition)
             try:
                 return await self.wait_for_reply(
-                    call, instance_id, parked=parked, executor=executor
+                    call, instance_id, parked=parked, run=run
                 )
             finally:
                 self._requests.forget(call)
@@ -502,7 +502,7 @@ class Session:
         instance_id: str,
         *,
         parked: bool,
-        executor: LocalExecutor | None,
+        run: HeldCall | None,
         held: bool = False,
     ) -> Status:
         """Wait for the owner's word; `held` says that it was asked for it already."""
@@ -516,13 +516,13 @@ class Session:
             is_heard = self._requests.is_heard(call.partition)
         else:
             is_heard = self._requests.post(call, question, again_s=WAIT_AGAIN_S)
-        has_worker = executor is not None or self._ownership.has_worker
+        has_worker = run is not None or self._ownership.has_worker
         look_s = POLL_S if has_worker else UNHEARD_S
         is_known = False
         while not await _is_answered(call, look_s if is_heard else 0.0):
             is_heard = is_heard and self._requests.is_heard(call.partition)
             is_known = is_known and is_heard
-            check_interrupted(executor)
+            check_interrupted(run)
             self._ownership.check()
             if not is_known:
                 # Nobody says that a wait is held: so it is asked once whether there is
@@ -530,7 +530,7 @@ class Session:
                 status = found_status(await self.find_status(instance_id), instance_id)
                 if is_over(status, parked=parked):
                     return status
-                if executor is not None and OBSTACLE in status.waiting_for:
+                if run is not None and OBSTACLE in status.waiting_for:
                     _tell_kept_waiting(status)
                 is_known = is_heard and not self._requests.is_silent(call.partition)
                 if is_known and not (has_worker or self.backend.owns_on_call):
@@ -544,14 +544,14 @@ class Session:
         self,
         instance_id: str,
         parked: bool,  # noqa: FBT001 (as `wait` has it)
-        executor: LocalExecutor | None,
+        run: HeldCall | None,
     ) -> Status:
         while True:
             if await self.view.is_resting(instance_id, parked=parked):
                 status = await self.get_status(instance_id)
                 if is_over(status, parked=parked):
                     return status
-            check_interrupted(executor)
+            check_interrupted(run)
             self._ownership.check()
             await self.view.wait_for_events(instance_id, max_wait_s=POLL_S)
 
@@ -560,15 +560,15 @@ class Session:
     @asynccontextmanager
     async def running(
         self, workflow: Workflow, instance_id: str
-    ) -> AsyncGenerator[LocalExecutor | None]:
+    ) -> AsyncGenerator[HeldCall | None]:
         """Run the attempts of an instance here while inside, if this process may own.
 
         Where another process owns the log, that one runs them, if it has the code.
         """
         await self.open(create=True)
         await self.definitions.publish(workflow)
-        async with self._ownership.hold((workflow,), instance_id) as executor:
-            yield executor
+        async with self._ownership.hold((workflow,), instance_id) as run:
+            yield run
 
     async def _open_store(self, partition: int) -> SnapshotStore:
         assert self._identity is not None

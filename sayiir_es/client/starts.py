@@ -79,7 +79,7 @@ async def start_and_wait(
             if isinstance(answer, Decided):
                 check_accepted(answer, start)
             return await session.wait_for_reply(
-                call, start.instance_id, parked=False, executor=None, held=True
+                call, start.instance_id, parked=False, run=None, held=True
             )
     except TimeoutError as error:
         if timeout_s is None:
