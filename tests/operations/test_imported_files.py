@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import fastavro
 import pytest
@@ -191,9 +191,9 @@ def packed(*, schema: object = AVRO_SCHEMA, codec: str = "deflate", size: int) -
         "headers": [],
     }
     file = io.BytesIO()
-    fastavro.writer(
+    cast("Any", fastavro).writer(
         file,
-        cast("dict[str, object]", schema),
+        schema,
         [{**row, "value": bytes(size)}],
         codec=codec,
     )

@@ -156,7 +156,9 @@ async def test_a_page_elsewhere_links_here_and_loads_nothing(
     [("https", True), ("HTTPS, http", True), ("http", False), ("http, https", False)],
 )
 async def test_cookies_are_for_https_alone_where_the_browser_speaks_it(
-    guarded: FastAPI, said: str, is_secure: bool  # noqa: FBT001 (of the table)
+    guarded: FastAPI,
+    said: str,
+    is_secure: bool,  # noqa: FBT001 (of the table)
 ) -> None:
     async with browser(guarded, headers={"x-forwarded-proto": said}) as client:
         shown = await client.get("/login")
