@@ -26,6 +26,7 @@ COMMANDS = [
         "serve",
         "worker",
         "worker run",
+        "worker list",
         "projector",
         "projector run",
     ),
@@ -38,6 +39,7 @@ COMMANDS = [
     *(
         "partition",
         "partition list",
+        "partition show",
         "partition forward",
         "dead-letter",
         "dead-letter list",
@@ -48,6 +50,7 @@ COMMANDS = [
 ]
 IN_TESTS_OF_THEIR_OWN = {
     *("demo", "dev", "serve", "projector run", "worker run", "audit import"),
+    "partition show",
 }
 NEED_KAFKA = {"topic create", "topic check"}
 

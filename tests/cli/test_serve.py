@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import socket
+import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
+
+import pytest
 
 from sayiir_es.web.server import address_of, listen
 from tests.cli.processes import running
@@ -40,6 +43,18 @@ def test_it_prints_its_address_and_ends_with_a_stream_open(
             stream.read()  # ended as it should, not cut off
         assert "ancel" not in process.words()
         assert "Traceback" not in process.words()
+
+
+def test_it_serves_before_the_log_is_there_and_makes_none(terminal: Terminal) -> None:
+    typed = ("serve", "--port", "0", "--backend", terminal.backend)
+    with running(terminal.cwd / "words", *typed) as process:
+        process.until(READY)
+        address = _address(process.words())
+        with pytest.raises(urllib.error.HTTPError, match="404") as refused:
+            urllib.request.urlopen(address, timeout=10)  # noqa: S310
+        assert "no such file" in refused.value.read().decode()
+        assert process.end() == 0
+    assert not (terminal.cwd / "log.db").exists()
 
 
 def test_a_port_that_is_taken_is_told(terminal: Terminal) -> None:

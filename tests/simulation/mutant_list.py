@@ -88,8 +88,10 @@ ATTEMPTS = (
     _mutant(
         "outcomes are lost with a forward that failed",
         "engine.owner.owner",
-        "            try:\n                inputs.collect(batch, offered)\n",
-        "            inputs.collect(batch, offered)\n            try:\n",
+        "            try:\n                began_s = meter.now_s()\n"
+        "                inputs.collect(batch, offered)\n",
+        "            inputs.collect(batch, offered)\n            try:\n"
+        "                began_s = meter.now_s()\n",
     ),
     _mutant(
         "outcomes of a failed batch are lost",

@@ -178,6 +178,8 @@ async def test_a_worker_that_drains_is_not_ready_and_lives(url: str) -> None:
         await client.submit(waiting, "w", 1)
         async with asyncio.timeout(10):
             await begun.wait()
+            while (await asks.get("/health/ready")).status_code != 200:  # noqa: ASYNC110 (told by HTTP)
+                await asyncio.sleep(0.02)
         ending = asyncio.create_task(worker.shutdown())
         async with asyncio.timeout(10):
             ready = await asks.get("/health/ready")

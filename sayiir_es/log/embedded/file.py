@@ -208,10 +208,11 @@ def _check_size(path: Path) -> int:
         DamagedLogError: if a new log would be made over the rest of a damaged one.
         LogUnavailableError: if the file cannot be looked at.
     """
-    try:  # by its name: to open and close the file would drop this process's locks
+    # By their names: to open and close the file would drop this process's locks. The
+    # write-ahead file first: others may be making both just now, in the other order.
+    try:
+        ahead_size = _size_of(path.with_name(f"{path.name}-wal"))
         size = path.stat().st_size
-        ahead_file = path.with_name(f"{path.name}-wal")
-        ahead_size = ahead_file.stat().st_size if ahead_file.exists() else 0
     except FileNotFoundError:
         return 0
     except OSError as error:
@@ -221,6 +222,14 @@ def _check_size(path: Path) -> int:
     if size == 0 < ahead_size:
         raise _cut_error(path, f"0 bytes beside a write-ahead file of {ahead_size}")
     return 0 if ahead_size else size
+
+
+def _size_of(path: Path) -> int:
+    """The size of a file in bytes; 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _cut_error(path: Path, detail: str) -> DamagedLogError:

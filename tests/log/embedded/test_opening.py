@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sayiir_es.log.embedded import file
 from sayiir_es.log.embedded.log import EmbeddedLog
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import os
+
+    import pytest
 
 
 def test_many_that_open_a_new_file_at_once_find_one_log(tmp_path: Path) -> None:
@@ -36,3 +42,25 @@ def test_many_that_open_a_new_file_at_once_find_one_log(tmp_path: Path) -> None:
             thread.join(10)
         assert len(log_ids) == 4
         assert len(set(log_ids)) == 1
+
+
+def test_a_file_that_others_are_making_just_now_is_not_a_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log.db"
+    path.touch()
+    stat = Path.stat
+    with closing(sqlite3.connect(path)) as other:
+
+        def make_meanwhile(self: Path, **options: bool) -> os.stat_result:
+            """Look at a file; behind the first look another process fills the log."""
+            monkeypatch.setattr(Path, "stat", stat)
+            try:
+                return stat(self, **options)
+            finally:
+                other.execute("PRAGMA journal_mode = WAL")
+                other.execute("CREATE TABLE records (value)")
+
+        monkeypatch.setattr(Path, "stat", make_meanwhile)
+        assert file._check_size(path) > 0  # pyright: ignore[reportPrivateUsage]
+        assert (tmp_path / "log.db-wal").stat().st_size > 0
