@@ -8,6 +8,7 @@ what a client holds is what it returns. A partition that nobody answers for is f
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter, deque
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -249,7 +250,7 @@ def read_page_token(token: str | None) -> tuple[int, str] | None:
     if token is None:
         return None
     at_ms, separator, instance_id = token.partition(".")
-    if not separator or not at_ms.isdecimal():
+    if not separator or re.fullmatch("[0-9]{1,15}", at_ms) is None:
         raise ValueError(f"expected the token of a page, but {token!r:.200}")
     return int(at_ms), instance_id
 

@@ -22,6 +22,7 @@ from sayiir_es.audit.history import History
 from sayiir_es.core.graph.record import graph_of_record
 from sayiir_es.core.model.errors import DecodeError, HistoryError, UsageError
 from sayiir_es.engine.valid_events import FoundEvent, found_event
+from sayiir_es.operations.avro_limits import check_avro_file
 from sayiir_es.wire.event_parsing import event_from_json
 from sayiir_es.wire.events import decode_event, read_headers
 from sayiir_es.wire.schema import MAGIC
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 BYTES_MAX = 64 * 1024 * 1024
 """Of all files together: a history of 100,000 events of ordinary size is a half."""
+
+UNPACKED_MAX = 4 * BYTES_MAX
+"""Of one Avro file, when its blocks are unpacked."""
 
 EVENTS_MAX = 300_000
 
@@ -136,6 +140,7 @@ def _histories(reading: _Reading) -> dict[str, History]:
 
 def _read_file(file: ImportedFile, reading: _Reading) -> None:
     if file.data.startswith(AVRO_MAGIC):
+        check_avro_file(file.data, file.name, unpacked_max=UNPACKED_MAX)
         _read_records(file, _avro_records(file), reading)
         return
     if file.data.startswith(PARQUET_MAGIC):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -69,6 +70,9 @@ class Changes:
         )
 
 
+_PLACE = re.compile("[0-9]{1,9}:-?[0-9]{1,18}")
+
+
 def parse_place(text: str, partitions: int) -> dict[int, int]:
     """The next offsets that a text of `partition:offset` pairs names.
 
@@ -77,9 +81,8 @@ def parse_place(text: str, partitions: int) -> dict[int, int]:
     """
     position: dict[int, int] = {}
     for pair in text.split(",") if text else ():
-        partition, separator, offset = pair.partition(":")
-        is_read = separator and partition.isdecimal() and len(offset) < 20  # noqa: PLR2004
-        if not is_read or not offset.removeprefix("-").isdecimal():
+        partition, _, offset = pair.partition(":")
+        if _PLACE.fullmatch(pair) is None:
             raise UsageError(f"expected places such as 0:41,1:7, but {text!r:.100}")
         if int(partition) >= partitions:
             raise UsageError(

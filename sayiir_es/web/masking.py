@@ -30,7 +30,7 @@ logger = get_logger(__name__)
 HIDDEN = "***"
 DEFAULT_NAMES = ("password", "token", "secret", "authorization", "card")
 
-_URL_PASSWORD = re.compile(r"(://[^\s/:@]{0,256}:)[^\s/@]{1,1024}(?=@)")
+_URL_PASSWORD = re.compile(r"(://[^\s/:@]{0,256}:)[^\s/]{1,1024}(?=@)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +142,9 @@ def _pattern_of(names: tuple[str, ...]) -> re.Pattern[str]:
     """
     words = "|".join(re.escape(name) for name in names)
     value = r'"(?:[^"\\\n]|\\.){0,4096}"|' + r"'(?:[^'\\\n]|\\.){0,4096}'"
+    # A list or an object is hidden whole, with one level of others in it.
+    value += r"|\{(?:[^{}]{1,1024}+|\{[^{}]{0,1024}+\}){0,64}+\}"
+    value += r"|\[(?:[^\[\]]{1,1024}+|\[[^\[\]]{0,1024}+\]){0,64}+\]"
     return re.compile(
         rf"((?:{words})[\w-]{{0,64}}{_NO_ERROR}\\?[\"']?\s{{0,8}}[=:]\s{{0,8}}"
         rf"(?:(?:bearer|basic)\s{{1,8}})?)(?:{value}|[^\s,;&)}}\]]{{1,4096}})",

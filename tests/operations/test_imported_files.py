@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+import fastavro
 import pytest
 
 from sayiir_es import run_durable_workflow
 from sayiir_es.audit import export, history
+from sayiir_es.audit.export.files import AVRO_SCHEMA
 from sayiir_es.client.backends import EmbeddedBackend
 from sayiir_es.core.model.errors import DecodeError, HoleInHistoryError, UsageError
 from sayiir_es.operations import imported_files
@@ -177,3 +180,49 @@ def test_more_than_fits_is_refused(
         UsageError, match=f"at most 100 bytes of files, but {len(data):,}"
     ):
         read(data)
+
+
+def packed(*, schema: object = AVRO_SCHEMA, codec: str = "deflate", size: int) -> bytes:
+    """An Avro file with one record of so many equal bytes."""
+    row: dict[str, object] = {
+        "offset": 0,
+        "timestamp_ms": 0,
+        "key": None,
+        "headers": [],
+    }
+    file = io.BytesIO()
+    cast("Any", fastavro).writer(
+        file,
+        schema,
+        [{**row, "value": bytes(size)}],
+        codec=codec,
+    )
+    return file.getvalue()
+
+
+def read_packed(data: bytes) -> Imported:
+    return read_files([ImportedFile(name="events-0.avro", data=data)])
+
+
+def test_a_small_file_does_not_unpack_to_more_than_may_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(imported_files, "UNPACKED_MAX", 10_000_000)
+    data = packed(size=20_000_000)
+    assert len(data) < 50_000
+    with pytest.raises(UsageError, match=r"at most 10,000,000 bytes of unpacked"):
+        read_packed(data)
+
+
+def test_an_avro_file_has_the_schema_and_a_codec_of_an_export() -> None:
+    other = {"type": "record", "name": "X", "fields": AVRO_SCHEMA["fields"]}
+    with pytest.raises(DecodeError, match=r"another schema"):
+        read_packed(packed(schema=other, size=10))
+    with pytest.raises(DecodeError, match=r"deflate or null, but b'bzip2'"):
+        read_packed(packed(codec="bzip2", size=10))
+
+
+@pytest.mark.parametrize("length", [4, 5, 30, -1, -20])
+def test_an_avro_file_that_ends_early_is_damaged(length: int) -> None:
+    with pytest.raises(DecodeError, match=r"expected an export's Avro file"):
+        read_packed(packed(size=10)[:length])

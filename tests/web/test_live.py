@@ -11,6 +11,8 @@ from sayiir_es import Flow, InMemoryBackend, aio
 from sayiir_es.core.model.errors import BackendError, UsageError
 from sayiir_es.web import live
 from sayiir_es.web.live import LiveEvents, parse_place
+from tests.captured_logs import capture_logs
+from tests.web.browsers import browser, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -154,3 +156,24 @@ def test_places_are_read_strictly() -> None:
             parse_place(wrong, 8)
     with pytest.raises(UsageError, match="a partition below 8, but 8"):
         parse_place("8:0", 8)
+
+
+@pytest.mark.parametrize("place", ["9" * 5000 + ":1", "0:" + "9" * 19, "0:--1", "٣:1"])
+def test_a_place_of_hostile_digits_is_none(place: str) -> None:
+    with pytest.raises(UsageError, match=r"expected places such as"):
+        parse_place(place, 4)
+
+
+async def test_a_page_that_cannot_be_served_is_told_to_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live, "SUBSCRIPTIONS_MAX", 0)
+    async with serving() as app, browser(app) as client:
+        with capture_logs() as lines:
+            refused = await client.get("/live")
+        assert "retry: 10000" in refused.text
+        assert [line["event"] for line in lines] == ["live.interrupted"]
+        wrong = await client.get("/live", params={"after": "9" * 5000 + ":1"})
+        assert wrong.status_code == 422
+        header = {"last-event-id": "0:1;2"}
+        assert (await client.get("/live", headers=header)).status_code == 422

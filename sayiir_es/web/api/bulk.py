@@ -165,10 +165,9 @@ async def _send(
         search = bulk_search(body.criteria.criteria(), kind)
     except ValueError as error:
         raise InvalidRequestError(f"criteria: {error}") from error
-    if body.dry_run:
-        matched = (await count_by_group(session, search, "all")).total()
-        return ApiResponse(_outcome(matched, 0, []))
     matched = (await count_by_group(session, search, "all")).total()
+    if body.dry_run:
+        return ApiResponse(_outcome(site, matched, 0, []))
     if matched <= body.limit:
         instance_ids = await find_ids(session, search)
         matched = len(instance_ids)
@@ -181,11 +180,11 @@ async def _send(
         )
     result = await send_to_all(session, instance_ids, make_command)
     errors = list(result.errors.items())
-    return ApiResponse(_outcome(matched, result.done, errors))
+    return ApiResponse(_outcome(site, matched, result.done, errors))
 
 
 def _outcome(
-    matched: int, done: int, errors: list[tuple[str, WorkflowError]]
+    site: Site, matched: int, done: int, errors: list[tuple[str, WorkflowError]]
 ) -> dict[str, object]:
     return {
         "matched": matched,
@@ -198,7 +197,7 @@ def _outcome(
                 "rejection": error.rejection
                 if isinstance(error, CommandRefusedError)
                 else None,
-                "detail": str(error),
+                "detail": site.masking.text(str(error)),
             }
             for instance_id, error in errors[:ERRORS_MAX]
         ],

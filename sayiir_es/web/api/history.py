@@ -7,7 +7,7 @@ from typing import Annotated, cast
 
 from fastapi import APIRouter, Query
 
-from sayiir_es.audit.history import Change, read_history
+from sayiir_es.audit.history import Change
 from sayiir_es.core.model.errors import NotFoundError
 from sayiir_es.operations.history_pages import read_history_page
 from sayiir_es.web.api.requests import HistoryQuery
@@ -48,7 +48,7 @@ async def get_state(
     ] = None,
 ) -> ApiResponse:
     """The snapshot of an instance as it was, folded from its events."""
-    history = await read_history(site.session, instance_id)
+    history = await site.histories.read(site.session, instance_id)
     snapshot = await asyncio.to_thread(history.state, at)
     return ApiResponse(site.masking.fields(snapshot.data()))
 
@@ -66,7 +66,7 @@ async def get_difference(
     ] = None,
 ) -> ApiResponse:
     """What differs between two snapshots of an instance, field by field."""
-    history = await read_history(site.session, instance_id)
+    history = await site.histories.read(site.session, instance_id)
     changes = await asyncio.to_thread(history.diff, before, after)
     return ApiResponse({"changes": [_shown_change(site, one) for one in changes]})
 

@@ -61,8 +61,7 @@ async def show_dead_letter(
     """One with its bytes: as JSON or text where it is such, else in hex."""
     await site.session.open()
     letter, value = await get_dead_letter(site.session.log, place)
-    kept = (value or b"")[:BYTES_MAX]
-    form, text = _text_of(kept, site, is_whole=value is None or kept == value)
+    form, text = _text_of(value or b"", site)
     return page(
         request,
         "dead_letters/letter.html",
@@ -125,23 +124,28 @@ def _view(letter: DeadLetter, site: Site) -> dict[str, object]:
     }
 
 
-def _text_of(data: bytes, site: Site, *, is_whole: bool) -> tuple[str, str]:
-    """What the bytes are (`JSON`, `text` or `hex`), and how they are shown."""
-    if is_whole:
-        try:
-            decode_payload(data)
-        except DecodeError:
-            pass
-        else:
-            value = site.masking.payload(data)
-            return "JSON", json.dumps(value, indent=2, ensure_ascii=False, default=str)
+def _text_of(data: bytes, site: Site) -> tuple[str, str]:
+    """What the bytes are (`JSON`, `text` or `hex`), and their beginning as it is shown.
+
+    All of them are masked, and cut then: half a value is not recognized.
+    """
+    try:
+        decode_payload(data)
+    except DecodeError:
+        pass
+    else:
+        value = site.masking.payload(data)
+        text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+        return "JSON", text[:BYTES_MAX]
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        return "hex", _hex(data)
-    if all(char.isprintable() or char in "\r\n\t" for char in text):
-        return "text", site.masking.text(text)
-    return "hex", _hex(data)
+        text = ""
+    if text and all(char.isprintable() or char in "\r\n\t" for char in text):
+        return "text", str(site.masking.value(text))[:BYTES_MAX]
+    # Each byte is a character: a command in Avro holds its payloads as text.
+    masked = str(site.masking.value(data.decode("latin-1")))
+    return "hex", _hex(masked.encode("latin-1", "replace")[:BYTES_MAX])
 
 
 def _hex(data: bytes) -> str:

@@ -74,12 +74,14 @@ async def _files(request: Request) -> list[ImportedFile]:
     Raises:
         UsageError: if they are larger, or none was chosen.
     """
-    form = await request.form(max_files=FILES_MAX)
+    form = await request.form()
     files: list[ImportedFile] = []
     left = BYTES_MAX
     for value in form.getlist("files"):
         if not isinstance(value, UploadFile) or not value.filename:
             continue
+        if len(files) >= FILES_MAX:
+            raise UsageError(f"expected at most {FILES_MAX} files, but there are more")
         data = await value.read(left + 1)
         left -= len(data)
         if left < 0:
@@ -101,14 +103,14 @@ async def show_files(request: Request, site: SiteOfRequest, name: str) -> Respon
     instance_id = request.query_params.get("id")
     if instance_id is None:
         if len(imported.histories) > 1:
-            return _list(request, imported, name)
+            return await asyncio.to_thread(_list, request, imported, name)
         (instance_id,) = imported.histories
     history = imported.histories.get(instance_id)
     if history is None:
         raise NotFoundError(
             f"expected an instance {instance_id!r} in the files, but there is none"
         )
-    shown = _shown(site, history, name)
+    shown = await asyncio.to_thread(_shown, site, history, name)
     return await asyncio.to_thread(
         answer, request, shown, Query.read(request.query_params)
     )

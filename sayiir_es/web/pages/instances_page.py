@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request, Response
 
-from sayiir_es.client.search import count_by_group, newest_within
+from sayiir_es.client.search import count_by_group, newest_within, read_page_token
 from sayiir_es.core.instants import instant
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.core.status.search import STATUSES, STRANDED, Search
@@ -148,22 +148,16 @@ async def list_rows(
     Raises:
         UsageError: if the token is none.
     """
-    before = _read_token(token)
+    try:
+        before = read_page_token(token or None)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     within_ms = WITHIN_MS if before is None else FURTHER_MS
     found, place = await newest_within(
         site.session, search, PAGE_SIZE, before, within_ms
     )
     rows = [_row(status, site) for _, status in found]
     return rows, None if place is None else f"{place[0]}.{place[1]}"
-
-
-def _read_token(token: str) -> tuple[int, str] | None:
-    if not token:
-        return None
-    at_ms, separator, instance_id = token.partition(".")
-    if not separator or not at_ms.isdecimal() or len(at_ms) > 15:  # noqa: PLR2004
-        raise UsageError(f"expected the token of a page, but {token!r:.200}")
-    return int(at_ms), instance_id
 
 
 def _row(status: Status, site: Site) -> Row:

@@ -15,8 +15,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from sayiir_es.core.model.errors import WorkflowError
+from sayiir_es.telemetry import get_logger
 from sayiir_es.web.live import Changes
 from sayiir_es.web.site import SiteOfRequest
+
+logger = get_logger(__name__)
 
 router = APIRouter(include_in_schema=False)
 
@@ -26,13 +30,18 @@ SHARED_S = 0.2
 AGAIN_MS = 2_000
 """After which time a browser that was cut off comes back."""
 
+LATER_MS = 10_000
+"""After which time a browser comes back that could not be served."""
+
+PLACES = r"^(?:[0-9]{1,9}:-?[0-9]{1,18}(?:,|$))*$"
+
 
 @router.get("/live", response_class=EventSourceResponse)
 async def live(
     site: SiteOfRequest,
     instance: Annotated[str | None, Query(max_length=2_000)] = None,
-    after: Annotated[str, Query(max_length=20_000)] = "",
-    last_event_id: Annotated[str, Header(max_length=20_000)] = "",
+    after: Annotated[str, Query(max_length=20_000, pattern=PLACES)] = "",
+    last_event_id: Annotated[str, Header(max_length=20_000, pattern=PLACES)] = "",
 ) -> AsyncGenerator[ServerSentEvent]:
     """What changes: of all instances, or of one."""
     changes = site.live.follow(instance_id=instance, after=last_event_id or after)
@@ -45,6 +54,9 @@ async def live(
             yield _message(event, change, AGAIN_MS if is_first else None)
             is_first = False
             await asyncio.wait((ending,), timeout=SHARED_S)
+    except WorkflowError as error:  # as many listen as may, or the log is silent
+        logger.warning("live.interrupted", reason=str(error))
+        yield ServerSentEvent(comment=error.code, retry=LATER_MS)
     finally:
         ending.cancel()
         await changes.aclose()

@@ -10,7 +10,6 @@ from fastapi.responses import RedirectResponse
 from sayiir_es.web.pages.templates import page
 from sayiir_es.web.security.access import Access
 from sayiir_es.web.security.login_cookie import COOKIE, VALID_S
-from sayiir_es.web.security.middleware import is_encrypted
 
 router = APIRouter(include_in_schema=False)
 
@@ -45,23 +44,16 @@ async def log_in(
         )
     response = RedirectResponse(next_page, 303)
     response.set_cookie(
-        COOKIE,
-        cookie,
-        max_age=VALID_S,
-        httponly=True,
-        samesite="strict",
-        secure=is_encrypted(request),
+        COOKIE, cookie, max_age=VALID_S, httponly=True, samesite="strict"
     )
     return response
 
 
 @router.post("/logout")
-async def log_out(request: Request) -> Response:
+async def log_out() -> Response:
     """Forget who it was."""
     response = RedirectResponse("/login", 303)
-    response.delete_cookie(
-        COOKIE, httponly=True, samesite="strict", secure=is_encrypted(request)
-    )
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return response
 
 

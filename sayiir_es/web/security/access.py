@@ -75,10 +75,17 @@ class Access:
                 "expected a request by a name of this server, but the host is "
                 f"{header!r:.200}: name it in SAYIIR_API_HOSTS"
             )
-        if request.method in SAFE_METHODS:
-            return
         origin = request.headers.get("origin")
         site = request.headers.get("sec-fetch-site", "none")
+        if request.method in SAFE_METHODS:
+            # A link from elsewhere leads here; a page elsewhere loads nothing.
+            mode = request.headers.get("sec-fetch-mode", "navigate")
+            if mode != "navigate" and site not in _OWN_SITES:
+                raise ForbiddenError(
+                    "expected a request of a page of this server, but it is one of "
+                    f"{origin or site!r:.200}"
+                )
+            return
         is_own = (
             site in _OWN_SITES
             if origin is None
@@ -99,7 +106,7 @@ class Access:
             ForbiddenError: if it may look only, and wants to act.
         """
         caller = self._find_caller(request)
-        path = request.url.path
+        path: str = request.scope["path"]  # that of a URL depends on `Host`
         is_free = path in OPEN_PATHS or path.startswith(OPEN_PREFIXES)
         if caller is None:
             if not is_free:

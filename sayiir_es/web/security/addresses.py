@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -10,6 +11,9 @@ from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+_NOT_IN_HOST = re.compile(r"[^!-~]|[/?#@\\]")
 
 
 def is_loopback(address: str) -> bool:
@@ -33,8 +37,7 @@ def host_of(header: str) -> str | None:
         _ = parts.port  # raises where it is no number
     except ValueError:
         return None
-    is_plain = not (parts.path or parts.query or parts.fragment or "@" in header)
-    return parts.hostname if is_plain else None
+    return None if _NOT_IN_HOST.search(header) else parts.hostname
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

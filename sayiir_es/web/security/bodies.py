@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 BODY_BYTES_MAX = 1024 * 1024
 """More than the largest payload that a command takes (768 KiB), with what is around."""
 
-LARGER_BODIES = {"/import": 256 * 1024 * 1024}
+LARGER_BODIES = {"/import": 65 * 1024 * 1024}
 """Paths of pages that take files, with their limits in bytes."""
 
 TOO_LARGE = 413

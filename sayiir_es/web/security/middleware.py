@@ -71,7 +71,7 @@ class SecurityMiddleware:
         request.state.caller = NOBODY
         keep_segments(scope)
         try:
-            limit = body_limit(request.url.path)
+            limit = body_limit(scope["path"])
             self._admit(request, limit)
             await self._app(scope, BoundedBody(receive, limit), sending)
         except ClientDisconnect:
@@ -120,10 +120,20 @@ class _Sending:
             if token is not None:
                 headers.append(
                     "set-cookie",
-                    f"{csrf.COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict"
-                    + ("; Secure" if self._is_encrypted else ""),
+                    f"{csrf.COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict",
                 )
+            if self._is_encrypted:
+                _secure_cookies(headers)
         await self._send(message)
+
+
+def _secure_cookies(headers: MutableHeaders) -> None:
+    """Let browsers send no cookie of ours unencrypted."""
+    cookies = headers.getlist("set-cookie")
+    del headers["set-cookie"]
+    for cookie in cookies:
+        is_marked = "; secure" in cookie.lower()
+        headers.append("set-cookie", cookie if is_marked else f"{cookie}; Secure")
 
 
 def keep_segments(scope: Scope) -> None:
@@ -141,8 +151,11 @@ def keep_segments(scope: Scope) -> None:
 
 
 def is_encrypted(request: Request) -> bool:
-    """Whether the browser speaks HTTPS, with this server or with a proxy before it."""
-    said = request.headers.get("x-forwarded-proto", "")
+    """Whether the browser speaks HTTPS, with this server or with a proxy before it.
+
+    Of several proxies the first one, that of the browser, comes first.
+    """
+    said = request.headers.get("x-forwarded-proto", "").partition(",")[0]
     return request.url.scheme == "https" or said.strip().lower() == "https"
 
 

@@ -346,6 +346,10 @@ async def test_many_are_counted_before_they_are_acted_on(
     few = {**body, "dry_run": False, "limit": 2}
     _problem(await api.post("/bulk/cancel", json=few), 422, "invalid_request")
     assert (await api.get("/counts?status=awaiting_signal")).json()["total"] == 3
+    wrong = {"criteria": {"workflow": "waiting"}, "to": "token=hunter2"}
+    refused = (await api.post("/bulk/migrate", json=wrong)).json()
+    assert refused["failed"] == 3
+    assert "token=***" in refused["errors"][0]["detail"]
     for path, more in (
         ("pause", {"reason": "lunch"}),
         ("unpause", {}),

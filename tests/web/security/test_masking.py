@@ -159,3 +159,23 @@ def test_a_long_text_takes_time_by_its_length() -> None:
         began = time.process_time()
         MASKING.text(text)
         assert time.process_time() - began < 3, piece
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('no {"card": {"number": "4111", "cvc": 1}} here', 'no {"card": ***} here'),
+        ("bad card={'number': ['4111', '2']}!", "bad card=***!"),
+        ('"tokens": ["a", ["b"], "c"], "x": 1', '"tokens": ***, "x": 1'),
+        ("postgres://u:p@ss@host/x and y@z", "postgres://u:***@host/x and y@z"),
+    ],
+)
+def test_a_value_in_a_text_is_hidden_whole(text: str, shown: str) -> None:
+    assert MASKING.text(text) == shown
+
+
+@pytest.mark.parametrize("part", ["card:{", "card:[", "card:{card:[", "card:{}{a"])
+def test_values_that_do_not_end_take_no_longer(part: str) -> None:
+    started = time.perf_counter()
+    MASKING.text(part * 20_000 + "a" * 100_000)
+    assert time.perf_counter() - started < 2

@@ -92,6 +92,11 @@ def _bearer(token: str) -> dict[str, str]:
         ("127.0.0.1.evil.example.com", 403),
         ("localhost@evil.example.com", 403),
         ("localhost:port", 403),
+        ("localhost/static/", 403),
+        ("localhost?", 403),
+        ("localhost#", 403),
+        ("local\thost", 403),
+        ("localhost\\static", 403),
         ("", 403),
     ],
 )
@@ -128,6 +133,52 @@ async def test_only_a_page_of_ours_or_no_page_acts(
         response = await client.post(ACTED_ON, json={}, headers=headers)
         assert response.status_code == status
         assert (await client.get(LOOKED_AT, headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}, 403),
+        ({"sec-fetch-site": "same-site", "sec-fetch-mode": "cors"}, 403),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, 200),
+        ({"sec-fetch-site": "same-origin", "sec-fetch-mode": "cors"}, 200),
+    ],
+)
+async def test_a_page_elsewhere_links_here_and_loads_nothing(
+    app: FastAPI, headers: dict[str, str], status: int
+) -> None:
+    async with browser(app) as client:
+        assert (await client.get(LOOKED_AT, headers=headers)).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("said", "is_secure"),
+    [("https", True), ("HTTPS, http", True), ("http", False), ("http, https", False)],
+)
+async def test_cookies_are_for_https_alone_where_the_browser_speaks_it(
+    guarded: FastAPI,
+    said: str,
+    is_secure: bool,  # noqa: FBT001 (of the table)
+) -> None:
+    async with browser(guarded, headers={"x-forwarded-proto": said}) as client:
+        shown = await client.get("/login")
+        (cookie,) = shown.headers.get_list("set-cookie")
+        assert "HttpOnly" in cookie
+        assert ("; Secure" in cookie) == is_secure
+
+
+async def test_every_cookie_of_an_encrypted_page_is_secure(guarded: FastAPI) -> None:
+    address = "https://flows.example.com"
+    async with browser(guarded, headers=HTML, base_url=address) as client:
+        shown = await client.get("/login")
+        form = {"csrf_token": _csrf_of(shown.text), "token": ACT}
+        entered = await client.post("/login", data=form)
+        told = await client.post("/dead-letters/0@0/drop", data=form)
+        left = await client.post("/logout", data=form)
+        for response in (shown, entered, told, left):
+            (cookie,) = response.headers.get_list("set-cookie")
+            assert cookie.count("; Secure") == 1
+            assert "HttpOnly" in cookie
 
 
 async def test_behind_a_proxy_a_named_host_is_the_origin(tokens: WebSettings) -> None:
