@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -50,9 +50,9 @@ async def joined(
 
 async def kill(member: KafkaMembership) -> None:
     """End what a member sends, as kill -9 does: the group hears nothing of it."""
-    consumer, member._consumer = member._consumer, None
-    assert member._poll is not None
-    member._poll.cancel()
+    inside: Any = member
+    consumer, inside._consumer = inside._consumer, None
+    inside._poll.cancel()
     await coordinator.client_of(consumer).close()
     with contextlib.suppress(Exception):
         await consumer.stop()
