@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from sayiir_es.engine.claims import find_claim_in_force
 from sayiir_es.engine.fold import decode_record, read_event_headers
 from sayiir_es.log.port import InstanceIndex, Topic
-from sayiir_es.wire.events import read_traceparent, schema_version
+from sayiir_es.wire.events import schema_version
+from sayiir_es.wire.trace_context import read_traceparent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

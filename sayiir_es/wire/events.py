@@ -51,11 +51,9 @@ COMMON_FIELDS = ("claim", "instance_id", "run", "sequence", "at", "cause")
 
 KIND_HEADER = "kind"
 CLAIM_HEADER = "claim"
-TRACEPARENT_HEADER = "traceparent"
 
 _KIND_CHARACTERS_MAX = 128
 _RECURRING = ("path", "input", "loop", "worker", "workflow")
-_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}.{0,64}")
 _CLAIM = re.compile(rb"-1|0|[1-9][0-9]{0,18}")
 
 
@@ -271,14 +269,6 @@ def record_key(event: Event) -> bytes | None:
 def event_headers(event_kind: str, claim: int) -> tuple[tuple[str, bytes], ...]:
     """Return the headers that every event record has."""
     return (KIND_HEADER, event_kind.encode()), (CLAIM_HEADER, b"%d" % claim)
-
-
-def read_traceparent(headers: Sequence[tuple[str, bytes]]) -> str | None:
-    """The trace context in a record's headers; None where there is none of its form."""
-    for name, value in headers:
-        if name == TRACEPARENT_HEADER and _TRACEPARENT.fullmatch(value):
-            return value.decode()
-    return None
 
 
 def read_headers(headers: Sequence[tuple[str, bytes]]) -> EventHeaders | None:

@@ -19,7 +19,7 @@ from sayiir_es.web.masking import DEFAULT_NAMES, Masking
 from sayiir_es.web.pages.instance.shown import ShownInstance
 from sayiir_es.web.pages.instance_address import instance_address
 from sayiir_es.web.settings import checked_trace_url
-from sayiir_es.wire.events import read_traceparent
+from sayiir_es.wire.trace_context import read_traceparent
 from tests.cli.sample_workflows import approving, doubling
 from tests.operations.histories import history_of, rich_history
 from tests.web.browsers import browser, serving

@@ -12,7 +12,7 @@ from sayiir_es.operations.history_groups import EventGroup, grouped
 from sayiir_es.operations.previews import preview
 from sayiir_es.operations.text import format_time, is_time, to_json
 from sayiir_es.operations.timeline.axis import span_text
-from sayiir_es.web.pages.instance.shown import trace_id_of
+from sayiir_es.wire.trace_context import trace_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.operations.previews import preview
 from sayiir_es.operations.text import payload_value, to_json
+from sayiir_es.wire.trace_context import trace_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -188,8 +189,3 @@ class ShownInstance:
             is_cut=is_cut or len(whole) > TEXT_CHARACTERS,
             address=self.link(**query),
         )
-
-
-def trace_id_of(traceparent: str | None) -> str | None:
-    """The id of the trace in a `traceparent` of W3C's form."""
-    return None if traceparent is None else traceparent.split("-")[1]
