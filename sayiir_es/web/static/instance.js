@@ -12,9 +12,25 @@
     if (element.matches?.("[data-keep-typed]") && isTyped(element)) event.stopImmediatePropagation();
   }, true);
 
+  // What was opened stays open when the slider moves, or an event comes.
+  const opened = new Set();
+  const titleOf = (details) => details.querySelector("summary")?.textContent;
+  document.addEventListener("toggle", (event) => {
+    const details = event.target;
+    if (!details.matches("#state details") || !details.isConnected) return;
+    if (details.open) opened.add(titleOf(details));
+    else opened.delete(titleOf(details));
+  }, true);
+  const reopen = () => {
+    for (const details of document.querySelectorAll("#state details")) {
+      if (opened.has(titleOf(details))) details.open = true;
+    }
+  };
+
   const show = async (address, target) => {
     const response = await fetch(address, { headers: { "HX-Request": "true", Accept: "text/html" } });
     target.innerHTML = await response.text();
+    reopen();
     globalThis.htmx?.process(target);
     globalThis.sayiir?.showTimes(target);
   };
@@ -51,6 +67,7 @@
     const slider = document.getElementById("at");
     const last = document.getElementById("tab")?.dataset.last;
     if (slider && last) slider.max = last;
+    reopen();
   });
 
   document.addEventListener("DOMContentLoaded", () => {

@@ -23,6 +23,11 @@ AXE = ROOT / "tests/web/vendor/axe.min.js"
 NARROW = {"width": 380, "height": 800}
 WIDE = {"width": 1280, "height": 900}
 
+LIMIT_MS = 30_000
+"""How long a page may take for what is waited for: far more than it does."""
+
+expect.set_options(timeout=LIMIT_MS)
+
 _HOW = f"no Chromium for tests: install one of {', '.join(NAMES)}"
 
 
@@ -62,7 +67,7 @@ def opened(
     settings: dict[str, Any] = {"base_url": address, "viewport": WIDE}
     settings.update({"locale": "en-GB"}, **options)
     context = browser.new_context(**settings)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(LIMIT_MS)
     page = context.new_page()
     told: list[str] = []
 

@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
+from playwright.sync_api import expect
 
 from sayiir_es.web.pages import instance_page
 from sayiir_es.web.pages.instance_address import instance_address
 from sayiir_es.web.settings import WebSettings
-from tests.web.pages.chromium import NARROW, opened, page_width, serious_findings
+from tests.web.pages.chromium import (
+    NARROW,
+    go_to,
+    opened,
+    page_width,
+    serious_findings,
+)
 from tests.web.pages.instance_world import (
     HOSTILE_ID,
     WORKFLOWS,
@@ -179,6 +186,22 @@ def test_the_slider_goes_through_time_by_keyboard(
         wait_for_text(page, "#state", "Event 5 of")
         assert page.input_value("#at") == "5"
         assert page.evaluate("document.activeElement.rel") == "next"
+
+
+def test_what_is_open_stays_open_when_the_slider_moves(
+    browser: Browser, world: TroubleWorld
+) -> None:
+    with opened(browser, world.address) as page:
+        go_to(page, "/instances/order-7?tab=history&at=3")
+        page.click("#state summary")
+        page.focus("#at")
+        page.keyboard.press("ArrowRight")
+        wait_for_text(page, "#state", "Event 4 of")
+        expect(page.locator("#state details")).to_have_attribute("open", "")
+        page.click("#state summary")
+        page.click("#state a[rel=next]")
+        wait_for_text(page, "#state", "Event 5 of")
+        expect(page.locator("#state details")).not_to_have_attribute("open", "")
 
 
 def test_all_works_without_a_script(browser: Browser, world: TroubleWorld) -> None:
