@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypedDict
+
 from fastapi import APIRouter
 
 from sayiir_es.core.model.commands import (
@@ -24,6 +26,9 @@ from sayiir_es.web.api.requests import (
 from sayiir_es.web.api.responses import ApiResponse, Decision
 from sayiir_es.web.api.values import IdempotencyKey, InstanceId
 from sayiir_es.web.site import CallerOfRequest, SiteOfRequest
+
+if TYPE_CHECKING:
+    from sayiir_es.web.security.tokens import Caller
 
 router = APIRouter(prefix="/instances/{instance_id}", tags=["control"])
 
@@ -52,13 +57,8 @@ async def cancel_instance(
     body: ReasonBody | None = None,
 ) -> ApiResponse:
     """Cancel an instance; it ends when nothing runs any more."""
-    command = CancelWorkflow(
-        instance_id=instance_id,
-        command_id=command_id_of(body, key),
-        reason=None if body is None else body.reason,
-        requested_by=requester_of(body, caller),
-    )
-    return await decide(site, command)
+    told = _told(caller, key, body)
+    return await decide(site, CancelWorkflow(instance_id=instance_id, **told))
 
 
 @router.post("/pause", operation_id="pauseInstance", response_model=Decision)
@@ -70,13 +70,8 @@ async def pause_instance(
     body: ReasonBody | None = None,
 ) -> ApiResponse:
     """Begin nothing new in an instance; what runs may end first."""
-    command = PauseWorkflow(
-        instance_id=instance_id,
-        command_id=command_id_of(body, key),
-        reason=None if body is None else body.reason,
-        requested_by=requester_of(body, caller),
-    )
-    return await decide(site, command)
+    told = _told(caller, key, body)
+    return await decide(site, PauseWorkflow(instance_id=instance_id, **told))
 
 
 @router.post("/unpause", operation_id="unpauseInstance", response_model=Decision)
@@ -88,13 +83,8 @@ async def unpause_instance(
     body: ReasonBody | None = None,
 ) -> ApiResponse:
     """Let a paused instance go on."""
-    command = UnpauseWorkflow(
-        instance_id=instance_id,
-        command_id=command_id_of(body, key),
-        reason=None if body is None else body.reason,
-        requested_by=requester_of(body, caller),
-    )
-    return await decide(site, command)
+    told = _told(caller, key, body)
+    return await decide(site, UnpauseWorkflow(instance_id=instance_id, **told))
 
 
 @router.post("/retry", operation_id="retryInstance", response_model=Decision)
@@ -109,13 +99,8 @@ async def retry_instance(
     data = None
     if body is not None and body.has_input:
         data = site.session.payloads.encode(body.input)
-    command = RetryWorkflow(
-        instance_id=instance_id,
-        command_id=command_id_of(body, key),
-        input=data,
-        reason=None if body is None else body.reason,
-        requested_by=requester_of(body, caller),
-    )
+    told = _told(caller, key, body)
+    command = RetryWorkflow(instance_id=instance_id, input=data, **told)
     return await decide(site, command)
 
 
@@ -130,11 +115,9 @@ async def migrate_instance(
     """Let an instance go on with another graph of its workflow."""
     command = MigrateWorkflow(
         instance_id=instance_id,
-        command_id=command_id_of(body, key),
         to=body.to,
         mapping=body.mapping,
-        reason=body.reason,
-        requested_by=requester_of(body, caller),
+        **_told(caller, key, body),
     )
     return await decide(site, command)
 
@@ -153,3 +136,19 @@ async def fork_instance(
         source_sequence=body.at,
     )
     return await decide(site, command, new=True)
+
+
+class _Told(TypedDict):
+    """What every command that takes a reason is told by its request."""
+
+    command_id: str
+    reason: str | None
+    requested_by: str | None
+
+
+def _told(caller: Caller, key: str | None, body: ReasonBody | None) -> _Told:
+    return _Told(
+        command_id=command_id_of(body, key),
+        reason=None if body is None else body.reason,
+        requested_by=requester_of(body, caller),
+    )
