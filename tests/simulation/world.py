@@ -142,6 +142,8 @@ class World:
                 return False
             self._failed[instance, path] = 1
             return True
+        # A fork goes on with the attempts of its source, which failed elsewhere.
+        failure_count = max(failure_count, context.attempt - 1)
         if (
             failure_count >= programs.RETRIES
             or self.chance.number(f"fails {entity}") > 0.5
