@@ -51,7 +51,7 @@ bench: .venv/.dev ## every program in benchmarks/, one after the other
 
 long: .venv/.dev ## what takes longer: more seeds, soak, the chart; prints its progress
 	@.ci/find-helm && PATH="$$PWD/.sayiir/tools:$$PATH" $(BIN)/pytest tests/deploy
-	@$(BIN)/pytest -m long --capture=no --timeout=0 $(ARGS)
+	@SAYIIR_ES_TEST_FRESH=1 $(BIN)/pytest -m long --capture=no --timeout=0 $(ARGS)
 
 # uv is quick and keeps to the lock with its hashes. Where the files that the lock names
 # are out of reach (a mirror with other addresses), pip takes what its own index has.

@@ -18,6 +18,7 @@ from tests import container
 from tests.broker import LocalBroker
 from tests.kafka_java import MissingToolError
 from tests.secured_broker import SecuredBroker
+from tests.seeds import register_hypothesis_profiles
 from tests.without_kafka import MISSING, without_kafka
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 # whatever they start inherits that: commands that must end by it would not.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+register_hypothesis_profiles()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

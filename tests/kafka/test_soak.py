@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import secrets
 import time
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import pytest
 
 from tests.kafka.load import Load
 from tests.kafka.load_run import finish, read_for
+from tests.seeds import first_seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +91,7 @@ class Faults:
 def test_nothing_is_lost_or_done_twice_whatever_happens(
     own_live_app: LiveApp, local_broker: LocalBroker
 ) -> None:
-    seed = int(os.environ.get("SAYIIR_TEST_SEED", secrets.randbelow(10**6)))
+    seed = first_seed()
     print(f"\nseed {seed}")  # noqa: T201 - to run it again
     chance = random.Random(seed)  # noqa: S311 - a schedule, no secret
     workers = [*own_live_app.two_workers(), own_live_app.worker("w3")]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import secrets
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.live.run import Plan, run_plan
+from tests.seeds import first_seed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,9 +23,8 @@ PER_SECOND = 20.0
 
 
 def seed_of(number: int) -> int:
-    """A fresh seed, or the one that `SAYIIR_ES_TEST_SEED` names and those behind it."""
-    seed_text = os.environ.get("SAYIIR_ES_TEST_SEED")
-    return int(seed_text) + number if seed_text else secrets.randbelow(10**6)
+    """Those from the seed on that `tests.seeds` says."""
+    return first_seed() + number
 
 
 @pytest.mark.timeout(120)

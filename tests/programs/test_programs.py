@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -11,6 +9,7 @@ import pytest
 
 from tests.log.conformance import EmbeddedSubject, KafkaSubject, MemorySubject
 from tests.programs.program_runner import ProgramRunner
+from tests.seeds import first_seed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,9 +20,8 @@ PARTITIONS = 3
 
 
 async def run_programs(subject: Subject, programs: int, kills: int) -> None:
-    """Run on a fresh app; a seed is drawn unless `SAYIIR_ES_TEST_SEED` names it."""
-    seed_text = os.environ.get("SAYIIR_ES_TEST_SEED")
-    seed = int(seed_text) if seed_text else secrets.randbelow(1 << 40)
+    """Run on a fresh app, with the seed that `tests.seeds` says."""
+    seed = first_seed()
     print(f"seed {seed}; again: SAYIIR_ES_TEST_SEED={seed}")  # noqa: T201
     log = subject.log(partitions=PARTITIONS)
     await log.open(create=True)

@@ -1,11 +1,10 @@
-"""Fresh seeds and kept ones find nothing; every fault fires; equal seeds are equal."""
+"""Many seeds and kept ones find nothing; every fault fires; equal seeds are equal."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import os
-import secrets
 import subprocess
 import sys
 from collections import Counter
@@ -15,6 +14,7 @@ from random import Random
 
 import pytest
 
+from tests.seeds import first_seed
 from tests.simulation.loop import Process, SimLoop
 from tests.simulation.run import Report, shrink, simulate
 
@@ -80,9 +80,8 @@ def simulate_many(first: int, count: int) -> tuple[list[Report], Counter[str]]:
 
 
 def simulate_on_all_cores(count: int) -> None:
-    """Fresh seeds, from a random one on unless `SAYIIR_ES_TEST_SEED` names it."""
-    seed_text = os.environ.get("SAYIIR_ES_TEST_SEED")
-    first = int(seed_text) if seed_text else secrets.randbelow(1 << 40)
+    """So many seeds, from the one on that `tests.seeds` says."""
+    first = first_seed()
     print(f"seeds from {first} on; again: SAYIIR_ES_TEST_SEED={first}")  # noqa: T201
     cores = os.cpu_count() or 1
     part = -(-count // cores)
@@ -100,7 +99,7 @@ def simulate_on_all_cores(count: int) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_fresh_seeds_find_nothing_and_every_fault_fires() -> None:
+def test_many_seeds_find_nothing_and_every_fault_fires() -> None:
     simulate_on_all_cores(500)
 
 
