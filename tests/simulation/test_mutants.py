@@ -10,7 +10,7 @@ from tests.simulation.mutants import Mutant, found_elsewhere
 QUICK = (
     "live before the ack",
     "no look at what stands before a batch",
-    "outcomes of a failed batch are lost",
+    "an attempt that ran is handed out while its outcome waits",
     "a command on the wrong partition is decided there",
 )
 QUICK_SEEDS = 400

@@ -100,7 +100,7 @@ def simulate_on_all_cores(count: int) -> None:
 
 @pytest.mark.timeout(600)
 def test_many_seeds_find_nothing_and_every_fault_fires() -> None:
-    simulate_on_all_cores(500)
+    simulate_on_all_cores(250)
 
 
 @pytest.mark.long
