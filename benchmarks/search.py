@@ -12,6 +12,7 @@ import asyncio
 import sys
 import tempfile
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,12 @@ from sayiir_es.core.model.rows import (
     Run,
 )
 from sayiir_es.core.model.waits import Listening
-from sayiir_es.core.status.list_entry import entry_of
+from sayiir_es.core.status.list_entry import EntryGroup, entry_of, group_of
 from sayiir_es.engine.store.rocks import keys
-from sayiir_es.engine.store.rocks.codec import encode_entry, encode_row
+from sayiir_es.engine.store.rocks.changes import entry_items
+from sayiir_es.engine.store.rocks.codec import encode_row
 from sayiir_es.engine.store.rocks.database import WRITE_BUFFER_BYTES, RocksDatabase
+from sayiir_es.engine.store.rocks.listing import collect_counts
 
 MANY = 1_000_000
 ASKED = 5
@@ -54,13 +57,14 @@ CRITERIA: dict[str, dict[str, Any]] = {
     "attribute, of one": {"attributes": {"customer": "7"}},
     "id_prefix, of ten": {"id_prefix": "order-00012345"},
     "id_contains, of one": {"id_contains": "0001234567"},
+    "by last event": {"by": "updated"},
     "until, of half": {"until": datetime.fromtimestamp(START_MS / 1000 + 500, UTC)},
 }
 
 
 def fill(database: RocksDatabase, many: int, digest: str) -> None:
     """Half completed, half waiting; one of 5,000 failed. As the store writes them."""
-    puts: dict[bytes, bytes] = {}
+    puts, counts = dict[bytes, bytes](), Counter[EntryGroup]()
     for number in range(many):
         instance_id, rows = f"order-{number:010}", DictRows(make_rows(number, digest))
         instance = keys.of_instance(instance_id)
@@ -68,10 +72,12 @@ def fill(database: RocksDatabase, many: int, digest: str) -> None:
             puts[keys.ROW + instance + key.encode()] = encode_row(row)
         entry = entry_of(rows, instance_id)
         assert entry is not None
-        puts[keys.listed(entry.started_at, instance)] = encode_entry(entry)
+        puts |= entry_items(entry, instance)
+        counts[group_of(entry)] += 1
         if len(puts) >= WRITTEN_AT_ONCE:
             database.write(puts, set())
             puts.clear()
+    collect_counts(database, counts, puts, set())
     database.write(puts, set())
 
 

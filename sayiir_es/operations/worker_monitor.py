@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from sayiir_es.core.model.errors import LogError, StoreError
 from sayiir_es.core.status.search import STRANDED, Search
 from sayiir_es.engine.clock import SystemClock
-from sayiir_es.engine.requests.searching import Searched, in_turns
+from sayiir_es.engine.requests.searching import Searched, count
 from sayiir_es.engine.store.port import StoreOnDisk
 from sayiir_es.log.port import Topic
 from sayiir_es.operations.metrics.recorder import Recorder
@@ -218,9 +218,10 @@ class WorkerMonitor:
                 stranding=engine.registry.stranding(),
                 now_ms=SystemClock().now_ms(),
             )
-            async for entry in in_turns(store.entries()):
-                by_status[entry.status] = by_status.get(entry.status, 0) + 1
-                stranded += searched.matches(search, entry)
+            counts = await count(searched, Search(), "status")
+            for status, number in counts.items():
+                by_status[status] = by_status.get(status, 0) + number
+            stranded += (await count(searched, search, "all")).total()
         return Census(
             by_status=by_status,
             stranded=stranded,

@@ -37,8 +37,8 @@ CLIENT = "somebody"
 MANY = TURN_ENTRIES + 1
 """Who looks at all of them lets others have a turn."""
 
-NONE = Search(statuses=("cancelled",))
-COUNT = CountInstances(search=Search())
+NONE = Search(id_contains="none of these")
+COUNT = CountInstances(search=Search(id_contains="i"))
 LIST = ListInstances(search=NONE, limit=10)
 PAGE = ListInstances(search=NONE, limit=10, within_ms=60_000)
 LIMIT_S = 20.0

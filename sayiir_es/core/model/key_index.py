@@ -62,8 +62,10 @@ def scan(rows: Mapping[str, object], prefix: str) -> Iterator[str]:
     """The same without an index, by a look at each row."""
     return iter(
         sorted(
-            key
-            for key, row in rows.items()
-            if row is not None and key.startswith(prefix)
+            [
+                key
+                for key, row in rows.items()
+                if row is not None and key.startswith(prefix)
+            ]
         )
     )

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
 
 from sayiir_es.core.fast_frozen import fast_frozen
 from sayiir_es.core.graph.paths import node_name
-from sayiir_es.core.model.rows import get_ending, get_header, get_quarantine, get_run
-from sayiir_es.core.status.status import status_name
+from sayiir_es.core.model.rows import (
+    get_cursors,
+    get_ending,
+    get_header,
+    get_quarantine,
+    get_run,
+)
+from sayiir_es.core.status.status import has_rest, name_of
 from sayiir_es.core.status.waits import waited_for
 
 if TYPE_CHECKING:
@@ -40,16 +48,63 @@ class ListEntry:
     waited: tuple[str, ...] = ()
 
 
+class EntryGroup(NamedTuple):
+    """What entries have in common that stores count; as the fields of `ListEntry`.
+
+    All that a search asks but the id, the times and the attributes.
+    """
+
+    status: str
+    workflow: str
+    error_type: str | None
+    error_in: str | None
+    version: str | None
+    graph_digest: str
+    waited: tuple[str, ...]
+
+    def entry(self) -> ListEntry:
+        """An entry of the group, with neither id nor times nor attributes."""
+        return ListEntry(
+            instance_id="",
+            started_at=0,
+            updated_at=0,
+            status=self.status,
+            workflow=self.workflow,
+            error_type=self.error_type,
+            attributes={},
+            error_in=self.error_in,
+            version=self.version,
+            graph_digest=self.graph_digest,
+            waited=self.waited,
+        )
+
+
+def group_of(entry: ListEntry) -> EntryGroup:
+    """The group in which stores count an instance."""
+    return _make_group(_get_group(entry))
+
+
+_get_group = attrgetter(*EntryGroup._fields)
+_make_group = partial(tuple.__new__, EntryGroup)
+
+
 def place_of(entry: ListEntry) -> tuple[int, str]:
     """By what entries are ordered: the time of the start, and the id."""
     return entry.started_at, entry.instance_id
 
 
+def updated_place_of(entry: ListEntry) -> tuple[int, str]:
+    """By what entries are ordered otherwise: the time of the last event, and the id."""
+    return entry.updated_at, entry.instance_id
+
+
 def entry_of(rows: Rows, instance_id: str) -> ListEntry | None:
     """The entry that rows give; None where there is no run."""
-    header, run, status = get_header(rows), get_run(rows), status_name(rows)
-    if header is None or run is None or status is None:
+    header, run = get_header(rows), get_run(rows)
+    if header is None or run is None or header.run == 0:
         return None
+    cursors = [] if has_rest(header) else [one for _, one in get_cursors(rows)]
+    status = name_of(header, cursors)
     error_type, error_in = _error_of(rows, status)
     return ListEntry(
         instance_id=instance_id,
@@ -62,7 +117,7 @@ def entry_of(rows: Rows, instance_id: str) -> ListEntry | None:
         error_in=error_in,
         version=run.version,
         graph_digest=run.graph_digest,
-        waited=waited_for(rows, header),
+        waited=waited_for(header, cursors),
     )
 
 

@@ -61,9 +61,24 @@ class Search:
     id_contains: str | None = None
 
     @property
-    def is_by_start(self) -> bool:
-        """Whether they are sorted by the time of the start."""
-        return (self.order or self.by) == "started"
+    def sorted_by(self) -> TimeName:
+        """The time by which they are sorted."""
+        return self.order or self.by
+
+    @property
+    def stored_status(self) -> str | None:
+        """The status that the rows of all of them say; None if there are several."""
+        if len(self.statuses) != 1:
+            return None
+        [status] = self.statuses
+        return "in_progress" if status == STRANDED else status
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether all that it asks but a time is what stores count by."""
+        return (
+            not self.attributes and self.id_prefix is None and self.id_contains is None
+        )
 
     @property
     def asks_for_code(self) -> bool:

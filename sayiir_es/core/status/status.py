@@ -179,9 +179,18 @@ def status_name(rows: Rows) -> StatusName | None:
     header = get_header(rows)
     if header is None or header.run == 0:
         return None
-    if header.phase in TERMINAL or header.phase in STANDING_STILL:
-        return _name(header, [])[0]
-    return _name(header, [cursor for _, cursor in get_cursors(rows)])[0]
+    cursors = [] if has_rest(header) else [one for _, one in get_cursors(rows)]
+    return name_of(header, cursors)
+
+
+def has_rest(header: Header) -> bool:
+    """Whether the phase alone is the status: it has ended, or stands still."""
+    return header.phase in TERMINAL or header.phase in STANDING_STILL
+
+
+def name_of(header: Header, cursors: list[Cursor]) -> StatusName:
+    """The name of the status that a header and all cursors give."""
+    return _name(header, cursors)[0]
 
 
 def is_resting(rows: Rows, *, parked: bool) -> bool:

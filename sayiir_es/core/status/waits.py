@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from sayiir_es.core.model.rows import TERMINAL, get_cursors
+from sayiir_es.core.model.rows import TERMINAL
 from sayiir_es.core.nodes.registry import WAITS
 
 if TYPE_CHECKING:
-    from sayiir_es.core.model.rows import Header, Rows
+    from sayiir_es.core.model.rows import Cursor, Header
 
 WaitedKind: TypeAlias = Literal[
     "task", "retry", "signal", "delay", "unpause", "manual_retry", "code", "tag"
@@ -31,7 +31,7 @@ WAITED_MAX = 20
 """By how many different waits an instance is found."""
 
 
-def waited_for(rows: Rows, header: Header) -> tuple[str, ...]:
+def waited_for(header: Header, cursors: list[Cursor]) -> tuple[str, ...]:
     """What an instance waits for, as far as its rows say; sorted, none twice."""
     if header.phase in TERMINAL:
         return ()
@@ -40,8 +40,7 @@ def waited_for(rows: Rows, header: Header) -> tuple[str, ...]:
     if header.phase == "quarantined":
         return ("manual_retry",)
     waited = {
-        WAITS[type(cursor.wait)].searched_as(cursor, cursor.wait)
-        for _, cursor in get_cursors(rows)
+        WAITS[type(cursor.wait)].searched_as(cursor, cursor.wait) for cursor in cursors
     }
     waited.discard("")
     return tuple(sorted(waited)[:WAITED_MAX])

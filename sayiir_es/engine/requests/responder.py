@@ -289,8 +289,7 @@ class Responder:
             case FindDecision():
                 self._find_decision(request, address)
             case ListInstances():
-                is_bounded = request.within_ms and request.search.is_by_start
-                slots = self._page_slots if is_bounded else self._list_slots
+                slots = self._page_slots if request.within_ms else self._list_slots
                 self._search(lambda: self._list(request, address), address, slots)
             case CountInstances():
                 slots = self._count_slots

@@ -1,23 +1,24 @@
 """Searches of the instances of one partition, in portions of the event loop.
 
-The store has an entry of each instance, ordered by the time of its start. So the last
-fifty that match are found without a look at the others, unless few match; a search by
-the time of the last event, and a count, read the entries of all.
+The store has an entry of each instance, ordered by the time of its start and by that of
+its last event, in each status. So the last fifty that match are found without a look at
+the others, unless few match. And it counts the instances in each group of those that
+differ in nothing but id, times and attributes: a count of what groups tell is made of
+these. Looked at one by one are the instances behind a time, those that attributes or an
+id choose, and attempts for which code may be missing.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections import Counter
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import islice, takewhile
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from sayiir_es.core.graph.paths import node_name
-from sayiir_es.core.status.list_entry import place_of
-from sayiir_es.core.status.search import Search
+from sayiir_es.core.status.list_entry import place_of, updated_place_of
 from sayiir_es.core.status.waits import without_code
 from sayiir_es.wire.searches import group_key
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from sayiir_es.core.status.list_entry import ListEntry
+    from sayiir_es.core.status.search import Search
     from sayiir_es.core.status.waits import WaitedKind
     from sayiir_es.engine.definitions.code import Lack, Stranding
     from sayiir_es.engine.store.port import SnapshotStore
@@ -61,13 +63,17 @@ class Searched:
     def find_lack(self, entry: ListEntry) -> Lack | None:
         """What the owner lacks for an attempt of an instance that is due."""
         stranding = self.stranding
-        if (
-            stranding is None
-            or entry.status != "in_progress"
-            or not stranding.may_lack(entry.graph_digest)
-        ):
+        if stranding is None or not self.may_lack(entry):
             return None
         return stranding.find_lack(self.store.rows(entry.instance_id), self.now_ms)
+
+    def may_lack(self, entry: ListEntry) -> bool:
+        """Whether the owner may lack something for an attempt of such an instance."""
+        return (
+            self.stranding is not None
+            and entry.status == "in_progress"
+            and self.stranding.may_lack(entry.graph_digest)
+        )
 
     def waited(self, entry: ListEntry) -> tuple[str, ...]:
         """What an instance waits for, with regard to what its owner lacks."""
@@ -82,7 +88,7 @@ def _waited(entry: ListEntry, lack: Lack | None) -> tuple[str, ...]:
 
 
 class Page(NamedTuple):
-    """The last that match, with their times, the last first.
+    """The last that match, with the times by which they are sorted, the last first.
 
     `is_all` says that none stands behind them. `reached` is up to where it was looked,
     if that ended because time was up.
@@ -101,82 +107,103 @@ async def newest(
     *,
     within_s: float | None = None,
 ) -> Page:
-    """The last `limit` that match; where they are sorted by the start, within a time.
+    """The last `limit` that match, within a time.
 
-    `before` is the (time, instance id) behind which to begin. A search by the last
-    change looks at all, for they are not in that order.
+    `before` is the (time, instance id) behind which to begin.
     """
-    store = searched.store
-    if search.is_by_start:
-        return await _newest_started(searched, search, limit, before, within_s)
-    last: list[tuple[int, str]] = []
-    is_all = True
-    async for entry in in_turns(store.entries()):
-        place = (entry.updated_at, entry.instance_id)
-        if before is not None and place >= before:
-            continue
-        if not searched.matches(search, entry):
-            continue
-        if len(last) < limit:
-            heapq.heappush(last, place)
-        else:
-            is_all = False
-            heapq.heappushpop(last, place)
-    return Page(sorted(last, reverse=True), is_all)
-
-
-async def _newest_started(
-    searched: Searched,
-    search: Search,
-    limit: int,
-    before: tuple[int, str] | None,
-    within_s: float | None,
-) -> Page:
+    order = search.sorted_by
+    place = place_of if order == "started" else updated_place_of
     found: list[tuple[int, str]] = []
     loop = asyncio.get_running_loop()
     end_s = inf if within_s is None else loop.time() + within_s
-    before = _first_place(search, before)
+    entries = searched.store.entries(
+        by=order, status=search.stored_status, before=_first_place(search, before)
+    )
+    since_ms = search.since_ms if search.by == order else None
     number = 0
-    async for entry in in_turns(searched.store.entries(before=before)):
+    async for entry in in_turns(entries):
         number += 1
-        # Those behind it were started before; one of them may have changed since.
-        if (
-            search.by == "started"
-            and search.since_ms is not None
-            and entry.started_at < search.since_ms
-        ):
+        # The time of those behind it is none later.
+        if since_ms is not None and search.time_of(entry) < since_ms:
             break
         if searched.matches(search, entry):
             if len(found) == limit:
                 return Page(found, is_all=False)
-            found.append((entry.started_at, entry.instance_id))
+            found.append(place(entry))
         if number % TURN_ENTRIES == 0 and loop.time() >= end_s:
-            return Page(found, is_all=False, reached=place_of(entry))
+            return Page(found, is_all=False, reached=place(entry))
     return Page(found, is_all=True)
 
 
 def _first_place(
     search: Search, before: tuple[int, str] | None
 ) -> tuple[int, str] | None:
-    """Where to begin: what was started too late is passed over without a look."""
-    if search.by != "started" or search.until_ms is None:
+    """Where to begin: what is too late is passed over without a look."""
+    if search.by != search.sorted_by or search.until_ms is None:
         return before
     place = (search.until_ms, "")
     return place if before is None else min(place, before)
 
 
+# --- counts ---------------------------------------------------------------------------
+
+
 async def count(searched: Searched, search: Search, by: Groups) -> Counter[str]:
     """How many match, by group; by what they wait for, one may count several times."""
+    tally = searched.store.tally() if search.is_counted else None
+    if tally is None or search.since_ms is not None:
+        return await _count_entries(searched, search, by)
+    depends = search.asks_for_code or by == "waiting_for"
+    timeless = replace(search, since_ms=None, until_ms=None)
     counts: Counter[str] = Counter()
-    entries = searched.store.entries()
-    is_all = search == Search()
+    may_lack = False
+    for group, number in tally.items():
+        entry = group.entry()
+        if depends and searched.may_lack(entry):
+            may_lack = True
+        elif timeless.matches(entry):
+            for name in groups_of(by, entry, entry.waited):
+                counts[name] += number
+    if search.until_ms is not None:
+        later = replace(timeless, by=search.by, since_ms=search.until_ms)
+        # What may lack something is not among those that were counted.
+        counts -= await _count_entries(
+            searched,
+            later,
+            by,
+            lambda entry: not (depends and searched.may_lack(entry)),
+        )
+    if may_lack:
+        running = search if search.statuses else replace(search, statuses=_RUNNING)
+        counts += await _count_entries(searched, running, by, searched.may_lack)
+    return counts
+
+
+_RUNNING = ("in_progress",)
+
+
+async def _count_entries(
+    searched: Searched,
+    search: Search,
+    by: Groups,
+    is_counted: Callable[[ListEntry], bool] = lambda _: True,
+) -> Counter[str]:
+    """How many match of those that are to be counted: each is looked at."""
+    counts: Counter[str] = Counter()
+    ordered = replace(search, order=search.by)
+    entries = searched.store.entries(
+        by=search.by, status=search.stored_status, before=_first_place(ordered, None)
+    )
+    if search.since_ms is not None:
+        since_ms = search.since_ms
+        entries = takewhile(lambda one: search.time_of(one) >= since_ms, entries)
     # Not `in_turns`: here each microsecond an entry is a second of a million.
     while turn := tuple(islice(entries, TURN_ENTRIES)):
-        found = (
-            turn
-            if is_all
-            else [entry for entry in turn if searched.matches(search, entry)]
-        )
+        found = [
+            entry
+            for entry in turn
+            if is_counted(entry) and searched.matches(search, entry)
+        ]
         if by == "waiting_for":
             for entry in found:
                 counts.update(groups_of(by, entry, searched.waited(entry)))

@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 from weakref import WeakSet, WeakValueDictionary
 
 from sayiir_es.core.model.key_index import SCAN_ROWS_MAX, KeyIndex, scan
+from sayiir_es.core.status.list_entry import entry_of
 from sayiir_es.engine.store.row_index import CURSOR_PREFIX, HEADER, has_ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sayiir_es.core.model.rows import Changes, Row
+    from sayiir_es.core.status.list_entry import ListEntry
 
 ROW_BYTES = 200
 """What a cached or written row costs beside the bytes of its value, about."""
@@ -44,6 +46,7 @@ class Unread(Enum):
 
 UNREAD = Unread.UNREAD
 MaybeRead: TypeAlias = "Row | Literal[Unread.UNREAD] | None"
+MaybeListed: TypeAlias = "ListEntry | Literal[Unread.UNREAD] | None"
 
 
 class RowSource(Protocol):
@@ -64,7 +67,11 @@ class RowSource(Protocol):
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class CachedRows:
-    """The rows of one instance, as readers see them."""
+    """The rows of one instance, as readers see them.
+
+    `listed` is what lists say of it, without its id, as the database has it: read
+    before its first change. `to_list` is the same once all is written.
+    """
 
     instance: bytes
     source: RowSource
@@ -74,6 +81,8 @@ class CachedRows:
     value_bytes: int = 0
     weighed: int = 0
     has_all_cursors: bool = False
+    listed: MaybeListed = None
+    to_list: ListEntry | None = None
     _index: KeyIndex | None = field(default=None, init=False)
 
     def get(self, key: str) -> Row | None:
@@ -161,6 +170,7 @@ class CachedRows:
                 if rows[key] is None:
                     del rows[key]
         self.before.clear()
+        self.listed = self.to_list
 
     def weight(self) -> int:
         """About how many bytes of memory the rows take."""
@@ -258,6 +268,8 @@ class InstanceCache:
         cached = self.rows(instance_id)
         dirty_before = len(cached.before)
         if not dirty_before:
+            if cached.listed is UNREAD:
+                cached.listed = entry_of(cached, "")
             self.dirty[instance_id] = cached
         value_bytes = cached.apply(changes)
         # A row that changes again is written once.

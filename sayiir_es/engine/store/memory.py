@@ -7,29 +7,35 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.errors import StoreError
 from sayiir_es.core.model.position import Position
-from sayiir_es.core.model.rows import DictRows, get_run
-from sayiir_es.core.status.list_entry import entry_of
+from sayiir_es.core.model.rows import DictRows, get_header, get_run
+from sayiir_es.core.status.list_entry import entry_of, group_of
+from sayiir_es.engine.store.port import GROUPS_MAX
 from sayiir_es.engine.store.row_index import (
     CURSOR_PREFIX,
     HEADER,
-    RUN,
     has_ended,
     may_owe,
     wakes_at,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from sayiir_es.core.model.rows import Changes, Rows, Run
-    from sayiir_es.core.status.list_entry import ListEntry
+    from sayiir_es.core.model.rows import Changes, Rows
+    from sayiir_es.core.status.list_entry import EntryGroup, ListEntry
+    from sayiir_es.core.status.search import TimeName
+
+
+_UNCOUNTED_MAX = 500
+"""After so many changed instances they are counted: some milliseconds."""
 
 
 class MemoryStore:
     """A `SnapshotStore` that lives as long as its process.
 
     Indexes are scans over the instances that have not ended; only the times of the
-    starts are kept in order, since a search reads them page by page.
+    starts and of the last events are kept in order, since a search reads them page by
+    page, and how many instances are in each group.
     """
 
     dirty_rows = 0
@@ -41,6 +47,12 @@ class MemoryStore:
         self._live: dict[str, DictRows] = {}
         self._starts: list[tuple[int, str]] = []
         """(Time of the start, instance id) of every instance with a run, in order."""
+        self._updates: list[tuple[int, str]] = []
+        """The same by the time of the last event."""
+        self._counts: dict[EntryGroup, int] = {}
+        self._group_of: dict[str, EntryGroup] = {}
+        self._uncounted: set[str] = set()
+        """Instances that changed since they were counted."""
         self._has_position = True
         self._is_damaged = False
 
@@ -67,24 +79,21 @@ class MemoryStore:
         """Take over what a fold or an acknowledged decision changed."""
         rows = self._instances.get(instance_id) or self._begin(instance_id)
         self._has_position = False
-        before = get_run(rows)
+        before = _times(rows)
         rows.apply(changes)
-        if RUN in changes:
-            self._order_start(instance_id, before, get_run(rows))
+        after = _times(rows)
+        if after != before:
+            for order, old, new in zip(
+                (self._starts, self._updates), before, after, strict=True
+            ):
+                _reorder(order, instance_id, old, new)
+        self._uncounted.add(instance_id)
+        if len(self._uncounted) >= _UNCOUNTED_MAX:
+            self._count_changed()
         if has_ended(rows.get(HEADER)):
             self._live.pop(instance_id, None)
         else:
             self._live[instance_id] = rows
-
-    def _order_start(
-        self, instance_id: str, before: Run | None, after: Run | None
-    ) -> None:
-        """Keep an instance by the time at which its run was started."""
-        if before is not None:
-            place = (before.started_at, instance_id)
-            del self._starts[bisect_left(self._starts, place)]
-        if after is not None:
-            insort(self._starts, (after.started_at, instance_id))
 
     def advance(self, position: Position) -> None:
         """Stand at `position`; what was applied before belongs to it."""
@@ -122,14 +131,42 @@ class MemoryStore:
         ]
         return iter(sorted(timers))
 
-    def entries(self, *, before: tuple[int, str] | None = None) -> Iterator[ListEntry]:
-        """What lists say of every instance with a run, the last started first."""
-        end = None if before is None else bisect_left(self._starts, before)
-        for _, instance_id in reversed(self._starts[:end]):
+    def entries(
+        self,
+        *,
+        by: TimeName = "started",
+        status: str | None = None,
+        before: tuple[int, str] | None = None,
+    ) -> Iterator[ListEntry]:
+        """What lists say of every instance with a run, or of those in a status."""
+        order = self._starts if by == "started" else self._updates
+        end = None if before is None else bisect_left(order, before)
+        for _, instance_id in reversed(order[:end]):
+            rows = self._instances.get(instance_id)
+            entry = None if rows is None else entry_of(rows, instance_id)
+            if entry is not None and status in (None, entry.status):
+                yield entry
+
+    def tally(self) -> Mapping[EntryGroup, int] | None:
+        """How many instances with a run there are in each group."""
+        self._count_changed()
+        return dict(self._counts) if len(self._counts) <= GROUPS_MAX else None
+
+    def _count_changed(self) -> None:
+        """Count the instances that changed in the groups that they are in now."""
+        counts = self._counts
+        for instance_id in self._uncounted:
+            old = self._group_of.pop(instance_id, None)
+            if old is not None:
+                counts[old] -= 1
+                if not counts[old]:
+                    del counts[old]
             rows = self._instances.get(instance_id)
             entry = None if rows is None else entry_of(rows, instance_id)
             if entry is not None:
-                yield entry
+                new = self._group_of[instance_id] = group_of(entry)
+                counts[new] = counts.get(new, 0) + 1
+        self._uncounted.clear()
 
     def instances(self, *, after: str | None = None) -> Iterator[str]:
         """Every instance id with rows, in order, behind `after`."""
@@ -152,10 +189,34 @@ class MemoryStore:
         self._instances.clear()
         self._live.clear()
         self._starts.clear()
+        self._updates.clear()
+        self._counts.clear()
+        self._group_of.clear()
+        self._uncounted.clear()
         self._has_position = True
 
     async def close(self) -> None:
         """Nothing: there are no files."""
+
+
+def _times(rows: Rows) -> tuple[int | None, int | None]:
+    """When the run of an instance was started, and when its last event was."""
+    header, run = get_header(rows), get_run(rows)
+    if header is None or run is None:
+        return None, None
+    return run.started_at, header.at
+
+
+def _reorder(
+    order: list[tuple[int, str]], instance_id: str, old: int | None, new: int | None
+) -> None:
+    """Keep an instance by a time that changed."""
+    if old == new:
+        return
+    if old is not None:
+        del order[bisect_left(order, (old, instance_id))]
+    if new is not None:
+        insort(order, (new, instance_id))
 
 
 def _by_id(item: tuple[str, DictRows]) -> str:

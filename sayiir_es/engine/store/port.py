@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from sayiir_es.core.model.position import Position
     from sayiir_es.core.model.rows import Changes, Rows
-    from sayiir_es.core.status.list_entry import ListEntry
+    from sayiir_es.core.status.list_entry import EntryGroup, ListEntry
+    from sayiir_es.core.status.search import TimeName
 
-FOLD_VERSION = 10
+FOLD_VERSION = 11
 """Must be raised when `evolve` writes other rows for the same events, or the store
 encodes them otherwise: stores of another version are deleted and folded again."""
 
@@ -29,6 +30,10 @@ encodes them otherwise: stores of another version are deleted and folded again."
 FLUSH_BYTES = 1 << 18
 """How many bytes may be applied before a flush: RocksDB's batches stay small, and a
 flush of a thousand small rows holds the event loop up for 10 ms."""
+
+
+GROUPS_MAX = 10_000
+"""How many groups of instances a store adds up at once: some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +106,25 @@ class SnapshotStore(Protocol):
         """
         ...
 
-    def entries(self, *, before: tuple[int, str] | None = None) -> Iterator[ListEntry]:
-        """What lists say of every instance with a run, the last started first.
+    def entries(
+        self,
+        *,
+        by: TimeName = "started",
+        status: str | None = None,
+        before: tuple[int, str] | None = None,
+    ) -> Iterator[ListEntry]:
+        """What lists say of every instance with a run, or of those in a status.
 
-        `before` is the (time of the start, instance id) behind which to begin. What
-        changes while it is read may be seen as it was before.
+        The last started first, or the last changed; `before` is the (time, instance id)
+        behind which to begin. What changes while it is read may be seen as it was
+        before; in the order of the changes it may be missed.
+        """
+        ...
+
+    def tally(self) -> Mapping[EntryGroup, int] | None:
+        """How many instances with a run there are in each group, as of now.
+
+        None where there are more than `GROUPS_MAX` groups: to add these up takes long.
         """
         ...
 

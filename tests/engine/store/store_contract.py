@@ -6,6 +6,7 @@ store keeps its own.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,7 +38,13 @@ from sayiir_es.core.model.waits import (
     Routing,
     Sleeping,
 )
-from sayiir_es.core.status.list_entry import entry_of, place_of
+from sayiir_es.core.status.list_entry import (
+    entry_of,
+    group_of,
+    place_of,
+    updated_place_of,
+)
+from sayiir_es.core.status.search import TIMES
 from sayiir_es.engine.store.port import SnapshotStore
 
 if TYPE_CHECKING:
@@ -45,6 +52,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.model.rows import Changes
     from sayiir_es.core.status.list_entry import ListEntry
+    from sayiir_es.core.status.search import TimeName
 
 
 class Store(SnapshotStore, Protocol):
@@ -184,14 +192,15 @@ class Model:
             and due_at <= until_ms
         )
 
-    def entries(self) -> list[ListEntry]:
+    def entries(self, by: TimeName = "started") -> list[ListEntry]:
         """By a full scan."""
+        place = place_of if by == "started" else updated_place_of
         entries = [
             entry
             for instance_id, rows in self.rows.items()
             if (entry := entry_of(DictRows(dict(rows)), instance_id)) is not None
         ]
-        return sorted(entries, key=place_of, reverse=True)
+        return sorted(entries, key=place, reverse=True)
 
 
 def _owes(row: Row) -> bool:
@@ -226,10 +235,10 @@ def assert_holds(store: Store, model: Model) -> None:
     assert list(store.owing()) == model.owing()
     for until_ms in (-1, 0, 100, 10**15):
         assert list(store.timers(until_ms)) == model.timers(until_ms)
-    entries = model.entries()
-    assert list(store.entries()) == entries
-    for number, entry in enumerate(entries):
-        assert list(store.entries(before=place_of(entry))) == entries[number + 1 :]
+    assert list(store.entries()) == model.entries()
+    assert store.tally() == Counter(map(group_of, model.entries()))
+    for by in TIMES:
+        assert_lists(store, model.entries(by), by)
     for instance_id, expected in model.rows.items():
         rows = store.rows(instance_id)
         for prefix in ("", "c", "cfork", "v", "zz"):
@@ -237,6 +246,18 @@ def assert_holds(store: Store, model: Model) -> None:
             assert sorted(keys) == sorted(k for k in expected if k.startswith(prefix))
         assert {key: rows.get(key) for key in rows.keys("")} == expected
         assert rows.get("absent") is None
+
+
+def assert_lists(store: Store, entries: list[ListEntry], by: TimeName) -> None:
+    """The store lists these, in that order, behind any of them and in any status."""
+    place = place_of if by == "started" else updated_place_of
+    for status in (None, *{entry.status for entry in entries}, "cancelled"):
+        expected = [one for one in entries if status in (None, one.status)]
+        assert list(store.entries(by=by, status=status)) == expected
+        for entry in entries:
+            behind = [one for one in expected if place(one) < place(entry)]
+            listed = store.entries(by=by, status=status, before=place(entry))
+            assert list(listed) == behind
 
 
 # --- the contract ---------------------------------------------------------------------

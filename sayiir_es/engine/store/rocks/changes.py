@@ -5,28 +5,36 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.model.rows import Run
-from sayiir_es.core.status.list_entry import entry_of
+from sayiir_es.core.status.list_entry import entry_of, group_of
+from sayiir_es.engine.store.cache import UNREAD
 from sayiir_es.engine.store.rocks import keys
 from sayiir_es.engine.store.rocks.codec import encode_entry, encode_row
 from sayiir_es.engine.store.row_index import (
     CURSOR_PREFIX,
     HEADER,
     INDEXED,
-    RUN,
     has_ended,
     may_owe,
     wakes_at,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, MutableMapping
 
+    from sayiir_es.core.status.list_entry import EntryGroup, ListEntry
     from sayiir_es.engine.store.cache import CachedRows
 
 
-def collect(cached: CachedRows, puts: dict[bytes, bytes], deletes: set[bytes]) -> None:
-    """Add what one instance's changes put into the database and delete from it."""
+def collect(
+    cached: CachedRows,
+    puts: dict[bytes, bytes],
+    deletes: set[bytes],
+    counts: MutableMapping[EntryGroup, int],
+) -> None:
+    """Add what one instance's changes put into the database and delete from it.
+
+    And to `counts` how many more instances they leave in each group.
+    """
     begin = keys.ROW + cached.instance
     rows, before = cached.rows, cached.before
     for key, old in before.items():
@@ -37,22 +45,68 @@ def collect(cached: CachedRows, puts: dict[bytes, bytes], deletes: set[bytes]) -
             deletes.add(begin + key.encode())
     added: set[bytes] = set()
     collect_index(cached, added, deletes)
-    puts.update(dict.fromkeys(added, b""))
+    if added:
+        puts.update(dict.fromkeys(added, b""))
     _collect_entry(cached, puts, deletes)
+    count_change(cached, cached.to_list, counts)
 
 
 def _collect_entry(
     cached: CachedRows, puts: dict[bytes, bytes], deletes: set[bytes]
 ) -> None:
     """What lists say of the instance now, and no more what they said before."""
-    entry = entry_of(cached, "")
-    old_run = cached.stored(RUN)
-    if isinstance(old_run, Run) and (
-        entry is None or entry.started_at != old_run.started_at
-    ):
-        deletes.add(keys.listed(old_run.started_at, cached.instance))
-    if entry is not None:
-        puts[keys.listed(entry.started_at, cached.instance)] = encode_entry(entry)
+    instance, before = cached.instance, cached.listed
+    entry = cached.to_list = entry_of(cached, "")
+    is_in_place = False
+    if before is not None and before is not UNREAD:
+        is_in_place = (
+            entry is not None
+            and entry.started_at == before.started_at
+            and entry.status == before.status
+        )
+        if not is_in_place:
+            deletes.update(_place_keys(before, instance))
+        deletes.add(keys.updated(before, instance))
+    if entry is None:
+        return
+    # Deletes come first in a batch: what it was before may be there again.
+    start = keys.time_of(entry.started_at)
+    puts[keys.LISTED + start + instance] = encode_entry(entry)
+    puts[keys.updated(entry, instance)] = start
+    if not is_in_place:
+        puts[keys.in_status(entry, instance)] = b""
+
+
+def _place_keys(entry: ListEntry, instance: bytes) -> tuple[bytes, bytes]:
+    """The keys by which an instance is found by the time of its start."""
+    return keys.listed(entry.started_at, instance), keys.in_status(entry, instance)
+
+
+def entry_items(entry: ListEntry, instance: bytes) -> dict[bytes, bytes]:
+    """What the database has so that lists find an instance."""
+    listed, in_status = _place_keys(entry, instance)
+    return {
+        listed: encode_entry(entry),
+        in_status: b"",
+        keys.updated(entry, instance): keys.time_of(entry.started_at),
+    }
+
+
+def count_change(
+    cached: CachedRows,
+    entry: ListEntry | None,
+    counts: MutableMapping[EntryGroup, int],
+) -> None:
+    """Count an instance in the group of its entry, and no more where it was."""
+    before = cached.listed
+    old = None if before is None or before is UNREAD else group_of(before)
+    new = None if entry is None else group_of(entry)
+    if old == new:
+        return
+    if old is not None:
+        counts[old] = counts.get(old, 0) - 1
+    if new is not None:
+        counts[new] = counts.get(new, 0) + 1
 
 
 def collect_index(cached: CachedRows, added: set[bytes], removed: set[bytes]) -> None:

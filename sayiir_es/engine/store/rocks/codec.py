@@ -46,7 +46,7 @@ from sayiir_es.core.model.waits import (
     Sleeping,
     Trying,
 )
-from sayiir_es.core.status.list_entry import ListEntry
+from sayiir_es.core.status.list_entry import EntryGroup, ListEntry
 from sayiir_es.engine.store.port import StoreIdentity
 from sayiir_es.wire.errors import EXCERPT_CHARACTERS_MAX
 
@@ -172,6 +172,36 @@ def decode_entry(data: bytes, instance_id: str, started_at: int) -> ListEntry:
         error_in=error_in,
         version=version,
         graph_digest=graph_digest,
+        waited=tuple(waited),
+    )
+
+
+def encode_group(group: EntryGroup) -> bytes:
+    """The bytes of a group of instances; of equal groups they are the same."""
+    return _encode([*group[:-1], [*group.waited]])
+
+
+def decode_group(data: bytes) -> EntryGroup:
+    """The group of bytes that `encode_group` made.
+
+    Raises:
+        StoreError: if they are something else.
+    """
+    try:
+        status, workflow, error_type, error_in, version, digest, waited = _unpack_list(
+            data
+        )
+    except (TypeError, ValueError) as error:
+        raise StoreError(
+            f"expected the bytes of a group, but {type(error).__name__}: {error}"
+        ) from error
+    return EntryGroup(
+        status=status,
+        workflow=workflow,
+        error_type=error_type,
+        error_in=error_in,
+        version=version,
+        graph_digest=digest,
         waited=tuple(waited),
     )
 

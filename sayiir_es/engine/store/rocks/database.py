@@ -19,7 +19,8 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from math import inf
+from typing import TYPE_CHECKING, cast
 
 from rocksdict import (
     BlockBasedOptions,
@@ -93,11 +94,18 @@ class RocksDatabase:
             value: bytes | None = self._rdict.get(key)
             return value
 
-    def items(self, start: bytes, end: bytes) -> list[tuple[bytes, bytes]]:
-        """All keys from `start` to before `end`, with their values."""
+    def get_each(self, keys: list[bytes]) -> list[bytes | None]:
+        """The values under several keys; None for one that is not there."""
+        with self._guarded():
+            return cast("list[bytes | None]", self._rdict.get([*keys]))
+
+    def items(
+        self, start: bytes, end: bytes, limit: float = inf
+    ) -> list[tuple[bytes, bytes]]:
+        """All keys from `start` to before `end`, or `limit`, with their values."""
         with self._guarded(), self._walk(start, end) as walk:
             items: list[tuple[bytes, bytes]] = []
-            while walk[0].valid():
+            while len(items) < limit and walk[0].valid():
                 items.append((walk[0].key(), walk[0].value()))
                 walk[0].next()
             return items
@@ -223,6 +231,11 @@ class RocksDatabase:
                 raise
             raise self._failed(str(error)) from error
 
+    def marked(self, error: StoreError) -> StoreError:
+        """The error, when the store is marked: what it says cannot be used."""
+        mark_damaged(self.path, str(error))
+        return error
+
     def _failed(self, text: str) -> StoreError:
         path = str(self.path)
         if "lock file" in text or "lock hold by" in text:
@@ -236,9 +249,9 @@ class RocksDatabase:
                 f"expected a usable disk for the store at {path!r}, but {text}: "
                 f"{PLACE_ADVICE}"
             )
-        error = StoreError(f"expected a readable store at {path!r}, but {text}")
-        mark_damaged(self.path, str(error))
-        return error
+        return self.marked(
+            StoreError(f"expected a readable store at {path!r}, but {text}")
+        )
 
 
 def _options(write_buffer_bytes: int) -> Options:

@@ -5,6 +5,9 @@
     W <instance> <row key>       by that row the instance may owe something
     T <time> <instance> <chain>  that cursor wakes at the time, 8 bytes big-endian
     L <time> <instance>          what lists say of an instance that was started then
+    S <status> <time> <instance> that one is in the status; one byte, see `STATUSES`
+    U <status> <time> <instance> in the status, its last event was then: its start
+    N <group>                    how many instances are in the group
 
 An instance id is encoded so that no id is the beginning of another and the order is
 that of the ids: NUL becomes 00 FF, and 00 01 ends it.
@@ -12,19 +15,41 @@ that of the ids: NUL becomes 00 FF, and 00 01 ends it.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, get_args
+
 from sayiir_es.core.model.errors import StoreError
+from sayiir_es.core.status.status import StatusName
 from sayiir_es.wire.errors import excerpt_of
+
+if TYPE_CHECKING:
+    from sayiir_es.core.status.list_entry import ListEntry
+    from sayiir_es.core.status.search import TimeName
 
 POSITION = b"P"
 ROW = b"I"
 OWING = b"W"
 TIMER = b"T"
 LISTED = b"L"
+IN_STATUS = b"S"
+UPDATED = b"U"
+COUNTED = b"N"
 
 _END = b"\x00\x01"
 _BEHIND = b"\x00\x02"
-_TIME_BYTES = 8
-_TIME_MAX = (1 << 8 * _TIME_BYTES) - 1
+TIME_BYTES = 8
+"""How many bytes of a key a time is."""
+
+_TIME_MAX = (1 << 8 * TIME_BYTES) - 1
+
+STATUSES: tuple[StatusName, ...] = get_args(StatusName)
+"""A status is written as its number among these, from 1."""
+
+_IN_STATUS: dict[str, bytes] = {
+    name: IN_STATUS + bytes((number,)) for number, name in enumerate(STATUSES, 1)
+}
+_UPDATED: dict[str, bytes] = {
+    name: UPDATED + bytes((number,)) for number, name in enumerate(STATUSES, 1)
+}
 
 
 def of_instance(instance_id: str) -> bytes:
@@ -59,12 +84,32 @@ def listed(started_at: int, instance: bytes) -> bytes:
 
 def instance_of_entry(key: bytes) -> bytes:
     """The part of an entry's key that names the instance."""
-    return key[1 + _TIME_BYTES :]
+    return key[1 + TIME_BYTES :]
+
+
+def index_of(by: TimeName, status: str) -> bytes:
+    """How the keys begin by which instances in a status are in the order of a time."""
+    return (_IN_STATUS if by == "started" else _UPDATED)[status]
+
+
+def in_status(entry: ListEntry, instance: bytes) -> bytes:
+    """The key by which an instance is found in its status, by its start."""
+    return _IN_STATUS[entry.status] + time_of(entry.started_at) + instance
+
+
+def updated(entry: ListEntry, instance: bytes) -> bytes:
+    """The key by which it is found in its status, by the time of its last event."""
+    return _UPDATED[entry.status] + time_of(entry.updated_at) + instance
+
+
+def behind_status(key: bytes) -> bytes:
+    """Time and instance of a key that has a status in front of them."""
+    return key[2:]
 
 
 def time_of(at_ms: int) -> bytes:
     """The bytes of a time in epoch milliseconds; they sort as the times do."""
-    return min(max(at_ms, 0), _TIME_MAX).to_bytes(_TIME_BYTES, "big")
+    return min(max(at_ms, 0), _TIME_MAX).to_bytes(TIME_BYTES, "big")
 
 
 def split(key: bytes, start: int = 1) -> tuple[str, str]:
@@ -95,7 +140,7 @@ def split_timer(key: bytes) -> tuple[int, str, str]:
     Raises:
         StoreError: if it is no such key.
     """
-    start = 1 + _TIME_BYTES
+    start = 1 + TIME_BYTES
     return int.from_bytes(key[1:start], "big"), *split(key, start)
 
 

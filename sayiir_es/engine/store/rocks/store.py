@@ -17,15 +17,21 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.errors import StoreError
 from sayiir_es.core.model.position import Position
-from sayiir_es.core.status.list_entry import entry_of, place_of
-from sayiir_es.engine.store.cache import CachedRows, CacheLimits, InstanceCache
-from sayiir_es.engine.store.rocks import keys
-from sayiir_es.engine.store.rocks.changes import collect, collect_index, merged
-from sayiir_es.engine.store.rocks.codec import (
-    decode_entry,
-    decode_row,
-    encode_position,
+from sayiir_es.core.status.list_entry import entry_of, place_of, updated_place_of
+from sayiir_es.engine.store.cache import (
+    UNREAD,
+    CachedRows,
+    CacheLimits,
+    InstanceCache,
 )
+from sayiir_es.engine.store.rocks import keys
+from sayiir_es.engine.store.rocks.changes import (
+    collect,
+    collect_index,
+    count_change,
+    merged,
+)
+from sayiir_es.engine.store.rocks.codec import decode_row, encode_position
 from sayiir_es.engine.store.rocks.database import WRITE_BUFFER_BYTES, RocksDatabase
 from sayiir_es.engine.store.rocks.files import (
     delete_store,
@@ -33,15 +39,21 @@ from sayiir_es.engine.store.rocks.files import (
     is_damaged,
     mark_damaged,
 )
+from sayiir_es.engine.store.rocks.listing import (
+    collect_counts,
+    stored_entries,
+    stored_tally,
+)
 from sayiir_es.engine.store.rocks.opening import open_database
 from sayiir_es.engine.store.row_index import HEADER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from sayiir_es.core.model.rows import Changes, Row
-    from sayiir_es.core.status.list_entry import ListEntry
+    from sayiir_es.core.status.list_entry import EntryGroup, ListEntry
+    from sayiir_es.core.status.search import TimeName
     from sayiir_es.engine.store.port import StoreIdentity
     from sayiir_es.engine.store.rocks.opening import OpenedDatabase
 
@@ -166,49 +178,46 @@ class RocksStore:
         for key in self._index(keys.TIMER + keys.time_of(after_ms + 1), end):
             yield keys.split_timer(key)
 
-    def entries(self, *, before: tuple[int, str] | None = None) -> Iterator[ListEntry]:
-        """What lists say of every instance with a run, the last started first."""
+    def entries(
+        self,
+        *,
+        by: TimeName = "started",
+        status: str | None = None,
+        before: tuple[int, str] | None = None,
+    ) -> Iterator[ListEntry]:
+        """What lists say of every instance with a run, or of those in a status."""
+        place = place_of if by == "started" else updated_place_of
         unwritten = {
-            cached.instance: entry_of(cached, instance_id)
+            instance_id: entry_of(cached, instance_id)
             for instance_id, cached in self._cache.dirty.items()
         }
         changed = sorted(
             (
                 entry
                 for entry in unwritten.values()
-                if entry is not None and (before is None or place_of(entry) < before)
+                if entry is not None
+                and (status is None or entry.status == status)
+                and (before is None or place(entry) < before)
             ),
-            key=place_of,
+            key=place,
             reverse=True,
         )
-        stored = self._stored_entries(before, unwritten.keys())
+        stored = stored_entries(self._database, by, status, before)
+        if unwritten:
+            stored = (one for one in stored if one.instance_id not in unwritten)
         if changed:
-            yield from heapq.merge(changed, stored, key=place_of, reverse=True)
+            yield from heapq.merge(changed, stored, key=place, reverse=True)
         else:  # as most often: twice as fast
             yield from stored
 
-    def _stored_entries(
-        self, before: tuple[int, str] | None, without: Container[bytes]
-    ) -> Iterator[ListEntry]:
-        end = keys.upper_bound(keys.LISTED)
-        if before is not None:
-            end = keys.listed(before[0], keys.of_instance(before[1]))
-        while True:
-            chunk = self._database.items_before(keys.LISTED, end, _CHUNK_KEYS)
-            for key, value in chunk:
-                if keys.instance_of_entry(key) not in without:
-                    yield self._decode_entry(key, value)
-            if len(chunk) < _CHUNK_KEYS:
-                return
-            end = chunk[-1][0]
-
-    def _decode_entry(self, key: bytes, value: bytes) -> ListEntry:
-        started_at, instance_id, _ = keys.split_timer(key)
-        try:
-            return decode_entry(value, instance_id, started_at)
-        except StoreError as error:
-            self.mark_damaged(str(error))
-            raise
+    def tally(self) -> Mapping[EntryGroup, int] | None:
+        """How many instances with a run there are in each group, as of now."""
+        counts = stored_tally(self._database)
+        if counts is None:
+            return None
+        for instance_id, cached in self._cache.dirty.items():
+            count_change(cached, entry_of(cached, instance_id), counts)
+        return {group: count for group, count in counts.items() if count}
 
     def instances(self, *, after: str | None = None) -> Iterator[str]:
         """Every instance id with rows, in order, from behind `after` on."""
@@ -276,6 +285,7 @@ class RocksStore:
             source=self,
             complete=header is None,
             rows={} if header is None else {HEADER: header},
+            listed=None if header is None else UNREAD,
         )
 
     def read(self, instance: bytes, key: str) -> Row | None:
@@ -321,8 +331,10 @@ class RocksStore:
             return
         puts: dict[bytes, bytes] = {}
         deletes: set[bytes] = set()
+        counts: dict[EntryGroup, int] = {}
         for cached in self._cache.dirty.values():
-            collect(cached, puts, deletes)
+            collect(cached, puts, deletes, counts)
+        collect_counts(self._database, counts, puts, deletes)
         puts[keys.POSITION] = encode_position(self._identity, self._position)
         self._database.write(puts, deletes)
         self._written_position = self._position
