@@ -181,7 +181,7 @@ def closes_everything(_: object) -> None:
 @in_process
 def fails(_: object) -> None:
     try:
-        {}["inner"]
+        dict[str, int]()["inner"]
     except KeyError as error:
         raise ValueError("no such order") from error
 
