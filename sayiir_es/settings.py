@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sayiir_es.backend_url import expected_backend, is_backend_url
 from sayiir_es.core.duration import duration_ms
+from sayiir_es.core.memory_size import parse_memory_size
 from sayiir_es.core.model.errors import SettingsError
 
 PREFIX = "SAYIIR_"
@@ -79,6 +80,17 @@ class Settings(BaseSettings):
         default=None,
         description="how long an attempt may run on behind a cancel: as above; by "
         "default 10 s",
+    )
+    processes: int | None = Field(
+        default=None,
+        ge=1,
+        description='how many processes of a worker run tasks with executor="process"; '
+        "by default one for each core",
+    )
+    process_memory: int | None = Field(
+        default=None,
+        description="how much memory each of them may have whose task says nothing: "
+        "bytes, or a text such as 512MB or 2GiB; by default any amount",
     )
     fork_read_limit: float | None = Field(
         default=None,
@@ -224,6 +236,14 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"expected seconds, or a text such as 45s or 2m, but {value!r}"
             ) from error
+
+    @field_validator("process_memory", mode="before")
+    @classmethod
+    def _is_a_memory_size(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        text = value.strip()
+        return parse_memory_size(int(text) if text.isdigit() else text, what="memory")
 
     @field_validator(*_WORDS, mode="before")
     @classmethod

@@ -221,6 +221,17 @@ class _StreamHandler(logging.StreamHandler[TextIO]):
             self.emit(record)
 
 
+class _Logging:
+    """Whether this process logs as our own programs do."""
+
+    is_configured = False
+
+
+def is_logging_configured() -> bool:
+    """Whether `configure_logging` was called in this process."""
+    return _Logging.is_configured
+
+
 def configure_logging(
     *,
     level: LogLevel = "info",
@@ -268,6 +279,7 @@ def configure_logging(
     handler = _StreamHandler(target)
     handler.setFormatter(formatter)
     logging.basicConfig(level=level_number, handlers=[handler], force=True)
+    _Logging.is_configured = True
     structlog.configure(
         processors=[*shared_processors, ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level_number),

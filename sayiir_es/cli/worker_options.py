@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sayiir_es.core.duration import duration_ms
+from sayiir_es.core.memory_size import parse_memory_size
 from sayiir_es.core.model.errors import UsageError
 
 DrainOption = Annotated[
@@ -33,6 +34,24 @@ CancelGraceOption = Annotated[
         metavar="TIME",
         help="How long an attempt may run on behind a cancel; SAYIIR_CANCEL_GRACE, "
         "or 10s.",
+    ),
+]
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--processes",
+        min=1,
+        help='At most so many processes run tasks with executor="process"; '
+        "SAYIIR_PROCESSES, or one for each core.",
+    ),
+]
+ProcessMemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--process-memory",
+        metavar="SIZE",
+        help="How much memory each of them may have whose task says nothing, such as "
+        "512MB; SAYIIR_PROCESS_MEMORY, or any amount.",
     ),
 ]
 SessionTimeoutOption = Annotated[
@@ -97,6 +116,21 @@ ReloadOption = Annotated[
 ]
 UntilClosedOption = Annotated[int | None, typer.Option("--until-closed", hidden=True)]
 """A pipe: when its other end is closed, the worker drains and ends."""
+
+
+def bytes_of(option: str, text: str | None) -> int | None:
+    """How many bytes an option says; a number of them, or a text such as 512MB.
+
+    Raises:
+        UsageError: if it is neither.
+    """
+    if text is None:
+        return None
+    try:
+        size = int(text) if text.strip().isdigit() else text
+        return parse_memory_size(size, what="memory")
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from error
 
 
 def seconds_of(option: str, text: str | None) -> float | None:

@@ -36,6 +36,7 @@ from sayiir_es.engine.worker_settings import (
     configured_drain_s,
     configured_fork_read_s,
     configured_handover_s,
+    configured_processes,
 )
 from sayiir_es.log.solo import SoloMembership
 from sayiir_es.telemetry import get_logger
@@ -313,6 +314,7 @@ class Ownership:
             worker_id=worker_id,
             payloads=self._backend.payloads,
             propagate_interrupts=True,
+            processes=configured_processes(),
         )
         membership = self._backend.membership(self._log)
         engine = WorkerEngine(

@@ -15,6 +15,7 @@ from sayiir_es.client.stores import store_identity
 from sayiir_es.client.worker_resources import OnShutdown, OnStartup, WorkerResources
 from sayiir_es.core.authoring.unique import check_unique
 from sayiir_es.core.duration import duration_ms
+from sayiir_es.core.memory_size import parse_memory_size
 from sayiir_es.engine.attempts.local_executor import LocalExecutor
 from sayiir_es.engine.clock import SystemClock
 from sayiir_es.engine.definitions.registry import Registry
@@ -29,6 +30,7 @@ from sayiir_es.engine.worker_settings import (
     configured_drain_s,
     configured_fork_read_s,
     configured_handover_s,
+    configured_processes,
 )
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.client.worker_observer import WorkerObserver
     from sayiir_es.core.authoring.flow import Workflow
+    from sayiir_es.engine.meter import Meter
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import Log
 
@@ -87,6 +90,19 @@ class WorkerLimits:
 DEFAULT_WORKER_LIMITS = WorkerLimits()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerProcesses:
+    """The processes of a worker's tasks; None is what the environment says.
+
+    Attributes:
+        count: How many there are at most (`SAYIIR_PROCESSES`, one for each core).
+        memory_bytes: How much each may have (`SAYIIR_PROCESS_MEMORY`, any amount).
+    """
+
+    count: int | None = None
+    memory_bytes: int | None = None
+
+
 class RunningWorker:
     """A worker on the event loop that calls it: for `Worker` and the command line."""
 
@@ -104,6 +120,8 @@ class RunningWorker:
         self.worker_id = worker_id
         self.resources = WorkerResources(None, None)
         """What its tasks may name; set before the start."""
+        self.processes = WorkerProcesses()
+        """What its tasks may have; set before the start."""
         self.observer: WorkerObserver | None = None
         """What looks at it while it runs; set before the start."""
         self._tags = None if tags is None else frozenset(tags)
@@ -156,17 +174,12 @@ class RunningWorker:
         async def open_store(partition: int) -> SnapshotStore:
             return stores.open(store_identity(identity, partition))
 
+        executor = self._executor(meter)
         self.engine = WorkerEngine(
             ports=Ports(
                 log=log,
                 clock=clock,
-                executor=LocalExecutor(
-                    self._slots,
-                    worker_id=self.worker_id,
-                    payloads=self._backend.payloads,
-                    aging_interval_ms=self._aging_interval_ms,
-                    meter=meter,
-                ),
+                executor=executor,
                 registry=Registry(tags=self._tags),
                 meter=meter,
             ),
@@ -185,10 +198,26 @@ class RunningWorker:
         if observer is not None:
             observer.watch(self.engine, log)
         try:
+            executor.warm_up(workflows)
             await self.engine.start(await self.resources.start(workflows))
         except BaseException:
             await self.resources.close()
             raise
+
+    def _executor(self, meter: Meter) -> LocalExecutor:
+        return LocalExecutor(
+            self._slots,
+            worker_id=self.worker_id,
+            payloads=self._backend.payloads,
+            aging_interval_ms=self._aging_interval_ms,
+            meter=meter,
+            processes=configured_processes(
+                self.processes.count,
+                self.processes.memory_bytes,
+                on_startup=self.resources.on_startup,
+                on_shutdown=self.resources.on_shutdown,
+            ),
+        )
 
     def drain_limit_s(self) -> float:
         """How long `stop` waits for attempts at most, in seconds: none if none runs."""
@@ -226,6 +255,8 @@ class WorkerOptions(TypedDict, total=False):
     drain: float | str | timedelta | None
     handover: float | str | timedelta | None
     cancel_grace: float | str | timedelta | None
+    processes: int | None
+    process_memory: int | str | None
     on_startup: OnStartup | None
     on_shutdown: OnShutdown | None
     observer: WorkerObserver | None
@@ -242,6 +273,9 @@ def running_worker(
     slots = options.get("max_concurrent_tasks")
     if slots is not None and slots < 1:
         raise ValueError(f"expected max_concurrent_tasks of at least 1, but {slots}")
+    processes, memory = options.get("processes"), options.get("process_memory")
+    if processes is not None and processes < 1:
+        raise ValueError(f"expected processes of at least 1, but {processes}")
     worker = RunningWorker(
         worker_id,
         as_backend(backend),
@@ -253,6 +287,12 @@ def running_worker(
             cancel_grace_s=_seconds(options.get("cancel_grace")),
         ),
         tags=options.get("tags"),
+    )
+    worker.processes = WorkerProcesses(
+        count=processes,
+        memory_bytes=(
+            None if memory is None else parse_memory_size(memory, what="process_memory")
+        ),
     )
     worker.resources = WorkerResources(
         options.get("on_startup"), options.get("on_shutdown")
@@ -333,9 +373,13 @@ class Worker:
             own; without it `SAYIIR_HANDOVER`, or 30 s.
         cancel_grace: How long an attempt may run on behind a cancel; without it
             `SAYIIR_CANCEL_GRACE`, or 10 s.
+        processes: At most so many processes run tasks with `executor="process"`, one
+            attempt each at a time; without it `SAYIIR_PROCESSES`, or one for each core.
+        process_memory: How much each may have whose task says nothing, as bytes or a
+            text such as "512MB"; without it `SAYIIR_PROCESS_MEMORY`, or any amount.
         on_startup: Called once before the first task, on the loop where async tasks
-            run; sync or async. It returns resources by name, for tasks that name them
-            by keyword-only parameters.
+            run, and once in each process of tasks; sync or async. It returns resources
+            by name, for tasks that name them by keyword-only parameters.
         on_shutdown: Called with them behind the last task.
         observer: What looks at it while it runs: `WorkerHttp` of
             `sayiir_es.web.worker_http` answers health checks and publishes metrics.
@@ -354,6 +398,8 @@ class Worker:
         drain: float | str | timedelta | None = None,
         handover: float | str | timedelta | None = None,
         cancel_grace: float | str | timedelta | None = None,
+        processes: int | None = None,
+        process_memory: int | str | None = None,
         on_startup: OnStartup | None = None,
         on_shutdown: OnShutdown | None = None,
         observer: WorkerObserver | None = None,
@@ -368,6 +414,8 @@ class Worker:
             drain=drain,
             handover=handover,
             cancel_grace=cancel_grace,
+            processes=processes,
+            process_memory=process_memory,
             on_startup=on_startup,
             on_shutdown=on_shutdown,
             observer=observer,
@@ -380,6 +428,7 @@ class Worker:
             ValueError: if two different workflows have the same name and version.
             BackendError: if the log does not answer or could lose history.
             ResourceError: if a task names what `on_startup` does not give.
+            UsageError: if a task is to run in a process that cannot import it.
         """
         worker = self._worker
         thread = LoopThread(

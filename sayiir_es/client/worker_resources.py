@@ -40,8 +40,8 @@ class WorkerResources:
         for name, given in (("on_startup", on_startup), ("on_shutdown", on_shutdown)):
             if given is not None and not callable(given):
                 raise TypeError(f"expected {name} to be a function, but {given!r}")
-        self._on_startup = on_startup
-        self._on_shutdown = on_shutdown
+        self.on_startup = on_startup
+        self.on_shutdown = on_shutdown
         self._resources: dict[str, object] | None = None
 
     async def start(self, workflows: Sequence[Workflow]) -> list[Workflow]:
@@ -51,9 +51,9 @@ class WorkerResources:
             ResourceError: if `on_startup` raised, or a task names what it did not give.
         """
         made: object = None
-        if self._on_startup is not None:
+        if self.on_startup is not None:
             try:
-                made = self._on_startup()
+                made = self.on_startup()
                 if inspect.isawaitable(made):
                     made = await made
             except Exception as error:  # (the user's function: it stops the start)
@@ -70,10 +70,10 @@ class WorkerResources:
     async def close(self) -> None:
         """End what was made, once; what goes wrong is logged, and hides nothing."""
         resources, self._resources = self._resources, None
-        if resources is None or self._on_shutdown is None:
+        if resources is None or self.on_shutdown is None:
             return
         try:
-            ended = self._on_shutdown(resources)
+            ended = self.on_shutdown(resources)
             if inspect.isawaitable(ended):
                 await ended
         except Exception:  # (the user's function: its trouble is no task's)

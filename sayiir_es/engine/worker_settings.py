@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,6 +10,8 @@ from sayiir_es.core.model.limits import DEFAULT_LIMITS, Limits
 from sayiir_es.environment import settings_where_set
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sayiir_es.engine.selected_instances import SelectedInstances
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.wire.signing import Signer
@@ -27,6 +30,9 @@ HANDOVER_S = 30.0
 on. New ones wait meanwhile; what is cut short begins again from its start."""
 
 HANDOVER_VARIABLE = "SAYIIR_HANDOVER"
+
+PROCESSES_VARIABLE = "SAYIIR_PROCESSES"
+PROCESS_MEMORY_VARIABLE = "SAYIIR_PROCESS_MEMORY"
 
 FORK_READ_LIMIT_S = 60.0
 """How long, in seconds, the history of a fork's source may take to be read: some five
@@ -80,6 +86,57 @@ def _configured_s(variable: str, default_s: float) -> float:
     name = variable.removeprefix("SAYIIR_").lower()
     seconds: float | None = None if settings is None else getattr(settings, name)
     return default_s if seconds is None else seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSettings:
+    """What the processes are like that run tasks with `executor="process"`.
+
+    Attributes:
+        count: How many there are at most.
+        memory_bytes: What each may have whose task says nothing; None: no limit.
+        on_startup: Makes resources, called once in each process; None: there is none.
+        on_shutdown: Ends them.
+    """
+
+    count: int
+    memory_bytes: int | None = None
+    on_startup: Callable[..., object] | None = None
+    on_shutdown: Callable[..., object] | None = None
+
+
+def configured_processes(
+    count: int | None = None,
+    memory_bytes: int | None = None,
+    *,
+    on_startup: Callable[..., object] | None = None,
+    on_shutdown: Callable[..., object] | None = None,
+) -> ProcessSettings:
+    """The processes of tasks, with what is None by the environment.
+
+    That is `SAYIIR_PROCESSES`, else one for each core, and `SAYIIR_PROCESS_MEMORY`.
+
+    Raises:
+        SettingsError: if the environment cannot be used.
+    """
+    settings = settings_where_set(PROCESSES_VARIABLE, PROCESS_MEMORY_VARIABLE)
+    if settings is not None:
+        count = settings.processes if count is None else count
+        if memory_bytes is None:
+            memory_bytes = settings.process_memory
+    return ProcessSettings(
+        count=_cores() if count is None else count,
+        memory_bytes=memory_bytes,
+        on_startup=on_startup,
+        on_shutdown=on_shutdown,
+    )
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class StoreOpener(Protocol):

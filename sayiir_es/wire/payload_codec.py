@@ -92,7 +92,7 @@ Codecs: TypeAlias = PayloadCodec | Sequence[PayloadCodec]
 class Payloads:
     """What stands in the log for values, by the codecs of one backend."""
 
-    __slots__ = ("_json", "_others", "_writer")
+    __slots__ = ("_json", "_others", "_writer", "codecs")
 
     def __init__(self, codec: Codecs | None = None) -> None:
         """Take the codec of a backend; None is JSON.
@@ -101,7 +101,7 @@ class Payloads:
             TypeError: if it is none.
             ValueError: if two are of one content type, or there is none.
         """
-        codecs = _checked(codec)
+        codecs = self.codecs = _checked(codec)
         self._writer = codecs[0]
         self._json: PayloadCodec = JsonCodec()
         self._others: dict[str, PayloadCodec] = {}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args, overload
 
 from sayiir_es.core.authoring.hints import first_parameter_hint, return_hint
 from sayiir_es.core.authoring.retries import (
@@ -14,6 +15,7 @@ from sayiir_es.core.authoring.retries import (
 )
 from sayiir_es.core.duration import duration_ms, parse_duration
 from sayiir_es.core.graph.nodes import TaskNode
+from sayiir_es.core.memory_size import parse_memory_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +28,10 @@ both as one argument. The first form lets type checkers read a lambda.
 
 Of any type: a user's own annotations say which, and a lambda has none.
 """
+
+Executor: TypeAlias = Literal["loop", "thread", "process"]
+"""Where the attempts of a task run in a worker: on its event loop, in a thread, or in a
+process of its own that is kept for the next one."""
 
 TAGS_MAX = 20
 TAG_LENGTH_MAX = 64
@@ -48,6 +54,9 @@ class TaskMetadata:
             those of `no_retry_on` and what says of itself that it cannot help.
         no_retry_on: Exceptions after which none follows.
         compensate: What undoes what it did, when the run fails or is cancelled.
+        executor: Where its attempts run; None: on the loop where it is async, else in a
+            thread. It is no part of the graph, for it decides nothing.
+        memory: How many bytes its process may have; None: as the worker says.
     """
 
     display_name: str | None = None
@@ -60,6 +69,8 @@ class TaskMetadata:
     retry_on: tuple[type[BaseException], ...] | None = None
     no_retry_on: tuple[type[BaseException], ...] = ()
     compensate: Compensation | None = None
+    executor: Executor | None = None
+    memory: int | None = None
 
     def __post_init__(self) -> None:
         if self.timeout_secs is not None:
@@ -69,6 +80,16 @@ class TaskMetadata:
         if self.priority is not None and not first <= self.priority <= last:
             raise ValueError(
                 f"priority must be between {first} and {last}, got {self.priority}"
+            )
+        if self.executor not in (None, *get_args(Executor)):
+            raise ValueError(
+                f"expected executor to be one of {', '.join(get_args(Executor))}, but "
+                f"{self.executor!r}"
+            )
+        if self.memory is not None and self.executor != "process":
+            raise ValueError(
+                'expected executor="process" where memory is given, for only a process '
+                f"can be held to it, but executor={self.executor!r}"
             )
 
     @classmethod
@@ -120,6 +141,8 @@ def task(
     retry_on: ErrorTypes | None = None,
     no_retry_on: ErrorTypes | None = None,
     compensate: Compensation | None = None,
+    executor: Executor | None = None,
+    memory: str | int | None = None,
 ) -> Callable[[F], F]: ...
 def task(  # noqa: PLR0913 (Sayiir's signature)
     func: F | str | None = None,
@@ -135,6 +158,8 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
     retry_on: ErrorTypes | None = None,
     no_retry_on: ErrorTypes | None = None,
     compensate: Compensation | None = None,
+    executor: Executor | None = None,
+    memory: str | int | None = None,
 ) -> F | Callable[[F], F]:
     """Say how a function is run as a task; the function itself stays as it is.
 
@@ -158,10 +183,15 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
         compensate: A function that undoes what the task did: when the run fails or is
             cancelled behind it, it is called with the task's input and its result. It
             may be marked by `@task` itself, with a time-out, retries and so on.
+        executor: Where its attempts run in a worker: `"loop"`, which is what async
+            functions do, `"thread"`, which is what others do, or `"process"`: a process
+            that is kept for the next attempt, and killed at a time-out.
+        memory: How much its process may have, as bytes or a text such as "512MB"; an
+            attempt that takes more is killed, and has failed.
 
     Raises:
         TypeError: if `retry_on` or `no_retry_on` is no exception class, or `compensate`
-            is no function.
+            is no function, or `executor` does not fit the function.
         ValueError: if an option is out of its range.
     """
     limit = timeout_secs if timeout is None else parse_duration(timeout)
@@ -177,11 +207,14 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
         retry_on=None if retry_on is None else error_types(retry_on, "retry_on"),
         no_retry_on=error_types(no_retry_on or (), "no_retry_on"),
         compensate=None if compensate is None else check_compensation(compensate),
+        executor=executor,
+        memory=None if memory is None else parse_memory_size(memory),
     )
     own_id = func if isinstance(func, str) else name
 
     def mark(marked: F) -> F:
         task_id = own_id or getattr(marked, "__name__", None)
+        _check_executor(marked, executor)
         attributes = {
             "_task_id": task_id,
             "_metadata": replace(metadata, display_name=task_id),
@@ -217,6 +250,22 @@ def check_compensation(function: Callable[..., object]) -> Callable[..., object]
             f"{function!r}"
         )
     return function
+
+
+def _check_executor(function: Callable[..., object], executor: str | None) -> None:
+    """Refuse a place that would not run a function as it is meant to."""
+    is_async = inspect.iscoroutinefunction(function)
+    name = getattr(function, "__name__", repr(function))
+    if executor == "thread" and is_async:
+        raise TypeError(
+            f'expected executor="loop" or "process" of async {name!r}, but "thread", '
+            "which has no event loop"
+        )
+    if executor == "loop" and not is_async:
+        raise TypeError(
+            f"expected an async function on the loop, but {name!r} is none, and would "
+            'hold up all others: leave executor out, or say "thread" or "process"'
+        )
 
 
 def _check_tags(tags: Sequence[str]) -> None:

@@ -578,7 +578,7 @@ class Dispatcher:
         has_slot = attempt.state is State.GRANTED
         attempt.move(State.WITHDRAWN)
         if has_slot:
-            self._executor.release()
+            self._executor.release(attempt)
         else:
             self.queued -= 1
 

@@ -53,7 +53,7 @@ class Executor(Protocol):
         """Take a queued attempt back; False if it does not queue."""
         ...
 
-    def release(self) -> None:
+    def release(self, attempt: Attempt) -> None:
         """Give back the slot of an attempt that was granted one and will not start."""
         ...
 
@@ -70,7 +70,7 @@ class Executor(Protocol):
 
         Behind `grace_s` seconds it is withdrawn, and reports so: an async one when its
         cancellation has ended it, or behind as many seconds more; a sync one goes on in
-        a thread that counts no longer.
+        a thread that counts no longer, or its process is killed.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Runs attempts in this process: async tasks on the loop, sync ones on threads.
+"""Runs attempts here: async tasks on the loop, sync ones on threads, some in processes.
 
 Theory of operation. Everything that can go wrong with an attempt goes wrong in here and
 becomes its outcome: an input that does not decode, an exception, a result that does not
@@ -6,6 +6,10 @@ encode or is too large. Each started attempt reports exactly once, unless it was
 abandoned. A deadline is the owner's to judge; it abandons the attempt, and what a sync
 one still returns is reported late, to be rejected by the log. The thread of such a one
 cannot be stopped. A number of them may be left behind, then they keep their slots.
+
+A task that asks for a process gets one of a pool (`processes`), which has slots of its
+own: its attempts wait for processes, and take no slot of the others. Such an attempt is
+killed where others are cancelled or left behind.
 
 Encoding a result runs users' code too (a model's serializer, a `__str__`), so it stands
 under the same `except` as the task itself. `stage` tells whose fault an exception is.
@@ -16,22 +20,24 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from structlog.contextvars import bind_contextvars
 
-from sayiir_es.core.authoring.tasks import may_try_again
-from sayiir_es.core.model.errors import DecodeError
 from sayiir_es.core.model.limits import DEFAULT_LIMITS, Limits
 from sayiir_es.engine.attempts.attempt import State
-from sayiir_es.engine.attempts.error_details import error_text
 from sayiir_es.engine.attempts.executor_port import ExecutorState
 from sayiir_es.engine.attempts.held_inputs import HeldInputs
 from sayiir_es.engine.attempts.left_behind import LeftBehind
-from sayiir_es.engine.attempts.named_values import given_value, with_named
-from sayiir_es.engine.attempts.outcomes import OutcomeMaker, encode_error_text
+from sayiir_es.engine.attempts.named_values import (
+    context_of,
+    given_value,
+    with_named,
+)
+from sayiir_es.engine.attempts.outcomes import OutcomeMaker
+from sayiir_es.engine.attempts.processes.import_guard import refuse_to_run
+from sayiir_es.engine.attempts.processes.process_pool import ProcessPool
 from sayiir_es.engine.attempts.slot_queue import SlotQueue
 from sayiir_es.engine.attempts.task_context import CONTEXT, TaskExecutionContext
 from sayiir_es.engine.attempts.task_threads import Call, TaskThreads
@@ -41,12 +47,15 @@ from sayiir_es.telemetry import get_logger
 from sayiir_es.wire.payload_codec import JSON_PAYLOADS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Coroutine
+    from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
     from contextvars import Context
 
+    from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.core.model.inputs import Outcome
     from sayiir_es.engine.attempts.attempt import Attempt
+    from sayiir_es.engine.attempts.processes.process_pool import ProcessCall
     from sayiir_es.engine.meter import Meter
+    from sayiir_es.engine.worker_settings import ProcessSettings
     from sayiir_es.wire.payload_codec import Payloads
 
 logger = get_logger(__name__)
@@ -72,6 +81,7 @@ class _Execution:
         "cancels",
         "context",
         "outcome",
+        "process_call",
         "silent",
         "stage",
         "task",
@@ -84,6 +94,7 @@ class _Execution:
         self.call: Call | None = None
         self.awaitable: Awaitable[object] | None = None
         """What a sync function returned, where that is to be awaited."""
+        self.process_call: ProcessCall | None = None
         self.outcome: Outcome | None = None
         self.stage: Literal["decoding", "running", "encoding"] = "decoding"
         self.cancel_due = False
@@ -99,7 +110,8 @@ class LocalExecutor:
     """The executor of a worker's own process; see `executor_port.Executor`.
 
     With `propagate_interrupts`, a `KeyboardInterrupt` or `SystemExit` of a task is kept
-    in `interrupted` for the caller, and the attempt is withdrawn.
+    in `interrupted` for the caller, and the attempt is withdrawn. Without `processes`
+    tasks that ask for a process run as all others do.
     """
 
     def __init__(  # noqa: PLR0913 (one parameter an option)
@@ -113,7 +125,9 @@ class LocalExecutor:
         threads_left_max: int = THREADS_LEFT_MAX,
         propagate_interrupts: bool = False,
         meter: Meter = NO_METER,
+        processes: ProcessSettings | None = None,
     ) -> None:
+        refuse_to_run()
         self.interrupted: BaseException | None = None
         self._meter = meter
         self._payloads = payloads
@@ -125,6 +139,16 @@ class LocalExecutor:
         self._executions: dict[Attempt, _Execution] = {}
         self._threads: TaskThreads | None = None
         self._left_behind = LeftBehind(threads_left_max)
+        self._pool: ProcessPool | None = None
+        if processes is not None:
+            self._pool = ProcessPool(
+                processes,
+                worker_id=worker_id,
+                limits=limits,
+                payloads=payloads,
+                aging_interval_ms=aging_interval_ms,
+            )
+            self._pool.on_free = self._grant
         self._inputs = HeldInputs()
         self._granting = False
         self._grant_due = False
@@ -135,17 +159,20 @@ class LocalExecutor:
     def reserve(self, attempt: Attempt) -> bool:
         """Grant a slot at once, if one is free and nothing queues."""
         attempt.offered_s = self._meter.now_s()
-        return self._slots.reserve(attempt)
+        return self._slots_of(attempt).reserve(attempt)
 
-    def release(self) -> None:
+    def release(self, attempt: Attempt) -> None:
         """Give back the slot of an attempt that was granted one and will not start."""
-        self._slots.release()
+        self._slots_of(attempt).release()
         self._grant()
 
     def enqueue(self, attempt: Attempt) -> None:
         """Queue for a slot; `granted` of the attempt's owner follows."""
-        self._slots.enqueue(attempt)
-        if self._slots.has_free and not self._grant_due:
+        slots = self._slots_of(attempt)
+        slots.enqueue(attempt)
+        if slots is not self._slots and self._pool is not None:
+            self._pool.demand(attempt)
+        if slots.has_free and not self._grant_due:
             self._grant_due = True
             asyncio.get_running_loop().call_soon(self._grant)
 
@@ -162,20 +189,15 @@ class LocalExecutor:
         graph = runnable.graph
         began_s = attempt.began_s = self._meter.now_s()
         self._meter.attempt_started(graph.name, began_s - attempt.offered_s)
-        context = TaskExecutionContext(
-            workflow_id=graph.name,
-            instance_id=attempt.instance_id,
-            task_id=runnable.node.id,
-            node=runnable.node,
-            workflow_metadata=(
-                None if graph.metadata is None else json.loads(graph.metadata)
-            ),
-            attempt=attempt.number,
-            deadline_at=attempt.deadline_at_ms,
-            run=attempt.run,
-            idempotency_key=f"{attempt.instance_id}/{attempt.lineage}/{attempt.path}",
-        )
+        context = context_of(attempt)
         execution = self._executions[attempt] = _Execution(attempt, context)
+        if runnable.in_process and self._pool is not None:
+            execution.process_call = self._pool.start(
+                attempt,
+                context,
+                lambda outcome: self._process_ended(execution, outcome),
+            )
+            return
         own = _context_of(graph.name, runnable.node.id, attempt.number).copy()
         own.run(_set_context, context)
         if runnable.is_async:
@@ -202,18 +224,21 @@ class LocalExecutor:
 
     def withdraw(self, attempt: Attempt) -> bool:
         """Take a queued attempt back; False if it does not queue."""
-        return self._slots.withdraw(attempt)
+        return self._slots_of(attempt).withdraw(attempt)
 
     def request_cancel(self, attempt: Attempt, grace_s: float) -> None:
         """Tell a running attempt; behind the grace it is withdrawn.
 
         An async one is cancelled then, and has the grace once more to end by itself.
-        What still runs, as a thread does that nobody can stop, is left behind.
+        What still runs, as a thread does that nobody can stop, is left behind; a
+        process is killed.
         """
         execution = self._executions.get(attempt)
         if execution is None or execution.context.cancelled:
             return
         execution.context.cancelled = True
+        if execution.process_call is not None and self._pool is not None:
+            self._pool.tell_cancelled(execution.process_call)
         loop = asyncio.get_running_loop()
         loop.call_later(grace_s, self._cancel, execution, grace_s)
 
@@ -232,6 +257,9 @@ class LocalExecutor:
         if execution.call is None:  # a thread that is left behind keeps its input
             self._inputs.give_back(attempt)
         execution.silent = not report
+        if execution.process_call is not None and self._pool is not None:
+            self._pool.kill(execution.process_call)
+            return  # its slot is free again when another process is there
         if execution.task is not None:
             execution.silent = True
             execution.task.cancel()
@@ -249,7 +277,7 @@ class LocalExecutor:
             )
             if not self._left_behind.add(attempt, execution.context.task_id):
                 return  # its thread has the slot until it ends
-        self.release()
+        self.release(attempt)
 
     def running(self) -> Collection[Attempt]:
         """The attempts that run now."""
@@ -257,22 +285,39 @@ class LocalExecutor:
 
     def observe(self) -> ExecutorState:
         """What it does now."""
-        threads = self._threads
+        threads, slots, queued = self._threads, self._slots.count, self._slots.queued
+        if self._pool is not None and self._pool.is_used:
+            slots += self._pool.slots.count
+            queued += self._pool.slots.queued
         return ExecutorState(
-            slots=self._slots.count,
+            slots=slots,
             running=len(self._executions),
-            queued=self._slots.queued,
+            queued=queued,
             input_bytes=self._inputs.size,
             threads_abandoned=0 if threads is None else threads.abandoned,
         )
 
+    def warm_up(self, workflows: Iterable[Workflow]) -> None:
+        """Start a process, if any task of these is to run in one.
+
+        Raises:
+            UsageError: if a process cannot import what it needs.
+        """
+        if self._pool is not None:
+            self._pool.warm_up(workflows)
+
     async def close(self) -> None:
-        """Cancel what runs and end the threads that are idle; waits for nobody."""
+        """Cancel what runs and end the threads that are idle; waits for nobody.
+
+        But for idle processes, which have two seconds to end by themselves.
+        """
         self._closed = True
         for attempt in list(self._executions):
             self.abandon(attempt, report=False)
         if self._threads is not None:
             self._threads.close()
+        if self._pool is not None:
+            await self._pool.close()
 
     # --- inside -----------------------------------------------------------------------
 
@@ -282,14 +327,34 @@ class LocalExecutor:
             return  # a granted attempt gave its slot back: the loop below goes on
         self._granting = True
         try:
-            while not self._closed and (attempt := self._slots.grant()) is not None:
+            while not self._closed and (attempt := self._next_granted()) is not None:
                 attempt.owner.granted(attempt)
         finally:
             self._granting = False
 
+    def _next_granted(self) -> Attempt | None:
+        attempt = self._slots.grant()
+        if attempt is None and self._pool is not None:
+            return self._pool.slots.grant()
+        return attempt
+
+    def _slots_of(self, attempt: Attempt) -> SlotQueue:
+        if self._pool is None or (runnable := attempt.runnable) is None:
+            return self._slots
+        return self._pool.slots if runnable.in_process else self._slots
+
     def _cancel(self, execution: _Execution, grace_s: float) -> None:
         execution.cancel_due = True
-        if execution.task is None:
+        call, runnable = execution.process_call, execution.attempt.runnable
+        if (
+            call is not None
+            and self._pool is not None
+            and runnable is not None
+            and runnable.is_async
+        ):
+            self._pool.interrupt(call)
+            asyncio.get_running_loop().call_later(grace_s, self._leave, execution)
+        elif execution.task is None:
             self._leave(execution)
         elif not execution.task.done():
             execution.cancels = True
@@ -317,6 +382,10 @@ class LocalExecutor:
         except BaseException as error:  # noqa: BLE001 (becomes the attempt's outcome)
             failed = error
         self._end(execution, failed)
+
+    def _process_ended(self, execution: _Execution, outcome: Outcome) -> None:
+        execution.outcome = outcome
+        self._end(execution, None)
 
     def _sync_ended(self, execution: _Execution, call: Call) -> None:
         awaitable = execution.awaitable
@@ -374,7 +443,7 @@ class LocalExecutor:
         frees_slot = not execution.abandoned or self._left_behind.remove(attempt)
         self._executions.pop(attempt, None)
         self._inputs.give_back(attempt)
-        if frees_slot:
+        if frees_slot and execution.process_call is None:
             self._slots.release()
         try:
             if not execution.silent and not self._closed:
@@ -393,30 +462,7 @@ class LocalExecutor:
         if self._propagate and isinstance(failed, KeyboardInterrupt | SystemExit):
             self.interrupted = failed
             return self._outcomes.withdrawn(attempt)
-        if execution.stage == "decoding" and isinstance(failed, DecodeError):
-            return self._outcomes.failed(
-                attempt, "decode", str(failed), retriable=False
-            )
-        if (
-            execution.stage == "encoding"
-            and isinstance(failed, Exception)
-            and not isinstance(failed, MemoryError)
-        ):
-            text = encode_error_text(failed)
-            return self._outcomes.failed(
-                attempt, "encode", text, failed, retriable=False
-            )
-        runnable = attempt.runnable
-        assert runnable is not None
-        return self._outcomes.failed(
-            attempt,
-            type(failed).__name__,
-            error_text(failed),
-            failed,
-            retriable=may_try_again(
-                runnable.function, failed, is_of_input=execution.stage == "decoding"
-            ),
-        )
+        return self._outcomes.raised(attempt, execution.stage, failed)
 
 
 @lru_cache(maxsize=1_024)

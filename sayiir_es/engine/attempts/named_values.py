@@ -9,18 +9,38 @@ from typing import TYPE_CHECKING, cast
 
 from sayiir_es.core.authoring.hints import PLAIN
 from sayiir_es.core.graph.references import needed
+from sayiir_es.engine.attempts.task_context import TaskExecutionContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sayiir_es.core.model.rows import Rows
     from sayiir_es.engine.attempts.attempt import Attempt
-    from sayiir_es.engine.attempts.task_context import TaskExecutionContext
     from sayiir_es.wire.payload_codec import Payloads
 
 
 _HEAD, _MIDDLE = '{"input":', ',"result":'
 _BLANKS, _DECODER = re.compile(r"[ \t\n\r]*"), json.JSONDecoder()
+
+
+def context_of(attempt: Attempt) -> TaskExecutionContext:
+    """What an attempt may know about itself."""
+    runnable = attempt.runnable
+    assert runnable is not None
+    graph = runnable.graph
+    return TaskExecutionContext(
+        workflow_id=graph.name,
+        instance_id=attempt.instance_id,
+        task_id=runnable.node.id,
+        node=runnable.node,
+        workflow_metadata=(
+            None if graph.metadata is None else json.loads(graph.metadata)
+        ),
+        attempt=attempt.number,
+        deadline_at=attempt.deadline_at_ms,
+        run=attempt.run,
+        idempotency_key=f"{attempt.instance_id}/{attempt.lineage}/{attempt.path}",
+    )
 
 
 def named_values(rows: Rows, attempt: Attempt) -> Mapping[str, bytes] | None:

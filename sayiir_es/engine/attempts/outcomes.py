@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sayiir_es.core.authoring.caught_errors import class_names
 from sayiir_es.core.authoring.loop_result import loop_result_of
+from sayiir_es.core.authoring.tasks import may_try_again
 from sayiir_es.core.fast_frozen import maker
 from sayiir_es.core.graph.paths import decode_segment
-from sayiir_es.core.model.errors import EncodeError
+from sayiir_es.core.model.errors import DecodeError, EncodeError
 from sayiir_es.core.model.inputs import DecisionFailed, Outcome
 from sayiir_es.core.model.limits import clip
 from sayiir_es.core.model.waits import NO_DETAILS
@@ -66,6 +67,10 @@ class OutcomeMaker:
                 f"but {len(output)} bytes"
             )
             return self.failed(attempt, "too_large", text, retriable=False)
+        return self.of_output(attempt, output, loop)
+
+    def of_output(self, attempt: Attempt, output: bytes, loop: LoopMark) -> Outcome:
+        """A result that is encoded."""
         return _new_outcome(
             instance_id=attempt.instance_id,
             run=attempt.run,
@@ -93,6 +98,34 @@ class OutcomeMaker:
         most = self._limits.input_bytes
         text = f"expected an input of at most {most} bytes, but {size} bytes"
         return self.failed(attempt, "too_large", text, retriable=False)
+
+    def raised(
+        self,
+        attempt: Attempt,
+        stage: Literal["decoding", "running", "encoding"],
+        error: BaseException,
+    ) -> Outcome:
+        """What was raised while the input, the task or its result was dealt with."""
+        if stage == "decoding" and isinstance(error, DecodeError):
+            return self.failed(attempt, "decode", str(error), retriable=False)
+        if (
+            stage == "encoding"
+            and isinstance(error, Exception)
+            and not isinstance(error, MemoryError)
+        ):
+            text = encode_error_text(error)
+            return self.failed(attempt, "encode", text, error, retriable=False)
+        runnable = attempt.runnable
+        assert runnable is not None
+        return self.failed(
+            attempt,
+            type(error).__name__,
+            error_text(error),
+            error,
+            retriable=may_try_again(
+                runnable.function, error, is_of_input=stage == "decoding"
+            ),
+        )
 
     def failed(
         self,

@@ -26,14 +26,19 @@ TOMBSTONES_FREE = 64
 
 
 class SlotQueue:
-    """A bounded number of slots and a queue for them."""
+    """A bounded number of slots and a queue for them.
 
-    def __init__(self, count: int, *, aging_interval_ms: int) -> None:
+    All are free at first, or so many as `free` says; the others are released later.
+    """
+
+    def __init__(
+        self, count: int, *, aging_interval_ms: int, free: int | None = None
+    ) -> None:
         self.count = count
         """How many slots there are."""
         self.queued = 0
         """How many attempts wait."""
-        self._free = count
+        self._free = count if free is None else free
         self._aging_ms = max(aging_interval_ms, AGING_LEAST_MS)
         self._heap: list[tuple[int, int, Attempt]] = []
         self._number = 0

@@ -17,6 +17,7 @@ from sayiir_es.core.model.rows import (
 )
 from sayiir_es.engine.attempts.attempt import TraceOrigin
 from sayiir_es.engine.tracer import (
+    STACK_MAX,
     bounded,
     get_tracer,
     is_tracing,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
     from sayiir_es.core.graph.graph import Graph
+    from sayiir_es.core.model.inputs import Outcome
     from sayiir_es.core.model.rows import Rows, Run
     from sayiir_es.engine.attempts.task_context import TaskExecutionContext
 
@@ -82,10 +84,35 @@ def attempt_span(
     return _NOWHERE if tracer is None else _span_around(tracer, context, origin)
 
 
-@contextmanager
-def _span_around(
+def begin_span(
+    context: TaskExecutionContext, origin: TraceOrigin | None = None
+) -> Span | None:
+    """A span of an attempt that runs elsewhere; `end_span` ends it."""
+    tracer = get_tracer()
+    return None if tracer is None else _start_span(tracer, context, origin)
+
+
+def end_span(span: Span, outcome: Outcome | None) -> None:
+    """End the span of an attempt by its outcome; None: it was ended from outside."""
+    if outcome is None or outcome.result == "withdrawn":
+        set_error(span, "withdrawn", "it was ended from outside")
+    elif outcome.result == "failed":
+        error_class = outcome.details.error_class or outcome.error_type
+        set_error(span, error_class, bounded(outcome.error))
+        span.add_event(
+            "exception",
+            {
+                "exception.type": bounded(error_class),
+                "exception.message": bounded(outcome.error),
+                "exception.stacktrace": outcome.details.traceback[-STACK_MAX:],
+            },
+        )
+    span.end()
+
+
+def _start_span(
     tracer: Tracer, context: TaskExecutionContext, origin: TraceOrigin | None
-) -> Generator[Span]:
+) -> Span:
     attributes: dict[str, str | int] = {
         SPAN_WORKFLOW: bounded(context.workflow_id),
         SPAN_INSTANCE_ID: bounded(context.instance_id),
@@ -95,11 +122,23 @@ def _span_around(
     }
     if origin is not None:
         attributes[SPAN_PATH] = bounded(origin.path)
-    with tracer.start_as_current_span(
+    return tracer.start_span(
         f"attempt {bounded(context.task_id)}",
         context=None if origin is None else parent_context(origin.parent),
         links=() if origin is None else links_to(origin.links),
         attributes=attributes,
+    )
+
+
+@contextmanager
+def _span_around(
+    tracer: Tracer, context: TaskExecutionContext, origin: TraceOrigin | None
+) -> Generator[Span]:
+    from opentelemetry.trace import use_span  # noqa: PLC0415 (optional)
+
+    with use_span(
+        _start_span(tracer, context, origin),
+        end_on_exit=True,
         record_exception=False,
         set_status_on_exception=False,
     ) as span:

@@ -16,6 +16,7 @@ from sayiir_es.core.authoring.compensations import takes_both
 from sayiir_es.core.authoring.hints import task_hints
 from sayiir_es.core.authoring.needs import takes_context
 from sayiir_es.core.authoring.takers import takers_of
+from sayiir_es.core.authoring.tasks import metadata_of
 from sayiir_es.core.graph.nodes import RouteNode, TaskNode
 from sayiir_es.core.graph.paths import is_compensation, template
 from sayiir_es.core.graph.record import graph_of_record
@@ -48,7 +49,8 @@ class Runnable:
     function is that of another graph, and needs what `node` says: a run of its own
     graph may lack it. `takers` are the tasks that surely get its result, where they ask
     for a type. `takes_both` says of a compensation that it takes the task's input and
-    its result as two arguments.
+    its result as two arguments. With `in_process` it runs in a process of its own,
+    which may have `memory` bytes. `workflow` is the one that the function is of.
     """
 
     graph: Graph
@@ -61,6 +63,9 @@ class Runnable:
     hints: TaskHints
     takers: tuple[Taker, ...]
     is_of_another: bool = False
+    in_process: bool = False
+    memory: int | None = None
+    workflow: Workflow | None = None
 
     @property
     def is_key(self) -> bool:
@@ -265,6 +270,7 @@ class Registry:
             self.tags is not None and not self.tags.issuperset(node.tags)
         ):
             return None
+        metadata = metadata_of(function)
         return Runnable(
             graph=graph,
             node=node,
@@ -276,6 +282,9 @@ class Registry:
             hints=_readable_hints(graph, node, function),
             takers=takers_of(graph, workflow.functions, path),
             is_of_another=is_of_another,
+            in_process=metadata.executor == "process",
+            memory=metadata.memory,
+            workflow=workflow,
         )
 
     def workflow(self, graph_digest: str) -> Workflow | None:

@@ -1,0 +1,1 @@
+"""Attempts in processes of their own: spawned, kept for the next one, killable."""

@@ -1,0 +1,133 @@
+"""Where another process can import a function from: by name, as pickle has it.
+
+Theory of operation. Nothing of a function goes through a pipe but a name. A function at
+the top level of a module is named by that; one that is not, such as a lambda, by the
+variable of a module that holds its workflow, and by its path in there. Each name is
+tried here before it is given away: it must lead to the very same function.
+
+What stands in the program's own file is in the module `__main__`. Another process has
+it when it has imported that file under another name, as `multiprocessing` does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing.spawn as spawning
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sayiir_es.core.authoring.workflow import Workflow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from sayiir_es.engine.attempts.processes.messages import Address
+
+MAIN = "__main__"
+
+
+def address_of(value: object) -> Address | None:
+    """Where a function or a class is imported from; None if it is not at top level."""
+    module: object = getattr(value, "__module__", None)
+    name: object = getattr(value, "__qualname__", None)
+    if not isinstance(module, str) or not isinstance(name, str):
+        return None
+    if (
+        not _can_be_imported(module)
+        or _walk(sys.modules.get(module), name) is not value
+    ):
+        return None
+    return (module, name, "")
+
+
+def addresses_of(workflow: Workflow) -> dict[str, Address]:
+    """Where the functions of a workflow are imported from, by path, where they can."""
+    functions = {path: unbound(one) for path, one in workflow.functions.items()}
+    found: dict[str, Address] = {}
+    missing: dict[str, Callable[..., object]] = {}
+    for path, function in functions.items():
+        address = address_of(function)
+        if address is None:
+            missing[path] = function
+        else:
+            found[path] = address
+    if missing:
+        for module, name, other in _workflows_like(workflow):
+            for path, function in missing.items():
+                if unbound(other.functions.get(path, function)) is function:
+                    found.setdefault(path, (module, name, path))
+    return found
+
+
+def object_address(value: object) -> Address | None:
+    """Where an object is imported from: a variable of its class's module, or the main.
+
+    Of one that has no attributes of its own, the class will do.
+    """
+    kind = type(value)
+    for module in dict.fromkeys((kind.__module__, MAIN)):
+        for name, held in _variables(sys.modules.get(module)):
+            if held is value and _can_be_imported(module):
+                return (module, name, "")
+    return None if getattr(value, "__dict__", None) else address_of(kind)
+
+
+def load(address: Address) -> Any:
+    """Import what an address names.
+
+    Raises:
+        ImportError: if there is nothing of that name.
+    """
+    module, name, path = address
+    value = _walk(importlib.import_module(module), name)
+    if path:
+        functions: Mapping[str, object] = getattr(value, "functions", {})
+        value = functions.get(path)
+    if value is None:
+        where = f"{name!r} of {module!r}" + (f", {path!r} in there" if path else "")
+        raise ImportError(f"expected {where} here as in the worker, but it is missing")
+    return value
+
+
+def unbound(function: Callable[..., object]) -> Callable[..., object]:
+    """A function without the resources that were bound to it."""
+    inner: object = getattr(function, "__wrapped__", None)
+    if isinstance(function, partial) and callable(inner):
+        return inner
+    return function
+
+
+def main_data() -> dict[str, str]:
+    """What `multiprocessing` needs to import this program's file again."""
+    data = spawning.get_preparation_data("")
+    return {
+        name: str(value) for name, value in data.items() if name.startswith("init_main")
+    }
+
+
+def _can_be_imported(module: str) -> bool:
+    return module != MAIN or bool(main_data())
+
+
+def _walk(value: object, name: str) -> object:
+    for part in name.split("."):
+        value = getattr(value, part, None)
+    return value
+
+
+def _workflows_like(workflow: Workflow) -> Iterator[tuple[str, str, Workflow]]:
+    """The variables of modules that hold a workflow of the same graph."""
+    digest = workflow.graph.digest
+    for module, holder in tuple(sys.modules.items()):
+        for name, held in _variables(holder):
+            if (
+                isinstance(held, Workflow)
+                and held.graph.digest == digest
+                and _can_be_imported(module)
+            ):
+                yield module, name, held
+
+
+def _variables(module: object) -> list[tuple[str, object]]:
+    return list(getattr(module, "__dict__", {}).items())
