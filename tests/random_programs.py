@@ -26,6 +26,7 @@ from sayiir_es.core.graph.nodes import (
     Retry,
     RouteNode,
     SignalNode,
+    StartChildNode,
     TaskNode,
     TryNode,
 )
@@ -118,7 +119,7 @@ def _with_compensations(chance: Random, node: Node) -> Node:
             body = with_compensations(chance, node.body)
             handler = with_compensations(chance, node.handler)
             return replace(node, body=body, handler=handler)
-        case DelayNode() | SignalNode():
+        case DelayNode() | SignalNode() | StartChildNode():
             return node
 
 

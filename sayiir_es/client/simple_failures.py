@@ -59,7 +59,7 @@ class SimpleFailures:
             error_type=error_type,
             error=error or str(raised),
             task=task,
-            path=self._concrete(path),
+            path=self.concrete(path),
         )
         self._latest = (raised, failure)
         return raised
@@ -70,10 +70,26 @@ class SimpleFailures:
             error_type=_type_of(error),
             error=encode_error_text(error),
             task=task,
-            path=self._concrete(path),
+            path=self.concrete(path),
             bases=class_names(type(error)),
         )
         self._latest = (raised, failure)
+        return raised
+
+    def of_child(
+        self, raised: E, failures: SimpleFailures, *, task: str, path: str
+    ) -> E:
+        """Keep why `raised` is raised: the child of a node failed; returns `raised`."""
+        latest = failures._latest
+        failure = None if latest is None else latest[1]
+        here = SimpleFailure(
+            error_type="failed" if failure is None else failure.error_type,
+            error=str(raised) if failure is None else failure.error,
+            task=task,
+            path=self.concrete(path),
+            bases=() if failure is None else failure.bases,
+        )
+        self._latest = (raised, here)
         return raised
 
     def caught_by(self, node: TryNode, raised: Exception) -> SimpleFailure | None:
@@ -85,7 +101,8 @@ class SimpleFailures:
             return failure
         return None
 
-    def _concrete(self, path: str) -> str:
+    def concrete(self, path: str) -> str:
+        """The path of a node with the iterations of the loops around it."""
         for loop, iteration in reversed(self.iterations):
             if path.startswith(f"{loop}/"):
                 path = f"{loop}@{iteration}{path[len(loop) :]}"

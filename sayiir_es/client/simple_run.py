@@ -30,15 +30,18 @@ from sayiir_es.client.simple_steps import (
     LoopStep,
     RouteStep,
     SignalStep,
+    StartChildStep,
     Step,
     TaskStep,
     TryStep,
+    simple_workflow_of,
 )
 from sayiir_es.core.authoring.compensations import INPUT, RESULT
 from sayiir_es.core.authoring.hints import PLAIN
 from sayiir_es.core.authoring.loop_result import LoopResult, loop_result_of
 from sayiir_es.core.authoring.tasks import may_try_again
 from sayiir_es.core.backoff import retry_delay_ms
+from sayiir_es.core.graph.child_ids import child_id_of
 from sayiir_es.core.model.errors import (
     DecodeError,
     DeserializationError,
@@ -185,6 +188,8 @@ class SimpleRun:
                         f"Cannot resume workflow: AwaitSignal '{step.node_id}' not "
                         "supported in sync executor"
                     )
+                case StartChildStep():
+                    passed = yield from self._start_child(step, data)
                 case _:
                     passed = yield from self._container(step, data)
             if self._results is not None:
@@ -212,7 +217,7 @@ class SimpleRun:
     @staticmethod
     def _keep(results: dict[str, LocalPayload], step: Step, passed: Passed) -> None:
         match step:
-            case TaskStep() | LoopStep() | TryStep():
+            case TaskStep() | LoopStep() | TryStep() | StartChildStep():
                 path = step.path
             case RouteStep():
                 path = step.key.path
@@ -341,6 +346,44 @@ class SimpleRun:
         self._failures.iterations = around
         caught = {"error": failure.as_value(), "input": decode_local(data)}
         return (yield from self._chain(step.handler, encode_local(caught)))
+
+    def _start_child(
+        self, step: StartChildStep, data: LocalPayload
+    ) -> Generator[Request, object, LocalPayload]:
+        """Run the child here and now; its failure counts where it is waited for."""
+        node, failures = step.node, self._failures
+        path = failures.concrete(step.path)
+        child_id = child_id_of(node.child_id, self._name, path)
+        if step.workflow is None:
+            missing = TaskError(
+                f"expected the workflow {node.workflow!r} of child {child_id!r}, but "
+                "only its name is known without a log: give start_child the workflow"
+            )
+            raise failures.of_node(
+                missing, "unknown_workflow", task=node.id, path=step.path
+            )
+        child = SimpleRun(
+            simple_workflow_of(step.workflow), calls_plain=self._calls_plain
+        )
+        try:
+            output = yield from child.run(value_of(data))
+        except Interruption:
+            raise
+        except WorkflowError as error:
+            if node.waits:
+                raise failures.of_child(
+                    error, child.failures, task=node.id, path=step.path
+                ) from error
+            logger.warning(
+                "child.failed", workflow=node.workflow, path=path, reason=str(error)
+            )
+            return encode_local(child_id)
+        return encode_local(output if node.waits else child_id)
+
+    @property
+    def failures(self) -> SimpleFailures:
+        """Why it has failed, if it has."""
+        return self._failures
 
     # --- tasks ------------------------------------------------------------------------
 

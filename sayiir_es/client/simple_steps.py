@@ -23,6 +23,7 @@ from sayiir_es.core.graph.nodes import (
     Node,
     RouteNode,
     SignalNode,
+    StartChildNode,
     TaskNode,
     TryNode,
 )
@@ -132,6 +133,18 @@ class ChildStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StartChildStep:
+    """Another workflow, run in place of an instance of its own.
+
+    `workflow` is None where only its name is known.
+    """
+
+    node: StartChildNode
+    path: str
+    workflow: Workflow | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TryStep:
     """A body, and what goes on where it fails."""
 
@@ -149,6 +162,7 @@ Step: TypeAlias = (
     | RouteStep
     | LoopStep
     | ChildStep
+    | StartChildStep
     | TryStep
 )
 Steps: TypeAlias = tuple[Step, ...]
@@ -190,7 +204,7 @@ def simple_workflow_of(workflow: Workflow) -> SimpleWorkflow:
     simple = SimpleWorkflow(
         graph=graph,
         functions=functions,
-        steps=_Compiler(graph, functions).chain(graph.chain, ""),
+        steps=_Compiler(workflow).chain(graph.chain, ""),
         has_needs=any(
             isinstance(place.node, TaskNode) and bool(place.node.needs)
             for place in graph.places.values()
@@ -205,9 +219,10 @@ def simple_workflow_of(workflow: Workflow) -> SimpleWorkflow:
 class _Compiler:
     """Makes the steps of one workflow."""
 
-    def __init__(self, graph: Graph, functions: Mapping[str, Function]) -> None:
-        self._graph = graph
-        self._functions = functions
+    def __init__(self, workflow: Workflow) -> None:
+        self._graph = workflow.graph
+        self._functions = workflow.functions
+        self._children = workflow.children
 
     def chain(self, chain: tuple[Node, ...], prefix: str) -> Steps:
         """The steps of a chain, by its path prefix."""
@@ -233,6 +248,9 @@ class _Compiler:
                 return LoopStep(node=node, path=path, body=body)
             case ChildNode():
                 return ChildStep(steps=self.chain(node.chain, path))
+            case StartChildNode():
+                named = (w for w in self._children if w.graph.name == node.workflow)
+                return StartChildStep(node=node, path=path, workflow=next(named, None))
             case TryNode():
                 return TryStep(
                     node=node,

@@ -15,6 +15,7 @@ the next batch. An event that no batch takes, however empty, is never emitted.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
@@ -45,7 +46,8 @@ class DecisionContext:
     """What a decision may know beside the snapshot.
 
     `batch_bytes` is how many bytes of records the log takes in one batch, `size_of` how
-    many of them the record of an event takes.
+    many of them the record of an event takes. `entropy` are random bytes that nobody
+    else knows: secrets are made of them.
     """
 
     claim: int
@@ -54,6 +56,7 @@ class DecisionContext:
     limits: Limits
     batch_bytes: int
     size_of: Callable[[Event], int] = event_bytes
+    entropy: bytes = b""
 
 
 class DecisionCutError(Exception):
@@ -193,6 +196,12 @@ class Recorder:
         )
         self._take_room([event])
         self._events.append(event)
+
+    def new_secret(self) -> str:
+        """128 bits that nobody can guess, in hex: others for each event."""
+        place = f"{self.instance_id}\0{self.header.run}\0{self.header.sequence}"
+        data = self._basis.context.entropy + place.encode("utf-8", "surrogatepass")
+        return hashlib.sha256(data).hexdigest()[:32]
 
     def full(self) -> bool:
         """Whether the decision must be cut before its next move.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from sayiir_es.core.model.limits import DEFAULT_LIMITS, Limits
@@ -139,6 +140,11 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
+def new_entropy() -> bytes:
+    """256 random bits."""
+    return secrets.token_bytes(32)
+
+
 class StoreOpener(Protocol):
     """Opens the snapshot store of a partition."""
 
@@ -173,6 +179,7 @@ class WorkerSettings:
         turn_units: How many instances, timers and inputs an owner looks at before
             others have a turn of the event loop.
         limits: What its decisions hold to.
+        entropy: Random bytes of this process: secrets of children are made of them.
     """
 
     worker_id: str
@@ -190,6 +197,7 @@ class WorkerSettings:
     queued_attempts_max: int = QUEUED_ATTEMPTS_MAX
     turn_units: int = TURN_UNITS
     limits: Limits = DEFAULT_LIMITS
+    entropy: bytes = field(default_factory=new_entropy, repr=False)
 
     @property
     def owner_id(self) -> str:
@@ -211,6 +219,7 @@ class WorkerSettings:
             fork_read_s=self.fork_read_s,
             queued_attempts_max=self.queued_attempts_max,
             turn_units=self.turn_units,
+            entropy=self.entropy,
         )
 
 
@@ -233,3 +242,4 @@ class OwnerSettings:
     fork_read_s: float = FORK_READ_LIMIT_S
     queued_attempts_max: int = QUEUED_ATTEMPTS_MAX
     turn_units: int = TURN_UNITS
+    entropy: bytes = field(default_factory=new_entropy, repr=False)

@@ -6,6 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sayiir_es.core.model import events as e
+from sayiir_es.core.model.child_events import (
+    ChildInstanceEnded,
+    ChildInstanceRequested,
+    ChildInstanceSent,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,8 +26,14 @@ _JOINS = (
     e.DeadlineCleared,
     e.AttemptRestarted,
     e.AttemptWithdrawn,
+    ChildInstanceSent,
 )
-_OPENS = (e.PositionUpdated, e.DelayStarted, e.SignalAwaited)
+_OPENS = (
+    e.PositionUpdated,
+    e.DelayStarted,
+    e.SignalAwaited,
+    ChildInstanceRequested,
+)
 _CLOSES: dict[type, GroupState] = {
     e.TaskCompleted: "done",
     e.RouteChosen: "done",
@@ -31,13 +42,14 @@ _CLOSES: dict[type, GroupState] = {
     e.DelayElapsed: "done",
     e.SignalConsumed: "done",
     e.SignalTimedOut: "done",
+    ChildInstanceEnded: "done",
 }
 _BAD = ("Rejected", "Failed", "Quarantined")
 
 
 @dataclass(slots=True, kw_only=True)
 class EventGroup:
-    """Events of one attempt, delay or wait; of anything else one event."""
+    """Events of one attempt, delay, wait or child; of anything else one event."""
 
     title: str
     path: str = ""
@@ -80,7 +92,7 @@ def grouped(entries: Iterable[FoundEvent]) -> list[EventGroup]:
         state = _CLOSES.get(type(body))
         if state is not None:
             group.title, group.state = _title(body), state
-            if isinstance(body, e.SignalTimedOut) and body.error:
+            if _has_failed(body):
                 group.state = "failed"
             open_groups.pop((group.path, group.attempt), None)
         elif group.state == "other" and entry.event.kind.endswith(_BAD):
@@ -98,12 +110,20 @@ def _of_route(
     return None
 
 
+def _has_failed(body: object) -> bool:
+    if isinstance(body, ChildInstanceEnded):
+        return body.end != "completed"
+    return isinstance(body, e.SignalTimedOut) and bool(body.error)
+
+
 def _title(body: object) -> str:
     match body:
         case e.DelayStarted() | e.DelayElapsed():
             return "Delay"
         case e.SignalAwaited() | e.SignalConsumed() | e.SignalTimedOut():
             return "Signal"
+        case ChildInstanceRequested() | ChildInstanceSent() | ChildInstanceEnded():
+            return "Child"
         case e.RouteChosen():
             return "Route"
         case _:

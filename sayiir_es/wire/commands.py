@@ -15,6 +15,7 @@ from codecs import BOM_UTF8
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, get_args
 
+from sayiir_es.core.model.child_records import CHILD_ENDS
 from sayiir_es.core.model.commands import CONFLICT_POLICIES, Command, StartWorkflow
 from sayiir_es.wire.avro_record import check_head, read_record, write_record
 from sayiir_es.wire.command_json import read_json_command, write_json_command
@@ -51,6 +52,7 @@ _BY_HEAD = {
 _VALUES_OF_FIELD: Mapping[str, tuple[str, ...]] = {
     "conflict_policy": CONFLICT_POLICIES,
     "result": ("completed", "failed", "withdrawn"),
+    "end": CHILD_ENDS,
     "loop": ("none", "again", "done"),
 }
 """Fields that take one of a few values."""

@@ -23,6 +23,7 @@ from sayiir_es.core.graph.nodes import (
     Retry,
     RouteNode,
     SignalNode,
+    StartChildNode,
     TaskNode,
     TryNode,
 )
@@ -69,7 +70,7 @@ def _without_waits(node: Node) -> Node:
             return replace(node, duration_ms=node.duration_ms % 2)
         case TaskNode(retry=Retry() as retry):
             return replace(node, retry=replace(retry, initial_delay_ms=1))
-        case TaskNode():
+        case TaskNode() | StartChildNode():
             return node
         case _:
             return _without_waits_inside(node)

@@ -24,6 +24,7 @@ from sayiir_es.core.graph.nodes import (
     Retry,
     RouteNode,
     SignalNode,
+    StartChildNode,
     TaskNode,
     TryNode,
 )
@@ -248,7 +249,7 @@ def model(chain: tuple[Node, ...], data: bytes, prefix: str = "") -> bytes:
                 data = digest(node.id, data)
             case SignalNode():
                 data = _value_of_wait(node, data)
-            case DelayNode():
+            case DelayNode() | StartChildNode():
                 pass
             case _:
                 data = _container(node, data, path)

@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from sayiir_es.core.model import commands as c
 from sayiir_es.core.model import events as e
+from sayiir_es.core.model.child_events import (
+    ChildCancelSent,
+    ChildEndReported,
+    ChildInstanceEnded,
+    ChildInstanceRequested,
+    ChildInstanceSent,
+    ChildStartRefused,
+)
 from sayiir_es.core.model.compensation_events import (
     CompensationEnded,
     CompensationRequested,
@@ -81,6 +89,10 @@ BODIES: tuple[e.Body, ...] = (
         deadline_at=AT + 60_000,
         traceparent=TRACEPARENT,
         version="2",
+        parent="batch-1",
+        parent_run=2,
+        parent_path=PATH,
+        parent_secret="0f" * 16,
     ),
     e.CancelRequested(command_id="3@42", reason="too late", requested_by="ana"),
     e.PauseRequested(command_id="3@43", reason="stock", requested_by="bo"),
@@ -207,6 +219,39 @@ BODIES: tuple[e.Body, ...] = (
         error="KeyError: 'amount'",
     ),
     e.TryCompleted(path="attempt_0", result="result:attempt_0/@on_error/refund"),
+    ChildInstanceRequested(
+        path=PATH,
+        child_id="order-7/eu",
+        workflow="ship",
+        version="2",
+        input="routed:route",
+        value=b'{"branch":"eu","result":5}',
+        secret="0f" * 16,
+        waits=True,
+        on_parent_end="leave",
+    ),
+    ChildInstanceSent(path=PATH, child_id="order-7/eu"),
+    ChildInstanceEnded(
+        command_id="child-end-" + "ab" * 16,
+        path=PATH,
+        child_id="order-7/eu",
+        child_run=2,
+        end="failed",
+        output=b"null",
+        error_type="CardDeclined",
+        error="CardDeclined: no funds",
+        error_bases=("shop.errors.CardDeclined", "builtins.Exception"),
+    ),
+    ChildCancelSent(path=PATH, child_id="order-7/eu"),
+    ChildStartRefused(
+        parent="batch-1",
+        parent_run=2,
+        parent_path=PATH,
+        parent_secret="0f" * 16,
+        error_type="already_exists",
+        error="expected no instance 'order-7', but it exists",
+    ),
+    ChildEndReported(parent="batch-1", parent_path=PATH, child_run=2),
 )
 
 COMMANDS: tuple[c.Command, ...] = (
@@ -220,6 +265,10 @@ COMMANDS: tuple[c.Command, ...] = (
         attributes={"customer": "ana"},
         traceparent=TRACEPARENT,
         version="2",
+        parent="batch-1",
+        parent_run=2,
+        parent_path=PATH,
+        parent_secret="0f" * 16,
     ),
     c.SendSignal(
         instance_id="order-7",
@@ -271,6 +320,20 @@ COMMANDS: tuple[c.Command, ...] = (
         error="ValueError: no",
         retriable=False,
         worker="w9",
+    ),
+    c.RecordChildEnd(
+        instance_id="batch-1",
+        command_id="child-end-" + "ab" * 16,
+        run=2,
+        path=PATH,
+        child_id="order-7",
+        child_run=3,
+        end="completed",
+        secret="0f" * 16,
+        output=b'{"ok":true}',
+        error_type="CardDeclined",
+        error="CardDeclined: no funds",
+        error_bases=("shop.errors.CardDeclined", "builtins.Exception"),
     ),
 )
 

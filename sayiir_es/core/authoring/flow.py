@@ -15,7 +15,13 @@ from sayiir_es.core.authoring.caught_errors import CaughtErrors, caught_names
 from sayiir_es.core.authoring.compensations import wrong_compensation
 from sayiir_es.core.authoring.loop_result import OnMax
 from sayiir_es.core.authoring.needs import with_needs
-from sayiir_es.core.authoring.node_limits import wrong_nodes
+from sayiir_es.core.authoring.node_limits import check_paths, wrong_nodes, wrong_size
+from sayiir_es.core.authoring.step_nodes import (
+    loop_node,
+    on_max_name,
+    signal_node,
+    start_child_node,
+)
 from sayiir_es.core.authoring.steps import (
     Function,
     Names,
@@ -36,19 +42,16 @@ from sayiir_es.core.authoring.typed import (
 )
 from sayiir_es.core.authoring.workflow import Workflow as Workflow  # noqa: PLC0414 (its home)
 from sayiir_es.core.duration import Duration, duration_ms, long_duration_ms
-from sayiir_es.core.graph.graph import Graph, count_nodes, first_id
+from sayiir_es.core.graph.child_ids import DEFAULT_CHILD_ID
+from sayiir_es.core.graph.graph import Graph, first_id
 from sayiir_es.core.graph.nodes import (
-    NODES_MAX,
     Branch,
     ChildNode,
     DelayNode,
     ForkNode,
-    LoopNode,
     Node,
-    OnMaxName,
     OnTimeout,
     RouteNode,
-    SignalNode,
     TryNode,
 )
 from sayiir_es.core.graph.paths import (
@@ -67,12 +70,10 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from sayiir_es.core.authoring.loop_result import LoopResult
+    from sayiir_es.core.model.child_records import OnParentEnd
 
 EMPTY_BRANCH = "branch() requires at least one task function"
 EMPTY_ROUTE = "Branch must have at least one step"
-
-PATH_BYTES_MAX = 64 * 1024
-"""The longest path of a node: events name some, and have to fit a batch with them."""
 
 
 class Flow(Generic[In, Out]):
@@ -110,6 +111,8 @@ class Flow(Generic[In, Out]):
         self._wrong: list[str] = []
         self.unhandled: list[tuple[Node, ...]] = []
         """Bodies of attempts that no `on_error` has ended yet."""
+        self.children: list[Workflow[Any, Any]] = []
+        """What it starts as instances of their own, where that is known here."""
         self.timeout_ms: int | None = None
         if timeout is not None:
             self.timeout_ms = long_duration_ms(timeout, what="timeout")
@@ -175,13 +178,10 @@ class Flow(Generic[In, Out]):
         Raises:
             ValueError: if an option is out of its range.
         """
-        if on_timeout not in ("null", "fail"):
-            raise ValueError(f"expected on_timeout null or fail, but {on_timeout!r}")
-        limit = None if timeout is None else duration_ms(timeout, what="timeout")
-        node = SignalNode(
-            id=name or signal_name,
-            signal=signal_name,
-            timeout_ms=limit,
+        node = signal_node(
+            signal_name,
+            name=name,
+            timeout=timeout,
             on_timeout=on_timeout,
             keep_input=keep_input,
         )
@@ -246,21 +246,10 @@ class Flow(Generic[In, Out]):
             ValueError: if `on_max` is neither `fail` nor `exit_with_last`, or there is
                 no iteration.
         """
-        policy = on_max.value if isinstance(on_max, OnMax) else on_max
-        if policy not in ("fail", "exit_with_last"):
-            raise ValueError(
-                f"Invalid on_max policy: {on_max!r}. Use 'fail' or 'exit_with_last'."
-            )
-        on_max_name: OnMaxName = "fail" if policy == "fail" else "exit_with_last"
+        policy = on_max_name(on_max)
         body = self.inner_steps([task_func], name)
-        loop_id = self.names.next("loop")
-        if max_iterations < 1:
-            raise ValueError(f"Loop '{loop_id}': max_iterations must be at least 1")
-        node = LoopNode(
-            id=loop_id,
-            body=chain_of_steps(body),
-            max_iterations=max_iterations,
-            on_max=on_max_name,
+        node = loop_node(
+            self.names.next("loop"), chain_of_steps(body), max_iterations, policy
         )
         self.steps.append(Step(node=node, functions=functions_of(body)))
         return self._now()
@@ -274,6 +263,40 @@ class Flow(Generic[In, Out]):
             chain=child_workflow.graph.chain,
         )
         self.steps.append(Step(node=node, functions=dict(child_workflow.functions)))
+        self.children += child_workflow.children
+        return self._now()
+
+    def start_child(
+        self,
+        workflow: Workflow[Out, Any] | str,
+        *,
+        name: str | None = None,
+        id: str = DEFAULT_CHILD_ID,  # noqa: A002 (as people name it)
+        wait: bool = True,
+        on_parent_end: OnParentEnd = "cancel",
+    ) -> Flow[In, Any]:
+        """Start another workflow as an instance of its own, with what flows in.
+
+        Its output flows on, or with `wait=False`, at once, its instance id.
+
+        Args:
+            workflow: The workflow, or its name; a worker that runs it must be there.
+            name: The node's id; `start_` and the workflow's name when left out.
+            id: Its instance id; `{instance_id}`, `{path}` and `{iteration}` stand for
+                those of the node. At most 256 bytes, else the node fails.
+            wait: Whether to wait for its end; a failure of it is one of the node then.
+            on_parent_end: `cancel` it, or `leave` it running, when this run ends first.
+
+        Raises:
+            TypeError: if the workflow is something else.
+            ValueError: if an option is out of its range.
+        """
+        node = start_child_node(
+            workflow, name=name, child_id=id, waits=wait, on_parent_end=on_parent_end
+        )
+        if isinstance(workflow, Workflow):
+            self.children.append(workflow)
+        self.steps.append(Step(node=node))
         return self._now()
 
     def build(self) -> Workflow[In, Out]:
@@ -289,12 +312,7 @@ class Flow(Generic[In, Out]):
         chain, unknown = with_needs(chain_of_steps(self.steps), functions)
         wrong += wrong_nodes(chain)
         wrong += unknown
-        nodes = count_nodes(chain)
-        if nodes > NODES_MAX:
-            wrong.append(
-                f"expected a workflow of at most {NODES_MAX:,} nodes, but {nodes:,}: "
-                "start an instance for each part of the work"
-            )
+        wrong += wrong_size(chain)
         if wrong:
             raise ValueError("\n".join(wrong))
         graph = Graph(
@@ -304,13 +322,13 @@ class Flow(Generic[In, Out]):
             version=self.version,
             timeout_ms=self.timeout_ms,
         )
-        longest = max(len(path.encode()) for path in graph.places)
-        if longest > PATH_BYTES_MAX:
-            raise ValueError(
-                f"expected paths of at most {PATH_BYTES_MAX} bytes, but one of the "
-                f"names and containers of {self.name!r} has {longest}"
-            )
-        return Workflow(graph=graph, functions=functions, metadata=self._metadata)
+        check_paths(graph)
+        return Workflow(
+            graph=graph,
+            functions=functions,
+            metadata=self._metadata,
+            children=tuple(self.children),
+        )
 
     # --- for the builders of branches -------------------------------------------------
 
@@ -348,6 +366,7 @@ class Flow(Generic[In, Out]):
             if isinstance(part, Flow):
                 self.refuse_timeout(part.name, part.timeout_ms)
                 self._wrong += part.wrong
+                self.children += part.children
                 steps += part.steps
             else:
                 steps.append(self.task_step(part, name if not steps else None))

@@ -27,6 +27,7 @@ from sayiir_es.core.graph.nodes import (
     Need,
     RouteNode,
     SignalNode,
+    StartChildNode,
     TaskNode,
     TryNode,
 )
@@ -113,7 +114,7 @@ class _Walk:
                 needs = self._needs(node.id, path, known)
                 changed = replace(node, needs=needs, compensate=undo)
                 known[node.id] = path
-            case SignalNode():
+            case SignalNode() | StartChildNode():
                 known[node.id] = path
             case LoopNode():
                 changed = replace(

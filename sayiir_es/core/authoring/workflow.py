@@ -17,6 +17,7 @@ from sayiir_es.core.graph.nodes import (
     Node,
     RouteNode,
     SignalNode,
+    StartChildNode,
     TaskNode,
     TryNode,
 )
@@ -36,7 +37,7 @@ class NodeInfo:
     Attributes:
         id: Its id.
         kind: `task`, `fork`, `delay`, `await_signal`, `branch`, `loop`,
-            `child_workflow` or, which Sayiir does not have, `try`.
+            `child_workflow` or, which Sayiir does not have, `start_child` and `try`.
         predecessor_id: The node before it, or around it where it is the first.
         timeout_secs: Of a task or wait; of a delay its length. In seconds.
         retry_policy: Of a task.
@@ -89,11 +90,15 @@ class Workflow(Generic[Taken_contra, Output_co]):
         graph: Graph,
         functions: Mapping[str, Function],
         metadata: Mapping[str, object] | None = None,
+        children: tuple[Workflow, ...] = (),
     ) -> None:
         self.graph = graph
         self.functions = functions
         """Path template → function; a route's key function at the route's own path."""
         self.metadata = metadata
+        self.children = children
+        """Workflows that it starts as instances of their own, as far as they are known
+        here: one that was named only is not among them."""
         self.prepared: object = None
         """What an engine made of graph and functions, kept for its next run."""
         self.resource_parameters: tuple[ResourceParameter, ...] | None = None
@@ -143,7 +148,12 @@ class Workflow(Generic[Taken_contra, Output_co]):
                     functions[path] = UnboundTask(task_id)
             elif function is own[task_id] or isinstance(function, UnboundTask):
                 functions[path] = registry[task_id]
-        return Workflow(graph=self.graph, functions=functions, metadata=self.metadata)
+        return Workflow(
+            graph=self.graph,
+            functions=functions,
+            metadata=self.metadata,
+            children=self.children,
+        )
 
     @property
     def _task_registry(self) -> dict[str, Function]:
@@ -223,6 +233,8 @@ def _info(node: Node, before: str | None) -> NodeInfo:
             return NodeInfo(id=node.id, kind="loop", predecessor_id=before)
         case ChildNode():
             return NodeInfo(id=node.id, kind="child_workflow", predecessor_id=before)
+        case StartChildNode():
+            return NodeInfo(id=node.id, kind="start_child", predecessor_id=before)
         case TryNode():
             return NodeInfo(id=node.id, kind="try", predecessor_id=before)
         case _:

@@ -5,7 +5,7 @@ the context is that of all events of the decision. A bad command never raises: i
 answered by `CommandRejected`, an outcome that is not due by `OutcomeRejected`.
 
 Who decides what: `commands/` on commands, `attempts` on outcomes, slots and lost
-owners, this module on timers and on the rest of a cut decision. What a construct does
+owners, `messages` on what was sent to other instances, this module on timers and on the rest of a cut decision. What a construct does
 stands in its module under `nodes/`; what follows from it in `advance`.
 """
 
@@ -17,6 +17,7 @@ from sayiir_es.core.decide import attempts
 from sayiir_es.core.decide.advance import advance
 from sayiir_es.core.decide.basis import basis_of, draft_in_run
 from sayiir_es.core.decide.commands import handle
+from sayiir_es.core.decide.messages import handle_sent
 from sayiir_es.core.decide.owed import is_timer_held, owed_moves
 from sayiir_es.core.decide.quarantine import quarantine
 from sayiir_es.core.draft import Decision, DecisionContext, nothing
@@ -24,6 +25,7 @@ from sayiir_es.core.model.headers import header_of
 from sayiir_es.core.model.inputs import (
     Commanded,
     DecisionFailed,
+    MessageSent,
     Outcome,
     ResumeCut,
     SlotTaken,
@@ -57,6 +59,8 @@ def decide(input_: Input, rows: Rows, context: DecisionContext, room: int) -> De
             return attempts.take_slot(input_, rows, context, room)
         case TakenOver():
             return attempts.take_over(input_, rows, context, room)
+        case MessageSent():
+            return handle_sent(input_, rows, context, room)
         case ResumeCut():
             return _resume(input_, rows, context, room)
         case DecisionFailed():

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, assert_never
 from sayiir_es.core.decide.advance import TOO_LARGE, advance
 from sayiir_es.core.decide.basis import basis_of, draft_in_run
 from sayiir_es.core.decide.owed import is_stopping, owed_moves
-from sayiir_es.core.decide.rejections import reject
+from sayiir_es.core.decide.rejections import reject, reject_start
 from sayiir_es.core.draft import EventTooLargeError, Recorder, nothing
+from sayiir_es.core.model.commands import StartWorkflow
 from sayiir_es.core.model.errors import BatchTooLargeError
 from sayiir_es.core.model.events import InstanceQuarantined, InstanceReleased
 from sayiir_es.core.model.headers import header_of
 from sayiir_es.core.model.inputs import (
     Commanded,
     DecisionFailed,
+    MessageSent,
     Outcome,
     ResumeCut,
     SlotTaken,
@@ -97,9 +99,14 @@ def on_error(
         basis = basis_of(instance_id, input_.position.cause(), rows, context, room)
         if isinstance(error, BatchTooLargeError | EventTooLargeError):
             text = clip(str(error), limits.error_bytes)
+            if isinstance(command, StartWorkflow):
+                return reject_start(basis, command, TOO_LARGE, text)
             return reject(basis, command, TOO_LARGE, text)
         text = f"expected to decide on it, but {error_type}: {error}"
-        return reject(basis, command, "internal", clip(text, limits.error_bytes))
+        text = clip(text, limits.error_bytes)
+        if isinstance(command, StartWorkflow):
+            return reject_start(basis, command, "internal", text)
+        return reject(basis, command, "internal", text)
     cause, decided_on = _names_of(input_, context)
     failed = DecisionFailed(
         instance_id=input_.instance_id,
@@ -112,7 +119,13 @@ def on_error(
 
 
 def _names_of(
-    input_: Outcome | TimerDue | SlotTaken | TakenOver | ResumeCut | DecisionFailed,
+    input_: Outcome
+    | TimerDue
+    | SlotTaken
+    | TakenOver
+    | MessageSent
+    | ResumeCut
+    | DecisionFailed,
     context: DecisionContext,
 ) -> tuple[str, str]:
     """The cause of a decision that raised, and what it decided on, in words."""
@@ -126,6 +139,8 @@ def _names_of(
             return "", f"the start of {input_.path!r}, attempt {input_.attempt}"
         case TakenOver():
             return f"takeover:{context.claim}", "a take-over"
+        case MessageSent():
+            return "", f"the {input_.what} of a child that was sent, {input_.name!r}"
         case ResumeCut():
             return "", "the rest of a decision"
         case DecisionFailed():

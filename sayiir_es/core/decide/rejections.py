@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.draft import answer
+from sayiir_es.core.draft import Recorder, answer
+from sayiir_es.core.model.child_events import ChildStartRefused
 from sayiir_es.core.model.events import CommandAcknowledged, CommandRejected
+from sayiir_es.core.model.limits import clip
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Basis, Decision
-    from sayiir_es.core.model.commands import Command
+    from sayiir_es.core.model.commands import Command, StartWorkflow
 
 NOT_FOUND = "expected an instance {!r}, but there is none"
 """The text of every `not_found`."""
@@ -26,6 +28,33 @@ def reject(basis: Basis, command: Command, code: str, message: str) -> Decision:
             message=message,
         ),
     )
+
+
+def reject_start(
+    basis: Basis, command: StartWorkflow, code: str, message: str
+) -> Decision:
+    """Reject a start; the parent that waits for it is to be told so."""
+    if command.parent is None or not command.parent_secret:
+        return reject(basis, command, code, message)
+    limits = basis.context.limits
+    recorder = Recorder(basis)
+    recorder.emit(
+        CommandRejected(
+            command=type(command).__name__,
+            command_id=command.command_id[: limits.id_bytes],
+            code=code,
+            message=message,
+        ),
+        ChildStartRefused(
+            parent=command.parent,
+            parent_run=command.parent_run,
+            parent_path=command.parent_path,
+            parent_secret=command.parent_secret,
+            error_type=code,
+            error=clip(message, limits.error_bytes),
+        ),
+    )
+    return recorder.decision()
 
 
 def reject_not_found(basis: Basis, command: Command) -> Decision:

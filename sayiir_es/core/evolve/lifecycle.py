@@ -6,6 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sayiir_es.core.evolve.migration import fold_migrated
+from sayiir_es.core.model.child_records import Parent
+from sayiir_es.core.model.child_rows import (
+    COPIED,
+    SECRET,
+    end_rows,
+    is_copy,
+    report_of,
+)
 from sayiir_es.core.model.events import (
     CancelRequested,
     CommandAcknowledged,
@@ -50,10 +58,11 @@ from sayiir_es.core.model.rows import (
     get_cursors,
     get_ending,
     get_quarantine,
+    get_run,
 )
 from sayiir_es.core.model.undo_rows import has_undoable
-from sayiir_es.core.model.waits import has_a_result
-from sayiir_es.core.nodes import loop, task
+from sayiir_es.core.model.waits import Broken, has_a_result
+from sayiir_es.core.nodes import loop, start_child, task
 from sayiir_es.core.nodes.compensation import due_once_more
 from sayiir_es.core.nodes.kinds import EventKind
 from sayiir_es.core.nodes.run_deadline import set_deadline
@@ -67,7 +76,10 @@ if TYPE_CHECKING:
 def fold_started(
     rows: Rows, event: Event, body: WorkflowStarted, header: Header
 ) -> Changes:
-    """A new run: rows of the run before it go, but for the ids remembered."""
+    """A new run: rows of the run before it go, but for the ids remembered.
+
+    And for what is still to be sent to others. A fork's run is nobody's child.
+    """
     changes: Changes = {}
     if header.run > 0:
         for prefix in "cvbelxyaqtzoudn":
@@ -76,6 +88,15 @@ def fold_started(
     changes |= set_deadline(rows, body.deadline_at)
     attributes: Mapping[str, str] = dict(body.attributes)
     changes["vstart"] = body.input
+    parent: Parent | None = None
+    if body.parent is not None and not is_copy(rows, event):
+        parent = Parent(
+            instance_id=body.parent, run=body.parent_run, path=body.parent_path
+        )
+    if parent is not None and body.parent_secret:
+        changes[SECRET] = body.parent_secret
+    elif header.run > 0:
+        changes[SECRET] = None
     changes["r"] = Run(
         workflow=body.workflow,
         definition_hash=body.definition_hash,
@@ -85,6 +106,7 @@ def fold_started(
         lineage=event.run,
         version=body.version,
         traceparent=body.traceparent,
+        parent=parent,
     )
     changes["h"] = Header(
         run=event.run,
@@ -105,6 +127,8 @@ def fold_completed(
     changes: Changes = dict.fromkeys(rows.keys("c"))
     changes.update(_kept_for_undo(rows))
     changes["voutput"] = body.output
+    report = report_of(rows, get_run(rows), header, "completed", output=body.output)
+    changes.update(end_rows(rows, header, report))
     changes["h"] = terminal_header(header, event, "completed")
     return changes
 
@@ -124,10 +148,13 @@ def _kept_for_undo(rows: Rows) -> Changes:
 
 
 def fold_failed(
-    _rows: Rows, event: Event, body: WorkflowFailed, header: Header
+    rows: Rows, event: Event, body: WorkflowFailed, header: Header
 ) -> Changes:
     """The run failed; its cursors stay, so that a retry can open them again."""
+    failed = (body.error_type, body.error, _bases_at(rows, body.path))
+    report = report_of(rows, get_run(rows), header, "failed", failed=failed)
     return {
+        **end_rows(rows, header, report),
         "e": Ending(
             path=body.path,
             error_type=body.error_type,
@@ -139,11 +166,24 @@ def fold_failed(
     }
 
 
+def _bases_at(rows: Rows, path: str) -> tuple[str, ...]:
+    """The names of the class and the bases of the error at a path, where known."""
+    cursor = get_cursor(rows, chain_of(path))
+    if cursor is None or cursor.path != path or not isinstance(cursor.wait, Broken):
+        return ()
+    return cursor.wait.failure.bases
+
+
 def fold_cancelled(
-    _rows: Rows, event: Event, body: WorkflowCancelled, header: Header
+    rows: Rows, event: Event, body: WorkflowCancelled, header: Header
 ) -> Changes:
     """The run was cancelled where it stood."""
+    text = f"Workflow was cancelled: {body.reason}" if body.reason else ""
+    report = report_of(
+        rows, get_run(rows), header, "cancelled", failed=("cancelled", text, ())
+    )
     changes: Changes = {
+        **end_rows(rows, header, report),
         "e": Ending(
             reason=body.reason,
             requested_by=body.requested_by,
@@ -159,10 +199,14 @@ def fold_cancelled(
 
 
 def fold_terminated(
-    _rows: Rows, event: Event, body: WorkflowTerminated, header: Header
+    rows: Rows, event: Event, body: WorkflowTerminated, header: Header
 ) -> Changes:
     """The run gave way to another start."""
+    report = report_of(
+        rows, get_run(rows), header, "terminated", failed=("terminated", "", ())
+    )
     return {
+        **end_rows(rows, header, report),
         "e": Ending(reason=body.reason),
         "h": terminal_header(header, event, "terminated"),
     }
@@ -196,7 +240,8 @@ def fold_retried(
     changes = loop.rows_inside(rows, inside)
     for chain, cursor in get_cursors(rows):
         if not chain.startswith(inside):
-            changes["c" + chain] = task.due_again(cursor, event)
+            again = start_child.due_again(rows, cursor)
+            changes["c" + chain] = again or task.due_again(cursor, event)
     if body.input is not None and failed is not None:
         changes |= _with_input(rows, changes, failed.path, event.sequence, body.input)
     changes |= set_deadline(rows, body.deadline_at)
@@ -230,6 +275,7 @@ def fold_forked(
     changes: Changes = {}
     if event.sequence == 1:
         changes["f"] = body.command_id
+        changes[COPIED] = event.sequence + body.source_sequence
     changes["h"] = replace(
         header_after(header, event),
         command_ids=remember_command(rows, event, body.command_id, changes, header),

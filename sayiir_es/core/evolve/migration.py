@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.graph.path_mapping import PathMapping
+from sayiir_es.core.model.child_records import OpenChild
 from sayiir_es.core.model.headers import header_after, remember_command
 from sayiir_es.core.model.rows import Caught, Cursor, Ending, get_run
 from sayiir_es.core.model.undo_rows import UNDO_KINDS, moved_key, moved_undoable
@@ -47,7 +48,7 @@ def moves(rows: Rows, mapping: PathMapping) -> tuple[set[str], Changes]:
     """The keys of the rows that a mapping moves or changes, and what comes for them."""
     gone: set[str] = set()
     come: Changes = {}
-    for prefix in (*_BY_PATH, *_BY_REFERENCE, *UNDO_KINDS, "e"):
+    for prefix in (*_BY_PATH, *_BY_REFERENCE, *UNDO_KINDS, "e", "j"):
         for key in tuple(rows.keys(prefix)):
             row = rows.get(key)
             new_key = _moved_key(prefix, key, mapping)
@@ -63,7 +64,7 @@ def _moved_key(prefix: str, key: str, mapping: PathMapping) -> str:
         return prefix + mapping.path(key[1:])
     if prefix in UNDO_KINDS:
         return moved_key(key, mapping.path)
-    return key if prefix == "e" else key[0] + mapping.reference(key[1:])
+    return key if prefix in "ej" else key[0] + mapping.reference(key[1:])
 
 
 def _moved(key: str, row: Row | None, mapping: PathMapping) -> Row | None:
@@ -86,6 +87,8 @@ def _moved(key: str, row: Row | None, mapping: PathMapping) -> Row | None:
                 compensated=tuple(map(mapping.path, row.compensated)),
                 not_compensated=tuple(map(mapping.path, row.not_compensated)),
             )
+        case OpenChild():
+            return replace(row, path=mapping.path(row.path))
         case Caught():
             return replace(
                 row, path=mapping.path(row.path), input=mapping.reference(row.input)

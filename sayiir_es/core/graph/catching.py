@@ -27,6 +27,11 @@ ENGINE_ERRORS = (
     "max_iterations",
     "bad_loop_result",
     "signal_timeout",
+    "cancelled",
+    "terminated",
+    "already_exists",
+    "unknown_workflow",
+    "bad_child_id",
 )
 """The words that the engine has for errors, as `error_type` of a failure says them."""
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never, cast
 
 from sayiir_es.core.duration import MAX_MS
+from sayiir_es.core.graph.child_ids import wrong_template
 from sayiir_es.core.graph.nodes import (
     Branch,
     ChildNode,
@@ -22,6 +23,7 @@ from sayiir_es.core.graph.nodes import (
     Retry,
     RouteNode,
     SignalNode,
+    StartChildNode,
     TaskNode,
     TryNode,
 )
@@ -121,6 +123,16 @@ def _node_to_json(node: Node) -> dict[str, object]:
                 "id": node.id,
                 "workflow": node.workflow,
                 "chain": chain_to_json(node.chain),
+            }
+        case StartChildNode():
+            return {
+                "kind": "start_child",
+                "id": node.id,
+                "workflow": node.workflow,
+                "version": node.version,
+                "child_id": node.child_id,
+                "waits": node.waits,
+                "on_parent_end": node.on_parent_end,
             }
         case TryNode():
             return {
@@ -326,6 +338,27 @@ def _child(fields: Fields, depth: int) -> Node:
     )
 
 
+def _start_child(fields: Fields, _depth: int) -> Node:
+    on_parent_end = fields.text("on_parent_end")
+    if on_parent_end not in ("cancel", "leave"):
+        raise fields.wrong("on_parent_end", "cancel or leave", on_parent_end)
+    waits: object = fields.data.get("waits")
+    if not isinstance(waits, bool):
+        raise fields.wrong("waits", "true or false", waits)
+    child_id = fields.text("child_id")
+    wrong = wrong_template(child_id)
+    if wrong is not None:
+        raise fields.wrong("child_id", wrong, child_id)
+    return StartChildNode(
+        id=fields.text("id"),
+        workflow=fields.text("workflow"),
+        version=fields.text_or_none("version"),
+        child_id=child_id,
+        waits=waits,
+        on_parent_end="cancel" if on_parent_end == "cancel" else "leave",
+    )
+
+
 def _try(fields: Fields, depth: int) -> Node:
     return TryNode(
         id=fields.text("id"),
@@ -343,5 +376,6 @@ _NODES: dict[str, Callable[[Fields, int], Node]] = {
     "route": _route,
     "loop": _loop,
     "child": _child,
+    "start_child": _start_child,
     "try": _try,
 }

@@ -19,6 +19,7 @@ from sayiir_es.core.graph.nodes import (
     Node,
     RouteNode,
     SignalNode,
+    StartChildNode,
     TaskNode,
     TryNode,
 )
@@ -261,7 +262,7 @@ def first_id(chain: tuple[Node, ...]) -> str:
     """The id of the first task of a chain, looking into containers (Sayiir's rule)."""
     node = chain[0]
     match node:
-        case TaskNode() | DelayNode() | SignalNode() | RouteNode():
+        case TaskNode() | DelayNode() | SignalNode() | RouteNode() | StartChildNode():
             return node.id
         case ForkNode():
             return first_id(node.branches[0].chain)
@@ -278,7 +279,7 @@ def first_id(chain: tuple[Node, ...]) -> str:
 def inner_chains(node: Node) -> Iterator[tuple[str, tuple[Node, ...]]]:
     """The chains inside a node, each with its own segment (empty: none)."""
     match node:
-        case TaskNode() | DelayNode() | SignalNode():
+        case TaskNode() | DelayNode() | SignalNode() | StartChildNode():
             return
         case ForkNode():
             names: dict[str, int] = {}

@@ -23,6 +23,7 @@ from sayiir_es.core.graph.nodes import (
     Node,
     RouteNode,
     SignalNode,
+    StartChildNode,
     TaskNode,
     TryNode,
 )
@@ -76,6 +77,13 @@ def _node(node: Node, *, last: bool) -> str:
             return f"L:{node.id}:{node.max_iterations}:{node.on_max}{{{body}}};"
         case ChildNode():
             return f"CW:{node.id}{{{_text(node.chain)}}};"
+        case StartChildNode():
+            wait = "w" if node.waits else "n"
+            version = "" if node.version is None else f":v:{node.version}"
+            return (
+                f"SC:{node.id}:{node.workflow}{version}:{node.child_id}:{wait}:"
+                f"{node.on_parent_end};"
+            )
         case TryNode():
             return f"TRY:{node.id}{{{_text(node.body)}}}{{{_text(node.handler)}}};"
         case _:

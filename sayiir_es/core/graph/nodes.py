@@ -15,6 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from sayiir_es.core.model.child_records import OnParentEnd
+
 OnMaxName: TypeAlias = Literal["fail", "exit_with_last"]
 OnTimeout: TypeAlias = Literal["null", "fail"]
 
@@ -135,6 +137,23 @@ class ChildNode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StartChildNode:
+    """Another workflow, started as an instance of its own with what flows in.
+
+    `child_id` is a text with `{instance_id}`, `{path}` and `{iteration}`. A node that
+    waits goes on with the child's output, one that does not with the child's id.
+    `version` None starts the greatest one.
+    """
+
+    id: str
+    workflow: str
+    version: str | None = None
+    child_id: str = "{instance_id}/{path}"
+    waits: bool = True
+    on_parent_end: OnParentEnd = "cancel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TryNode:
     """`body` runs; where it fails with one of `errors`, `handler` goes on instead.
 
@@ -160,6 +179,7 @@ Node: TypeAlias = (
     | RouteNode
     | LoopNode
     | ChildNode
+    | StartChildNode
     | TryNode
 )
 """Closed: `match` over it ends in `assert_never`."""

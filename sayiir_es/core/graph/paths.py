@@ -81,3 +81,9 @@ def node_name(path: str) -> str:
 def template(path: str) -> str:
     """The path without its iterations."""
     return _ITERATION.sub("", path) if "@" in path else path
+
+
+def last_iteration(path: str) -> int:
+    """The iteration of the innermost loop around a path, from 0; 0 where none is."""
+    found = _ITERATION.findall(path)
+    return int(found[-1][1:]) if found else 0

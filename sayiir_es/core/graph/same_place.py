@@ -18,6 +18,7 @@ from sayiir_es.core.graph.nodes import (
     Node,
     RouteNode,
     SignalNode,
+    StartChildNode,
     TaskNode,
     TryNode,
 )
@@ -34,6 +35,7 @@ _WORDS: dict[type[Node], str] = {
     RouteNode: "a route",
     LoopNode: "a loop",
     ChildNode: "a child",
+    StartChildNode: "a start of a child",
     TryNode: "a try",
 }
 

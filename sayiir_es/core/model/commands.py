@@ -14,6 +14,8 @@ from sayiir_es.core.fast_frozen import fast_frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sayiir_es.core.model.child_records import ChildEnd
+
 ConflictPolicy: TypeAlias = Literal["fail", "use_existing", "terminate_existing"]
 CONFLICT_POLICIES: tuple[ConflictPolicy, ...] = (
     "fail",
@@ -28,7 +30,8 @@ class StartWorkflow:
     """Start a run of `workflow`; `definition_hash` pins its shape when given.
 
     So does `version`, where the empty one means that of no version. Without it the
-    greatest version is taken.
+    greatest version is taken. A start that a node of another instance asks for names
+    that `parent`; with a `parent_secret`, which has to be in it, its end is reported.
     """
 
     instance_id: str
@@ -40,6 +43,10 @@ class StartWorkflow:
     attributes: Mapping[str, str]
     traceparent: str | None = None
     version: str | None = None
+    parent: str | None = None
+    parent_run: int = 0
+    parent_path: str = ""
+    parent_secret: str = ""
 
 
 @fast_frozen
@@ -145,6 +152,28 @@ class RecordOutcome:
     worker: str = ""
 
 
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordChildEnd:
+    """How a child ended that the node at `path` started in `run`.
+
+    `secret` is what the start brought; `child_run` is 0 where none was started.
+    """
+
+    instance_id: str
+    command_id: str
+    run: int
+    path: str
+    child_id: str
+    child_run: int
+    end: ChildEnd
+    secret: str
+    output: bytes | None = None
+    error_type: str = ""
+    error: str = ""
+    error_bases: tuple[str, ...] = ()
+
+
 Command: TypeAlias = (
     StartWorkflow
     | SendSignal
@@ -155,5 +184,6 @@ Command: TypeAlias = (
     | MigrateWorkflow
     | ForkWorkflow
     | RecordOutcome
+    | RecordChildEnd
 )
 """Closed: `match` over it ends in `assert_never`."""

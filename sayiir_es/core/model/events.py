@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sayiir_es.core.fast_frozen import fast_frozen
-from sayiir_es.core.model import partition_events
+from sayiir_es.core.model import partition_events, try_events
+from sayiir_es.core.model.child_events import (
+    ChildCancelSent,
+    ChildEndReported,
+    ChildInstanceEnded,
+    ChildInstanceRequested,
+    ChildInstanceSent,
+    ChildStartRefused,
+)
 from sayiir_es.core.model.compensation_events import (
     CompensationEnded,
     CompensationRequested,
@@ -69,6 +77,8 @@ class WorkflowStarted:
     """A new run; its first node opens in the same decision.
 
     It fails at `deadline_at`, if there is one. Its attempts belong to `traceparent`.
+    `parent` is the instance that started it by a node, and is told of its end where
+    there is a `parent_secret`.
     """
 
     command_id: str
@@ -81,6 +91,10 @@ class WorkflowStarted:
     deadline_at: int | None = None
     version: str | None = None
     traceparent: str | None = None
+    parent: str | None = None
+    parent_run: int = 0
+    parent_path: str = ""
+    parent_secret: str = ""
 
 
 @fast_frozen
@@ -304,15 +318,6 @@ class ChildStarted:
     input: str
 
 
-@fast_frozen
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TryStarted:
-    """The cursor waits for the body of a try."""
-
-    path: str
-    input: str
-
-
 # --- something ended ------------------------------------------------------------------
 
 
@@ -501,24 +506,9 @@ class ChildCompleted:
     result: str
 
 
-@fast_frozen
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorCaught:
-    """A failure at `failed_path` ended the body of the try; its handler goes on."""
-
-    path: str
-    failed_path: str
-    error_type: str
-    error: str
-
-
-@fast_frozen
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TryCompleted:
-    """The try's body, or its handler, ended with `result`, a reference."""
-
-    path: str
-    result: str
+TryStarted = try_events.TryStarted
+ErrorCaught = try_events.ErrorCaught
+TryCompleted = try_events.TryCompleted
 
 
 Body: TypeAlias = (
@@ -553,6 +543,12 @@ Body: TypeAlias = (
     | LoopStarted
     | ChildStarted
     | TryStarted
+    | ChildInstanceRequested
+    | ChildInstanceSent
+    | ChildInstanceEnded
+    | ChildCancelSent
+    | ChildStartRefused
+    | ChildEndReported
     | TaskCompleted
     | RetryRecorded
     | TaskFailed

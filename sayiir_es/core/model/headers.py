@@ -51,6 +51,7 @@ def header_after(
         command_ids=header.command_ids,
         signal_ids=header.signal_ids,
         compensation=compensation or header.compensation,
+        children=header.children,
     )
 
 
@@ -76,6 +77,7 @@ def terminal_header(header: Header, event: Event, phase: Phase) -> Header:
         cancel=None,
         pause=None,
         compensation="none",
+        children=0,
     )
 
 

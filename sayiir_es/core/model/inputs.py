@@ -133,6 +133,21 @@ class DecisionFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MessageSent:
+    """The commands topic holds what an instance owed to another one.
+
+    The start or the cancel of the child `name`, or the report of an end in the row of
+    that key. `refused` says why the log takes no such record, if it does not.
+    """
+
+    instance_id: str
+    what: Literal["start", "cancel", "end"]
+    name: str
+    secret: str
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResumeCut:
     """The rest of a decision that was cut."""
 
@@ -140,6 +155,13 @@ class ResumeCut:
 
 
 Input: TypeAlias = (
-    Commanded | Outcome | TimerDue | SlotTaken | TakenOver | ResumeCut | DecisionFailed
+    Commanded
+    | Outcome
+    | TimerDue
+    | SlotTaken
+    | TakenOver
+    | MessageSent
+    | ResumeCut
+    | DecisionFailed
 )
 """What is decided on. Closed: `match` over it ends in `assert_never`."""

@@ -18,6 +18,13 @@ Theory of operation. A snapshot is never one object. It is a handful of small ro
     t<n>        str: the trace context in which the signal of that sequence came
     z           Quarantine: why it stands still, and the phase that it goes back to
     f           str: the id of the command that forked it from another instance
+    fs          int: the sequence of the last event that the fork recorded again
+    j<id>       OpenChild: a child that was started as an instance of its own
+    i           (run, number): so many children of runs up to that one are to be
+                cancelled
+    w           str: the secret that the report of its own end brings to its parent
+    p<run>      EndReport: what its parent is to be told of the end of that run
+    p0<sha>     EndReport: that it was not started for that one, by its secret's SHA-256
     o<path>     str: of a completed task that can be undone, `SEQUENCE:INPUT`
     o, o<body>  str: there is one of these, or one in that iteration of a loop
     u<n>:<path> int: the task that was completed by event n is still to be undone
@@ -38,6 +45,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from sayiir_es.core.fast_frozen import fast_frozen
+from sayiir_es.core.model.child_records import EndReport, OpenChild, Parent
 from sayiir_es.core.model.key_index import SCAN_ROWS_MAX, KeyIndex, scan
 
 if TYPE_CHECKING:
@@ -83,6 +91,7 @@ class Header:
     `unpaused` is the sequence of the last `WorkflowUnpaused` of the instance: an
     attempt that was withdrawn before it is wanted again. `command_ids` and
     `signal_ids` count what was remembered so far, not what is still remembered.
+    `children` are those that are to be cancelled when the run ends, and still run.
     """
 
     run: int
@@ -96,6 +105,7 @@ class Header:
     command_ids: int = 0
     signal_ids: int = 0
     compensation: Compensation = "none"
+    children: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +124,7 @@ class Run:
     lineage: int = 1
     version: str | None = None
     traceparent: str | None = None
+    parent: Parent | None = None
 
 
 @fast_frozen
@@ -173,6 +184,8 @@ Row: TypeAlias = (
     | Ending
     | Quarantine
     | Caught
+    | OpenChild
+    | EndReport
     | bytes
     | tuple[int, ...]
     | int

@@ -139,6 +139,19 @@ class Inside:
 
 @fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitingChild:
+    """The end of a child that is an instance of its own."""
+
+    child_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestingChild:
+    """Nothing: its child is to be requested, anew where that was done before."""
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trying:
     """The body of a try, or its handler: the segment of that chain."""
 
@@ -163,6 +176,8 @@ Wait: TypeAlias = (
     | Routing
     | Looping
     | Inside
+    | AwaitingChild
+    | RequestingChild
     | Trying
     | RunDeadline
 )

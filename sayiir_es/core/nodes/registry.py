@@ -17,6 +17,7 @@ from sayiir_es.core.nodes import (
     route,
     run_deadline,
     signal,
+    start_child,
     task,
     try_node,
 )
@@ -53,6 +54,7 @@ NODES: Mapping[type[Node], NodeKind[Any]] = {
         route.ROUTE,
         loop.LOOP,
         child.CHILD,
+        start_child.START_CHILD,
         try_node.TRY,
     )
 }
@@ -67,6 +69,8 @@ WAITS: Mapping[type[Wait], WaitKind[Any]] = {
         route.ROUTING,
         loop.LOOPING,
         child.INSIDE,
+        start_child.AWAITING_CHILD,
+        start_child.REQUESTING_CHILD,
         try_node.TRYING,
         run_deadline.RUN_DEADLINE,
         ENDED,
@@ -77,7 +81,8 @@ WAITS: Mapping[type[Wait], WaitKind[Any]] = {
 NODE_EVENTS: Mapping[type[Body], EventKind[Any]] = {
     kind.event: kind
     for construct in (
-        *(task, delay, signal, fork, route, loop, child, try_node, compensation),
+        *(task, delay, signal, fork, route, loop, child, start_child),
+        *(try_node, compensation),
     )
     for kind in construct.EVENTS
 }

@@ -32,6 +32,7 @@ from sayiir_es.core.model.undo_rows import paths_to_undo
 from sayiir_es.core.model.waits import (
     NO_DETAILS,
     Awaiting,
+    AwaitingChild,
     Broken,
     ErrorDetails,
     Failure,
@@ -194,7 +195,7 @@ def name_of(header: Header, cursors: list[Cursor]) -> StatusName:
 
 
 def is_resting(rows: Rows, *, parked: bool) -> bool:
-    """Whether the run has ended, or with `parked` awaits no outcome.
+    """Whether the run has ended, or with `parked` awaits no outcome, and no child.
 
     It costs less than a status, which names every cursor. True where there is no run.
     """
@@ -205,7 +206,10 @@ def is_resting(rows: Rows, *, parked: bool) -> bool:
         return parked
     if header.compensation != "none":
         return False  # it goes on until it has ended
-    return not any(isinstance(cursor.wait, Awaiting) for _, cursor in get_cursors(rows))
+    return not any(
+        isinstance(cursor.wait, Awaiting | AwaitingChild)
+        for _, cursor in get_cursors(rows)
+    )
 
 
 ENDED: frozenset[str] = frozenset(("completed", "failed", "cancelled"))

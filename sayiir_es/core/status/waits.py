@@ -15,11 +15,20 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.rows import Cursor, Header
 
 WaitedKind: TypeAlias = Literal[
-    "task", "retry", "signal", "delay", "unpause", "manual_retry", "code", "tag"
+    "task",
+    "retry",
+    "signal",
+    "delay",
+    "child",
+    "unpause",
+    "manual_retry",
+    "code",
+    "tag",
 ]
 """The outcome of a task's first attempt, or of one behind a failed one; a signal; the
-end of a delay; of a paused instance `unpause`, of a quarantined one `manual_retry`;
-`code` or `tag`, if the owner cannot run the attempt because it lacks that."""
+end of a delay, or of a child that is an instance of its own; of a paused instance
+`unpause`, of a quarantined one `manual_retry`; `code` or `tag`, if the owner cannot run
+the attempt because it lacks that."""
 
 KINDS: tuple[WaitedKind, ...] = get_args(WaitedKind)
 

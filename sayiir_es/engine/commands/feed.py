@@ -125,6 +125,11 @@ class CommandFeed:
         """How many bytes the commands hold that were read and not taken."""
         return self._ahead.size
 
+    @property
+    def next_undecided(self) -> int:
+        """The offset of the next command to decide, read or not."""
+        return self.items[0].position.offset if self.items else self.next_offset
+
     def start(self) -> None:
         """Begin to read."""
         self._task = asyncio.create_task(

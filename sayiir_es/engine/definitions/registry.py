@@ -123,7 +123,12 @@ class Registry:
     _watchers: set[Callable[[], None]] = field(default_factory=_no_watchers)
 
     def register(self, workflow: Workflow) -> None:
-        """Add a workflow whose code this process has; starts by name take its graph."""
+        """Add a workflow whose code this process has; starts by name take its graph.
+
+        And those that it starts as instances of their own.
+        """
+        for child in workflow.children:
+            self.register(child)
         graph = workflow.graph
         own = self._own.setdefault(graph.name, {})
         is_known = self._workflows.get(graph.digest) is workflow

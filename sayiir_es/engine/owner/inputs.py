@@ -18,7 +18,7 @@ next one.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sayiir_es.core.decide.owed import (
     is_held,
@@ -32,8 +32,6 @@ from sayiir_es.core.model.inputs import (
     TimerDue,
 )
 from sayiir_es.core.model.rows import (
-    TERMINAL,
-    Rows,
     chain_of,
     get_cursor,
     get_cursors,
@@ -41,11 +39,10 @@ from sayiir_es.core.model.rows import (
 )
 from sayiir_es.core.model.waits import Awaiting, Listening
 from sayiir_es.engine.owner.offers import Offers
-from sayiir_es.engine.owner.recovery import Recovery
+from sayiir_es.engine.owner.recovery import Recovery, is_any_owed
 from sayiir_es.engine.owner.selection import Selection
 from sayiir_es.engine.owner.timers import Timers
 from sayiir_es.engine.requests.decided_command import DecidedCommand
-from sayiir_es.engine.store.row_index import may_owe
 
 if TYPE_CHECKING:
     import asyncio
@@ -53,15 +50,24 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.draft import Decision
     from sayiir_es.core.model.inputs import Input
-    from sayiir_es.core.model.rows import Header, StagedRows
+    from sayiir_es.core.model.rows import StagedRows
     from sayiir_es.engine.attempts.attempt import Attempt
     from sayiir_es.engine.attempts.dispatcher import Dispatcher
     from sayiir_es.engine.commands.feed import CommandFeed
     from sayiir_es.engine.commands.source_reads import SourceReads
     from sayiir_es.engine.owner.batch import Batch
     from sayiir_es.engine.owner.claiming import TakeoverContext
+    from sayiir_es.engine.owner.outbox import Outbox
     from sayiir_es.engine.owner.portion import Portion
     from sayiir_es.engine.store.port import SnapshotStore
+
+
+class Arrivals(NamedTuple):
+    """Where inputs come from, beside the dispatcher and the store."""
+
+    feed: CommandFeed
+    sources: SourceReads
+    outbox: Outbox
 
 
 class Inputs:
@@ -72,15 +78,13 @@ class Inputs:
         *,
         store: SnapshotStore,
         dispatcher: Dispatcher,
-        feed: CommandFeed,
-        sources: SourceReads,
+        arrivals: Arrivals,
         takeover: TakeoverContext,
         start_turn: Callable[[], Portion],
     ) -> None:
         selected = takeover.selected
         self.timers = Timers()
-        self.feed = feed
-        self.sources = sources
+        self.feed, self.sources, self.outbox = arrivals
         self._store = store
         self._dispatcher = dispatcher
         self._takeover = takeover
@@ -109,6 +113,7 @@ class Inputs:
         return (
             self.recovered
             and self.sources.is_idle
+            and self.outbox.is_idle
             and not (
                 self._left_behind
                 or self.feed.items
@@ -200,8 +205,9 @@ class Inputs:
     def _collect_arrived(
         self, batch: Batch, offered: list[Attempt], *, share: float
     ) -> None:
-        """What came in: outcomes, slots, sources and commands."""
+        """What came in: outcomes, what was sent, slots, sources and commands."""
         self._collect_reports(batch, offered, share=share)
+        self._collect_sent(batch, offered, share=share)
         self._collect_granted(batch, offered, share=share)
         self._collect_sources(batch, offered, share=share)
         self._collect_commands(batch, offered, share=share)
@@ -314,7 +320,7 @@ class Inputs:
 
     def _recover(self, batch: Batch, instance_id: str, offered: list[Attempt]) -> None:
         rows = batch.view(instance_id)
-        if not _may_owe(rows):
+        if not is_any_owed(rows):
             self._recovery.recovered(instance_id)
             return
         if self._decide(batch, ResumeCut(instance_id=instance_id), offered) is None:
@@ -386,10 +392,7 @@ class Inputs:
 
     def _waits_for_commands(self) -> bool:
         """Whether a command that stood there at the claim is still to be decided."""
-        upto, items = self._takeover.commands_at_claim, self.feed.items
-        return self.feed.next_offset < upto or (
-            bool(items) and items[0].position.offset < upto
-        )
+        return self.feed.next_undecided < self._takeover.commands_at_claim
 
     # --- what came in -----------------------------------------------------------------
 
@@ -435,6 +438,24 @@ class Inputs:
         deadline_at = cursor.wait.deadline_at
         if deadline_at is not None and deadline_at <= batch.now_ms:
             self._decide_timer(batch, (deadline_at, instance_id, chain), offered)
+
+    def _collect_sent(
+        self, batch: Batch, offered: list[Attempt], *, share: float
+    ) -> None:
+        sent = self.outbox.sent
+        while sent and self._is_open(batch) and not self._portion.is_spent(share):
+            self._portion.spend()
+            self._decide_sent(batch, offered)
+
+    def _decide_sent(self, batch: Batch, offered: list[Attempt]) -> None:
+        """Record that the next message is in the log."""
+        message = self.outbox.sent[0]
+        if not self._is_ready(batch, message.instance_id, offered):
+            return
+        if self._decide(batch, message, offered) is None:
+            self._first = self._decide_sent
+            return
+        self.outbox.take()
 
     def _collect_granted(
         self, batch: Batch, offered: list[Attempt], *, share: float
@@ -550,6 +571,7 @@ class Inputs:
     def act(self, batch: Batch, offered: list[Attempt]) -> None:
         """The batch is live: arm timers, start what is due, stop what is unwanted."""
         self._dispatcher.acknowledged()
+        self.outbox.acknowledged()
         self._dispatcher.start_waiting()
         self.sources.follow(batch.deferred)
         for attempt in offered:
@@ -557,6 +579,7 @@ class Inputs:
         for instance_id, staged in batch.staged.items():
             if staged.changes:
                 self._follow(instance_id, staged, batch.now_ms)
+                self.outbox.follow(instance_id, staged.base, staged.changes)
         if not self._selection.to_begin:
             self._selection.tell_begun()
 
@@ -576,24 +599,8 @@ class Inputs:
             self._offers.unpaused.discard(instance_id)
             chains = [chain for chain, _ in get_cursors(rows)]
         for chain in chains:
-            self._arm(instance_id, chain, rows, header)
+            self.timers.arm_cursor(instance_id, chain, rows, header)
         if is_held(header):
             self._dispatcher.hold(instance_id, rows, now_ms, chains)
         else:
             self._dispatcher.unhold(instance_id)
-
-    def _arm(self, instance_id: str, chain: str, rows: Rows, header: Header) -> None:
-        cursor = get_cursor(rows, chain)
-        if cursor is None:
-            return
-        timer = owed_timer(header, chain, cursor)
-        if timer is not None:
-            self.timers.arm(timer.due_at, instance_id, timer.chain)
-
-
-def _may_owe(rows: Rows) -> bool:
-    """Whether a take-over may find something to do in these rows."""
-    header = get_header(rows)
-    if header is None or header.phase in TERMINAL or header.phase == "unstarted":
-        return False
-    return may_owe(header) or any(may_owe(cursor) for _, cursor in get_cursors(rows))

@@ -32,7 +32,8 @@ from sayiir_es.engine.owner.claiming import Claimer, ClaimResult, TakeoverContex
 from sayiir_es.engine.owner.decision_spans import new_decision_spans
 from sayiir_es.engine.owner.event_encoder import EventEncoder
 from sayiir_es.engine.owner.failure_lines import log_failures
-from sayiir_es.engine.owner.inputs import Inputs
+from sayiir_es.engine.owner.inputs import Arrivals, Inputs
+from sayiir_es.engine.owner.outbox import Outbox
 from sayiir_es.engine.owner.portion import Portion
 from sayiir_es.engine.owner.tenure import to_record
 from sayiir_es.engine.owner.write_behind import WriteBehind
@@ -246,6 +247,7 @@ class Owner:
             self._inputs.close()
             await self._inputs.feed.close()
             await self._inputs.sources.close()
+            await self._inputs.outbox.close()
             self._inputs = None
         if self._tenure is not None:
             await self._tenure.appender.close()
@@ -272,14 +274,7 @@ class Owner:
         self._inputs = Inputs(
             store=self.store,
             dispatcher=self.dispatcher,
-            feed=feed,
-            sources=SourceReads(
-                self.partition,
-                self._log.partitions,
-                read=self._prefetch.read_source,
-                limit_s=self._settings.fork_read_s,
-                wake=self._wake.set,
-            ),
+            arrivals=Arrivals(feed, self._make_sources(), self._make_outbox()),
             takeover=TakeoverContext(
                 taken_over=self._unrecovered,
                 commands_at_claim=commands_end,
@@ -288,6 +283,7 @@ class Owner:
             start_turn=lambda: Portion(self._clock, self._settings.turn_units),
         )
         feed.start()
+        self._inputs.outbox.start()
         self._inputs.sources.follow(position.deferred)
         if self._settings.snapshots:
             self._publisher = Publisher(
@@ -305,6 +301,25 @@ class Owner:
         )
         self._ports.meter.claimed(taken_over=claimed.taken_over)
         return self._inputs
+
+    def _make_sources(self) -> SourceReads:
+        return SourceReads(
+            self.partition,
+            self._log.partitions,
+            read=self._prefetch.read_source,
+            limit_s=self._settings.fork_read_s,
+            wake=self._wake.set,
+        )
+
+    def _make_outbox(self) -> Outbox:
+        return Outbox(
+            self._log,
+            self.partition,
+            self.store,
+            limits=self._settings.limits,
+            selected=self._settings.selected,
+            wake=self._wake.set,
+        )
 
     def _make_responder(self) -> Responder:
         return Responder(
@@ -338,6 +353,7 @@ class Owner:
                 limits=self._settings.limits,
                 batch_bytes=self._log.max_batch_bytes,
                 size_of=encoder.size_of,
+                entropy=self._settings.entropy,
             )
             spans = new_decision_spans(self._log, self.partition)
             batch = Batch(self.store, context, encoder, spans)
@@ -436,7 +452,8 @@ class Owner:
         return base
 
     async def _check_feed(self, inputs: Inputs) -> None:
-        """Raise what ended the reading of commands, if something did."""
+        """Raise what ended the reading of commands, or the sending, if any did."""
+        inputs.outbox.check()
         try:
             inputs.feed.check()
         except OffsetGoneError as error:

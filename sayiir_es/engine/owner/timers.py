@@ -14,9 +14,13 @@ import heapq
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.decide.owed import owed_timer
+from sayiir_es.core.model.rows import get_cursor
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sayiir_es.core.model.rows import Header, Rows
     from sayiir_es.engine.store.port import SnapshotStore
 
 HORIZON_MS = 60_000
@@ -48,6 +52,15 @@ class Timers:
         """Wake the cursor of `chain` at `due_at`, in epoch milliseconds."""
         if due_at <= self._horizon:
             heapq.heappush(self._heap, (due_at, instance_id, chain))
+
+    def arm_cursor(
+        self, instance_id: str, chain: str, rows: Rows, header: Header
+    ) -> None:
+        """Wake the cursor of `chain` when its rows say so, if they do."""
+        cursor = get_cursor(rows, chain)
+        timer = None if cursor is None else owed_timer(header, chain, cursor)
+        if timer is not None:
+            self.arm(timer.due_at, instance_id, timer.chain)
 
     def extend(self, store: SnapshotStore, now_ms: int) -> None:
         """Read on in the store's timers, up to a new horizon when the old one is near.

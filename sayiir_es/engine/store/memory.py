@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.model.child_rows import MESSAGES, owes_message
 from sayiir_es.core.model.errors import StoreError
 from sayiir_es.core.model.position import Position
 from sayiir_es.core.model.rows import DictRows, get_header, get_run
@@ -45,6 +46,7 @@ class MemoryStore:
         self._position = Position()
         self._instances: dict[str, DictRows] = {}
         self._live: dict[str, DictRows] = {}
+        self._messages: set[tuple[str, str]] = set()
         self._starts: list[tuple[int, str]] = []
         """(Time of the start, instance id) of every instance with a run, in order."""
         self._updates: list[tuple[int, str]] = []
@@ -90,6 +92,11 @@ class MemoryStore:
         self._uncounted.add(instance_id)
         if len(self._uncounted) >= _UNCOUNTED_MAX:
             self._count_changed()
+        for key, row in changes.items():
+            if key[0] in MESSAGES:
+                place = (instance_id, key)
+                owes = owes_message(key, row)
+                (self._messages.add if owes else self._messages.discard)(place)
         if has_ended(rows.get(HEADER)):
             self._live.pop(instance_id, None)
         else:
@@ -117,6 +124,10 @@ class MemoryStore:
             keys = (HEADER, *rows.keys(CURSOR_PREFIX))
             if any(may_owe(rows.get(key)) for key in keys):
                 yield instance_id
+
+    def messages(self) -> Iterator[tuple[str, str]]:
+        """(Instance id, row key) of every row that owes a message, in order."""
+        return iter(sorted(self._messages))
 
     def timers(
         self, until_ms: int, *, after_ms: int = -1
@@ -188,6 +199,7 @@ class MemoryStore:
         self._position = Position()
         self._instances.clear()
         self._live.clear()
+        self._messages.clear()
         self._starts.clear()
         self._updates.clear()
         self._counts.clear()

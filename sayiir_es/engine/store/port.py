@@ -95,6 +95,13 @@ class SnapshotStore(Protocol):
         """
         ...
 
+    def messages(self) -> Iterator[tuple[str, str]]:
+        """(Instance id, row key) of every row that owes a message, in order.
+
+        As of `model.child_rows`; those of instances that have ended, too.
+        """
+        ...
+
     def timers(
         self, until_ms: int, *, after_ms: int = -1
     ) -> Iterator[tuple[int, str, str]]:

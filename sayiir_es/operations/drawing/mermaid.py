@@ -12,6 +12,7 @@ from sayiir_es.core.graph.nodes import (
     Node,
     RouteNode,
     SignalNode,
+    StartChildNode,
     TaskNode,
     TryNode,
 )
@@ -57,7 +58,7 @@ class _Chart:
         text = text_of(node, is_join=is_join)
         label = "<br/>".join(_escape(line) for line in (text.title, *text.options))
         match node:
-            case TaskNode():
+            case TaskNode() | StartChildNode():
                 return [self._put(f'["{label}"]', sources)]
             case DelayNode():
                 return [self._put(f'(["{label}"])', sources)]

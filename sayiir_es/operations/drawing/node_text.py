@@ -13,6 +13,7 @@ from sayiir_es.core.graph.nodes import (
     Node,
     RouteNode,
     SignalNode,
+    StartChildNode,
     TaskNode,
     TryNode,
 )
@@ -64,6 +65,12 @@ def text_of(node: Node, *, is_join: bool) -> NodeText:
             return NodeText(kind="loop", title="loop", options=(option,))
         case ChildNode():
             return NodeText(kind="child", title=f"child {node.workflow}", options=())
+        case StartChildNode():
+            return NodeText(
+                kind="child",
+                title=f"start {node.workflow}",
+                options=tuple(_of_start(node)),
+            )
         case TryNode():
             names = [name.removeprefix("builtins.") for name in node.errors]
             option = f"catches {', '.join(names) or 'every error'}"
@@ -113,3 +120,11 @@ def _of_signal(node: SignalNode) -> Iterator[str]:
         yield f"{duration_text(node.timeout_ms)}, then {then}"
     if node.keep_input:
         yield "keeps its input"
+
+
+def _of_start(node: StartChildNode) -> Iterator[str]:
+    yield "waits for its end" if node.waits else "goes on at once"
+    if node.version is not None:
+        yield f"version {node.version}"
+    if node.on_parent_end == "leave":
+        yield "left running"

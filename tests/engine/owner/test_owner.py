@@ -269,7 +269,7 @@ async def test_payloads_up_to_the_limit_pass_and_beyond_fail_for_good(
         events = await harness.events()
     if size <= 1:
         assert events[-1].kind == "WorkflowCompleted"
-        assert len(json.loads(events[-1].body.output)) > 1000  # type: ignore[union-attr]
+        assert len(json.loads(events[-1].body.output)) > 1000  # type: ignore[union-attr, arg-type]
     else:
         assert events[-2].body.error_type == "too_large"  # type: ignore[union-attr]
         assert events[-1].kind == "WorkflowFailed"

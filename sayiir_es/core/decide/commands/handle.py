@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 from sayiir_es.core.decide.advance import advance
 from sayiir_es.core.decide.basis import basis_of, draft_in_run
 from sayiir_es.core.decide.commands import (
+    child_end,
     control,
     fork_instance,
     migrate,
@@ -31,6 +32,7 @@ from sayiir_es.core.model.commands import (
     ForkWorkflow,
     MigrateWorkflow,
     PauseWorkflow,
+    RecordChildEnd,
     RecordOutcome,
     RetryWorkflow,
     SendSignal,
@@ -74,6 +76,8 @@ def handle_command(
             return start.start(basis, command, commanded.traceparent)
         case SendSignal():
             return _signal(basis, command, commanded.traceparent)
+        case RecordChildEnd():
+            return child_end.child_ended(basis, command)
         case RecordOutcome():
             return _refuse_outcome(basis, command)
         case MigrateWorkflow():
@@ -136,6 +140,8 @@ def _names(command: Command) -> list[tuple[str, str]]:
             names.append(("workflow", command.workflow))
             names.append(("definition_hash", command.definition_hash or "-"))
             names.append(("version", command.version or "-"))
+            names.append(("parent", command.parent or "-"))
+            names.append(("parent_secret", command.parent_secret or "-"))
         case SendSignal():
             names.append(("signal", command.signal))
             names.append(("signal_id", command.signal_id or "-"))
@@ -147,6 +153,10 @@ def _names(command: Command) -> list[tuple[str, str]]:
         case RecordOutcome():
             names.append(("worker", command.worker or "-"))
             names.append(("error_type", command.error_type or "-"))
+        case RecordChildEnd():
+            names.append(("child_id", command.child_id))
+            names.append(("error_type", command.error_type or "-"))
+            names.append(("secret", command.secret))
         case ForkWorkflow():
             names.append(("source_instance_id", command.source_instance_id))
         case _:
@@ -162,6 +172,7 @@ def _sizes(command: Command, limits: Limits) -> list[tuple[str, int, int]]:
             return [
                 ("a payload", len(command.input), limits.payload_bytes),
                 ("attributes", sum(map(_size, texts)), limits.attributes_bytes),
+                ("a path", _size(command.parent_path), limits.payload_bytes),
             ]
         case SendSignal():
             return [("a payload", len(command.payload), limits.payload_bytes)]
@@ -171,6 +182,13 @@ def _sizes(command: Command, limits: Limits) -> list[tuple[str, int, int]]:
             return [
                 ("a payload", len(command.output or b""), limits.payload_bytes),
                 ("a path", _size(command.path), limits.payload_bytes),
+            ]
+        case RecordChildEnd():
+            bases = sum(map(_size, command.error_bases))
+            return [
+                ("a payload", len(command.output or b""), limits.payload_bytes),
+                ("a path", _size(command.path), limits.payload_bytes),
+                ("names of error classes", bases, limits.payload_bytes),
             ]
         case RetryWorkflow():
             return [

@@ -3,9 +3,9 @@
 Theory of operation. `WorkflowRetried` folds over all that stands: attempts that had
 failed, or were stopped by the failure beside them, are due again as attempt 1; delays
 and waits go on under the times they had; results and buffered signals are kept. Only a
-failed node that is no attempt, a loop without a way on or a wait whose time-out fails
-the run, opens again by its own event in the same decision: a loop from its first
-iteration, a wait with all of its time. A move that was too large to be recorded is made
+failed node that is no attempt, a loop without a way on, a start of a child or a wait
+whose time-out fails the run, opens again by its own event in the same decision: a loop from its first
+iteration, a child is started anew, a wait has all of its time. A move that was too large to be recorded is made
 again: it fails again, unless the log takes more by now. The run has all of its time
 again.
 
@@ -23,7 +23,7 @@ from sayiir_es.core.decide.basis import draft_in_run
 from sayiir_es.core.decide.owed import owed_moves
 from sayiir_es.core.decide.quarantine import release
 from sayiir_es.core.decide.rejections import reject, reject_not_found
-from sayiir_es.core.graph.nodes import LoopNode, SignalNode
+from sayiir_es.core.graph.nodes import LoopNode, SignalNode, StartChildNode
 from sayiir_es.core.model.events import WorkflowRetried
 from sayiir_es.core.model.rows import chain_of, get_cursor, get_ending
 from sayiir_es.core.model.undo_rows import has_undoable, paths_to_undo
@@ -112,5 +112,5 @@ def reopen(draft: Draft, path: str) -> None:
         or has_a_result(cursor.wait)
     ):
         return
-    if isinstance(place.node, LoopNode | SignalNode):
+    if isinstance(place.node, LoopNode | SignalNode | StartChildNode):
         open_node(draft, path, cursor.input)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.decide.advance import advance, open_node
-from sayiir_es.core.decide.rejections import acknowledge, reject
+from sayiir_es.core.decide.commands.child_end import is_start_repeated, takes_place
+from sayiir_es.core.decide.rejections import acknowledge, reject_start
 from sayiir_es.core.draft import Draft
 from sayiir_es.core.model.events import WorkflowStarted, WorkflowTerminated
 from sayiir_es.core.model.rows import TERMINAL, get_run
@@ -21,7 +22,8 @@ def start(basis: Basis, command: StartWorkflow, traceparent: str | None) -> Deci
     """Answer a start by the conflict policy.
 
     A run of another definition is an existing one too: whoever starts the same again
-    behind a deploy gets the same answer as before.
+    behind a deploy gets the same answer as before. A node that starts its child anew,
+    in a later run of its own instance, gets it: the run before gives way.
     """
     definitions = basis.context.definitions
     graph = definitions.by_name(
@@ -35,11 +37,13 @@ def start(basis: Basis, command: StartWorkflow, traceparent: str | None) -> Deci
             f"expected a published workflow {command.workflow!r}{wanted}, but there "
             "is none"
         )
-        return reject(basis, command, "unknown_workflow", message)
-    if get_run(basis.rows) is not None:
+        return reject_start(basis, command, "unknown_workflow", message)
+    if get_run(basis.rows) is not None and not takes_place(basis, command):
+        if is_start_repeated(basis, command):
+            return acknowledge(basis, command, "unchanged", basis.header.sequence)
         if command.conflict_policy == "fail":
             message = f"expected no instance {command.instance_id!r}, but it exists"
-            return reject(basis, command, "already_exists", message)
+            return reject_start(basis, command, "already_exists", message)
         if command.conflict_policy == "use_existing":
             return acknowledge(basis, command, "unchanged", basis.header.sequence)
     return _start(basis, command, graph, traceparent)
@@ -71,6 +75,10 @@ def _start(
             deadline_at=deadline_of(graph, draft.now_ms),
             version=graph.version,
             traceparent=traceparent,
+            parent=command.parent,
+            parent_run=command.parent_run,
+            parent_path=command.parent_path,
+            parent_secret=command.parent_secret,
         ),
         run=header.run + 1,
     )

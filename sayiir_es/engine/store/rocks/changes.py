@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.model.child_rows import MESSAGES, owes_message
 from sayiir_es.core.status.list_entry import entry_of, group_of
 from sayiir_es.engine.store.cache import UNREAD
 from sayiir_es.engine.store.rocks import keys
@@ -117,6 +118,12 @@ def collect_index(cached: CachedRows, added: set[bytes], removed: set[bytes]) ->
     if ended != ended_before:
         changed.add(HEADER)
         changed.update(cached.keys(CURSOR_PREFIX))
+    for key in cached.before:
+        if key.startswith(MESSAGES):
+            owes = owes_message(key, cached.get(key))
+            if owes != owes_message(key, cached.stored(key)):
+                index = keys.MESSAGE + cached.instance + key.encode()
+                (added if owes else removed).add(index)
     for key in changed:
         old = None if ended_before else cached.stored(key)
         new = None if ended else cached.get(key)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import msgpack
 
+from sayiir_es.core.model.child_records import EndReport, OpenChild, Parent
 from sayiir_es.core.model.commands import ForkWorkflow
 from sayiir_es.core.model.errors import StoreError
 from sayiir_es.core.model.position import CommandPosition, DeferredCommand, Position
@@ -33,6 +34,7 @@ from sayiir_es.core.model.rows import (
 )
 from sayiir_es.core.model.waits import (
     Awaiting,
+    AwaitingChild,
     Branching,
     Broken,
     Ended,
@@ -41,6 +43,7 @@ from sayiir_es.core.model.waits import (
     Inside,
     Listening,
     Looping,
+    RequestingChild,
     Routing,
     RunDeadline,
     Sleeping,
@@ -82,10 +85,18 @@ _TAGS: Mapping[int, type[DataclassInstance]] = {
     23: RunDeadline,
     24: Trying,
     25: Caught,
+    26: Parent,
+    27: OpenChild,
+    28: EndReport,
+    29: AwaitingChild,
+    30: RequestingChild,
 }
 """Within a fold version a tag always means the same record."""
 
-_ROWS = (Header, Run, Cursor, Ending, Quarantine, Caught, bytes, int, str)
+_ROWS = (
+    *(Header, Run, Cursor, Ending, Quarantine, Caught, OpenChild, EndReport),
+    *(bytes, int, str),
+)
 
 
 def encode_row(row: Row) -> bytes:

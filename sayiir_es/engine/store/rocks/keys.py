@@ -3,6 +3,7 @@
     P                            identity and position, one value
     I <instance> <row key>       a row
     W <instance> <row key>       by that row the instance may owe something
+    M <instance> <row key>       by that row it owes a message to another instance
     T <time> <instance> <chain>  that cursor wakes at the time, 8 bytes big-endian
     L <time> <instance>          what lists say of an instance that was started then
     S <status> <time> <instance> that one is in the status; one byte, see `STATUSES`
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 POSITION = b"P"
 ROW = b"I"
 OWING = b"W"
+MESSAGE = b"M"
 TIMER = b"T"
 LISTED = b"L"
 IN_STATUS = b"S"

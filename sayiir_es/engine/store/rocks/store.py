@@ -170,6 +170,11 @@ class RocksStore:
                 previous = instance_id
                 yield instance_id
 
+    def messages(self) -> Iterator[tuple[str, str]]:
+        """(Instance id, row key) of every row that owes a message, in order."""
+        for key in self._index(keys.MESSAGE, keys.upper_bound(keys.MESSAGE)):
+            yield keys.split(key)
+
     def timers(
         self, until_ms: int, *, after_ms: int = -1
     ) -> Iterator[tuple[int, str, str]]:
