@@ -13,7 +13,8 @@ from sayiir_es.core.authoring.retries import (
     is_retriable,
 )
 from sayiir_es.core.duration import duration_ms, parse_duration
-from sayiir_es.core.graph.nodes import TaskNode
+from sayiir_es.core.graph.key_templates import LIMIT_MAX, check_template
+from sayiir_es.core.graph.nodes import Concurrency, TaskNode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,6 +49,9 @@ class TaskMetadata:
             those of `no_retry_on` and what says of itself that it cannot help.
         no_retry_on: Exceptions after which none follows.
         compensate: What undoes what it did, when the run fails or is cancelled.
+        concurrency_key: Which attempts share a limit: a template.
+        max_concurrency: How many of them run at a time.
+        fairness_key: Between which attempts slots are given in turn: a template.
     """
 
     display_name: str | None = None
@@ -60,6 +64,9 @@ class TaskMetadata:
     retry_on: tuple[type[BaseException], ...] | None = None
     no_retry_on: tuple[type[BaseException], ...] = ()
     compensate: Compensation | None = None
+    concurrency_key: str | None = None
+    max_concurrency: int | None = None
+    fairness_key: str | None = None
 
     def __post_init__(self) -> None:
         if self.timeout_secs is not None:
@@ -70,16 +77,23 @@ class TaskMetadata:
             raise ValueError(
                 f"priority must be between {first} and {last}, got {self.priority}"
             )
+        _check_concurrency(self.concurrency_key, self.max_concurrency)
+        if self.fairness_key is not None:
+            check_template(self.fairness_key, "fairness_key")
 
     @classmethod
     def of(cls, node: TaskNode) -> TaskMetadata:
         """What a graph holds of it: no name, no description and no exceptions."""
+        limited = node.concurrency
         return cls(
             timeout_secs=None if node.timeout_ms is None else node.timeout_ms / 1000,
             retries=None if node.retry is None else RetryPolicy.of(node.retry),
             tags=list(node.tags) or None,
             version=node.version,
             priority=node.priority,
+            concurrency_key=None if limited is None else limited.key,
+            max_concurrency=None if limited is None else limited.limit,
+            fairness_key=node.fairness_key,
         )
 
     def to_node(self, task_id: str) -> TaskNode:
@@ -100,6 +114,12 @@ class TaskMetadata:
                 if self.compensate is None
                 else compensation_node(self.compensate, task_id)
             ),
+            concurrency=(
+                None
+                if self.concurrency_key is None or self.max_concurrency is None
+                else Concurrency(key=self.concurrency_key, limit=self.max_concurrency)
+            ),
+            fairness_key=self.fairness_key,
         )
 
 
@@ -120,6 +140,9 @@ def task(
     retry_on: ErrorTypes | None = None,
     no_retry_on: ErrorTypes | None = None,
     compensate: Compensation | None = None,
+    concurrency_key: str | None = None,
+    max_concurrency: int | None = None,
+    fairness_key: str | None = None,
 ) -> Callable[[F], F]: ...
 def task(  # noqa: PLR0913 (Sayiir's signature)
     func: F | str | None = None,
@@ -135,6 +158,9 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
     retry_on: ErrorTypes | None = None,
     no_retry_on: ErrorTypes | None = None,
     compensate: Compensation | None = None,
+    concurrency_key: str | None = None,
+    max_concurrency: int | None = None,
+    fairness_key: str | None = None,
 ) -> F | Callable[[F], F]:
     """Say how a function is run as a task; the function itself stays as it is.
 
@@ -158,6 +184,13 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
         compensate: A function that undoes what the task did: when the run fails or is
             cancelled behind it, it is called with the task's input and its result. It
             may be marked by `@task` itself, with a time-out, retries and so on.
+        concurrency_key: Of all attempts in the app under one key at most
+            `max_concurrency` run at a time. A fixed text, or one with `{workflow}`,
+            `{workflow_input.FIELD}` or `{input.FIELD}`, which must be a text or a whole
+            number: else the attempt fails with `unreadable_key`.
+        max_concurrency: How many; 1 to 100,000.
+        fairness_key: Slots are given in turn to the attempts of each such key; the
+            concurrency key when left out.
 
     Raises:
         TypeError: if `retry_on` or `no_retry_on` is no exception class, or `compensate`
@@ -177,6 +210,9 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
         retry_on=None if retry_on is None else error_types(retry_on, "retry_on"),
         no_retry_on=error_types(no_retry_on or (), "no_retry_on"),
         compensate=None if compensate is None else check_compensation(compensate),
+        concurrency_key=concurrency_key,
+        max_concurrency=max_concurrency,
+        fairness_key=fairness_key,
     )
     own_id = func if isinstance(func, str) else name
 
@@ -217,6 +253,22 @@ def check_compensation(function: Callable[..., object]) -> Callable[..., object]
             f"{function!r}"
         )
     return function
+
+
+def _check_concurrency(key: str | None, limit: int | None) -> None:
+    """Refuse a limit without a key, a key without a limit, and what is neither."""
+    if key is None and limit is None:
+        return
+    if key is None or limit is None:
+        given = "concurrency_key" if limit is None else "max_concurrency"
+        raise ValueError(
+            f"expected concurrency_key and max_concurrency together, but only {given}"
+        )
+    check_template(key, "concurrency_key")
+    if not 1 <= limit <= LIMIT_MAX:
+        raise ValueError(
+            f"expected max_concurrency between 1 and {LIMIT_MAX}, but {limit}"
+        )
 
 
 def _check_tags(tags: Sequence[str]) -> None:

@@ -24,6 +24,7 @@ from sayiir_es.core.model.inputs import (
     Commanded,
     DecisionFailed,
     Outcome,
+    PermitReturnSent,
     ResumeCut,
     SlotTaken,
     TakenOver,
@@ -112,7 +113,13 @@ def on_error(
 
 
 def _names_of(
-    input_: Outcome | TimerDue | SlotTaken | TakenOver | ResumeCut | DecisionFailed,
+    input_: Outcome
+    | TimerDue
+    | SlotTaken
+    | TakenOver
+    | ResumeCut
+    | DecisionFailed
+    | PermitReturnSent,
     context: DecisionContext,
 ) -> tuple[str, str]:
     """The cause of a decision that raised, and what it decided on, in words."""
@@ -130,5 +137,7 @@ def _names_of(
             return "", "the rest of a decision"
         case DecisionFailed():
             return input_.cause, input_.decided_on
+        case PermitReturnSent():
+            return "", f"the return of a permit of {input_.key!r}"
         case _:
             assert_never(input_)

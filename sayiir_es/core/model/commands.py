@@ -145,6 +145,46 @@ class RecordOutcome:
     worker: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskPermit:
+    """An attempt of `holder` asks a limit for one of at most `limit` permits.
+
+    `instance_id` is that of the limit; `ask` names the ask in the holder.
+    """
+
+    instance_id: str
+    command_id: str
+    holder: str
+    path: str
+    ask: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantPermit:
+    """The limit of `key` gives the attempt that asked its permit of that number."""
+
+    instance_id: str
+    command_id: str
+    key: str
+    path: str
+    ask: int
+    permit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnPermit:
+    """No attempt of `holder` has that permit of the limit any more."""
+
+    instance_id: str
+    command_id: str
+    holder: str
+    permit: int
+
+
+PermitCommand: TypeAlias = AskPermit | GrantPermit | ReturnPermit
+"""What owners write to one another about permits."""
+
 Command: TypeAlias = (
     StartWorkflow
     | SendSignal
@@ -155,5 +195,8 @@ Command: TypeAlias = (
     | MigrateWorkflow
     | ForkWorkflow
     | RecordOutcome
+    | AskPermit
+    | GrantPermit
+    | ReturnPermit
 )
 """Closed: `match` over it ends in `assert_never`."""

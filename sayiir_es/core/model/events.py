@@ -13,11 +13,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sayiir_es.core.fast_frozen import fast_frozen
 from sayiir_es.core.model import partition_events
-from sayiir_es.core.model.compensation_events import (
-    CompensationEnded,
-    CompensationRequested,
-    CompensationStarted,
-)
+from sayiir_es.core.model.compensation_events import CompensationEvent
+from sayiir_es.core.model.permit_events import PermitEvent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -543,9 +540,7 @@ Body: TypeAlias = (
     | WorkflowMigrated
     | InstanceQuarantined
     | InstanceReleased
-    | CompensationRequested
-    | CompensationStarted
-    | CompensationEnded
+    | CompensationEvent
     | PositionUpdated
     | DelayStarted
     | SignalAwaited
@@ -571,6 +566,7 @@ Body: TypeAlias = (
     | ChildCompleted
     | ErrorCaught
     | TryCompleted
+    | PermitEvent
 )
 """A kind's own fields. Closed: `match` over it ends in `assert_never`."""
 

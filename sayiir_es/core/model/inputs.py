@@ -133,6 +133,15 @@ class DecisionFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PermitReturnSent:
+    """The log has the command that returns a permit of the instance."""
+
+    instance_id: str
+    key: str
+    permit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResumeCut:
     """The rest of a decision that was cut."""
 
@@ -140,6 +149,13 @@ class ResumeCut:
 
 
 Input: TypeAlias = (
-    Commanded | Outcome | TimerDue | SlotTaken | TakenOver | ResumeCut | DecisionFailed
+    Commanded
+    | Outcome
+    | TimerDue
+    | SlotTaken
+    | TakenOver
+    | ResumeCut
+    | DecisionFailed
+    | PermitReturnSent
 )
 """What is decided on. Closed: `match` over it ends in `assert_never`."""

@@ -20,10 +20,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.decide.owed import (
-    is_held,
-    owed_timer,
-)
+from sayiir_es.core.decide.owed import is_held, owed_timer
 from sayiir_es.core.model.inputs import (
     Commanded,
     Outcome,
@@ -32,20 +29,16 @@ from sayiir_es.core.model.inputs import (
     TimerDue,
 )
 from sayiir_es.core.model.rows import (
-    TERMINAL,
-    Rows,
     chain_of,
     get_cursor,
     get_cursors,
     get_header,
 )
 from sayiir_es.core.model.waits import Awaiting, Listening
-from sayiir_es.engine.owner.offers import Offers
-from sayiir_es.engine.owner.recovery import Recovery
+from sayiir_es.engine.owner.recovery import Recovery, may_owe_anything
 from sayiir_es.engine.owner.selection import Selection
 from sayiir_es.engine.owner.timers import Timers
 from sayiir_es.engine.requests.decided_command import DecidedCommand
-from sayiir_es.engine.store.row_index import may_owe
 
 if TYPE_CHECKING:
     import asyncio
@@ -53,13 +46,13 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.draft import Decision
     from sayiir_es.core.model.inputs import Input
-    from sayiir_es.core.model.rows import Header, StagedRows
+    from sayiir_es.core.model.rows import Header, Rows, StagedRows
     from sayiir_es.engine.attempts.attempt import Attempt
-    from sayiir_es.engine.attempts.dispatcher import Dispatcher
     from sayiir_es.engine.commands.feed import CommandFeed
     from sayiir_es.engine.commands.source_reads import SourceReads
     from sayiir_es.engine.owner.batch import Batch
     from sayiir_es.engine.owner.claiming import TakeoverContext
+    from sayiir_es.engine.owner.offers import Offers
     from sayiir_es.engine.owner.portion import Portion
     from sayiir_es.engine.store.port import SnapshotStore
 
@@ -71,7 +64,7 @@ class Inputs:
         self,
         *,
         store: SnapshotStore,
-        dispatcher: Dispatcher,
+        offers: Offers,
         feed: CommandFeed,
         sources: SourceReads,
         takeover: TakeoverContext,
@@ -82,7 +75,9 @@ class Inputs:
         self.feed = feed
         self.sources = sources
         self._store = store
-        self._dispatcher = dispatcher
+        self._offers = offers
+        self._dispatcher = offers.dispatcher
+        self._permits = offers.permits
         self._takeover = takeover
         self._selection = Selection(selected)
         self._recovery = Recovery(() if selected is not None else store.owing())
@@ -93,13 +88,6 @@ class Inputs:
         """The last portion did not reach all that recovery and timers had to do."""
         self._deferred: deque[tuple[int, str, str]] = deque()
         """Due, and waiting until the commands of the time of the claim are decided."""
-        self._offers = Offers(
-            store=store,
-            dispatcher=dispatcher,
-            selected=selected,
-            # Of an instance that was not selected before, nobody knows who began it.
-            taken_over=takeover.taken_over or selected is not None,
-        )
         self._first: Callable[[Batch, list[Attempt]], None] | None = None
         """Decides what the last batch had no room for."""
 
@@ -136,6 +124,7 @@ class Inputs:
             or self._first is not None
             or not self._recovery.is_over
             or self._dispatcher.has_held
+            or self._permits.is_recovering
         )
 
     @property
@@ -160,6 +149,7 @@ class Inputs:
             LogError: if a command on the wrong partition could not be forwarded.
         """
         self._portion = self._start_turn()
+        self._permits.begin_batch()
         self.timers.extend(self._store, batch.now_ms)
         self._dispatcher.hold_more(batch.now_ms)
         self._finish_cut(batch, offered)
@@ -200,9 +190,10 @@ class Inputs:
     def _collect_arrived(
         self, batch: Batch, offered: list[Attempt], *, share: float
     ) -> None:
-        """What came in: outcomes, slots, sources and commands."""
+        """What came in: outcomes, slots, returns of permits, sources and commands."""
         self._collect_reports(batch, offered, share=share)
         self._collect_granted(batch, offered, share=share)
+        self._collect_returns(batch, offered, share=share)
         self._collect_sources(batch, offered, share=share)
         self._collect_commands(batch, offered, share=share)
 
@@ -287,6 +278,7 @@ class Inputs:
             return None
         if decision.cut:
             self._offers.cut = decision.instance_id
+        self._permits.note(decision)
         self._finish_cut(batch, offered)
         self._offers.offer_changed(batch, decision, offered)
         return decision
@@ -314,7 +306,7 @@ class Inputs:
 
     def _recover(self, batch: Batch, instance_id: str, offered: list[Attempt]) -> None:
         rows = batch.view(instance_id)
-        if not _may_owe(rows):
+        if not may_owe_anything(rows):
             self._recovery.recovered(instance_id)
             return
         if self._decide(batch, ResumeCut(instance_id=instance_id), offered) is None:
@@ -457,6 +449,19 @@ class Inputs:
         elif batch.closed:
             self._first = self._begin_granted
 
+    def _collect_returns(
+        self, batch: Batch, offered: list[Attempt], *, share: float
+    ) -> None:
+        """Record that permits are on their way back to their limits."""
+        landed = self._permits.landed
+        while landed and self._is_open(batch, 0) and not self._portion.is_spent(share):
+            self._portion.spend()
+            if not self._is_ready(batch, landed[0].instance_id, offered):
+                return
+            if self._decide(batch, landed[0], offered) is None:
+                return
+            self._permits.recorded(landed.popleft())
+
     def _collect_sources(
         self, batch: Batch, offered: list[Attempt], *, share: float
     ) -> None:
@@ -557,6 +562,7 @@ class Inputs:
         for instance_id, staged in batch.staged.items():
             if staged.changes:
                 self._follow(instance_id, staged, batch.now_ms)
+        self._permits.act()
         if not self._selection.to_begin:
             self._selection.tell_begun()
 
@@ -589,11 +595,3 @@ class Inputs:
         timer = owed_timer(header, chain, cursor)
         if timer is not None:
             self.timers.arm(timer.due_at, instance_id, timer.chain)
-
-
-def _may_owe(rows: Rows) -> bool:
-    """Whether a take-over may find something to do in these rows."""
-    header = get_header(rows)
-    if header is None or header.phase in TERMINAL or header.phase == "unstarted":
-        return False
-    return may_owe(header) or any(may_owe(cursor) for _, cursor in get_cursors(rows))

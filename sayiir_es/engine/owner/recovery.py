@@ -13,8 +13,13 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.model.rows import TERMINAL, get_cursors, get_header
+from sayiir_es.engine.store.row_index import may_owe
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from sayiir_es.core.model.rows import Rows
 
 
 class Recovery:
@@ -55,3 +60,11 @@ class Recovery:
         """Whatever comes in for the instance may be decided now."""
         if not self.is_over:
             self._recovered.add(instance_id)
+
+
+def may_owe_anything(rows: Rows) -> bool:
+    """Whether a take-over may find something to do in these rows."""
+    header = get_header(rows)
+    if header is None or header.phase in TERMINAL or header.phase == "unstarted":
+        return False
+    return may_owe(header) or any(may_owe(cursor) for _, cursor in get_cursors(rows))

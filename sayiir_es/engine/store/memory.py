@@ -12,8 +12,10 @@ from sayiir_es.core.status.list_entry import entry_of
 from sayiir_es.engine.store.row_index import (
     CURSOR_PREFIX,
     HEADER,
+    PERMITS,
     RUN,
     has_ended,
+    holds_permits,
     may_owe,
     wakes_at,
 )
@@ -39,6 +41,7 @@ class MemoryStore:
         self._position = Position()
         self._instances: dict[str, DictRows] = {}
         self._live: dict[str, DictRows] = {}
+        self._with_permits: set[str] = set()
         self._starts: list[tuple[int, str]] = []
         """(Time of the start, instance id) of every instance with a run, in order."""
         self._has_position = True
@@ -71,10 +74,19 @@ class MemoryStore:
         rows.apply(changes)
         if RUN in changes:
             self._order_start(instance_id, before, get_run(rows))
+        if any(key.startswith(PERMITS) for key in changes):
+            self._note_permits(instance_id, rows)
         if has_ended(rows.get(HEADER)):
             self._live.pop(instance_id, None)
         else:
             self._live[instance_id] = rows
+
+    def _note_permits(self, instance_id: str, rows: DictRows) -> None:
+        keys = (key for prefix in PERMITS for key in rows.keys(prefix))
+        if any(holds_permits(rows.get(key)) for key in keys):
+            self._with_permits.add(instance_id)
+        else:
+            self._with_permits.discard(instance_id)
 
     def _order_start(
         self, instance_id: str, before: Run | None, after: Run | None
@@ -108,6 +120,10 @@ class MemoryStore:
             keys = (HEADER, *rows.keys(CURSOR_PREFIX))
             if any(may_owe(rows.get(key)) for key in keys):
                 yield instance_id
+
+    def with_permits(self) -> Iterator[str]:
+        """Instances that have a permit, and limits that have lent one, in order."""
+        return iter(sorted(self._with_permits))
 
     def timers(
         self, until_ms: int, *, after_ms: int = -1
@@ -151,6 +167,7 @@ class MemoryStore:
         self._position = Position()
         self._instances.clear()
         self._live.clear()
+        self._with_permits.clear()
         self._starts.clear()
         self._has_position = True
 

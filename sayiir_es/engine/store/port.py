@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.rows import Changes, Rows
     from sayiir_es.core.status.list_entry import ListEntry
 
-FOLD_VERSION = 10
+FOLD_VERSION = 11
 """Must be raised when `evolve` writes other rows for the same events, or the store
 encodes them otherwise: stores of another version are deleted and folded again."""
 
@@ -87,6 +87,13 @@ class SnapshotStore(Protocol):
 
         These have not ended, and have a buffered signal, or a cursor that awaits an
         attempt, has ended or is broken.
+        """
+        ...
+
+    def with_permits(self) -> Iterator[str]:
+        """Instances that have a permit or owe its return, and limits with some in use.
+
+        Those that have ended, too.
         """
         ...
 

@@ -22,10 +22,13 @@ from sayiir_es.core.model.commands import ForkWorkflow
 from sayiir_es.core.model.errors import StoreError
 from sayiir_es.core.model.position import CommandPosition, DeferredCommand, Position
 from sayiir_es.core.model.rows import (
+    Ask,
     Caught,
     Cursor,
     Ending,
     Header,
+    Limit,
+    Permit,
     Quarantine,
     Request,
     Row,
@@ -82,10 +85,16 @@ _TAGS: Mapping[int, type[DataclassInstance]] = {
     23: RunDeadline,
     24: Trying,
     25: Caught,
+    26: Permit,
+    27: Limit,
+    28: Ask,
 }
 """Within a fold version a tag always means the same record."""
 
-_ROWS = (Header, Run, Cursor, Ending, Quarantine, Caught, bytes, int, str)
+_ROWS = (
+    *(Header, Run, Cursor, Ending, Quarantine, Caught, Permit, Limit, Ask),
+    *(bytes, int, str),
+)
 
 
 def encode_row(row: Row) -> bytes:

@@ -3,6 +3,7 @@
     P                            identity and position, one value
     I <instance> <row key>       a row
     W <instance> <row key>       by that row the instance may owe something
+    H <instance> <row key>       by that row it has a permit, or a limit has lent one
     T <time> <instance> <chain>  that cursor wakes at the time, 8 bytes big-endian
     L <time> <instance>          what lists say of an instance that was started then
 
@@ -18,6 +19,7 @@ from sayiir_es.wire.errors import excerpt_of
 POSITION = b"P"
 ROW = b"I"
 OWING = b"W"
+PERMITS = b"H"
 TIMER = b"T"
 LISTED = b"L"
 
