@@ -20,6 +20,13 @@ from sayiir_es.core.model.compensation_events import (
     CompensationRequested,
     CompensationStarted,
 )
+from sayiir_es.core.model.permit_events import (
+    PermitGranted,
+    PermitQueued,
+    PermitReleased,
+    PermitReturned,
+    PermitTaken,
+)
 from sayiir_es.core.status.instance_summary import InstanceSummary
 from sayiir_es.wire.commands import encode_command_avro
 from sayiir_es.wire.events import COMMON_FIELDS, KINDS, encode_event
@@ -252,6 +259,11 @@ BODIES: tuple[e.Body, ...] = (
         error="expected no instance 'order-7', but it exists",
     ),
     ChildEndReported(parent="batch-1", parent_path=PATH, child_run=2),
+    PermitQueued(holder="order-7", path=PATH, ask=17, limit=3),
+    PermitGranted(holder="order-7", path=PATH, ask=17, limit=3),
+    PermitReturned(permit=301),
+    PermitTaken(holder="order-7", path=PATH, ask=17, key="tenant:42", permit=301),
+    PermitReleased(holder="order-7", key="tenant:42", permit=301),
 )
 
 COMMANDS: tuple[c.Command, ...] = (
@@ -306,6 +318,28 @@ COMMANDS: tuple[c.Command, ...] = (
         command_id="f",
         source_instance_id="order-6",
         source_sequence=300,
+    ),
+    c.AskPermit(
+        instance_id="$limit/tenant:42",
+        command_id="3@44",
+        holder="order-7",
+        path=PATH,
+        ask=17,
+        limit=3,
+    ),
+    c.GrantPermit(
+        instance_id="order-7",
+        command_id="3@45",
+        key="tenant:42",
+        path=PATH,
+        ask=17,
+        permit=301,
+    ),
+    c.ReturnPermit(
+        instance_id="$limit/tenant:42",
+        command_id="3@46",
+        holder="order-7",
+        permit=301,
     ),
     c.RecordOutcome(
         instance_id="order-7",

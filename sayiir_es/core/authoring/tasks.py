@@ -14,7 +14,8 @@ from sayiir_es.core.authoring.retries import (
     is_retriable,
 )
 from sayiir_es.core.duration import duration_ms, parse_duration
-from sayiir_es.core.graph.nodes import TaskNode
+from sayiir_es.core.graph.key_templates import LIMIT_MAX, check_template
+from sayiir_es.core.graph.nodes import Concurrency, TaskNode
 from sayiir_es.core.memory_size import parse_memory_size
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ class TaskMetadata:
         executor: Where its attempts run; None: on the loop where it is async, else in a
             thread. It is no part of the graph, for it decides nothing.
         memory: How many bytes its process may have; None: as the worker says.
+        concurrency_key: Which attempts share a limit: a template.
+        max_concurrency: How many of them run at a time.
+        fairness_key: Between which attempts slots are given in turn: a template.
     """
 
     display_name: str | None = None
@@ -71,6 +75,9 @@ class TaskMetadata:
     compensate: Compensation | None = None
     executor: Executor | None = None
     memory: int | None = None
+    concurrency_key: str | None = None
+    max_concurrency: int | None = None
+    fairness_key: str | None = None
 
     def __post_init__(self) -> None:
         if self.timeout_secs is not None:
@@ -91,16 +98,23 @@ class TaskMetadata:
                 'expected executor="process" where memory is given, for only a process '
                 f"can be held to it, but executor={self.executor!r}"
             )
+        _check_concurrency(self.concurrency_key, self.max_concurrency)
+        if self.fairness_key is not None:
+            check_template(self.fairness_key, "fairness_key")
 
     @classmethod
     def of(cls, node: TaskNode) -> TaskMetadata:
         """What a graph holds of it: no name, no description and no exceptions."""
+        limited = node.concurrency
         return cls(
             timeout_secs=None if node.timeout_ms is None else node.timeout_ms / 1000,
             retries=None if node.retry is None else RetryPolicy.of(node.retry),
             tags=list(node.tags) or None,
             version=node.version,
             priority=node.priority,
+            concurrency_key=None if limited is None else limited.key,
+            max_concurrency=None if limited is None else limited.limit,
+            fairness_key=node.fairness_key,
         )
 
     def to_node(self, task_id: str) -> TaskNode:
@@ -121,6 +135,12 @@ class TaskMetadata:
                 if self.compensate is None
                 else compensation_node(self.compensate, task_id)
             ),
+            concurrency=(
+                None
+                if self.concurrency_key is None or self.max_concurrency is None
+                else Concurrency(key=self.concurrency_key, limit=self.max_concurrency)
+            ),
+            fairness_key=self.fairness_key,
         )
 
 
@@ -143,6 +163,9 @@ def task(
     compensate: Compensation | None = None,
     executor: Executor | None = None,
     memory: str | int | None = None,
+    concurrency_key: str | None = None,
+    max_concurrency: int | None = None,
+    fairness_key: str | None = None,
 ) -> Callable[[F], F]: ...
 def task(  # noqa: PLR0913 (Sayiir's signature)
     func: F | str | None = None,
@@ -160,6 +183,9 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
     compensate: Compensation | None = None,
     executor: Executor | None = None,
     memory: str | int | None = None,
+    concurrency_key: str | None = None,
+    max_concurrency: int | None = None,
+    fairness_key: str | None = None,
 ) -> F | Callable[[F], F]:
     """Say how a function is run as a task; the function itself stays as it is.
 
@@ -188,6 +214,13 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
             that is kept for the next attempt, and killed at a time-out.
         memory: How much its process may have, as bytes or a text such as "512MB"; an
             attempt that takes more is killed, and has failed.
+        concurrency_key: Of all attempts in the app under one key at most
+            `max_concurrency` run at a time. A fixed text, or one with `{workflow}`,
+            `{workflow_input.FIELD}` or `{input.FIELD}`, which must be a text or a whole
+            number: else the attempt fails with `unreadable_key`.
+        max_concurrency: How many; 1 to 100,000.
+        fairness_key: Slots are given in turn to the attempts of each such key; the
+            concurrency key when left out.
 
     Raises:
         TypeError: if `retry_on` or `no_retry_on` is no exception class, or `compensate`
@@ -209,6 +242,9 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
         compensate=None if compensate is None else check_compensation(compensate),
         executor=executor,
         memory=None if memory is None else parse_memory_size(memory),
+        concurrency_key=concurrency_key,
+        max_concurrency=max_concurrency,
+        fairness_key=fairness_key,
     )
     own_id = func if isinstance(func, str) else name
 
@@ -265,6 +301,22 @@ def _check_executor(function: Callable[..., object], executor: str | None) -> No
         raise TypeError(
             f"expected an async function on the loop, but {name!r} is none, and would "
             'hold up all others: leave executor out, or say "thread" or "process"'
+        )
+
+
+def _check_concurrency(key: str | None, limit: int | None) -> None:
+    """Refuse a limit without a key, a key without a limit, and what is neither."""
+    if key is None and limit is None:
+        return
+    if key is None or limit is None:
+        given = "concurrency_key" if limit is None else "max_concurrency"
+        raise ValueError(
+            f"expected concurrency_key and max_concurrency together, but only {given}"
+        )
+    check_template(key, "concurrency_key")
+    if not 1 <= limit <= LIMIT_MAX:
+        raise ValueError(
+            f"expected max_concurrency between 1 and {LIMIT_MAX}, but {limit}"
         )
 
 

@@ -22,6 +22,7 @@ from sayiir_es.core.draft import (
     nothing,
     record,
 )
+from sayiir_es.core.graph.key_templates import UNREADABLE_KEY
 from sayiir_es.core.graph.lookup import get_graph
 from sayiir_es.core.graph.nodes import Node, RouteNode, TaskNode
 from sayiir_es.core.model.events import OutcomeRejected
@@ -132,6 +133,8 @@ def _has_not_begun(outcome: Outcome, rows: Rows, node: Node | None) -> bool:
     went on behind it.
     """
     if outcome.result == "withdrawn" or not isinstance(node, TaskNode):
+        return False
+    if outcome.error_type == UNREADABLE_KEY:  # so that it never will
         return False
     if node.timeout_ms is None:
         return False

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from sayiir_es.core.decide import attempts
+from sayiir_es.core.decide import attempts, permits
 from sayiir_es.core.decide.advance import advance
 from sayiir_es.core.decide.basis import basis_of, draft_in_run
 from sayiir_es.core.decide.commands import handle
@@ -27,6 +27,7 @@ from sayiir_es.core.model.inputs import (
     DecisionFailed,
     MessageSent,
     Outcome,
+    PermitReturnSent,
     ResumeCut,
     SlotTaken,
     TakenOver,
@@ -65,6 +66,8 @@ def decide(input_: Input, rows: Rows, context: DecisionContext, room: int) -> De
             return _resume(input_, rows, context, room)
         case DecisionFailed():
             return quarantine(input_, rows, context, room)
+        case PermitReturnSent():
+            return permits.release(input_, rows, context, room)
         case _:
             assert_never(input_)
 

@@ -145,7 +145,8 @@ def may_have_begun(header: Header, cursor: Cursor, graph: Graph) -> bool:
 
     With a time-out, its `DeadlineSet` says so. Without one, it may have as soon as it
     was due, or its backoff was over by the clock of that owner, which is not known any
-    more. An attempt that was withdrawn in the middle, and is wanted again, has.
+    more. An attempt that was withdrawn in the middle, and is wanted again, has; none
+    has that waits for a permit.
     """
     wait = cursor.wait
     if not isinstance(wait, Awaiting):
@@ -153,12 +154,12 @@ def may_have_begun(header: Header, cursor: Cursor, graph: Graph) -> bool:
     if task.is_withdrawn(header, wait):
         return True
     place = graph.place(cursor.path)
-    timed = (
-        place is not None
-        and isinstance(place.node, TaskNode)
-        and place.node.timeout_ms is not None
-    )
-    return wait.deadline_at is not None or not timed
+    node = None if place is None else place.node
+    if not isinstance(node, TaskNode):
+        return True
+    if node.concurrency is not None and not wait.permit:
+        return False  # none begins before it has its permit
+    return wait.deadline_at is not None or node.timeout_ms is None
 
 
 def is_timer_held(header: Header, wait: Wait) -> bool:

@@ -26,6 +26,7 @@ from sayiir_es.core.model.inputs import (
     DecisionFailed,
     MessageSent,
     Outcome,
+    PermitReturnSent,
     ResumeCut,
     SlotTaken,
     TakenOver,
@@ -124,6 +125,7 @@ def _names_of(
     | SlotTaken
     | TakenOver
     | MessageSent
+    | PermitReturnSent
     | ResumeCut
     | DecisionFailed,
     context: DecisionContext,
@@ -145,5 +147,7 @@ def _names_of(
             return "", "the rest of a decision"
         case DecisionFailed():
             return input_.cause, input_.decided_on
+        case PermitReturnSent():
+            return "", f"the return of a permit of {input_.key!r}"
         case _:
             assert_never(input_)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sayiir_es.core.evolve.lifecycle import RUN_EVENTS
+from sayiir_es.core.evolve.permits import PERMIT_EVENTS
 from sayiir_es.core.model.headers import header_after, header_of
 from sayiir_es.core.nodes.registry import NODE_EVENTS
 
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
     from sayiir_es.core.nodes.kinds import EventKind
 
 # `Any`: each kind is checked against its own class where it is made.
-EVENTS: Mapping[type[Body], EventKind[Any]] = {**NODE_EVENTS, **RUN_EVENTS}
+EVENTS: Mapping[type[Body], EventKind[Any]] = {
+    **NODE_EVENTS,
+    **RUN_EVENTS,
+    **PERMIT_EVENTS,
+}
 """Every kind of event, by the class of its body."""
 
 _FOLDS = {body: kind.fold for body, kind in EVENTS.items()}

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sayiir_es.core.evolve.migration import fold_migrated
+from sayiir_es.core.evolve.permits import without_permits
 from sayiir_es.core.model.child_records import Parent
 from sayiir_es.core.model.child_rows import (
     COPIED,
@@ -315,10 +316,11 @@ def fold_request(
 
 
 def fold_paused(
-    _rows: Rows, event: Event, body: WorkflowPaused, header: Header
+    rows: Rows, event: Event, body: WorkflowPaused, header: Header
 ) -> Changes:
-    """Nothing runs any more."""
+    """Nothing runs any more; an attempt that has a permit loses it."""
     return {
+        **without_permits(rows, event),
         "e": Ending(reason=body.reason, requested_by=body.requested_by),
         "h": header_after(header, event, phase="paused"),
     }

@@ -10,7 +10,7 @@ from sayiir_es.core.model.child_records import OpenChild
 from sayiir_es.core.model.headers import header_after, remember_command
 from sayiir_es.core.model.rows import Caught, Cursor, Ending, get_run
 from sayiir_es.core.model.undo_rows import UNDO_KINDS, moved_key, moved_undoable
-from sayiir_es.core.model.waits import Ended
+from sayiir_es.core.model.waits import Awaiting, Ended
 
 if TYPE_CHECKING:
     from sayiir_es.core.model.events import Event, WorkflowMigrated
@@ -71,10 +71,13 @@ def _moved(key: str, row: Row | None, mapping: PathMapping) -> Row | None:
     match row:
         case Cursor():
             wait = row.wait
+            path = mapping.path(row.path)
             if isinstance(wait, Ended):
                 wait = Ended(result=mapping.reference(wait.result))
+            elif isinstance(wait, Awaiting) and wait.permit and path != row.path:
+                wait = replace(wait, permit="")  # it is the old path's, and returned
             return Cursor(
-                path=mapping.path(row.path),
+                path=path,
                 input=mapping.reference(row.input),
                 wait=wait,
             )

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, assert_never, cast
 
 from sayiir_es.core.duration import MAX_MS
 from sayiir_es.core.graph.child_ids import wrong_template
+from sayiir_es.core.graph.key_templates import LIMIT_MAX, check_template
 from sayiir_es.core.graph.nodes import (
     Branch,
     ChildNode,
+    Concurrency,
     DelayNode,
     ForkNode,
     LoopNode,
@@ -160,6 +162,11 @@ def _task_to_json(node: TaskNode) -> dict[str, object]:
         data["needs"] = {need.name: need.path for need in node.needs}
     if node.compensate is not None:  # absent from graphs of before there were any
         data["compensate"] = _task_to_json(node.compensate)
+    if node.concurrency is not None:  # absent from graphs of before there was one
+        data["concurrency_key"] = node.concurrency.key
+        data["max_concurrency"] = node.concurrency.limit
+    if node.fairness_key is not None:  # absent from graphs of before there was one
+        data["fairness_key"] = node.fairness_key
     return data
 
 
@@ -256,7 +263,29 @@ def _one_task(fields: Fields) -> TaskNode:
         priority=fields.integer_or_none("priority"),
         tags=fields.texts("tags"),
         needs=_needs(fields),
+        concurrency=_concurrency(fields),
+        fairness_key=_template_or_none(fields, "fairness_key"),
     )
+
+
+def _concurrency(fields: Fields) -> Concurrency | None:
+    key = _template_or_none(fields, "concurrency_key")
+    if key is None:
+        return None
+    limit = fields.integer("max_concurrency", LIMIT_MAX)
+    if not limit:
+        raise fields.wrong("max_concurrency", "a number from 1 on", limit)
+    return Concurrency(key=key, limit=limit)
+
+
+def _template_or_none(fields: Fields, name: str) -> str | None:
+    template = fields.text_or_none(name)
+    if template is not None:
+        try:
+            check_template(template, name)
+        except ValueError as error:
+            raise DecodeError(f"{error} at {fields.where}") from error
+    return template
 
 
 def _needs(fields: Fields) -> tuple[Need, ...]:

@@ -135,6 +135,14 @@ class Graph:
         return any(is_compensation(path) for path in self.places)
 
     @cached_property
+    def has_limits(self) -> bool:
+        """Whether any of its tasks waits for a permit before it runs."""
+        return any(
+            isinstance(place.node, TaskNode) and place.node.concurrency is not None
+            for place in self.places.values()
+        )
+
+    @cached_property
     def forks(self) -> frozenset[str]:
         """The path templates of all forks."""
         places = self.places.items()

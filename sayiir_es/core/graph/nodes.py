@@ -52,11 +52,25 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Concurrency:
+    """At most `limit` attempts run at a time under one key.
+
+    `key` is a template (`key_templates`); all tasks whose keys are the same share the
+    limit, of whatever workflow they are.
+    """
+
+    key: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskNode:
     """One call of a user function; also the join behind a fork.
 
     `needs` are the values that its function names by keyword-only parameters.
     `compensate` undoes what it did, when its run fails or is cancelled behind it.
+    Slots are given in turn to the keys that `fairness_key` makes, a template; None: as
+    `concurrency` does, if there is one.
     """
 
     id: str
@@ -67,6 +81,8 @@ class TaskNode:
     tags: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
     compensate: TaskNode | None = None
+    concurrency: Concurrency | None = None
+    fairness_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -174,6 +174,46 @@ class RecordChildEnd:
     error_bases: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskPermit:
+    """An attempt of `holder` asks a limit for one of at most `limit` permits.
+
+    `instance_id` is that of the limit; `ask` names the ask in the holder.
+    """
+
+    instance_id: str
+    command_id: str
+    holder: str
+    path: str
+    ask: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantPermit:
+    """The limit of `key` gives the attempt that asked its permit of that number."""
+
+    instance_id: str
+    command_id: str
+    key: str
+    path: str
+    ask: int
+    permit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnPermit:
+    """No attempt of `holder` has that permit of the limit any more."""
+
+    instance_id: str
+    command_id: str
+    holder: str
+    permit: int
+
+
+PermitCommand: TypeAlias = AskPermit | GrantPermit | ReturnPermit
+"""What owners write to one another about permits."""
+
 Command: TypeAlias = (
     StartWorkflow
     | SendSignal
@@ -185,5 +225,8 @@ Command: TypeAlias = (
     | ForkWorkflow
     | RecordOutcome
     | RecordChildEnd
+    | AskPermit
+    | GrantPermit
+    | ReturnPermit
 )
 """Closed: `match` over it ends in `assert_never`."""

@@ -47,3 +47,9 @@ class CompensationEnded:
 
     path: str
     undone: bool
+
+
+CompensationEvent: TypeAlias = (
+    CompensationRequested | CompensationStarted | CompensationEnded
+)
+"""All of them."""

@@ -21,11 +21,8 @@ from sayiir_es.core.model.child_events import (
     ChildInstanceSent,
     ChildStartRefused,
 )
-from sayiir_es.core.model.compensation_events import (
-    CompensationEnded,
-    CompensationRequested,
-    CompensationStarted,
-)
+from sayiir_es.core.model.compensation_events import CompensationEvent
+from sayiir_es.core.model.permit_events import PermitEvent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -533,9 +530,7 @@ Body: TypeAlias = (
     | WorkflowMigrated
     | InstanceQuarantined
     | InstanceReleased
-    | CompensationRequested
-    | CompensationStarted
-    | CompensationEnded
+    | CompensationEvent
     | PositionUpdated
     | DelayStarted
     | SignalAwaited
@@ -567,6 +562,7 @@ Body: TypeAlias = (
     | ChildCompleted
     | ErrorCaught
     | TryCompleted
+    | PermitEvent
 )
 """A kind's own fields. Closed: `match` over it ends in `assert_never`."""
 

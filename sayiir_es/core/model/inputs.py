@@ -148,6 +148,15 @@ class MessageSent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PermitReturnSent:
+    """The log has the command that returns a permit of the instance."""
+
+    instance_id: str
+    key: str
+    permit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResumeCut:
     """The rest of a decision that was cut."""
 
@@ -161,6 +170,7 @@ Input: TypeAlias = (
     | SlotTaken
     | TakenOver
     | MessageSent
+    | PermitReturnSent
     | ResumeCut
     | DecisionFailed
 )

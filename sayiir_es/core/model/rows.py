@@ -30,6 +30,7 @@ Theory of operation. A snapshot is never one object. It is a handful of small ro
     u<n>:<path> int: the task that was completed by event n is still to be undone
     d<n>:<path> int: it is undone
     n<n>:<path> int: it could not be undone
+    P…, L…      of permits and limits: see `permit_rows`
 
 `evolve` reads only the rows that its event names and returns the changed ones, so an
 outcome costs the same whether an instance has 5 results or 10,000. The live state, the
@@ -177,6 +178,36 @@ class Caught:
     input: str
 
 
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit:
+    """A permit that an instance was granted, for which attempt: see `permit_rows`."""
+
+    path: str
+    ask: int
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """How many permits of a limit are in use; `head` to `tail` − 1 wait for one."""
+
+    in_use: int
+    head: int
+    tail: int
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """An attempt that asked for a permit, of which at most `limit` are to be in use."""
+
+    holder: str
+    path: str
+    ask: int
+    limit: int
+
+
 Row: TypeAlias = (
     Header
     | Run
@@ -186,6 +217,9 @@ Row: TypeAlias = (
     | Caught
     | OpenChild
     | EndReport
+    | Permit
+    | Limit
+    | Ask
     | bytes
     | tuple[int, ...]
     | int

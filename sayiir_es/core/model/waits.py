@@ -55,6 +55,8 @@ class Awaiting:
     `due` is the sequence of the event that made the attempt due, `not_before` the end
     of a backoff (0: none), `withdrawn` the sequence of its `AttemptWithdrawn` (0: not),
     `failure` how the attempt before it ended, `since` when the first one was due.
+    `permit` names the permit that the attempt has, of the limit that its task names;
+    empty: none.
     """
 
     attempt: int
@@ -66,6 +68,7 @@ class Awaiting:
     restarts: int = 0
     failure: Failure | None = None
     since: int = 0
+    permit: str = ""
 
 
 @fast_frozen

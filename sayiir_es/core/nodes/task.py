@@ -324,14 +324,14 @@ def fold_attempt(
     if cursor is None or wait is None:
         return {}
     deadline_at, timeout_ms = wait.deadline_at, wait.timeout_ms
-    withdrawn, restarts = wait.withdrawn, wait.restarts
+    withdrawn, restarts, permit = wait.withdrawn, wait.restarts, wait.permit
     match body:
         case DeadlineSet():
             deadline_at, timeout_ms, withdrawn = body.deadline_at, body.timeout_ms, 0
         case DeadlineCleared():
             deadline_at, timeout_ms = None, None
         case AttemptWithdrawn():
-            withdrawn = event.sequence
+            withdrawn, permit = event.sequence, ""
         case AttemptRestarted():
             withdrawn, restarts = 0, body.restarts
     changed = Awaiting(
@@ -344,6 +344,7 @@ def fold_attempt(
         restarts=restarts,
         failure=wait.failure,
         since=wait.since,
+        permit=permit,
     )
     return _moved_to(cursor, changed)
 

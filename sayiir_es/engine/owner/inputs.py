@@ -20,10 +20,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from sayiir_es.core.decide.owed import (
-    is_held,
-    owed_timer,
-)
+from sayiir_es.core.decide.owed import is_held, owed_timer
 from sayiir_es.core.model.inputs import (
     Commanded,
     Outcome,
@@ -38,8 +35,7 @@ from sayiir_es.core.model.rows import (
     get_header,
 )
 from sayiir_es.core.model.waits import Awaiting, Listening
-from sayiir_es.engine.owner.offers import Offers
-from sayiir_es.engine.owner.recovery import Recovery, is_any_owed
+from sayiir_es.engine.owner.recovery import Recovery, may_owe_anything
 from sayiir_es.engine.owner.selection import Selection
 from sayiir_es.engine.owner.timers import Timers
 from sayiir_es.engine.requests.decided_command import DecidedCommand
@@ -52,11 +48,11 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.inputs import Input
     from sayiir_es.core.model.rows import StagedRows
     from sayiir_es.engine.attempts.attempt import Attempt
-    from sayiir_es.engine.attempts.dispatcher import Dispatcher
     from sayiir_es.engine.commands.feed import CommandFeed
     from sayiir_es.engine.commands.source_reads import SourceReads
     from sayiir_es.engine.owner.batch import Batch
     from sayiir_es.engine.owner.claiming import TakeoverContext
+    from sayiir_es.engine.owner.offers import Offers
     from sayiir_es.engine.owner.outbox import Outbox
     from sayiir_es.engine.owner.portion import Portion
     from sayiir_es.engine.store.port import SnapshotStore
@@ -77,7 +73,7 @@ class Inputs:
         self,
         *,
         store: SnapshotStore,
-        dispatcher: Dispatcher,
+        offers: Offers,
         arrivals: Arrivals,
         takeover: TakeoverContext,
         start_turn: Callable[[], Portion],
@@ -86,7 +82,9 @@ class Inputs:
         self.timers = Timers()
         self.feed, self.sources, self.outbox = arrivals
         self._store = store
-        self._dispatcher = dispatcher
+        self._offers = offers
+        self._dispatcher = offers.dispatcher
+        self._permits = offers.permits
         self._takeover = takeover
         self._selection = Selection(selected)
         self._recovery = Recovery(() if selected is not None else store.owing())
@@ -97,13 +95,6 @@ class Inputs:
         """The last portion did not reach all that recovery and timers had to do."""
         self._deferred: deque[tuple[int, str, str]] = deque()
         """Due, and waiting until the commands of the time of the claim are decided."""
-        self._offers = Offers(
-            store=store,
-            dispatcher=dispatcher,
-            selected=selected,
-            # Of an instance that was not selected before, nobody knows who began it.
-            taken_over=takeover.taken_over or selected is not None,
-        )
         self._first: Callable[[Batch, list[Attempt]], None] | None = None
         """Decides what the last batch had no room for."""
 
@@ -141,6 +132,7 @@ class Inputs:
             or self._first is not None
             or not self._recovery.is_over
             or self._dispatcher.has_held
+            or self._permits.is_recovering
         )
 
     @property
@@ -165,6 +157,7 @@ class Inputs:
             LogError: if a command on the wrong partition could not be forwarded.
         """
         self._portion = self._start_turn()
+        self._permits.begin_batch()
         self.timers.extend(self._store, batch.now_ms)
         self._dispatcher.hold_more(batch.now_ms)
         self._finish_cut(batch, offered)
@@ -209,6 +202,7 @@ class Inputs:
         self._collect_reports(batch, offered, share=share)
         self._collect_sent(batch, offered, share=share)
         self._collect_granted(batch, offered, share=share)
+        self._collect_returns(batch, offered, share=share)
         self._collect_sources(batch, offered, share=share)
         self._collect_commands(batch, offered, share=share)
 
@@ -293,6 +287,7 @@ class Inputs:
             return None
         if decision.cut:
             self._offers.cut = decision.instance_id
+        self._permits.note(decision)
         self._finish_cut(batch, offered)
         self._offers.offer_changed(batch, decision, offered)
         return decision
@@ -320,7 +315,7 @@ class Inputs:
 
     def _recover(self, batch: Batch, instance_id: str, offered: list[Attempt]) -> None:
         rows = batch.view(instance_id)
-        if not is_any_owed(rows):
+        if not may_owe_anything(rows):
             self._recovery.recovered(instance_id)
             return
         if self._decide(batch, ResumeCut(instance_id=instance_id), offered) is None:
@@ -478,6 +473,19 @@ class Inputs:
         elif batch.closed:
             self._first = self._begin_granted
 
+    def _collect_returns(
+        self, batch: Batch, offered: list[Attempt], *, share: float
+    ) -> None:
+        """Record that permits are on their way back to their limits."""
+        landed = self._permits.landed
+        while landed and self._is_open(batch, 0) and not self._portion.is_spent(share):
+            self._portion.spend()
+            if not self._is_ready(batch, landed[0].instance_id, offered):
+                return
+            if self._decide(batch, landed[0], offered) is None:
+                return
+            self._permits.recorded(landed.popleft())
+
     def _collect_sources(
         self, batch: Batch, offered: list[Attempt], *, share: float
     ) -> None:
@@ -580,6 +588,7 @@ class Inputs:
             if staged.changes:
                 self._follow(instance_id, staged, batch.now_ms)
                 self.outbox.follow(instance_id, staged.base, staged.changes)
+        self._permits.act()
         if not self._selection.to_begin:
             self._selection.tell_begun()
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.draft import Decision
     from sayiir_es.engine.attempts.attempt import Attempt
     from sayiir_es.engine.attempts.dispatcher import Dispatcher
+    from sayiir_es.engine.flow.permits import Permits
     from sayiir_es.engine.owner.batch import Batch
     from sayiir_es.engine.owner.portion import Portion
     from sayiir_es.engine.selected_instances import SelectedInstances
@@ -54,6 +55,7 @@ class Offers:
         *,
         store: SnapshotStore,
         dispatcher: Dispatcher,
+        permits: Permits,
         selected: SelectedInstances | None,
         taken_over: bool,
     ) -> None:
@@ -61,7 +63,8 @@ class Offers:
         self.unoffered: dict[str, None] = {}
         self.unpaused: set[str] = set()
         self._store = store
-        self._dispatcher = dispatcher
+        self.dispatcher = dispatcher
+        self.permits = permits
         self._selected = selected
         self.has_taken_over = taken_over
         self._behind_cut: list[tuple[str, str, bool]] = []
@@ -72,7 +75,7 @@ class Offers:
     @property
     def is_searching(self) -> bool:
         """Whether some that were turned away are still to be looked for."""
-        return bool(self.unoffered or self._owing or self._dispatcher.turned_away)
+        return bool(self.unoffered or self._owing or self.dispatcher.turned_away)
 
     @property
     def waits_for_rest(self) -> bool:
@@ -97,7 +100,7 @@ class Offers:
             return
         first = decision.events[0].body
         if isinstance(first, WorkflowMigrated):
-            self._dispatcher.take_back_queued(instance_id)
+            self.dispatcher.take_back_queued(instance_id)
         if isinstance(first, WorkflowUnpaused | InstanceReleased | WorkflowMigrated):
             self.unpaused.add(instance_id)
             recovering = instance_id in self.unoffered
@@ -144,9 +147,11 @@ class Offers:
         if owed.not_before > now:
             if restart:  # by the clock of the earlier owner it may have begun
                 token = (instance_id, owed.run, owed.path, owed.attempt)
-                self._dispatcher.will_restart(token)
+                self.dispatcher.will_restart(token)
             return
-        attempt = self._dispatcher.offer(batch, instance_id, owed, restart=restart)
+        if self.permits.must_wait(batch, instance_id, owed):
+            return
+        attempt = self.dispatcher.offer(batch, instance_id, owed, restart=restart)
         if attempt is not None:
             offered.append(attempt)
 
@@ -170,7 +175,7 @@ class Offers:
         may stand where that reading has been, and asks for another one.
         """
         for _ in range(PORTION):
-            if self._dispatcher.is_full or self.cut or batch.full():
+            if self.dispatcher.is_full or self.cut or batch.full():
                 return
             if portion.is_spent():
                 return
@@ -181,9 +186,9 @@ class Offers:
                 self.offer_all(batch, instance_id, offered, recovering=True)
                 continue
             if self._owing is None:
-                if not self._dispatcher.turned_away:
+                if not self.dispatcher.turned_away:
                     return
-                self._dispatcher.turned_away = False
+                self.dispatcher.turned_away = False
                 self._owing = iter(
                     self._store.owing() if self._selected is None else self._selected
                 )

@@ -26,6 +26,7 @@ from sayiir_es.engine.commands.feed import CommandFeed
 from sayiir_es.engine.commands.prefetch import Prefetch
 from sayiir_es.engine.commands.source_reads import SourceReads
 from sayiir_es.engine.definitions.accepted_loss import commands_lost
+from sayiir_es.engine.flow.permits import Permits
 from sayiir_es.engine.owner.batch import Batch
 from sayiir_es.engine.owner.claim_records import ClaimRecords, extend_digest
 from sayiir_es.engine.owner.claiming import Claimer, ClaimResult, TakeoverContext
@@ -33,6 +34,7 @@ from sayiir_es.engine.owner.decision_spans import new_decision_spans
 from sayiir_es.engine.owner.event_encoder import EventEncoder
 from sayiir_es.engine.owner.failure_lines import log_failures
 from sayiir_es.engine.owner.inputs import Arrivals, Inputs
+from sayiir_es.engine.owner.offers import Offers
 from sayiir_es.engine.owner.outbox import Outbox
 from sayiir_es.engine.owner.portion import Portion
 from sayiir_es.engine.owner.tenure import to_record
@@ -101,6 +103,14 @@ class Owner:
             settings=settings,
             wake=self._wake.set,
         )
+        self.permits = Permits(
+            log=ports.log,
+            partition=partition,
+            store=store,
+            registry=ports.registry,
+            dispatcher=self.dispatcher,
+            wake=self._wake.set,
+        )
         self._tenure: Tenure | None = None
         self._inputs: Inputs | None = None
         self._publisher: Publisher | None = None
@@ -154,7 +164,8 @@ class Owner:
     @property
     def idle(self) -> bool:
         """Whether nothing is queued, running or waiting to be decided."""
-        return not self.dispatcher.busy and (self._inputs is None or self._inputs.idle)
+        is_idle = not self.dispatcher.busy and self.permits.is_idle
+        return is_idle and (self._inputs is None or self._inputs.idle)
 
     def observe(self) -> OwnerState:
         """How far it is; reads neither the log nor the store's files."""
@@ -234,6 +245,7 @@ class Owner:
     async def close(self) -> None:
         """Drop attempts and close the store."""
         await self.dispatcher.drop_all()
+        await self.permits.close()
         await self._writing.close()
 
     async def _end_tenure(self) -> None:
@@ -260,6 +272,8 @@ class Owner:
         if claimed.taken_over:
             await self.dispatcher.drop_all()
             self._unrecovered = True
+        if self._unrecovered:
+            await self.permits.take_over()
         self._lapses_seen = self._lapses()
         await self._refresh_definitions()
         feed = CommandFeed(
@@ -273,7 +287,7 @@ class Owner:
         commands_end = await self._log.end_offset(Topic.COMMANDS, self.partition)
         self._inputs = Inputs(
             store=self.store,
-            dispatcher=self.dispatcher,
+            offers=self._make_offers(),
             arrivals=Arrivals(feed, self._make_sources(), self._make_outbox()),
             takeover=TakeoverContext(
                 taken_over=self._unrecovered,
@@ -321,6 +335,17 @@ class Owner:
             wake=self._wake.set,
         )
 
+    def _make_offers(self) -> Offers:
+        selected = self._settings.selected
+        return Offers(
+            store=self.store,
+            dispatcher=self.dispatcher,
+            permits=self.permits,
+            selected=selected,
+            # Of an instance that was not selected before, nobody knows who began it.
+            taken_over=self._unrecovered or selected is not None,
+        )
+
     def _make_responder(self) -> Responder:
         return Responder(
             self._ports,
@@ -346,6 +371,7 @@ class Owner:
             self._turn_began_s = self._clock.monotonic_s()
             await self._look_if_due(tenure)
             await self._renew_if_due(tenure, inputs)
+            self.permits.recover()
             context = DecisionContext(
                 claim=tenure.claim,
                 now_ms=self._now(),

@@ -62,7 +62,7 @@ class Recovery:
             self._recovered.add(instance_id)
 
 
-def is_any_owed(rows: Rows) -> bool:
+def may_owe_anything(rows: Rows) -> bool:
     """Whether a take-over may find something to do in these rows."""
     header = get_header(rows)
     if header is None or header.phase in TERMINAL or header.phase == "unstarted":

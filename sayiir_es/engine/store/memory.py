@@ -14,7 +14,9 @@ from sayiir_es.engine.store.port import GROUPS_MAX
 from sayiir_es.engine.store.row_index import (
     CURSOR_PREFIX,
     HEADER,
+    PERMITS,
     has_ended,
+    holds_permits,
     may_owe,
     wakes_at,
 )
@@ -47,6 +49,7 @@ class MemoryStore:
         self._instances: dict[str, DictRows] = {}
         self._live: dict[str, DictRows] = {}
         self._messages: set[tuple[str, str]] = set()
+        self._with_permits: set[str] = set()
         self._starts: list[tuple[int, str]] = []
         """(Time of the start, instance id) of every instance with a run, in order."""
         self._updates: list[tuple[int, str]] = []
@@ -97,10 +100,19 @@ class MemoryStore:
                 place = (instance_id, key)
                 owes = owes_message(key, row)
                 (self._messages.add if owes else self._messages.discard)(place)
+        if any(key.startswith(PERMITS) for key in changes):
+            self._note_permits(instance_id, rows)
         if has_ended(rows.get(HEADER)):
             self._live.pop(instance_id, None)
         else:
             self._live[instance_id] = rows
+
+    def _note_permits(self, instance_id: str, rows: DictRows) -> None:
+        keys = (key for prefix in PERMITS for key in rows.keys(prefix))
+        if any(holds_permits(rows.get(key)) for key in keys):
+            self._with_permits.add(instance_id)
+        else:
+            self._with_permits.discard(instance_id)
 
     def advance(self, position: Position) -> None:
         """Stand at `position`; what was applied before belongs to it."""
@@ -128,6 +140,10 @@ class MemoryStore:
     def messages(self) -> Iterator[tuple[str, str]]:
         """(Instance id, row key) of every row that owes a message, in order."""
         return iter(sorted(self._messages))
+
+    def with_permits(self) -> Iterator[str]:
+        """Instances that have a permit, and limits that have lent one, in order."""
+        return iter(sorted(self._with_permits))
 
     def timers(
         self, until_ms: int, *, after_ms: int = -1
@@ -200,6 +216,7 @@ class MemoryStore:
         self._instances.clear()
         self._live.clear()
         self._messages.clear()
+        self._with_permits.clear()
         self._starts.clear()
         self._updates.clear()
         self._counts.clear()

@@ -102,6 +102,13 @@ class SnapshotStore(Protocol):
         """
         ...
 
+    def with_permits(self) -> Iterator[str]:
+        """Instances that have a permit or owe its return, and limits with some in use.
+
+        Those that have ended, too.
+        """
+        ...
+
     def timers(
         self, until_ms: int, *, after_ms: int = -1
     ) -> Iterator[tuple[int, str, str]]:

@@ -1,7 +1,8 @@
 """Which rows put an instance into the indexes of a snapshot store.
 
-An instance that has ended is in none. What a row says is said by that row alone, so an
-index follows from the rows that changed; only an end, and a retry behind it, moves all.
+An instance that has ended is in none but that of permits. What a row says is said by
+that row alone, so an index follows from the rows that changed; only an end, and a retry
+behind it, moves all.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.headers import is_held, is_stopping
-from sayiir_es.core.model.rows import TERMINAL, Cursor, Header
+from sayiir_es.core.model.permit_rows import LIMIT, PERMIT_PREFIX
+from sayiir_es.core.model.rows import TERMINAL, Cursor, Header, Limit, Permit
 from sayiir_es.core.nodes.registry import WAITS
 
 if TYPE_CHECKING:
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 HEADER = "h"
 RUN = "r"
 CURSOR_PREFIX = "c"
+
+PERMITS = (PERMIT_PREFIX, LIMIT)
+"""How the keys of rows begin that say of permits: these stand in an index of their own.
+"""
 
 INDEXED = (HEADER, CURSOR_PREFIX)
 """How the keys of rows begin that can stand in an index."""
@@ -39,6 +45,11 @@ def may_owe(row: Row | None) -> bool:
         is_requested = is_held(row) or row.compensation != "none"
         return row.buffered > 0 or (row.phase == "running" and is_requested)
     return False
+
+
+def holds_permits(row: Row | None) -> bool:
+    """Whether that row is of a permit that its instance has, or its limit has lent."""
+    return isinstance(row, Permit) or (isinstance(row, Limit) and row.in_use > 0)
 
 
 def wakes_at(row: Row | None) -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
+from sayiir_es.core.decide import permits
 from sayiir_es.core.decide.advance import advance
 from sayiir_es.core.decide.basis import basis_of, draft_in_run
 from sayiir_es.core.decide.commands import (
@@ -27,14 +28,17 @@ from sayiir_es.core.decide.rejections import (
 )
 from sayiir_es.core.draft import record
 from sayiir_es.core.model.commands import (
+    AskPermit,
     CancelWorkflow,
     Command,
     ForkWorkflow,
+    GrantPermit,
     MigrateWorkflow,
     PauseWorkflow,
     RecordChildEnd,
     RecordOutcome,
     RetryWorkflow,
+    ReturnPermit,
     SendSignal,
     StartWorkflow,
     UnpauseWorkflow,
@@ -52,6 +56,7 @@ from sayiir_es.core.nodes import signal
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Basis, Decision, DecisionContext
+    from sayiir_es.core.model.commands import PermitCommand
     from sayiir_es.core.model.inputs import Commanded
     from sayiir_es.core.model.limits import Limits
 
@@ -92,7 +97,11 @@ def handle_command(
 
 def _control(
     basis: Basis,
-    command: CancelWorkflow | PauseWorkflow | UnpauseWorkflow | RetryWorkflow,
+    command: CancelWorkflow
+    | PauseWorkflow
+    | UnpauseWorkflow
+    | RetryWorkflow
+    | PermitCommand,
 ) -> Decision:
     match command:
         case CancelWorkflow():
@@ -103,6 +112,8 @@ def _control(
             return control.unpause(basis, command)
         case RetryWorkflow():
             return retry.retry(basis, command)
+        case AskPermit() | GrantPermit() | ReturnPermit():
+            return permits.handle(basis, command)
         case _:
             assert_never(command)
 
@@ -123,6 +134,9 @@ def _out_of_bounds(command: Command, limits: Limits) -> tuple[str, str] | None:
             "bad_request",
             f"expected a source_sequence from 1 on, but {command.source_sequence}",
         )
+    wrong = permits.wrong_address(command)
+    if wrong is not None:
+        return "bad_request", wrong
     for what, size, limit in _sizes(command, limits):
         if size > limit:
             return (
@@ -159,6 +173,10 @@ def _names(command: Command) -> list[tuple[str, str]]:
             names.append(("secret", command.secret))
         case ForkWorkflow():
             names.append(("source_instance_id", command.source_instance_id))
+        case AskPermit() | ReturnPermit():
+            names.append(("holder", command.holder))
+        case GrantPermit():
+            names.append(("key", command.key))
         case _:
             assert_never(command)
     return names
@@ -201,7 +219,9 @@ def _sizes(command: Command, limits: Limits) -> list[tuple[str, int, int]]:
                 ("a mapping", sum(map(_size, texts)), limits.payload_bytes),
                 ("a reason", _size(command.reason or ""), limits.error_bytes),
             ]
-        case ForkWorkflow():
+        case AskPermit() | GrantPermit():
+            return [("a path", _size(command.path), limits.payload_bytes)]
+        case ForkWorkflow() | ReturnPermit():
             return []
         case _:
             assert_never(command)

@@ -14,7 +14,9 @@ from sayiir_es.engine.store.row_index import (
     CURSOR_PREFIX,
     HEADER,
     INDEXED,
+    PERMITS,
     has_ended,
+    holds_permits,
     may_owe,
     wakes_at,
 )
@@ -138,6 +140,19 @@ def collect_index(cached: CachedRows, added: set[bytes], removed: set[bytes]) ->
                 removed.add(keys.timer(due_before, cached.instance, chain))
             if due_at is not None:
                 added.add(keys.timer(due_at, cached.instance, chain))
+    _collect_permits(cached, added, removed)
+
+
+def _collect_permits(
+    cached: CachedRows, added: set[bytes], removed: set[bytes]
+) -> None:
+    """The same for the index of permits, which holds what has ended, too."""
+    for key in cached.before:
+        if key.startswith(PERMITS):
+            holds = holds_permits(cached.get(key))
+            if holds != holds_permits(cached.stored(key)):
+                index = keys.PERMITS + cached.instance + key.encode()
+                (added if holds else removed).add(index)
 
 
 def merged(

@@ -23,10 +23,13 @@ from sayiir_es.core.model.commands import ForkWorkflow
 from sayiir_es.core.model.errors import StoreError
 from sayiir_es.core.model.position import CommandPosition, DeferredCommand, Position
 from sayiir_es.core.model.rows import (
+    Ask,
     Caught,
     Cursor,
     Ending,
     Header,
+    Limit,
+    Permit,
     Quarantine,
     Request,
     Row,
@@ -90,11 +93,15 @@ _TAGS: Mapping[int, type[DataclassInstance]] = {
     28: EndReport,
     29: AwaitingChild,
     30: RequestingChild,
+    31: Permit,
+    32: Limit,
+    33: Ask,
 }
 """Within a fold version a tag always means the same record."""
 
 _ROWS = (
     *(Header, Run, Cursor, Ending, Quarantine, Caught, OpenChild, EndReport),
+    *(Permit, Limit, Ask),
     *(bytes, int, str),
 )
 

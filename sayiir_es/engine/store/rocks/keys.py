@@ -4,6 +4,7 @@
     I <instance> <row key>       a row
     W <instance> <row key>       by that row the instance may owe something
     M <instance> <row key>       by that row it owes a message to another instance
+    H <instance> <row key>       by that row it has a permit, or a limit has lent one
     T <time> <instance> <chain>  that cursor wakes at the time, 8 bytes big-endian
     L <time> <instance>          what lists say of an instance that was started then
     S <status> <time> <instance> that one is in the status; one byte, see `STATUSES`
@@ -30,6 +31,7 @@ POSITION = b"P"
 ROW = b"I"
 OWING = b"W"
 MESSAGE = b"M"
+PERMITS = b"H"
 TIMER = b"T"
 LISTED = b"L"
 IN_STATUS = b"S"

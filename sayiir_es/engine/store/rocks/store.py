@@ -163,8 +163,15 @@ class RocksStore:
 
     def owing(self) -> Iterator[str]:
         """Instances that may owe an attempt or the rest of a decision, in order."""
+        return self._instances_in(keys.OWING)
+
+    def with_permits(self) -> Iterator[str]:
+        """Instances that have a permit, and limits that have lent one, in order."""
+        return self._instances_in(keys.PERMITS)
+
+    def _instances_in(self, index: bytes) -> Iterator[str]:
         previous: str | None = None
-        for key in self._index(keys.OWING, keys.upper_bound(keys.OWING)):
+        for key in self._index(index, keys.upper_bound(index)):
             instance_id, _ = keys.split(key)
             if instance_id != previous:
                 previous = instance_id

@@ -1,0 +1,1 @@
+"""Flow control: which attempts may run at a time, beside the slots there are."""
