@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sayiir_es.core.model import events as e
+from sayiir_es.core.model.attempt_events import AttemptPublished
 from sayiir_es.core.model.child_events import (
     ChildInstanceEnded,
     ChildInstanceRequested,
@@ -25,6 +26,7 @@ _JOINS = (
     e.DeadlineSet,
     e.DeadlineCleared,
     e.AttemptRestarted,
+    AttemptPublished,
     e.AttemptWithdrawn,
     ChildInstanceSent,
 )

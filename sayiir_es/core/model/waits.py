@@ -57,6 +57,10 @@ class Awaiting:
     `failure` how the attempt before it ended, `since` when the first one was due.
     `permit` names the permit that the attempt has, of the limit that its task names;
     empty: none.
+
+    While it is handed to an `executor` elsewhere, `secret_hash` is that of its secret,
+    and it is lost when nothing is heard of it for `lease_ms`. `earlier_hashes` are the
+    last of those with which this attempt was handed out before, one after the other.
     """
 
     attempt: int
@@ -69,6 +73,10 @@ class Awaiting:
     failure: Failure | None = None
     since: int = 0
     permit: str = ""
+    secret_hash: bytes = b""
+    executor: str = ""
+    lease_ms: int = 0
+    earlier_hashes: bytes = b""
 
 
 @fast_frozen
