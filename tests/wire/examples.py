@@ -432,6 +432,7 @@ def minimal_command(name: str) -> c.Command:
         "conflict_policy": "fail",
         "result": "completed",
         "loop": "none",
+        "end": "completed",
         "instance_id": "",
         "command_id": "",
     }

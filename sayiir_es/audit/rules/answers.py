@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.audit.violation import BreachError, Violation
 from sayiir_es.core.model import events as kinds
+from sayiir_es.core.model.child_events import ChildStartRefused
 from sayiir_es.core.model.position import CommandPosition, parse_command_cause
 
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ class AnswerRules:
             follows = kind is kinds.WorkflowStarted and (
                 before is kinds.WorkflowTerminated
             )
+            if kind is ChildStartRefused and before is kinds.CommandRejected:
+                return
             if (kind in ONLY_COMMANDS and not follows) or before in ALONE:
                 raise BreachError(
                     "I3", f"one answer to {event.cause!r}", f"{event.kind} behind it"

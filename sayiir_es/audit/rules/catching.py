@@ -24,6 +24,11 @@ WORDS: dict[str, tuple[str, ...]] = {
     "max_iterations": (EXCEPTION,),
     "bad_loop_result": (EXCEPTION,),
     "signal_timeout": (EXCEPTION,),
+    "cancelled": (EXCEPTION,),
+    "terminated": (EXCEPTION,),
+    "already_exists": (EXCEPTION,),
+    "unknown_workflow": (EXCEPTION,),
+    "bad_child_id": (EXCEPTION,),
 }
 """The engine's own errors, each with the classes that it counts as; the contract's."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.model import events as kinds
+from sayiir_es.core.model.child_events import ChildInstanceRequested
 from sayiir_es.core.model.compensation_events import (
     CompensationEnded,
     CompensationRequested,
@@ -28,6 +29,7 @@ AFTER_COPIES = frozenset(
         kinds.AttemptWithdrawn,
         kinds.BranchCompleted,
         kinds.ChildCompleted,
+        ChildInstanceRequested,
         kinds.ChildStarted,
         CompensationEnded,
         CompensationRequested,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from sayiir_es.audit.rules import (
     attempts,
+    children,
     compensations,
     containers,
     decisions,
@@ -28,11 +29,18 @@ from sayiir_es.audit.rules import (
     timers,
     tries,
 )
+from sayiir_es.audit.rules.children import Family
 from sayiir_es.audit.rules.forks import ForkedHistory
-from sayiir_es.audit.rules.run_model import RunModel
+from sayiir_es.audit.rules.run_model import RequiredEvent, RunModel
 from sayiir_es.audit.violation import BreachError
+from sayiir_es.core.graph.path_mapping import PathMapping
 from sayiir_es.core.model import events as kinds
 from sayiir_es.core.model.attempt_events import AttemptPublished
+from sayiir_es.core.model.child_events import (
+    ChildInstanceEnded,
+    ChildInstanceRequested,
+    ChildStartRefused,
+)
 from sayiir_es.core.model.compensation_events import (
     CompensationEnded,
     CompensationRequested,
@@ -52,8 +60,14 @@ def _recorded(_model: RunModel, _event: Event) -> None:
     """An answer that changes nothing in the run."""
 
 
+def _rejected(model: RunModel, _event: Event) -> None:
+    """As above; one that is the first of an instance is of a child's start."""
+    if model.sequence == 0:
+        model.required = RequiredEvent("I24", ChildStartRefused.__name__)
+
+
 RULES: dict[type[Body], Rule] = {
-    kinds.CommandRejected: _recorded,
+    kinds.CommandRejected: _rejected,
     kinds.CommandAcknowledged: _recorded,
     kinds.OutcomeRejected: attempts.check_outcome_rejected,
     kinds.SignalReceived: signals.check_received,
@@ -97,12 +111,19 @@ RULES: dict[type[Body], Rule] = {
 """What each kind has to keep, but for those that begin a run or an instance."""
 
 ANSWERS = frozenset({kinds.CommandRejected, kinds.CommandAcknowledged})
-FIRST = frozenset({kinds.WorkflowStarted, kinds.SignalReceived, kinds.WorkflowForked})
+FIRST = frozenset(
+    {
+        kinds.WorkflowStarted,
+        kinds.SignalReceived,
+        kinds.WorkflowForked,
+        kinds.CommandRejected,
+    }
+)
 GOES_ON = frozenset(
     {kinds.InstanceReleased, kinds.WorkflowForked, kinds.WorkflowRetried}
 )
-BEFORE_START = ANSWERS | {kinds.SignalReceived}
-AFTER_END = ANSWERS | {kinds.OutcomeRejected}
+BEFORE_START = ANSWERS | {kinds.SignalReceived} | children.KINDS
+AFTER_END = ANSWERS | {kinds.OutcomeRejected} | children.KINDS
 ENDS = frozenset(
     {
         kinds.WorkflowCompleted,
@@ -132,6 +153,8 @@ class InstanceRules:
         self._graphs = graphs
         self._ended_runs: dict[str, EndedRun] = {}
         self._failed_runs: OrderedDict[str, RunModel] = OrderedDict()
+        self._families: dict[str, Family] = {}
+        """What instances owe to others, of those that do."""
 
     def has_instance(self, instance_id: str) -> bool:
         """Whether the instance has left a trace."""
@@ -171,6 +194,7 @@ class InstanceRules:
             raise
         finally:
             model.sequence = event.sequence
+            self._take_for_family(model, event)
             if type(event.body) in ENDS:
                 self._end(model)
 
@@ -210,6 +234,8 @@ class InstanceRules:
         try:
             self._check_sequence(event, ended.sequence)
             _check_answer(event, ended.run)
+            if type(event.body) in children.KINDS:
+                self._check_family(event, ended.run)
         except BreachError:
             self._mark_doubtful(event)
             raise
@@ -278,7 +304,51 @@ class InstanceRules:
             _check_held(model, event)
         self._check_kind(model, event)
 
+    def _check_family(
+        self, event: Event, ended_run: int, model: RunModel | None = None
+    ) -> None:
+        """Check what an instance owes to others; its run is live with a `model`."""
+        copying = model is not None and model.copying
+        family = self._families.setdefault(event.instance_id, Family())
+        body = event.body
+        if not copying:
+            children.RULES[type(body)](family, event, ended_run)
+        if isinstance(body, ChildInstanceEnded):
+            live = model or self._failed_runs.get(event.instance_id)
+            if live is not None and live.graph is not None:
+                children.take_end(live, event, has_ended=model is None)
+        self._forget_family(event.instance_id, family)
+
+    def _forget_family(self, instance_id: str, family: Family) -> None:
+        if family.is_empty:
+            self._families.pop(instance_id, None)
+
+    def _take_for_family(self, model: RunModel, event: Event) -> None:
+        """What begins, moves or ends a run does to what its instance owes."""
+        body, instance_id = event.body, event.instance_id
+        family = self._families.get(instance_id)
+        if isinstance(body, kinds.WorkflowStarted) and body.parent_secret:
+            family = family or self._families.setdefault(instance_id, Family())
+        if family is None:
+            return
+        if isinstance(body, kinds.WorkflowStarted):
+            family.start(body, copying=model.copying)
+        elif isinstance(body, kinds.WorkflowMigrated):
+            family.move(PathMapping(body.mapping))
+        elif type(body) in ENDS:
+            family.end(event.run)
+        self._forget_family(instance_id, family)
+
     def _check_kind(self, model: RunModel, event: Event) -> None:
+        if type(event.body) in children.KINDS:
+            ended_run = 0 if model.graph is None else model.run - 1
+            self._check_family(event, ended_run, model)
+            return
+        if isinstance(event.body, ChildInstanceRequested):
+            family = self._families.setdefault(event.instance_id, Family())
+            children.check_requested(family, model, event)
+            self._forget_family(event.instance_id, family)
+            return
         if isinstance(event.body, kinds.WorkflowMigrated):
             migrations.check_migrated(model, event, self._graphs)
             return

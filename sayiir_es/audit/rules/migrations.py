@@ -74,6 +74,7 @@ def _move(model: RunModel, mapping: PathMapping) -> None:
         signal: {path(one): None for one in paths}
         for signal, paths in model.waits.items()
     }
+    model.may_request = {path(one) for one in model.may_request}
     model.may_fail = {path(one): why for one, why in model.may_fail.items()}
     model.bases = {path(one): bases for one, bases in model.bases.items()}
     model.caught = {

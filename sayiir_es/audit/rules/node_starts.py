@@ -16,6 +16,7 @@ from sayiir_es.core.graph.nodes import (
     LoopNode,
     RouteNode,
     SignalNode,
+    StartChildNode,
     TaskNode,
     TryNode,
 )
@@ -123,6 +124,16 @@ def check_child(model: RunModel, event: Event) -> None:
     assert model.graph is not None
     first = model.graph.firsts(body.path)[""]
     model.may_open[f"{body.path}/{first}"] = body.input
+
+
+def open_child(model: RunModel, event: Event, path: str, reference: str) -> OpenNode:
+    """A start of a child opens, or one that is open asks for its child anew."""
+    open_node = model.open_nodes.get(path)
+    if open_node is None or path not in model.may_request:
+        return _open_node(model, event, path, reference, (StartChildNode,))
+    model.may_request.discard(path)
+    check_reference(path, open_node.input, reference)
+    return open_node
 
 
 def check_try(model: RunModel, event: Event) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.audit.violation import BreachError
-from sayiir_es.core.graph.nodes import DelayNode, SignalNode
+from sayiir_es.core.graph.nodes import DelayNode, SignalNode, StartChildNode
 from sayiir_es.core.model.attempt_events import AttemptPublished
+from sayiir_es.core.model.child_events import ChildInstanceRequested
 from sayiir_es.core.model.events import (
     AttemptRestarted,
     BranchCompleted,
@@ -49,6 +50,7 @@ MOVES = frozenset(
         AttemptRestarted,
         BranchCompleted,
         ChildCompleted,
+        ChildInstanceRequested,
         ChildStarted,
         DeadlineSet,
         DelayElapsed,
@@ -165,7 +167,11 @@ def check_interrupted(model: RunModel, seen: Sequence[str]) -> None:
         path
         for path, open_node in model.open_nodes.items()
         if not open_node.broken
-        and (open_node.attempt or isinstance(open_node.node, DelayNode | SignalNode))
+        and (
+            open_node.attempt
+            or isinstance(open_node.node, DelayNode | SignalNode)
+            or (isinstance(open_node.node, StartChildNode) and open_node.child_id)
+        )
     ]
     whole = len(open_paths) <= INTERRUPTED_MAX
     expected_size = min(len(open_paths), INTERRUPTED_MAX)

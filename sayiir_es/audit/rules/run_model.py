@@ -49,6 +49,7 @@ class OpenNode:
         "begun",
         "branch",
         "broken",
+        "child_id",
         "deadline_at",
         "due_at",
         "handed_out",
@@ -93,6 +94,8 @@ class OpenNode:
         self.left = 0
         """Branches of a fork that have not ended."""
         self.iteration = 0
+        self.child_id = ""
+        """The child whose end is awaited."""
 
     def next_attempt(self, attempt: int, not_before: int, sequence: int) -> None:
         """Await another attempt, with nothing left of the one before."""
@@ -143,6 +146,7 @@ class RunModel:
         "may_close",
         "may_fail",
         "may_open",
+        "may_request",
         "open_nodes",
         "pause",
         "paused",
@@ -185,6 +189,8 @@ class RunModel:
         self.may_close: dict[str, str] = {}
         self.may_fail: dict[str, Why | None] = {}
         """Paths at which the run has to fail, each with what was recorded of it."""
+        self.may_request: set[str] = set()
+        """Paths of open nodes that ask for their child anew."""
         self.bases: dict[str, tuple[str, ...]] = {}
         """By path of a failed task, the names of its error's classes."""
         self.caught: dict[str, Caught] = {}
@@ -210,6 +216,7 @@ class RunModel:
         """What was done is undone: nothing of the run opens or closes any more."""
         self.open_nodes, self.waits = {}, {}
         self.may_open, self.may_close, self.may_fail = {}, {}, {}
+        self.may_request = set()
 
     def is_fork(self, path: str) -> bool:
         """Whether a fork stands at a path."""
@@ -270,6 +277,7 @@ class RunModel:
         inside = f"{chain}/"
         for path in [path for path in self.open_nodes if path.startswith(inside)]:
             open_node = self.open_nodes.pop(path)
+            self.may_request.discard(path)
             signal = getattr(open_node.node, "signal", None)
             if signal is not None and path in self.waits.get(signal, ()):
                 self.end_wait(signal, path)

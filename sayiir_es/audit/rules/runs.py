@@ -13,7 +13,7 @@ from sayiir_es.audit.rules.run_deadline import check_out_of_time, check_run_dead
 from sayiir_es.audit.rules.run_model import RequiredEvent
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.graph.graph import title_of
-from sayiir_es.core.graph.nodes import ForkNode, LoopNode, SignalNode
+from sayiir_es.core.graph.nodes import ForkNode, LoopNode, SignalNode, StartChildNode
 from sayiir_es.core.model.compensation_events import CompensationRequested
 from sayiir_es.core.model.events import (
     WorkflowCancelled,
@@ -123,14 +123,21 @@ def check_retried(model: RunModel, event: Event) -> None:
         if open_node.attempt:
             open_node.next_attempt(1, 0, event.sequence)
             open_node.since = event.at
+        if isinstance(open_node.node, StartChildNode) and (
+            open_node.node.on_parent_end == "cancel" or not open_node.child_id
+        ):
+            model.may_request.add(open_node.path)
+            open_node.child_id = ""
     if body.input is not None:
         if failed not in model.open_nodes:
             raise BreachError("I7", f"a node at {failed!r} that takes an input", "none")
         model.open_nodes[failed].input = f"retried:{event.sequence}"
         model.values[f"retried:{event.sequence}"] = body.input
     node = model.graph.node(failed)
-    if isinstance(node, LoopNode | SignalNode) and not _has_not_failed(model, failed):
+    reopens = isinstance(node, LoopNode | SignalNode | StartChildNode)
+    if reopens and not _has_not_failed(model, failed):
         failed_node = model.open_nodes.pop(failed, None)
+        model.may_request.discard(failed)
         model.forget_inside(failed)
         model.may_open[failed] = "null" if failed_node is None else failed_node.input
         model.required = RequiredEvent("I11", "the opening", failed)

@@ -5,8 +5,9 @@ the context is that of all events of the decision. A bad command never raises: i
 answered by `CommandRejected`, an outcome that is not due by `OutcomeRejected`.
 
 Who decides what: `commands/` on commands, `attempts` on outcomes, slots and lost
-owners, `messages` on what was sent to other instances, this module on timers and on the rest of a cut decision. What a construct does
-stands in its module under `nodes/`; what follows from it in `advance`.
+owners, `messages` on what was sent to other instances, this module on timers and on the
+rest of a cut decision. What a construct does stands in its module under `nodes/`; what
+follows from it in `advance`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from sayiir_es.core.evolve.permits import without_permits
 from sayiir_es.core.model.child_records import Parent
 from sayiir_es.core.model.child_rows import (
     COPIED,
-    SECRET,
+    REPORTED_BY,
     end_rows,
     is_copy,
     report_of,
@@ -95,9 +95,9 @@ def fold_started(
             instance_id=body.parent, run=body.parent_run, path=body.parent_path
         )
     if parent is not None and body.parent_secret:
-        changes[SECRET] = body.parent_secret
+        changes[REPORTED_BY] = body.parent_secret
     elif header.run > 0:
-        changes[SECRET] = None
+        changes[REPORTED_BY] = None
     changes["r"] = Run(
         workflow=body.workflow,
         definition_hash=body.definition_hash,

@@ -13,9 +13,10 @@ neighbourhood. Durations are whole milliseconds.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from sayiir_es.core.model.child_records import OnParentEnd
+if TYPE_CHECKING:
+    from sayiir_es.core.model.child_records import OnParentEnd
 
 OnMaxName: TypeAlias = Literal["fail", "exit_with_last"]
 OnTimeout: TypeAlias = Literal["null", "fail"]

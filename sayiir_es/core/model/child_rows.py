@@ -27,7 +27,7 @@ CHILD, REPORT = "j", "p"
 TO_CANCEL = "i"
 """The row that says that children are to be cancelled."""
 
-SECRET = "w"
+REPORTED_BY = "w"
 """The row of what the report of its own end brings to the parent."""
 
 COPIED = "fs"
@@ -119,7 +119,7 @@ def end_rows(
         _, left = get_to_cancel(rows)
         changes[TO_CANCEL] = (header.run, left + header.children)
     if report is not None:
-        changes[SECRET] = None
+        changes[REPORTED_BY] = None
         changes[report_key(report.parent, report.child_run)] = report
     return changes
 
@@ -139,7 +139,7 @@ def report_of(
     """
     if run is None or run.parent is None:
         return None
-    secret = rows.get(SECRET)
+    secret = rows.get(REPORTED_BY)
     if not isinstance(secret, str):
         return None
     error_type, error, bases = failed

@@ -4,10 +4,10 @@ Theory of operation. `WorkflowRetried` folds over all that stands: attempts that
 failed, or were stopped by the failure beside them, are due again as attempt 1; delays
 and waits go on under the times they had; results and buffered signals are kept. Only a
 failed node that is no attempt, a loop without a way on, a start of a child or a wait
-whose time-out fails the run, opens again by its own event in the same decision: a loop from its first
-iteration, a child is started anew, a wait has all of its time. A move that was too large to be recorded is made
-again: it fails again, unless the log takes more by now. The run has all of its time
-again.
+whose time-out fails the run, opens again by its own event in the same decision: a loop
+from its first iteration, a child is started anew, a wait has all of its time. A move
+that was too large to be recorded is made again: it fails again, unless the log takes
+more by now. The run has all of its time again.
 
 An instance in quarantine has not failed: a retry releases it. Where what a run did was
 undone, only the compensations that could not undo are tried again; the run then stands
