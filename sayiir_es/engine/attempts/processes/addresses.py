@@ -61,16 +61,17 @@ def addresses_of(workflow: Workflow) -> dict[str, Address]:
 
 
 def object_address(value: object) -> Address | None:
-    """Where an object is imported from: a variable of its class's module, or the main.
+    """Where an object is imported from: a variable of any module.
 
     Of one that has no attributes of its own, the class will do.
     """
-    kind = type(value)
-    for module in dict.fromkeys((kind.__module__, MAIN)):
-        for name, held in _variables(sys.modules.get(module)):
+    if not getattr(value, "__dict__", None):
+        return address_of(type(value))
+    for module, holder in tuple(sys.modules.items()):
+        for name, held in _variables(holder):
             if held is value and _can_be_imported(module):
                 return (module, name, "")
-    return None if getattr(value, "__dict__", None) else address_of(kind)
+    return None
 
 
 def load(address: Address) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from sayiir_es.core.authoring.tasks import metadata_of
 from sayiir_es.core.graph.paths import template
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from sayiir_es.wire.payload_codec import Payloads
 
 
+_Addresses: TypeAlias = "tuple[Address | None, Address | None, list[Address]]"
+
+
 class WorkerSetup:
     """What each process of an executor is told."""
 
@@ -52,7 +55,7 @@ class WorkerSetup:
         self._limits = limits
         self._payloads = payloads
         self._codes: dict[str, Code] = {}
-        self._refused: dict[tuple[str, str], str] = {}
+        self._found: _Addresses | None = None
 
     def add(self, workflow: Workflow) -> Code:
         """The code of a workflow, which processes are told of from now on."""
@@ -138,8 +141,10 @@ class WorkerSetup:
             known.add(other)
             yield OtherGraph(digest=code.digest, graph=record_of_graph(graph))
 
-    def _addresses(self) -> tuple[Address | None, Address | None, list[Address]]:
+    def _addresses(self) -> _Addresses:
         """Of the functions for resources, and of the codecs."""
+        if self._found is not None:
+            return self._found
         settings = self._settings
         found: list[Address | None] = []
         for name, function in (
@@ -157,7 +162,8 @@ class WorkerSetup:
                 if address is None:
                     raise UsageError(_expected("the codec", codec))
                 codecs.append(address)
-        return found[0], found[1], codecs
+        self._found = found[0], found[1], codecs
+        return self._found
 
 
 def _paths_in_process(workflow: Workflow) -> list[str]:
