@@ -72,6 +72,12 @@ async def test_errors_are_told_as_elsewhere() -> None:
         assert (await one.run(tasks.raises_exit)).error_type == "SystemExit"
 
 
+async def test_another_function_of_the_same_graph_is_told_apart() -> None:
+    async with harness(1) as one:
+        assert await one.result_of(tasks.first_of_a_name) == "first"
+        assert await one.result_of(tasks.second_of_a_name) == "second"
+
+
 async def test_large_values_pass_and_too_large_ones_fail() -> None:
     async with harness(1) as one:
         assert await one.result_of(tasks.size_of, "x" * 20_000_000) == 20_000_000
