@@ -34,18 +34,25 @@ PROGRAM = textwrap.dedent(
 
     PARENT = os.environ.setdefault("PROGRAM_PROCESS", str(os.getpid()))
 
+    class OddError(ValueError):
+        pass
+
     @task(executor="process")
     def squares(value):
         assert str(os.getpid()) != PARENT
+        if value % 2:
+            raise OddError("expected an even number")
         return value * value
 
-    squaring = Flow("squaring").then(squares).build()
+    odd = lambda problem: problem["error"]["type"]
+    squaring = Flow("squaring").attempt(squares).on_error(odd, errors=OddError).build()
 
     def main():
         with EmbeddedBackend("log.db") as backend:
             with Worker("w", backend, processes=1).start([squaring]):
                 client = WorkflowClient(backend)
-                print(client.run("squaring", "s", 12, timeout="30s").output)
+                print(client.run("squaring", "even", 12, timeout="30s").output)
+                print(client.run("squaring", "odd", 3, timeout="30s").output)
     """
 )
 GUARDED = PROGRAM + '\nif __name__ == "__main__":\n    main()\n'
@@ -70,13 +77,13 @@ def test_tasks_of_the_program_s_own_file(
 ) -> None:
     (tmp_path / "program.py").write_text(GUARDED)
     ended = run_program(tmp_path, *typed)
-    assert (ended.returncode, ended.stdout) == (0, "144\n"), ended.stderr
+    assert (ended.returncode, ended.stdout) == (0, "144\nOddError\n"), ended.stderr
 
 
 def test_a_program_without_a_guard_is_told_of_it(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(UNGUARDED)
     ended = run_program(tmp_path, "program.py")
-    assert ended.stdout == "None\n"
+    assert ended.stdout == "None\nNone\n"
     assert 'if __name__ == "__main__":' in ended.stderr
 
 

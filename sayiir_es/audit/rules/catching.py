@@ -24,6 +24,9 @@ WORDS: dict[str, tuple[str, ...]] = {
     "max_iterations": (EXCEPTION,),
     "bad_loop_result": (EXCEPTION,),
     "signal_timeout": (EXCEPTION,),
+    "process_died": (EXCEPTION,),
+    "out_of_memory": (EXCEPTION,),
+    "not_importable": (EXCEPTION,),
 }
 """The engine's own errors, each with the classes that it counts as; the contract's."""
 

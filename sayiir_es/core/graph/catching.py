@@ -27,6 +27,9 @@ ENGINE_ERRORS = (
     "max_iterations",
     "bad_loop_result",
     "signal_timeout",
+    "process_died",
+    "out_of_memory",
+    "not_importable",
 )
 """The words that the engine has for errors, as `error_type` of a failure says them."""
 
