@@ -198,8 +198,9 @@ class RunningWorker:
         if observer is not None:
             observer.watch(self.engine, log)
         try:
-            executor.warm_up(workflows)
-            await self.engine.start(await self.resources.start(workflows))
+            bound = await self.resources.start(workflows)
+            executor.warm_up(bound)
+            await self.engine.start(bound)
         except BaseException:
             await self.resources.close()
             raise

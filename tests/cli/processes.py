@@ -46,8 +46,12 @@ class Process:
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""
-        self._popen.send_signal(number)
+        self.signal(number)
         return self.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._popen.send_signal(number)
 
     def wait(self) -> int:
         """Wait for its end and return the exit code."""

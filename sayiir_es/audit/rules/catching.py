@@ -29,6 +29,9 @@ WORDS: dict[str, tuple[str, ...]] = {
     "already_exists": (EXCEPTION,),
     "unknown_workflow": (EXCEPTION,),
     "bad_child_id": (EXCEPTION,),
+    "process_died": (EXCEPTION,),
+    "out_of_memory": (EXCEPTION,),
+    "not_importable": (EXCEPTION,),
 }
 """The engine's own errors, each with the classes that it counts as; the contract's."""
 

@@ -18,6 +18,9 @@ CaughtError: TypeAlias = type[BaseException] | str
 
 CaughtErrors: TypeAlias = CaughtError | tuple[CaughtError, ...]
 
+_MAIN = ("__main__", "__mp_main__")
+"""The module of the program that was started, also where a process imports it again."""
+
 BASES_MAX = 16
 """Names of classes that are kept of one error, the nearest first."""
 
@@ -62,7 +65,7 @@ def class_names(error: type[BaseException]) -> tuple[str, ...]:
 def class_name(kind: type) -> str:
     """A class by its module and its name."""
     module = kind.__module__
-    if module == "__main__":
+    if module in _MAIN:
         module = _imported_main()
     return f"{module}.{kind.__qualname__}"[:NAME_CHARACTERS_MAX]
 

@@ -32,6 +32,9 @@ ENGINE_ERRORS = (
     "already_exists",
     "unknown_workflow",
     "bad_child_id",
+    "process_died",
+    "out_of_memory",
+    "not_importable",
 )
 """The words that the engine has for errors, as `error_type` of a failure says them."""
 

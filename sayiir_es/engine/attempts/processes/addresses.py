@@ -5,8 +5,9 @@ the top level of a module is named by that; one that is not, such as a lambda, b
 variable of a module that holds its workflow, and by its path in there. Each name is
 tried here before it is given away: it must lead to the very same function.
 
-What stands in the program's own file is in the module `__main__`. Another process has
-it when it has imported that file under another name, as `multiprocessing` does.
+What stands in the program's own file is in the module `__main__`. Of `python -m` that
+is a module as any other; else another process imports the file under another name, as
+`multiprocessing` does.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.engine.attempts.processes.messages import Address
 
-MAIN = "__main__"
+MAIN, MAIN_PATH = "__main__", "init_main_from_path"
 
 
 def address_of(value: object) -> Address | None:
@@ -33,12 +34,9 @@ def address_of(value: object) -> Address | None:
     name: object = getattr(value, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(name, str):
         return None
-    if (
-        not _can_be_imported(module)
-        or _walk(sys.modules.get(module), name) is not value
-    ):
+    if _walk(sys.modules.get(module), name) is not value:
         return None
-    return (module, name, "")
+    return _address(module, name)
 
 
 def addresses_of(workflow: Workflow) -> dict[str, Address]:
@@ -53,24 +51,26 @@ def addresses_of(workflow: Workflow) -> dict[str, Address]:
         else:
             found[path] = address
     if missing:
-        for module, name, other in _workflows_like(workflow):
+        for (module, name, _), other in _workflows_like(workflow):
             for path, function in missing.items():
-                if unbound(other.functions.get(path, function)) is function:
+                held = other.functions.get(path)
+                if held is not None and unbound(held) is function:
                     found.setdefault(path, (module, name, path))
     return found
 
 
 def object_address(value: object) -> Address | None:
-    """Where an object is imported from: a variable of its class's module, or the main.
+    """Where an object is imported from: a variable of any module.
 
     Of one that has no attributes of its own, the class will do.
     """
-    kind = type(value)
-    for module in dict.fromkeys((kind.__module__, MAIN)):
-        for name, held in _variables(sys.modules.get(module)):
-            if held is value and _can_be_imported(module):
-                return (module, name, "")
-    return None if getattr(value, "__dict__", None) else address_of(kind)
+    if not getattr(value, "__dict__", None):
+        return address_of(type(value))
+    for module, holder in tuple(sys.modules.items()):
+        for name, held in _variables(holder):
+            if held is value and (address := _address(module, name)) is not None:
+                return address
+    return None
 
 
 def load(address: Address) -> Any:
@@ -100,14 +100,19 @@ def unbound(function: Callable[..., object]) -> Callable[..., object]:
 
 def main_data() -> dict[str, str]:
     """What `multiprocessing` needs to import this program's file again."""
-    data = spawning.get_preparation_data("")
-    return {
-        name: str(value) for name, value in data.items() if name.startswith("init_main")
-    }
+    path: object = spawning.get_preparation_data("").get(MAIN_PATH)
+    return {} if path is None else {MAIN_PATH: str(path)}
 
 
-def _can_be_imported(module: str) -> bool:
-    return module != MAIN or bool(main_data())
+def _address(module: str, name: str) -> Address | None:
+    """The address of a variable; None where nobody else can import its module."""
+    if module == MAIN:
+        spec = getattr(sys.modules[MAIN], "__spec__", None)
+        if spec is not None:  # `python -m`: a module as any other
+            return (spec.name, name, "")
+        if not main_data():
+            return None
+    return (module, name, "")
 
 
 def _walk(value: object, name: str) -> object:
@@ -116,7 +121,7 @@ def _walk(value: object, name: str) -> object:
     return value
 
 
-def _workflows_like(workflow: Workflow) -> Iterator[tuple[str, str, Workflow]]:
+def _workflows_like(workflow: Workflow) -> Iterator[tuple[Address, Workflow]]:
     """The variables of modules that hold a workflow of the same graph."""
     digest = workflow.graph.digest
     for module, holder in tuple(sys.modules.items()):
@@ -124,9 +129,9 @@ def _workflows_like(workflow: Workflow) -> Iterator[tuple[str, str, Workflow]]:
             if (
                 isinstance(held, Workflow)
                 and held.graph.digest == digest
-                and _can_be_imported(module)
+                and (address := _address(module, name)) is not None
             ):
-                yield module, name, held
+                yield address, held
 
 
 def _variables(module: object) -> list[tuple[str, object]]:

@@ -211,14 +211,14 @@ class Child:
 
     def _take(self, message: Message | Running) -> None:
         match message:
-            case Code(digest=digest):
+            case Code(key=key):
                 try:
                     with import_guard.importing():
-                        self._registries[digest] = self._registry_for(message)
+                        self._registries[key] = self._registry_for(message)
                 except Exception as error:  # noqa: BLE001 (told by each attempt)
-                    self._registries[digest] = error
-            case OtherGraph(digest=digest, graph=graph):
-                registry = self._registries[digest]
+                    self._registries[key] = error
+            case OtherGraph(key=key, graph=graph):
+                registry = self._registries[key]
                 if isinstance(registry, Registry):
                     registry.publish(graph)
             case _:
@@ -242,8 +242,8 @@ class Child:
         )
         return registry
 
-    def _registry_of(self, digest: str) -> Registry:
-        registry = self._registries[digest]
+    def _registry_of(self, key: str) -> Registry:
+        registry = self._registries[key]
         if isinstance(registry, Exception):
             raise registry
         return registry

@@ -77,24 +77,27 @@ class Setup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
-    """A workflow; functions by path template, as far as they can be imported."""
+    """A workflow; functions by path template, as far as they can be imported.
 
-    digest: str
+    `key` names it among those of one worker, of which two may have one graph.
+    """
+
+    key: str
     graph: bytes
     functions: Mapping[str, Address]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OtherGraph:
-    """A graph whose runs go on with the functions of a workflow of this digest."""
+    """A graph whose runs go on with the functions of the workflow of this key."""
 
-    digest: str
+    key: str
     graph: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptMessage:
-    """Run a task; `code` is the digest of the workflow that its function is of."""
+    """Run a task; `code` is the key of the workflow that its function is of."""
 
     number: int
     code: str

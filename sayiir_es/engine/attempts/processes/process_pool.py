@@ -135,7 +135,7 @@ class _Seat:
         self.process: TaskProcess | None = None
         self.call: ProcessCall | None = None
         self.known: set[str] = set()
-        """Digests of the workflows and other graphs that its process was told of."""
+        """The workflows and other graphs that its process was told of."""
         self.reason = ""
         """Why its process could not begin, as it says itself."""
 
@@ -413,7 +413,7 @@ class ProcessPool:
         process.send(
             AttemptMessage(
                 number=call.number,
-                code=runnable.workflow.graph.digest,
+                code=self._setup.add(runnable.workflow).key,
                 graph_digest=runnable.graph.digest,
                 instance_id=attempt.instance_id,
                 run=attempt.run,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+from weakref import WeakKeyDictionary
 
 from sayiir_es.core.authoring.tasks import metadata_of
 from sayiir_es.core.graph.paths import template
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from sayiir_es.wire.payload_codec import Payloads
 
 
+_Addresses: TypeAlias = "tuple[Address | None, Address | None, list[Address]]"
+
+
 class WorkerSetup:
     """What each process of an executor is told."""
 
@@ -51,19 +55,25 @@ class WorkerSetup:
         self._worker_id = worker_id
         self._limits = limits
         self._payloads = payloads
-        self._codes: dict[str, Code] = {}
-        self._refused: dict[tuple[str, str], str] = {}
+        self._codes: dict[tuple[str, tuple[tuple[str, Address], ...]], Code] = {}
+        """By graph and functions: a name may have had others before."""
+        self._of_workflow: WeakKeyDictionary[Workflow, Code] = WeakKeyDictionary()
+        self._found: _Addresses | None = None
 
     def add(self, workflow: Workflow) -> Code:
         """The code of a workflow, which processes are told of from now on."""
-        digest = workflow.graph.digest
-        code = self._codes.get(digest)
+        code = self._of_workflow.get(workflow)
         if code is None:
-            code = self._codes[digest] = Code(
-                digest=digest,
-                graph=record_of_graph(workflow.graph),
-                functions=addresses_of(workflow),
-            )
+            functions = addresses_of(workflow)
+            digest = workflow.graph.digest
+            same = (digest, tuple(sorted(functions.items())))
+            if same not in self._codes:
+                self._codes[same] = Code(
+                    key=f"{digest}/{len(self._codes)}",
+                    graph=record_of_graph(workflow.graph),
+                    functions=functions,
+                )
+            code = self._of_workflow[workflow] = self._codes[same]
         return code
 
     def check(self, workflows: Iterable[Workflow]) -> bool:
@@ -98,7 +108,7 @@ class WorkerSetup:
         )
 
     def first_messages(self) -> tuple[list[Message], set[str]]:
-        """What a new process is told, and which digests it knows then.
+        """What a new process is told, and which keys it knows then.
 
         Raises:
             UsageError: if it cannot import what it needs.
@@ -122,7 +132,7 @@ class WorkerSetup:
             uses_structlog=is_logging_configured(),
             traces=is_tracing(),
         )
-        return [setup, *codes], {code.digest for code in codes}
+        return [setup, *codes], {code.key for code in codes}
 
     def missing_messages(self, attempt: Attempt, known: set[str]) -> Iterator[Message]:
         """What a process has to be told before an attempt; `known` grows by it."""
@@ -130,16 +140,18 @@ class WorkerSetup:
         assert runnable is not None
         assert runnable.workflow is not None
         code, graph = self.add(runnable.workflow), runnable.graph
-        if code.digest not in known:
-            known.add(code.digest)
+        if code.key not in known:
+            known.add(code.key)
             yield code
-        other = f"{code.digest}/{graph.digest}"
-        if graph.digest != code.digest and other not in known:
+        other = f"{code.key}/{graph.digest}"
+        if graph.digest != runnable.workflow.graph.digest and other not in known:
             known.add(other)
-            yield OtherGraph(digest=code.digest, graph=record_of_graph(graph))
+            yield OtherGraph(key=code.key, graph=record_of_graph(graph))
 
-    def _addresses(self) -> tuple[Address | None, Address | None, list[Address]]:
+    def _addresses(self) -> _Addresses:
         """Of the functions for resources, and of the codecs."""
+        if self._found is not None:
+            return self._found
         settings = self._settings
         found: list[Address | None] = []
         for name, function in (
@@ -157,7 +169,8 @@ class WorkerSetup:
                 if address is None:
                     raise UsageError(_expected("the codec", codec))
                 codecs.append(address)
-        return found[0], found[1], codecs
+        self._found = found[0], found[1], codecs
+        return self._found
 
 
 def _paths_in_process(workflow: Workflow) -> list[str]:

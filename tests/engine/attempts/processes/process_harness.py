@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sayiir_es.core.authoring.workflow import Workflow
+    from sayiir_es.core.graph.graph import Graph
     from sayiir_es.core.model.inputs import Outcome
 
 LIMIT_S = 30.0
@@ -39,7 +40,7 @@ class ProcessHarness:
             processes=settings,
         )
         self._payloads = payloads
-        self._registry = Registry()
+        self.registry = Registry()
         self._outcomes: dict[Attempt, Outcome] = {}
         self._arrived = asyncio.Condition()
         self._number = 0
@@ -54,16 +55,20 @@ class ProcessHarness:
             )
         else:
             workflow = function
-        self._registry.register(workflow)
+        self.registry.register(workflow)
+        return self.start_graph(workflow.graph, value)
+
+    def start_graph(self, graph: Graph, value: object = None) -> Attempt:
+        """Queue an attempt of the first task of a graph that was made known."""
         self._number += 1
-        path = workflow.graph.chain[0].id
+        path = graph.chain[0].id
         attempt = Attempt(
             instance_id=f"i{self._number}",
             run=1,
             path=path,
             number=2,
             owner=self,
-            runnable=self._registry.runnable(workflow.graph.digest, path),
+            runnable=self.registry.runnable(graph.digest, path),
             input=self._payloads.encode(value),
             deadline_at_ms=77,
         )

@@ -301,3 +301,13 @@ async def ends_resources(resources: dict[str, object]) -> None:
 async def uses_pool(_: object, *, pool: tuple[str, object]) -> tuple[str, bool]:
     """The pool was made on the loop where the task runs."""
     return pool[0], pool[1] is asyncio.get_running_loop()
+
+
+@task("same", executor="process")
+def first_of_a_name(_: object) -> str:
+    return "first"
+
+
+@task("same", executor="process")
+def second_of_a_name(_: object) -> str:
+    return "second"

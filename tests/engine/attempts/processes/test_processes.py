@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import time
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.contextvars import get_contextvars
 
+from sayiir_es import Flow
+from sayiir_es.core.graph.record import record_of_graph
 from sayiir_es.engine.attempts.processes.process_pool import THREADS_KEPT_MAX
 from tests.captured_logs import capture_logs
 from tests.engine.attempts.processes import process_tasks as tasks
@@ -70,6 +73,24 @@ async def test_errors_are_told_as_elsewhere() -> None:
         unreadable = await one.run(tasks.returns_what_json_has_not)
         assert (unreadable.error_type, unreadable.retriable) == ("encode", False)
         assert (await one.run(tasks.raises_exit)).error_type == "SystemExit"
+
+
+async def test_another_function_of_the_same_graph_is_told_apart() -> None:
+    async with harness(1) as one:
+        assert await one.result_of(tasks.first_of_a_name) == "first"
+        assert await one.result_of(tasks.second_of_a_name) == "second"
+
+
+async def test_a_run_of_another_graph_goes_on_with_today_s_functions() -> None:
+    earlier = Flow("w").then(tasks.told).then(tasks.double).build().graph
+    async with harness(1) as one:
+        one.registry.publish(record_of_graph(earlier))
+        today = Flow("w", metadata={"owner": "new"}).then(tasks.told).build()
+        one.registry.register(today)
+        outcome = await one.outcome_of(one.start_graph(earlier))
+        assert outcome.output is not None
+        assert json.loads(outcome.output)["metadata"] is None
+        assert (await one.result_of(today))["metadata"] == {"owner": "new"}
 
 
 async def test_large_values_pass_and_too_large_ones_fail() -> None:
