@@ -90,6 +90,7 @@ def create_app(
         trace_url=settings.trace_url,
     )
     app.state.access = access
+    app.state.masking = settings.masking
     counts = HttpCounts()
     _answer_for(app, counts, monitor)
     app.include_router(api_router)

@@ -15,6 +15,7 @@ from sayiir_es.core.model.errors import (
     WorkflowError,
 )
 from sayiir_es.operations.text import visible
+from sayiir_es.web.masking import Masking
 from sayiir_es.web.pages.templates import page
 from sayiir_es.web.problems import error_of_framework, problem_of, problem_response
 
@@ -38,7 +39,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     async def of_framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        problem = problem_of(error_of_framework(error))
+        problem = problem_of(error_of_framework(error), _masking_of(request))
         return _response(request, problem, error.headers)
 
     async def of_validation(request: Request, error: Exception) -> Response:
@@ -58,7 +59,13 @@ def respond(request: Request, error: WorkflowError) -> Response:
             query = f"?{request.url.query}" if request.url.query else ""
             next_page = quote(f"{request.url.path}{query}", safe="")
             return RedirectResponse(f"/login?next={next_page}", 303)
-    return _response(request, problem_of(error))
+    return _response(request, problem_of(error, _masking_of(request)))
+
+
+def _masking_of(request: Request) -> Masking:
+    masking = request.app.state.masking
+    assert isinstance(masking, Masking)
+    return masking
 
 
 def is_of_browser(request: Request) -> bool:
@@ -80,6 +87,7 @@ def _response(
 
 
 def _problem_of_validation(request: Request, error: RequestValidationError) -> Problem:
+    masking = _masking_of(request)
     kind = request.headers.get("content-type", "")
     is_announced = kind.partition(";")[0].strip().lower().endswith("json")
     if not is_announced and any(one["loc"] == ("body",) for one in error.errors()):
@@ -87,17 +95,20 @@ def _problem_of_validation(request: Request, error: RequestValidationError) -> P
             InvalidRequestError(
                 "expected a body with Content-Type: application/json, but it is "
                 f"{kind!r:.100}"
-            )
+            ),
+            masking,
         )
     errors = [
         {
-            "at": visible(".".join(str(part) for part in detail["loc"])),
-            "detail": visible(_expectation(detail)),
+            "at": visible(masking.text(".".join(map(str, detail["loc"])))),
+            "detail": visible(masking.text(_expectation(detail))),
         }
         for detail in error.errors()[:VALIDATION_ERRORS_MAX]
     ]
     said = "; ".join(f"{one['at']}: {one['detail']}" for one in errors)
-    problem = problem_of(InvalidRequestError(f"expected another request, but {said}"))
+    problem = problem_of(InvalidRequestError("expected another request"), masking)
+    # Its parts are masked: `page_token: expected …` is no token with its value.
+    problem["detail"] += f", but {said}"
     problem["errors"] = errors
     return problem
 

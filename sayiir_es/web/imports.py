@@ -45,7 +45,8 @@ class Imports:
         imported = self._kept.get(name)
         if imported is None:
             raise NotFoundError(
-                "expected files that were handed in here, but they are kept no longer: "
+                "expected files that were handed in to this process, but they are kept "
+                "no longer, or another process that serves these pages took them: "
                 "choose them again"
             )
         self._kept.move_to_end(name)

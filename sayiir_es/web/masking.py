@@ -68,7 +68,11 @@ class Masking:
         return shown if self.hook is None else self._ask(self.hook, path, shown)
 
     def text(self, text: str) -> str:
-        """A text as it is shown: an error, a traceback, a reason."""
+        """A text as it is shown: an error, a traceback, a reason; the hook is asked."""
+        shown = self._by_rules(text)
+        return shown if self.hook is None else str(self._ask(self.hook, (), shown))
+
+    def _by_rules(self, text: str) -> str:
         if self._in_text is not None:
             text = self._in_text.sub(rf"\1{HIDDEN}", text)
         return _URL_PASSWORD.sub(rf"\1{HIDDEN}", text) if "://" in text else text
@@ -98,7 +102,7 @@ class Masking:
 
     def _inside(self, value: object, path: Path) -> object:
         if isinstance(value, str):
-            return self.text(value)
+            return self._by_rules(value)
         if isinstance(value, dict):
             items = cast("dict[str, object]", value).items()
             return {name: self.value(item, (*path, name)) for name, item in items}
@@ -136,7 +140,8 @@ _NO_ERROR = r"(?<!error)(?<!exception)(?<!warning)(?![\w-])"
 def _pattern_of(names: tuple[str, ...]) -> re.Pattern[str]:
     """Finds `name=value` and `"name": "value"`, a `Bearer` before the value too.
 
-    What a class of errors says, `CardDeclinedError: …`, is its message and no value.
+    What a class of errors says, `CardDeclinedError: …`, is its message and no value;
+    so is what we say of a field, `page_token: expected …`.
     Begins at the name, not at what stands before it, and all is bounded: so it takes
     time by the length of the text, whatever is in it.
     """
@@ -147,6 +152,7 @@ def _pattern_of(names: tuple[str, ...]) -> re.Pattern[str]:
     value += r"|\[(?:[^\[\]]{1,1024}+|\[[^\[\]]{0,1024}+\]){0,64}+\]"
     return re.compile(
         rf"((?:{words})[\w-]{{0,64}}{_NO_ERROR}\\?[\"']?\s{{0,8}}[=:]\s{{0,8}}"
+        r"(?!expected\s)"
         rf"(?:(?:bearer|basic)\s{{1,8}})?)(?:{value}|[^\s,;&)}}\]]{{1,4096}})",
         re.IGNORECASE,
     )

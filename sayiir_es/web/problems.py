@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NotRequired
 
+    from sayiir_es.web.masking import Masking
+
 PROBLEM = "application/problem+json"
 
 _UNAUTHORIZED = HTTPStatus.UNAUTHORIZED
@@ -125,13 +127,13 @@ def status_of(error: WorkflowError) -> int:
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def problem_of(error: WorkflowError) -> Problem:
-    """An error as data."""
+def problem_of(error: WorkflowError, masking: Masking) -> Problem:
+    """An error as data; what users wrote in it is masked."""
     problem = Problem(
         type=f"/errors/{error.code}",
         title=error.code.replace("_", " ").capitalize(),
         status=int(status_of(error)),
-        detail=visible(str(error)),
+        detail=visible(masking.text(str(error))),
         code=error.code,
         retriable=error.retriable,
     )

@@ -143,6 +143,7 @@ def worker_app(monitor: WorkerMonitor, settings: WebSettings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.access = access
+    app.state.masking = settings.masking
     app.include_router(health_router(answers.live, answers.ready))
     app.include_router(metrics_router(lambda: answers.series(build)))
     add_error_handlers(app)

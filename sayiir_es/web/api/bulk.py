@@ -6,23 +6,12 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
-from sayiir_es.client.bulk import bulk_search, find_ids, send_to_all
-from sayiir_es.client.commands import new_command_id
-from sayiir_es.client.search import count_by_group
-from sayiir_es.core.model.commands import (
-    CancelWorkflow,
-    Command,
-    MigrateWorkflow,
-    PauseWorkflow,
-    RetryWorkflow,
-    SendSignal,
-    UnpauseWorkflow,
-)
 from sayiir_es.core.model.errors import (
     CommandRefusedError,
     InvalidRequestError,
     WorkflowError,
 )
+from sayiir_es.operations.bulk_control import BulkControl
 from sayiir_es.web.api.deciding import given_command_id, requester_of
 from sayiir_es.web.api.requests import (
     BulkBody,
@@ -35,7 +24,9 @@ from sayiir_es.web.api.values import IdempotencyKey
 from sayiir_es.web.site import CallerOfRequest, Site, SiteOfRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
+
+    from sayiir_es.operations.bulk_control import ControlName
 
 router = APIRouter(prefix="/bulk", tags=["bulk"])
 
@@ -50,7 +41,7 @@ async def cancel_many(
     key: IdempotencyKey,
 ) -> ApiResponse:
     """Cancel all that match; without a status, those that have not ended."""
-    return await _control(site, caller, body, CancelWorkflow, key)
+    return await _control(site, caller, body, "cancel", key)
 
 
 @router.post("/pause", operation_id="pauseMany", response_model=BulkOutcome)
@@ -61,7 +52,7 @@ async def pause_many(
     key: IdempotencyKey,
 ) -> ApiResponse:
     """Pause all that match; without a status, those that go on."""
-    return await _control(site, caller, body, PauseWorkflow, key)
+    return await _control(site, caller, body, "pause", key)
 
 
 @router.post("/unpause", operation_id="unpauseMany", response_model=BulkOutcome)
@@ -72,7 +63,7 @@ async def unpause_many(
     key: IdempotencyKey,
 ) -> ApiResponse:
     """Let all that match go on; without a status, the paused ones."""
-    return await _control(site, caller, body, UnpauseWorkflow, key)
+    return await _control(site, caller, body, "unpause", key)
 
 
 @router.post("/retry", operation_id="retryMany", response_model=BulkOutcome)
@@ -83,7 +74,7 @@ async def retry_many(
     key: IdempotencyKey,
 ) -> ApiResponse:
     """Retry all that match; without a status, the failed and quarantined ones."""
-    return await _control(site, caller, body, RetryWorkflow, key)
+    return await _control(site, caller, body, "retry", key)
 
 
 @router.post("/migrate", operation_id="migrateMany", response_model=BulkOutcome)
@@ -94,19 +85,15 @@ async def migrate_many(
     key: IdempotencyKey,
 ) -> ApiResponse:
     """Migrate all that match; without a status, those that have not ended."""
-    new_id = _command_ids(given_command_id(body, key))
-
-    def make(instance_id: str) -> Command:
-        return MigrateWorkflow(
-            instance_id=instance_id,
-            command_id=new_id(),
-            to=body.to,
-            mapping=body.mapping,
-            reason=body.reason,
-            requested_by=requester_of(body, caller),
-        )
-
-    return await _send(site, body, MigrateWorkflow, make)
+    control = BulkControl(
+        name="migrate",
+        reason=body.reason,
+        requested_by=requester_of(body, caller),
+        to=body.to,
+        mapping=body.mapping,
+        command_id=given_command_id(body, key),
+    )
+    return await _send(site, body, control)
 
 
 @router.post("/signals", operation_id="signalMany", response_model=BulkOutcome)
@@ -114,71 +101,51 @@ async def signal_many(
     site: SiteOfRequest, body: BulkSignalBody, key: IdempotencyKey
 ) -> ApiResponse:
     """Send a signal to all that match; without a status, those not ended."""
-    payload = site.session.payloads.encode(body.payload)
-    new_id = _command_ids(given_command_id(body, key))
-
-    def make(instance_id: str) -> Command:
-        return SendSignal(
-            instance_id=instance_id,
-            command_id=new_id(),
-            signal=body.name,
-            payload=payload,
-            signal_id=body.signal_id,
-        )
-
-    return await _send(site, body, SendSignal, make)
+    control = BulkControl(
+        name="signal",
+        signal=body.name,
+        payload=site.session.payloads.encode(body.payload),
+        signal_id=body.signal_id,
+        command_id=given_command_id(body, key),
+    )
+    return await _send(site, body, control)
 
 
 async def _control(
     site: Site,
     caller: CallerOfRequest,
     body: BulkReasonBody,
-    kind: type[CancelWorkflow | PauseWorkflow | UnpauseWorkflow | RetryWorkflow],
+    name: ControlName,
     key: str | None,
 ) -> ApiResponse:
-    new_id = _command_ids(given_command_id(body, key))
-
-    def make(instance_id: str) -> Command:
-        return kind(
-            instance_id=instance_id,
-            command_id=new_id(),
-            reason=body.reason,
-            requested_by=requester_of(body, caller),
-        )
-
-    return await _send(site, body, kind, make)
+    control = BulkControl(
+        name=name,
+        reason=body.reason,
+        requested_by=requester_of(body, caller),
+        command_id=given_command_id(body, key),
+    )
+    return await _send(site, body, control)
 
 
-def _command_ids(given: str | None) -> Callable[[], str]:
-    """The id of each instance's command: an instance takes one of an id once."""
-    return new_command_id if given is None else lambda: given
-
-
-async def _send(
-    site: Site,
-    body: BulkBody,
-    kind: type[Command],
-    make_command: Callable[[str], Command],
-) -> ApiResponse:
+async def _send(site: Site, body: BulkBody, control: BulkControl) -> ApiResponse:
     session = site.session
     try:
-        search = bulk_search(body.criteria.criteria(), kind)
+        search = control.search_by(body.criteria.criteria())
     except ValueError as error:
         raise InvalidRequestError(f"criteria: {error}") from error
-    matched = (await count_by_group(session, search, "all")).total()
+    matched = await control.count(session, search)
     if body.dry_run:
         return ApiResponse(_outcome(site, matched, 0, []))
+    instance_ids: Sequence[str] = ()
     if matched <= body.limit:
-        instance_ids = await find_ids(session, search)
+        instance_ids = await control.find(session, search)
         matched = len(instance_ids)
-    else:
-        instance_ids = []
     if matched > body.limit:
         raise InvalidRequestError(
             f"expected at most {body.limit} instances that match, as limit says, but "
             f"{matched}: nothing was sent"
         )
-    result = await send_to_all(session, instance_ids, make_command)
+    result = await control.do(session, instance_ids)
     errors = list(result.errors.items())
     return ApiResponse(_outcome(site, matched, result.done, errors))
 

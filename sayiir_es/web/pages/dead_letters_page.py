@@ -83,8 +83,8 @@ async def retry(site: SiteOfRequest, place: str) -> Response:
     try:
         command, answer = await retry_dead_letter(site.session, place)
     except WorkflowError as error:
-        return redirect("/dead-letters", str(error), "error")
-    detail = answer_detail(answer)
+        return redirect("/dead-letters", site.masking.text(str(error)), "error")
+    detail = site.masking.text(answer_detail(answer))
     said = f"{answer.kind}{': ' if detail else ''}{detail}"
     text = f"{place} was written again to {command}; the owner answered {said}"
     return redirect("/dead-letters", text, "warning" if is_refusal(answer) else "done")
@@ -100,7 +100,7 @@ async def drop(
     try:
         await drop_dead_letter(site.session, place, reason)
     except WorkflowError as error:
-        return redirect("/dead-letters", str(error), "error")
+        return redirect("/dead-letters", site.masking.text(str(error)), "error")
     return redirect("/dead-letters", f"{place} is off the list; it stays on the log")
 
 

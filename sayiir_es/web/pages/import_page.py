@@ -61,7 +61,7 @@ async def take_files(request: Request, site: SiteOfRequest) -> Response:
             request,
             "instance/import.html",
             status_code=UNREADABLE,
-            problem=str(error),
+            problem=site.masking.text(str(error)),
             bytes_max=BYTES_MAX,
         )
     name = site.imports.add(imported)
@@ -103,7 +103,7 @@ async def show_files(request: Request, site: SiteOfRequest, name: str) -> Respon
     instance_id = request.query_params.get("id")
     if instance_id is None:
         if len(imported.histories) > 1:
-            return await asyncio.to_thread(_list, request, imported, name)
+            return await asyncio.to_thread(_list, request, site, imported, name)
         (instance_id,) = imported.histories
     history = imported.histories.get(instance_id)
     if history is None:
@@ -116,24 +116,24 @@ async def show_files(request: Request, site: SiteOfRequest, name: str) -> Respon
     )
 
 
-def _list(request: Request, imported: Imported, name: str) -> Response:
+def _list(request: Request, site: Site, imported: Imported, name: str) -> Response:
     histories = tuple(imported.histories.values())
     return page(
         request,
         "instance/imported.html",
-        instances=[_listed(history, name) for history in histories[:LISTED_MAX]],
+        instances=[_listed(site, one, name) for one in histories[:LISTED_MAX]],
         left_out=max(len(histories) - LISTED_MAX, 0),
         passed=imported.passed,
         graphs=imported.graphs,
     )
 
 
-def _listed(history: History, name: str) -> ListedInstance:
+def _listed(site: Site, history: History, name: str) -> ListedInstance:
     problem, status = "", None
     try:
         status = history.state().status
     except WorkflowError as error:
-        problem = str(error)
+        problem = site.masking.text(str(error))
     return ListedInstance(
         instance_id=history.instance_id,
         address=_address(history.instance_id, name),

@@ -84,7 +84,8 @@ async def act_on_instance(
     except (UsageError, WorkflowError) as error:
         history = await site.histories.read(site.session, instance_id)
         shown = await _shown(site, history)
-        return answer(request, shown, Query(), form=form, wrong=str(error))
+        wrong = site.masking.text(str(error))
+        return answer(request, shown, Query(), form=form, wrong=wrong)
     target = act.command.instance_id if isinstance(act.command, ForkWorkflow) else None
     return redirect(instance_address(target or instance_id), act.done)
 

@@ -82,7 +82,7 @@ async def show_instances(request: Request, site: SiteOfRequest) -> Response:
         problem = ""
     except UsageError as error:
         shown, rows, next_token = _typed(request), [], None
-        problem = str(error)
+        problem = site.masking.text(str(error))
     return page(
         request,
         template,

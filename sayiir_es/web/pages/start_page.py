@@ -69,12 +69,12 @@ async def start(
         try:
             check()
         except (WorkflowError, ValueError) as error:
-            wrong[name] = str(error)
+            wrong[name] = site.masking.text(str(error))
     if not wrong:
         try:
             return await _start(site, new_id, typed)
         except WorkflowError as error:
-            wrong["all"] = str(error)
+            wrong["all"] = site.masking.text(str(error))
     return page(
         request,
         "instances/start.html",

@@ -65,6 +65,11 @@ def test_payloads_are_read_and_masked() -> None:
         ("https://ana:pw@host/db", "https://ana:***@host/db"),
         ("postgres://host/db", "postgres://host/db"),
         ("the token is wrong", "the token is wrong"),
+        (
+            "page_token: expected one, but token=1",
+            "page_token: expected one, but token=***",
+        ),
+        ("token=expected", "token=***"),
         ('password="a \\" b" c', "password=*** c"),
     ],
 )
@@ -103,6 +108,14 @@ def test_a_hook_hides_more_and_never_less() -> None:
         "token": HIDDEN,
         "list": [{"email": "…"}],
     }
+
+
+def test_a_hook_is_asked_about_texts_behind_the_rules() -> None:
+    def hook(_: tuple[str | int, ...], value: object) -> object:
+        return value.replace("ana", "…") if isinstance(value, str) else value
+
+    masking = Masking(names=DEFAULT_NAMES, hook=hook)
+    assert masking.text("ana: token=abc") == "…: token=***"
 
 
 def test_a_hook_that_raises_hides_the_value() -> None:
