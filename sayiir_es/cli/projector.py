@@ -13,6 +13,10 @@ from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, open_backen
 from sayiir_es.cli.failures import FAILED
 from sayiir_es.cli.output import print_message
 from sayiir_es.cli.serving import first_of, stop_signal, unless_stopped
+from sayiir_es.cli.web_extra import load_web
+from sayiir_es.cli.worker_options import (
+    HttpOption,  # noqa: TC001 - typer reads it at run time
+)
 from sayiir_es.core.model.errors import UsageError, WorkflowError
 from sayiir_es.engine.store.state_dir import StateSlot, default_state_dir
 
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from sayiir_es.client.backends import Backend
     from sayiir_es.engine.projector import Projector
     from sayiir_es.engine.store.port import SnapshotStore
+    from sayiir_es.web.projector_http import ProjectorHttp
 
 
 _RANGE = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
@@ -40,6 +45,7 @@ def run(
             help="Where its stores go; the user's folder for state when left out.",
         ),
     ] = None,
+    http: HttpOption = None,
     url: BackendOption = DEFAULT_BACKEND,
 ) -> int:
     """Fold events into RocksDB until SIGTERM; `instance show --state-dir` reads it."""
@@ -48,14 +54,46 @@ def run(
 
     app_name = backend.app if isinstance(backend, KafkaBackend) else "local"
     folder = state_dir or default_state_dir() / "projector"
+    observer = None if http is None else _observer_at(http)
     try:
-        return asyncio.run(_run(backend, (folder, app_name), partitions))
+        return asyncio.run(_run(backend, (folder, app_name), partitions, observer))
     finally:
         backend.close()
 
 
+def _observer_at(address: str) -> ProjectorHttp:
+    """What answers for a projector's health and metrics at HOST:PORT.
+
+    Raises:
+        UsageError: if it is no address, or the packages for it are not installed.
+    """
+    load_web()
+    from sayiir_es.web.projector_http import ProjectorHttp  # noqa: PLC0415 (an extra)
+
+    return ProjectorHttp(address)
+
+
 async def _run(
-    backend: Backend, place: tuple[Path, str], partitions: str | None
+    backend: Backend,
+    place: tuple[Path, str],
+    partitions: str | None,
+    observer: ProjectorHttp | None,
+) -> int:
+    if observer is None:
+        return await _fold(backend, place, partitions, None)
+    await observer.begin()
+    try:
+        print_message(f"health and metrics on {observer.address}")
+        return await _fold(backend, place, partitions, observer)
+    finally:
+        await observer.close()
+
+
+async def _fold(
+    backend: Backend,
+    place: tuple[Path, str],
+    partitions: str | None,
+    observer: ProjectorHttp | None,
 ) -> int:
     from sayiir_es.client.backend_port import (  # noqa: PLC0415 (slow to import)
         WORKER_CONNECT_LIMIT_S,
@@ -87,6 +125,8 @@ async def _run(
     projector = Projector(log, open_store)
     try:
         projector.start(numbers)
+        if observer is not None:
+            observer.watch(projector, log)
         print_message(
             f"projector folds partitions {numbers} of {backend.url} into {slot.path}"
         )

@@ -58,6 +58,8 @@ class Projector:
     def __init__(self, log: Log, open_store: StoreOpener) -> None:
         self.stopped: dict[int, str] = {}
         """Partitions that cannot go on here, each with the reason."""
+        self.stores: dict[int, SnapshotStore] = {}
+        """The open stores, by partition."""
         self._log = log
         self._open_store = open_store
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -71,6 +73,15 @@ class Projector:
             self._tasks[partition] = asyncio.create_task(
                 self._supervise(partition), name=f"projector-{partition}"
             )
+
+    @property
+    def partitions(self) -> tuple[int, ...]:
+        """The partitions that it was told to fold."""
+        return tuple(self._caught_up)
+
+    def has_caught_up(self, partition: int) -> bool:
+        """Whether a partition was folded to the end that it had at its start."""
+        return self._caught_up[partition].is_set()
 
     async def wait_until_caught_up(self) -> None:
         """Wait until each partition is folded to the end that it had at its start.
@@ -117,9 +128,11 @@ class Projector:
             try:
                 store = await self._open_store(partition)
                 has_opened = True
+                self.stores[partition] = store
                 try:
                     await self._follow(partition, store)
                 finally:
+                    del self.stores[partition]
                     await store.close()
             except StoreError as error:
                 # A store that fails while it is closed hides a cancel, which holds.

@@ -140,7 +140,7 @@ _NO_ERROR = r"(?<!error)(?<!exception)(?<!warning)(?![\w-])"
 def _pattern_of(names: tuple[str, ...]) -> re.Pattern[str]:
     """Finds `name=value` and `"name": "value"`, a `Bearer` before the value too.
 
-    What a class of errors says, `CardDeclinedError: …`, is its message and no value; and
+    What a class of errors says, `CardDeclinedError: …`, is its message and no value;
     so is what we say of a field, `page_token: expected …`.
     Begins at the name, not at what stands before it, and all is bounded: so it takes
     time by the length of the text, whatever is in it.

@@ -3,39 +3,24 @@
 Theory of operation. A thread of its own answers, on an event loop of its own: an async
 task that blocks the worker's loop must be told, and cannot be told by that loop. It
 reads what a monitor on the worker's loop has noted; how old that is says whether it
-turns. The rules of access are those of `serve`.
+turns.
 """
 
 from __future__ import annotations
 
-import asyncio
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
-
-from sayiir_es.client.loop_thread import LoopThread
-from sayiir_es.core.model.errors import UsageError
 from sayiir_es.operations.worker_monitor import WorkerMonitor
-from sayiir_es.web.failures import add_error_handlers, respond
-from sayiir_es.web.health import health_router
-from sayiir_es.web.metrics import metrics_router
-from sayiir_es.web.security.access import Access, check_binding
-from sayiir_es.web.security.middleware import SecurityMiddleware
-from sayiir_es.web.server import address_of, listen, serve
-from sayiir_es.web.settings import read_web_settings
+from sayiir_es.web.health_server import HealthServer
 from sayiir_es.web.worker_answers import WorkerAnswers
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from sayiir_es.engine.meter import Meter
     from sayiir_es.engine.worker import WorkerEngine
     from sayiir_es.log.port import Log
     from sayiir_es.web.settings import WebSettings
-
-PORT_MAX = 65_535
 
 
 class WorkerHttp:
@@ -61,15 +46,14 @@ class WorkerHttp:
         *,
         tell: Callable[[str], None] | None = None,
     ) -> None:
-        self._host, self._port = parse_address(address)
-        self._settings = settings
+        self._server = HealthServer(address, settings)
         self._tell = tell
         self._monitor = WorkerMonitor()
-        self._thread: LoopThread | None = None
-        self._stop: asyncio.Event | None = None
-        self._serving: asyncio.Task[None] | None = None
-        self.address = ""
+
+    @property
+    def address(self) -> str:
         """Where it answers, such as `http://127.0.0.1:9464`, while it does."""
+        return self._server.address
 
     @property
     def meter(self) -> Meter:
@@ -84,18 +68,12 @@ class WorkerHttp:
                 a token.
             SettingsError: if the environment cannot be used.
         """
-        settings = self._settings or read_web_settings()
-        app = worker_app(self._monitor, settings)
-        listener = listen(self._host, self._port)
-        try:
-            check_binding(settings, listener.getsockname()[0])
-        except BaseException:
-            listener.close()
-            raise
         await self._monitor.begin(worker_id)
-        self.address = address_of(listener)
-        self._thread = LoopThread("sayiir-http")
-        await asyncio.to_thread(self._thread.call, self._serve(app, listener))
+        try:
+            await self._server.begin("sayiir_es worker", WorkerAnswers(self._monitor))
+        except BaseException:
+            await self._monitor.close()
+            raise
         if self._tell is not None:
             self._tell(self.address)
 
@@ -106,63 +84,4 @@ class WorkerHttp:
     async def close(self) -> None:
         """Answer no more."""
         await self._monitor.close()
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            await asyncio.to_thread(self._end, thread)
-
-    async def _serve(self, app: FastAPI, listener: socket.socket) -> None:
-        """Begin to answer, on the thread's loop."""
-        self._stop = asyncio.Event()
-        self._serving = asyncio.create_task(serve(app, listener, self._stop))
-
-    def _end(self, thread: LoopThread) -> None:
-        thread.call(self._end_serving())
-        thread.close()
-
-    async def _end_serving(self) -> None:
-        assert self._stop is not None
-        assert self._serving is not None
-        self._stop.set()
-        await asyncio.gather(self._serving, return_exceptions=True)
-
-
-def worker_app(monitor: WorkerMonitor, settings: WebSettings) -> FastAPI:
-    """The application that answers for a worker.
-
-    Raises:
-        SettingsError: if a file of tokens cannot be used.
-    """
-    build, answers = version("sayiir-es"), WorkerAnswers(monitor)
-    access = Access(settings)
-    app = FastAPI(
-        title="sayiir_es worker",
-        version=build,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        redirect_slashes=False,
-    )
-    app.state.access = access
-    app.state.masking = settings.masking
-    app.include_router(health_router(answers.live, answers.ready))
-    app.include_router(metrics_router(lambda: answers.series(build)))
-    add_error_handlers(app)
-    app.add_middleware(SecurityMiddleware, access=access, respond=respond)
-    return app
-
-
-def parse_address(address: str) -> tuple[str, int]:
-    """The host and the port of HOST:PORT; `[::1]:PORT` of an address of IPv6.
-
-    Raises:
-        UsageError: if it is none.
-    """
-    host, colon, port = address.rpartition(":")
-    is_port = port.isascii() and port.isdecimal() and int(port[:6]) <= PORT_MAX
-    is_host = bool(host) and (":" not in host or (host[0], host[-1]) == ("[", "]"))
-    if not (colon and is_port and is_host):
-        raise UsageError(
-            "expected an address to answer on, such as 127.0.0.1:9464, but "
-            f"{address!r:.200}"
-        )
-    return host.removeprefix("[").removesuffix("]"), int(port)
+        await self._server.close()

@@ -18,8 +18,9 @@ from sayiir_es import Flow, Worker, WorkflowClient, aio, task
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.operations import worker_health, worker_monitor
 from sayiir_es.operations.metrics.catalogue import METRICS, WORKER_METRICS
+from sayiir_es.web.health_server import parse_address
 from sayiir_es.web.settings import WebSettings
-from sayiir_es.web.worker_http import WorkerHttp, parse_address
+from sayiir_es.web.worker_http import WorkerHttp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
