@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.audit.rules import compensations
+from sayiir_es.audit.rules import compensations, permits
 from sayiir_es.audit.rules.catching import required_behind
 from sayiir_es.audit.rules.run_model import RequiredEvent
 from sayiir_es.audit.violation import BreachError
@@ -49,6 +49,7 @@ def check_task_completed(model: RunModel, event: Event) -> None:
     assert isinstance(open_node.node, TaskNode)
     if _lacks_deadline(open_node) and event.cause.startswith("outcome:"):
         raise BreachError("I10", f"a deadline of {body.path!r} before", "none was set")
+    permits.check_had_permit(model, open_node)
     assert model.graph is not None
     place = model.graph.place(body.path)
     if body.loop != "none" and (place is None or not place.ends_loop):
@@ -163,7 +164,8 @@ def check_withdrawn(model: RunModel, event: Event) -> None:
     open_node = _get_attempt(model, event, body.path, body.attempt, "I9")
     if open_node.withdrawn:
         raise BreachError("I9", f"{body.path!r} withdrawn once", "a second time")
-    open_node.withdrawn = True
+    open_node.withdrawn, open_node.withdrawn_by = True, event.sequence
+    open_node.permit = ""
     if open_node.deadline_at is not None:
         model.required = RequiredEvent("I10", "DeadlineCleared", body.path)
 

@@ -57,10 +57,12 @@ class OpenNode:
         "node",
         "not_before",
         "path",
+        "permit",
         "restarts",
         "sequence",
         "since",
         "withdrawn",
+        "withdrawn_by",
     )
 
     def __init__(self, path: str, node: Node, reference: str, sequence: int) -> None:
@@ -77,6 +79,10 @@ class OpenNode:
         self.not_before = 0
         self.deadline_at: int | None = None
         self.withdrawn = False
+        self.withdrawn_by = 0
+        """The sequence of the event that withdrew its attempt last."""
+        self.permit = ""
+        """The permit that its attempt has."""
         self.broken = False
         """Its last attempt has failed."""
         self.restarts = 0
@@ -92,7 +98,7 @@ class OpenNode:
         """Await another attempt, with nothing left of the one before."""
         self.attempt, self.not_before, self.sequence = attempt, not_before, sequence
         self.deadline_at, self.withdrawn, self.restarts = None, False, 0
-        self.broken = False
+        self.broken, self.permit, self.withdrawn_by = False, "", 0
 
     def is_running(self, at: int) -> bool:
         """Whether an attempt runs, or may, at that time."""
@@ -140,6 +146,7 @@ class RunModel:
         "open_nodes",
         "pause",
         "paused",
+        "permits",
         "quarantined",
         "required",
         "run",
@@ -167,6 +174,8 @@ class RunModel:
         self.graph: GraphModel | None = None
         self.buffered: dict[str, deque[int]] = {}
         self.signal_ids: deque[str] = deque(maxlen=REMEMBERED_SIGNAL_IDS)
+        self.permits: dict[str, str] = {}
+        """Permits that the instance has or owes, each with its path."""
         self.values: dict[str, bytes] = {}
         self.forget_run()
 
