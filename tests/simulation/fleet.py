@@ -81,6 +81,8 @@ class Fleet:
         refused: Callable[[str], None],
     ) -> None:
         self.refused = refused
+        self.slots = SLOTS
+        """How many attempts run at a time in each process."""
         self.machines = [
             Machine(name, Disk(name, chance, broken=self._is_broken(name, chance)))
             for name in (f"w{number}" for number in range(workers))
@@ -143,7 +145,7 @@ class Fleet:
             ports=Ports(
                 log=SimLog(self.log, self.chance, machine.name, self.refused),
                 clock=machine.clock,
-                executor=LocalExecutor(SLOTS, worker_id=machine.name),
+                executor=LocalExecutor(self.slots, worker_id=machine.name),
                 registry=Registry(),
             ),
             membership=SimMembership(self._group, name, self.chance),

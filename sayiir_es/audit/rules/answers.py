@@ -18,6 +18,11 @@ from typing import TYPE_CHECKING
 from sayiir_es.audit.violation import BreachError, Violation
 from sayiir_es.core.model import events as kinds
 from sayiir_es.core.model.child_events import ChildStartRefused
+from sayiir_es.core.model.permit_events import (
+    PermitQueued,
+    PermitReturned,
+    PermitTaken,
+)
 from sayiir_es.core.model.position import CommandPosition, parse_command_cause
 
 if TYPE_CHECKING:
@@ -53,6 +58,9 @@ ACCEPTING = frozenset(
         kinds.WorkflowMigrated,
         kinds.InstanceReleased,
         kinds.SignalReceived,
+        PermitQueued,
+        PermitReturned,
+        PermitTaken,
     }
 )
 """Answers that begin a decision; `WorkflowStarted` may follow `WorkflowTerminated`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.audit.rules import compensations
+from sayiir_es.audit.rules import compensations, permits
 from sayiir_es.audit.rules.catching import required_behind
 from sayiir_es.audit.rules.run_model import RequiredEvent
 from sayiir_es.audit.violation import BreachError
@@ -51,6 +51,7 @@ def check_task_completed(model: RunModel, event: Event) -> None:
     is_outcome = event.cause.startswith(("outcome:", "command:"))
     if _lacks_deadline(open_node) and is_outcome:
         raise BreachError("I10", f"a deadline of {body.path!r} before", "none was set")
+    permits.check_had_permit(model, open_node)
     assert model.graph is not None
     place = model.graph.place(body.path)
     if body.loop != "none" and (place is None or not place.ends_loop):
@@ -167,7 +168,8 @@ def check_withdrawn(model: RunModel, event: Event) -> None:
         raise BreachError("I9", f"{body.path!r} withdrawn once", "a second time")
     if not (model.copying or model.forking):
         _check_whose(event, open_node)
-    open_node.withdrawn, open_node.published = True, False
+    open_node.withdrawn, open_node.withdrawn_by = True, event.sequence
+    open_node.published, open_node.permit = False, ""
     if open_node.deadline_at is not None:
         model.required = RequiredEvent("I10", "DeadlineCleared", body.path)
 

@@ -22,6 +22,7 @@ from sayiir_es.audit.rules import (
     forks,
     migrations,
     node_starts,
+    permits,
     quarantine,
     requests,
     runs,
@@ -46,6 +47,7 @@ from sayiir_es.core.model.compensation_events import (
     CompensationRequested,
     CompensationStarted,
 )
+from sayiir_es.core.model.permit_events import PermitReleased, PermitTaken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,6 +109,8 @@ RULES: dict[type[Body], Rule] = {
     CompensationRequested: runs.check_requested,
     CompensationStarted: compensations.check_started,
     CompensationEnded: compensations.check_ended,
+    PermitTaken: permits.check_taken,
+    PermitReleased: permits.check_released,
 }
 """What each kind has to keep, but for those that begin a run or an instance."""
 
@@ -123,7 +127,9 @@ GOES_ON = frozenset(
     {kinds.InstanceReleased, kinds.WorkflowForked, kinds.WorkflowRetried}
 )
 BEFORE_START = ANSWERS | {kinds.SignalReceived} | children.KINDS
-AFTER_END = ANSWERS | {kinds.OutcomeRejected} | children.KINDS
+AFTER_END = (
+    ANSWERS | {kinds.OutcomeRejected, PermitTaken, PermitReleased} | children.KINDS
+)
 ENDS = frozenset(
     {
         kinds.WorkflowCompleted,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.audit.rules.answers import AnswerRules
 from sayiir_es.audit.rules.instance import InstanceRules
+from sayiir_es.audit.rules.limits import LimitRules
 from sayiir_es.audit.violation import BreachError, Violation
 from sayiir_es.core.model.errors import DecodeError, UnknownEventError
 from sayiir_es.core.model.events import (
@@ -22,6 +23,7 @@ from sayiir_es.core.model.events import (
     Event,
     PartitionClaimed,
 )
+from sayiir_es.core.model.permit_events import is_limit
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.wire.events import decode_event, read_headers
 
@@ -58,6 +60,7 @@ class PartitionRules:
         """How many valid events were checked."""
         self.answers = AnswerRules(partition)
         self.instances = InstanceRules(graphs)
+        self.limits = LimitRules()
         self._partitions = partitions
         self._instance_id = instance_id
         self._instance_key = None if instance_id is None else instance_id.encode()
@@ -170,8 +173,9 @@ class PartitionRules:
         except BreachError as breach:
             first = breach
         if not of_partition:
+            rules = self.limits if is_limit(event.instance_id) else self.instances
             try:
-                self.instances.check(event, begins=begins)
+                rules.check(event, begins=begins)
             except BreachError as breach:
                 first = first or breach
         if self._instance_id is None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sayiir_es.audit.rules.run_deadline import check_run_deadline
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.model import events as kinds
+from sayiir_es.core.model.permit_events import PermitReleased, PermitTaken
 
 if TYPE_CHECKING:
     from sayiir_es.audit.rules.run_model import RunModel
@@ -27,6 +28,8 @@ MAY_COME = frozenset(
         kinds.WorkflowCancelled,
         kinds.WorkflowStarted,
         kinds.WorkflowTerminated,
+        PermitReleased,
+        PermitTaken,
     }
 )
 """What may come of an instance in quarantine; a start only behind its termination."""
@@ -59,3 +62,4 @@ def check_released(model: RunModel, event: Event) -> None:
     for open_node in model.open_nodes.values():
         if open_node.attempt:
             open_node.deadline_at, open_node.sequence = None, event.sequence
+            open_node.permit = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sayiir_es.audit.rules import permits
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.graph.nodes import DelayNode, SignalNode, StartChildNode
 from sayiir_es.core.model.attempt_events import AttemptPublished
@@ -137,6 +138,7 @@ def check_paused(model: RunModel, event: Event) -> None:
     check_nothing_runs(model, event, "I16")
     _check_reason("I16", model.pause, (body.reason, body.requested_by))
     model.paused = True
+    permits.take_away(model, event)
 
 
 def check_cancelled(model: RunModel, event: Event) -> None:

@@ -59,11 +59,13 @@ class OpenNode:
         "node",
         "not_before",
         "path",
+        "permit",
         "published",
         "restarts",
         "sequence",
         "since",
         "withdrawn",
+        "withdrawn_by",
     )
 
     def __init__(self, path: str, node: Node, reference: str, sequence: int) -> None:
@@ -80,6 +82,10 @@ class OpenNode:
         self.not_before = 0
         self.deadline_at: int | None = None
         self.withdrawn = False
+        self.withdrawn_by = 0
+        """The sequence of the event that withdrew its attempt last."""
+        self.permit = ""
+        """The permit that its attempt has."""
         self.broken = False
         """Its last attempt has failed."""
         self.restarts = 0
@@ -102,6 +108,7 @@ class OpenNode:
         self.attempt, self.not_before, self.sequence = attempt, not_before, sequence
         self.deadline_at, self.withdrawn, self.restarts = None, False, 0
         self.broken, self.published, self.handed_out = False, False, 0
+        self.permit, self.withdrawn_by = "", 0
 
     def is_running(self, at: int) -> bool:
         """Whether an attempt runs, or may, at that time."""
@@ -150,6 +157,7 @@ class RunModel:
         "open_nodes",
         "pause",
         "paused",
+        "permits",
         "quarantined",
         "required",
         "run",
@@ -177,6 +185,8 @@ class RunModel:
         self.graph: GraphModel | None = None
         self.buffered: dict[str, deque[int]] = {}
         self.signal_ids: deque[str] = deque(maxlen=REMEMBERED_SIGNAL_IDS)
+        self.permits: dict[str, str] = {}
+        """Permits that the instance has or owes, each with its path."""
         self.values: dict[str, bytes] = {}
         self.forget_run()
 

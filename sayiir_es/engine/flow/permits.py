@@ -6,7 +6,7 @@ the log has acknowledged: an ask from an attempt that is due and has no permit, 
 from a permit that a limit has lent, a return from one that no attempt has any more.
 
 While a batch is made, `must_wait` notes attempts that need a permit, and `note` the
-decisions that may concern one. Behind the ack, `act` sends what follows. A take-over
+decisions that may concern one. Behind the ack, `act` sends what follows. A tenure
 begins with nothing in memory: attempts are offered again, and ask again; `recover`
 reads the store's index of permits, and sends again what may not have been sent.
 """
@@ -119,8 +119,12 @@ class Permits:
 
     # --- tenures ----------------------------------------------------------------------
 
-    async def take_over(self) -> None:
-        """Another owner decided meanwhile: forget all, and find what is owed."""
+    async def begin_tenure(self) -> None:
+        """Forget all, and find what is owed by the rows.
+
+        Also where nobody else decided meanwhile: what the last batch of a tenure made
+        live was never acted on, if its append was uncertain.
+        """
         await self.close()
         self._recovering = self._store.with_permits()
 

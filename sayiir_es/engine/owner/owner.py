@@ -272,8 +272,7 @@ class Owner:
         if claimed.taken_over:
             await self.dispatcher.drop_all()
             self._unrecovered = True
-        if self._unrecovered:
-            await self.permits.take_over()
+        await self.permits.begin_tenure()
         self._lapses_seen = self._lapses()
         await self._refresh_definitions()
         feed = CommandFeed(

@@ -1,0 +1,85 @@
+"""I24 at who holds a permit: an attempt that needs one ends well only if it had one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sayiir_es.audit.violation import BreachError
+from sayiir_es.core.graph.nodes import TaskNode
+from sayiir_es.core.model.permit_events import (
+    PermitReleased,
+    PermitTaken,
+    permit_name,
+)
+
+if TYPE_CHECKING:
+    from sayiir_es.audit.rules.run_model import OpenNode, RunModel
+    from sayiir_es.core.model.events import Event
+
+
+def check_taken(model: RunModel, event: Event) -> None:
+    """A permit was granted: the attempt that asked has it, if it still waits."""
+    body = event.body
+    assert isinstance(body, PermitTaken)
+    if body.holder != model.instance_id:
+        _check_copy(model, event)
+        return
+    name = permit_name(body.key, body.permit)
+    if name in model.permits:
+        raise BreachError("I24", f"permit {name!r} taken once", "a second time")
+    model.permits[name] = body.path
+    open_node = model.open_nodes.get(body.path)
+    if (
+        open_node is not None
+        and open_node.attempt
+        and not (open_node.permit or open_node.broken)
+        and not (model.paused or model.quarantined)
+        and body.ask == max(open_node.sequence, open_node.withdrawn_by)
+    ):
+        open_node.permit = name
+
+
+def check_released(model: RunModel, event: Event) -> None:
+    """A permit is on its way back: no attempt may have it."""
+    body = event.body
+    assert isinstance(body, PermitReleased)
+    if body.holder != model.instance_id:
+        _check_copy(model, event)
+        return
+    name = permit_name(body.key, body.permit)
+    path = model.permits.pop(name, None)
+    if path is None:
+        raise BreachError("I24", f"permit {name!r} to be taken before", "it was not")
+    open_node = model.open_nodes.get(path)
+    if open_node is not None and open_node.permit == name and not model.quarantined:
+        raise BreachError(
+            "I24", f"permit {name!r} kept while {path!r} is awaited", "it is returned"
+        )
+
+
+def take_away(model: RunModel, event: Event) -> None:
+    """A pause takes away what permits attempts have, and they ask anew."""
+    for open_node in model.open_nodes.values():
+        if open_node.permit:
+            open_node.permit, open_node.withdrawn_by = "", event.sequence
+
+
+def check_had_permit(model: RunModel, open_node: OpenNode) -> None:
+    """An attempt has ended well: if it needs a permit, it had one."""
+    node = open_node.node
+    if (
+        isinstance(node, TaskNode)
+        and node.concurrency is not None
+        and not open_node.permit
+        and not model.copying
+    ):
+        raise BreachError(
+            "I24", f"PermitTaken for {open_node.path!r} before", "it has none"
+        )
+
+
+def _check_copy(model: RunModel, event: Event) -> None:
+    if not model.copying:
+        raise BreachError(
+            "I24", f"{event.kind} of {model.instance_id!r}", "one of another instance"
+        )
