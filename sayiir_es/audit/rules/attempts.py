@@ -166,7 +166,7 @@ def check_withdrawn(model: RunModel, event: Event) -> None:
     open_node = _get_attempt(model, event, body.path, body.attempt, "I9")
     if open_node.withdrawn:
         raise BreachError("I9", f"{body.path!r} withdrawn once", "a second time")
-    if not (model.copying or model.forking):
+    if not (model.in_fork or model.forking):
         _check_whose(event, open_node)
     open_node.withdrawn, open_node.withdrawn_by = True, event.sequence
     open_node.published, open_node.permit = False, ""
@@ -292,7 +292,7 @@ def get_due_attempt(
             f"no outcome of {path!r} before its retry at {open_node.not_before}",
             f"{event.kind} at {event.at}",
         )
-    if not (model.copying or model.forking):
+    if not (model.in_fork or model.forking):
         _check_whose(event, open_node)
     return open_node
 

@@ -191,6 +191,7 @@ class InstanceRules:
             if model is None:
                 return
         model.copying = copying
+        model.in_fork = self.fork.instance_id == event.instance_id
         try:
             self._check_sequence(event, model.sequence)
             if not model.doubtful or isinstance(event.body, kinds.WorkflowStarted):

@@ -147,6 +147,7 @@ class RunModel:
         "forking",
         "forks",
         "graph",
+        "in_fork",
         "instance_id",
         "keys",
         "marks",
@@ -178,6 +179,8 @@ class RunModel:
         """A rule was broken: what follows would only repeat it, until a new run."""
         self.copying = False
         """The event at hand is a copy: its time and cause are the fork's."""
+        self.in_fork = False
+        """The decision at hand begins with a copied history."""
         self.forking = False
         """The decision at hand, or the one before, begins with a copied history."""
         self.forks = 0
