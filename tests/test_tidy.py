@@ -104,7 +104,7 @@ BROAD_EXCEPTS = {
     "sayiir_es/engine/attempts/processes/attempt_runner.py: AttemptRunner.run": (
         "user's code: its modules are imported"
     ),
-    "sayiir_es/engine/attempts/processes/attempt_runner.py: AttemptRunner._outcome_of": (
+    "sayiir_es/engine/attempts/processes/attempt_runner.py: AttemptRunner._outcome": (
         "user's code"
     ),
     "sayiir_es/engine/attempts/processes/child.py: Child.serve": (
