@@ -101,6 +101,24 @@ BROAD_EXCEPTS = {
     "sayiir_es/engine/attempts/local_executor.py: LocalExecutor._sync_ended.finish": (
         "user's code"
     ),
+    "sayiir_es/engine/attempts/processes/attempt_runner.py: AttemptRunner.run": (
+        "user's code: its modules are imported"
+    ),
+    "sayiir_es/engine/attempts/processes/attempt_runner.py: AttemptRunner._outcome": (
+        "user's code"
+    ),
+    "sayiir_es/engine/attempts/processes/child.py: Child.serve": (
+        "user's code: its modules are imported; told to the worker"
+    ),
+    "sayiir_es/engine/attempts/processes/child.py: Child._take": (
+        "user's code: its modules are imported; told by each attempt"
+    ),
+    "sayiir_es/engine/attempts/processes/child.py: Child._shut_down": (
+        "user's code: logs, and the process ends as it does"
+    ),
+    "sayiir_es/engine/attempts/processes/log_forwarding.py: ForwardingHandler.emit": (
+        "user's code makes the text of a line: told as `logging` does"
+    ),
     "sayiir_es/client/simple_run.py: SimpleRun._task": "user's code",
     "sayiir_es/client/simple_engine.py: _run_here": "user's code: told to the run",
     "sayiir_es/client/simple_engine.py: _run_on_loop": "user's code: told to the run",

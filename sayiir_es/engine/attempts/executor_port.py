@@ -77,8 +77,9 @@ class Executor(Protocol):
     def abandon(self, attempt: Attempt, *, report: bool) -> None:
         """Withdraw a running attempt: its slot is free again.
 
-        An async one is cancelled; a sync one goes on in a thread that counts no longer.
-        With `report` its late outcome still comes; of an async one nothing does.
+        An async one is cancelled; a sync one goes on in a thread that counts no longer;
+        a process is killed, and its slot is free when another one is there. With
+        `report` the late outcome of a thread still comes; of the others nothing does.
         """
         ...
 

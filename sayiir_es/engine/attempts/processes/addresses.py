@@ -16,7 +16,7 @@ import importlib
 import multiprocessing.spawn as spawning
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sayiir_es.core.authoring.workflow import Workflow
 
@@ -92,10 +92,9 @@ def load(address: Address) -> Any:
 
 def unbound(function: Callable[..., object]) -> Callable[..., object]:
     """A function without the resources that were bound to it."""
+    is_bound = isinstance(cast("object", function), partial)
     inner: object = getattr(function, "__wrapped__", None)
-    if isinstance(function, partial) and callable(inner):
-        return inner
-    return function
+    return inner if is_bound and callable(inner) else function
 
 
 def main_data() -> dict[str, str]:

@@ -114,7 +114,7 @@ class AttemptRunner:
         else:
             attempt.runnable = runnable
             variables = contextvars.Context()
-            outcome = variables.run(self._outcome_of, running, attempt)
+            outcome = variables.run(self._outcome, running, attempt)
         if os.getpid() != self._process_id:
             _end_forked()
         return _ended(running.number, outcome)
@@ -134,7 +134,7 @@ class AttemptRunner:
             )
         return runnable
 
-    def _outcome_of(self, running: Running, attempt: Attempt) -> Outcome:
+    def _outcome(self, running: Running, attempt: Attempt) -> Outcome:
         context = running.context = context_of(attempt)
         context.cancelled = running.is_cancelled
         _bind(context, running.message.traceparent)

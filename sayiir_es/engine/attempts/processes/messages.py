@@ -261,12 +261,12 @@ def message_of(content: bytes) -> Message:
         MessageError: it is none.
     """
     try:
-        values = _unpack(content, use_list=False, unicode_errors="surrogatepass")
+        unpacked = _unpack(content, use_list=False, unicode_errors="surrogatepass")
     except _UNREADABLE as error:
         raise MessageError(f"expected msgpack, but {error}") from error
-    if not isinstance(values, tuple) or not values:
-        raise MessageError(f"expected an array, but {type(values).__name__}")
-    number, *content_values = cast("tuple[object, ...]", values)
+    if not isinstance(unpacked, tuple) or not unpacked:
+        raise MessageError("expected an array, but something else, or an empty one")
+    number, *content_values = cast("tuple[object, ...]", unpacked)
     if not isinstance(number, int) or not 0 <= number < len(_KINDS):
         raise MessageError(f"expected the kind of a message, but {number!r:.100}")
     kind = _KINDS[number]
@@ -280,15 +280,13 @@ def message_of(content: bytes) -> Message:
         types, each = check
         if each is not None:
             items = cast("tuple[object, ...]", value)
-            is_right = isinstance(value, tuple) and all(
-                isinstance(item, each) for item in items
-            )
+            is_tuple = isinstance(value, tuple)
+            is_right = is_tuple and all(isinstance(item, each) for item in items)
         else:
             is_right = isinstance(value, types)
         if not is_right:
             raise MessageError(
-                f"expected another type of {kind.__name__}.{name}, but "
-                f"{type(value).__name__}"
+                f"expected another type of {kind.__name__}.{name}, but {value!r:.100}"
             )
-    make: Callable[..., Message] = kind
+    make = cast("Callable[..., Message]", kind)
     return make(**dict(zip(names, content_values, strict=True)))

@@ -128,7 +128,7 @@ class ProcessCall:
 class _Seat:
     """Room for one process."""
 
-    __slots__ = ("call", "known", "process", "reason", "state")
+    __slots__ = ("call", "first_bytes", "known", "process", "reason", "state")
 
     def __init__(self) -> None:
         self.state = _State.EMPTY
@@ -136,6 +136,8 @@ class _Seat:
         self.call: ProcessCall | None = None
         self.known: set[str] = set()
         """The workflows and other graphs that its process was told of."""
+        self.first_bytes = 0
+        """The memory of its process before the first attempt."""
         self.reason = ""
         """Why its process could not begin, as it says itself."""
 
@@ -300,6 +302,7 @@ class ProcessPool:
         match message:
             case Ready() if seat.state is _State.STARTING:
                 seat.state = _State.IDLE
+                seat.first_bytes = memory_of(process.pid)
                 if seat.call is not None:
                     self._begin(seat, seat.call)
                 else:
@@ -440,7 +443,8 @@ class ProcessPool:
         limit = self._memory_limit(call)
         process = seat.process
         assert process is not None
-        keeps_memory = limit is not None and memory_of(process.pid) * 2 > limit
+        kept = 0 if limit is None else memory_of(process.pid) - seat.first_bytes
+        keeps_memory = limit is not None and kept * 2 > limit - seat.first_bytes
         if keeps_memory or ended.threads > THREADS_KEPT_MAX:
             self._retire(seat, process)
         else:

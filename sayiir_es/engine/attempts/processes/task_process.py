@@ -228,6 +228,8 @@ class TaskProcess:
 
 
 def _interpreter() -> list[str]:
+    if not sys.executable:
+        raise OSError("the path of the Python interpreter is not known (embedded?)")
     flags = [f"-W{option}" for option in sys.warnoptions]
     if sys.flags.dev_mode:
         flags.append("-Xdev")

@@ -74,13 +74,15 @@ def crashes(_: object) -> None:
 
 
 @in_process
-def stops_itself(_: object) -> None:
+def stops_itself(file: str) -> None:
+    _tell_process(file)
     os.kill(os.getpid(), signal.SIGSTOP)
     time.sleep(LONG_S)
 
 
 @in_process
-def holds_the_interpreter(_: object) -> None:
+def holds_the_interpreter(file: str) -> None:
+    _tell_process(file)
     ctypes.PyDLL(None).sleep(int(LONG_S))
 
 

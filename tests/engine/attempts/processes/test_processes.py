@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
 import time
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from structlog.contextvars import get_contextvars
 
 from sayiir_es import Flow
@@ -27,6 +25,8 @@ from tests.engine.attempts.processes.process_harness import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 
 class _Records(logging.Handler):
@@ -101,60 +101,52 @@ async def test_large_values_pass_and_too_large_ones_fail() -> None:
         assert (outcome.error_type, outcome.retriable) == ("too_large", False)
 
 
-@pytest.mark.parametrize(
-    ("function", "cause"),
-    [
-        (tasks.kills_itself, "ended by SIGKILL (9)"),
-        (tasks.exits, "ended with exit code 3"),
-        (tasks.crashes, "ended by SIGSEGV (11)"),
-        (tasks.writes_to_the_worker, "wrote into its connection"),
-        (tasks.closes_everything, "lost its connection"),
-    ],
-)
-async def test_a_process_that_dies_fails_its_attempt_alone(
-    function: Any, cause: str, tmp_path: Path
-) -> None:
+DEATHS = {
+    tasks.kills_itself: "ended by SIGKILL (9)",
+    tasks.exits: "ended with exit code 3",
+    tasks.crashes: "ended by SIGSEGV (11)",
+    tasks.writes_to_the_worker: "wrote into its connection",
+    tasks.closes_everything: "lost its connection",
+}
+
+
+async def test_a_process_that_dies_fails_its_attempt_alone(tmp_path: Path) -> None:
     async with harness(2) as one:
         innocent = one.start(tasks.looks_for_cancel, str(tmp_path / "innocent"))
         process = int(await text_of(tmp_path / "innocent"))
-        outcome = await one.run(function)
-        assert (outcome.result, outcome.error_type) == ("failed", "process_died")
-        assert cause in outcome.error
-        assert outcome.retriable
-        assert not one.has_outcome(innocent)
-        assert is_alive(process)
-        # The seat has another process.
-        assert await one.result_of(tasks.double, 1) == 2
+        for function, cause in DEATHS.items():
+            outcome = await one.run(function)
+            assert (outcome.result, outcome.error_type) == ("failed", "process_died")
+            assert cause in outcome.error
+            assert outcome.retriable
+            assert not one.has_outcome(innocent)
+            assert is_alive(process)
+            # The seat has another process.
+            assert await one.result_of(tasks.double, 1) == 2
         one.executor.request_cancel(innocent, 30.0)
         assert (await one.outcome_of(innocent)).output == b'"cancelled"'
 
 
-@pytest.mark.parametrize(
-    "function",
-    [
-        tasks.never_returns,
-        tasks.swallows_cancellation,
-    ],
-)
-async def test_a_time_out_kills(function: Any, tmp_path: Path) -> None:
+async def test_a_time_out_kills(tmp_path: Path) -> None:
     async with harness(1) as one:
-        attempt = one.start(function, str(tmp_path / "pid"))
-        process = int(await text_of(tmp_path / "pid"))
-        one.executor.abandon(attempt, report=True)
-        await wait_for_end(process)
-        assert await one.result_of(tasks.double, 1) == 2
-        assert not one.has_outcome(attempt)
+        for function in (tasks.never_returns, tasks.swallows_cancellation):
+            file = tmp_path / function.__name__
+            attempt = one.start(function, str(file))
+            process = int(await text_of(file))
+            one.executor.abandon(attempt, report=True)
+            await wait_for_end(process)
+            assert await one.result_of(tasks.double, 1) == 2
+            assert not one.has_outcome(attempt)
 
 
-@pytest.mark.parametrize("function", [tasks.stops_itself, tasks.holds_the_interpreter])
-async def test_a_time_out_kills_what_cannot_listen(function: Any) -> None:
+async def test_a_time_out_kills_what_cannot_listen(tmp_path: Path) -> None:
     async with harness(1) as one:
-        first = await one.result_of(tasks.pid_of)
-        attempt = one.start(function)
-        await asyncio.sleep(0)
-        one.executor.abandon(attempt, report=True)
-        await wait_for_end(first)
-        assert await one.result_of(tasks.pid_of) != first
+        for function in (tasks.stops_itself, tasks.holds_the_interpreter):
+            file = tmp_path / function.__name__
+            attempt = one.start(function, str(file))
+            process = int(await text_of(file))
+            one.executor.abandon(attempt, report=True)
+            await wait_for_end(process)
 
 
 async def test_a_kill_reaches_what_the_attempt_began(tmp_path: Path) -> None:
