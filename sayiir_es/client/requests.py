@@ -22,8 +22,11 @@ from sayiir_es.telemetry import get_logger
 from sayiir_es.wire.reply_address import ReplyAddress
 from sayiir_es.wire.requests import (
     Claimed,
+    CountInstances,
     Decided,
+    ListInstances,
     Reply,
+    StopSearch,
     decode_reply,
     encode_request,
     request_key,
@@ -183,6 +186,11 @@ class Requests:
     def forget(self, call: Call) -> None:
         """A call is over, answered or not."""
         self._calls.pop(call.address.call, None)
+
+    def stop(self, call: Call) -> None:
+        """Tell the owner that a search is not waited for any more; it may not hear."""
+        if isinstance(call.request, ListInstances | CountInstances):
+            self._post(call, StopSearch())
 
     def is_heard(self, partition: int) -> bool:
         """Whether an owner may hear what is asked of a partition."""

@@ -394,6 +394,9 @@ class Session:
                     self._requests.set_silent(partition)
                     return None
             answer = call.reply.result()
+        except asyncio.CancelledError:
+            self._requests.stop(call)
+            raise
         finally:
             self._requests.forget(call)
         if isinstance(answer, Refused):

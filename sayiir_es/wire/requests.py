@@ -124,6 +124,16 @@ class DescribePartition:
     at_least: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopSearch:
+    """Says that nobody waits for the search any more that has this reply address.
+
+    There is no reply to it.
+    """
+
+    at_least: int = 0
+
+
 Request: TypeAlias = (
     Describe
     | FindResult
@@ -132,6 +142,7 @@ Request: TypeAlias = (
     | ListInstances
     | CountInstances
     | DescribePartition
+    | StopSearch
 )
 
 _REQUEST_NAMES: dict[type[Request], str] = {
@@ -142,6 +153,7 @@ _REQUEST_NAMES: dict[type[Request], str] = {
     ListInstances: "list",
     CountInstances: "count",
     DescribePartition: "partition",
+    StopSearch: "stop",
 }
 
 NEW = ".2"
@@ -155,7 +167,9 @@ _REQUEST_FIELDS = {
 
 def request_key(request: Request) -> bytes | None:
     """The key of a request's record: the instance that it asks about, if it is one."""
-    if isinstance(request, ListInstances | CountInstances | DescribePartition):
+    if isinstance(
+        request, ListInstances | CountInstances | DescribePartition | StopSearch
+    ):
         return None
     return request.instance_id.encode("utf-8", "surrogatepass")
 
@@ -230,6 +244,8 @@ def decode_request(value: bytes) -> Request:
         case "partition":
             counts = data.data.get("counts") is True
             return DescribePartition(counts=counts, at_least=at_least)
+        case "stop":
+            return StopSearch(at_least=at_least)
         case name:
             names = ", ".join(_REQUEST_NAMES.values())
             raise DecodeError(f"expected a request of {names}, but {name!r:.100}")

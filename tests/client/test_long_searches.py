@@ -22,7 +22,9 @@ from sayiir_es.wire.requests import (
     ListInstances,
     Refused,
     Reply,
+    StopSearch,
     decode_reply,
+    decode_request,
     encode_reply,
     encode_request,
 )
@@ -112,6 +114,46 @@ async def test_a_page_waits_for_no_list() -> None:
         ask(topics, 11, PAGE)
         calls = [one.call for one in await read_replies(replies, 11)]
         assert calls.index(11) < 5
+
+
+async def test_a_search_that_nobody_waits_for_is_given_up() -> None:
+    async with served() as (topics, replies):
+        ask(topics, 1, COUNT)
+        ask(topics, 2, LIST)
+        for call in (1, 2, 3):
+            ask(topics, call, StopSearch())  # of the third there is none
+        ask(topics, 4, COUNT)
+        [answer] = await read_replies(replies, 1)
+        assert (answer.call, answer.answer) == (4, Counted(counts={"": MANY}))
+
+
+async def test_a_count_goes_on_for_others_who_asked_for_the_same() -> None:
+    async with served() as (topics, replies):
+        ask(topics, 1, COUNT)
+        ask(topics, 2, COUNT)
+        ask(topics, 1, StopSearch())
+        [answer] = await read_replies(replies, 1)
+        assert (answer.call, answer.answer) == (2, Counted(counts={"": MANY}))
+
+
+async def test_a_client_that_is_cancelled_says_so() -> None:
+    backend = InMemoryBackend()
+    async with aio.WorkflowClient(backend) as client:
+        session = client._get_session()
+        await session.open(create=True)
+        topics = session.log.request_topics
+        await topics.open(create=True)
+        asked = await topics.subscribe(Topic.REQUESTS, 0)
+        task = asyncio.create_task(session.ask(0, lambda _: COUNT))
+        async with asyncio.timeout(LIMIT_S):
+            [first] = await asked.read()
+            task.cancel()
+            [second] = await asked.read()
+            await asyncio.wait((task,))
+        assert task.cancelled()
+        assert decode_request(second.value or b"") == StopSearch()
+        assert second.headers == first.headers
+        await asked.close()
 
 
 async def test_an_owner_that_replies_to_anything_is_at_work_and_asked_again() -> None:

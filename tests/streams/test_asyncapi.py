@@ -48,6 +48,7 @@ from sayiir_es.wire.requests import (
     Refused,
     Reply,
     Request,
+    StopSearch,
     Wait,
     decode_reply,
     decode_request,
@@ -191,6 +192,7 @@ REQUESTS: list[Request] = [
     FindResult(instance_id="i", task_id="t", at_least=7),
     Wait(instance_id="i", parked=True, at_least=7),
     DescribePartition(counts=True, at_least=7),
+    StopSearch(at_least=7),
 ]
 STATUS = Status(
     instance_id="i",

@@ -12,6 +12,9 @@ Nothing of it is truth: what cannot be told is lost, and asked again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.graph.references import result_of
@@ -29,6 +32,7 @@ from sayiir_es.core.status.status import listed
 from sayiir_es.engine.backoff import Backoff
 from sayiir_es.engine.requests import searching
 from sayiir_es.engine.requests.describing import describe
+from sayiir_es.engine.requests.shared_searches import SharedSearches
 from sayiir_es.engine.requests.waits import Waits, is_over, may_be_over
 from sayiir_es.engine.valid_events import EventFilter, ValidEvents
 from sayiir_es.log.port import NewRecord, Topic
@@ -52,9 +56,11 @@ from sayiir_es.wire.requests import (
     ListInstances,
     Refused,
     Reply,
+    StopSearch,
     Wait,
     decode_request,
     encode_reply,
+    encode_request,
 )
 
 if TYPE_CHECKING:
@@ -137,6 +143,7 @@ class Responder:
         """Who asked what becomes of a command, by its offset."""
         self._reading: asyncio.Task[None] | None = None
         self._searches: dict[ReplyAddress, asyncio.Task[None]] = {}
+        self._counts = SharedSearches[Counter[str]]()
         self._count_slots = asyncio.Semaphore(COUNTS_AT_A_TIME)
         self._list_slots = asyncio.Semaphore(LISTS_AT_A_TIME)
         self._page_slots = asyncio.Semaphore(PAGES_AT_A_TIME)
@@ -292,8 +299,11 @@ class Responder:
                 slots = self._page_slots if request.within_ms else self._list_slots
                 self._search(lambda: self._list(request, address), address, slots)
             case CountInstances():
-                slots = self._count_slots
-                self._search(lambda: self._count(request, address), address, slots)
+                self._search(lambda: self._count(request, address), address, None)
+            case StopSearch():
+                search = self._searches.get(address)
+                if search is not None:
+                    search.cancel()
             case DescribePartition():
                 slots = self._count_slots if request.counts else self._report_slots
                 self._search(lambda: self._report(request, address), address, slots)
@@ -387,7 +397,7 @@ class Responder:
         self,
         search: Callable[[], Awaitable[None]],
         address: ReplyAddress,
-        slots: asyncio.Semaphore,
+        slots: asyncio.Semaphore | None,
     ) -> None:
         if address in self._searches:
             # It was asked again because it takes long: that it is not lost is told.
@@ -398,7 +408,7 @@ class Responder:
             return
 
         async def run() -> None:
-            async with slots:
+            async with slots or contextlib.nullcontext():
                 try:
                     await search()
                 except Exception as error:  # noqa: BLE001 (as above)
@@ -437,8 +447,15 @@ class Responder:
         )
 
     async def _count(self, request: CountInstances, address: ReplyAddress) -> None:
-        counts = await searching.count(self._searched(), request.search, request.by)
-        self._reply(address, Counted(counts=counts))
+        async def count() -> Counter[str]:
+            async with self._count_slots:
+                return await searching.count(
+                    self._searched(), request.search, request.by
+                )
+
+        # Who asks for the same waits for the same: each may be a look at all.
+        key = encode_request(replace(request, at_least=0))
+        self._reply(address, Counted(counts=await self._counts.get(key, count)))
 
     async def _report(self, request: DescribePartition, address: ReplyAddress) -> None:
         report = await self._reporter.report(counts=request.counts)

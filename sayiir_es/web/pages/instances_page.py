@@ -22,6 +22,7 @@ from sayiir_es.operations.trouble import TroubleGroup, find_trouble
 from sayiir_es.web.pages.instance_address import instance_address, quoted
 from sayiir_es.web.pages.instance_filter import InstanceFilter
 from sayiir_es.web.pages.templates import page
+from sayiir_es.web.shared_answers import while_asked
 from sayiir_es.web.site import Site, SiteOfRequest
 
 if TYPE_CHECKING:
@@ -52,7 +53,13 @@ AT_ONCE_S = 0.01
 """How long a page waits for counts whose rows took longer than that: those are shown
 that others have asked for."""
 
+ASKED_AGAIN_S = 5.0
+"""After so long nobody looks at a page that has not asked for its counts."""
+
 BAD_REQUEST = 400
+
+NOBODY_LOOKS = 204
+"""Of a response that nobody reads."""
 
 _UNKNOWN: dict[str, object] = {"counts": None, "groups": None}
 """Of a page that is shown before it is counted."""
@@ -119,10 +126,15 @@ async def _first_look(
 async def _within(
     limit_s: float, asked: Coroutine[object, object, dict[str, object]]
 ) -> dict[str, object]:
-    """What is known by then; nothing where it takes longer. It is not broken off."""
+    """What is known by then; nothing where it takes longer.
+
+    It goes on for a moment, in which the browser comes to ask for it.
+    """
     task = asyncio.ensure_future(asked)
     done, _ = await asyncio.wait((task,), timeout=limit_s)
     task.add_done_callback(_forget_error)
+    if not done:
+        asyncio.get_running_loop().call_later(ASKED_AGAIN_S, task.cancel)
     return task.result() if done else {}
 
 
@@ -203,7 +215,9 @@ async def workflow_names(site: Site) -> tuple[str, ...]:
 async def show_counts(request: Request, site: SiteOfRequest) -> Response:
     """How many there are in each status, each a link that filters by it."""
     shown = InstanceFilter.read(request.query_params)
-    values = await _counts_view(site, shown)
+    values = await while_asked(request, _counts_view(site, shown))
+    if values is None:
+        return Response(status_code=NOBODY_LOOKS)
     return page(
         request, "instances/counts.html", status_code=200, shown=shown, **values
     )
@@ -235,7 +249,10 @@ async def counts_by_status(site: Site, shown: InstanceFilter) -> Counter[str]:
 @router.get("/parts/trouble")
 async def show_trouble(request: Request, site: SiteOfRequest) -> Response:
     """What failed or is stuck, by cause, with what lets all of it go on."""
-    values = await _trouble_view(site, InstanceFilter.read(request.query_params))
+    shown = InstanceFilter.read(request.query_params)
+    values = await while_asked(request, _trouble_view(site, shown))
+    if values is None:
+        return Response(status_code=NOBODY_LOOKS)
     return page(request, "instances/trouble.html", status_code=200, **values)
 
 
