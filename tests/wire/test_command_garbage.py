@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.commands import Command
 
 START_HEAD = COMMAND_SCHEMAS["StartWorkflow"].head
-START = START_HEAD + b"\x00\x00\x02w\x081000\x00\x08fail\x00\x00\x00"
+START = START_HEAD + b"\x00\x00\x02w\x081000\x00\x08fail\x00\x00\x00\x00\x00\x00\x00"
 START_COMMAND = next(c for c in COMMANDS if isinstance(c, StartWorkflow))
 SIGNAL = next(c for c in COMMANDS if isinstance(c, SendSignal))
 OUTCOME = next(c for c in COMMANDS if isinstance(c, RecordOutcome))

@@ -193,7 +193,7 @@ def test_a_text_that_is_not_unicode_cannot_be_written() -> None:
 # --- ids ------------------------------------------------------------------------------
 
 AVRO_WITHOUT_IDS = COMMAND_SCHEMAS["StartWorkflow"].head + (
-    b"\x00\x00\x02w\x081000\x00\x08fail\x00\x00\x00"
+    b"\x00\x00\x02w\x081000\x00\x08fail\x00\x00\x00\x00\x00\x00\x00"
 )
 JSON_WITHOUT_IDS = b'{"command":"StartWorkflow","workflow":"w","input":0}'
 WITHOUT_IDS = [AVRO_WITHOUT_IDS, JSON_WITHOUT_IDS]

@@ -34,6 +34,7 @@ WORDS: dict[str, st.SearchStrategy[str]] = {
     "conflict_policy": st.sampled_from(["fail", "use_existing", "terminate_existing"]),
     "result": st.sampled_from(["completed", "failed", "withdrawn"]),
     "loop": st.sampled_from(["none", "again", "done"]),
+    "end": st.sampled_from(["completed", "failed", "cancelled", "terminated"]),
 }
 
 JSON_VALUES: st.SearchStrategy[Any] = st.recursive(

@@ -48,10 +48,11 @@ def wrong_size(chain: tuple[Node, ...]) -> list[str]:
     nodes = count_nodes(chain)
     if nodes <= NODES_MAX:
         return []
-    return [
+    wrong = (
         f"expected a workflow of at most {NODES_MAX:,} nodes, but {nodes:,}: "
         "start an instance for each part of the work"
-    ]
+    )
+    return [wrong]
 
 
 def check_paths(graph: Graph) -> None:

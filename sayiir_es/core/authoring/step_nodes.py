@@ -91,7 +91,8 @@ def start_child_node(
     limit = DEFAULT_LIMITS.id_bytes
     if not 0 < len(started.encode()) <= limit:
         raise ValueError(
-            f"expected the name of a workflow of 1 to {limit} bytes, but {started!r:.100}"
+            f"expected the name of a workflow of 1 to {limit} bytes, but "
+            f"{started!r:.100}"
         )
     if on_parent_end not in ("cancel", "leave"):
         raise ValueError(

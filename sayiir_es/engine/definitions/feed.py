@@ -75,7 +75,10 @@ class DefinitionFeed:
 
         Where it is `deployed`, its graph becomes the latest of its name, though the
         topic has it: a worker with it follows one with another graph, as in a rollback.
+        What it starts as instances of their own comes before it.
         """
+        for child in workflow.children:
+            await self.publish(child, deployed=deployed)
         graph = workflow.graph
         key = graph.digest.encode()
         if key in self._published and not deployed:

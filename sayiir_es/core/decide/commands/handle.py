@@ -82,10 +82,8 @@ def handle_command(
             return start.start(basis, command, commanded.traceparent)
         case SendSignal():
             return _signal(basis, command, commanded.traceparent)
-        case RecordChildEnd():
-            return child_end.child_ended(basis, command)
-        case RecordOutcome():
-            return record_outcome.handle_record_outcome(basis, command)
+        case RecordChildEnd() | RecordOutcome():
+            return _record(basis, command)
         case MigrateWorkflow():
             return migrate.migrate(basis, command, commanded.running)
         case ForkWorkflow():
@@ -94,6 +92,13 @@ def handle_command(
             return fork_instance.fork_instance(basis, command, commanded.source)
         case _:
             return _control(basis, command)
+
+
+def _record(basis: Basis, command: RecordChildEnd | RecordOutcome) -> Decision:
+    """What another process reports, which brings a secret."""
+    if isinstance(command, RecordChildEnd):
+        return child_end.child_ended(basis, command)
+    return record_outcome.handle_record_outcome(basis, command)
 
 
 def _control(
