@@ -34,7 +34,7 @@ def check_taken(model: RunModel, event: Event) -> None:
         and open_node.attempt
         and not (open_node.permit or open_node.broken)
         and not (model.paused or model.quarantined)
-        and body.ask == max(open_node.sequence, open_node.withdrawn_by)
+        and body.ask == max(open_node.sequence, open_node.withdrawn_by, model.unpaused)
     ):
         open_node.permit = name
 
@@ -57,11 +57,10 @@ def check_released(model: RunModel, event: Event) -> None:
         )
 
 
-def take_away(model: RunModel, event: Event) -> None:
+def take_away(model: RunModel) -> None:
     """A pause takes away what permits attempts have, and they ask anew."""
     for open_node in model.open_nodes.values():
-        if open_node.permit:
-            open_node.permit, open_node.withdrawn_by = "", event.sequence
+        open_node.permit = ""
 
 
 def check_had_permit(model: RunModel, open_node: OpenNode) -> None:

@@ -138,7 +138,7 @@ def check_paused(model: RunModel, event: Event) -> None:
     check_nothing_runs(model, event, "I16")
     _check_reason("I16", model.pause, (body.reason, body.requested_by))
     model.paused = True
-    permits.take_away(model, event)
+    permits.take_away(model)
 
 
 def check_cancelled(model: RunModel, event: Event) -> None:

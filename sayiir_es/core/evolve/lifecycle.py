@@ -320,7 +320,7 @@ def fold_paused(
 ) -> Changes:
     """Nothing runs any more; an attempt that has a permit loses it."""
     return {
-        **without_permits(rows, event),
+        **without_permits(rows),
         "e": Ending(reason=body.reason, requested_by=body.requested_by),
         "h": header_after(header, event, phase="paused"),
     }

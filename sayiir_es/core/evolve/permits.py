@@ -95,7 +95,7 @@ def fold_taken(rows: Rows, event: Event, body: PermitTaken, header: Header) -> C
         and cursor.path == body.path
         and isinstance(cursor.wait, Awaiting)
         and not cursor.wait.permit
-        and ask_of(cursor.wait) == body.ask
+        and ask_of(header, cursor.wait) == body.ask
     ):
         changes["c" + chain] = replace(cursor, wait=replace(cursor.wait, permit=name))
     return changes
@@ -110,11 +110,11 @@ def fold_released(
     return {PERMIT_PREFIX + permit_name(body.key, body.permit): None}
 
 
-def without_permits(rows: Rows, event: Event) -> Changes:
-    """The waits that have a permit without it: as if withdrawn by this event.
+def without_permits(rows: Rows) -> Changes:
+    """The waits that have a permit, without it, behind a pause.
 
     These were withdrawn before, and asked again: what has begun is withdrawn before a
-    pause applies. The next ask is another one, so that the permit never comes back.
+    pause applies. Behind the unpause they ask anew.
     """
     changes: Changes = {}
     for name, permit in get_permits(rows):
@@ -123,7 +123,7 @@ def without_permits(rows: Rows, event: Event) -> Changes:
             cursor = get_cursor(rows, chain)
             assert cursor is not None
             assert isinstance(cursor.wait, Awaiting)
-            wait = replace(cursor.wait, permit="", withdrawn=event.sequence)
+            wait = replace(cursor.wait, permit="")
             changes["c" + chain] = replace(cursor, wait=wait)
     return changes
 

@@ -24,7 +24,7 @@ class PermitQueued:
     """Of a limit: an attempt of `holder` asked, and waits behind others.
 
     It gets its permit once fewer than `limit` are in use. `ask` is the sequence of the
-    event of the holder that made the attempt due, or withdrew it last.
+    event of the holder that made the attempt due, withdrew it last, or ended a pause.
     """
 
     holder: str

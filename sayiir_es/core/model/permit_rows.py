@@ -33,7 +33,7 @@ from sayiir_es.core.model.waits import Awaiting
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sayiir_es.core.model.rows import Rows
+    from sayiir_es.core.model.rows import Header, Rows
 
 PERMIT_PREFIX = "P"
 LIMIT = "L"
@@ -77,9 +77,13 @@ def is_held(rows: Rows, name: str, permit: Permit) -> bool:
     )
 
 
-def ask_of(wait: Awaiting) -> int:
-    """What names the ask for a permit of this wait, in its instance."""
-    return max(wait.due, wait.withdrawn)
+def ask_of(header: Header, wait: Awaiting) -> int:
+    """What names the ask for a permit of this wait, in its instance.
+
+    Another one as soon as a permit may have been granted for it and returned: behind a
+    withdrawal, a pause, a retry, a release from quarantine.
+    """
+    return max(wait.due, wait.withdrawn, header.unpaused)
 
 
 def get_limit(rows: Rows) -> Limit:

@@ -114,6 +114,7 @@ class Attempt:
         owner: Told when it has a slot, and when it ended.
         priority: From 1 (first) to 5, of the task.
         queued_at_ms: When it became due, for aging.
+        fairness_key: Slots are given in turn to the keys of a priority.
         restart: It may have begun under an owner that is gone: its start is recorded.
         input: The bytes of its input, only from the grant of a slot to the outcome: a
             queued attempt costs its token.
@@ -136,6 +137,7 @@ class Attempt:
     runnable: Runnable | None = None
     priority: int = DEFAULT_PRIORITY
     queued_at_ms: int = 0
+    fairness_key: str = ""
     lineage: int = 1
     restart: bool = False
     input: bytes = b""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.decide.permits import key_of
+from sayiir_es.core.graph.key_templates import UnreadableKeyError
 from sayiir_es.core.graph.references import has_needed
-from sayiir_es.core.model.rows import get_run
+from sayiir_es.core.model.errors import HistoryError
+from sayiir_es.core.model.rows import chain_of, get_cursor, get_run
+from sayiir_es.core.model.waits import Awaiting
 from sayiir_es.engine.attempts.attempt import DEFAULT_PRIORITY, Attempt
 from sayiir_es.engine.attempts.tracing import origin_of
 from sayiir_es.telemetry import get_logger
@@ -56,6 +60,7 @@ class CodeFinder:
             runnable=runnable,
             priority=runnable.node.priority or DEFAULT_PRIORITY,
             queued_at_ms=batch.now_ms,
+            fairness_key=fairness_key_of(rows, run, runnable, owed.path),
             trace=origin_of(rows, run, runnable.graph, owed.path),
         )
 
@@ -92,3 +97,24 @@ class CodeFinder:
             path=path,
             reason=f"this worker {lack}; it waits for a worker that has it",
         )
+
+
+def fairness_key_of(rows: Rows, run: Run, runnable: Runnable, path: str) -> str:
+    """Under which key an attempt takes its turn for a slot; empty: under that of all.
+
+    One that cannot be made is no reason to fail: the attempt takes its turn with those
+    that have none.
+    """
+    node = runnable.node
+    if node.fairness_key is None and node.concurrency is None:
+        return ""
+    cursor = get_cursor(rows, chain_of(path))
+    if cursor is None:
+        return ""
+    if node.fairness_key is None:
+        wait = cursor.wait
+        return wait.permit.partition(":")[2] if isinstance(wait, Awaiting) else ""
+    try:
+        return key_of(node.fairness_key, run.workflow, rows, runnable.graph, cursor)
+    except (HistoryError, UnreadableKeyError):
+        return ""

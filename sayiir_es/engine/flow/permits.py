@@ -21,6 +21,7 @@ from sayiir_es.core.decide.permits import key_of
 from sayiir_es.core.graph.key_templates import UNREADABLE_KEY, UnreadableKeyError
 from sayiir_es.core.graph.nodes import TaskNode
 from sayiir_es.core.model.commands import AskPermit, GrantPermit, ReturnPermit
+from sayiir_es.core.model.headers import header_of
 from sayiir_es.core.model.inputs import Outcome, PermitReturnSent
 from sayiir_es.core.model.permit_events import (
     LIMIT_PREFIX,
@@ -177,6 +178,7 @@ class Permits:
         node, cursor = _limited(graph, owed.path), get_cursor(rows, chain_of(owed.path))
         if node is None or cursor is None or not isinstance(cursor.wait, Awaiting):
             return False
+        header = header_of(rows)
         if cursor.wait.permit:
             return False
         if self._registry.runnable(run.graph_digest, owed.path) is None:
@@ -189,7 +191,7 @@ class Permits:
         except UnreadableKeyError as error:
             self._unreadable.append((instance_id, owed, str(error)))
             return True
-        waiting = Waiting(instance_id, owed.path, ask_of(cursor.wait))
+        waiting = Waiting(instance_id, owed.path, ask_of(header, cursor.wait))
         priority = node.priority or DEFAULT_PRIORITY
         rank = priority * AGING_INTERVAL_MS + batch.now_ms
         self._asks.add(key, node.concurrency.limit, rank, waiting)
@@ -318,7 +320,7 @@ class Permits:
             and cursor.path == waiting.path
             and isinstance(cursor.wait, Awaiting)
             and not cursor.wait.permit
-            and ask_of(cursor.wait) == waiting.ask
+            and ask_of(header, cursor.wait) == waiting.ask
         )
 
     def _awaits(self, token: Token) -> bool:

@@ -29,7 +29,9 @@ class NoOwner:
         raise AssertionError(attempt, outcome)
 
 
-def owed(name: str, *, priority: int = 3, queued_at_ms: int = 0) -> Attempt:
+def owed(
+    name: str, *, priority: int = 3, queued_at_ms: int = 0, fairness_key: str = ""
+) -> Attempt:
     return Attempt(
         instance_id=name,
         run=1,
@@ -38,6 +40,7 @@ def owed(name: str, *, priority: int = 3, queued_at_ms: int = 0) -> Attempt:
         owner=NoOwner(),
         priority=priority,
         queued_at_ms=queued_at_ms,
+        fairness_key=fairness_key,
     )
 
 
@@ -95,6 +98,65 @@ def test_what_was_withdrawn_is_never_granted_and_takes_no_room() -> None:
     assert slots.held <= 2 + TOMBSTONES_FREE
     slots.release()
     assert granted(slots) == ["a999"]
+
+
+def test_keys_take_turns_however_many_each_has() -> None:
+    slots = SlotQueue(1, aging_interval_ms=10_000)
+    for number in range(1000):
+        slots.enqueue(owed(f"a{number}", queued_at_ms=number, fairness_key="a"))
+    for number in range(3):
+        slots.enqueue(owed(f"b{number}", queued_at_ms=5000, fairness_key="b"))
+    slots.enqueue(owed("c", queued_at_ms=9000))
+    first = granted(slots)[:7]
+    assert first == ["a0", "b0", "c", "a1", "b1", "a2", "b2"]
+
+
+def test_a_better_priority_comes_before_any_turn() -> None:
+    slots = SlotQueue(1, aging_interval_ms=10_000)
+    slots.enqueue(owed("a0", fairness_key="a"))
+    slots.enqueue(owed("b0", fairness_key="b"))
+    slots.enqueue(owed("now", priority=1, queued_at_ms=90, fairness_key="a"))
+    assert granted(slots) == ["now", "a0", "b0"]
+
+
+def test_a_key_whose_attempts_were_withdrawn_gives_its_turn_away() -> None:
+    slots = SlotQueue(1, aging_interval_ms=10_000)
+    gone = [owed(f"a{number}", fairness_key="a") for number in range(500)]
+    for one in gone:
+        slots.enqueue(one)
+    slots.enqueue(owed("b", fairness_key="b"))
+    for one in gone:
+        slots.withdraw(one)
+    assert slots.held <= 2 + TOMBSTONES_FREE
+    assert granted(slots) == ["b"]
+    slots.enqueue(owed("a", fairness_key="a"))
+    assert granted(slots) == ["a"]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 5), st.integers(0, 5000), st.sampled_from("abc")),
+        max_size=60,
+    ),
+)
+def test_between_two_turns_of_a_key_no_other_one_has_two(
+    drawn: list[tuple[int, int, str]],
+) -> None:
+    slots = SlotQueue(1, aging_interval_ms=1000)
+    for priority, at_ms, key in drawn:
+        name = f"{priority}{key}"
+        slots.enqueue(
+            owed(name, priority=priority, queued_at_ms=at_ms, fairness_key=key)
+        )
+    order = granted(slots)
+    assert len(order) == len(drawn)
+    for digit in "12345":
+        keys = [name[1] for name in order if name[0] == digit]
+        for at, key in enumerate(keys):
+            later = keys[at + 1 :]
+            if key in later:
+                between = later[: later.index(key)]
+                assert len(between) == len(set(between))
 
 
 @given(
