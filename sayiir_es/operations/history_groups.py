@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sayiir_es.core.model import events as e
+from sayiir_es.core.model.attempt_events import AttemptPublished
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,6 +21,7 @@ _JOINS = (
     e.DeadlineSet,
     e.DeadlineCleared,
     e.AttemptRestarted,
+    AttemptPublished,
     e.AttemptWithdrawn,
 )
 _OPENS = (e.PositionUpdated, e.DelayStarted, e.SignalAwaited)

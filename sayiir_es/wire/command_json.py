@@ -1,6 +1,7 @@
 """Commands as JSON objects: `{"command": NAME, …}` with the fields of NAME's schema.
 
-A field of type bytes takes any JSON value, and keeps its text as it is: a number that a
+A secret is written in hexadecimal digits. Any other field of type bytes takes any JSON
+value, and keeps its text as it is: a number that a
 float would change, the order of keys, the spaces. A key that stands twice in an object
 is refused, at any depth: readers differ in what they take it for. A field with a
 default in Avro may be left out here; `null` means the same where the schema allows
@@ -10,6 +11,7 @@ a run without that option.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, cast
 
 from sayiir_es.core.model.errors import EncodeError
@@ -31,10 +33,15 @@ if TYPE_CHECKING:
 COMMAND_FIELD = "command"
 """Names the command in its JSON form."""
 
+HEX_FIELDS = frozenset({"secret"})
+"""Fields of bytes that are no JSON: here they are text, in hexadecimal digits."""
+
 ENVELOPE = {"schema", "payload"}
 """What Connect's JSON converter writes around a value unless it is told not to."""
 
 _SPACES = b" \t\r\n"
+
+_HEX = re.compile(r"(?:[0-9a-fA-F]{2})*")
 
 _INTEGERS = {"int": 2**31, "long": 2**63}
 
@@ -69,7 +76,10 @@ def read_json_command(
         if field.name in json_fields:
             where = f"{schema.name}.{field.name}"
             value = json_fields.pop(field.name)
-            values[field.name] = _read(field.shape, value, texts[field.name], where)
+            text = texts[field.name]
+            is_hex = field.name in HEX_FIELDS
+            read = _read_hex if is_hex else _read
+            values[field.name] = read(field.shape, value, text, where)
         elif field.name not in values:
             raise UnreadableError(
                 f"expected the field {schema.name}.{field.name}, but it is missing",
@@ -100,7 +110,19 @@ def _read(shape: str, value: object, text: bytes, where: str) -> object:
         raise UnreadableError(
             f"expected {where} ({shape}), but {excerpt_of(value)}", reason="wrong_type"
         )
-    return value
+    return tuple(cast("list[str]", value)) if shape == "[string]" else value
+
+
+def _read_hex(_shape: str, value: object, _text: bytes, where: str) -> object:
+    if value is None:
+        return None
+    if not isinstance(value, str) or _HEX.fullmatch(value) is None:
+        raise UnreadableError(
+            f"expected {where} in hexadecimal digits, two for a byte, but "
+            f"{excerpt_of(value)}",
+            reason="wrong_type",
+        )
+    return bytes.fromhex(value)
 
 
 def _fits(shape: str, value: object) -> bool:
@@ -109,6 +131,10 @@ def _fits(shape: str, value: object) -> bool:
             return isinstance(value, str) and is_unicode(value)
         case "boolean":
             return isinstance(value, bool)
+        case "[string]":
+            if not isinstance(value, list):
+                return False
+            return all(_fits("string", text) for text in cast("list[object]", value))
         case "{string}":
             if not isinstance(value, dict):
                 return False
@@ -131,10 +157,13 @@ def write_json_command(schema: RecordSchema, values: Mapping[str, object]) -> by
         value = values[field.name]
         if value == schema.defaults.get(field.name, no_default):
             continue
-        if isinstance(value, bytes):
+        if isinstance(value, bytes) and field.name in HEX_FIELDS:
+            members.append(encode_payload({field.name: value.hex()})[1:-1])
+        elif isinstance(value, bytes):
             members.append(encode_payload(field.name) + b":" + _payload(value))
         else:
-            members.append(encode_payload({field.name: value})[1:-1])
+            plain = [*value] if isinstance(value, tuple) else value
+            members.append(encode_payload({field.name: plain})[1:-1])
     return b"{" + b",".join(members) + b"}"
 
 

@@ -17,7 +17,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from sayiir_es.core.model.commands import CONFLICT_POLICIES, Command, StartWorkflow
 from sayiir_es.wire.avro_record import check_head, read_record, write_record
-from sayiir_es.wire.command_json import read_json_command, write_json_command
+from sayiir_es.wire.command_json import (
+    HEX_FIELDS,
+    read_json_command,
+    write_json_command,
+)
 from sayiir_es.wire.errors import UnreadableError, excerpt_of
 from sayiir_es.wire.payload import check_payload
 from sayiir_es.wire.schema import (
@@ -93,7 +97,7 @@ def decode_command(
                 reason="unknown_word",
             )
     for field, payload in values.items():
-        if isinstance(payload, bytes) and not is_json:
+        if isinstance(payload, bytes) and not is_json and field not in HEX_FIELDS:
             _check_payload(payload, f"{name}.{field}")
     build: Any = _CLASSES[name]  # its fields are the schema's, a test holds them so
     command: Command = build(**values)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sayiir_es.core.model import commands as c
 from sayiir_es.core.model import events as e
+from sayiir_es.core.model.attempt_events import AttemptPublished
 from sayiir_es.core.model.compensation_events import (
     CompensationEnded,
     CompensationRequested,
@@ -193,6 +194,13 @@ BODIES: tuple[e.Body, ...] = (
     e.DeadlineCleared(path=PATH, attempt=1),
     e.AttemptWithdrawn(path=PATH, attempt=128),
     e.AttemptRestarted(path=PATH, attempt=1, restarts=10),
+    AttemptPublished(
+        path=PATH,
+        attempt=1,
+        secret_hash=bytes(range(32)),
+        executor="gpu-1",
+        lease_ms=10_000,
+    ),
     e.OutcomeRejected(path=PATH, attempt=1, reason="late"),
     e.DelayElapsed(path="wait"),
     e.SignalReceived(
@@ -279,6 +287,12 @@ COMMANDS: tuple[c.Command, ...] = (
         error="ValueError: no",
         retriable=False,
         worker="w9",
+        secret=bytes(range(16)),
+        error_class="builtins.ValueError",
+        source_line="/shop/orders.py:21 in price",
+        causes=("OSError: gone", "TypeError: é"),
+        traceback="Traceback …\nValueError: no\n",
+        error_bases=("builtins.ValueError", "builtins.Exception"),
     ),
 )
 

@@ -10,6 +10,7 @@ from sayiir_es.audit.rules.run_model import RequiredEvent
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.graph.nodes import RouteNode, TaskNode
 from sayiir_es.core.graph.paths import is_compensation
+from sayiir_es.core.model.attempt_events import SECRET_HASH_BYTES, AttemptPublished
 from sayiir_es.core.model.events import (
     AttemptRestarted,
     AttemptWithdrawn,
@@ -47,7 +48,8 @@ def check_task_completed(model: RunModel, event: Event) -> None:
     if isinstance(open_node.node, RouteNode):
         raise BreachError("I12", f"RouteChosen of {body.path!r}", "TaskCompleted")
     assert isinstance(open_node.node, TaskNode)
-    if _lacks_deadline(open_node) and event.cause.startswith("outcome:"):
+    is_outcome = event.cause.startswith(("outcome:", "command:"))
+    if _lacks_deadline(open_node) and is_outcome:
         raise BreachError("I10", f"a deadline of {body.path!r} before", "none was set")
     assert model.graph is not None
     place = model.graph.place(body.path)
@@ -163,7 +165,9 @@ def check_withdrawn(model: RunModel, event: Event) -> None:
     open_node = _get_attempt(model, event, body.path, body.attempt, "I9")
     if open_node.withdrawn:
         raise BreachError("I9", f"{body.path!r} withdrawn once", "a second time")
-    open_node.withdrawn = True
+    if not (model.copying or model.forking):
+        _check_whose(event, open_node)
+    open_node.withdrawn, open_node.published = True, False
     if open_node.deadline_at is not None:
         model.required = RequiredEvent("I10", "DeadlineCleared", body.path)
 
@@ -180,6 +184,44 @@ def check_restarted(model: RunModel, event: Event) -> None:
         expected = f"restart {least} of {body.path!r}"
         raise BreachError("I9", f"{expected}, at most 10", f"restart {body.restarts}")
     open_node.restarts, open_node.withdrawn = body.restarts, False
+    open_node.published = False
+
+
+def check_published(model: RunModel, event: Event) -> None:
+    """An attempt is handed to an executor elsewhere."""
+    body = event.body
+    assert isinstance(body, AttemptPublished)
+    open_node = _get_attempt(model, event, body.path, body.attempt, "I9")
+    _check_due_since(model, event, open_node)
+    if open_node.published or open_node.withdrawn:
+        what = "it is elsewhere already" if open_node.published else "it was withdrawn"
+        raise BreachError("I9", f"AttemptRestarted of {body.path!r} before", what)
+    if _lacks_deadline(open_node):
+        raise BreachError("I10", f"a deadline of {body.path!r} before", "none was set")
+    size = len(body.secret_hash)
+    if size != SECRET_HASH_BYTES or not body.executor or body.lease_ms <= 0:
+        raise BreachError(
+            "I9",
+            f"a hash of {SECRET_HASH_BYTES} bytes, an executor and a lease",
+            f"{size} bytes, {body.executor!r} and {body.lease_ms} ms",
+        )
+    open_node.published, open_node.handed_out = True, open_node.handed_out + 1
+
+
+def _check_whose(event: Event, open_node: OpenNode) -> None:
+    """Check that an outcome comes from where its attempt was handed to.
+
+    What an executor elsewhere says is a command. A failure may be the owner's judgement
+    of an attempt that is elsewhere.
+    """
+    path = open_node.path
+    if event.cause.startswith("command:") and not open_node.published:
+        raise BreachError("I8", f"{path!r} to be handed out before", event.kind)
+    is_local = event.cause.startswith("outcome:")
+    if is_local and open_node.published and isinstance(event.body, TaskCompleted):
+        raise BreachError(
+            "I8", f"the outcome of {path!r} as a command", repr(event.cause)
+        )
 
 
 def _lacks_deadline(open_node: OpenNode) -> bool:
@@ -201,12 +243,20 @@ def check_outcome_rejected(model: RunModel, event: Event) -> None:
         and open_node.attempt == body.attempt
         and open_node.is_running(event.at)
         and not _lacks_deadline(open_node)
+        and not _may_be_earlier(event, open_node)
     ):
         raise BreachError(
             "I8",
             f"the outcome of attempt {body.attempt} at {body.path!r} to be recorded",
             f"it was rejected as {body.reason!r}, though it was due",
         )
+
+
+def _may_be_earlier(event: Event, open_node: OpenNode) -> bool:
+    """Whether an outcome from elsewhere may be of an earlier hand-out."""
+    if not event.cause.startswith("command:"):
+        return False
+    return open_node.handed_out > (1 if open_node.published else 0)
 
 
 def check_cause(event: Event) -> None:
@@ -240,6 +290,8 @@ def get_due_attempt(
             f"no outcome of {path!r} before its retry at {open_node.not_before}",
             f"{event.kind} at {event.at}",
         )
+    if not (model.copying or model.forking):
+        _check_whose(event, open_node)
     return open_node
 
 

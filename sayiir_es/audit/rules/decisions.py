@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.audit.rules import attempts, compensations, requests, timers
 from sayiir_es.audit.violation import BreachError
+from sayiir_es.core.model.attempt_events import AttemptPublished
 from sayiir_es.core.model.events import (
     AttemptRestarted,
     DeadlineSet,
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from sayiir_es.audit.rules.run_model import RunModel
     from sayiir_es.core.model.events import Event
 
-BEGINNINGS = frozenset({DeadlineSet, AttemptRestarted})
+BEGINNINGS = frozenset({DeadlineSet, AttemptRestarted, AttemptPublished})
 
 
 def check_required(model: RunModel, event: Event, *, begins: bool) -> None:

@@ -32,6 +32,7 @@ from sayiir_es.audit.rules.forks import ForkedHistory
 from sayiir_es.audit.rules.run_model import RunModel
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.model import events as kinds
+from sayiir_es.core.model.attempt_events import AttemptPublished
 from sayiir_es.core.model.compensation_events import (
     CompensationEnded,
     CompensationRequested,
@@ -73,6 +74,7 @@ RULES: dict[type[Body], Rule] = {
     kinds.DeadlineCleared: attempts.check_deadline_cleared,
     kinds.AttemptWithdrawn: attempts.check_withdrawn,
     kinds.AttemptRestarted: attempts.check_restarted,
+    AttemptPublished: attempts.check_published,
     kinds.RouteChosen: containers.check_route_chosen,
     kinds.BranchCompleted: containers.check_branch_completed,
     kinds.LoopIterated: containers.check_loop_iterated,

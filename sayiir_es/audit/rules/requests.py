@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.graph.nodes import DelayNode, SignalNode
+from sayiir_es.core.model.attempt_events import AttemptPublished
 from sayiir_es.core.model.events import (
     AttemptRestarted,
     BranchCompleted,
@@ -44,6 +45,7 @@ INTERRUPTED_BYTES = 64 * 1024
 
 MOVES = frozenset(
     {
+        AttemptPublished,
         AttemptRestarted,
         BranchCompleted,
         ChildCompleted,

@@ -51,12 +51,14 @@ class OpenNode:
         "broken",
         "deadline_at",
         "due_at",
+        "handed_out",
         "input",
         "iteration",
         "left",
         "node",
         "not_before",
         "path",
+        "published",
         "restarts",
         "sequence",
         "since",
@@ -80,6 +82,10 @@ class OpenNode:
         self.broken = False
         """Its last attempt has failed."""
         self.restarts = 0
+        self.published = False
+        """An executor elsewhere has its attempt."""
+        self.handed_out = 0
+        """How often this attempt was handed to one."""
         self.due_at: int | None = None
         """When a delay or the time-out of a wait is due."""
         self.branch: str | None = None
@@ -92,7 +98,7 @@ class OpenNode:
         """Await another attempt, with nothing left of the one before."""
         self.attempt, self.not_before, self.sequence = attempt, not_before, sequence
         self.deadline_at, self.withdrawn, self.restarts = None, False, 0
-        self.broken = False
+        self.broken, self.published, self.handed_out = False, False, 0
 
     def is_running(self, at: int) -> bool:
         """Whether an attempt runs, or may, at that time."""

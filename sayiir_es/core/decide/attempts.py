@@ -52,12 +52,21 @@ def handle_outcome(
     basis = basis_of(outcome.instance_id, cause, rows, context, room)
     reason = why_not_due(rows, basis.header, outcome, context.now_ms)
     if reason is not None:
-        return _reject(basis, outcome, reason)
+        return reject_outcome(basis, outcome, reason)
+    return record_outcome(basis, outcome)
+
+
+def record_outcome(basis: Basis, outcome: Outcome) -> Decision:
+    """Record an outcome that is due, and what follows from it.
+
+    One of an attempt with a time-out that has not begun is rejected: it is of an
+    execution that was withdrawn, for a pause or a cancel, and went on behind it.
+    """
     draft = draft_in_run(basis)
     place = draft.graph.place(outcome.path)
     node = None if place is None else place.node
-    if _has_not_begun(outcome, rows, node):
-        return _reject(basis, outcome, "late")
+    if _has_not_begun(outcome, basis.rows, node):
+        return reject_outcome(basis, outcome, "late")
     try:
         _record(draft, node, outcome)
     except EventTooLargeError as error:
@@ -67,7 +76,8 @@ def handle_outcome(
     return draft.decision()
 
 
-def _reject(basis: Basis, outcome: Outcome, reason: str) -> Decision:
+def reject_outcome(basis: Basis, outcome: Outcome, reason: str) -> Decision:
+    """Say that an outcome does not count: it is late, second or foreign."""
     if not basis.header.sequence:
         return nothing(basis.instance_id)
     rejected = OutcomeRejected(
@@ -126,11 +136,7 @@ def why_not_due(
 
 
 def _has_not_begun(outcome: Outcome, rows: Rows, node: Node | None) -> bool:
-    """Whether the awaited attempt with a time-out has no deadline: it has not begun.
-
-    Then the outcome is of an execution that was withdrawn, for a pause or a cancel, and
-    went on behind it.
-    """
+    """Whether the awaited attempt with a time-out has no deadline: it has not begun."""
     if outcome.result == "withdrawn" or not isinstance(node, TaskNode):
         return False
     if node.timeout_ms is None:
@@ -154,18 +160,26 @@ def take_slot(
         return nothing(slot.instance_id)
     graph = get_graph(rows, context.definitions)
     node = task.task_at(graph, slot.path)
-    if not slot.restart and task.timeout_to_set(node, wait) is None:
+    if (
+        not slot.restart
+        and slot.handout is None
+        and task.timeout_to_set(node, wait) is None
+    ):
         return nothing(slot.instance_id)
     cause = f"owed:{task.due_since(header, wait)}"
     draft = Draft(basis_of(slot.instance_id, cause, rows, context, room), graph)
-    task.begin(draft, node, slot.path, restart=slot.restart)
+    task.begin(draft, node, slot.path, restart=slot.restart, handout=slot.handout)
     return draft.decision()
 
 
 def take_over(
     takeover: TakenOver, rows: Rows, context: DecisionContext, room: int
 ) -> Decision:
-    """A new owner finds running attempts that nobody runs any more."""
+    """A new owner finds running attempts that nobody runs any more.
+
+    Those that an executor elsewhere has are not among them: it may still bring their
+    outcome, and they are lost when nothing is heard of them.
+    """
     header = header_of(rows)
     if header.phase != "running":
         return nothing(takeover.instance_id)
@@ -176,6 +190,7 @@ def take_over(
         (graph.order(cursor.path), cursor.path, cursor.wait)
         for _, cursor in get_cursors(rows)
         if isinstance(cursor.wait, Awaiting)
+        and not cursor.wait.secret_hash
         and task.is_running(header, cursor.wait, draft.now_ms)
     )
     for _, path, wait in running:
@@ -190,7 +205,7 @@ def take_over(
                 draft.cut = True  # a take-over finds the rest
                 return draft.decision()
         elif wait.restarts >= draft.limits.max_restarts and not is_held(header):
-            lost = _lost(draft, header, path, wait)
+            lost = worker_lost(draft.instance_id, header, path, wait)
             task.record(draft, task.task_at(graph, path), lost)
             advance(draft)
             if draft.cut:
@@ -199,9 +214,10 @@ def take_over(
     return draft.decision()
 
 
-def _lost(draft: Draft, header: Header, path: str, wait: Awaiting) -> Outcome:
+def worker_lost(instance_id: str, header: Header, path: str, wait: Awaiting) -> Outcome:
+    """The failure of an attempt that was lost each time, as often as may be."""
     return Outcome(
-        instance_id=draft.instance_id,
+        instance_id=instance_id,
         run=header.run,
         path=path,
         attempt=wait.attempt,

@@ -129,6 +129,8 @@ class RecordOutcome:
     """What an attempt ended with, from an executor in another process.
 
     `result` is `completed`, `failed` or `withdrawn`; the token is (run, path, attempt).
+    `secret` is what came with the attempt. The rest says more of a failure, as
+    `waits.ErrorDetails` does.
     """
 
     instance_id: str
@@ -143,6 +145,12 @@ class RecordOutcome:
     error: str | None = None
     retriable: bool = True
     worker: str = ""
+    secret: bytes | None = None
+    error_class: str = ""
+    source_line: str = ""
+    causes: tuple[str, ...] = ()
+    traceback: str = ""
+    error_bases: tuple[str, ...] = ()
 
 
 Command: TypeAlias = (

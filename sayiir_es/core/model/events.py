@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sayiir_es.core.fast_frozen import fast_frozen
-from sayiir_es.core.model import partition_events
+from sayiir_es.core.model import attempt_events, partition_events
 from sayiir_es.core.model.compensation_events import (
     CompensationEnded,
     CompensationRequested,
@@ -560,6 +560,7 @@ Body: TypeAlias = (
     | DeadlineCleared
     | AttemptWithdrawn
     | AttemptRestarted
+    | attempt_events.AttemptPublished
     | OutcomeRejected
     | DelayElapsed
     | SignalReceived

@@ -100,14 +100,31 @@ class TimerDue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Handout:
+    """To which executor elsewhere an attempt goes, and with what.
+
+    `secret_hash` is the SHA-256 of its secret; after `lease_ms` without a sign of life
+    it is lost.
+    """
+
+    executor: str
+    secret_hash: bytes
+    lease_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SlotTaken:
-    """An attempt has its slot; `restart` if it may have begun under another owner."""
+    """An attempt has its slot; `restart` if it may have begun under another owner.
+
+    `handout` says that the slot is one of an executor elsewhere.
+    """
 
     instance_id: str
     run: int
     path: str
     attempt: int
     restart: bool
+    handout: Handout | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,10 @@ class Awaiting:
     `due` is the sequence of the event that made the attempt due, `not_before` the end
     of a backoff (0: none), `withdrawn` the sequence of its `AttemptWithdrawn` (0: not),
     `failure` how the attempt before it ended, `since` when the first one was due.
+
+    While it is handed to an `executor` elsewhere, `secret_hash` is that of its secret,
+    and it is lost when nothing is heard of it for `lease_ms`. `earlier_hashes` are the
+    last of those with which this attempt was handed out before, one after the other.
     """
 
     attempt: int
@@ -66,6 +70,10 @@ class Awaiting:
     restarts: int = 0
     failure: Failure | None = None
     since: int = 0
+    secret_hash: bytes = b""
+    executor: str = ""
+    lease_ms: int = 0
+    earlier_hashes: bytes = b""
 
 
 @fast_frozen

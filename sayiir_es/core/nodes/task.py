@@ -5,7 +5,8 @@ a time-out, `DeadlineSet` begins it. It ends with `TaskCompleted`, or it failed:
 `RetryRecorded` makes the next attempt due at `next_retry_at`, `TaskFailed` ends the
 run, or what catches it goes on. `AttemptWithdrawn` takes it back without an outcome;
 `AttemptRestarted` says that it takes a slot again after it was withdrawn, or may have
-begun under an owner that is gone.
+begun under an owner that is gone. `AttemptPublished` hands it to an executor elsewhere,
+which gets a secret with it.
 
 An outcome counts only for the attempt that is awaited (its token is run, path and
 attempt); any other becomes `OutcomeRejected`.
@@ -13,6 +14,7 @@ attempt); any other becomes `OutcomeRejected`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.backoff import retry_delay_ms
@@ -20,6 +22,7 @@ from sayiir_es.core.fast_frozen import maker
 from sayiir_es.core.graph.nodes import TaskNode
 from sayiir_es.core.graph.paths import node_name
 from sayiir_es.core.instants import instant
+from sayiir_es.core.model.attempt_events import SECRET_HASH_BYTES, AttemptPublished
 from sayiir_es.core.model.events import (
     AttemptRestarted,
     AttemptWithdrawn,
@@ -56,6 +59,11 @@ if TYPE_CHECKING:
     from sayiir_es.core.draft import Draft
     from sayiir_es.core.graph.graph import Graph
     from sayiir_es.core.graph.nodes import Node
+    from sayiir_es.core.model.inputs import Handout
+
+EARLIER_HASHES_MAX = 4
+"""How many hand-outs of one attempt are remembered: an outcome of an earlier one is
+late, where an unknown secret is refused."""
 
 # Of the values that are made with each step.
 _new_cursor, _new_awaiting, _new_ended = maker(Cursor), maker(Awaiting), maker(Ended)
@@ -73,7 +81,14 @@ def open_task(draft: Draft, _node: TaskNode, path: str, reference: str) -> None:
     draft.emit(_new_position_updated(path=path, attempt=1, input=reference))
 
 
-def begin(draft: Draft, node: TaskNode | None, path: str, *, restart: bool) -> None:
+def begin(
+    draft: Draft,
+    node: TaskNode | None,
+    path: str,
+    *,
+    restart: bool,
+    handout: Handout | None = None,
+) -> None:
     """The attempt takes its slot; what must stand before the function runs.
 
     `node` is None for the key function of a route, which has no time-out. Emits
@@ -95,6 +110,16 @@ def begin(draft: Draft, node: TaskNode | None, path: str, *, restart: bool) -> N
                 attempt=wait.attempt,
                 deadline_at=draft.now_ms + timeout_ms,
                 timeout_ms=timeout_ms,
+            )
+        )
+    if handout is not None:
+        draft.emit(
+            AttemptPublished(
+                path=path,
+                attempt=wait.attempt,
+                secret_hash=handout.secret_hash,
+                executor=handout.executor,
+                lease_ms=handout.lease_ms,
             )
         )
 
@@ -325,6 +350,8 @@ def fold_attempt(
         return {}
     deadline_at, timeout_ms = wait.deadline_at, wait.timeout_ms
     withdrawn, restarts = wait.withdrawn, wait.restarts
+    if isinstance(body, AttemptWithdrawn | AttemptRestarted):
+        wait = _taken_back(wait)
     match body:
         case DeadlineSet():
             deadline_at, timeout_ms, withdrawn = body.deadline_at, body.timeout_ms, 0
@@ -344,8 +371,46 @@ def fold_attempt(
         restarts=restarts,
         failure=wait.failure,
         since=wait.since,
+        secret_hash=wait.secret_hash,
+        executor=wait.executor,
+        lease_ms=wait.lease_ms,
+        earlier_hashes=wait.earlier_hashes,
     )
     return _moved_to(cursor, changed)
+
+
+def fold_published(
+    rows: Rows, _event: Event, body: AttemptPublished, _header: Header
+) -> Changes:
+    """The awaited attempt is handed to an executor: its secret is the one that counts.
+
+    It begins there, if it was withdrawn before.
+    """
+    cursor, wait = _awaited(rows, body.path)
+    if cursor is None or wait is None:
+        return {}
+    handed_out = replace(
+        _taken_back(wait),
+        withdrawn=0,
+        secret_hash=body.secret_hash,
+        executor=body.executor,
+        lease_ms=body.lease_ms,
+    )
+    return _moved_to(cursor, handed_out)
+
+
+def _taken_back(wait: Awaiting) -> Awaiting:
+    """Nobody elsewhere has the attempt any more: what it was handed out with is old."""
+    if not wait.secret_hash:
+        return wait
+    earlier = wait.earlier_hashes + wait.secret_hash
+    return replace(
+        wait,
+        secret_hash=b"",
+        executor="",
+        lease_ms=0,
+        earlier_hashes=earlier[-EARLIER_HASHES_MAX * SECRET_HASH_BYTES :],
+    )
 
 
 def fold_retry(
@@ -447,6 +512,8 @@ def sentence(cursor: Cursor, wait: Awaiting, node: Node | None) -> str:
         kind, error = wait.failure.error_type, wait.failure.error[:120]
         text += f", after {error if error.startswith(kind) else f'{kind}: {error}'}"
         text += f", not before {instant(wait.not_before)}"
+    if wait.executor:
+        text += f", with executor {wait.executor!r}"
     if wait.deadline_at is not None:
         text += f", deadline {instant(wait.deadline_at)}"
     return text
@@ -477,6 +544,7 @@ EVENTS = (
     EventKind(event=DeadlineCleared, fold=fold_attempt),
     EventKind(event=AttemptWithdrawn, fold=fold_attempt),
     EventKind(event=AttemptRestarted, fold=fold_attempt),
+    EventKind(event=AttemptPublished, fold=fold_published),
     EventKind(event=RetryRecorded, fold=fold_retry),
     EventKind(event=TaskFailed, fold=fold_failed),
 )

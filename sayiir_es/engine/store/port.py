@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.rows import Changes, Rows
     from sayiir_es.core.status.list_entry import ListEntry
 
-FOLD_VERSION = 10
+FOLD_VERSION = 11
 """Must be raised when `evolve` writes other rows for the same events, or the store
 encodes them otherwise: stores of another version are deleted and folded again."""
 

@@ -15,6 +15,7 @@ from sayiir_es.core.graph.path_mapping import PathMapping
 from sayiir_es.core.graph.paths import join
 from sayiir_es.core.model import compensation_events as compensations
 from sayiir_es.core.model import events as e
+from sayiir_es.core.model.attempt_events import AttemptPublished
 from sayiir_es.operations.drawing.node_text import text_by_path
 from sayiir_es.operations.timeline.drafts import RUN, Drafts, LaneDraft, ordered
 from sayiir_es.operations.timeline.lanes import Bar, Tick, TickKind, Timeline
@@ -172,6 +173,21 @@ class _Folding:
             self.drafts.drop(body.path)
         label = f"attempt {body.attempt}"
         self.open(body.path, "attempt", label, due_at=body.deadline_at)
+
+    def published(self, body: AttemptPublished) -> None:
+        """It goes to an executor elsewhere; `got_slot` may have opened its bar."""
+        self.resume(body.path, body.attempt)
+        bar = self.drafts.get(body.path)
+        due_at = None if bar is None else bar.due_at
+        if bar is not None and bar.start < self.at:
+            self.drafts.drop(body.path)
+            label = f"attempt {body.attempt} waits for an executor"
+            self.open(body.path, "queued", label, at=bar.start)
+            self.close(body.path)
+        else:
+            self.drafts.drop(body.path)
+        label = f"attempt {body.attempt}, executor {body.executor}"
+        self.open(body.path, "attempt", label, due_at=due_at)
 
     def completed(self, path: str, attempt: int = 1) -> None:
         self.resume(path, attempt)
@@ -335,6 +351,7 @@ _HANDLERS: dict[type, Callable[[_Folding, Any], None]] = {
     e.DeadlineCleared: lambda f, b: f.withdrawn(b.path, b.attempt),
     e.AttemptWithdrawn: lambda f, b: f.withdrawn(b.path, b.attempt),
     e.AttemptRestarted: lambda f, b: f.restarted(b),
+    AttemptPublished: lambda f, b: f.published(b),
     e.OutcomeRejected: lambda f, b: f.tick(
         b.path, "rejection", f"outcome of attempt {b.attempt} rejected: {b.reason}"
     ),

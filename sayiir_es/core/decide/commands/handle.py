@@ -15,6 +15,7 @@ from sayiir_es.core.decide.commands import (
     control,
     fork_instance,
     migrate,
+    record_outcome,
     retry,
     start,
 )
@@ -75,7 +76,7 @@ def handle_command(
         case SendSignal():
             return _signal(basis, command, commanded.traceparent)
         case RecordOutcome():
-            return _refuse_outcome(basis, command)
+            return record_outcome.handle_record_outcome(basis, command)
         case MigrateWorkflow():
             return migrate.migrate(basis, command, commanded.running)
         case ForkWorkflow():
@@ -239,15 +240,3 @@ def _signal(basis: Basis, command: SendSignal, traceparent: str | None) -> Decis
     draft.touched.append(chain_of(path))
     advance(draft)
     return draft.decision()
-
-
-def _refuse_outcome(basis: Basis, command: RecordOutcome) -> Decision:
-    """Whoever can write a command could end anybody's task: a token can be guessed.
-
-    Executors elsewhere, once there are any, will bring the secret of their attempt.
-    """
-    message = (
-        "expected the outcome of an attempt that was handed to an executor elsewhere, "
-        "but no attempt is"
-    )
-    return reject(basis, command, "bad_request", message)
