@@ -1,4 +1,4 @@
-"""Requests and replies within one process: messages passed on, and kept nowhere.
+"""Requests, replies and attempts within a process: passed on, and kept nowhere.
 
 A message goes to the subscriptions of its partition, on whatever event loop they are.
 Each holds so many bytes at most; a subscriber that does not read loses what is older.
@@ -65,6 +65,10 @@ class PassingTopics:
     def is_heard(self, partition: int) -> bool:
         """Whether somebody has subscribed to the requests on a partition."""
         return bool(self._living(Topic.REQUESTS, partition))
+
+    def value_bytes_max(self, topic: Topic) -> int:  # noqa: ARG002 (of the port)
+        """As many as a subscription holds: within a process messages have no size."""
+        return HELD_BYTES_MAX
 
     async def subscribe(self, topic: Topic, partition: int) -> PassingSubscription:
         """Read a partition from now on."""

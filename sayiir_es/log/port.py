@@ -41,7 +41,7 @@ class Topic(Enum):
     """Optional: made when an owner is to write it; nothing depends on it."""
     REQUESTS = "requests"
     REPLIES = "replies"
-    """These two may be lost at any time; see `RequestTopics`."""
+    """These two, and `attempts`, may be lost at any time; see `RequestTopics`."""
 
 
 APP_TOPICS = (
@@ -168,12 +168,14 @@ class Subscription(Protocol):
 
 
 class RequestTopics(Protocol):
-    """`requests`, with as many partitions as `commands`, and `replies`.
+    """`requests` and `attempts`, with as many partitions as `commands`; and `replies`.
 
-    A request is a question to the owner of a partition, a reply its answer. They are no
-    part of the truth, so little is promised: a message is delivered to those who
-    subscribed before it was posted, in the order of one sender, or it is lost. Whoever
-    asked asks again. What was posted before a subscription is not delivered.
+    A request is a question to the owner of a partition, a reply its answer; attempts
+    are what owners hand to executors. They are no part of the truth, so little is
+    promised: a message is delivered to those who subscribed before it was posted, in
+    the order of one sender, or it is lost. Whoever asked asks again, and an attempt
+    that nobody tells of is handed out again. What was posted before a subscription is
+    not delivered.
     """
 
     @property
@@ -201,6 +203,10 @@ class RequestTopics(Protocol):
 
     def is_heard(self, partition: int) -> bool:
         """Whether an owner may hear requests on a partition, as far as is known."""
+        ...
+
+    def value_bytes_max(self, topic: Topic) -> int:
+        """How many bytes the value of a message may have; a larger one is lost."""
         ...
 
     async def subscribe(self, topic: Topic, partition: int) -> Subscription:

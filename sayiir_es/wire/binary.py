@@ -112,6 +112,13 @@ def _write_string_map(values: Mapping[str, str]) -> bytes:
     return b"".join((write_long(len(values)), *pairs, b"\x00"))
 
 
+def _write_bytes_map(values: Mapping[str, bytes]) -> bytes:
+    if not values:
+        return b"\x00"
+    pairs = (write_string(key) + write_bytes(value) for key, value in values.items())
+    return b"".join((write_long(len(values)), *pairs, b"\x00"))
+
+
 # --- readers --------------------------------------------------------------------------
 #
 # The end of the bytes is an IndexError, bad UTF-8 a UnicodeDecodeError: `read_record`
@@ -250,6 +257,17 @@ def _read_string_map(data: bytes, place: int) -> tuple[dict[str, str], int]:
             values[key], place = read_string(data, place)
 
 
+def _read_bytes_map(data: bytes, place: int) -> tuple[dict[str, bytes], int]:
+    values: dict[str, bytes] = {}
+    while True:
+        count, place = _read_block(data, place)
+        if count == 0:
+            return values, place
+        for _ in range(count):
+            key, place = read_string(data, place)
+            values[key], place = read_bytes(data, place)
+
+
 WRITERS: Mapping[str, Writer] = {
     "int": write_int,
     "long": write_long,
@@ -261,6 +279,7 @@ WRITERS: Mapping[str, Writer] = {
     "bytes?": _write_bytes_or_null,
     "[string]": _write_strings,
     "{string}": _write_string_map,
+    "{bytes}": _write_bytes_map,
 }
 """By the shape of the field (`wire.schema`)."""
 
@@ -275,5 +294,6 @@ READERS: Mapping[str, Reader] = {
     "bytes?": _or_null(read_bytes),
     "[string]": _read_strings,
     "{string}": _read_string_map,
+    "{bytes}": _read_bytes_map,
 }
 """By the shape of the field (`wire.schema`)."""

@@ -19,6 +19,16 @@ from sayiir_es.core.model.errors import DecodeError
 from sayiir_es.core.model.waits import ErrorDetails
 from sayiir_es.core.status.search import Search
 from sayiir_es.core.status.status import Status
+from sayiir_es.wire.executor_requests import (
+    OFFER,
+    PROGRESS,
+    ExecutorRequest,
+    OfferSlots,
+    Progress,
+    executor_request_data,
+    read_offer,
+    read_progress,
+)
 from sayiir_es.wire.partition_reports import (
     PartitionReport,
     read_report,
@@ -153,15 +163,31 @@ _REQUEST_FIELDS = {
 }
 
 
-def request_key(request: Request) -> bytes | None:
+_OF_EXECUTORS: dict[str, Callable[[Fields], ExecutorRequest]] = {
+    OFFER: read_offer,
+    PROGRESS: read_progress,
+}
+
+_OF_NO_INSTANCE = (
+    ListInstances,
+    CountInstances,
+    DescribePartition,
+    OfferSlots,
+    Progress,
+)
+
+
+def request_key(request: Request | ExecutorRequest) -> bytes | None:
     """The key of a request's record: the instance that it asks about, if it is one."""
-    if isinstance(request, ListInstances | CountInstances | DescribePartition):
+    if isinstance(request, _OF_NO_INSTANCE):
         return None
     return request.instance_id.encode("utf-8", "surrogatepass")
 
 
-def encode_request(request: Request) -> bytes:
+def encode_request(request: Request | ExecutorRequest) -> bytes:
     """The value of a request's record."""
+    if isinstance(request, OfferSlots | Progress):
+        return _pack(executor_request_data(request))
     data: dict[str, object] = {"request": _name_of(request)}
     for name in _REQUEST_FIELDS[type(request)]:
         value = getattr(request, name)
@@ -181,7 +207,7 @@ def _name_of(request: Request) -> str:
             return name
 
 
-def decode_request(value: bytes) -> Request:
+def decode_request(value: bytes) -> Request | ExecutorRequest:
     """Read a request.
 
     Raises:
@@ -193,7 +219,10 @@ def decode_request(value: bytes) -> Request:
         )
     data = Fields(_unpack(value, "a request"), "request")
     at_least = data.integer_or_none("at_least") or 0
-    match data.text("request"):
+    name = data.text("request")
+    if name in _OF_EXECUTORS:
+        return _OF_EXECUTORS[name](data)
+    match name:
         case "describe":
             return Describe(instance_id=data.text("instance_id"), at_least=at_least)
         case "result":
@@ -230,8 +259,8 @@ def decode_request(value: bytes) -> Request:
         case "partition":
             counts = data.data.get("counts") is True
             return DescribePartition(counts=counts, at_least=at_least)
-        case name:
-            names = ", ".join(_REQUEST_NAMES.values())
+        case _:
+            names = ", ".join((*_REQUEST_NAMES.values(), OFFER, PROGRESS))
             raise DecodeError(f"expected a request of {names}, but {name!r:.100}")
 
 
@@ -532,4 +561,6 @@ def _unpack(value: bytes, what: str) -> Any:
     try:
         return _unpackb(value, unicode_errors="surrogatepass")
     except (ValueError, RecursionError) as error:  # every error of msgpack is one
-        raise DecodeError(f"expected {what} as MessagePack, but {error!r}") from error
+        # Not its `repr`: that has all that was read.
+        reason = f"{type(error).__name__}: {error!s:.200}"
+        raise DecodeError(f"expected {what} as MessagePack, but {reason}") from error

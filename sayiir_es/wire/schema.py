@@ -1,11 +1,11 @@
 """The Avro schemas of the public contract, as the codec needs them.
 
 Theory of operation. Each record of `schemas/` is flat: primitives, nullable primitives,
-maps and arrays of strings. A record is written in single-object encoding, so its first
-ten bytes, the head, say which schema wrote it. When a schema gains an optional field,
-the one before stays in `schemas/frozen/`: its records are read with its fields, and the
-defaults of the newest schema are added. Logical types are for other readers and are
-stripped here.
+maps of strings or bytes, and arrays of strings. A record is written in single-object
+encoding, so its first ten bytes, the head, say which schema wrote it. When a schema
+gains an optional field, the one before stays in `schemas/frozen/`: its records are read
+with its fields, and the defaults of the newest schema are added. Logical types are for
+other readers and are stripped here.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 EVENT_NAMESPACE = "io.sayiir.event.v1"
 COMMAND_NAMESPACE = "io.sayiir.command.v1"
 SNAPSHOT_NAMESPACE = "io.sayiir.snapshot.v1"
+ATTEMPT_NAMESPACE = "io.sayiir.attempt.v1"
 
 MAGIC = b"\xc3\x01"
 """The first two bytes of Avro's single-object encoding."""
@@ -120,8 +121,8 @@ def _shape(avro: Any) -> str:
             return str(avro)
         case ["null", inner]:
             return f"{_shape(inner)}?"
-        case {"type": "map", "values": "string"}:
-            return "{string}"
+        case {"type": "map", "values": "string" | "bytes" as inner}:
+            return f"{{{inner}}}"
         case {"type": "array", "items": "string"}:
             return "[string]"
         case {"type": str() as inner, "logicalType": str()}:

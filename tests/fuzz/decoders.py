@@ -17,6 +17,7 @@ from sayiir_es.engine.definitions.capabilities import (
     read_capabilities,
 )
 from sayiir_es.engine.definitions.registry import Registry
+from sayiir_es.wire.attempts import decode_attempt, encode_attempt
 from sayiir_es.wire.commands import (
     decode_command,
     encode_command_avro,
@@ -32,7 +33,9 @@ from sayiir_es.wire.events import (
     event_headers,
     read_headers,
 )
+from sayiir_es.wire.executor_requests import HeldAttempt, OfferSlots, Progress
 from sayiir_es.wire.payload import decode_payload, encode_payload
+from sayiir_es.wire.requests import decode_request, encode_request
 from sayiir_es.wire.snapshots import decode_snapshot, encode_snapshot
 from sayiir_es.wire.trace_context import TRACEPARENT_HEADER
 from tests.fuzz.graphs import GRAPHS
@@ -100,6 +103,11 @@ def _snapshot(data: bytes) -> None:
     assert decode_snapshot(encode_snapshot(snapshot)) == snapshot
 
 
+def _attempt(data: bytes) -> None:
+    record = decode_attempt(data)
+    assert decode_attempt(encode_attempt(record)) == record
+
+
 def _origin(data: bytes) -> None:
     origin = read_origin(headers_of(data))
     if origin is not None:
@@ -149,6 +157,27 @@ def _capability_records() -> Iterator[bytes]:
         yield Capabilities(graphs=frozenset(), tags=tags, refusals=refusals).record()
 
 
+SECRET = "0f" * 16
+EXECUTOR_REQUESTS = (
+    OfferSlots(executor="e", free=1, slots=2, tags=("eu",), graphs=("ab" * 32,)),
+    OfferSlots(executor="e", free=0, slots=2, tasks=("orders/a",), stopping=True),
+    Progress(
+        executor="e",
+        attempts=(
+            HeldAttempt(instance_id="i", run=1, path="a", attempt=2, secret=SECRET),
+            HeldAttempt(
+                instance_id="j", run=1, path="a", attempt=2, secret=SECRET, details=b"7"
+            ),
+        ),
+    ),
+)
+
+
+def _executor_request(data: bytes) -> None:
+    request = decode_request(data)
+    assert decode_request(encode_request(request)) == request
+
+
 _PAYLOADS = (
     b'{"amount":5,"lines":[{"id":1,"note":"\\u00e9"},null,true,-0.5e3]}',
     b'"text"',
@@ -170,6 +199,18 @@ WIRE_DECODERS: tuple[Decoder, ...] = (
         samples=_golden(".snapshot."),
         read=_snapshot,
         refusals=(UnreadableError,),
+    ),
+    Decoder(
+        name="attempt",
+        samples=_golden(".attempt."),
+        read=_attempt,
+        refusals=(UnreadableError,),
+    ),
+    Decoder(
+        name="executor-request",
+        samples=tuple(encode_request(one) for one in EXECUTOR_REQUESTS),
+        read=_executor_request,
+        refusals=(DecodeError,),
     ),
     Decoder(
         name="event-headers",

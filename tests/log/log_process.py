@@ -13,6 +13,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from sayiir_es.log.embedded import socket_frames
 from sayiir_es.log.embedded.hub_subscription import HubSubscription
 from sayiir_es.log.embedded.lock import OwnerLock
 from sayiir_es.log.embedded.log import EmbeddedLog
@@ -126,6 +127,10 @@ class RemoteTopics:
     def is_heard(self, partition: int) -> bool:
         """Whether an owner may hear requests; not asked there."""
         return partition >= 0
+
+    def value_bytes_max(self, topic: Topic) -> int:  # noqa: ARG002 (of the port)
+        """As of every log in a file."""
+        return socket_frames.VALUE_BYTES_MAX
 
     async def subscribe(self, topic: Topic, partition: int) -> Subscription:
         """Subscribe there."""

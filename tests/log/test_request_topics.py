@@ -196,3 +196,38 @@ async def test_a_message_that_somebody_may_get_is_not_called_lost(pair: Pair) ->
     assert pair.one.post(Topic.REQUESTS, 0, message(b"b"))
     records = await read(subscription, 2)
     assert {record.value for record in records} == {b"a", b"b"}
+
+
+async def test_attempts_cross_beside_requests_by_partition(pair: Pair) -> None:
+    attempts = [await pair.one.subscribe(Topic.ATTEMPTS, number) for number in (0, 1)]
+    requests = await pair.other.subscribe(Topic.REQUESTS, 0)
+    for number in range(20):
+        offer = message(b"offer %d" % number, key=None)
+        pair.one.post(Topic.REQUESTS, 0, offer)
+        assert await read(requests, 1) == [offer]
+        posted = [message(b"attempt %d" % number, key=b"e%d" % n) for n in (0, 1, 0)]
+        for partition, new in zip((0, 1, 0), posted, strict=True):
+            pair.other.post(Topic.ATTEMPTS, partition, new)
+        assert await read(attempts[0], 2) == [posted[0], posted[2]]
+        assert await read(attempts[1], 1) == [posted[1]]
+
+
+async def test_an_attempt_of_before_is_not_delivered(pair: Pair) -> None:
+    first = await pair.one.subscribe(Topic.ATTEMPTS, 1)
+    pair.other.post(Topic.ATTEMPTS, 1, message(b"before"))
+    assert await read(first, 1) == [message(b"before")]
+    second = await pair.one.subscribe(Topic.ATTEMPTS, 1)
+    pair.other.post(Topic.ATTEMPTS, 1, message(b"behind"))
+    assert await read(second, 1) == [message(b"behind")]
+
+
+@pytest.mark.parametrize("topic", [Topic.ATTEMPTS, Topic.REPLIES])
+async def test_the_largest_message_that_it_names_is_delivered(
+    pair: Pair, topic: Topic
+) -> None:
+    most = min(pair.one.value_bytes_max(topic), 4 << 20)
+    assert most >= 1_000_000
+    subscription = await pair.one.subscribe(topic, 0)
+    large = message(b"x" * most, key=b"k" * 200)
+    pair.other.post(topic, 0, large)
+    assert await read(subscription, 1) == [large]

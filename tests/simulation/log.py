@@ -106,6 +106,10 @@ class SimRequestTopics:
         """As the topics say."""
         return self._topics.is_heard(partition)
 
+    def value_bytes_max(self, topic: Topic) -> int:
+        """As the topics say."""
+        return self._topics.value_bytes_max(topic)
+
     async def subscribe(self, topic: Topic, partition: int) -> Subscription:
         """Read a partition from now on."""
         return await self._topics.subscribe(topic, partition)

@@ -22,6 +22,12 @@ from sayiir_es.operations.dead_letters import all_dead_letters, mark
 from sayiir_es.wire.cloud_events import cloud_event_headers
 from sayiir_es.wire.commands import write_origin
 from sayiir_es.wire.events import event_headers, read_headers
+from sayiir_es.wire.executor_requests import (
+    ExecutorRequest,
+    HeldAttempt,
+    OfferSlots,
+    Progress,
+)
 from sayiir_es.wire.partition_reports import (
     PartitionReport,
     RunningAttempt,
@@ -100,6 +106,7 @@ def test_the_channels_are_the_topics_with_their_settings() -> None:
         ("commands", COMMANDS, "command"),
         ("events", KINDS, "event"),
         ("snapshots", {"InstanceSnapshot"}, "snapshot"),
+        ("attempts", {"Attempt", "AttemptCancelled"}, "attempt"),
     ],
 )
 def test_each_message_refers_to_its_schema(
@@ -183,7 +190,7 @@ async def test_the_headers_of_a_mark_are_those_that_are_written() -> None:
 
 
 SEARCH = Search(statuses=("failed", "quarantined"), attributes={"customer": "42"})
-REQUESTS: list[Request] = [
+REQUESTS: list[Request | ExecutorRequest] = [
     CountInstances(search=SEARCH, by="status", at_least=7),
     FindDecision(instance_id="i", offset=3, command_id="mail-81", at_least=7),
     Describe(instance_id="i", at_least=7),
@@ -191,6 +198,29 @@ REQUESTS: list[Request] = [
     FindResult(instance_id="i", task_id="t", at_least=7),
     Wait(instance_id="i", parked=True, at_least=7),
     DescribePartition(counts=True, at_least=7),
+    OfferSlots(
+        executor="e",
+        free=1,
+        slots=2,
+        tags=("gpu",),
+        graphs=("ab" * 32,),
+        tasks=("orders/charge",),
+        ttl_ms=9,
+        stopping=True,
+    ),
+    Progress(
+        executor="e",
+        attempts=(
+            HeldAttempt(
+                instance_id="i",
+                run=1,
+                path="t",
+                attempt=2,
+                secret="ab" * 16,
+                details=b"7",
+            ),
+        ),
+    ),
 ]
 STATUS = Status(
     instance_id="i",
@@ -265,7 +295,8 @@ def hold(data: dict[str, Any], schema: dict[str, Any]) -> None:
 
 
 def test_requests_are_the_maps_that_the_page_says() -> None:
-    assert {type(one) for one in REQUESTS} == set(get_args(Request))
+    kinds = (*get_args(Request), *get_args(ExecutorRequest))
+    assert {type(one) for one in REQUESTS} == set(kinds)
     channel = API["channels"]["requests"]["messages"]
     assert len(channel) == len(REQUESTS)
     for request in REQUESTS:

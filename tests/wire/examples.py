@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sayiir_es.core.model import commands as c
@@ -14,9 +15,16 @@ from sayiir_es.core.model.compensation_events import (
     CompensationStarted,
 )
 from sayiir_es.core.status.instance_summary import InstanceSummary
+from sayiir_es.wire.attempts import (
+    AttemptCancelled,
+    AttemptRecord,
+    PublishedAttempt,
+    encode_attempt,
+)
 from sayiir_es.wire.commands import encode_command_avro
 from sayiir_es.wire.events import COMMON_FIELDS, KINDS, encode_event
 from sayiir_es.wire.schema import (
+    ATTEMPT_NAMESPACE,
     COMMAND_NAMESPACE,
     EVENT_NAMESPACE,
     SNAPSHOT_NAMESPACE,
@@ -296,6 +304,7 @@ _EMPTY: Mapping[str, object] = {
     "boolean": False,
     "[string]": (),
     "{string}": {},
+    "{bytes}": {},
 }
 
 
@@ -385,6 +394,56 @@ SNAPSHOT = InstanceSummary(
 EVENTS: tuple[e.Event, ...] = tuple(populated_event(body) for body in BODIES)
 
 
+PUBLISHED = PublishedAttempt(
+    executor="gpu-1",
+    instance_id="order-7é",
+    run=2,
+    path=PATH,
+    attempt=3,
+    secret=bytes(range(16)),
+    partition=5,
+    workflow="orders",
+    definition_hash="ab" * 32,
+    graph_digest="cd" * 32,
+    task_id="charge/1",
+    input=b'{"amount":5}',
+    named={"workflow_input": b'{"amount":5}', "prüfen": b"true"},
+    tags=("eu", "gpu"),
+    timeout_ms=30_000,
+    heartbeat_timeout_ms=5_000,
+    lease_ms=7_000,
+    idempotency_key="0f" * 16,
+    lineage=1,
+    ends_loop=True,
+    is_key=True,
+    traceparent=TRACEPARENT,
+    payload_limit=1_000,
+)
+CANCELLED = AttemptCancelled(
+    executor="gpu-1",
+    instance_id="order-7é",
+    run=2,
+    path=PATH,
+    attempt=3,
+    reason="pause",
+    grace_ms=5_000,
+)
+ATTEMPTS: tuple[AttemptRecord, ...] = (PUBLISHED, CANCELLED)
+
+
+def attempt_name(record: AttemptRecord) -> str:
+    """The name of an attempt record's schema."""
+    return "AttemptCancelled" if isinstance(record, AttemptCancelled) else "Attempt"
+
+
+def minimal_attempt(record: AttemptRecord) -> AttemptRecord:
+    schema = load_schemas(ATTEMPT_NAMESPACE)[attempt_name(record)]
+    values = empty_values(schema)
+    least: dict[str, Any] = {"reason": "lost", "secret": bytes(16)}
+    values.update((name, least[name]) for name in least.keys() & values.keys())
+    return replace(record, **values)
+
+
 def golden_bytes() -> dict[str, dict[str, str]]:
     """Return what today's code writes for the examples, in hex, by full name."""
     golden: dict[str, dict[str, str]] = {}
@@ -403,6 +462,11 @@ def golden_bytes() -> dict[str, dict[str, str]]:
         "populated": encode_snapshot(SNAPSHOT).hex(),
         "minimal": encode_snapshot(minimal_snapshot()).hex(),
     }
+    for record in ATTEMPTS:
+        golden[f"{ATTEMPT_NAMESPACE}.{attempt_name(record)}"] = {
+            "populated": encode_attempt(record).hex(),
+            "minimal": encode_attempt(minimal_attempt(record)).hex(),
+        }
     return golden
 
 

@@ -30,20 +30,25 @@ from sayiir_es.core.model.events import (
     WorkflowRetried,
     WorkflowStarted,
 )
+from sayiir_es.wire.attempts import decode_attempt
 from sayiir_es.wire.commands import decode_command
 from sayiir_es.wire.errors import UnreadableError
 from sayiir_es.wire.events import decode_event
 from sayiir_es.wire.schema import (
+    ATTEMPT_NAMESPACE,
     COMMAND_NAMESPACE,
     EVENT_NAMESPACE,
     SNAPSHOT_NAMESPACE,
 )
 from sayiir_es.wire.snapshots import decode_snapshot
 from tests.wire.examples import (
+    ATTEMPTS,
     COMMANDS,
     EVENTS,
     SNAPSHOT,
+    attempt_name,
     golden_bytes,
+    minimal_attempt,
     minimal_command,
     minimal_event,
     minimal_snapshot,
@@ -52,6 +57,7 @@ from tests.wire.examples import (
 if TYPE_CHECKING:
     from sayiir_es.core.model.commands import Command
     from sayiir_es.core.model.events import Event
+    from sayiir_es.wire.attempts import AttemptRecord
 
 GOLDEN: dict[str, dict[str, str]] = json.loads(
     (Path(__file__).parent / "golden.json").read_text(encoding="utf-8")
@@ -122,6 +128,13 @@ def test_golden_bytes_of_a_snapshot_are_read() -> None:
     golden = NEWEST[f"{SNAPSHOT_NAMESPACE}.InstanceSnapshot"]
     assert decode_snapshot(bytes.fromhex(golden["populated"])) == SNAPSHOT
     assert decode_snapshot(bytes.fromhex(golden["minimal"])) == minimal_snapshot()
+
+
+@pytest.mark.parametrize("record", ATTEMPTS, ids=attempt_name)
+def test_golden_bytes_of_an_attempt_are_read(record: AttemptRecord) -> None:
+    golden = NEWEST[f"{ATTEMPT_NAMESPACE}.{attempt_name(record)}"]
+    assert decode_attempt(bytes.fromhex(golden["populated"])) == record
+    assert decode_attempt(bytes.fromhex(golden["minimal"])) == minimal_attempt(record)
 
 
 def test_a_claim_of_before_there_were_checkpoints_has_none() -> None:

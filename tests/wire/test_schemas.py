@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, get_args
 
 import pytest
@@ -16,8 +16,10 @@ from avro.schema import parse
 from sayiir_es.core.model.commands import Command
 from sayiir_es.core.model.events import Body
 from sayiir_es.core.status.instance_summary import InstanceSummary
+from sayiir_es.wire.attempts import AttemptCancelled, PublishedAttempt
 from sayiir_es.wire.events import COMMON_FIELDS, decoding_of
 from sayiir_es.wire.schema import (
+    ATTEMPT_NAMESPACE,
     COMMAND_NAMESPACE,
     EVENT_NAMESPACE,
     SNAPSHOT_NAMESPACE,
@@ -32,6 +34,11 @@ FULL_NAMES = [f"{EVENT_NAMESPACE}.{kind}" for kind in KINDS] + [
     f"{COMMAND_NAMESPACE}.{name}" for name in COMMANDS
 ]
 FULL_NAMES.append(f"{SNAPSHOT_NAMESPACE}.InstanceSnapshot")
+ATTEMPT_RECORDS: dict[str, type[Any]] = {
+    "Attempt": PublishedAttempt,
+    "AttemptCancelled": AttemptCancelled,
+}
+FULL_NAMES += [f"{ATTEMPT_NAMESPACE}.{name}" for name in ATTEMPT_RECORDS]
 
 AVRO_OF_HINT = {
     "str": ["string"],
@@ -43,6 +50,8 @@ AVRO_OF_HINT = {
     "bytes | None": ["bytes?"],
     "tuple[str, ...]": ["[string]"],
     "Mapping[str, str]": ["{string}"],
+    "Mapping[str, bytes]": ["{bytes}"],
+    "CancelReason": ["string"],
     "LoopMark": ["string"],
     "LoopOutcome": ["string"],
     "CompensationReason": ["string"],
@@ -57,8 +66,8 @@ def shape(avro: Any) -> str:
             return avro
         case {"type": "long", "logicalType": "timestamp-millis"}:
             return "time"
-        case {"type": "map", "values": "string"}:
-            return "{string}"
+        case {"type": "map", "values": "string" | "bytes" as inner}:
+            return f"{{{inner}}}"
         case {"type": "array", "items": "string"}:
             return "[string]"
         case ["null", inner]:
@@ -152,6 +161,21 @@ def test_a_snapshot_has_the_fields_of_its_value_in_order() -> None:
     assert [field["name"] for field in own] == [field.name for field in expected]
     for field, avro in zip(expected, own, strict=True):
         assert shape(avro["type"]) in avro_of_hint(str(field.type))
+
+
+@pytest.mark.parametrize("name", ATTEMPT_RECORDS)
+def test_an_attempt_has_the_fields_and_defaults_of_its_value_in_order(
+    name: str,
+) -> None:
+    full_name = f"{ATTEMPT_NAMESPACE}.{name}"
+    own = avro_json(full_name)["fields"]
+    expected = fields(ATTEMPT_RECORDS[name])
+    assert [field["name"] for field in own] == [field.name for field in expected]
+    schema = parse_record(json.dumps(avro_json(full_name)))
+    for field, avro in zip(expected, own, strict=True):
+        assert shape(avro["type"]) in avro_of_hint(str(field.type))
+        if field.default_factory is MISSING:
+            assert schema.defaults.get(field.name, MISSING) == field.default
 
 
 def frozen_versions(full_name: str) -> list[str]:

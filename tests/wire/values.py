@@ -28,11 +28,13 @@ SHAPES: dict[str, st.SearchStrategy[Any]] = {
     "bytes?": st.none() | BLOBS,
     "[string]": st.lists(st.text()).map(tuple),
     "{string}": st.dictionaries(st.text(), st.text()),
+    "{bytes}": st.dictionaries(st.text(), BLOBS, max_size=3),
 }
 
 WORDS: dict[str, st.SearchStrategy[str]] = {
     "conflict_policy": st.sampled_from(["fail", "use_existing", "terminate_existing"]),
     "result": st.sampled_from(["completed", "failed", "withdrawn"]),
+    "reason": st.sampled_from(["cancel", "pause", "timeout", "lost"]),
     "loop": st.sampled_from(["none", "again", "done"]),
 }
 

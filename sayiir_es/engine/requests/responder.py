@@ -33,6 +33,7 @@ from sayiir_es.engine.requests.waits import Waits, is_over, may_be_over
 from sayiir_es.engine.valid_events import EventFilter, ValidEvents
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.telemetry import get_logger
+from sayiir_es.wire.executor_requests import OfferSlots, Progress
 from sayiir_es.wire.reply_address import ReplyAddress, read_reply_address
 from sayiir_es.wire.requests import (
     Answer,
@@ -269,6 +270,8 @@ class Responder:
         try:
             request = decode_request(record.value or b"")
             self._meter.request_came(type(request).__name__)
+            if isinstance(request, OfferSlots | Progress):
+                return  # of executors, which wait for no reply
             if request.at_least > self._store.position.offset:
                 return  # displaced, and does not know it yet: the new owner answers
             self._answer(request, address)

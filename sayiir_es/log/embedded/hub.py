@@ -183,6 +183,10 @@ class Hub:
         connections = self._connections
         return connections is not None and connections.find_owner() is not None
 
+    def value_bytes_max(self, topic: Topic) -> int:  # noqa: ARG002 (of the port)
+        """What a frame to another process holds, beside a key and headers."""
+        return socket_frames.VALUE_BYTES_MAX
+
     async def subscribe(self, topic: Topic, partition: int) -> HubSubscription:
         """Read a partition from now on, whoever posts to it."""
         to = (topic, partition)

@@ -36,6 +36,9 @@ VERSION = 1
 FRAME_BYTES_MAX = 2 << 20
 """The largest frame, without its length; above the largest record of any topic."""
 
+VALUE_BYTES_MAX = FRAME_BYTES_MAX - 4096
+"""What a frame holds of a value, beside a key and headers."""
+
 _LENGTH = Struct(">I")
 
 _PARTITION_MAX = 1 << 31

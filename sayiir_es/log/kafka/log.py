@@ -133,6 +133,7 @@ class KafkaLog:
             opened=self._add_message_limits,
             post=self._post,
             size=lambda: (self.partitions, self._replication),
+            message_bytes=self._max_message_bytes,
         )
 
     def set_new_partitions(self, partitions: int) -> None:

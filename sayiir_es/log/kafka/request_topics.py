@@ -1,4 +1,4 @@
-"""Requests and replies on Kafka: two topics that are read from now on; see the port.
+"""Requests, replies and attempts on Kafka: read from now on; see the port.
 
 Records that a topic has lost, by its retention or because it was made anew, are passed:
 the subscription goes on at the end.
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 READ_WAIT_S = 60.0
 """How long one read waits, in seconds; a record ends it at once."""
+
+
+_ENVELOPE_BYTES = 4096
+"""For the head of a batch, the key and the headers of a message."""
 
 
 class TopicReading(Protocol):
@@ -44,11 +48,12 @@ class KafkaRequestTopics:
         opened: Callable[[Mapping[Topic, int]], None],
         post: Callable[[Topic, int, NewRecord], None],
         size: Callable[[], tuple[int, int | None]],
+        message_bytes: Callable[[Topic], int],
     ) -> None:
         """Look at nothing yet.
 
         `size` gives the app's partitions and the replicas of new topics. `opened` is
-        told the largest message of each topic, in bytes.
+        told the largest message of each topic, in bytes, and `message_bytes` gives it.
         """
         self.reply_partitions = REPLY_PARTITIONS
         self._log = log
@@ -56,6 +61,7 @@ class KafkaRequestTopics:
         self._opened = opened
         self._post = post
         self._size = size
+        self._message_bytes = message_bytes
         self._is_open = False
 
     async def open(self, *, create: bool) -> bool:
@@ -87,6 +93,10 @@ class KafkaRequestTopics:
     def is_heard(self, partition: int) -> bool:  # noqa: ARG002 (of the port)
         """Whether there are such topics: who reads them is not known."""
         return self._is_open
+
+    def value_bytes_max(self, topic: Topic) -> int:
+        """What the broker takes of one message, beside a key and headers."""
+        return self._message_bytes(topic) - _ENVELOPE_BYTES
 
     async def subscribe(self, topic: Topic, partition: int) -> KafkaSubscription:
         """Read a partition from now on.

@@ -92,11 +92,13 @@ def new_topic(app: str, topic: Topic, *, partitions: int, replicas: int) -> NewT
                 "retention.ms": str(7 * DAY_MS),
                 "unclean.leader.election.enable": "false",
             }
-        case Topic.DEAD_LETTERS | Topic.ATTEMPTS:
-            settings |= {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}
-            if topic is Topic.DEAD_LETTERS:
-                settings["max.message.bytes"] = str(DEAD_LETTER_BYTES)
-        case Topic.REQUESTS | Topic.REPLIES:
+        case Topic.DEAD_LETTERS:
+            settings |= {
+                "cleanup.policy": "delete",
+                "retention.ms": str(30 * DAY_MS),
+                "max.message.bytes": str(DEAD_LETTER_BYTES),
+            }
+        case Topic.ATTEMPTS | Topic.REQUESTS | Topic.REPLIES:
             settings |= {"cleanup.policy": "delete", "retention.ms": str(HOUR_MS)}
             if topic is Topic.REPLIES:
                 settings["max.message.bytes"] = str(REPLY_BYTES)
