@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -53,6 +52,8 @@ def unknown_variables() -> list[str]:
     ]
     if not names:
         return []
+    from difflib import get_close_matches  # noqa: PLC0415 (as below)
+
     from sayiir_es.settings import Settings  # noqa: PLC0415 (slow to import)
 
     known = [name.upper() for name in Settings.model_fields]
