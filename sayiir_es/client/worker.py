@@ -159,7 +159,7 @@ class RunningWorker:
             raise
 
     async def _start(self, workflows: Sequence[Workflow]) -> None:
-        tell_unknown(lambda text: logger.warning("settings.unknown", reason=text))
+        tell_unknown(lambda text: logger.warning("settings.ignored", reason=text))
         check_unique(
             (f"workflow {number} of {len(workflows)}", workflow)
             for number, workflow in enumerate(workflows, start=1)

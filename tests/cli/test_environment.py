@@ -119,7 +119,7 @@ def test_a_program_with_a_backend_is_told_too(monkeypatch: pytest.MonkeyPatch) -
     with InMemoryBackend() as backend, capture_logs() as lines:
         assert backend.session is backend.session
     (line,) = lines
-    assert (line["event"], line["log_level"]) == ("settings.unknown", "warning")
+    assert (line["event"], line["log_level"]) == ("settings.ignored", "warning")
     assert "is SAYIIR_DRAIN meant?" in line["reason"]
 
 

@@ -68,7 +68,7 @@ class Backend(BackendPort):
         """A session for one event loop; whoever opened it closes it."""
         from sayiir_es.client.session import Session  # noqa: PLC0415 (slow to import)
 
-        tell_unknown(lambda text: logger.warning("settings.unknown", reason=text))
+        tell_unknown(lambda text: logger.warning("settings.ignored", reason=text))
         return Session(self)
 
     @property
