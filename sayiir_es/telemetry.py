@@ -232,6 +232,30 @@ def is_logging_configured() -> bool:
     return _Logging.is_configured
 
 
+def configure_structlog(level: int) -> None:
+    """Let structlog's loggers write to those of the standard library.
+
+    As `configure_logging` does it, for a process whose lines another one formats. Each
+    record has its mapping as its message, and its traceback as a text in there.
+    """
+    import structlog  # noqa: PLC0415 (slow to import)
+
+    wrap: Any = structlog.stdlib.ProcessorFormatter.wrap_for_formatter
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            wrap,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
 def configure_logging(
     *,
     level: LogLevel = "info",

@@ -25,6 +25,7 @@ from sayiir_es.cli.stdout import ReaderGoneError
 from sayiir_es.cli.termination import TERMINATED, TERMINATION
 from sayiir_es.cli.verb_table import PROGRAM, VERBS
 from sayiir_es.core.model.errors import LogUnavailableError, UsageError, WorkflowError
+from sayiir_es.environment import tell_unknown
 
 app = typer.Typer(
     name=PROGRAM,
@@ -57,6 +58,13 @@ def check_environment(
 ) -> None:
     """Durable Python workflows whose only truth is a log of Avro events."""
     read_settings()
+    tell_unknown(_warn)
+
+
+def _warn(text: str) -> None:
+    from sayiir_es.cli.output import print_message  # noqa: PLC0415 (slow to import)
+
+    print_message(text, "yellow")
 
 
 def main() -> None:

@@ -32,6 +32,8 @@ from sayiir_es.engine.worker_settings import (
     configured_handover_s,
     configured_processes,
 )
+from sayiir_es.environment import tell_unknown
+from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from sayiir_es.engine.meter import Meter
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import Log
+
+logger = get_logger(__name__)
 
 DEFAULT_SLOTS = 64
 
@@ -155,6 +159,7 @@ class RunningWorker:
             raise
 
     async def _start(self, workflows: Sequence[Workflow]) -> None:
+        tell_unknown(lambda text: logger.warning("settings.ignored", reason=text))
         check_unique(
             (f"workflow {number} of {len(workflows)}", workflow)
             for number, workflow in enumerate(workflows, start=1)

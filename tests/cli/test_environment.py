@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sayiir_es.cli.environment import read_settings
+from sayiir_es.client.backends import InMemoryBackend
 from sayiir_es.core.model.errors import SettingsError
+from sayiir_es.environment import tell_unknown, unknown_variables
 from sayiir_es.settings import Settings, load_settings
+from tests.captured_logs import capture_logs
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Terminal
@@ -90,3 +93,51 @@ def test_a_file_for_kafka_is_read_by_every_command(
         f"warning: {file}, line 1: sasl.usernam is not known here, and has no effect"
     )
     assert "expected a heartbeat interval below the session time-out" in error
+
+
+@pytest.fixture
+def _nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sayiir_es.environment._Told.is_told", False)
+
+
+@pytest.mark.usefixtures("_nothing_told")
+def test_a_variable_that_names_no_setting_is_told_once(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAYIIR_DRIAN", "1s")
+    told = terminal("schema list").err
+    assert "SAYIIR_DRIAN names none, and is ignored; is SAYIIR_DRAIN meant?" in told
+    assert "SAYIIR_DRIAN" not in terminal("schema list").err
+    texts: list[str] = []
+    tell_unknown(texts.append)
+    assert not texts
+
+
+@pytest.mark.usefixtures("_nothing_told")
+def test_a_program_with_a_backend_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAYIIR_DRIAN", "1s")
+    with InMemoryBackend() as backend, capture_logs() as lines:
+        assert backend.session is backend.session
+    (line,) = lines
+    assert (line["event"], line["log_level"]) == ("settings.ignored", "warning")
+    assert "is SAYIIR_DRAIN meant?" in line["reason"]
+
+
+def test_variables_of_others_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "SAYIIR_SERVICE_HOST",
+        "SAYIIR_PAGES_SERVICE_PORT_HTTP",
+        "SAYIIR_PAGES_PORT_8080_TCP_ADDR",
+        "SAYIIR_PORT",
+        "SAYIIR_TEST_KAFKA",
+        "SAYIIR_ES_TEST_SEED",
+        "SAYIIR_DRAIN",
+        "sayiir_handover",
+        "SAYIIR",
+    ):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("SAYIIR_XYZ", "")
+    assert unknown_variables() == []
+    monkeypatch.setenv("SAYIIR_XYZ", "1")
+    (text,) = unknown_variables()
+    assert text.endswith("but SAYIIR_XYZ names none, and is ignored")

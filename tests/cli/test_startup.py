@@ -39,6 +39,7 @@ IMPORTED_BY_HELP = {
     "sayiir_es.core",
     "sayiir_es.core.model",
     "sayiir_es.core.model.errors",
+    "sayiir_es.environment",
 }
 """All of ours: a new one is worth its milliseconds, or is imported later."""
 

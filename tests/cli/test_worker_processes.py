@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -29,7 +30,8 @@ def text_of(file: Path) -> str:
 
 def test_a_worker_that_drains_lets_its_processes_end(terminal: Terminal) -> None:
     words = terminal.cwd / "words"
-    with running(words, *COMMAND, "--process-memory", "1GB") as worker:
+    typed = (*COMMAND, "--process-memory", "1GB")
+    with running(words, *typed, SAYIIR_LOG_FORMAT="json") as worker:
         worker.until("serves waiting")
         started = terminal(
             f"instance start waiting --id w --input '\"{terminal.cwd}\"'"
@@ -44,7 +46,11 @@ def test_a_worker_that_drains_lets_its_processes_end(terminal: Terminal) -> None
         (terminal.cwd / "go").touch()
         assert worker.wait() == 0
         assert not is_alive(process)
+        lines = [json.loads(line) for line in worker.words().splitlines()]
     assert '"done"' in terminal("instance result w").out
+    (said,) = (line for line in lines if line["logger"] == "shop")
+    assert (said["event"], said["order"], said["level"]) == ("it waits", 7, "warning")
+    assert (said["instance_id"], said["task_id"]) == ("w", "waits_for_a_file")
 
 
 def test_a_worker_that_is_killed_takes_its_processes_with_it(

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Self
 
 from sayiir_es.client.backend_port import BackendPort
 from sayiir_es.client.loop_thread import LoopThread
+from sayiir_es.environment import tell_unknown
 from sayiir_es.log.forked_child import keep_for_ever, leave_at_fork
+from sayiir_es.telemetry import get_logger
 from sayiir_es.wire.payload_codec import Payloads
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     from sayiir_es.client.session import Session
     from sayiir_es.wire.payload_codec import Codecs
+
+logger = get_logger(__name__)
 
 _opening = threading.RLock()
 """Held while a loop or a session is made: synchronous calls come from any thread. It is
@@ -64,6 +68,7 @@ class Backend(BackendPort):
         """A session for one event loop; whoever opened it closes it."""
         from sayiir_es.client.session import Session  # noqa: PLC0415 (slow to import)
 
+        tell_unknown(lambda text: logger.warning("settings.ignored", reason=text))
         return Session(self)
 
     @property

@@ -20,6 +20,7 @@ from structlog.contextvars import bind_contextvars, get_contextvars
 
 from sayiir_es.core.model.limits import clip
 from sayiir_es.engine.attempts.processes.messages import Logged
+from sayiir_es.telemetry import configure_structlog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -135,24 +136,8 @@ def forward(
     logging.basicConfig(level=level, handlers=[ForwardingHandler(send)], force=True)
     for name, own in levels.items():
         logging.getLogger(name).setLevel(own)
-    if not uses_structlog:
-        return
-    import structlog  # noqa: PLC0415 (slow to import)
-
-    wrap: Any = structlog.stdlib.ProcessorFormatter.wrap_for_formatter
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.stdlib.add_log_level,
-            structlog.stdlib.add_logger_name,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            wrap,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,
-    )
+    if uses_structlog:
+        configure_structlog(level)
 
 
 def _plain_mapping(values: Mapping[Any, object]) -> dict[str, object]:
