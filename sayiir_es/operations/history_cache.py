@@ -35,6 +35,8 @@ INDEX_BEHIND = 2_000
 class _Kept:
     events: list[FoundEvent] = field(default_factory=list["FoundEvent"])
     next_offset: int = 0
+    reading: ValidEvents | None = None
+    end: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -89,6 +91,16 @@ class HistoryCache:
         await asyncio.wait((task,), timeout=limit_s)
         return task.result() if task.done() else None
 
+    def progress(self, instance_id: str) -> tuple[int, int]:
+        """Up to which record of how many a partition is read; zeros before it begins.
+
+        Of an instance whose history `read_within` has not read to the end.
+        """
+        kept = self._kept.get(instance_id)
+        if kept is None or kept.reading is None:
+            return 0, 0
+        return min(kept.reading.next_offset, kept.end), kept.end
+
     def _forget_the_oldest(self, newest: str) -> None:
         count = sum(len(kept.events) for kept in self._kept.values())
         for instance_id in tuple(self._kept):
@@ -111,9 +123,11 @@ async def _read_on(session: Session, instance_id: str, kept: _Kept) -> None:
         log, home, kept.next_offset, EventFilter(instance_id=instance_id)
     )
     found: list[FoundEvent] = []
+    kept.reading, kept.end = events, end
     try:
         found = [entry async for entry in events.until_end()]
     finally:
+        kept.reading = None
         await events.close()
     kept.events += found
     kept.next_offset = events.next_offset

@@ -12,13 +12,9 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
-from sayiir_es.core.model.errors import LogError, StoreError
-from sayiir_es.core.status.search import Search
-from sayiir_es.core.status.status import StatusName
-from sayiir_es.engine.clock import SystemClock
-from sayiir_es.engine.requests.searching import Searched, count
+from sayiir_es.core.model.errors import LogError
 from sayiir_es.engine.store.port import StoreOnDisk
 from sayiir_es.log.port import Topic
 from sayiir_es.operations.metrics import catalogue
@@ -31,7 +27,7 @@ from sayiir_es.operations.worker_health import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from sayiir_es.engine.projector import Projector
     from sayiir_es.engine.store.port import SnapshotStore
@@ -57,7 +53,6 @@ class FoldedPartition:
         standing_s: For how long nothing was folded although something was there.
         problem: Why it has stopped; empty while it goes on.
         store_bytes: Of its store on disk; None where that is not known.
-        by_status: How many instances it has.
     """
 
     partition: int
@@ -66,7 +61,6 @@ class FoldedPartition:
     standing_s: float
     problem: str
     store_bytes: int | None
-    by_status: Mapping[str, int]
 
 
 class ProjectorMonitor:
@@ -120,12 +114,10 @@ class ProjectorMonitor:
     ) -> FoldedPartition:
         store = projector.stores.get(partition)
         lag, standing_s = None, 0.0
-        by_status: Mapping[str, int] = {}
         store_bytes: int | None = None
         if store is not None:
-            with contextlib.suppress(LogError, StoreError, TimeoutError):
+            with contextlib.suppress(LogError, TimeoutError):
                 lag, standing_s = await self._measure_lag(store, log, partition)
-                by_status = await _count(store)
             if isinstance(store, StoreOnDisk):
                 store_bytes = await asyncio.to_thread(store.disk_bytes)
         return FoldedPartition(
@@ -135,7 +127,6 @@ class ProjectorMonitor:
             standing_s=standing_s,
             problem=projector.stopped.get(partition, ""),
             store_bytes=store_bytes,
-            by_status=by_status,
         )
 
     async def _measure_lag(
@@ -175,7 +166,10 @@ class ProjectorMonitor:
         )
 
     def series(self, build: str) -> Iterator[Series]:
-        """Its metrics: those of a worker's that a projector has, too."""
+        """Its metrics: those of a worker's that a projector has, too.
+
+        Its instances are the same as those of workers, which count them.
+        """
         now_s, seen = time.monotonic(), self.seen
         is_ready = self.judge_readiness(now_s).is_good
         yield Numbers(metric=catalogue.READY, values={(): is_ready})
@@ -195,20 +189,6 @@ class ProjectorMonitor:
                 if one.store_bytes is not None
             },
         )
-        yield Numbers(
-            metric=catalogue.INSTANCES,
-            values={
-                (name,): sum(one.by_status.get(name, 0) for one in seen)
-                for name in get_args(StatusName)
-            },
-        )
-
-
-async def _count(store: SnapshotStore) -> Mapping[str, int]:
-    """How many instances a store has in each status."""
-    now_ms = SystemClock().now_ms()
-    searched = Searched(store=store, stranding=None, now_ms=now_ms)
-    return await count(searched, Search(), "status")
 
 
 def _problem_of(one: FoldedPartition) -> Problem | None:

@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from sayiir_es import InMemoryBackend, aio
 from sayiir_es.client.backends import EmbeddedBackend
 from sayiir_es.core.model.errors import NotFoundError
+from sayiir_es.log.port import Topic
 from sayiir_es.operations import history_cache
 from sayiir_es.operations.history_cache import HistoryCache
 from tests.cli.sample_workflows import approving, doubling
@@ -90,3 +93,27 @@ async def test_a_read_that_takes_long_goes_on_behind_the_page() -> None:
             found = await cache.read_within(session, "a", 20)
     assert found is not None
     assert found.last
+
+
+async def test_a_read_says_how_far_it_is() -> None:
+    cache = HistoryCache()
+    with InMemoryBackend() as backend:
+        async with (
+            aio.WorkflowClient(backend) as client,
+            aio.Worker("w", backend, [doubling]),
+        ):
+            session = client._get_session()
+            await client.submit_many(doubling, [(f"i{n}", n) for n in range(100)])
+            await client.run(doubling, "a", 1)
+            assert cache.progress("a") == (0, 0)
+            end = await session.log.end_offset(Topic.EVENTS, 0)
+            reading = asyncio.create_task(cache.read(session, "a"))
+            seen = list[tuple[int, int]]()
+            while not reading.done():
+                seen.append(cache.progress("a"))
+                await asyncio.sleep(0)
+            assert cache.progress("a") == (0, 0)
+    begun = [one for one in seen if one != (0, 0)]
+    assert begun
+    assert begun == sorted(begun)
+    assert all(read <= records == end for read, records in begun)

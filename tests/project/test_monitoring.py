@@ -124,6 +124,16 @@ def test_the_handbook_has_a_row_for_each_alert_that_links_its_page() -> None:
     assert linked == [(name, name) for name in names]
 
 
+def test_each_alert_is_tried_where_it_must_fire_and_where_it_must_not() -> None:
+    tried = [
+        (one["alertname"], bool(one.get("exp_alerts")))
+        for test in yaml.safe_load(RULE_TESTS.read_text())["tests"]
+        for one in test["alert_rule_test"]
+    ]
+    wanted = {(rule["alert"], fires) for rule in rules() for fires in (True, False)}
+    assert set(tried) == wanted
+
+
 @pytest.mark.skipif(
     PROMTOOL is None,
     reason="NO PROMTOOL: the alert rules are neither checked nor tried; "

@@ -88,6 +88,11 @@ _get_group = attrgetter(*EntryGroup._fields)
 _make_group = partial(tuple.__new__, EntryGroup)
 
 
+RUNNING = "in_progress"
+"""The status in which the last event changes all the time: no store keeps an order of
+such instances by it."""
+
+
 def place_of(entry: ListEntry) -> tuple[int, str]:
     """By what entries are ordered: the time of the start, and the id."""
     return entry.started_at, entry.instance_id

@@ -11,14 +11,15 @@ id choose, and attempts for which code may be missing.
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections import Counter
 from dataclasses import dataclass, replace
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from sayiir_es.core.graph.paths import node_name
-from sayiir_es.core.status.list_entry import place_of, updated_place_of
+from sayiir_es.core.status.list_entry import RUNNING, place_of, updated_place_of
 from sayiir_es.core.status.waits import without_code
 from sayiir_es.wire.searches import group_key
 
@@ -71,7 +72,7 @@ class Searched:
         """Whether the owner may lack something for an attempt of such an instance."""
         return (
             self.stranding is not None
-            and entry.status == "in_progress"
+            and entry.status == RUNNING
             and self.stranding.may_lack(entry.graph_digest)
         )
 
@@ -109,8 +110,55 @@ async def newest(
 ) -> Page:
     """The last `limit` that match, within a time.
 
-    `before` is the (time, instance id) behind which to begin.
+    `before` is the (time, instance id) behind which to begin. By the last event, all
+    that are in progress are looked at, however long that takes.
     """
+    if search.sorted_by == "started" or not _may_run(search):
+        return await _newest_stored(searched, search, limit, before, within_s)
+    running = await _newest_running(searched, search, limit + 1, before)
+    if search.stored_status == RUNNING:
+        return Page(running[:limit], is_all=len(running) <= limit)
+    page = await _newest_stored(searched, search, limit, before, within_s)
+    reached = page.reached
+    if reached is not None:  # behind it there may be others between these
+        running = [place for place in running if place >= reached]
+    found = sorted((*page.found, *running), reverse=True)
+    if len(found) > limit:
+        return Page(found[:limit], is_all=False)
+    return Page(found, page.is_all, reached)
+
+
+def _may_run(search: Search) -> bool:
+    """Whether instances in progress may match."""
+    return search.stored_status in (None, RUNNING)
+
+
+async def _newest_running(
+    searched: Searched, search: Search, limit: int, before: tuple[int, str] | None
+) -> list[tuple[int, str]]:
+    """The last changed of those in progress that match: each is looked at."""
+    last: list[tuple[int, str]] = []
+    async for entry in in_turns(searched.store.entries(status=RUNNING)):
+        place = updated_place_of(entry)
+        if before is not None and place >= before:
+            continue
+        if not searched.matches(search, entry):
+            continue
+        if len(last) < limit:
+            heapq.heappush(last, place)
+        else:
+            heapq.heappushpop(last, place)
+    return sorted(last, reverse=True)
+
+
+async def _newest_stored(
+    searched: Searched,
+    search: Search,
+    limit: int,
+    before: tuple[int, str] | None,
+    within_s: float | None,
+) -> Page:
+    """As `newest`, of those that the store has in that order."""
     order = search.sorted_by
     place = place_of if order == "started" else updated_place_of
     found: list[tuple[int, str]] = []
@@ -174,12 +222,9 @@ async def count(searched: Searched, search: Search, by: Groups) -> Counter[str]:
             lambda entry: not (depends and searched.may_lack(entry)),
         )
     if may_lack:
-        running = search if search.statuses else replace(search, statuses=_RUNNING)
+        running = search if search.statuses else replace(search, statuses=(RUNNING,))
         counts += await _count_entries(searched, running, by, searched.may_lack)
     return counts
-
-
-_RUNNING = ("in_progress",)
 
 
 async def _count_entries(
@@ -197,6 +242,8 @@ async def _count_entries(
     if search.since_ms is not None:
         since_ms = search.since_ms
         entries = takewhile(lambda one: search.time_of(one) >= since_ms, entries)
+    if search.by == "updated" and _may_run(search):
+        entries = chain(entries, searched.store.entries(status=RUNNING))
     # Not `in_turns`: here each microsecond an entry is a second of a million.
     while turn := tuple(islice(entries, TURN_ENTRIES)):
         found = [

@@ -9,7 +9,7 @@ from sayiir_es.core.model.child_rows import MESSAGES, owes_message
 from sayiir_es.core.model.errors import StoreError
 from sayiir_es.core.model.position import Position
 from sayiir_es.core.model.rows import DictRows, get_header, get_run
-from sayiir_es.core.status.list_entry import entry_of, group_of
+from sayiir_es.core.status.list_entry import RUNNING, entry_of, group_of
 from sayiir_es.engine.store.port import GROUPS_MAX
 from sayiir_es.engine.store.row_index import (
     CURSOR_PREFIX,
@@ -171,7 +171,9 @@ class MemoryStore:
         for _, instance_id in reversed(order[:end]):
             rows = self._instances.get(instance_id)
             entry = None if rows is None else entry_of(rows, instance_id)
-            if entry is not None and status in (None, entry.status):
+            if entry is None or status not in (None, entry.status):
+                continue
+            if by == "started" or entry.status != RUNNING:
                 yield entry
 
     def tally(self) -> Mapping[EntryGroup, int] | None:

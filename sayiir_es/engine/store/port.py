@@ -129,7 +129,8 @@ class SnapshotStore(Protocol):
     ) -> Iterator[ListEntry]:
         """What lists say of every instance with a run, or of those in a status.
 
-        The last started first, or the last changed; `before` is the (time, instance id)
+        The last started first, or the last changed, and then without those in progress:
+        their last event changes all the time. `before` is the (time, instance id)
         behind which to begin. What changes while it is read may be seen as it was
         before; in the order of the changes it may be missed.
         """

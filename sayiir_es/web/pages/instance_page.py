@@ -59,10 +59,13 @@ async def show_instance(
     query = Query.read(request.query_params)
     history = await site.histories.read_within(site.session, instance_id, READ_LIMIT_S)
     if history is None:
+        read, records = site.histories.progress(instance_id)
         return page(
             request,
             "instance/reading.html",
             instance_id=instance_id,
+            read=read,
+            records=records,
             address=str(request.url.path),
         )
     shown = await _shown(site, history)

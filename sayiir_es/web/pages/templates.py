@@ -51,6 +51,7 @@ def typed(value: str) -> Markup:
 
 
 INSTANT = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+_NAMED = re.compile(r"`([^`\n]{1,200})`")
 
 
 def timed(text: str) -> Markup:
@@ -59,6 +60,16 @@ def timed(text: str) -> Markup:
     for match in INSTANT.finditer(text):
         time = Markup('<time datetime="{0}">{0}</time>').format(match[0])
         made += escape(printable(text[at : match.start()])) + time
+        at = match.end()
+    return made + escape(printable(text[at:]))
+
+
+def prose(text: str) -> Markup:
+    """A sentence of ours, in which names stand between backticks: these are code."""
+    made, at = Markup(), 0
+    for match in _NAMED.finditer(text):
+        made += escape(printable(text[at : match.start()]))
+        made += Markup("<code>{}</code>").format(printable(match[1]))
         at = match.end()
     return made + escape(printable(text[at:]))
 
@@ -84,7 +95,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=printable,
     )
-    environment.filters.update(iso=instant, timed=timed, typed=typed, words=words)
+    environment.filters.update(
+        iso=instant, timed=timed, typed=typed, words=words, prose=prose
+    )
     names: dict[str, Any] = environment.globals
     names.update(PAGES=PAGES, is_current=is_current)
     return environment

@@ -264,6 +264,13 @@
     document.addEventListener("click", onClick);
     document.addEventListener("visibilitychange", wireLive);
     document.addEventListener("htmx:after:swap", () => { showTimes(); wireLive(); });
+  // On a narrow screen the names of the pages scroll: the one that is open is in sight.
+  const here = $("header .pages [aria-current]");
+  if (here) {
+    const names = here.closest("ul");
+    const left = here.getBoundingClientRect().left - names.getBoundingClientRect().left;
+    names.scrollLeft += left - (names.clientWidth - here.offsetWidth) / 2;
+  }
     document.documentElement.dataset.ready = "yes"; // robots wait for it
     setInterval(() => { if (!document.hidden) showTimes(); }, 1000);
   });

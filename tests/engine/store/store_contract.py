@@ -199,6 +199,7 @@ class Model:
             entry
             for instance_id, rows in self.rows.items()
             if (entry := entry_of(DictRows(dict(rows)), instance_id)) is not None
+            and (by == "started" or entry.status != "in_progress")
         ]
         return sorted(entries, key=place, reverse=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sayiir_es.web.pages.templates import timed
+from sayiir_es.web.pages.templates import prose, timed
 
 
 def test_times_in_a_sentence_are_elements_and_the_rest_is_escaped() -> None:
@@ -17,3 +17,11 @@ def test_a_sentence_without_times_is_text() -> None:
     assert timed("until 2026-11-30 or 12026-11-30T20:45:31Z") == (
         "until 2026-11-30 or 12026-11-30T20:45:31Z"
     )
+
+
+def test_names_between_backticks_are_code_and_the_rest_is_escaped() -> None:
+    shown = prose("expected `<b>` or `\x1b`, but <i>")
+    assert shown == (
+        "expected <code>&lt;b&gt;</code> or <code>\\x1b</code>, but &lt;i&gt;"
+    )
+    assert prose("a ` alone") == "a ` alone"

@@ -6,7 +6,7 @@ import heapq
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.child_rows import MESSAGES, owes_message
-from sayiir_es.core.status.list_entry import entry_of, group_of
+from sayiir_es.core.status.list_entry import RUNNING, entry_of, group_of
 from sayiir_es.engine.store.cache import UNREAD
 from sayiir_es.engine.store.rocks import keys
 from sayiir_es.engine.store.rocks.codec import encode_entry, encode_row
@@ -69,13 +69,15 @@ def _collect_entry(
         )
         if not is_in_place:
             deletes.update(_place_keys(before, instance))
-        deletes.add(keys.updated(before, instance))
+        if before.status != RUNNING:
+            deletes.add(keys.updated(before, instance))
     if entry is None:
         return
     # Deletes come first in a batch: what it was before may be there again.
     start = keys.time_of(entry.started_at)
     puts[keys.LISTED + start + instance] = encode_entry(entry)
-    puts[keys.updated(entry, instance)] = start
+    if entry.status != RUNNING:
+        puts[keys.updated(entry, instance)] = start
     if not is_in_place:
         puts[keys.in_status(entry, instance)] = b""
 
@@ -88,11 +90,10 @@ def _place_keys(entry: ListEntry, instance: bytes) -> tuple[bytes, bytes]:
 def entry_items(entry: ListEntry, instance: bytes) -> dict[bytes, bytes]:
     """What the database has so that lists find an instance."""
     listed, in_status = _place_keys(entry, instance)
-    return {
-        listed: encode_entry(entry),
-        in_status: b"",
-        keys.updated(entry, instance): keys.time_of(entry.started_at),
-    }
+    items = {listed: encode_entry(entry), in_status: b""}
+    if entry.status != RUNNING:
+        items[keys.updated(entry, instance)] = keys.time_of(entry.started_at)
+    return items
 
 
 def count_change(

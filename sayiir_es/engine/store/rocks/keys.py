@@ -8,7 +8,8 @@
     T <time> <instance> <chain>  that cursor wakes at the time, 8 bytes big-endian
     L <time> <instance>          what lists say of an instance that was started then
     S <status> <time> <instance> that one is in the status; one byte, see `STATUSES`
-    U <status> <time> <instance> in the status, its last event was then: its start
+    U <status> <time> <instance> in the status, its last event was then: its start; for
+                                 those that are not in progress
     N <group>                    how many instances are in the group
 
 An instance id is encoded so that no id is the beginning of another and the order is

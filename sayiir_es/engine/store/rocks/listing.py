@@ -2,9 +2,10 @@
 
 Theory of operation. An instance's entry stands once, by the time of its start. Two more
 indexes name it: by status and start, so that the few that failed are found among a
-million; and by status and last event, so that the last that changed are. A number under
-each group of instances says how many are in it, and changes in the batch that changes
-them; so counts by what a group tells cost a look at the groups.
+million; and by status and last event, so that the last that changed are. Those in
+progress are not in that one: they change with each step. A number under each group of
+instances says how many are in it, and changes in the batch that changes them; so counts
+by what a group tells cost a look at the groups.
 """
 
 from __future__ import annotations

@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.errors import StoreError
 from sayiir_es.core.model.position import Position
-from sayiir_es.core.status.list_entry import entry_of, place_of, updated_place_of
+from sayiir_es.core.status.list_entry import (
+    RUNNING,
+    entry_of,
+    place_of,
+    updated_place_of,
+)
 from sayiir_es.engine.store.cache import (
     UNREAD,
     CachedRows,
@@ -209,6 +214,7 @@ class RocksStore:
                 for entry in unwritten.values()
                 if entry is not None
                 and (status is None or entry.status == status)
+                and (by == "started" or entry.status != RUNNING)
                 and (before is None or place(entry) < before)
             ),
             key=place,
