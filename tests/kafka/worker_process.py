@@ -166,7 +166,9 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-async def serve(options: argparse.Namespace, workflows: Sequence[Workflow]) -> None:
+async def serve(
+    options: argparse.Namespace, workflows: Sequence[Workflow], slots: int = 16
+) -> None:
     """Be a worker of these workflows until SIGTERM."""
     # Not at the top: the tests need only the class.
     from sayiir_es.client.backends import KafkaBackend  # noqa: PLC0415
@@ -183,7 +185,7 @@ async def serve(options: argparse.Namespace, workflows: Sequence[Workflow]) -> N
     )
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    worker = RunningWorker(options.name, backend)
+    worker = RunningWorker(options.name, backend, slots=slots)
     await worker.start(workflows)
     await stop.wait()
     await worker.stop()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from sayiir_es.core.json_fields import is_list
 
@@ -100,7 +100,7 @@ def _text_at(data: bytes, fields: list[str], name: str) -> str:
     for field in fields:
         inner: object = None
         if isinstance(value, dict):
-            inner = value.get(field)
+            inner = cast("dict[object, object]", value).get(field)
         elif is_list(value) and field.isascii() and field.isdecimal():
             inner = value[int(field)] if int(field) < len(value) else None
         value = inner

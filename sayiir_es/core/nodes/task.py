@@ -517,6 +517,9 @@ def sentence(cursor: Cursor, wait: Awaiting, node: Node | None) -> str:
         text += f", with executor {wait.executor!r}"
     if wait.deadline_at is not None:
         text += f", deadline {instant(wait.deadline_at)}"
+    limited = node.concurrency if isinstance(node, TaskNode) else None
+    if limited is not None and not wait.permit:
+        text += f"; waits for a permit of {limited.key!r} ({limited.limit} at a time)"
     return text
 
 

@@ -60,8 +60,10 @@ class Asks:
         self._queued = 0
         self._number = 0
 
-    def __len__(self) -> int:
-        return len(self._known)
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits, and nothing was turned away."""
+        return not (self._known or self._full or self._is_full)
 
     def add(self, key: str, limit: int, rank: int, waiting: Waiting) -> None:
         """Let an attempt wait, the one of the lowest rank first."""

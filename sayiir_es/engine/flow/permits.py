@@ -107,7 +107,7 @@ class Permits:
     def is_idle(self) -> bool:
         """Whether nothing is to be asked for, sent, or recorded."""
         return (
-            not self._asks
+            self._asks.is_empty
             and self._sender.is_idle
             and not self.landed
             and self._recovering is None
@@ -220,7 +220,7 @@ class Permits:
             self._fail(instance_id, owed, reason)
         if self._failing:
             self._failing = {token for token in self._failing if self._awaits(token)}
-        if self._dispatcher.accepting:
+        if not self._asks.is_empty and self._dispatcher.accepting:
             self._ask()
 
     def _follow(self, decision: Decision) -> None:

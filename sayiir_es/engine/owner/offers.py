@@ -69,6 +69,8 @@ class Offers:
         self.has_taken_over = taken_over
         self._behind_cut: list[tuple[str, str, bool]] = []
         """Offered once the rest is decided: instance, chain, recovering."""
+        self._has_limits = False
+        """Whether the attempt at hand may need a permit: it is of such a graph."""
         self._owing: Iterator[str] | None = None
         """Where the search for attempts stands that were turned away."""
 
@@ -149,21 +151,25 @@ class Offers:
                 token = (instance_id, owed.run, owed.path, owed.attempt)
                 self.dispatcher.will_restart(token)
             return
-        if self.permits.must_wait(batch, instance_id, owed):
+        if self._has_limits and self.permits.must_wait(batch, instance_id, owed):
             return
         attempt = self.dispatcher.offer(batch, instance_id, owed, restart=restart)
         if attempt is not None:
             offered.append(attempt)
 
-    @staticmethod
-    def _owed_attempt(batch: Batch, instance_id: str, chain: str) -> OwedAttempt | None:
+    def _owed_attempt(
+        self, batch: Batch, instance_id: str, chain: str
+    ) -> OwedAttempt | None:
         """The attempt that the cursor of `chain` owes, by the graph of its run."""
         rows = batch.view(instance_id)
         header, cursor, run = get_header(rows), get_cursor(rows, chain), get_run(rows)
         if header is None or cursor is None or run is None:
             return None
         graph = batch.context.definitions.by_digest(run.graph_digest)
-        return None if graph is None else owed_attempt(header, cursor, graph)
+        if graph is None:
+            return None
+        self._has_limits = graph.has_limits
+        return owed_attempt(header, cursor, graph)
 
     def offer_turned_away(
         self, batch: Batch, offered: list[Attempt], portion: Portion

@@ -27,8 +27,8 @@ INSTANCES = 400
 FORKED_INSTANCES = 60
 OF_PARTITION = 5
 """Kinds that no instance has."""
-OTHERWISE = 1
-"""The kind that begins a fork: tests/core forks forks."""
+OTHERWISE = 6
+"""The kind that begins a fork, as tests/core forks forks, and those of permits."""
 
 
 def test_a_random_instance_with_crashes_breaks_nothing(

@@ -1,0 +1,156 @@
+"""I24: a history in which a limit was exceeded, or a permit made up, is found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sayiir_es.audit.rules.limits import LimitRules
+from sayiir_es.audit.violation import BreachError
+from sayiir_es.core.graph.graph import Graph
+from sayiir_es.core.graph.nodes import Concurrency, TaskNode
+from sayiir_es.core.model.commands import GrantPermit
+from sayiir_es.core.model.events import Event, PartitionClaimed
+from sayiir_es.core.model.inputs import PermitReturnSent
+from sayiir_es.core.model.permit_events import (
+    PermitEvent,
+    PermitGranted,
+    PermitQueued,
+    PermitReleased,
+    PermitReturned,
+    PermitTaken,
+    limit_id,
+)
+from tests.audit.mutations import History
+from tests.core.instance_runner import InstanceRunner
+
+LIMITED = TaskNode(id="a", concurrency=Concurrency(key="k", limit=1))
+GRAPH = Graph(name="w", chain=(LIMITED, TaskNode(id="b")))
+
+
+@pytest.fixture
+def permitted() -> History:
+    runner = InstanceRunner(graph=GRAPH)
+    runner.start()
+    grant = GrantPermit(
+        instance_id="i", command_id="g", key="k", path="a", ask=2, permit=7
+    )
+    runner.command(grant)
+    (owed,) = runner.owed()
+    runner.finish(owed)
+    runner.decide(PermitReturnSent(instance_id="i", key="k", permit=7))
+    runner.run()
+    return History.of(runner)
+
+
+def test_an_attempt_that_had_no_permit_is_found(permitted: History) -> None:
+    at, completed = permitted.at("PermitTaken"), permitted.at("TaskCompleted")
+    taken = permitted.events[at].body
+    assert isinstance(taken, PermitTaken)
+    permitted.changed(at, replace(taken, ask=1)).must_break("I24", completed)
+    permitted.changed(at, replace(taken, path="b")).must_break("I24", completed)
+
+
+def test_a_permit_of_another_instance_is_found(permitted: History) -> None:
+    for kind in ("PermitTaken", "PermitReleased"):
+        at = permitted.at(kind)
+        body = permitted.events[at].body
+        assert isinstance(body, PermitTaken | PermitReleased)
+        permitted.changed(at, replace(body, holder="j")).must_break("I24", at)
+
+
+def test_a_permit_that_was_never_taken_is_not_released(permitted: History) -> None:
+    at = permitted.at("PermitReleased")
+    body = permitted.events[at].body
+    assert isinstance(body, PermitReleased)
+    permitted.changed(at, replace(body, permit=8)).must_break("I24", at)
+
+
+# --- at the limit ---------------------------------------------------------------------
+
+
+def queued(holder: str, limit: int = 1) -> PermitQueued:
+    return PermitQueued(holder=holder, path="a", ask=2, limit=limit)
+
+
+def granted(holder: str, limit: int = 1) -> PermitGranted:
+    return PermitGranted(holder=holder, path="a", ask=2, limit=limit)
+
+
+def returned(permit: int) -> PermitReturned:
+    return PermitReturned(permit=permit)
+
+
+CLEAN = (
+    granted("a"),
+    queued("b"),
+    queued("c"),
+    (returned(1), granted("b")),
+    (returned(5), granted("c")),
+    returned(7),
+    granted("a"),
+)
+
+
+def check(*decisions: PermitEvent | tuple[PermitEvent, ...]) -> None:
+    """Hold the history of one limit to its rules."""
+    rules, sequence = LimitRules(), 0
+    for decision in decisions:
+        bodies = decision if isinstance(decision, tuple) else (decision,)
+        for number, body in enumerate(bodies):
+            sequence += 1
+            rules.check(event_of(body, sequence), begins=not number)
+
+
+def event_of(body: PermitEvent, sequence: int) -> Event:
+    return Event(
+        claim=0,
+        instance_id=limit_id("k"),
+        run=0,
+        sequence=sequence,
+        at=1,
+        cause="",
+        body=body,
+    )
+
+
+def test_a_clean_history_of_a_limit_breaks_nothing() -> None:
+    check(*CLEAN)
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        (granted("a"), granted("b")),
+        (queued("a"),),
+        (granted("a"), granted("a", 5)),
+        (granted("a"), queued("b"), queued("b")),
+        (granted("a"), queued("b"), granted("c", 5)),
+        (granted("a"), queued("b"), queued("c"), (returned(1), granted("c"))),
+        (granted("a"), queued("b"), (returned(1), granted("b"), granted("c"))),
+        (granted("a"), returned(1), returned(1)),
+        (returned(1),),
+        (granted("a", 2), granted("b", 2), (returned(1), granted("c", 2))),
+    ],
+)
+def test_a_limit_that_is_not_kept_is_found(
+    history: tuple[PermitEvent | tuple[PermitEvent, ...], ...],
+) -> None:
+    with pytest.raises(BreachError) as breach:
+        check(*history)
+    assert breach.value.invariant == "I24"
+
+
+def test_what_is_no_event_of_a_limit_is_found() -> None:
+    claimed = PartitionClaimed(owner="w", build="b", next_command=0)
+    alien = replace(event_of(granted("a"), 1), body=claimed)
+    for event, invariant in (
+        (alien, "I5"),
+        (event_of(granted("a"), 2), "I1"),
+        (event_of(granted("a"), 0), "I1"),
+        (replace(event_of(granted("a"), 1), run=1), "I7"),
+    ):
+        with pytest.raises(BreachError) as breach:
+            LimitRules().check(event, begins=True)
+        assert breach.value.invariant == invariant
