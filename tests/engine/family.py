@@ -233,7 +233,7 @@ class Family:
 
     def _is_over(self) -> bool:
         owners = () if self.engine is None else self.engine.owners.values()
-        return all(owner.idle for owner in owners if owner)
+        return all(owner.idle for owner in owners)
 
     async def verify(self) -> None:
         """Check that the log holds to every rule of `audit verify`."""

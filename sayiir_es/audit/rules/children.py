@@ -26,14 +26,13 @@ from sayiir_es.core.model.child_events import (
     ChildInstanceSent,
     ChildStartRefused,
 )
-from sayiir_es.core.model.events import WorkflowStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sayiir_es.audit.rules.run_model import RunModel
     from sayiir_es.core.graph.path_mapping import PathMapping
-    from sayiir_es.core.model.events import Body, Event
+    from sayiir_es.core.model.events import Body, Event, WorkflowStarted
 
 KINDS: frozenset[type[Body]] = frozenset(
     {
