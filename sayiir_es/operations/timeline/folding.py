@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from sayiir_es.core.graph.path_mapping import PathMapping
 from sayiir_es.core.graph.paths import join
-from sayiir_es.core.model import compensation_events as compensations
 from sayiir_es.core.model import child_events as children
+from sayiir_es.core.model import compensation_events as compensations
 from sayiir_es.core.model import events as e
 from sayiir_es.operations.drawing.node_text import text_by_path
 from sayiir_es.operations.timeline.drafts import RUN, Drafts, LaneDraft, ordered
