@@ -18,6 +18,7 @@ _COMMON = frozenset(
         *("kind", "partition", "offset", "instance_id", "run", "sequence", "at"),
         *("claim", "cause", "path", "attempt", "command_id", "graph_digest"),
         *("error_class", "error_bases", "traceback"),
+        *("secret", "parent_secret"),
     )
 )
 """Fields with a place of their own, or of no use to people's eyes."""
@@ -56,6 +57,8 @@ def details_of(fields: Mapping[str, object]) -> str:
         is_empty = value is False or value in (None, "", "none", [], {})
         is_payload = name in _PAYLOADS and fields.get("kind") not in _WITHOUT_INPUT
         if is_empty and not is_payload and name != "undone":
+            continue
+        if name == "parent_run" and not value:  # there is no parent
             continue
         if name in _COMMON or (name == "error_type" and has_type):
             continue

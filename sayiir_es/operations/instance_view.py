@@ -38,4 +38,5 @@ def instance_view(status: Status) -> dict[str, object]:
         "updated_at": status.updated_at,
         "definition_hash": status.definition_hash,
         "version": status.version,
+        "parent": status.parent,
     }

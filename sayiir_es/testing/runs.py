@@ -15,6 +15,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 from sayiir_es.core.model.limits import DEFAULT_LIMITS
+from sayiir_es.core.model.position import parse_command_cause
+from sayiir_es.log.port import Topic
 from sayiir_es.testing.harness import Harness
 from sayiir_es.testing.steps import CommandStep, CrashStep, StopStep
 from sayiir_es.testing.virtual_time import EPOCH_MS, VirtualLoop
@@ -60,6 +62,7 @@ class ScenarioRun:
     result: Result
     end: Result
     records: list[Record]
+    commands: list[Record]
     spans: tuple[StepSpan, ...] = ()
 
     @property
@@ -119,7 +122,8 @@ async def recover(
 ) -> ScenarioRun:
     """Run on behind a crash in which all but the first `count` records were lost."""
     begun = sum(span.events_before < count for span in full_run.spans)
-    commands = [step for step in steps[:begun] if isinstance(step, CommandStep)]
+    sent = sum(isinstance(step, CommandStep) for step in steps[:begun])
+    commands = _kept_commands(full_run, count, sent)
     at_ms = decode_event(full_run.records[count - 1].value or b"").at
     harness = Harness(workflow, _virtual_loop(), at_ms, payloads=payloads)
     stops = _stops_of(steps)
@@ -154,7 +158,29 @@ async def _ended(
         await harness.run_to_idle()
     end = harness.get_result()
     records = await harness.read_records()
-    return ScenarioRun(result=result, end=end, records=records, spans=spans)
+    commands = await harness.read_records(Topic.COMMANDS)
+    return ScenarioRun(
+        result=result, end=end, records=records, commands=commands, spans=spans
+    )
+
+
+def _kept_commands(full_run: ScenarioRun, count: int, sent: int) -> list[Record]:
+    """The commands that stand behind a crash: those of so many steps, at least.
+
+    And those that the first `count` events answer; what these events owe to other
+    instances, and nobody has answered, is lost with the owner that sent it.
+    """
+    answered = 0
+    for record in full_run.records[:count]:
+        place = parse_command_cause(decode_event(record.value or b"").cause)
+        answered = max(answered, 0 if place is None else place.offset + 1)
+    kept: list[Record] = []
+    for record in full_run.commands:
+        if len(kept) >= answered and sent <= 0:
+            break
+        kept.append(record)
+        sent -= (record.value or b"")[:1] == b"{"  # of a step, not of an instance
+    return kept
 
 
 def _stops_of(steps: Sequence[Step]) -> list[StopStep | None]:

@@ -1,4 +1,4 @@
-"""Children in calls of one process: the simple engine, calls that own a log, the kit."""
+"""Children in calls of one process: without a log, owning one, and in scenarios."""
 
 from __future__ import annotations
 
@@ -59,9 +59,7 @@ def test_the_simple_engine_fails_where_only_the_name_of_a_child_is_known() -> No
         run_workflow(Flow("w").start_child("somewhere").build(), 1)
 
 
-def test_the_simple_engine_goes_on_behind_the_failure_of_a_child_it_does_not_wait_for() -> (
-    None
-):
+def test_the_simple_engine_goes_on_where_it_does_not_wait_for_what_fails() -> None:
     flow = Flow("w").start_child(FAILING, wait=False, id="kid").build()
     assert run_workflow(flow, 1) == "kid"
 

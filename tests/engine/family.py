@@ -1,10 +1,10 @@
-"""Parents and children over several partitions: a log that stops, workers, histories."""
+"""Parents and children over several partitions: a log that stops, and workers."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from sayiir_es.audit.verify.log import LogVerification
 from sayiir_es.core.model.errors import LogUnavailableError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.authoring.flow import Workflow
     from sayiir_es.core.model.events import Event
+    from sayiir_es.core.model.rows import Rows
     from sayiir_es.engine.clock import Clock
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.memory.log import MemoryAppender
@@ -130,7 +131,7 @@ class Family:
         self.engine: WorkerEngine | None = None
         self.stores: dict[int, MemoryStore] = {}
 
-    async def __aenter__(self) -> Family:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
@@ -170,9 +171,7 @@ class Family:
         if engine is not None:
             await engine.stop(drain=False)
 
-    async def command(
-        self, name: str, instance_id: str = "i", **fields: object
-    ) -> None:
+    async def command(self, name: str, instance_id: str = "i", **fields: Any) -> None:
         """Produce a command as JSON, from a client of its own."""
         body = {"command": name, "instance_id": instance_id, **fields}
         key = instance_id.encode()
@@ -180,9 +179,18 @@ class Family:
         home = partition_of(key, self.log.partitions)
         await MemoryLog.produce(self.log, Topic.COMMANDS, home, record)
 
-    async def events(self, instance_id: str | None = None) -> list[Event]:
+    def rows(self, instance_id: str) -> Rows:
+        """The live rows of an instance."""
+        home = partition_of(instance_id.encode(), self.log.partitions)
+        return self.stores[home].rows(instance_id)
+
+    def owes_messages(self) -> bool:
+        """Whether anything is to be sent to another instance."""
+        return any(list(store.messages()) for store in self.stores.values())
+
+    async def events(self, instance_id: str | None = None) -> list[Any]:
         """The valid events of an instance, or of all."""
-        events: list[Event] = []
+        events: list[Any] = []
 
         def take(_offset: int, event: Event) -> None:
             if instance_id is None or event.instance_id == instance_id:
@@ -206,7 +214,7 @@ class Family:
 
     async def until(
         self, condition: Callable[[list[str]], bool], instance_id: str = "i"
-    ) -> list[Event]:
+    ) -> list[Any]:
         """Wait until the kinds of an instance's events satisfy a condition."""
         async with asyncio.timeout(LIMIT_S):
             while True:
@@ -215,22 +223,29 @@ class Family:
                     return events
                 await asyncio.sleep(0.002)
 
-    async def until_kind(self, kind: str, instance_id: str = "i") -> list[Event]:
+    async def until_kind(self, kind: str, instance_id: str = "i") -> list[Any]:
         """Wait for an event of a kind."""
         return await self.until(lambda kinds: kind in kinds, instance_id)
 
     async def until_stopped(self) -> None:
         """Wait until the log has stopped, or everything has ended."""
-        async with asyncio.timeout(LIMIT_S):
-            while not self.log.has_stopped and not self._is_over():
-                await asyncio.sleep(0)
+        await wait_until(lambda: self.log.has_stopped or self._is_over(), 0)
 
     def _is_over(self) -> bool:
         owners = () if self.engine is None else self.engine.owners.values()
-        return all(owner is not None and owner.idle for owner in owners)
+        return all(owner.idle for owner in owners)
 
     async def verify(self) -> None:
         """Check that the log holds to every rule of `audit verify`."""
         verification = LogVerification(self.log)
         violations = [violation async for violation in verification.violations()]
         assert not violations, violations[0]
+
+
+async def wait_until(
+    condition: Callable[[], bool], every_s: float = 0.02, limit_s: float = LIMIT_S
+) -> None:
+    """Wait until a condition holds, looking every so many seconds."""
+    async with asyncio.timeout(limit_s):
+        while not condition():  # noqa: ASYNC110 (no event says so)
+            await asyncio.sleep(every_s)

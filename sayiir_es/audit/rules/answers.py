@@ -67,6 +67,12 @@ ACCEPTING = frozenset(
 
 ONLY_COMMANDS = ALONE | ACCEPTING
 
+FOLLOWS: dict[type[Body], type[Body]] = {
+    kinds.WorkflowStarted: kinds.WorkflowTerminated,
+    ChildStartRefused: kinds.CommandRejected,
+}
+"""What may stand behind an answer, in its decision, though it is one or that is all."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
@@ -137,12 +143,8 @@ class AnswerRules:
                 )
             return
         if not begins:
-            follows = kind is kinds.WorkflowStarted and (
-                before is kinds.WorkflowTerminated
-            )
-            if kind is ChildStartRefused and before is kinds.CommandRejected:
-                return
-            if (kind in ONLY_COMMANDS and not follows) or before in ALONE:
+            follows = FOLLOWS.get(kind) is before
+            if (kind in ONLY_COMMANDS or before in ALONE) and not follows:
                 raise BreachError(
                     "I3", f"one answer to {event.cause!r}", f"{event.kind} behind it"
                 )

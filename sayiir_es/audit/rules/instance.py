@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from sayiir_es.audit.rules import (
     attempts,
-    children,
+    child_instances,
     compensations,
     containers,
     decisions,
@@ -30,7 +30,7 @@ from sayiir_es.audit.rules import (
     timers,
     tries,
 )
-from sayiir_es.audit.rules.children import Family
+from sayiir_es.audit.rules.child_instances import Family
 from sayiir_es.audit.rules.forks import ForkedHistory
 from sayiir_es.audit.rules.run_model import RequiredEvent, RunModel
 from sayiir_es.audit.violation import BreachError
@@ -65,7 +65,7 @@ def _recorded(_model: RunModel, _event: Event) -> None:
 def _rejected(model: RunModel, _event: Event) -> None:
     """As above; one that is the first of an instance is of a child's start."""
     if model.sequence == 0:
-        model.required = RequiredEvent("I24", ChildStartRefused.__name__)
+        model.required = RequiredEvent("I25", ChildStartRefused.__name__)
 
 
 RULES: dict[type[Body], Rule] = {
@@ -126,9 +126,11 @@ FIRST = frozenset(
 GOES_ON = frozenset(
     {kinds.InstanceReleased, kinds.WorkflowForked, kinds.WorkflowRetried}
 )
-BEFORE_START = ANSWERS | {kinds.SignalReceived} | children.KINDS
+BEFORE_START = ANSWERS | {kinds.SignalReceived} | child_instances.KINDS
 AFTER_END = (
-    ANSWERS | {kinds.OutcomeRejected, PermitTaken, PermitReleased} | children.KINDS
+    ANSWERS
+    | {kinds.OutcomeRejected, PermitTaken, PermitReleased}
+    | child_instances.KINDS
 )
 ENDS = frozenset(
     {
@@ -241,7 +243,7 @@ class InstanceRules:
         try:
             self._check_sequence(event, ended.sequence)
             _check_answer(event, ended.run)
-            if type(event.body) in children.KINDS:
+            if type(event.body) in child_instances.KINDS:
                 self._check_family(event, ended.run)
         except BreachError:
             self._mark_doubtful(event)
@@ -319,11 +321,11 @@ class InstanceRules:
         family = self._families.setdefault(event.instance_id, Family())
         body = event.body
         if not copying:
-            children.RULES[type(body)](family, event, ended_run)
+            child_instances.RULES[type(body)](family, event, ended_run)
         if isinstance(body, ChildInstanceEnded):
             live = model or self._failed_runs.get(event.instance_id)
             if live is not None and live.graph is not None:
-                children.take_end(live, event, has_ended=model is None)
+                child_instances.take_end(live, event, has_ended=model is None)
         self._forget_family(event.instance_id, family)
 
     def _forget_family(self, instance_id: str, family: Family) -> None:
@@ -347,13 +349,13 @@ class InstanceRules:
         self._forget_family(instance_id, family)
 
     def _check_kind(self, model: RunModel, event: Event) -> None:
-        if type(event.body) in children.KINDS:
+        if type(event.body) in child_instances.KINDS:
             ended_run = 0 if model.graph is None else model.run - 1
             self._check_family(event, ended_run, model)
             return
         if isinstance(event.body, ChildInstanceRequested):
             family = self._families.setdefault(event.instance_id, Family())
-            children.check_requested(family, model, event)
+            child_instances.check_requested(family, model, event)
             self._forget_family(event.instance_id, family)
             return
         if isinstance(event.body, kinds.WorkflowMigrated):

@@ -119,15 +119,7 @@ def check_retried(model: RunModel, event: Event) -> None:
     check_run_deadline(model, event, body.deadline_at)
     failed, model.failed = model.failed, ""
     model.run, model.may_fail, model.bases = event.run, {}, {}
-    for open_node in model.open_nodes.values():
-        if open_node.attempt:
-            open_node.next_attempt(1, 0, event.sequence)
-            open_node.since = event.at
-        if isinstance(open_node.node, StartChildNode) and (
-            open_node.node.on_parent_end == "cancel" or not open_node.child_id
-        ):
-            model.may_request.add(open_node.path)
-            open_node.child_id = ""
+    _make_due_again(model, event)
     if body.input is not None:
         if failed not in model.open_nodes:
             raise BreachError("I7", f"a node at {failed!r} that takes an input", "none")
@@ -141,6 +133,20 @@ def check_retried(model: RunModel, event: Event) -> None:
         model.forget_inside(failed)
         model.may_open[failed] = "null" if failed_node is None else failed_node.input
         model.required = RequiredEvent("I11", "the opening", failed)
+
+
+def _make_due_again(model: RunModel, event: Event) -> None:
+    """Open attempts begin at 1; a child that is cancelled with the run starts anew."""
+    for open_node in model.open_nodes.values():
+        node = open_node.node
+        if open_node.attempt:
+            open_node.next_attempt(1, 0, event.sequence)
+            open_node.since = event.at
+        elif isinstance(node, StartChildNode) and (
+            node.on_parent_end == "cancel" or not open_node.child_id
+        ):
+            model.may_request.add(open_node.path)
+            open_node.child_id = ""
 
 
 def check_terminated(model: RunModel, _event: Event) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Generic, cast, overload
 
 from sayiir_es.core.authoring.caught_errors import CaughtErrors, caught_names
 from sayiir_es.core.authoring.compensations import wrong_compensation
-from sayiir_es.core.authoring.loop_result import OnMax
 from sayiir_es.core.authoring.needs import with_needs
 from sayiir_es.core.authoring.node_limits import check_paths, wrong_nodes, wrong_size
 from sayiir_es.core.authoring.step_nodes import (
@@ -69,7 +68,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Unpack
 
-    from sayiir_es.core.authoring.loop_result import LoopResult
+    from sayiir_es.core.authoring.loop_result import LoopResult, OnMax
     from sayiir_es.core.model.child_records import OnParentEnd
 
 EMPTY_BRANCH = "branch() requires at least one task function"
@@ -112,7 +111,7 @@ class Flow(Generic[In, Out]):
         self.unhandled: list[tuple[Node, ...]] = []
         """Bodies of attempts that no `on_error` has ended yet."""
         self.children: list[Workflow[Any, Any]] = []
-        """What it starts as instances of their own, where that is known here."""
+        """What it starts as instances of their own."""
         self.timeout_ms: int | None = None
         if timeout is not None:
             self.timeout_ms = long_duration_ms(timeout, what="timeout")
@@ -178,13 +177,7 @@ class Flow(Generic[In, Out]):
         Raises:
             ValueError: if an option is out of its range.
         """
-        node = signal_node(
-            signal_name,
-            name=name,
-            timeout=timeout,
-            on_timeout=on_timeout,
-            keep_input=keep_input,
-        )
+        node = signal_node(signal_name, name, timeout, on_timeout, keep=keep_input)
         self.steps.append(Step(node=node))
         return self._now()
 
@@ -257,11 +250,8 @@ class Flow(Generic[In, Out]):
     def then_flow(self, child_workflow: Workflow[Out, Result]) -> Flow[In, Result]:
         """Run another workflow's chain in place, under paths of its own."""
         self.refuse_timeout(child_workflow.graph.name, child_workflow.graph.timeout_ms)
-        node = ChildNode(
-            id=self.names.next("child"),
-            workflow=child_workflow.graph.name,
-            chain=child_workflow.graph.chain,
-        )
+        graph, child_id = child_workflow.graph, self.names.next("child")
+        node = ChildNode(id=child_id, workflow=graph.name, chain=graph.chain)
         self.steps.append(Step(node=node, functions=dict(child_workflow.functions)))
         self.children += child_workflow.children
         return self._now()
@@ -277,15 +267,10 @@ class Flow(Generic[In, Out]):
     ) -> Flow[In, Any]:
         """Start another workflow as an instance of its own, with what flows in.
 
-        Its output flows on, or with `wait=False`, at once, its instance id.
-
-        Args:
-            workflow: The workflow, or its name; a worker that runs it must be there.
-            name: The node's id; `start_` and the workflow's name when left out.
-            id: Its instance id; `{instance_id}`, `{path}` and `{iteration}` stand for
-                those of the node. At most 256 bytes, else the node fails.
-            wait: Whether to wait for its end; a failure of it is one of the node then.
-            on_parent_end: `cancel` it, or `leave` it running, when this run ends first.
+        Its output flows on, or with `wait=False`, at once, its instance id. That is
+        `id` with `{instance_id}`, `{path}` and `{iteration}` of the node filled in, at
+        most 256 bytes. When this run ends first, the child is cancelled, or left
+        running. `name` is the node's id.
 
         Raises:
             TypeError: if the workflow is something else.
@@ -323,11 +308,9 @@ class Flow(Generic[In, Out]):
             timeout_ms=self.timeout_ms,
         )
         check_paths(graph)
+        children, metadata = tuple(self.children), self._metadata
         return Workflow(
-            graph=graph,
-            functions=functions,
-            metadata=self._metadata,
-            children=tuple(self.children),
+            graph=graph, functions=functions, metadata=metadata, children=children
         )
 
     # --- for the builders of branches -------------------------------------------------

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 def signal_node(
     signal: str,
-    *,
     name: str | None,
     timeout: Duration | None,
     on_timeout: OnTimeout,
-    keep_input: bool,
+    *,
+    keep: bool,
 ) -> SignalNode:
     """The node of `Flow.wait_for_signal`.
 
@@ -35,7 +35,7 @@ def signal_node(
         signal=signal,
         timeout_ms=None if timeout is None else duration_ms(timeout, what="timeout"),
         on_timeout=on_timeout,
-        keep_input=keep_input,
+        keep_input=keep,
     )
 
 

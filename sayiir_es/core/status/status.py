@@ -82,7 +82,7 @@ class Status:
     that ended the run, or of the last attempt that is to be tried again. What completed
     tasks did is undone at the paths `compensated`, and could not be at
     `not_compensated`, as far as that is known by now; at most 100 each. `version` is
-    that of the workflow.
+    that of the workflow, `parent` the instance of which it is a child.
     """
 
     instance_id: str
@@ -108,6 +108,7 @@ class Status:
     compensated: tuple[str, ...] = ()
     not_compensated: tuple[str, ...] = ()
     version: str | None = None
+    parent: str | None = None
 
 
 def hidden_id(node_id: str) -> str:
@@ -155,6 +156,7 @@ def status_of(rows: Rows, instance_id: str, graph: Graph | None) -> Status | Non
         compensated=_undone(rows, header, "d"),
         not_compensated=_undone(rows, header, "n"),
         version=started.version,
+        parent=None if started.parent is None else started.parent.instance_id,
     )
 
 

@@ -58,8 +58,8 @@ if TYPE_CHECKING:
     from sayiir_es.engine.store.port import SnapshotStore
 
 
-class Arrivals(NamedTuple):
-    """Where inputs come from, beside the dispatcher and the store."""
+class Feeds(NamedTuple):
+    """Where inputs come from, beside dispatcher and store."""
 
     feed: CommandFeed
     sources: SourceReads
@@ -74,13 +74,13 @@ class Inputs:
         *,
         store: SnapshotStore,
         offers: Offers,
-        arrivals: Arrivals,
+        feeds: Feeds,
         takeover: TakeoverContext,
         start_turn: Callable[[], Portion],
     ) -> None:
         selected = takeover.selected
         self.timers = Timers()
-        self.feed, self.sources, self.outbox = arrivals
+        self.feed, self.sources, self.outbox = feeds
         self._store = store
         self._offers = offers
         self._dispatcher = offers.dispatcher
@@ -241,9 +241,7 @@ class Inputs:
         ):
             self._portion.spend()
             instance_id = self._selection.to_begin.popleft()
-            rows = batch.view(instance_id)
-            header = get_header(rows)
-            if header is None:
+            if get_header(batch.view(instance_id)) is None:
                 continue  # it is about to be started
             self._recover(batch, instance_id, offered)
             for chain in [chain for chain, _ in get_cursors(batch.view(instance_id))]:
@@ -380,9 +378,7 @@ class Inputs:
             self._dispatcher.hold(
                 instance_id, batch.view(instance_id), batch.now_ms, [chain]
             )
-        if (
-            instance_id not in self._offers.unoffered
-        ):  # else it may have begun elsewhere
+        if instance_id not in self._offers.unoffered:  # else it may run elsewhere
             self._offers.offer(batch, instance_id, chain, offered, recovering=False)
 
     def _waits_for_commands(self) -> bool:
@@ -455,9 +451,8 @@ class Inputs:
     def _collect_granted(
         self, batch: Batch, offered: list[Attempt], *, share: float
     ) -> None:
-        dispatcher = self._dispatcher
         while self._is_open(batch, 0) and not self._portion.is_spent(share):
-            if dispatcher.next_granted is None:
+            if self._dispatcher.next_granted is None:
                 return
             self._portion.spend()
             self._begin_granted(batch, offered)

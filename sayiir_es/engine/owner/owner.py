@@ -33,7 +33,7 @@ from sayiir_es.engine.owner.claiming import Claimer, ClaimResult, TakeoverContex
 from sayiir_es.engine.owner.decision_spans import new_decision_spans
 from sayiir_es.engine.owner.event_encoder import EventEncoder
 from sayiir_es.engine.owner.failure_lines import log_failures
-from sayiir_es.engine.owner.inputs import Arrivals, Inputs
+from sayiir_es.engine.owner.inputs import Feeds, Inputs
 from sayiir_es.engine.owner.offers import Offers
 from sayiir_es.engine.owner.outbox import Outbox
 from sayiir_es.engine.owner.portion import Portion
@@ -287,7 +287,7 @@ class Owner:
         self._inputs = Inputs(
             store=self.store,
             offers=self._make_offers(),
-            arrivals=Arrivals(feed, self._make_sources(), self._make_outbox()),
+            feeds=Feeds(feed, self._make_sources(), self._make_outbox()),
             takeover=TakeoverContext(
                 taken_over=self._unrecovered,
                 commands_at_claim=commands_end,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sayiir_es.core.graph.path_mapping import PathMapping
 from sayiir_es.core.graph.paths import join
+from sayiir_es.core.model import child_events as children
 from sayiir_es.core.model import compensation_events as compensations
 from sayiir_es.core.model import events as e
 from sayiir_es.core.model.attempt_events import AttemptPublished
@@ -288,6 +289,20 @@ def _listen(fold: _Folding, body: e.SignalAwaited) -> None:
     fold.open(body.path, "signal", label, "signal", due_at=body.until_at)
 
 
+def _start_child(fold: _Folding, body: children.ChildInstanceRequested) -> None:
+    fold.open(body.path, "signal", f"child {body.child_id}", "child")
+    if not body.waits:
+        fold.close(body.path)
+
+
+def _end_child(fold: _Folding, body: children.ChildInstanceEnded) -> None:
+    text = f"child {body.child_id} {body.end}"
+    if body.end == "completed":
+        fold.close(body.path)
+    else:
+        fold.close(body.path, "failed", f"{text}: {body.error[:120]}")
+
+
 def _timed_out(fold: _Folding, body: e.SignalTimedOut) -> None:
     fold.close(body.path, "failed" if body.error else "done", "no signal in time")
 
@@ -368,6 +383,11 @@ _HANDLERS: dict[type, Callable[[_Folding, Any], None]] = {
     e.LoopIterated: _iterate,
     e.ChildStarted: _inside("child"),
     e.ChildCompleted: lambda f, b: f.close(b.path),
+    children.ChildInstanceRequested: _start_child,
+    children.ChildInstanceEnded: _end_child,
+    children.ChildCancelSent: lambda f, b: f.tick(
+        RUN, "note", f"child {b.child_id} is cancelled"
+    ),
     e.TryStarted: _inside("try", "attempt"),
     e.ErrorCaught: _caught,
     e.TryCompleted: lambda f, b: f.close(b.path),

@@ -60,6 +60,7 @@ class Instance(BaseModel):
     updated_at: int
     definition_hash: str
     version: str | None
+    parent: str | None = Field(description="The instance of which it is a child.")
 
 
 class InstanceList(BaseModel):

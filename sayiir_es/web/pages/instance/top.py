@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.model.child_rows import get_children
 from sayiir_es.core.model.rows import get_value
 from sayiir_es.core.status.status import ENDED
 from sayiir_es.operations.pending import Pending, pending_of
+from sayiir_es.web.pages.instance_address import instance_address
 
 if TYPE_CHECKING:
     from sayiir_es.core.model.waits import ErrorDetails
@@ -42,6 +44,9 @@ class Top:
     output: Text | None
     error: ShownError | None
     attributes: tuple[tuple[str, object], ...]
+    parent: tuple[tuple[str, str], ...]
+    children: tuple[tuple[str, str], ...]
+    children_left_out: int
     place: str
     has_ended: bool
 
@@ -57,6 +62,7 @@ def top_of(shown: ShownInstance, status: Status) -> Top:
         times=pending.times[:PENDING_MAX],
     )
     last = history.events[-1]
+    children = tuple(sorted(child_id for child_id, _ in get_children(rows)))
     return Top(
         status=status,
         sentence=masking.text(sentence_of(status)),
@@ -69,6 +75,9 @@ def top_of(shown: ShownInstance, status: Status) -> Top:
             (name, masking.value(value, (name,)))
             for name, value in status.attributes.items()
         ),
+        parent=_linked(() if status.parent is None else (status.parent,)),
+        children=_linked(children[:PENDING_MAX]),
+        children_left_out=max(0, len(children) - PENDING_MAX),
         place=f"{last.partition}@{last.offset}",
         has_ended=status.status in ENDED,
     )
@@ -94,6 +103,11 @@ def sentence_of(status: Status) -> str:
             return f"is paused{why} and waits for {status.waiting_for}"
         case _:
             return f"waits for {status.waiting_for}"
+
+
+def _linked(instance_ids: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Instances, each with the address of its page."""
+    return tuple((one, instance_address(one)) for one in instance_ids)
 
 
 def _count(pending: Pending) -> int:

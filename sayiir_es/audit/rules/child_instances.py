@@ -1,4 +1,4 @@
-"""I24: a child is asked for as the graph says, started once, and reported once.
+"""I25: a child is asked for as the graph says, started once, and reported once.
 
 Theory of operation. What an instance owes to others outlives its runs: so it is kept by
 the instance, and only as long as something is owed. A child is open from its request to
@@ -26,14 +26,13 @@ from sayiir_es.core.model.child_events import (
     ChildInstanceSent,
     ChildStartRefused,
 )
-from sayiir_es.core.model.events import WorkflowStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sayiir_es.audit.rules.run_model import RunModel
     from sayiir_es.core.graph.path_mapping import PathMapping
-    from sayiir_es.core.model.events import Body, Event
+    from sayiir_es.core.model.events import Body, Event, WorkflowStarted
 
 KINDS: frozenset[type[Body]] = frozenset(
     {
@@ -110,7 +109,7 @@ def check_requested(family: Family, model: RunModel, event: Event) -> None:
     if not body.child_id:
         model.may_request.add(body.path)
         model.may_fail[body.path] = None
-        model.required = required_behind(model, "I24", body.path, "bad_child_id")
+        model.required = required_behind(model, "I25", body.path, "bad_child_id")
         return
     if not model.copying:
         _check_names(model, body, node)
@@ -210,7 +209,7 @@ def take_end(model: RunModel, event: Event, *, has_ended: bool) -> None:
     model.bases[body.path] = body.error_bases
     if not model.quarantined:
         model.required = required_behind(
-            model, "I24", body.path, error_type, body.error_bases
+            model, "I25", body.path, error_type, body.error_bases
         )
 
 
@@ -245,4 +244,4 @@ RULES: dict[type[Body], Callable[[Family, Event, int], None]] = {
 
 
 def _breach(expected: str, seen: str) -> BreachError:
-    return BreachError("I24", expected, seen)
+    return BreachError("I25", expected, seen)
