@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sayiir_es.core.model.limits import DEFAULT_LIMITS, Limits
 from sayiir_es.environment import settings_where_set
+from sayiir_es.wire.attempts import DEFAULT_LEASE_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,6 +179,8 @@ class WorkerSettings:
         queued_attempts_max: How many attempts of one partition may queue for a slot.
         turn_units: How many instances, timers and inputs an owner looks at before
             others have a turn of the event loop.
+        lease_ms: After how many milliseconds without a sign of life an attempt is lost
+            that an executor elsewhere has.
         limits: What its decisions hold to.
         entropy: Random bytes of this process: secrets of children are made of them.
     """
@@ -196,6 +199,7 @@ class WorkerSettings:
     fork_read_s: float = FORK_READ_LIMIT_S
     queued_attempts_max: int = QUEUED_ATTEMPTS_MAX
     turn_units: int = TURN_UNITS
+    lease_ms: int = DEFAULT_LEASE_MS
     limits: Limits = DEFAULT_LIMITS
     entropy: bytes = field(default_factory=new_entropy, repr=False)
 

@@ -21,6 +21,8 @@ from sayiir_es.core.memory_size import parse_memory_size
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sayiir_es.core.graph.nodes import Execute
+
 F = TypeVar("F", bound="Callable[..., object]")
 
 Compensation: TypeAlias = "Callable[[Any, Any], object] | Callable[..., object]"
@@ -61,6 +63,9 @@ class TaskMetadata:
         concurrency_key: Which attempts share a limit: a template.
         max_concurrency: How many of them run at a time.
         fairness_key: Between which attempts slots are given in turn: a template.
+        execute: `local`, anywhere; `remote`, with executors elsewhere only.
+        heartbeat_timeout_secs: How long an attempt may go on without a heartbeat, in
+            seconds; None: for ever.
     """
 
     display_name: str | None = None
@@ -78,8 +83,16 @@ class TaskMetadata:
     concurrency_key: str | None = None
     max_concurrency: int | None = None
     fairness_key: str | None = None
+    execute: Execute = "local"
+    heartbeat_timeout_secs: float | None = None
 
     def __post_init__(self) -> None:
+        if self.execute not in ("local", "remote"):
+            raise ValueError(
+                f"expected execute to be local or remote, but {self.execute!r}"
+            )
+        if self.heartbeat_timeout_secs is not None:
+            duration_ms(self.heartbeat_timeout_secs, what="heartbeat_timeout")
         if self.timeout_secs is not None:
             duration_ms(self.timeout_secs, what="timeout")
         _check_tags(self.tags or [])
@@ -115,6 +128,12 @@ class TaskMetadata:
             concurrency_key=None if limited is None else limited.key,
             max_concurrency=None if limited is None else limited.limit,
             fairness_key=node.fairness_key,
+            execute=node.execute,
+            heartbeat_timeout_secs=(
+                None
+                if node.heartbeat_timeout_ms is None
+                else node.heartbeat_timeout_ms / 1000
+            ),
         )
 
     def to_node(self, task_id: str) -> TaskNode:
@@ -141,6 +160,12 @@ class TaskMetadata:
                 else Concurrency(key=self.concurrency_key, limit=self.max_concurrency)
             ),
             fairness_key=self.fairness_key,
+            execute=self.execute,
+            heartbeat_timeout_ms=(
+                None
+                if self.heartbeat_timeout_secs is None
+                else duration_ms(self.heartbeat_timeout_secs, what="heartbeat_timeout")
+            ),
         )
 
 
@@ -166,6 +191,8 @@ def task(
     concurrency_key: str | None = None,
     max_concurrency: int | None = None,
     fairness_key: str | None = None,
+    execute: Execute = "local",
+    heartbeat_timeout: str | float | None = None,
 ) -> Callable[[F], F]: ...
 def task(  # noqa: PLR0913 (Sayiir's signature)
     func: F | str | None = None,
@@ -186,6 +213,8 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
     concurrency_key: str | None = None,
     max_concurrency: int | None = None,
     fairness_key: str | None = None,
+    execute: Execute = "local",
+    heartbeat_timeout: str | float | None = None,
 ) -> F | Callable[[F], F]:
     """Say how a function is run as a task; the function itself stays as it is.
 
@@ -221,6 +250,10 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
         max_concurrency: How many; 1 to 100,000.
         fairness_key: Slots are given in turn to the attempts of each such key; the
             concurrency key when left out.
+        execute: "remote" has its attempts run by executors in other processes, never
+            by a worker; "local" (anywhere) by a worker that can, else by an executor.
+        heartbeat_timeout: An attempt fails (`heartbeat_timeout`) that does not call
+            `get_task_context().heartbeat()` for so long: seconds, or a text.
 
     Raises:
         TypeError: if `retry_on` or `no_retry_on` is no exception class, or `compensate`
@@ -245,6 +278,10 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
         concurrency_key=concurrency_key,
         max_concurrency=max_concurrency,
         fairness_key=fairness_key,
+        execute=execute,
+        heartbeat_timeout_secs=(
+            None if heartbeat_timeout is None else parse_duration(heartbeat_timeout)
+        ),
     )
     own_id = func if isinstance(func, str) else name
 

@@ -167,6 +167,10 @@ def _task_to_json(node: TaskNode) -> dict[str, object]:
         data["max_concurrency"] = node.concurrency.limit
     if node.fairness_key is not None:  # absent from graphs of before there was one
         data["fairness_key"] = node.fairness_key
+    if node.execute != "local":  # absent from graphs of before there was a choice
+        data["execute"] = node.execute
+    if node.heartbeat_timeout_ms is not None:  # as above
+        data["heartbeat_timeout_ms"] = node.heartbeat_timeout_ms
     return data
 
 
@@ -255,6 +259,9 @@ def _one_task(fields: Fields) -> TaskNode:
         )
         if retry.jitter > 1:
             raise inner.wrong("jitter", "a share of 0 to 1", retry.jitter)
+    execute = fields.text_or_none("execute")
+    if execute not in (None, "local", "remote"):
+        raise fields.wrong("execute", "local or remote", execute)
     return TaskNode(
         id=fields.text("id"),
         timeout_ms=fields.integer_or_none("timeout_ms", MAX_MS),
@@ -265,6 +272,8 @@ def _one_task(fields: Fields) -> TaskNode:
         needs=_needs(fields),
         concurrency=_concurrency(fields),
         fairness_key=_template_or_none(fields, "fairness_key"),
+        execute="remote" if execute == "remote" else "local",
+        heartbeat_timeout_ms=fields.integer_or_none("heartbeat_timeout_ms", MAX_MS),
     )
 
 

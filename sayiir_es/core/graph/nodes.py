@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.child_records import OnParentEnd
 
 OnMaxName: TypeAlias = Literal["fail", "exit_with_last"]
+Execute: TypeAlias = Literal["local", "remote"]
+"""Where attempts may run: anywhere, or with executors elsewhere only."""
 OnTimeout: TypeAlias = Literal["null", "fail"]
 
 
@@ -69,8 +71,9 @@ class TaskNode:
     """One call of a user function; also the join behind a fork.
 
     `needs` are the values that its function names by keyword-only parameters.
-    `compensate` undoes what it did, when its run fails or is cancelled behind it.
-    Slots are given in turn to the keys that `fairness_key` makes, a template; None: as
+    `compensate` undoes what it did, when its run fails or is cancelled behind it. An
+    attempt fails whose function tells no heartbeat for `heartbeat_timeout_ms`. Slots
+    are given in turn to the keys that `fairness_key` makes, a template; None: as
     `concurrency` does, if there is one.
     """
 
@@ -84,6 +87,8 @@ class TaskNode:
     compensate: TaskNode | None = None
     concurrency: Concurrency | None = None
     fairness_key: str | None = None
+    execute: Execute = "local"
+    heartbeat_timeout_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,6 +57,10 @@ class Executor(Protocol):
         """Give back the slot of an attempt that was granted one and will not start."""
         ...
 
+    def pass_on(self, attempt: Attempt) -> None:
+        """A queued attempt goes elsewhere: it is granted, and waits here no more."""
+        ...
+
     def take_room(self, attempt: Attempt, size: int) -> bool:
         """Room for an input of so many bytes; without it `room_freed` follows."""
         ...

@@ -166,6 +166,10 @@ class LocalExecutor:
         self._slots_of(attempt).release()
         self._grant()
 
+    def pass_on(self, attempt: Attempt) -> None:
+        """A queued attempt goes elsewhere: it is granted, and waits here no more."""
+        self._slots.pass_on(attempt)
+
     def enqueue(self, attempt: Attempt) -> None:
         """Queue for a slot; `granted` of the attempt's owner follows."""
         slots = self._slots_of(attempt)

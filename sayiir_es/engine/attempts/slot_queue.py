@@ -137,11 +137,18 @@ class SlotQueue:
         """Stop waiting; False if the attempt does not wait."""
         if attempt.state is not State.QUEUED:
             return False
-        attempt.move(State.WITHDRAWN)
+        self._leave(attempt, State.WITHDRAWN)
+        return True
+
+    def pass_on(self, attempt: Attempt) -> None:
+        """Stop waiting, for a slot that is none of these."""
+        self._leave(attempt, State.GRANTED)
+
+    def _leave(self, attempt: Attempt, state: State) -> None:
+        attempt.move(state)
         self.queued -= 1
         if self.held > 2 * self.queued + TOMBSTONES_FREE:
             self._clean_up()
-        return True
 
     def _clean_up(self) -> None:
         """Forget all tombstones; whose turn it is stays so."""

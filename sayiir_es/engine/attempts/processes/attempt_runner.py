@@ -63,6 +63,8 @@ class Running:
 class _NoOwner:
     """Attempts in here are the worker's: nobody is told of them but by a message."""
 
+    partition = -1
+
     def granted(self, attempt: Attempt) -> None:
         """Never called."""
 
