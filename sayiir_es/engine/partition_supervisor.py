@@ -186,7 +186,9 @@ class PartitionSupervisor:
     async def _let_end(self, owner: Owner) -> None:
         """Wait until nothing runs, within a limit, behind which it is withdrawn."""
         end_s = self._clock.monotonic_s() + self._settings.handover_s
-        while owner.serving and owner.dispatcher.busy and not self._is_assigned():
+        while (
+            owner.serving and owner.dispatcher.is_busy_here and not self._is_assigned()
+        ):
             if self._clock.monotonic_s() >= end_s:
                 logger.warning(
                     "partition.handover_expired",

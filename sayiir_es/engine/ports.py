@@ -9,6 +9,7 @@ from sayiir_es.engine.meter import NO_METER
 
 if TYPE_CHECKING:
     from sayiir_es.engine.attempts.executor_port import Executor
+    from sayiir_es.engine.attempts.remote.placement import PlacingExecutor
     from sayiir_es.engine.clock import Clock
     from sayiir_es.engine.definitions.registry import Registry
     from sayiir_es.engine.meter import Meter
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 class Ports:
     """What an engine needs: a log, a clock, an executor and the definitions.
 
-    `meter` is told what the engine does.
+    `meter` is told what the engine does. `elsewhere` is the executor, where it also
+    places attempts with executors elsewhere.
     """
 
     log: Log
@@ -27,3 +29,4 @@ class Ports:
     executor: Executor
     registry: Registry
     meter: Meter = NO_METER
+    elsewhere: PlacingExecutor | None = None

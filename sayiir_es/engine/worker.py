@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from sayiir_es.core.model.errors import GroupInstanceTakenError, LogError
 from sayiir_es.engine import blocked_commands
 from sayiir_es.engine.definitions.feed import DefinitionFeed
+from sayiir_es.engine.executors_elsewhere import with_executors_elsewhere
 from sayiir_es.engine.fold_ahead import FoldAhead
 from sayiir_es.engine.missing_code import tell_missing_code
 from sayiir_es.engine.partition_supervisor import PartitionSupervisor
@@ -58,6 +59,7 @@ class WorkerEngine:
         open_store: StoreOpener,
         settings: WorkerSettings,
     ) -> None:
+        ports = with_executors_elsewhere(ports, settings)
         self.definitions = DefinitionFeed(ports.log, ports.registry)
         self.registry = ports.registry
         self._ports = ports

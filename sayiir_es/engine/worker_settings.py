@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sayiir_es.core.model.limits import DEFAULT_LIMITS, Limits
 from sayiir_es.environment import settings_where_set
+from sayiir_es.wire.attempts import DEFAULT_LEASE_MS
 
 if TYPE_CHECKING:
     from sayiir_es.engine.selected_instances import SelectedInstances
@@ -115,6 +116,8 @@ class WorkerSettings:
         queued_attempts_max: How many attempts of one partition may queue for a slot.
         turn_units: How many instances, timers and inputs an owner looks at before
             others have a turn of the event loop.
+        lease_ms: After how many milliseconds without a sign of life an attempt is lost
+            that an executor elsewhere has.
         limits: What its decisions hold to.
     """
 
@@ -132,6 +135,7 @@ class WorkerSettings:
     fork_read_s: float = FORK_READ_LIMIT_S
     queued_attempts_max: int = QUEUED_ATTEMPTS_MAX
     turn_units: int = TURN_UNITS
+    lease_ms: int = DEFAULT_LEASE_MS
     limits: Limits = DEFAULT_LIMITS
 
     @property

@@ -58,6 +58,8 @@ class EngineHarness:
     queued_attempts_max: int = QUEUED_ATTEMPTS_MAX
     turn_units: int = TURN_UNITS
     fork_read_s: float = FORK_READ_LIMIT_S
+    lease_ms: int = 10_000
+    tags: frozenset[str] | None = None
     new_store: Callable[[], MemoryStore] = MemoryStore
     clock: Clock = field(default_factory=SystemClock)
     meter: Meter = NO_METER
@@ -99,7 +101,7 @@ class EngineHarness:
                 log=self.log,
                 clock=clock,
                 executor=executor,
-                registry=Registry(),
+                registry=Registry(tags=self.tags),
                 meter=self.meter,
             ),
             membership=SoloMembership(
@@ -116,6 +118,7 @@ class EngineHarness:
                 queued_attempts_max=self.queued_attempts_max,
                 turn_units=self.turn_units,
                 fork_read_s=self.fork_read_s,
+                lease_ms=self.lease_ms,
             ),
         )
         await self.log.open(create=True)

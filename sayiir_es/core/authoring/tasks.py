@@ -18,6 +18,8 @@ from sayiir_es.core.graph.nodes import TaskNode
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sayiir_es.core.graph.nodes import Execute
+
 F = TypeVar("F", bound="Callable[..., object]")
 
 Compensation: TypeAlias = "Callable[[Any, Any], object] | Callable[..., object]"
@@ -48,6 +50,9 @@ class TaskMetadata:
             those of `no_retry_on` and what says of itself that it cannot help.
         no_retry_on: Exceptions after which none follows.
         compensate: What undoes what it did, when the run fails or is cancelled.
+        execute: `local`, anywhere; `remote`, with executors elsewhere only.
+        heartbeat_timeout_secs: How long an attempt may go on without a heartbeat, in
+            seconds; None: for ever.
     """
 
     display_name: str | None = None
@@ -60,8 +65,16 @@ class TaskMetadata:
     retry_on: tuple[type[BaseException], ...] | None = None
     no_retry_on: tuple[type[BaseException], ...] = ()
     compensate: Compensation | None = None
+    execute: Execute = "local"
+    heartbeat_timeout_secs: float | None = None
 
     def __post_init__(self) -> None:
+        if self.execute not in ("local", "remote"):
+            raise ValueError(
+                f"expected execute to be local or remote, but {self.execute!r}"
+            )
+        if self.heartbeat_timeout_secs is not None:
+            duration_ms(self.heartbeat_timeout_secs, what="heartbeat_timeout")
         if self.timeout_secs is not None:
             duration_ms(self.timeout_secs, what="timeout")
         _check_tags(self.tags or [])
@@ -80,6 +93,12 @@ class TaskMetadata:
             tags=list(node.tags) or None,
             version=node.version,
             priority=node.priority,
+            execute=node.execute,
+            heartbeat_timeout_secs=(
+                None
+                if node.heartbeat_timeout_ms is None
+                else node.heartbeat_timeout_ms / 1000
+            ),
         )
 
     def to_node(self, task_id: str) -> TaskNode:
@@ -99,6 +118,12 @@ class TaskMetadata:
                 None
                 if self.compensate is None
                 else compensation_node(self.compensate, task_id)
+            ),
+            execute=self.execute,
+            heartbeat_timeout_ms=(
+                None
+                if self.heartbeat_timeout_secs is None
+                else duration_ms(self.heartbeat_timeout_secs, what="heartbeat_timeout")
             ),
         )
 
@@ -120,6 +145,8 @@ def task(
     retry_on: ErrorTypes | None = None,
     no_retry_on: ErrorTypes | None = None,
     compensate: Compensation | None = None,
+    execute: Execute = "local",
+    heartbeat_timeout: str | float | None = None,
 ) -> Callable[[F], F]: ...
 def task(  # noqa: PLR0913 (Sayiir's signature)
     func: F | str | None = None,
@@ -135,6 +162,8 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
     retry_on: ErrorTypes | None = None,
     no_retry_on: ErrorTypes | None = None,
     compensate: Compensation | None = None,
+    execute: Execute = "local",
+    heartbeat_timeout: str | float | None = None,
 ) -> F | Callable[[F], F]:
     """Say how a function is run as a task; the function itself stays as it is.
 
@@ -158,6 +187,10 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
         compensate: A function that undoes what the task did: when the run fails or is
             cancelled behind it, it is called with the task's input and its result. It
             may be marked by `@task` itself, with a time-out, retries and so on.
+        execute: "remote" has its attempts run by executors in other processes, never
+            by a worker; "local" (anywhere) by a worker that can, else by an executor.
+        heartbeat_timeout: An attempt fails (`heartbeat_timeout`) that does not call
+            `get_task_context().heartbeat()` for so long: seconds, or a text.
 
     Raises:
         TypeError: if `retry_on` or `no_retry_on` is no exception class, or `compensate`
@@ -177,6 +210,10 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
         retry_on=None if retry_on is None else error_types(retry_on, "retry_on"),
         no_retry_on=error_types(no_retry_on or (), "no_retry_on"),
         compensate=None if compensate is None else check_compensation(compensate),
+        execute=execute,
+        heartbeat_timeout_secs=(
+            None if heartbeat_timeout is None else parse_duration(heartbeat_timeout)
+        ),
     )
     own_id = func if isinstance(func, str) else name
 

@@ -99,7 +99,8 @@ class OwedAttempt:
     """An attempt to hand out, not before `not_before` (epoch ms; 0: at once).
 
     `begun` says that after a take-over it may have begun under the earlier owner,
-    `withdrawn` that it was taken back and no event has wanted it since.
+    `withdrawn` that it was taken back and no event has wanted it since, `handed_out`
+    that by the log an executor elsewhere has it.
     """
 
     run: int
@@ -110,6 +111,7 @@ class OwedAttempt:
     deadline_at: int | None
     begun: bool
     withdrawn: bool
+    handed_out: bool = False
 
 
 _new_owed_attempt = maker(OwedAttempt)
@@ -137,6 +139,7 @@ def owed_attempt(header: Header, cursor: Cursor, graph: Graph) -> OwedAttempt | 
         deadline_at=wait.deadline_at,
         begun=may_have_begun(header, cursor, graph),
         withdrawn=task.is_withdrawn(header, wait),
+        handed_out=bool(wait.secret_hash),
     )
 
 

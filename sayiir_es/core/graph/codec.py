@@ -148,6 +148,10 @@ def _task_to_json(node: TaskNode) -> dict[str, object]:
         data["needs"] = {need.name: need.path for need in node.needs}
     if node.compensate is not None:  # absent from graphs of before there were any
         data["compensate"] = _task_to_json(node.compensate)
+    if node.execute != "local":  # absent from graphs of before there was a choice
+        data["execute"] = node.execute
+    if node.heartbeat_timeout_ms is not None:  # as above
+        data["heartbeat_timeout_ms"] = node.heartbeat_timeout_ms
     return data
 
 
@@ -236,6 +240,9 @@ def _one_task(fields: Fields) -> TaskNode:
         )
         if retry.jitter > 1:
             raise inner.wrong("jitter", "a share of 0 to 1", retry.jitter)
+    execute = fields.text_or_none("execute")
+    if execute not in (None, "local", "remote"):
+        raise fields.wrong("execute", "local or remote", execute)
     return TaskNode(
         id=fields.text("id"),
         timeout_ms=fields.integer_or_none("timeout_ms", MAX_MS),
@@ -244,6 +251,8 @@ def _one_task(fields: Fields) -> TaskNode:
         priority=fields.integer_or_none("priority"),
         tags=fields.texts("tags"),
         needs=_needs(fields),
+        execute="remote" if execute == "remote" else "local",
+        heartbeat_timeout_ms=fields.integer_or_none("heartbeat_timeout_ms", MAX_MS),
     )
 
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 OnMaxName: TypeAlias = Literal["fail", "exit_with_last"]
+Execute: TypeAlias = Literal["local", "remote"]
+"""Where attempts may run: anywhere, or with executors elsewhere only."""
 OnTimeout: TypeAlias = Literal["null", "fail"]
 
 
@@ -54,7 +56,8 @@ class TaskNode:
     """One call of a user function; also the join behind a fork.
 
     `needs` are the values that its function names by keyword-only parameters.
-    `compensate` undoes what it did, when its run fails or is cancelled behind it.
+    `compensate` undoes what it did, when its run fails or is cancelled behind it. An
+    attempt fails whose function tells no heartbeat for `heartbeat_timeout_ms`.
     """
 
     id: str
@@ -65,6 +68,8 @@ class TaskNode:
     tags: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
     compensate: TaskNode | None = None
+    execute: Execute = "local"
+    heartbeat_timeout_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sayiir_es.core.model.inputs import DecisionFailed, Outcome
+    from sayiir_es.engine.attempts.lease import Lease
+    from sayiir_es.engine.definitions.job import Job
     from sayiir_es.engine.definitions.registry import Runnable
 
 Token: TypeAlias = tuple[str, int, str, int]
@@ -73,6 +75,11 @@ _BEGUN = frozenset({State.GRANTED, State.RUNNING, State.REPORTED})
 
 class AttemptOwner(Protocol):
     """Whom an executor tells about an attempt; always on the event loop."""
+
+    @property
+    def partition(self) -> int:
+        """Of the instances."""
+        ...
 
     def granted(self, attempt: Attempt) -> None:
         """A queued attempt has its slot now; called once."""
@@ -126,6 +133,9 @@ class Attempt:
         earlier: An attempt of the same chain that is still here, for whoever looks the
             chain up.
         trace: Where its span belongs; None where nothing is traced.
+        job: What it runs, where an executor elsewhere may; None: only this process may.
+        beats: How many heartbeats its function has told.
+        lease: That it is, or is to be, with an executor elsewhere; None: it is not.
     """
 
     instance_id: str
@@ -147,6 +157,9 @@ class Attempt:
     earlier: Attempt | None = None
     started_s: float = 0.0
     trace: TraceOrigin | None = None
+    job: Job | None = None
+    lease: Lease | None = None
+    beats: int = 0
     state: State = State.OWED
     token: Token = field(init=False)
     chain: str = field(init=False)
@@ -158,12 +171,33 @@ class Attempt:
     @property
     def is_timed(self) -> bool:
         """Whether its task has a time-out."""
-        return self.runnable is not None and self.runnable.node.timeout_ms is not None
+        work = self.runnable or self.job
+        return work is not None and work.node.timeout_ms is not None
+
+    @property
+    def heartbeat_timeout_ms(self) -> int | None:
+        """For how long its function may tell no heartbeat; None: for ever."""
+        work = self.runnable or self.job
+        return None if work is None else work.node.heartbeat_timeout_ms
+
+    @property
+    def is_for_here(self) -> bool:
+        """Whether it may run in this process."""
+        return self.runnable is not None and self.runnable.node.execute == "local"
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether an executor elsewhere has it."""
+        return self.lease is not None and self.state is State.RUNNING
 
     @property
     def has_begun(self) -> bool:
         """Whether it has a slot, runs, or has ended and is not decided."""
         return self.state in _BEGUN
+
+    def take_beat(self, _details: object) -> None:
+        """Its function has told a heartbeat; called on any thread."""
+        self.beats += 1
 
     def move(self, state: State) -> None:
         """Go on to a state that the table allows."""

@@ -24,6 +24,8 @@ class AttemptIndex:
     def __init__(self) -> None:
         self._latest: dict[str, dict[str, Attempt]] = {}
         """The latest attempt by instance and chain; see `Attempt.earlier`."""
+        self.count = 0
+        """How many there are."""
 
     def __bool__(self) -> bool:
         return bool(self._latest)
@@ -67,6 +69,7 @@ class AttemptIndex:
         by_chain = self._latest.get(attempt.instance_id)
         if by_chain is None:
             by_chain = self._latest[attempt.instance_id] = {}
+        self.count += 1
         attempt.earlier = by_chain.get(attempt.chain)
         by_chain[attempt.chain] = attempt
 
@@ -77,6 +80,7 @@ class AttemptIndex:
         if by_chain is None or later is None:
             return
         if later is attempt:
+            self.count -= 1
             if attempt.earlier is not None:
                 by_chain[attempt.chain] = attempt.earlier
             else:
@@ -87,9 +91,11 @@ class AttemptIndex:
         while later.earlier is not None:
             if later.earlier is attempt:
                 later.earlier = attempt.earlier
+                self.count -= 1
                 return
             later = later.earlier
 
     def clear(self) -> None:
         """Forget all."""
         self._latest.clear()
+        self.count = 0

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 def is_awaited(rows: Rows, attempt: Attempt) -> bool:
     """Whether the outcome of this attempt would count."""
     awaited = get_awaited(rows, attempt)
-    return awaited is not None and not task.is_withdrawn(*awaited)
+    if awaited is None or task.is_withdrawn(*awaited):
+        return False
+    return not (attempt.is_elsewhere and is_displaced(awaited[1], attempt))
+
+
+def is_displaced(wait: Awaiting, attempt: Attempt) -> bool:
+    """Whether an attempt that was handed out counts no more as that hand-out."""
+    lease = attempt.lease
+    return lease is not None and lease.handout.secret_hash != wait.secret_hash
 
 
 def is_wanted(rows: Rows, attempt: Attempt) -> bool:
@@ -52,12 +60,13 @@ def slot_taken(attempt: Attempt) -> SlotTaken:
         path=attempt.path,
         attempt=attempt.number,
         restart=attempt.restart,
+        handout=None if attempt.lease is None else attempt.lease.handout,
     )
 
 
 def begins(rows: Rows, attempt: Attempt) -> bool:
     """Whether an event must say that it begins, before it may."""
-    if attempt.restart:
+    if attempt.restart or attempt.lease is not None:
         return True
     wait = task.awaiting(rows, attempt.path) if attempt.is_timed else None
     return wait is not None and wait.deadline_at is None

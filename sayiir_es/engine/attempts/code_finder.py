@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.rows import Rows, Run
     from sayiir_es.engine.attempts.attempt import AttemptOwner
     from sayiir_es.engine.attempts.batch_port import Batch
+    from sayiir_es.engine.attempts.remote.executors import ExecutorTable
+    from sayiir_es.engine.definitions.job import Job
     from sayiir_es.engine.definitions.registry import Registry, Runnable
 
 logger = get_logger(__name__)
@@ -30,9 +32,10 @@ class CodeFinder:
         lacks_code: Whether an attempt that was due found none in this process.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, executors: ExecutorTable | None) -> None:
         self.lacks_code = False
         self._registry = registry
+        self._executors = executors
         self._told: set[tuple[str, str]] = set()
 
     def new_attempt(
@@ -43,9 +46,14 @@ class CodeFinder:
         run = get_run(rows)
         if run is None:
             return None
-        runnable = self.find(rows, run, instance_id, owed.path)
-        if runnable is None:
-            return None  # it waits for code: here, or of another owner
+        runnable = self._find_here(rows, run, owed.path)
+        job = self._find_elsewhere(run, owed.path)
+        if job is None and (runnable is None or runnable.node.execute == "remote"):
+            self.lacks_code = True
+            self._tell(rows, run, instance_id, owed.path)
+            return None  # it waits for code: here, elsewhere, or of another owner
+        work = runnable or job
+        assert work is not None
         return Attempt(
             instance_id=instance_id,
             run=owed.run,
@@ -54,15 +62,14 @@ class CodeFinder:
             owner=owner,
             lineage=run.lineage,
             runnable=runnable,
-            priority=runnable.node.priority or DEFAULT_PRIORITY,
+            job=job,
+            priority=work.node.priority or DEFAULT_PRIORITY,
             queued_at_ms=batch.now_ms,
-            trace=origin_of(rows, run, runnable.graph, owed.path),
+            trace=origin_of(rows, run, work.graph, owed.path),
         )
 
-    def find(
-        self, rows: Rows, run: Run, instance_id: str, path: str
-    ) -> Runnable | None:
-        """How to run an attempt that is due; None: it waits for code, or for a tag."""
+    def _find_here(self, rows: Rows, run: Run, path: str) -> Runnable | None:
+        """How to run an attempt in this process; None: it lacks the code, or a tag."""
         runnable = self._registry.runnable(run.graph_digest, path)
         if runnable is not None and (
             not runnable.is_of_another
@@ -72,9 +79,14 @@ class CodeFinder:
             )
         ):
             return runnable
-        self.lacks_code = True
-        self._tell(rows, run, instance_id, path)
         return None
+
+    def _find_elsewhere(self, run: Run, path: str) -> Job | None:
+        """What an executor elsewhere is to run; None: none of them could."""
+        if not self._executors:
+            return None
+        job = self._registry.job(run.graph_digest, path)
+        return job if job is not None and self._executors.is_run(job) else None
 
     def _tell(self, rows: Rows, run: Run, instance_id: str, path: str) -> None:
         if (instance_id, path) in self._told or len(self._told) >= TOLD_MAX:
@@ -82,7 +94,10 @@ class CodeFinder:
         graph = self._registry.by_digest(run.graph_digest)
         code = self._registry.get_own_code()
         lack = None if graph is None else code.find_lack(rows, graph, (path,))
-        if lack is None or not lack.is_code:
+        is_remote = lack is None and self._registry.runnable(run.graph_digest, path)
+        if lack is None and not is_remote:
+            return
+        if lack is not None and not lack.is_code:
             return
         self._told.add((instance_id, path))
         logger.warning(
@@ -90,5 +105,9 @@ class CodeFinder:
             instance_id=instance_id,
             workflow=run.workflow,
             path=path,
-            reason=f"this worker {lack}; it waits for a worker that has it",
+            reason=(
+                f"no executor runs {path!r}, which none but an executor may"
+                if lack is None
+                else f"this worker {lack}; it waits for a worker that has it"
+            ),
         )

@@ -31,11 +31,11 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.decide.owed import is_held, is_stopping
+from sayiir_es.core.decide.owed import is_held
 from sayiir_es.core.graph.references import resolve, size_of
 from sayiir_es.core.model.commands import MigrateWorkflow
 from sayiir_es.core.model.errors import HistoryError
-from sayiir_es.core.model.rows import Cursor, Header, Rows, get_cursor, get_header
+from sayiir_es.core.model.rows import Rows, get_cursor, get_header
 from sayiir_es.core.model.waits import Awaiting
 from sayiir_es.core.nodes import task
 from sayiir_es.engine.attempts.attempt import Attempt, State
@@ -43,6 +43,7 @@ from sayiir_es.engine.attempts.attempt_index import AttemptIndex
 from sayiir_es.engine.attempts.awaited import (
     begins,
     is_awaited,
+    is_displaced,
     is_wanted,
     slot_taken,
 )
@@ -51,7 +52,8 @@ from sayiir_es.engine.attempts.held_chains import HeldChains
 from sayiir_es.engine.attempts.named_values import named_values
 from sayiir_es.engine.attempts.outcomes import OutcomeMaker, no_input
 from sayiir_es.engine.attempts.portions import finish
-from sayiir_es.engine.attempts.waiting_outcomes import WaitingOutcomes
+from sayiir_es.engine.attempts.remote.leases import Leases
+from sayiir_es.engine.attempts.reports import Reports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from sayiir_es.engine.attempts.attempt import Token
     from sayiir_es.engine.attempts.batch_port import Batch
     from sayiir_es.engine.attempts.executor_port import Executor
+    from sayiir_es.engine.attempts.remote.placement import PlacingExecutor
     from sayiir_es.engine.definitions.registry import Registry
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.engine.worker_settings import OwnerSettings
@@ -74,7 +77,7 @@ PORTION = 1_000
 class Dispatcher:
     """The attempts of one partition that are offered, queued, running or reported."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (one parameter a part)
         self,
         *,
         executor: Executor,
@@ -82,13 +85,23 @@ class Dispatcher:
         store: SnapshotStore,
         settings: OwnerSettings,
         wake: Callable[[], None],
+        partition: int = 0,
+        elsewhere: PlacingExecutor | None = None,
     ) -> None:
         self.accepting = True
         self.serving = False
         """Whether a claim is in force: without one nothing is started."""
         self.turned_away = False
         """Whether an owed attempt found the queue full, and is to be offered again."""
-        self._code = CodeFinder(registry)
+        self.partition = partition
+        self.elsewhere = elsewhere
+        self.leases = Leases()
+        """What executors elsewhere have, and what must tell heartbeats."""
+        self.lost_chains: deque[tuple[str, str]] = deque()
+        """Instance and chain of attempts that are lost: to be offered again."""
+        self._code = CodeFinder(
+            registry, None if elsewhere is None else elsewhere.table
+        )
         self._executor = executor
         self._store = store
         self._settings = settings
@@ -99,14 +112,10 @@ class Dispatcher:
         self._attempts = AttemptIndex()
         self._granted: deque[Attempt] = deque()
         """Have a slot, and wait for the decision that records their start."""
-        self._reported: deque[Attempt] = deque()
-        """Their outcomes wait to be decided, first come, first decided."""
-        self.waiting = WaitingOutcomes()
-        self._deciding: list[Attempt] = []
-        """Their outcomes are decided in the batch that is made or in flight."""
+        self.reports = Reports()
         self._maybe_begun: set[Token] = set()
         """Not offered yet, and may have begun under an owner that is gone."""
-        self._held = HeldChains()
+        self.held = HeldChains()
         self._draining: asyncio.Task[None] | None = None
         self._without_room: list[Attempt] = []
         """Have a slot, and wait for others to end: their inputs are too large."""
@@ -118,7 +127,13 @@ class Dispatcher:
     @property
     def busy(self) -> bool:
         """Whether an attempt is queued or running, or an outcome is to be decided."""
-        return bool(self._attempts or self._reported or self.turned_away)
+        return bool(self._attempts or self.reports or self.turned_away)
+
+    @property
+    def is_busy_here(self) -> bool:
+        """The same, but for attempts that executors elsewhere have."""
+        elsewhere = self.leases.elsewhere
+        return self._attempts.count > elsewhere or bool(self.reports)
 
     @property
     def is_full(self) -> bool:
@@ -137,7 +152,7 @@ class Dispatcher:
     @property
     def has_outcomes(self) -> bool:
         """Whether an outcome is to be decided, or its decision to be acknowledged."""
-        return bool(self._reported or self._deciding)
+        return self.reports.is_any
 
     def drain(self) -> None:
         """Begin nothing further; what does not run stays owed, by whoever owns next."""
@@ -152,7 +167,7 @@ class Dispatcher:
         for seen, attempt in enumerate(self._attempts, 1):
             if self.accepting:
                 return
-            if self._withdraw_queued(attempt):
+            if self.withdraw_queued(attempt):
                 self._return(attempt)
             if seen % PORTION == 0:
                 yield
@@ -178,11 +193,11 @@ class Dispatcher:
         running = [a for a in self._executor.running() if a.owner is self]
         for attempt in running:
             self._executor.abandon(attempt, report=False)
-            self._report_withdrawn(attempt)
+            self.report_withdrawn(attempt)
         return len(running)
 
     def code_added(self) -> None:
-        """This process can run more than before: what waits for code is offered."""
+        """More can run than before, here or elsewhere: what waits for it is offered."""
         if self._code.lacks_code and self.accepting:
             self._code.lacks_code = False
             self.turned_away = True
@@ -208,7 +223,8 @@ class Dispatcher:
         the batch has no room for that it keeps the slot, and begins in the next one.
         """
         token = (instance_id, owed.run, owed.path, owed.attempt)
-        if self._attempts.get(token) is not None:
+        here = self._attempts.get(token)
+        if here is not None and not self._is_displaced(batch, here):
             return None
         if not self.accepting:
             if restart:  # it is offered again, if the drain is taken back
@@ -221,11 +237,14 @@ class Dispatcher:
             return None
         # Withdrawn where the source of a fork stood: without an event that it begins,
         # its outcome would count for nothing.
-        silent = owed.withdrawn and not attempt.is_timed
-        attempt.restart = restart or silent or token in self._maybe_begun
+        silent = owed.withdrawn and (not attempt.is_timed or attempt.job is not None)
+        attempt.restart = (
+            restart or silent or owed.handed_out or token in self._maybe_begun
+        )
         if self._executor.reserve(attempt):
             self._attempts.put(attempt)
-            begins = attempt.restart or (attempt.is_timed and owed.deadline_at is None)
+            begins = attempt.restart or attempt.lease is not None
+            begins |= attempt.is_timed and owed.deadline_at is None
             if begins and batch.decide(slot_taken(attempt)) is None:
                 self._granted.append(attempt)
                 return None
@@ -238,6 +257,12 @@ class Dispatcher:
             self._attempts.put(attempt)
             self.queued += 1
         return attempt
+
+    @staticmethod
+    def _is_displaced(batch: Batch, attempt: Attempt) -> bool:
+        """Whether its executor has handed it back, in the batch that is made."""
+        wait = task.awaiting(batch.view(attempt.instance_id), attempt.path)
+        return attempt.is_elsewhere and wait is not None and is_displaced(wait, attempt)
 
     @property
     def next_granted(self) -> Attempt | None:
@@ -266,34 +291,13 @@ class Dispatcher:
             return False
         return True
 
-    @property
-    def next_report(self) -> Outcome | DecisionFailed | None:
-        """The next outcome that waits to be decided, or why there will be none."""
-        return self._reported[0].outcome if self._reported else None
-
-    def take_report(self) -> Outcome | DecisionFailed:
-        """The next outcome, or why there will be none, for the batch that is made."""
-        attempt = self._reported.popleft()
-        self.waiting.remove(attempt)
-        self._deciding.append(attempt)
-        assert attempt.outcome is not None
-        return attempt.outcome
-
-    def put_back_report(self) -> None:
-        """The batch has no room for what was taken last: it is the next again."""
-        attempt = self._deciding.pop()
-        self._reported.appendleft(attempt)
-        self.waiting.add(attempt)
-
     # --- after the ack, or without it -------------------------------------------------
 
     def acknowledged(self) -> None:
         """The batch is live: the outcomes in it are decided for good."""
         self._has_taken_back = False
-        for attempt in self._deciding:
-            attempt.move(State.DECIDED)
+        for attempt in self.reports.decided():
             self._attempts.remove(attempt)
-        self._deciding.clear()
 
     def dispatch(self, rows: Rows, attempt: Attempt) -> None:
         """Start or queue what a batch offered, if the live rows still want it."""
@@ -309,7 +313,7 @@ class Dispatcher:
                 self._start(rows, attempt)
             except HistoryError as error:
                 self._take_back(attempt)
-                self._report(attempt, no_input(attempt, error))
+                self.report(attempt, no_input(attempt, error))
         else:
             self._executor.enqueue(attempt)
 
@@ -324,10 +328,7 @@ class Dispatcher:
 
     def undo(self, attempts: list[Attempt]) -> None:
         """The batch never became live: give back its slots, keep its outcomes."""
-        self._reported.extendleft(reversed(self._deciding))
-        for attempt in self._deciding:
-            self.waiting.add(attempt)
-        self._deciding.clear()
+        self.reports.keep()
         for attempt in attempts:
             if attempt.restart:
                 self._maybe_begun.add(attempt.token)
@@ -337,11 +338,6 @@ class Dispatcher:
             self._attempts.remove(attempt)
         self.turned_away |= self._has_taken_back
         self._has_taken_back = False
-
-    @property
-    def has_held(self) -> bool:
-        """Whether more is to be held back; `hold_more` goes on with it."""
-        return bool(self._held)
 
     def running_of(self, command: Command | None) -> frozenset[str]:
         """The paths whose attempts have begun, of an instance that is to migrate."""
@@ -356,72 +352,9 @@ class Dispatcher:
             if attempt.state is State.OWED:
                 self._take_back(attempt)
                 self._attempts.remove(attempt)
-            elif self._withdraw_queued(attempt):
+            elif self.withdraw_queued(attempt):
                 self._return(attempt)
                 self._has_taken_back = True
-
-    def hold(
-        self, instance_id: str, rows: Rows, now_ms: int, changed: Iterable[str]
-    ) -> None:
-        """A cancel or pause was requested: what has no slot comes back at once.
-
-        All chains are looked at once, then those that have `changed`. The last comes
-        first: while they are decided on, one by one, whoever asks whether anything
-        still runs finds the first cursor that does.
-        """
-        header = get_header(rows)
-        if header is None or header.phase != "running":
-            self._held.discard(instance_id)
-            return
-        for chain in self._held.add(instance_id, header, rows, changed):
-            self._hold_chain(instance_id, header, rows, chain, now_ms)
-
-    def unhold(self, instance_id: str) -> None:
-        """The instance is held back no longer."""
-        self._held.discard(instance_id)
-
-    def hold_more(self, now_ms: int) -> None:
-        """Hold back another portion of an instance with many branches."""
-        instance_id = self._held.waiting()
-        if instance_id is None:
-            return
-        rows = self._store.rows(instance_id)
-        header = get_header(rows)
-        for chain in self._held.take(instance_id):
-            if header is not None and header.phase == "running":
-                self._hold_chain(instance_id, header, rows, chain, now_ms)
-
-    def _hold_chain(
-        self, instance_id: str, header: Header, rows: Rows, chain: str, now_ms: int
-    ) -> None:
-        cursor = get_cursor(rows, chain)
-        if cursor is None:
-            return
-        wait = cursor.wait
-        if isinstance(wait, Awaiting) and task.is_running(header, wait, now_ms):
-            self._hold_attempt(instance_id, header, cursor, wait)
-
-    def _hold_attempt(
-        self, instance_id: str, header: Header, cursor: Cursor, wait: Awaiting
-    ) -> None:
-        token = (instance_id, header.run, cursor.path, wait.attempt)
-        attempt = self._attempts.get(token)
-        if attempt is None:
-            self._maybe_begun.discard(token)
-            attempt = Attempt(
-                instance_id=instance_id,
-                run=header.run,
-                path=cursor.path,
-                number=wait.attempt,
-                owner=self,
-            )
-            attempt.move(State.WITHDRAWN)
-            self._attempts.put(attempt)
-            self._report_withdrawn(attempt)
-        elif self._withdraw_queued(attempt):
-            self._report_withdrawn(attempt)
-        elif is_stopping(header) and attempt.state is State.RUNNING:
-            self._executor.request_cancel(attempt, self._settings.cancel_grace_s)
 
     def drop_unwanted(
         self, instance_id: str, rows: Rows, chains: Iterable[str] | None
@@ -438,9 +371,10 @@ class Dispatcher:
     def _drop(self, attempt: Attempt) -> None:
         match attempt.state:
             case State.RUNNING:
+                self.leases.remove(attempt)
                 self._executor.abandon(attempt, report=True)
             case State.QUEUED:
-                self._withdraw_queued(attempt)
+                self.withdraw_queued(attempt)
             case State.GRANTED:
                 self._take_back(attempt)
             case _:
@@ -455,12 +389,12 @@ class Dispatcher:
             self._draining = None
         dropped, self._attempts = self._attempts, AttemptIndex()
         self._maybe_begun = set()
-        self._reported.clear()
-        self.waiting = WaitingOutcomes()
-        self._deciding.clear()
+        self.reports = Reports()
+        self.leases.clear()
+        self.lost_chains.clear()
         self._granted.clear()
         self._without_room.clear()
-        self._held.clear()
+        self.held.clear()
         self.turned_away = False
         dropping = self._drop_each(dropped)
         try:
@@ -474,7 +408,7 @@ class Dispatcher:
         for seen, attempt in enumerate(
             dropped, 1
         ):  # first: a slot that comes free must not start one
-            if not self._withdraw_queued(attempt):
+            if not self.withdraw_queued(attempt):
                 has_slot.append(attempt)
             if seen % PORTION == 0:
                 yield
@@ -497,7 +431,7 @@ class Dispatcher:
         if (
             self.serving
             and self.accepting
-            and not self.waiting.is_full
+            and not self.reports.waiting.is_full
             and not begins(rows, attempt)
             and is_wanted(rows, attempt)
         ):
@@ -522,7 +456,44 @@ class Dispatcher:
                 return
             if self._attempts.get(attempt.token) is None:
                 self._attempts.put(attempt)
-        self._report(attempt, outcome)
+        self.report(attempt, outcome)
+
+    # --- for attempts elsewhere, and held ones ----------------------------------------
+
+    def find(self, token: Token) -> Attempt | None:
+        """The attempt with a token, if it is here."""
+        return self._attempts.get(token)
+
+    def of_chain(self, instance_id: str, chain: str) -> Iterator[Attempt]:
+        """The attempts of a chain that are here, the latest first."""
+        return self._attempts.of_chains(instance_id, [chain])
+
+    def put_withdrawn(self, attempt: Attempt) -> None:
+        """Report an attempt as withdrawn that was not here."""
+        self._maybe_begun.discard(attempt.token)
+        attempt.move(State.WITHDRAWN)
+        self._attempts.put(attempt)
+        self.report_withdrawn(attempt)
+
+    def put_running(self, attempt: Attempt) -> None:
+        """Take in an attempt that runs already."""
+        self._attempts.put(attempt)
+        self.leases.add(attempt)
+
+    def forget_queued(self, attempt: Attempt) -> bool:
+        """Forget an attempt that queues; False if it does not."""
+        is_queued = self.withdraw_queued(attempt)
+        if is_queued:
+            self._attempts.remove(attempt)
+        return is_queued
+
+    def forget(self, attempt: Attempt, *, is_owed: bool) -> None:
+        """Forget an attempt that was taken back; if it is owed, it is offered again."""
+        self._attempts.remove(attempt)
+        if is_owed:
+            self._maybe_begun.add(attempt.token)
+            self.lost_chains.append((attempt.instance_id, attempt.chain))
+            self._wake()
 
     # --- inside -----------------------------------------------------------------------
 
@@ -535,14 +506,18 @@ class Dispatcher:
         cursor = get_cursor(rows, attempt.chain)
         assert cursor is not None
         assert isinstance(cursor.wait, Awaiting)
-        assert attempt.runnable is not None
-        graph = attempt.runnable.graph
+        work = attempt.runnable or attempt.job
+        assert work is not None
+        graph = work.graph
         named = named_values(rows, attempt)
         size = size_of(rows, graph, cursor.input)
         size += sum(map(len, named.values())) if named else 0
-        if size > self._settings.limits.input_bytes:
+        most = self._settings.limits.input_bytes
+        if attempt.lease is not None and self.elsewhere is not None:
+            most = self.elsewhere.input_bytes_max(attempt)
+        if size > most:
             self._take_back(attempt)
-            self._report(attempt, self._outcomes.input_too_large(attempt, size))
+            self.report(attempt, self._outcomes.input_too_large(attempt, size, most))
             return
         if not self._executor.take_room(attempt, size):
             self._without_room.append(attempt)
@@ -550,13 +525,14 @@ class Dispatcher:
         attempt.input, attempt.named = resolve(rows, graph, cursor.input), named
         attempt.deadline_at_ms = cursor.wait.deadline_at
         self._executor.start(attempt)
+        self.leases.add(attempt)
 
     def _give_back(self, rows: Rows, attempt: Attempt) -> None:
         """What was offered will not start; a request that waits for it is told."""
         self._take_back(attempt)
         header = get_header(rows)
         if header is not None and is_held(header) and is_awaited(rows, attempt):
-            self._report_withdrawn(attempt)
+            self.report_withdrawn(attempt)
         else:
             self._attempts.remove(attempt)
 
@@ -567,7 +543,7 @@ class Dispatcher:
         was_granted = attempt.state is State.GRANTED
         self._take_back(attempt)
         if was_granted and begun:
-            self._report_withdrawn(attempt)
+            self.report_withdrawn(attempt)
             return
         self._attempts.remove(attempt)
         if attempt.restart:
@@ -578,22 +554,23 @@ class Dispatcher:
         has_slot = attempt.state is State.GRANTED
         attempt.move(State.WITHDRAWN)
         if has_slot:
-            self._executor.release()
+            self._executor.release(attempt)
         else:
             self.queued -= 1
 
-    def _withdraw_queued(self, attempt: Attempt) -> bool:
+    def withdraw_queued(self, attempt: Attempt) -> bool:
+        """Take back an attempt that queues; False if it does not."""
         if not self._executor.withdraw(attempt):
             return False
         self.queued -= 1
         return True
 
-    def _report_withdrawn(self, attempt: Attempt) -> None:
-        self._report(attempt, self._outcomes.withdrawn(attempt))
+    def report_withdrawn(self, attempt: Attempt) -> None:
+        """That an attempt came back is to be recorded."""
+        self.report(attempt, self._outcomes.withdrawn(attempt))
 
-    def _report(self, attempt: Attempt, outcome: Outcome | DecisionFailed) -> None:
-        attempt.move(State.REPORTED)
-        attempt.input, attempt.named, attempt.outcome = b"", None, outcome
-        self._reported.append(attempt)
-        self.waiting.add(attempt)
+    def report(self, attempt: Attempt, outcome: Outcome | DecisionFailed) -> None:
+        """What an attempt ended with is to be decided."""
+        self.leases.remove(attempt)
+        self.reports.add(attempt, outcome)
         self._wake()

@@ -53,8 +53,12 @@ class Executor(Protocol):
         """Take a queued attempt back; False if it does not queue."""
         ...
 
-    def release(self) -> None:
+    def release(self, attempt: Attempt) -> None:
         """Give back the slot of an attempt that was granted one and will not start."""
+        ...
+
+    def pass_on(self, attempt: Attempt) -> None:
+        """A queued attempt goes elsewhere: it is granted, and waits here no more."""
         ...
 
     def take_room(self, attempt: Attempt, size: int) -> bool:

@@ -137,10 +137,14 @@ class LocalExecutor:
         attempt.offered_s = self._meter.now_s()
         return self._slots.reserve(attempt)
 
-    def release(self) -> None:
+    def release(self, attempt: Attempt) -> None:  # noqa: ARG002 (a slot is a slot)
         """Give back the slot of an attempt that was granted one and will not start."""
         self._slots.release()
         self._grant()
+
+    def pass_on(self, attempt: Attempt) -> None:
+        """A queued attempt goes elsewhere: it is granted, and waits here no more."""
+        self._slots.pass_on(attempt)
 
     def enqueue(self, attempt: Attempt) -> None:
         """Queue for a slot; `granted` of the attempt's owner follows."""
@@ -174,6 +178,7 @@ class LocalExecutor:
             deadline_at=attempt.deadline_at_ms,
             run=attempt.run,
             idempotency_key=f"{attempt.instance_id}/{attempt.lineage}/{attempt.path}",
+            on_heartbeat=attempt.take_beat,
         )
         execution = self._executions[attempt] = _Execution(attempt, context)
         own = _context_of(graph.name, runnable.node.id, attempt.number).copy()
@@ -249,7 +254,7 @@ class LocalExecutor:
             )
             if not self._left_behind.add(attempt, execution.context.task_id):
                 return  # its thread has the slot until it ends
-        self.release()
+        self.release(attempt)
 
     def running(self) -> Collection[Attempt]:
         """The attempts that run now."""

@@ -29,12 +29,14 @@ def named_values(rows: Rows, attempt: Attempt) -> Mapping[str, bytes] | None:
     Raises:
         HistoryError: if no event recorded it.
     """
-    runnable = attempt.runnable
-    if runnable is None or not runnable.node.needs:
+    work = attempt.runnable or attempt.job
+    if attempt.lease is not None and attempt.job is not None:
+        work = attempt.job  # by the graph of the run alone
+    if work is None or not work.node.needs:
         return None
     return {
-        need.name: needed(rows, runnable.graph, attempt.path, need)
-        for need in runnable.node.needs
+        need.name: needed(rows, work.graph, attempt.path, need)
+        for need in work.node.needs
     }
 
 

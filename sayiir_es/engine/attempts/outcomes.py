@@ -88,9 +88,15 @@ class OutcomeMaker:
             worker=self._worker_id,
         )
 
-    def input_too_large(self, attempt: Attempt, size: int) -> Outcome:
+    def stalled(self, attempt: Attempt, silent_ms: int) -> Outcome:
+        """Its function told no heartbeat for so long."""
+        work = attempt.runnable or attempt.job
+        name = attempt.path if work is None else work.node.id
+        text = f"Task {name!r} told no heartbeat for {silent_ms / 1000:g}s"
+        return self.failed(attempt, "heartbeat_timeout", text)
+
+    def input_too_large(self, attempt: Attempt, size: int, most: int) -> Outcome:
         """No attempt can begin: its input joins more bytes than may be."""
-        most = self._limits.input_bytes
         text = f"expected an input of at most {most} bytes, but {size} bytes"
         return self.failed(attempt, "too_large", text, retriable=False)
 

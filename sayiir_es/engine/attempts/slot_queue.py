@@ -72,12 +72,19 @@ class SlotQueue:
         """Stop waiting; False if the attempt does not wait."""
         if attempt.state is not State.QUEUED:
             return False
-        attempt.move(State.WITHDRAWN)
+        self._leave(attempt, State.WITHDRAWN)
+        return True
+
+    def pass_on(self, attempt: Attempt) -> None:
+        """Stop waiting, for a slot that is none of these."""
+        self._leave(attempt, State.GRANTED)
+
+    def _leave(self, attempt: Attempt, state: State) -> None:
+        attempt.move(state)
         self.queued -= 1
         if len(self._heap) > 2 * self.queued + TOMBSTONES_FREE:
             self._heap = [item for item in self._heap if item[2].state is State.QUEUED]
             heapq.heapify(self._heap)
-        return True
 
     def grant(self) -> Attempt | None:
         """The next attempt, with a slot; None if none waits or no slot is free."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from sayiir_es.core.authoring.tasks import TaskMetadata
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sayiir_es.core.graph.nodes import TaskNode
 
@@ -34,6 +34,7 @@ class TaskExecutionContext:
             of the instance: hand it to other systems, so that a repeated effect is
             recognised. Instance id, run of the start, path with iterations.
         cancelled: Whether the workflow was asked to be cancelled meanwhile.
+        on_heartbeat: Who is told of heartbeats; of no concern to tasks.
     """
 
     workflow_id: str
@@ -46,6 +47,15 @@ class TaskExecutionContext:
     idempotency_key: str
     run: int = 1
     cancelled: bool = field(default=False)
+    on_heartbeat: Callable[[object], None] | None = field(default=None, compare=False)
+
+    def heartbeat(self, details: object = None) -> None:
+        """Tell that the task goes on; what for `heartbeat_timeout` is waited for.
+
+        `details` say how far it is: what an executor elsewhere tells the owner.
+        """
+        if self.on_heartbeat is not None:
+            self.on_heartbeat(details)
 
     @property
     def metadata(self) -> TaskMetadata:

@@ -23,6 +23,7 @@ from sayiir_es.core.graph.same_place import same_place
 from sayiir_es.core.graph.versions import version_order
 from sayiir_es.engine.definitions.capabilities import Capabilities
 from sayiir_es.engine.definitions.code import Code, Stranding
+from sayiir_es.engine.definitions.job import KEY_SUFFIX, Job, find_job
 from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from sayiir_es.engine.definitions.capabilities import Refusal
 
 logger = get_logger(__name__)
-
-KEY_SUFFIX = "::key_fn"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +111,9 @@ class Registry:
     _workflows: dict[str, Workflow] = field(default_factory=dict[str, "Workflow"])
     _runnable: dict[tuple[str, str], Runnable | None] = field(
         default_factory=dict[tuple[str, str], "Runnable | None"]
+    )
+    _jobs: dict[tuple[str, str], Job | None] = field(
+        default_factory=dict[tuple[str, str], "Job | None"]
     )
     _workers: dict[str, Capabilities] = field(default_factory=dict[str, "Capabilities"])
     _losses: dict[int, AcceptedLoss] = field(default_factory=dict[int, "AcceptedLoss"])
@@ -277,6 +279,16 @@ class Registry:
             takers=takers_of(graph, workflow.functions, path),
             is_of_another=is_of_another,
         )
+
+    def job(self, graph_digest: str, path: str) -> Job | None:
+        """What an attempt at a path runs, wherever that is; None: none is made."""
+        key = (graph_digest, template(path))
+        if key not in self._jobs:
+            graph = self._graphs.get(graph_digest)
+            if graph is None:
+                return None
+            self._jobs[key] = find_job(graph, path)
+        return self._jobs[key]
 
     def workflow(self, graph_digest: str) -> Workflow | None:
         """The registered workflow of a graph, or None."""

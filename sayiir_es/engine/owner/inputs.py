@@ -24,6 +24,7 @@ from sayiir_es.core.decide.owed import (
     is_held,
     owed_timer,
 )
+from sayiir_es.core.model.commands import RecordOutcome
 from sayiir_es.core.model.inputs import (
     Commanded,
     Outcome,
@@ -40,6 +41,7 @@ from sayiir_es.core.model.rows import (
     get_header,
 )
 from sayiir_es.core.model.waits import Awaiting, Listening
+from sayiir_es.engine.owner.following import Following
 from sayiir_es.engine.owner.offers import Offers
 from sayiir_es.engine.owner.recovery import Recovery
 from sayiir_es.engine.owner.selection import Selection
@@ -53,9 +55,10 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.draft import Decision
     from sayiir_es.core.model.inputs import Input
-    from sayiir_es.core.model.rows import Header, StagedRows
     from sayiir_es.engine.attempts.attempt import Attempt
     from sayiir_es.engine.attempts.dispatcher import Dispatcher
+    from sayiir_es.engine.attempts.elsewhere import AttemptsElsewhere
+    from sayiir_es.engine.attempts.holding import Holding
     from sayiir_es.engine.commands.feed import CommandFeed
     from sayiir_es.engine.commands.source_reads import SourceReads
     from sayiir_es.engine.owner.batch import Batch
@@ -67,7 +70,7 @@ if TYPE_CHECKING:
 class Inputs:
     """The inputs of one tenure of one partition, and what follows from them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (one parameter a part)
         self,
         *,
         store: SnapshotStore,
@@ -75,6 +78,8 @@ class Inputs:
         feed: CommandFeed,
         sources: SourceReads,
         takeover: TakeoverContext,
+        elsewhere: AttemptsElsewhere | None,
+        holding: Holding,
         start_turn: Callable[[], Portion],
     ) -> None:
         selected = takeover.selected
@@ -84,6 +89,8 @@ class Inputs:
         self._store = store
         self._dispatcher = dispatcher
         self._takeover = takeover
+        self._elsewhere = elsewhere
+        self._holding = holding
         self._selection = Selection(selected)
         self._recovery = Recovery(() if selected is not None else store.owing())
         self._start_turn = start_turn
@@ -99,6 +106,9 @@ class Inputs:
             selected=selected,
             # Of an instance that was not selected before, nobody knows who began it.
             taken_over=takeover.taken_over or selected is not None,
+        )
+        self._following = Following(
+            dispatcher, self._offers, self.timers, elsewhere, holding
         )
         self._first: Callable[[Batch, list[Attempt]], None] | None = None
         """Decides what the last batch had no room for."""
@@ -135,7 +145,7 @@ class Inputs:
             or bool(self._selection.to_begin)
             or self._first is not None
             or not self._recovery.is_over
-            or self._dispatcher.has_held
+            or self._holding.has_held
         )
 
     @property
@@ -161,7 +171,7 @@ class Inputs:
         """
         self._portion = self._start_turn()
         self.timers.extend(self._store, batch.now_ms)
-        self._dispatcher.hold_more(batch.now_ms)
+        self._holding.hold_more(batch.now_ms)
         self._finish_cut(batch, offered)
         self._decide_first(batch, offered)
         if self._first is None:
@@ -203,6 +213,7 @@ class Inputs:
         """What came in: outcomes, slots, sources and commands."""
         self._collect_reports(batch, offered, share=share)
         self._collect_granted(batch, offered, share=share)
+        self._offers.offer_lost(batch, offered)
         self._collect_sources(batch, offered, share=share)
         self._collect_commands(batch, offered, share=share)
 
@@ -330,6 +341,8 @@ class Inputs:
             if found is None or found.cut:
                 self._recovery.repeat(instance_id)
                 return
+            if self._elsewhere is not None:
+                self._elsewhere.adopt(instance_id, batch.view(instance_id))
         self._recovery.recovered(instance_id)
         if self._dispatcher.is_full:
             self._offers.unoffered[instance_id] = None
@@ -376,7 +389,7 @@ class Inputs:
             self._first = lambda b, o: self._decide_timer(b, timer, o)
             return
         if isinstance(cursor.wait, Awaiting) and is_held(header):
-            self._dispatcher.hold(
+            self._holding.hold(
                 instance_id, batch.view(instance_id), batch.now_ms, [chain]
             )
         if (
@@ -397,7 +410,9 @@ class Inputs:
         self, batch: Batch, offered: list[Attempt], *, share: float
     ) -> None:
         dispatcher = self._dispatcher
-        while (outcome := dispatcher.next_report) and not self._portion.is_spent(share):
+        while (outcome := dispatcher.reports.next) and not self._portion.is_spent(
+            share
+        ):
             output = outcome.output if isinstance(outcome, Outcome) else None
             size = len(output or b"")
             if not self._is_open(batch, size):
@@ -410,25 +425,27 @@ class Inputs:
     ) -> None:
         """Decide on the next outcome, which carries `size` bytes."""
         dispatcher = self._dispatcher
-        outcome = dispatcher.next_report
+        outcome = dispatcher.reports.next
         if outcome is None or not self._is_ready(
             batch, outcome.instance_id, offered, size
         ):
             return
         if isinstance(outcome, Outcome):
-            self._time_out(batch, outcome, offered)
+            self._time_out(batch, outcome.instance_id, outcome.path, offered)
         if not self._is_open(batch, size):
             return
-        if self._decide(batch, dispatcher.take_report(), offered) is None:
-            dispatcher.put_back_report()
+        if self._decide(batch, dispatcher.reports.take(), offered) is None:
+            dispatcher.reports.put_back()
             self._first = self._decide_report
 
-    def _time_out(self, batch: Batch, outcome: Outcome, offered: list[Attempt]) -> None:
+    def _time_out(
+        self, batch: Batch, instance_id: str, path: str, offered: list[Attempt]
+    ) -> None:
         """Decide on an attempt's deadline before an outcome that came behind it.
 
         Its timer may stand far behind others that are overdue.
         """
-        instance_id, chain = outcome.instance_id, chain_of(outcome.path)
+        chain = chain_of(path)
         cursor = get_cursor(batch.view(instance_id), chain)
         if cursor is None or not isinstance(cursor.wait, Awaiting):
             return
@@ -510,6 +527,10 @@ class Inputs:
         instance_id = item.command.instance_id
         if not self._is_ready(batch, instance_id, offered, item.payload):
             return
+        if isinstance(item.command, RecordOutcome):
+            self._time_out(batch, instance_id, item.command.path, offered)
+            if self._first is not None or not self._is_open(batch, item.payload):
+                return
         commanded = Commanded(
             command=item.command,
             position=item.position,
@@ -550,45 +571,16 @@ class Inputs:
     def act(self, batch: Batch, offered: list[Attempt]) -> None:
         """The batch is live: arm timers, start what is due, stop what is unwanted."""
         self._dispatcher.acknowledged()
+        self._following.tell_returned(batch.decided)
         self._dispatcher.start_waiting()
         self.sources.follow(batch.deferred)
         for attempt in offered:
             self._dispatcher.dispatch(batch.live(attempt.instance_id), attempt)
         for instance_id, staged in batch.staged.items():
             if staged.changes:
-                self._follow(instance_id, staged, batch.now_ms)
+                self._following.follow(instance_id, staged, batch.now_ms)
         if not self._selection.to_begin:
             self._selection.tell_begun()
-
-    def _follow(self, instance_id: str, staged: StagedRows, now_ms: int) -> None:
-        """Arm, stop and hold back what one instance's live rows say by now."""
-        rows, changes = staged.base, staged.changes
-        header = get_header(rows)
-        if header is None:
-            return
-        chains = [key[1:] for key in changes if key[0] == "c"]
-        begins = "r" in changes  # a new run: what ran belongs to the old one
-        everywhere = begins or header.phase != "running"
-        self._dispatcher.drop_unwanted(
-            instance_id, rows, None if everywhere else chains
-        )
-        if instance_id in self._offers.unpaused:
-            self._offers.unpaused.discard(instance_id)
-            chains = [chain for chain, _ in get_cursors(rows)]
-        for chain in chains:
-            self._arm(instance_id, chain, rows, header)
-        if is_held(header):
-            self._dispatcher.hold(instance_id, rows, now_ms, chains)
-        else:
-            self._dispatcher.unhold(instance_id)
-
-    def _arm(self, instance_id: str, chain: str, rows: Rows, header: Header) -> None:
-        cursor = get_cursor(rows, chain)
-        if cursor is None:
-            return
-        timer = owed_timer(header, chain, cursor)
-        if timer is not None:
-            self.timers.arm(timer.due_at, instance_id, timer.chain)
 
 
 def _may_owe(rows: Rows) -> bool:

@@ -150,6 +150,13 @@ class Offers:
         if attempt is not None:
             offered.append(attempt)
 
+    def offer_lost(self, batch: Batch, offered: list[Attempt]) -> None:
+        """Offer again what executors elsewhere have lost, as far as there is room."""
+        lost = self._dispatcher.lost_chains
+        while lost and not self.cut and not batch.full():
+            instance_id, chain = lost.popleft()
+            self.offer(batch, instance_id, chain, offered, recovering=False)
+
     @staticmethod
     def _owed_attempt(batch: Batch, instance_id: str, chain: str) -> OwedAttempt | None:
         """The attempt that the cursor of `chain` owes, by the graph of its run."""

@@ -22,6 +22,8 @@ from sayiir_es.core.model.errors import LogUnavailableError, OffsetGoneError
 from sayiir_es.core.model.events import CommandsLost, Event
 from sayiir_es.core.model.position import advanced, skipped
 from sayiir_es.engine.attempts.dispatcher import Dispatcher
+from sayiir_es.engine.attempts.elsewhere import AttemptsElsewhere
+from sayiir_es.engine.attempts.holding import Holding
 from sayiir_es.engine.commands.feed import CommandFeed
 from sayiir_es.engine.commands.prefetch import Prefetch
 from sayiir_es.engine.commands.source_reads import SourceReads
@@ -99,7 +101,25 @@ class Owner:
             store=store,
             settings=settings,
             wake=self._wake.set,
+            partition=partition,
+            elsewhere=ports.elsewhere,
         )
+        self._holding = Holding(
+            self.dispatcher,
+            ports.executor,
+            ports.elsewhere,
+            store=store,
+            grace_s=settings.cancel_grace_s,
+        )
+        self._elsewhere = None
+        if ports.elsewhere is not None:
+            self._elsewhere = AttemptsElsewhere(
+                self.dispatcher,
+                ports.elsewhere,
+                registry=ports.registry,
+                store=store,
+                settings=settings,
+            )
         self._tenure: Tenure | None = None
         self._inputs: Inputs | None = None
         self._publisher: Publisher | None = None
@@ -165,7 +185,7 @@ class Owner:
             turn_age_s=self._clock.monotonic_s() - self._turn_began_s,
             queued_commands=len(inputs.feed.items) if inputs else 0,
             command_bytes=inputs.feed.queued_bytes if inputs else 0,
-            outcome_bytes=self.dispatcher.waiting.size,
+            outcome_bytes=self.dispatcher.reports.waiting.size,
             timer_overdue_s=overdue_ms / 1000,
             snapshot_backlog=publisher.backlog if publisher else 0,
         )
@@ -208,7 +228,7 @@ class Owner:
             CommandsLostError: if commands are gone, and nobody has accepted that.
             HistoryError: if the partition must stop: its events cannot be folded.
         """
-        self._registry.watch(self.dispatcher.code_added)
+        self._watch_code()
         try:
             claimer = Claimer(
                 self._log,
@@ -227,8 +247,19 @@ class Owner:
         finally:
             self.serving = self.dispatcher.serving = False
             self.quiet.clear()
-            self._registry.unwatch(self.dispatcher.code_added)
+            self._unwatch_code()
             await self._end_tenure()
+
+    def _watch_code(self) -> None:
+        """Hear of code that comes to this process, or to executors elsewhere."""
+        self._registry.watch(self.dispatcher.code_added)
+        if self._ports.elsewhere is not None:
+            self._ports.elsewhere.table.watch(self.dispatcher.code_added)
+
+    def _unwatch_code(self) -> None:
+        self._registry.unwatch(self.dispatcher.code_added)
+        if self._ports.elsewhere is not None:
+            self._ports.elsewhere.table.unwatch(self.dispatcher.code_added)
 
     async def close(self) -> None:
         """Drop attempts and close the store."""
@@ -285,6 +316,8 @@ class Owner:
                 commands_at_claim=commands_end,
                 selected=self._settings.selected,
             ),
+            elsewhere=self._elsewhere,
+            holding=self._holding,
             start_turn=lambda: Portion(self._clock, self._settings.turn_units),
         )
         feed.start()
@@ -320,6 +353,7 @@ class Owner:
             ),
             runs_attempts=self._settings.runs_attempts,
             runs_all=self._settings.runs_attempts and self._settings.selected is None,
+            elsewhere=self._elsewhere,
         )
 
     # --- the loop ---------------------------------------------------------------------

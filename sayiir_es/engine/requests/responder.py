@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.model.events import Event
     from sayiir_es.core.status.status import Status
+    from sayiir_es.engine.attempts.elsewhere import AttemptsElsewhere
     from sayiir_es.engine.ports import Ports
     from sayiir_es.engine.requests.decided_command import DecidedCommand
     from sayiir_es.engine.requests.reporting import Reporter
@@ -112,7 +113,7 @@ WANTED_MAX = 10_000
 class Responder:
     """Answers the requests on one partition."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (one parameter a part)
         self,
         ports: Ports,
         partition: int,
@@ -121,6 +122,7 @@ class Responder:
         reporter: Reporter,
         runs_attempts: bool,
         runs_all: bool,
+        elsewhere: AttemptsElsewhere | None,
     ) -> None:
         """With `runs_all` it runs the attempts of all instances, as a worker does."""
         self._log = ports.log
@@ -133,6 +135,7 @@ class Responder:
         self._reporter = reporter
         self._runs_attempts = runs_attempts
         self._runs_all = runs_all
+        self._elsewhere = elsewhere
         self._waits = Waits()
         self._wanted: dict[int, ReplyAddress] = {}
         """Who asked what becomes of a command, by its offset."""
@@ -265,20 +268,31 @@ class Responder:
 
     def _take(self, record: Record) -> None:
         address = read_reply_address(record.headers, self._topics.reply_partitions)
-        if address is None:
-            return  # nobody could be told anything
         try:
             request = decode_request(record.value or b"")
             self._meter.request_came(type(request).__name__)
             if isinstance(request, OfferSlots | Progress):
-                return  # of executors, which wait for no reply
-            if request.at_least > self._store.position.offset:
-                return  # displaced, and does not know it yet: the new owner answers
-            self._answer(request, address)
+                self._hear(request)
+            elif address is None:
+                pass  # nobody could be told anything
+            elif request.at_least > self._store.position.offset:
+                pass  # displaced, and does not know it yet: the new owner answers
+            else:
+                self._answer(request, address)
         except DecodeError as error:
-            self._reply(address, Refused(code="bad_request", message=str(error)))
+            if address is not None:
+                self._reply(address, Refused(code="bad_request", message=str(error)))
         except Exception as error:  # noqa: BLE001 (one request's trouble is its own)
             self._fail(address, error)
+
+    def _hear(self, request: OfferSlots | Progress) -> None:
+        """Take what an executor tells, which waits for no reply."""
+        if self._elsewhere is None:
+            return
+        if isinstance(request, OfferSlots):
+            self._elsewhere.offer(request)
+        else:
+            self._elsewhere.progress(request)
 
     def _answer(self, request: Request, address: ReplyAddress) -> None:
         match request:
@@ -457,12 +471,13 @@ class Responder:
 
     # --- replying ---------------------------------------------------------------------
 
-    def _fail(self, address: ReplyAddress, error: Exception) -> None:
+    def _fail(self, address: ReplyAddress | None, error: Exception) -> None:
         """One request's trouble is that request's."""
         code = error.code if isinstance(error, WorkflowError) else "internal"
         if not isinstance(error, StoreError | LogError):
             logger.error("requests.answer_failed", exc_info=error)
-        self._reply(address, Refused(code=code, message=str(error)))
+        if address is not None:
+            self._reply(address, Refused(code=code, message=str(error)))
 
     def _reply(self, address: ReplyAddress, answer: Answer) -> None:
         code = answer.code if isinstance(answer, Refused) else ""

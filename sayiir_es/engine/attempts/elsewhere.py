@@ -1,0 +1,171 @@
+"""The attempts of one partition that executors elsewhere have: heard, lost, adopted.
+
+Theory of operation. The log says who has an attempt, and the hash of its secret; an
+executor tells from time to time what it has, and proves it with the secrets. From both
+it is decided who counts: what is told of and nobody awaits, its executor is told of;
+what is awaited and not told of, is lost after its lease. A new owner waits one lease
+for what the log says to be elsewhere, before it is lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.decide.attempts import worker_lost
+from sayiir_es.core.decide.owed import is_held, is_stopping
+from sayiir_es.core.model.inputs import Handout
+from sayiir_es.core.model.rows import chain_of, get_cursors, get_header, get_run
+from sayiir_es.core.model.waits import Awaiting
+from sayiir_es.core.nodes import task
+from sayiir_es.engine.attempts.attempt import Attempt
+from sayiir_es.engine.attempts.awaited import is_awaited
+from sayiir_es.engine.attempts.outcomes import OutcomeMaker
+
+if TYPE_CHECKING:
+    from sayiir_es.core.model.rows import Cursor, Rows
+    from sayiir_es.engine.attempts.dispatcher import Dispatcher
+    from sayiir_es.engine.attempts.remote.placement import PlacingExecutor
+    from sayiir_es.engine.definitions.registry import Registry
+    from sayiir_es.engine.store.port import SnapshotStore
+    from sayiir_es.engine.worker_settings import OwnerSettings
+    from sayiir_es.wire.executor_requests import HeldAttempt, OfferSlots, Progress
+
+
+class AttemptsElsewhere:
+    """What executors elsewhere have of one partition."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        placing: PlacingExecutor,
+        *,
+        registry: Registry,
+        store: SnapshotStore,
+        settings: OwnerSettings,
+    ) -> None:
+        """Hear from now on of what is lost."""
+        self._dispatcher = dispatcher
+        self._placing = placing
+        self._registry = registry
+        self._store = store
+        self._limits = settings.limits
+        self._grace_s = settings.cancel_grace_s
+        self._outcomes = OutcomeMaker("", settings.limits)
+        dispatcher.leases.listener = self
+
+    def offer(self, offer: OfferSlots) -> None:
+        """An executor takes attempts of this partition."""
+        self._placing.offer(self._dispatcher.partition, offer)
+
+    def adopt(self, instance_id: str, rows: Rows) -> None:
+        """Behind a take-over: wait for what executors elsewhere have."""
+        header = get_header(rows)
+        if header is None or header.phase != "running":
+            return
+        for _, cursor in get_cursors(rows):
+            attempt = self._adopted(instance_id, rows, cursor)
+            if attempt is None or self._dispatcher.find(attempt.token) is not None:
+                continue
+            wait = cursor.wait
+            assert isinstance(wait, Awaiting)
+            handout = Handout(
+                executor=wait.executor,
+                secret_hash=wait.secret_hash,
+                lease_ms=wait.lease_ms,
+            )
+            self._placing.adopt(attempt, handout)
+            self._dispatcher.put_running(attempt)
+            if is_stopping(header):
+                self._placing.request_cancel(attempt, self._grace_s)
+
+    def _adopted(self, instance_id: str, rows: Rows, cursor: Cursor) -> Attempt | None:
+        """The attempt that a cursor awaits from elsewhere; None: from nobody there."""
+        header, run, wait = get_header(rows), get_run(rows), cursor.wait
+        if header is None or run is None or not isinstance(wait, Awaiting):
+            return None
+        if not wait.secret_hash or task.is_withdrawn(header, wait):
+            return None
+        attempt = Attempt(
+            instance_id=instance_id,
+            run=header.run,
+            path=cursor.path,
+            number=wait.attempt,
+            owner=self._dispatcher,
+            lineage=run.lineage,
+            job=self._registry.job(run.graph_digest, cursor.path),
+        )
+        attempt.deadline_at_ms = wait.deadline_at
+        return attempt
+
+    def returned(self, instance_id: str, path: str, *, ran: bool) -> None:
+        """The log holds what an executor elsewhere has told of its attempt."""
+        for attempt in self._dispatcher.of_chain(instance_id, chain_of(path)):
+            if attempt.is_elsewhere:
+                self._placing.returned(attempt, ran=ran)
+
+    def progress(self, progress: Progress) -> None:
+        """An executor tells what it has; what nobody wants from it, it is told of."""
+        for held in progress.attempts:
+            self._take_progress(progress.executor, held)
+
+    def _take_progress(self, executor_id: str, held: HeldAttempt) -> None:
+        attempt, digest = self._dispatcher.find(held.token), _hash_of(held.secret)
+        lease = None if attempt is None else attempt.lease
+        if (
+            attempt is not None
+            and lease is not None
+            and attempt.is_elsewhere
+            and lease.handout.secret_hash == digest
+        ):
+            self._dispatcher.leases.heard(attempt, held.details)
+            return
+        rows = self._store.rows(held.instance_id)
+        wait, header = task.awaiting(rows, held.path), get_header(rows)
+        is_wanted = (
+            wait is not None
+            and header is not None
+            and header.run == held.run
+            and wait.attempt == held.attempt
+            and wait.secret_hash == digest
+        )
+        if not is_wanted:
+            # Who says the name of another executor must not take its attempts away.
+            if wait is None or wait.executor != executor_id:
+                self._placing.tell_lost(executor_id, held.token)
+            return
+        if attempt is not None and not self._dispatcher.forget_queued(attempt):
+            return  # another one is begun in its stead, or its outcome is decided
+        if self._dispatcher.accepting and self._dispatcher.serving:
+            self.adopt(held.instance_id, rows)
+
+    def lost(self, attempt: Attempt) -> None:
+        """Nothing was heard of an attempt: it is owed again, or has failed."""
+        dispatcher = self._dispatcher
+        dispatcher.leases.remove(attempt)
+        self._placing.lose(attempt)
+        rows = self._store.rows(attempt.instance_id)
+        header, wait = get_header(rows), task.awaiting(rows, attempt.path)
+        if header is None or wait is None or not is_awaited(rows, attempt):
+            dispatcher.forget(attempt, is_owed=False)
+        elif is_held(header):
+            dispatcher.report(attempt, self._outcomes.withdrawn(attempt))
+        elif wait.restarts >= self._limits.max_restarts:
+            lost = worker_lost(attempt.instance_id, header, attempt.path, wait)
+            dispatcher.report(attempt, lost)
+        else:
+            dispatcher.forget(attempt, is_owed=True)
+
+    def stalled(self, attempt: Attempt, silent_ms: int) -> None:
+        """The function of an attempt told no heartbeat: the attempt has failed."""
+        self._dispatcher.leases.remove(attempt)
+        self._placing.abandon(attempt, report=attempt.lease is not None)
+        self._dispatcher.report(attempt, self._outcomes.stalled(attempt, silent_ms))
+
+
+def _hash_of(secret: str) -> bytes:
+    """The hash of a secret in hexadecimal digits; no hash, where it is no secret."""
+    try:
+        return hashlib.sha256(bytes.fromhex(secret)).digest()
+    except ValueError:
+        return b"?"

@@ -1,0 +1,102 @@
+"""Attempts that wait for an executor elsewhere, by partition and by what they run.
+
+Theory of operation. Each kind of attempt (a task at a place of a graph) has a queue of
+its own, so that what nobody takes now holds up nothing else. Who is next is the order
+of the slots' queue: by priority, with aging. An attempt may wait for a slot of this
+process, too; who grants it first has it, and its state says so to the other.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+from sayiir_es.engine.attempts.attempt import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from sayiir_es.engine.attempts.attempt import Attempt
+    from sayiir_es.engine.definitions.job import Job
+
+AGING_INTERVAL_MS = 300_000
+"""How long an attempt waits to gain one step of priority."""
+
+TOMBSTONES_FREE = 64
+"""Entries of a queue before it is looked whether they still wait."""
+
+
+class _Queue:
+    """Attempts of one kind."""
+
+    def __init__(self) -> None:
+        self.heap: list[tuple[int, int, Attempt]] = []
+        self._clean_at = TOMBSTONES_FREE
+
+    def push(self, rank: int, number: int, attempt: Attempt) -> None:
+        if len(self.heap) >= self._clean_at:
+            self.heap = [item for item in self.heap if item[2].state is State.QUEUED]
+            heapq.heapify(self.heap)
+            self._clean_at = max(TOMBSTONES_FREE, 2 * len(self.heap))
+        heapq.heappush(self.heap, (rank, number, attempt))
+
+    def first(self) -> tuple[int, int, Attempt] | None:
+        """The next that still waits."""
+        while self.heap and self.heap[0][2].state is not State.QUEUED:
+            heapq.heappop(self.heap)
+        return self.heap[0] if self.heap else None
+
+
+class WaitingElsewhere:
+    """The attempts of this process that an executor elsewhere may take."""
+
+    def __init__(self) -> None:
+        self._partitions: dict[int, dict[Job, _Queue]] = {}
+        self._number = 0
+
+    def add(self, attempt: Attempt, partition: int) -> None:
+        """It waits, as its state says."""
+        assert attempt.job is not None
+        self._number += 1
+        queues = self._partitions.setdefault(partition, {})
+        queue = queues.get(attempt.job)
+        if queue is None:
+            queue = queues[attempt.job] = _Queue()
+        rank = attempt.priority * AGING_INTERVAL_MS + attempt.queued_at_ms
+        queue.push(rank, self._number, attempt)
+
+    def has(self, job: Job, partition: int) -> bool:
+        """Whether an attempt of that kind waits already."""
+        queues = self._partitions.get(partition)
+        queue = None if queues is None else queues.get(job)
+        return queue is not None and queue.first() is not None
+
+    def take(self, partition: int, is_taken: Callable[[Job], bool]) -> Attempt | None:
+        """The next attempt of a partition whose kind is taken; it still is queued."""
+        queues = self._partitions.get(partition)
+        if queues is None:
+            return None
+        best: tuple[int, int, Attempt] | None = None
+        for job, queue in tuple(queues.items()):
+            first = queue.first()
+            if first is None:
+                del queues[job]
+            elif (best is None or first[:2] < best[:2]) and is_taken(job):
+                best = first
+        if not queues:
+            del self._partitions[partition]
+        if best is None or best[2].job is None:
+            return None
+        heapq.heappop(queues[best[2].job].heap)
+        return best[2]
+
+    def partitions(self) -> Iterable[int]:
+        """Where attempts wait, or did a moment ago."""
+        return tuple(self._partitions)
+
+    def kinds(self, partition: int) -> Iterator[tuple[Job, int]]:
+        """What waits there, with how many of each wait."""
+        for job, queue in self._partitions.get(partition, {}).items():
+            count = sum(item[2].state is State.QUEUED for item in queue.heap)
+            if count:
+                yield job, count

@@ -1,0 +1,74 @@
+"""The outcomes of one partition that wait to be decided, and those being decided."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from sayiir_es.engine.attempts.attempt import State
+from sayiir_es.engine.attempts.waiting_outcomes import WaitingOutcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sayiir_es.core.model.inputs import DecisionFailed, Outcome
+    from sayiir_es.engine.attempts.attempt import Attempt
+
+
+class Reports:
+    """First come, first decided; kept until the log has acknowledged the decision."""
+
+    def __init__(self) -> None:
+        self.waiting = WaitingOutcomes()
+        self._reported: deque[Attempt] = deque()
+        self._deciding: list[Attempt] = []
+        """Their outcomes are decided in the batch that is made or in flight."""
+
+    def __bool__(self) -> bool:
+        """Whether an outcome is to be decided."""
+        return bool(self._reported)
+
+    @property
+    def is_any(self) -> bool:
+        """Whether an outcome is to be decided, or its decision to be acknowledged."""
+        return bool(self._reported or self._deciding)
+
+    @property
+    def next(self) -> Outcome | DecisionFailed | None:
+        """The next outcome that waits to be decided, or why there will be none."""
+        return self._reported[0].outcome if self._reported else None
+
+    def add(self, attempt: Attempt, outcome: Outcome | DecisionFailed) -> None:
+        """An attempt has ended."""
+        attempt.move(State.REPORTED)
+        attempt.input, attempt.named, attempt.outcome = b"", None, outcome
+        self._reported.append(attempt)
+        self.waiting.add(attempt)
+
+    def take(self) -> Outcome | DecisionFailed:
+        """The next outcome, or why there will be none, for the batch that is made."""
+        attempt = self._reported.popleft()
+        self.waiting.remove(attempt)
+        self._deciding.append(attempt)
+        assert attempt.outcome is not None
+        return attempt.outcome
+
+    def put_back(self) -> None:
+        """The batch has no room for what was taken last: it is the next again."""
+        attempt = self._deciding.pop()
+        self._reported.appendleft(attempt)
+        self.waiting.add(attempt)
+
+    def decided(self) -> Iterator[Attempt]:
+        """The batch is live: the outcomes in it are decided for good."""
+        for attempt in self._deciding:
+            attempt.move(State.DECIDED)
+            yield attempt
+        self._deciding.clear()
+
+    def keep(self) -> None:
+        """The batch never became live: its outcomes are decided on again."""
+        self._reported.extendleft(reversed(self._deciding))
+        for attempt in self._deciding:
+            self.waiting.add(attempt)
+        self._deciding.clear()

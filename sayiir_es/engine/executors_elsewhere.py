@@ -1,0 +1,34 @@
+"""Gives the engine of a worker an executor that also places attempts elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sayiir_es.core.partitions import partition_of
+from sayiir_es.engine.attempts.remote.executors import ExecutorTable
+from sayiir_es.engine.attempts.remote.placement import PlacingExecutor
+
+if TYPE_CHECKING:
+    from sayiir_es.engine.ports import Ports
+    from sayiir_es.engine.worker_settings import WorkerSettings
+
+
+def with_executors_elsewhere(ports: Ports, settings: WorkerSettings) -> Ports:
+    """The ports, with a table of executors that all partitions of a process share."""
+    log = ports.log
+    table = ExecutorTable(
+        ports.clock,
+        lambda executor_id: partition_of(
+            executor_id.encode("utf-8", "surrogatepass"), log.partitions
+        ),
+    )
+    placing = PlacingExecutor(
+        ports.executor,
+        table,
+        log.request_topics,
+        ports.clock,
+        limits=settings.limits,
+        lease_ms=settings.lease_ms,
+    )
+    return replace(ports, executor=placing, elsewhere=placing)
