@@ -9,6 +9,7 @@ from sayiir_es.core.model.inputs import SlotTaken
 from sayiir_es.core.model.rows import get_cursor, get_header
 from sayiir_es.core.model.waits import Awaiting
 from sayiir_es.core.nodes import task
+from sayiir_es.engine.attempts.attempt import State
 
 if TYPE_CHECKING:
     from sayiir_es.core.model.rows import Header, Rows
@@ -18,9 +19,16 @@ if TYPE_CHECKING:
 def is_awaited(rows: Rows, attempt: Attempt) -> bool:
     """Whether the outcome of this attempt would count."""
     awaited = get_awaited(rows, attempt)
-    if awaited is None or task.is_withdrawn(*awaited):
+    if awaited is None:
+        return False
+    if task.is_withdrawn(*awaited) and not _is_to_restart(attempt):
         return False
     return not (attempt.is_elsewhere and is_displaced(awaited[1], attempt))
+
+
+def _is_to_restart(attempt: Attempt) -> bool:
+    """Whether it waits to begin again, as an event will say then."""
+    return attempt.restart and attempt.state in (State.QUEUED, State.GRANTED)
 
 
 def is_displaced(wait: Awaiting, attempt: Attempt) -> bool:

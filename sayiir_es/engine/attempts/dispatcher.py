@@ -258,11 +258,14 @@ class Dispatcher:
             self.queued += 1
         return attempt
 
-    @staticmethod
-    def _is_displaced(batch: Batch, attempt: Attempt) -> bool:
+    def _is_displaced(self, batch: Batch, attempt: Attempt) -> bool:
         """Whether its executor has handed it back, in the batch that is made."""
         wait = task.awaiting(batch.view(attempt.instance_id), attempt.path)
-        return attempt.is_elsewhere and wait is not None and is_displaced(wait, attempt)
+        if not attempt.is_elsewhere or wait is None or not is_displaced(wait, attempt):
+            return False
+        if self.elsewhere is not None:  # who has it gets it last
+            self.elsewhere.returned(attempt, ran=False)
+        return True
 
     @property
     def next_granted(self) -> Attempt | None:

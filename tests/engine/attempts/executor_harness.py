@@ -39,6 +39,7 @@ class ExecutorHarness:
             propagate_interrupts=propagate,
             threads_left_max=threads_left_max,
         )
+        self.partition = 0
         self.outcomes: list[tuple[str, Outcome]] = []
         self._arrived = asyncio.Event()
         self._number = 0

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class NoOwner:
     """The queue tells nobody of anything."""
 
+    partition = 0
+
     def granted(self, attempt: Attempt) -> None:
         """Never called."""
         raise AssertionError(attempt)

@@ -241,7 +241,7 @@ class PlacingExecutor:
     def returned(self, attempt: Attempt, *, ran: bool) -> None:
         """Its executor has told its outcome, or has handed it back."""
         lease, executor, job = attempt.lease, self._holders.get(attempt), attempt.job
-        if lease is None:
+        if lease is None or lease.has_ended:
             return
         lease.has_ended = True
         if executor is None or job is None:
@@ -251,7 +251,7 @@ class PlacingExecutor:
         else:
             pause_s = executor.avoid(job, self.table.now_s())
             loop = asyncio.get_running_loop()
-            loop.call_later(pause_s, self._grant_all, executor)
+            loop.call_later(pause_s + 0.01, self._grant_all, executor)
 
     def adopt(self, attempt: Attempt, handout: Handout) -> None:
         """An executor has an attempt that an earlier owner gave it."""

@@ -1,9 +1,10 @@
-"""The owner's side of attempts elsewhere: a memory log, and executors that only speak."""
+"""The owner's side of attempts elsewhere, with executors that only speak."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,10 +19,14 @@ from sayiir_es.core.model.events import (
     RetryRecorded,
     TaskFailed,
 )
+from sayiir_es.engine.definitions.feed import DefinitionFeed
+from sayiir_es.engine.definitions.registry import Registry
 from tests.engine.attempts.remote.speaker import Speaker
 from tests.engine.harness import EngineHarness
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sayiir_es.core.authoring.flow import Workflow
     from sayiir_es.core.model.events import Event
 
@@ -41,14 +46,25 @@ def speaker(harness: EngineHarness, name: str = "e1") -> Speaker:
     return Speaker(harness.log, name, tasks=("orders/pay",))
 
 
+async def published(harness: EngineHarness, workflow: Workflow) -> None:
+    """Publish a graph whose code no worker of the test has."""
+    await harness.log.open(create=True)
+    await DefinitionFeed(harness.log, Registry()).publish(workflow)
+
+
+async def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds that no event tells of."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 (as above)
+            await asyncio.sleep(0.02)
+
+
 def bodies(events: list[Event], kind: type) -> list[object]:
     """The bodies of a kind."""
     return [event.body for event in events if isinstance(event.body, kind)]
 
 
-async def test_an_attempt_is_published_behind_its_event_and_its_outcome_counts() -> (
-    None
-):
+async def test_an_attempt_is_published_behind_its_event_and_its_end_counts() -> None:
     harness = EngineHarness()
     async with harness.worker(paying()), speaker(harness).reading() as executor:
         executor.offer()
@@ -109,8 +125,8 @@ async def test_one_executor_has_no_more_than_its_slots_and_half_of_them() -> Non
 async def test_a_worker_without_the_code_decides_and_an_executor_runs() -> None:
     harness = EngineHarness()
     workflow = Flow("orders").then(abs, name="pay").build()
-    async with harness.worker() as worker, speaker(harness).reading() as executor:
-        await worker.definitions.publish_graph(workflow.graph)
+    await published(harness, workflow)
+    async with harness.worker(), speaker(harness).reading() as executor:
         executor.offer()
         await harness.command("StartWorkflow", workflow="orders", input=7)
         await executor.tell(await executor.attempt())
@@ -242,8 +258,6 @@ async def test_progress_in_anothers_name_takes_nothing_from_it() -> None:
         executor.offer()
         await harness.command("StartWorkflow", workflow="orders", input=7)
         attempt = await executor.attempt()
-        from dataclasses import replace
-
         executor.progress(replace(attempt, secret=bytes(16)))
         executor.progress(replace(attempt, instance_id="none"))
         notice = await executor.notice()
@@ -255,21 +269,17 @@ async def test_progress_in_anothers_name_takes_nothing_from_it() -> None:
 
 async def test_lost_and_begun_by_nobody_it_is_taken_again_by_who_has_it() -> None:
     harness = EngineHarness(lease_ms=400)
-    async with harness.worker(paying()) as worker:
-        async with speaker(harness).reading() as executor:
-            executor.offer()
-            await harness.command("StartWorkflow", workflow="orders", input=7)
-            attempt = await executor.attempt()
-            dispatcher = worker.owners[0].dispatcher
-            async with asyncio.timeout(10):
-                while dispatcher.leases.elsewhere:
-                    await asyncio.sleep(0.05)
-                executor.progress(attempt)
-                while not dispatcher.leases.elsewhere:
-                    await asyncio.sleep(0.05)
-            await executor.tell(attempt)
-            assert await harness.output() == "done"
-            assert "AttemptRestarted" not in await harness.kinds()
+    async with harness.worker(paying()) as worker, speaker(harness).reading() as one:
+        one.offer()
+        await harness.command("StartWorkflow", workflow="orders", input=7)
+        attempt = await one.attempt()
+        leases = worker.owners[0].dispatcher.leases
+        await wait_for(lambda: not leases.elsewhere)
+        one.progress(attempt)
+        await wait_for(lambda: leases.elsewhere == 1)
+        await one.tell(attempt)
+        assert await harness.output() == "done"
+        assert "AttemptRestarted" not in await harness.kinds()
 
 
 async def test_what_is_handed_back_goes_to_another_one() -> None:
@@ -492,21 +502,30 @@ async def test_loops_forks_and_routes_go_elsewhere_node_by_node() -> None:
     def key(value: int) -> str:
         return str(value)
 
+    def part(value: object) -> object:
+        return value
+
+    def join(parts: dict[str, object]) -> int:
+        return len(parts)
+
+    def end(value: int) -> LoopResult[int]:
+        return LoopResult.done(value)
+
     flow = (
         Flow("orders")
         .route(key, keys=["a"])
         .branch("a", pay)
         .done()
         .fork()
-        .branch("x", pay)
-        .branch("y", pay)
-        .join(abs, name="join")
-        .loop(lambda value: LoopResult.done(value))
+        .branch(part, name="x")
+        .branch(part, name="y")
+        .join(join)
+        .loop(end)
         .build()
     )
     harness = EngineHarness()
-    async with harness.worker() as worker:
-        await worker.definitions.publish_graph(flow.graph)
+    await published(harness, flow)
+    async with harness.worker():
         executor = Speaker(harness.log, graphs=(flow.graph.digest,))
         async with executor.reading():
             executor.offer(50, slots=50)
@@ -524,21 +543,19 @@ async def test_loops_forks_and_routes_go_elsewhere_node_by_node() -> None:
             assert await harness.output() == 4
 
 
-async def test_an_input_that_no_record_takes_fails_for_good() -> None:
+async def test_an_input_that_no_record_takes_fails_for_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     harness = EngineHarness()
-    async with harness.worker(paying()) as worker:
-        placing = worker.owners[0].dispatcher.elsewhere
-        assert placing is not None
-        async with speaker(harness).reading() as executor:
-            executor.offer()
-            most = placing.input_bytes_max
-            placing.input_bytes_max = lambda _: 100  # type: ignore[method-assign]
-            await harness.command("StartWorkflow", workflow="orders", input="x" * 200)
-            events = await harness.until_kind("TaskFailed")
-            (failed,) = bodies(events, TaskFailed)
-            assert isinstance(failed, TaskFailed)
-            assert failed.error_type == "too_large"
-            placing.input_bytes_max = most  # type: ignore[method-assign]
+    topics = type(harness.log.request_topics)
+    monkeypatch.setattr(topics, "value_bytes_max", lambda *_: 17_000)
+    async with harness.worker(paying()), speaker(harness).reading() as executor:
+        executor.offer()
+        await harness.command("StartWorkflow", workflow="orders", input="x" * 1_000)
+        events = await harness.until_kind("TaskFailed")
+        (failed,) = bodies(events, TaskFailed)
+        assert isinstance(failed, TaskFailed)
+        assert failed.error_type == "too_large"
 
 
 def test_the_options_stand_in_the_graph_and_not_where_they_are_not_used() -> None:
@@ -556,5 +573,5 @@ def test_the_options_stand_in_the_graph_and_not_where_they_are_not_used() -> Non
     [{"execute": "elsewhere"}, {"heartbeat_timeout": -1}, {"heartbeat_timeout": "x"}],
 )
 def test_options_out_of_range_are_refused(options: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="execute|heartbeat_timeout|duration"):
+    with pytest.raises(ValueError, match=r"execute|heartbeat_timeout|duration"):
         task(**options)  # type: ignore[call-overload]
