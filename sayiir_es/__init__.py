@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         get_task_context,
     )
     from sayiir_es.engine.tracer import init_tracing, shutdown_tracing
+    from sayiir_es.executor.executor import Executor, ExecutorHandle
     from sayiir_es.wire.payload_codec import JsonCodec, PayloadCodec
     from sayiir_es.wire.registered_types import register_type
 
@@ -84,6 +85,7 @@ _PLACES = {
     "client.worker": ("Worker", "WorkerHandle"),
     "client.workflow_client": ("WorkflowClient",),
     "client.workflow_status": ("WorkflowStatus",),
+    "executor.executor": ("Executor", "ExecutorHandle"),
     "core.duration": ("parse_duration",),
     "core.model.errors": (
         "BackendError",
@@ -121,6 +123,8 @@ __all__ = [
     "DurableEngine",
     "EmbeddedBackend",
     "ErrorGroup",
+    "Executor",
+    "ExecutorHandle",
     "Flow",
     "FlowBuilder",
     "ForkBuilder",

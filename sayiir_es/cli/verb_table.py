@@ -54,6 +54,14 @@ _WORKER = {
         "worker list -o json",
     ),
 }
+_EXECUTOR = {
+    "run": Verb(
+        "executor:run",
+        "Run attempts that workers elsewhere decide, and own nothing, until SIGTERM or "
+        "SIGINT.",
+        "executor run examples.orders --tags gpu",
+    ),
+}
 _PROJECTOR = {
     "run": Verb(
         "projector:run",
@@ -289,6 +297,9 @@ VERBS = VerbGroup(
         ),
         "worker": VerbGroup(
             "Run and list workers.", "worker run examples.orders", _WORKER
+        ),
+        "executor": VerbGroup(
+            "Run executors.", "executor run examples.orders --tags gpu", _EXECUTOR
         ),
         "serve": Verb(
             "serve:serve",

@@ -27,6 +27,8 @@ COMMANDS = [
         "worker",
         "worker run",
         "worker list",
+        "executor",
+        "executor run",
         "projector",
         "projector run",
     ),
@@ -50,6 +52,7 @@ COMMANDS = [
 ]
 IN_TESTS_OF_THEIR_OWN = {
     *("demo", "dev", "serve", "projector run", "worker run", "audit import"),
+    "executor run",
     "partition show",
 }
 NEED_KAFKA = {"topic create", "topic check"}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MAKES_A_LOG = {
     *("demo", "dev"),
     "worker run examples.orders",
+    "executor run examples.orders --tags gpu",
     "topic create --partitions 8 --backend kafka://localhost:9092/sayiir",
     'instance start orders --id order-7 --input \'{"item":"teapot","amount":5}\'',
     "audit import audit-2026 --backend file:copy.db",

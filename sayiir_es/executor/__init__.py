@@ -1,0 +1,1 @@
+"""Runs attempts that owners elsewhere hand out, and owns nothing."""

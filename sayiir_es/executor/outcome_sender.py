@@ -1,0 +1,98 @@
+"""Sends what attempts ended with to the commands topic, until the log has it.
+
+Many outcomes that come together leave in one request: the log's producer sees to that.
+An outcome that is sent twice changes nothing: its command has an id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from sayiir_es.client.commands import command_record
+from sayiir_es.core.model.errors import BatchTooLargeError, LogError
+from sayiir_es.core.model.inputs import Outcome
+from sayiir_es.engine.backoff import Backoff
+from sayiir_es.executor.held_attempt import outcome_command
+from sayiir_es.log.port import Topic
+from sayiir_es.telemetry import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sayiir_es.log.port import Log
+    from sayiir_es.wire.attempts import PublishedAttempt
+
+logger = get_logger(__name__)
+
+
+class OutcomeSender:
+    """Sends outcomes; `sent` is told of each that the log has, or will never take."""
+
+    def __init__(self, log: Log, sent: Callable[[PublishedAttempt], None]) -> None:
+        self._log = log
+        self._sent = sent
+        self._tasks: dict[PublishedAttempt | int, asyncio.Task[None]] = {}
+
+    def send(self, record: PublishedAttempt, outcome: Outcome) -> None:
+        """Send what an attempt ended with; returns at once."""
+        key = id(record)
+        task = self._tasks[key] = asyncio.create_task(self._send(record, outcome))
+        task.add_done_callback(lambda _: self._tasks.pop(key, None))
+
+    async def drain(self, limit_s: float) -> None:
+        """Wait until all is sent, for so long at most; then what is left is dropped."""
+        if self._tasks:
+            await asyncio.wait([*self._tasks.values()], timeout=limit_s)
+        left = [*self._tasks.values()]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    async def _send(self, record: PublishedAttempt, outcome: Outcome) -> None:
+        backoff = Backoff(record.instance_id)
+        try:
+            while True:
+                command = outcome_command(record, outcome)
+                try:
+                    await self._log.produce(
+                        Topic.COMMANDS, record.partition, command_record(command)
+                    )
+                except BatchTooLargeError as error:
+                    if outcome.error_type == "too_large":
+                        _tell_unsent(record, error)
+                        return
+                    outcome = _too_large(outcome, error)
+                except LogError as error:
+                    _tell_unsent(record, error)
+                    await backoff.pause()
+                else:
+                    return
+        finally:
+            self._sent(record)
+
+
+def _tell_unsent(record: PublishedAttempt, error: LogError) -> None:
+    logger.warning(
+        "executor.outcome_unsent",
+        instance_id=record.instance_id,
+        path=record.path,
+        attempt=record.attempt,
+        error_code=error.code,
+        reason=str(error),
+    )
+
+
+def _too_large(outcome: Outcome, error: BatchTooLargeError) -> Outcome:
+    """The failure of an attempt whose outcome the log does not take."""
+    return Outcome(
+        instance_id=outcome.instance_id,
+        run=outcome.run,
+        path=outcome.path,
+        attempt=outcome.attempt,
+        result="failed",
+        error_type="too_large",
+        error=str(error),
+        retriable=False,
+        worker=outcome.worker,
+    )

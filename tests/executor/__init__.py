@@ -1,0 +1,1 @@
+"""Tests of executors: the protocol from the side of whoever runs attempts."""
