@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import json
 import os
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from structlog.contextvars import bind_contextvars
@@ -17,7 +19,7 @@ from sayiir_es.engine.attempts.named_values import (
     given_value,
     with_named,
 )
-from sayiir_es.engine.attempts.processes.messages import Ended
+from sayiir_es.engine.attempts.processes.messages import Beat, Ended
 from sayiir_es.engine.attempts.task_context import CONTEXT, TaskExecutionContext
 from sayiir_es.engine.tracer import parent_context
 from sayiir_es.telemetry import get_logger
@@ -87,11 +89,13 @@ class AttemptRunner:
         outcomes: OutcomeMaker,
         payloads: Payloads,
         runner: asyncio.Runner,
+        send: Callable[[Beat], object],
     ) -> None:
         self._registry_of = registry_of
         self._outcomes = outcomes
         self._payloads = payloads
         self._runner = runner
+        self._send = send
         self._process_id = os.getpid()
 
     def run(self, running: Running) -> Ended:
@@ -121,6 +125,14 @@ class AttemptRunner:
             _end_forked()
         return _ended(running.number, outcome)
 
+    def _tell_beat(self, number: int, details: object) -> None:
+        """Tell the worker; on whatever thread the task has."""
+        try:
+            text = json.dumps(details, default=str)
+        except Exception:  # noqa: BLE001 (it runs the code of users)
+            text = "null"  # that there was a heartbeat counts, whatever it says
+        self._send(Beat(number=number, details=text))
+
     def _runnable_of(self, message: AttemptMessage) -> Runnable:
         """The function of an attempt with all that is known of it.
 
@@ -138,6 +150,7 @@ class AttemptRunner:
 
     def _outcome(self, running: Running, attempt: Attempt) -> Outcome:
         context = running.context = context_of(attempt)
+        context.on_heartbeat = partial(self._tell_beat, running.number)
         context.cancelled = running.is_cancelled
         _bind(context, running.message.traceparent)
         stage: Literal["decoding", "running", "encoding"] = "decoding"

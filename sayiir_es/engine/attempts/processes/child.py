@@ -204,6 +204,7 @@ class Child:
             OutcomeMaker(setup.worker_id, Limits(**setup.limits), payloads),
             payloads,
             self._runner,
+            self._channel.send,
         )
 
     def _send_line(self, line: Logged) -> bool:

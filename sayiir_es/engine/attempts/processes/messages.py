@@ -16,6 +16,7 @@ anything else is killed.
 | stop | worker | end |
 | ready | process | give me attempts |
 | failed | process | it cannot begin, and why |
+| beat | process | the function of the attempt has told a heartbeat |
 | ended | process | the outcome of the attempt |
 | logged | process | a log line |
 """
@@ -145,6 +146,14 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """The function of the attempt goes on; `details` is JSON, as far as it can be."""
+
+    number: int = field(metadata={"types": int})
+    details: str = field(metadata={"types": str})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """The outcome of an attempt; `threads` is how many Python threads run behind it."""
 
@@ -192,11 +201,12 @@ Message: TypeAlias = (
     | Failed
     | Ended
     | Logged
+    | Beat
 )
 
 _KINDS: tuple[type[Message], ...] = (
     *(Setup, Code, OtherGraph, AttemptMessage, Cancelled, Interrupt, Stop),
-    *(Ready, Failed, Ended, Logged),
+    *(Ready, Failed, Ended, Logged, Beat),
 )
 _NAMES: dict[type[Message], tuple[int, tuple[str, ...]]] = {
     kind: (number, tuple(one.name for one in fields(kind)))

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from enum import Enum
 from itertools import count
 from typing import TYPE_CHECKING, Final
@@ -28,6 +29,7 @@ from sayiir_es.engine.attempts.processes.log_forwarding import write
 from sayiir_es.engine.attempts.processes.memory_use import CAN_BE_MEASURED, memory_of
 from sayiir_es.engine.attempts.processes.messages import (
     AttemptMessage,
+    Beat,
     Cancelled,
     Ended,
     Failed,
@@ -314,6 +316,11 @@ class ProcessPool:
                 seat.call is not None and seat.call.number == number
             ):
                 self._attempt_ended(seat, seat.call, message)
+            case Beat(number=number, details=details) if (
+                seat.call is not None and seat.call.number == number
+            ):
+                with contextlib.suppress(ValueError):  # forged: nobody has gone on
+                    seat.call.attempt.take_beat(json.loads(details))
             case _:  # of an attempt that is not wanted any more, or forged
                 return
 

@@ -29,6 +29,8 @@ LIMIT_S = 30.0
 class ProcessHarness:
     """Owns attempts: starts each when it has its slot, and collects the outcomes."""
 
+    partition = 0
+
     def __init__(
         self, settings: ProcessSettings, *, payloads: Payloads = JSON_PAYLOADS
     ) -> None:

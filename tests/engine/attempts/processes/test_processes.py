@@ -75,6 +75,13 @@ async def test_errors_are_told_as_elsewhere() -> None:
         assert (await one.run(tasks.raises_exit)).error_type == "SystemExit"
 
 
+async def test_heartbeats_are_told_to_the_worker() -> None:
+    async with harness(1) as one:
+        attempt = one.start(tasks.beats, 3)
+        await one.outcome_of(attempt)
+        assert attempt.beats == 4
+
+
 async def test_another_function_of_the_same_graph_is_told_apart() -> None:
     async with harness(1) as one:
         assert await one.result_of(tasks.first_of_a_name) == "first"
