@@ -316,6 +316,8 @@ class LocalExecutor:
         But for idle processes, which have two seconds to end by themselves.
         """
         self._closed = True
+        if self._pool is not None:
+            self._pool.close_soon()
         for attempt in list(self._executions):
             self.abandon(attempt, report=False)
         if self._threads is not None:

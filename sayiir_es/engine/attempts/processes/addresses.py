@@ -126,11 +126,11 @@ def _workflows_like(workflow: Workflow) -> Iterator[tuple[Address, Workflow]]:
     for module, holder in tuple(sys.modules.items()):
         for name, held in _variables(holder):
             if (
-                isinstance(held, Workflow)
-                and held.graph.digest == digest
+                issubclass(type(held), Workflow)  # `isinstance` would ask a proxy
+                and cast("Workflow", held).graph.digest == digest
                 and (address := _address(module, name)) is not None
             ):
-                yield address, held
+                yield address, cast("Workflow", held)
 
 
 def _variables(module: object) -> list[tuple[str, object]]:

@@ -267,6 +267,10 @@ class ProcessPool:
             if seat.state is _State.BUSY:
                 self._replace(seat)
 
+    def close_soon(self) -> None:
+        """Start no process any more."""
+        self._is_closed = True
+
     async def close(self) -> None:
         """End all processes: idle ones by themselves, within a limit."""
         self._is_closed = True

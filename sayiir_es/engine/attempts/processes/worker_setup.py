@@ -119,8 +119,9 @@ class WorkerSetup:
         named += [one for code in codes for one in code.functions.values()]
         needs_main = any(one is not None and one[0] == MAIN for one in named)
         setup = Setup(
-            sys_path=list(sys.path),
-            argv=list(sys.argv),
+            # A program may have put anything there.
+            sys_path=list(map(str, sys.path)),
+            argv=list(map(str, sys.argv)),
             main=main_data() if needs_main else {},
             worker_id=self._worker_id,
             limits=asdict(self._limits),
