@@ -377,6 +377,22 @@ class InstanceIndex(Protocol):
         ...
 
 
+@runtime_checkable
+class TimeIndex(Protocol):
+    """A log that finds records by the time at which they were written."""
+
+    async def offset_at(self, topic: Topic, partition: int, at_ms: int) -> int:
+        """The offset of the first record that was written then or later.
+
+        `at_ms` is in epoch milliseconds. Where there is none, one above the last
+        record that a reader is given.
+
+        Raises:
+            LogUnavailableError: nothing answers.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenTransaction:
     """A transaction of some producer that holds back what stands from `offset` on.

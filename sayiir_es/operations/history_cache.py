@@ -1,9 +1,10 @@
 """Histories that were read before: only what has come since is read from the log.
 
-Theory of operation. On Kafka the history of an instance is found by reading its whole
-partition. A page that is open asks for it again with every event, so what was read is
-kept, with the offset up to which. What is kept is bounded; the instance that was looked
-at longest ago goes first. Nothing here is the truth: without it all is read anew.
+Theory of operation. On Kafka the history of an instance is found by reading its
+partition: from about when it was started, as its owner says, to its last event. A page
+that is open asks for it again with every event, so what was read is kept, with the
+offset up to which. What is kept is bounded; the instance that was looked at longest ago
+goes first. Nothing here is the truth: without it all is read anew.
 """
 
 from __future__ import annotations
@@ -16,19 +17,25 @@ from typing import TYPE_CHECKING
 from sayiir_es.audit.history import History
 from sayiir_es.client.projection import partition_of_instance
 from sayiir_es.core.model.errors import NotFoundError
-from sayiir_es.engine.valid_events import EventFilter, ValidEvents
-from sayiir_es.log.port import InstanceIndex, Topic
+from sayiir_es.engine.valid_events import READ_WAIT_S, EventFilter, ValidEvents
+from sayiir_es.log.port import InstanceIndex, TimeIndex, Topic
 
 if TYPE_CHECKING:
     from sayiir_es.client.session import Session
+    from sayiir_es.core.status.status import Status
     from sayiir_es.engine.valid_events import FoundEvent
+    from sayiir_es.log.port import Log
 
 INSTANCES_MAX = 100
 EVENTS_MAX = 200_000
 """Of all that are kept: some hundred megabytes of ordinary events."""
 
 INDEX_BEHIND = 2_000
-"""With an index, more records than these since then cost more than to read anew."""
+"""With an index, more records than these since then cost more than to read anew; and of
+a time index, than to ask for a place in it."""
+
+CLOCKS_DIFFER_MS = 60_000
+"""By so much the clocks of those who wrote may have differed."""
 
 
 @dataclass(slots=True, eq=False)
@@ -119,15 +126,60 @@ async def _read_on(session: Session, instance_id: str, kept: _Kept) -> None:
     is_indexed = isinstance(log, InstanceIndex) and behind > INDEX_BEHIND
     if behind < 0 or (is_indexed and kept.next_offset):
         kept.events, kept.next_offset = [], 0  # of another log, or quicker so
+    if isinstance(log, TimeIndex) and behind > INDEX_BEHIND:
+        status = await session.find_status(instance_id)
+        if status is not None:
+            await _read_span(session, home, status, kept, end)
+            return
+    kept.events += await _read(log, home, instance_id, kept, end)
+
+
+async def _read_span(
+    session: Session, home: int, status: Status, kept: _Kept, end: int
+) -> None:
+    """Read on from about when an instance was started to the last event that is known.
+
+    Clocks differ: what is found is the whole history where it begins with the first
+    event of the instance; else the partition is read from its begin.
+    """
+    log, instance_id = session.log, status.instance_id
+    assert isinstance(log, TimeIndex)
+    if kept.events and kept.events[-1].event.sequence >= status.sequence:
+        return  # nothing has come since
+    if not kept.events:
+        begin_ms = status.started_at - CLOCKS_DIFFER_MS
+        kept.next_offset = await log.offset_at(Topic.EVENTS, home, begin_ms)
+    found = await _read(log, home, instance_id, kept, end, last=status.sequence)
+    if not kept.events and (not found or found[0].event.sequence != 1):
+        kept.next_offset = 0
+        found = await _read(log, home, instance_id, kept, end, last=status.sequence)
+    kept.events += found
+
+
+async def _read(
+    log: Log,
+    home: int,
+    instance_id: str,
+    kept: _Kept,
+    end: int,
+    *,
+    last: int | None = None,
+) -> list[FoundEvent]:
+    """The events from where `kept` ends; up to the one of that sequence, if any."""
     events = ValidEvents(
         log, home, kept.next_offset, EventFilter(instance_id=instance_id)
     )
     found: list[FoundEvent] = []
     kept.reading, kept.end = events, end
     try:
-        found = [entry async for entry in events.until_end()]
+        if last is None:
+            found = [entry async for entry in events.until_end()]
+        while last is not None and events.next_offset < end:
+            found += await events.read(max_wait_s=READ_WAIT_S)
+            if found and found[-1].event.sequence >= last:
+                break
     finally:
         kept.reading = None
         await events.close()
-    kept.events += found
     kept.next_offset = events.next_offset
+    return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sayiir_es.core.model.errors import OffsetGoneError
-from sayiir_es.log.port import Chunk, NewRecord, Topic
+from sayiir_es.log.port import Chunk, NewRecord, TimeIndex, Topic
 from tests.log.conformance import (
     LIMIT_S,
     batch,
@@ -45,6 +45,20 @@ async def test_a_record_says_when_it_was_written(subject: Subject) -> None:
     await (await log.appender(0)).append(batch("a", 1))
     (record,) = await read_records(await log.reader(Topic.EVENTS, 0, 0), 1)
     assert abs(record.timestamp_ms - time.time_ns() // 1_000_000) < 60_000
+
+
+async def test_a_log_that_knows_times_finds_the_first_record_of_one(
+    subject: Subject,
+) -> None:
+    log = await open_log(subject)
+    await (await log.appender(0)).append(batch("a", 5))
+    if not isinstance(log, TimeIndex):
+        return  # such as a log that finds the events of one instance
+    (first,) = (await read_records(await log.reader(Topic.EVENTS, 0, 0), 5))[:1]
+    assert await log.offset_at(Topic.EVENTS, 0, -5) == 0
+    assert await log.offset_at(Topic.EVENTS, 0, first.timestamp_ms) == 0
+    later_ms = first.timestamp_ms + 3_600_000
+    assert await log.offset_at(Topic.EVENTS, 0, later_ms) == 5
 
 
 async def test_a_reader_begins_at_its_offset(subject: Subject) -> None:

@@ -16,6 +16,8 @@ from sayiir_es.operations import history_cache
 from sayiir_es.operations.history_cache import HistoryCache
 from tests.cli.sample_workflows import approving, doubling
 
+LIMIT_S = 20
+
 
 async def test_what_came_since_is_read_and_nothing_twice() -> None:
     cache = HistoryCache()
@@ -117,3 +119,43 @@ async def test_a_read_says_how_far_it_is() -> None:
     assert begun
     assert begun == sorted(begun)
     assert all(read <= records == end for read, records in begun)
+
+
+# With the last one it is looked for where it is not: clocks differed by more.
+@pytest.mark.parametrize("differ_ms", [0, 60_000, -3_600_000])
+async def test_of_a_log_that_knows_times_the_span_of_an_instance_is_read(
+    monkeypatch: pytest.MonkeyPatch, differ_ms: int
+) -> None:
+    monkeypatch.setattr(history_cache, "INDEX_BEHIND", 10)
+    monkeypatch.setattr(history_cache, "CLOCKS_DIFFER_MS", differ_ms)
+    cache = HistoryCache()
+    with InMemoryBackend() as backend:
+        async with (
+            aio.WorkflowClient(backend) as client,
+            aio.Worker("w", backend, [doubling, approving]),
+        ):
+            session = client._get_session()
+            await client.submit_many(doubling, [(f"a{n}", n) for n in range(700)])
+            await client.wait("a699")
+            await client.submit(approving, "held", 1)
+            async with asyncio.timeout(LIMIT_S):
+                while not await client.count(status="awaiting_signal"):  # noqa: ASYNC110 (it is asked)
+                    await asyncio.sleep(0.01)
+            held = await cache.read(session, "held")
+            begun = cache._kept["held"].next_offset
+            await client.submit_many(doubling, [(f"b{n}", n) for n in range(700)])
+            await client.wait("b699")
+            again = await cache.read(session, "held")
+            assert again.events == held.events
+            assert cache._kept["held"].next_offset == begun  # nothing was read
+            await client.cancel("held")
+            ended = await cache.read(session, "held")
+            first = await cache.read(session, "a0")
+            read_to = cache._kept["a0"].next_offset
+            end = await session.log.end_offset(Topic.EVENTS, 0)
+            assert read_to < end // 2
+    assert [one.event.sequence for one in first.events] == list(
+        range(1, len(first.events) + 1)
+    )
+    assert ended.events[: len(held.events)] == held.events
+    assert ended.events[-1].event.kind == "WorkflowCancelled"

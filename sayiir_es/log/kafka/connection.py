@@ -218,6 +218,9 @@ class Cluster:
     async def offset(self, partition: TopicPartition, which: int) -> int:
         """Return the `EARLIEST` kept offset or the one past the `LATEST` record.
 
+        Of another number, a time in epoch milliseconds: that of the first record which
+        was written then or later; negative where there is none.
+
         Raises:
             LogUnavailableError: the leader did not answer within `OFFSETS_LIMIT_S`.
         """

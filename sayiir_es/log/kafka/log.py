@@ -415,6 +415,12 @@ class KafkaLog:
         connection = LeaderConnection(self._cluster, self.name(topic), partition)
         return await self._cluster.offset(connection.partition, LATEST)
 
+    async def offset_at(self, topic: Topic, partition: int, at_ms: int) -> int:
+        """The offset of the first record that was written then or later."""
+        connection = LeaderConnection(self._cluster, self.name(topic), partition)
+        offset = await self._cluster.offset(connection.partition, max(at_ms, 0))
+        return offset if offset >= 0 else await self.end_offset(topic, partition)
+
     async def open_transactions(
         self, topic: Topic, partition: int
     ) -> tuple[OpenTransaction, ...]:

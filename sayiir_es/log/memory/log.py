@@ -138,6 +138,10 @@ class MemoryLog:
         """One above the last record."""
         return self._topics.bounds(topic, partition)[1]
 
+    async def offset_at(self, topic: Topic, partition: int, at_ms: int) -> int:
+        """The offset of the first record that was written then or later."""
+        return self._topics.offset_at(topic, partition, at_ms)
+
     async def produce(self, topic: Topic, partition: int, record: NewRecord) -> int:
         """Write one record outside the claim rule and return its offset.
 

@@ -72,6 +72,15 @@ class MemoryTopics:
             content = self._partition(topic, partition)
             return content.start, content.end
 
+    def offset_at(self, topic: Topic, partition: int, at_ms: int) -> int:
+        """Return the offset of the first record that was written then or later."""
+        with self._lock:
+            content = self._partition(topic, partition)
+            for record in content.records:
+                if record.timestamp_ms >= at_ms:
+                    return record.offset
+            return content.end
+
     def append(self, topic: Topic, partition: int, batch: Sequence[NewRecord]) -> int:
         """Append a batch and return its first offset."""
         now_ms = self._now_ms()
