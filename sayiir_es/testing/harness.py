@@ -87,7 +87,6 @@ class Harness:
         self._payloads = payloads
         self._view = MemoryStore()
         self._fold = Fold(self._view, 0, 1, on_event=self._on_event)
-        self._sent: list[CommandStep] = []
         self._seen: set[tuple[int, str, int]] = set()
         self._executor: LocalExecutor
         self._engine: WorkerEngine | None = None
@@ -95,16 +94,15 @@ class Harness:
     # --- steps ------------------------------------------------------------------------
 
     async def open(
-        self, records: Sequence[Record] = (), commands: Sequence[CommandStep] = ()
+        self, records: Sequence[Record] = (), commands: Sequence[Record] = ()
     ) -> None:
         """Make the log, with these events and commands; a step starts the owner."""
         await self.log.open(create=True)
         appender = await self.log.appender(0)
         for record in records:
             await appender.append([_copy_of(record)])
-        self._sent = []
-        for command in commands:
-            await self.send(command)
+        for record in commands:
+            await self.log.produce(Topic.COMMANDS, 0, _copy_of(record))
 
     async def start_owner(self) -> None:
         """Start an owner, behind the one before if there was one."""
@@ -182,7 +180,6 @@ class Harness:
 
     async def send(self, step: CommandStep) -> None:
         """Produce a command."""
-        self._sent.append(step)
         body = {**step.command, "instance_id": INSTANCE}
         record = NewRecord(key=INSTANCE.encode(), value=json.dumps(body).encode())
         await self.log.produce(Topic.COMMANDS, 0, record)
@@ -199,11 +196,11 @@ class Harness:
         events = tuple(event for event in self.events if event.instance_id == INSTANCE)
         return Result(state=state, events=events, payloads=self._payloads)
 
-    async def read_records(self) -> list[Record]:
-        """Every record of the events topic."""
+    async def read_records(self, topic: Topic = Topic.EVENTS) -> list[Record]:
+        """Every record of a topic."""
         records: list[Record] = []
-        end = await self.log.end_offset(Topic.EVENTS, 0)
-        reader = await self.log.reader(Topic.EVENTS, 0, 0)
+        end = await self.log.end_offset(topic, 0)
+        reader = await self.log.reader(topic, 0, 0)
         while len(records) < end:
             chunk = await reader.read(max_wait_s=READ_WAIT_S)
             records += () if chunk is None else chunk.records
@@ -214,8 +211,9 @@ class Harness:
     async def _crash(self) -> None:
         """The owner dies: what it says at its end reaches no log that anybody reads."""
         records, dead_log = await self.read_records(), self.log
+        commands = await self.read_records(Topic.COMMANDS)
         self.log = self._new_log()
-        await self.open(records, self._sent)
+        await self.open(records, commands)
         await self.aclose()
         await dead_log.close()
         await self.start_owner()

@@ -14,10 +14,15 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
+from sayiir_es.core.model.commands import AskPermit, GrantPermit, ReturnPermit
 from sayiir_es.core.model.limits import DEFAULT_LIMITS
+from sayiir_es.core.model.permit_events import PermitReleased, limit_id
+from sayiir_es.core.model.position import parse_command_cause
+from sayiir_es.log.port import Topic
 from sayiir_es.testing.harness import Harness
 from sayiir_es.testing.steps import CommandStep, CrashStep, StopStep
 from sayiir_es.testing.virtual_time import EPOCH_MS, VirtualLoop
+from sayiir_es.wire.commands import decode_command
 from sayiir_es.wire.events import decode_event
 from sayiir_es.wire.payload_codec import JSON_PAYLOADS
 
@@ -60,6 +65,7 @@ class ScenarioRun:
     result: Result
     end: Result
     records: list[Record]
+    commands: list[Record]
     spans: tuple[StepSpan, ...] = ()
 
     @property
@@ -119,7 +125,8 @@ async def recover(
 ) -> ScenarioRun:
     """Run on behind a crash in which all but the first `count` records were lost."""
     begun = sum(span.events_before < count for span in full_run.spans)
-    commands = [step for step in steps[:begun] if isinstance(step, CommandStep)]
+    sent = sum(isinstance(step, CommandStep) for step in steps[:begun])
+    commands = commands_behind(full_run, count, sent)
     at_ms = decode_event(full_run.records[count - 1].value or b"").at
     harness = Harness(workflow, _virtual_loop(), at_ms, payloads=payloads)
     stops = _stops_of(steps)
@@ -135,6 +142,37 @@ async def recover(
         for step, stop in zip(steps[begun:], stops[begun:], strict=True):
             await harness.run_step(step, stop=stop)
         return await _ended(harness, (), to_idle=True)
+
+
+def commands_behind(full_run: ScenarioRun, count: int, sent: int) -> list[Record]:
+    """The commands that stand on the log behind the first `count` events.
+
+    Those that were decided, of the scenario's own the first `sent`, and the returns of
+    permits that the events say have landed. What else owners wrote to one another was
+    lost with its owner, at the worst.
+    """
+    events = [decode_event(one.value or b"") for one in full_run.records[:count]]
+    positions = [parse_command_cause(event.cause) for event in events]
+    decided = max((place.offset + 1 for place in positions if place), default=0)
+    landed = {
+        (limit_id(event.body.key), event.body.permit)
+        for event in events
+        if isinstance(event.body, PermitReleased)
+    }
+    kept: list[Record] = []
+    for record in full_run.commands:
+        command = decode_command(
+            key=record.key, value=record.value, partition=0, offset=record.offset
+        )
+        is_own = not isinstance(command, AskPermit | GrantPermit | ReturnPermit)
+        if is_own:
+            sent -= 1
+        has_landed = isinstance(command, ReturnPermit) and (
+            (command.instance_id, command.permit) in landed
+        )
+        if record.offset < decided or (is_own and sent >= 0) or has_landed:
+            kept.append(record)
+    return kept
 
 
 def run_on_virtual_loop(work: Coroutine[object, object, T]) -> T:
@@ -153,8 +191,13 @@ async def _ended(
     if to_idle:
         await harness.run_to_idle()
     end = harness.get_result()
-    records = await harness.read_records()
-    return ScenarioRun(result=result, end=end, records=records, spans=spans)
+    return ScenarioRun(
+        result=result,
+        end=end,
+        records=await harness.read_records(),
+        commands=await harness.read_records(Topic.COMMANDS),
+        spans=spans,
+    )
 
 
 def _stops_of(steps: Sequence[Step]) -> list[StopStep | None]:
