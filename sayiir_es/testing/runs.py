@@ -14,12 +14,25 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
+from sayiir_es.core.model.child_events import (
+    ChildCancelSent,
+    ChildEndReported,
+    ChildInstanceSent,
+)
+from sayiir_es.core.model.commands import (
+    CancelWorkflow,
+    RecordChildEnd,
+    ReturnPermit,
+    StartWorkflow,
+)
 from sayiir_es.core.model.limits import DEFAULT_LIMITS
+from sayiir_es.core.model.permit_events import PermitReleased, limit_id
 from sayiir_es.core.model.position import parse_command_cause
 from sayiir_es.log.port import Topic
 from sayiir_es.testing.harness import Harness
 from sayiir_es.testing.steps import CommandStep, CrashStep, StopStep
 from sayiir_es.testing.virtual_time import EPOCH_MS, VirtualLoop
+from sayiir_es.wire.commands import decode_command
 from sayiir_es.wire.events import decode_event
 from sayiir_es.wire.payload_codec import JSON_PAYLOADS
 
@@ -27,6 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
     from sayiir_es.core.authoring.workflow import Workflow
+    from sayiir_es.core.model.commands import Command
+    from sayiir_es.core.model.events import Body
     from sayiir_es.core.model.limits import Limits
     from sayiir_es.log.port import Record
     from sayiir_es.testing.result import Result
@@ -123,7 +138,7 @@ async def recover(
     """Run on behind a crash in which all but the first `count` records were lost."""
     begun = sum(span.events_before < count for span in full_run.spans)
     sent = sum(isinstance(step, CommandStep) for step in steps[:begun])
-    commands = _kept_commands(full_run, count, sent)
+    commands = commands_behind(full_run, count, sent)
     at_ms = decode_event(full_run.records[count - 1].value or b"").at
     harness = Harness(workflow, _virtual_loop(), at_ms, payloads=payloads)
     stops = _stops_of(steps)
@@ -139,6 +154,59 @@ async def recover(
         for step, stop in zip(steps[begun:], stops[begun:], strict=True):
             await harness.run_step(step, stop=stop)
         return await _ended(harness, (), to_idle=True)
+
+
+def commands_behind(full_run: ScenarioRun, count: int, sent: int) -> list[Record]:
+    """The commands that stand on the log behind the first `count` events.
+
+    Those that were decided, of the scenario's own the first `sent`, and those of owners
+    of which the events say that they have landed. What else owners wrote to one another
+    was lost with its owner, at the worst.
+    """
+    events = [decode_event(one.value or b"") for one in full_run.records[:count]]
+    positions = [parse_command_cause(event.cause) for event in events]
+    decided = max((place.offset + 1 for place in positions if place), default=0)
+    landed = set(filter(None, (_landed(event.body) for event in events)))
+    kept: list[Record] = []
+    for record in full_run.commands:
+        is_own = (record.value or b"")[:1] == b"{"  # owners write Avro
+        sent -= is_own
+        if record.offset < decided or (is_own and sent >= 0):
+            kept.append(record)
+        elif not is_own:
+            command = decode_command(
+                key=record.key, value=record.value, partition=0, offset=record.offset
+            )
+            if _sent_by(command) in landed:
+                kept.append(record)
+    return kept
+
+
+def _landed(body: Body) -> tuple[object, ...] | None:
+    """Which command of an owner is on the log, as an event says it; None: of none."""
+    match body:
+        case PermitReleased():
+            return ReturnPermit, limit_id(body.key), body.permit
+        case ChildInstanceSent():
+            return StartWorkflow, body.child_id
+        case ChildCancelSent():
+            return CancelWorkflow, body.child_id
+        case ChildEndReported():
+            return RecordChildEnd, body.parent, body.parent_path, body.child_run
+        case _:
+            return None
+
+
+def _sent_by(command: Command) -> tuple[object, ...]:
+    """The same, as the command says it."""
+    match command:
+        case ReturnPermit():
+            return ReturnPermit, command.instance_id, command.permit
+        case RecordChildEnd():
+            place = command.instance_id, command.path
+            return RecordChildEnd, *place, command.child_run
+        case _:
+            return type(command), command.instance_id
 
 
 def run_on_virtual_loop(work: Coroutine[object, object, T]) -> T:
@@ -157,30 +225,13 @@ async def _ended(
     if to_idle:
         await harness.run_to_idle()
     end = harness.get_result()
-    records = await harness.read_records()
-    commands = await harness.read_records(Topic.COMMANDS)
     return ScenarioRun(
-        result=result, end=end, records=records, commands=commands, spans=spans
+        result=result,
+        end=end,
+        records=await harness.read_records(),
+        commands=await harness.read_records(Topic.COMMANDS),
+        spans=spans,
     )
-
-
-def _kept_commands(full_run: ScenarioRun, count: int, sent: int) -> list[Record]:
-    """The commands that stand behind a crash: those of so many steps, at least.
-
-    And those that the first `count` events answer; what these events owe to other
-    instances, and nobody has answered, is lost with the owner that sent it.
-    """
-    answered = 0
-    for record in full_run.records[:count]:
-        place = parse_command_cause(decode_event(record.value or b"").cause)
-        answered = max(answered, 0 if place is None else place.offset + 1)
-    kept: list[Record] = []
-    for record in full_run.commands:
-        if len(kept) >= answered and sent <= 0:
-            break
-        kept.append(record)
-        sent -= (record.value or b"")[:1] == b"{"  # of a step, not of an instance
-    return kept
 
 
 def _stops_of(steps: Sequence[Step]) -> list[StopStep | None]:

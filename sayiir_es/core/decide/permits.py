@@ -49,6 +49,12 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.rows import Cursor, Rows
 
 
+GRANTS_MAX = 100
+"""Permits granted behind one return: mostly one, more where asks differ in their limit.
+They are never cut from it, for nothing else would grant them; where even more could be
+granted, others are in use by then, and their returns go on."""
+
+
 def wrong_address(command: Command) -> str | None:
     """Why a command may not be sent to its id; None if it may.
 
@@ -100,7 +106,7 @@ def _return(basis: Basis, command: ReturnPermit) -> Decision:
         return acknowledge(basis, command, "unchanged", basis.header.sequence)
     recorder = Recorder(basis)
     recorder.emit(PermitReturned(permit=command.permit))
-    while not recorder.full():
+    for _ in range(GRANTS_MAX):
         state = get_limit(recorder.rows)
         first = get_queued(recorder.rows, state.head)
         if first is None or state.in_use >= first.limit:

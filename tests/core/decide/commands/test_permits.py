@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,6 +53,7 @@ class Side:
     def __init__(self) -> None:
         self.rows = DictRows()
         self.offset = 0
+        self.limits = DEFAULT_LIMITS
 
     def answer(self, command: Command) -> list[Body]:
         """Decide on a command, make that live, and return its events."""
@@ -61,7 +63,7 @@ class Side:
             claim=0,
             now_ms=1000 + self.offset,
             definitions=OneGraph(GRAPH),
-            limits=DEFAULT_LIMITS,
+            limits=self.limits,
             batch_bytes=1 << 20,
         )
         commanded = Commanded(command=command, position=position)
@@ -119,6 +121,15 @@ def test_a_limit_grants_as_many_as_it_allows_first_come_first_served() -> None:
     assert get_limit(limit.rows).in_use == 0
     left = [key for key in limit.rows.keys("w") if key != "w"]
     assert not left
+
+
+def test_who_waits_is_granted_what_was_returned_however_small_the_room() -> None:
+    limit = Side()
+    limit.limits = replace(DEFAULT_LIMITS, decision_events=1)
+    for holder in "ab":
+        limit.answer(ask(holder))
+    _, granted = limit.answer(give_back(1, "a"))
+    assert isinstance(granted, PermitGranted)
 
 
 def test_an_ask_or_a_return_that_comes_twice_changes_nothing() -> None:

@@ -1,0 +1,54 @@
+"""Scenarios of workflows under a limit: crashes lose no permit and double none."""
+
+from __future__ import annotations
+
+from sayiir_es import Flow, RetryPolicy, task
+from sayiir_es.testing import given
+
+
+@task(concurrency_key="k:{workflow_input}", max_concurrency=1)
+def first(value: int) -> int:
+    return value
+
+
+@task(
+    concurrency_key="k:{workflow_input}",
+    max_concurrency=1,
+    timeout="1m",
+    retries=RetryPolicy(max_retries=1, initial_delay_secs=5),
+)
+def second(value: int) -> int:
+    return value
+
+
+def both(values: dict[str, int]) -> list[str]:
+    return sorted(values)
+
+
+LIMITED = (
+    Flow("limited")
+    .fork()
+    .branch(first, name="x")
+    .branch(second, name="y")
+    .join(both)
+    .build()
+)
+
+
+def test_a_crash_behind_any_event_of_a_limit_changes_nothing() -> None:
+    scenario = given(LIMITED, 3).to_the_end()
+    assert scenario.result.output == ["x", "y"]
+    assert scenario.survives_crashes() > 15
+
+
+def test_a_pause_and_a_crash_in_the_middle_change_nothing() -> None:
+    scenario = (
+        given(LIMITED, 3)
+        .until_running("second")
+        .crash()
+        .pause()
+        .after("1h")
+        .unpause()
+        .to_the_end()
+    )
+    assert scenario.result.output == ["x", "y"]
