@@ -29,8 +29,11 @@ VALUE_CHARACTERS = 48
 _PAYLOADS = frozenset(("input", "output", "value", "payload"))
 """Values of users: 0, false, "" and null are values like any other."""
 
-_WITHOUT_INPUT = frozenset(("SignalAwaited",))
-"""Kinds of event whose `input` is a reference that may be empty."""
+_WITHOUT_INPUT = frozenset(
+    ("SignalAwaited", "ChildInstanceRequested", "ChildInstanceEnded")
+)
+"""Kinds of event whose `input` is a reference that may be empty, or that need not have
+a value."""
 
 
 def fields_of(entry: FoundEvent) -> dict[str, object]:
