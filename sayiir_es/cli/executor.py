@@ -12,18 +12,16 @@ from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, open_backen
 from sayiir_es.cli.output import print_message
 from sayiir_es.cli.serving import stop_signal, unless_stopped
 from sayiir_es.cli.termination import TERMINATION
-from sayiir_es.cli.worker import (
-    DEFAULT_SLOTS,
-    SlotsOption,
-    TagsOption,
-    refuse_memory,
-    tags_of,
-)
 from sayiir_es.cli.worker_options import (
+    DEFAULT_SLOTS,
     DrainOption,
     OnShutdownOption,
     OnStartupOption,
+    SlotsOption,
+    TagsOption,
+    refuse_memory,
     seconds_of,
+    tags_of,
 )
 from sayiir_es.cli.workflow_modules import load_workflows
 from sayiir_es.operations.named_functions import load_function

@@ -16,6 +16,7 @@ from sayiir_es.cli.reload import Reloader
 from sayiir_es.cli.serving_worker import serve_worker
 from sayiir_es.cli.web_extra import load_web
 from sayiir_es.cli.worker_options import (
+    DEFAULT_SLOTS,
     CancelGraceOption,
     DrainOption,
     GroupInstanceIdOption,
@@ -28,35 +29,20 @@ from sayiir_es.cli.worker_options import (
     ProcessMemoryOption,
     ReloadOption,
     SessionTimeoutOption,
+    SlotsOption,
+    TagsOption,
     UntilClosedOption,
     bytes_of,
+    refuse_memory,
     seconds_of,
+    tags_of,
 )
 from sayiir_es.cli.workflow_modules import load_workflows
-from sayiir_es.core.model.errors import UsageError
 from sayiir_es.engine.worker_settings import configured_drain_s
 from sayiir_es.operations.named_functions import load_function
 
 if TYPE_CHECKING:
-    from sayiir_es.client.backends import Backend
     from sayiir_es.client.worker_observer import WorkerObserver
-
-TagsOption = Annotated[
-    str | None,
-    typer.Option(
-        "--tags",
-        metavar="TAG[,TAG…]",
-        help="Run only tasks whose tags are all among these.",
-    ),
-]
-
-SlotsOption = Annotated[
-    int,
-    typer.Option("--max-concurrent-tasks", min=1, help="Attempts that run at a time."),
-]
-
-DEFAULT_SLOTS = 64
-"""The client's number for a worker, whose module is slow to import."""
 
 
 def run(  # noqa: PLR0913 (one parameter an option)
@@ -122,18 +108,6 @@ def run(  # noqa: PLR0913 (one parameter an option)
         backend.close()
 
 
-def refuse_memory(backend: Backend) -> None:
-    """Refuse a log that only this process reaches.
-
-    Raises:
-        UsageError: if it is one.
-    """
-    if backend.url == "memory:":
-        raise UsageError(
-            "expected a log that others reach, but memory: is this process's"
-        )
-
-
 def observer_at(address: str) -> WorkerObserver:
     """What answers for a worker's health and metrics at HOST:PORT.
 
@@ -155,8 +129,3 @@ def _run_again_and_again(names: list[str | None], drain: str | None) -> int:
     if drain_s is None:
         drain_s = configured_drain_s()
     return Reloader(sys.argv[1:], modules, drain_s).run()
-
-
-def tags_of(text: str) -> frozenset[str]:
-    """The tags of a list with commas between."""
-    return frozenset(tag.strip() for tag in text.split(",") if tag.strip())

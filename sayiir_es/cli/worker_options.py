@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sayiir_es.core.duration import duration_ms
 from sayiir_es.core.memory_size import parse_memory_size
 from sayiir_es.core.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from sayiir_es.client.backends import Backend
+
+TagsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tags",
+        metavar="TAG[,TAG…]",
+        help="Run only tasks whose tags are all among these.",
+    ),
+]
+
+SlotsOption = Annotated[
+    int,
+    typer.Option("--max-concurrent-tasks", min=1, help="Attempts that run at a time."),
+]
+
+DEFAULT_SLOTS = 64
+"""The client's number for a worker, whose module is slow to import."""
 
 DrainOption = Annotated[
     str | None,
@@ -148,3 +168,20 @@ def seconds_of(option: str, text: str | None) -> float | None:
         raise UsageError(
             f"{option}: expected seconds, or a text such as 45s or 2m, but {text!r}"
         ) from error
+
+
+def refuse_memory(backend: Backend) -> None:
+    """Refuse a log that only this process reaches.
+
+    Raises:
+        UsageError: if it is one.
+    """
+    if backend.url == "memory:":
+        raise UsageError(
+            "expected a log that others reach, but memory: is this process's"
+        )
+
+
+def tags_of(text: str) -> frozenset[str]:
+    """The tags of a list with commas between."""
+    return frozenset(tag.strip() for tag in text.split(",") if tag.strip())

@@ -16,7 +16,7 @@ from sayiir_es.audit.export.formats import ExportFormat
 from sayiir_es.cli.audit.export import FileFormat
 from sayiir_es.cli.connection import DEFAULT_BACKEND
 from sayiir_es.cli.verb_table import VERBS, Verb
-from sayiir_es.cli.worker import DEFAULT_SLOTS
+from sayiir_es.cli.worker_options import DEFAULT_SLOTS
 from sayiir_es.client import backends, worker
 
 if TYPE_CHECKING:
