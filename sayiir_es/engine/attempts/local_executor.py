@@ -168,7 +168,7 @@ class LocalExecutor:
 
     def pass_on(self, attempt: Attempt) -> None:
         """A queued attempt goes elsewhere: it is granted, and waits here no more."""
-        self._slots.pass_on(attempt)
+        self._slots_of(attempt).pass_on(attempt)
 
     def enqueue(self, attempt: Attempt) -> None:
         """Queue for a slot; `granted` of the attempt's owner follows."""
