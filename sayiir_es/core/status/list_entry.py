@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,7 +19,8 @@ from sayiir_es.core.status.status import has_rest, name_of
 from sayiir_es.core.status.waits import waited_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
     from sayiir_es.core.model.rows import Rows
 
@@ -81,11 +81,10 @@ class EntryGroup(NamedTuple):
 
 def group_of(entry: ListEntry) -> EntryGroup:
     """The group in which stores count an instance."""
-    return _make_group(_get_group(entry))
+    return EntryGroup._make(_get_group(entry))
 
 
-_get_group = attrgetter(*EntryGroup._fields)
-_make_group = partial(tuple.__new__, EntryGroup)
+_get_group: Callable[[ListEntry], tuple[Any, ...]] = attrgetter(*EntryGroup._fields)
 
 
 RUNNING = "in_progress"
