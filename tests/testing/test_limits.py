@@ -44,7 +44,7 @@ def test_a_crash_behind_any_event_of_a_limit_changes_nothing() -> None:
 def test_a_pause_and_a_crash_in_the_middle_change_nothing() -> None:
     scenario = (
         given(LIMITED, 3)
-        .until_running("second")
+        .until_running("y")
         .crash()
         .pause()
         .after("1h")
