@@ -10,6 +10,7 @@ from sayiir_es.engine.attempts.remote.executors import ExecutorTable
 from sayiir_es.engine.attempts.remote.placement import PlacingExecutor
 
 if TYPE_CHECKING:
+    from sayiir_es.core.graph.graph import Graph
     from sayiir_es.engine.ports import Ports
     from sayiir_es.engine.worker_settings import WorkerSettings
 
@@ -31,4 +32,11 @@ def with_executors_elsewhere(ports: Ports, settings: WorkerSettings) -> Ports:
         limits=settings.limits,
         lease_ms=settings.lease_ms,
     )
+    registry = ports.registry
+
+    def is_run_elsewhere(graph: Graph, path: str) -> bool:
+        job = registry.job(graph.digest, path)
+        return job is not None and table.is_run(job)
+
+    registry.is_run_elsewhere = is_run_elsewhere
     return replace(ports, executor=placing, elsewhere=placing)

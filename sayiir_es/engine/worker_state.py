@@ -32,6 +32,7 @@ class OwnerState:
         outcome_bytes: How many bytes outcomes hold that are not decided.
         timer_overdue_s: How late the earliest timer is that is due; 0 if none is.
         snapshot_backlog: How many instances' snapshots are not published.
+        attempts_elsewhere: How many attempts executors elsewhere have.
     """
 
     offset: int
@@ -42,6 +43,7 @@ class OwnerState:
     outcome_bytes: int = 0
     timer_overdue_s: float = 0.0
     snapshot_backlog: int = 0
+    attempts_elsewhere: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

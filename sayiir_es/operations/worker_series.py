@@ -44,6 +44,8 @@ def _of_state(state: WorkerState, age_s: float) -> Iterator[Numbers]:
     executor, owners = state.executor, _owners(state)
     yield _number(catalogue.ATTEMPTS_RUNNING, executor.running)
     yield _number(catalogue.ATTEMPTS_QUEUED, executor.queued)
+    elsewhere = sum(one.attempts_elsewhere for one in owners.values())
+    yield _number(catalogue.ATTEMPTS_ELSEWHERE, elsewhere)
     yield _number(catalogue.SLOTS, executor.slots)
     yield _number(catalogue.THREADS_ABANDONED, executor.threads_abandoned)
     yield _number(catalogue.PARTITIONS_ASSIGNED, len(state.assigned))

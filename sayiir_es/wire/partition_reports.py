@@ -36,6 +36,33 @@ class RunningAttempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KnownExecutor:
+    """An executor elsewhere that has offered slots to the owner's process.
+
+    Attributes:
+        executor: Its id.
+        slots: How many attempts it runs at a time.
+        held: How many it has from this process, of all partitions.
+        free: How many more it takes from the owner of this partition.
+        tags: It runs tasks whose tags are all among these.
+        tasks: `workflow/task_id` of what it says it runs, the first of them.
+        graphs: How many graphs it says it runs wholly.
+        is_stopping: Whether it ends.
+        ends_in_ms: When it is forgotten, unless it is heard of.
+    """
+
+    executor: str
+    slots: int
+    held: int = 0
+    free: int = 0
+    tags: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    graphs: int = 0
+    is_stopping: bool = False
+    ends_in_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UndecidedCommand:
     """A command that the owner has not decided, and why.
 
@@ -85,6 +112,9 @@ class PartitionReport:
         workflows: The names of those whose code it has.
         undecided: Commands that wait, the first one and those that were deferred.
         undecided_count: How many wait in all.
+        executors: Executors elsewhere that the process knows.
+        executor_count: How many there are.
+        attempts_elsewhere: How many attempts of this partition they have.
     """
 
     partition: int
@@ -119,6 +149,9 @@ class PartitionReport:
     workflows: tuple[str, ...] = ()
     undecided: tuple[UndecidedCommand, ...] = field(default=())
     undecided_count: int = 0
+    executors: tuple[KnownExecutor, ...] = ()
+    executor_count: int = 0
+    attempts_elsewhere: int = 0
 
     @property
     def events_behind(self) -> int:
@@ -145,10 +178,18 @@ def read_report(data: Any) -> PartitionReport:
     known = _known(PartitionReport, data)
     for name, kind in (("running", RunningAttempt), ("undecided", UndecidedCommand)):
         known[name] = tuple(kind(**_known(kind, one)) for one in data.get(name, ()))
+    known["executors"] = tuple(map(_executor, data.get("executors", ())))
     tags = known.get("tags")
     known["tags"] = None if tags is None else tuple(tags)
     known["workflows"] = tuple(known.get("workflows", ()))
     return PartitionReport(**known)
+
+
+def _executor(data: Any) -> KnownExecutor:
+    known = _known(KnownExecutor, data)
+    for name in ("tags", "tasks"):
+        known[name] = tuple(known.get(name, ()))
+    return KnownExecutor(**known)
 
 
 def _known(kind: type[Record], data: Any) -> dict[str, Any]:

@@ -56,11 +56,14 @@ class Code:
         today: Its definition of a name and version, by which attempts run of other
             graphs of these; None if there is none.
         tags: It runs tasks whose tags are all among these; None: of any tags.
+        is_run_elsewhere: Whether an executor elsewhere runs the node at a path of a
+            graph; None: none is asked.
     """
 
     digests: Container[str]
     today: Callable[[str, str | None], Graph | None]
     tags: frozenset[str] | None = None
+    is_run_elsewhere: Callable[[Graph, str], bool] | None = None
 
     def find_lack(self, rows: Rows, graph: Graph, paths: Iterable[str]) -> Lack | None:
         """What it lacks for the first attempt that it must not run; None: nothing.
@@ -71,9 +74,25 @@ class Code:
         for path in paths:
             lack = None if is_here else self._find_lack_today(rows, graph, path)
             lack = lack or self._find_missing_tag(graph, path)
-            if lack is not None:
+            lack = lack or self._find_missing_executor(graph, path)
+            if lack is not None and not self._goes_elsewhere(graph, path):
                 return lack
         return None
+
+    def _goes_elsewhere(self, graph: Graph, path: str) -> bool:
+        elsewhere = self.is_run_elsewhere
+        return elsewhere is not None and elsewhere(graph, path)
+
+    def _find_missing_executor(self, graph: Graph, path: str) -> Lack | None:
+        """What none but an executor elsewhere may run, where these are known."""
+        place = graph.place(path)
+        node = None if place is None else place.node
+        if self.is_run_elsewhere is None or not isinstance(node, TaskNode):
+            return None
+        if node.execute == "local":
+            return None
+        tags = f" with the tags {', '.join(node.tags)}" if node.tags else ""
+        return Lack(path=path, what=f"an executor{tags} elsewhere")
 
     def _find_lack_today(self, rows: Rows, graph: Graph, path: str) -> Lack | None:
         what = f"the code of {graph.title}"

@@ -9,6 +9,7 @@ from sayiir_es.core.graph.nodes import RouteNode, TaskNode
 
 if TYPE_CHECKING:
     from sayiir_es.core.graph.graph import Graph
+    from sayiir_es.core.graph.nodes import Node
 
 KEY_SUFFIX = "::key_fn"
 """What the id of a route's key function ends with."""
@@ -44,3 +45,8 @@ def find_job(graph: Graph, path: str) -> Job | None:
     if not isinstance(node, TaskNode):
         return None
     return Job(graph=graph, node=node, ends_loop=place.ends_loop)
+
+
+def is_remote(node: Node) -> bool:
+    """Whether none but executors elsewhere run a node."""
+    return isinstance(node, TaskNode) and node.execute == "remote"

@@ -23,7 +23,7 @@ from sayiir_es.core.graph.same_place import same_place
 from sayiir_es.core.graph.versions import version_order
 from sayiir_es.engine.definitions.capabilities import Capabilities
 from sayiir_es.engine.definitions.code import Code, Stranding
-from sayiir_es.engine.definitions.job import KEY_SUFFIX, Job, find_job
+from sayiir_es.engine.definitions.job import KEY_SUFFIX, Job, find_job, is_remote
 from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -101,6 +101,10 @@ class Registry:
     """
 
     tags: frozenset[str] | None = None
+    is_run_elsewhere: Callable[[Graph, str], bool] | None = None
+    """Whether an executor elsewhere runs the node at a path; None: there are none."""
+    _split: set[str] = field(default_factory=set[str])
+    """Digests of own graphs of which none but executors elsewhere run a task."""
     _graphs: dict[str, Graph] = field(default_factory=dict[str, "Graph"])
     _latest: dict[str, Versions] = field(default_factory=dict[str, "Versions"])
     """By name and version, the graph that was published last."""
@@ -132,6 +136,8 @@ class Registry:
         self._graphs[graph.digest] = graph
         own[graph.version] = graph
         self._workflows[graph.digest] = workflow
+        if any(is_remote(place.node) for place in graph.places.values()):
+            self._split.add(graph.digest)
         self._runnable.clear()
         self._default.pop(graph.name, None)
         if is_new:
@@ -305,8 +311,14 @@ class Registry:
         return sorted(self._own)
 
     def get_own_code(self) -> Code:
-        """The code of this process."""
-        return Code(digests=self._workflows, today=self.today, tags=self.tags)
+        """The code of this process, and what executors elsewhere run beside it."""
+        digests = self._workflows.keys()
+        return Code(
+            digests=digests if self.is_run_elsewhere is None else digests - self._split,
+            today=self.today,
+            tags=self.tags,
+            is_run_elsewhere=self.is_run_elsewhere,
+        )
 
     def code_of(self, capabilities: Capabilities) -> Code:
         """The code of a worker, as far as its graphs were read."""

@@ -188,6 +188,7 @@ class Owner:
             outcome_bytes=self.dispatcher.reports.waiting.size,
             timer_overdue_s=overdue_ms / 1000,
             snapshot_backlog=publisher.backlog if publisher else 0,
+            attempts_elsewhere=self.attempts_elsewhere,
         )
 
     @property
@@ -204,6 +205,11 @@ class Owner:
     def queued_attempts(self) -> int:
         """How many attempts of the partition wait for a slot."""
         return self.dispatcher.queued
+
+    @property
+    def attempts_elsewhere(self) -> int:
+        """How many attempts of the partition executors elsewhere have."""
+        return self.dispatcher.leases.elsewhere
 
     def rested_s(self) -> float:
         """How many seconds ago it decided on anything."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.instants import instant
 from sayiir_es.core.model.rows import get_run
+from sayiir_es.core.nodes import task
 from sayiir_es.core.status.status import ENDED, status_of
 
 if TYPE_CHECKING:
@@ -44,6 +46,12 @@ def describe(
     lack = code.find_lack(rows, graph, status.attempts)
     if lack is None:
         return status
+    since = f", due since {_due_since(rows, lack.path)}"
     return replace(
-        status, waiting_for=f"{status.waiting_for}{OBSTACLE}{partition} {lack}"
+        status, waiting_for=f"{status.waiting_for}{since}{OBSTACLE}{partition} {lack}"
     )
+
+
+def _due_since(rows: Rows, path: str) -> str:
+    wait = task.awaiting(rows, path)
+    return "-" if wait is None else instant(max(wait.since, wait.not_before))

@@ -13,6 +13,7 @@ from sayiir_es.engine.store.port import StoreOnDisk
 from sayiir_es.log.port import Topic
 from sayiir_es.wire.partition_reports import (
     LISTED_MAX,
+    KnownExecutor,
     PartitionReport,
     RunningAttempt,
     UndecidedCommand,
@@ -59,6 +60,11 @@ class ReportedOwner(Protocol):
         """How many attempts of the partition wait for a slot."""
         ...
 
+    @property
+    def attempts_elsewhere(self) -> int:
+        """How many attempts of the partition executors elsewhere have."""
+        ...
+
     def observe(self) -> OwnerState:
         """How far it is."""
         ...
@@ -93,7 +99,7 @@ class Reporter:
         timers_due, overdue_ms = self._look_at_timers(now_ms)
         undecided = _undecided(position.next_command, first, position.deferred)
         behind = max(0, commands_end - position.next_command)
-        registry = self.ports.registry
+        registry, elsewhere = self.ports.registry, self.ports.elsewhere
         return PartitionReport(
             partition=partition,
             owner_id=self.settings.owner_id,
@@ -127,6 +133,30 @@ class Reporter:
             workflows=tuple(registry.own_names()[:LISTED_MAX]),
             undecided=undecided[:LISTED_MAX],
             undecided_count=behind + len(position.deferred),
+            executors=self._list_executors(),
+            executor_count=0 if elsewhere is None else len(elsewhere.table),
+            attempts_elsewhere=self.owner.attempts_elsewhere,
+        )
+
+    def _list_executors(self) -> tuple[KnownExecutor, ...]:
+        """Executors elsewhere that have offered slots to this process."""
+        elsewhere = self.ports.elsewhere
+        if elsewhere is None:
+            return ()
+        now_s = elsewhere.table.now_s()
+        return tuple(
+            KnownExecutor(
+                executor=one.id,
+                slots=one.slots,
+                held=one.in_flight,
+                free=one.credits.get(self.partition, 0),
+                tags=tuple(sorted(one.fleet.tags)[:LISTED_MAX]),
+                tasks=tuple(sorted(one.fleet.tasks)[:LISTED_MAX]),
+                graphs=len(one.fleet.graphs),
+                is_stopping=one.is_stopping,
+                ends_in_ms=max(0, round((one.until_s - now_s) * 1000)),
+            )
+            for one in itertools.islice(elsewhere.table, LISTED_MAX)
         )
 
     async def _find_first_command(self, end: int) -> Record | None:

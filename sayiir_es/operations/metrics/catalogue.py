@@ -95,6 +95,9 @@ ATTEMPTS_RUNNING: Final = _gauge("sayiir_attempts_running", "Attempts that run."
 ATTEMPTS_QUEUED: Final = _gauge(
     "sayiir_attempts_queued", "Attempts that are due and wait for a slot."
 )
+ATTEMPTS_ELSEWHERE: Final = _gauge(
+    "sayiir_attempts_elsewhere", "Attempts that executors elsewhere have."
+)
 SLOTS: Final = _gauge("sayiir_slots", "How many attempts may run at a time.")
 THREADS_ABANDONED: Final = _gauge(
     "sayiir_threads_abandoned",
@@ -207,7 +210,7 @@ WORKER_METRICS: Final = (
     *(COMMANDS, REJECTIONS, DECISIONS, EVENTS, QUARANTINES, DEAD_LETTERS),
     *(DECIDE_SECONDS, APPEND_SECONDS, TIMER_LATE_SECONDS, TIMER_OVERDUE_SECONDS),
     *(ATTEMPTS, RETRIES, ATTEMPT_SECONDS, QUEUE_SECONDS),
-    *(ATTEMPTS_RUNNING, ATTEMPTS_QUEUED, SLOTS, THREADS_ABANDONED),
+    *(ATTEMPTS_RUNNING, ATTEMPTS_QUEUED, ATTEMPTS_ELSEWHERE, SLOTS, THREADS_ABANDONED),
     *(PARTITIONS_ASSIGNED, PARTITION_SERVED, COMMAND_LAG, FOLD_LAG),
     *(CLAIMS, TENURES_ENDED, HEARTBEATS, HEARTBEAT_AGE_SECONDS),
     *(QUEUE_BYTES, STORE_BYTES, SNAPSHOT_BACKLOG),
