@@ -30,7 +30,7 @@ from sayiir_es.engine.backoff import Backoff
 from sayiir_es.executor.credits import Credits
 from sayiir_es.executor.held_attempt import HandedAttempt
 from sayiir_es.executor.outcome_sender import OutcomeSender
-from sayiir_es.executor.speech import Speech
+from sayiir_es.executor.request_sender import RequestSender
 from sayiir_es.executor.task_code import TaskCode
 from sayiir_es.log.port import Topic
 from sayiir_es.telemetry import get_logger
@@ -90,7 +90,11 @@ class _PartitionReports:
         self, partition: int, reported: Callable[[Attempt, Outcome], None]
     ) -> None:
         self.partition = partition
-        self.reported = reported
+        self._reported = reported
+
+    def reported(self, attempt: Attempt, outcome: Outcome) -> None:
+        """An attempt has ended."""
+        self._reported(attempt, outcome)
 
     def granted(self, attempt: Attempt) -> None:
         """Attempts wait here, not in the executor of the process."""
@@ -158,7 +162,7 @@ class RunningExecutor:
             await self.resources.close()
             await log.close()
             raise
-        self._speech = Speech(
+        self._requests = RequestSender(
             self.executor_id,
             self._settings.slots,
             self._code,
@@ -215,7 +219,7 @@ class RunningExecutor:
         await self.resources.close()
 
     async def _drain(self) -> None:
-        self._speech.offer(range(len(self._reports)), 0, stopping=True)
+        self._requests.offer(range(len(self._reports)), 0, stopping=True)
         while self._waiting:
             self._hand_back(self._pop_waiting(), "")
         if self._local.running():
@@ -282,7 +286,7 @@ class RunningExecutor:
         if isinstance(reply.answer, Claimed) and reply.partition < len(self._reports):
             self._credits.offer(reply.partition, 0)
             self._offer_soon()
-            self._speech.progress(
+            self._requests.progress(
                 held
                 for held in self._held.values()
                 if held.record.partition == reply.partition
@@ -471,7 +475,7 @@ class RunningExecutor:
     def _offer_to(self, partitions: Sequence[int], room: int) -> None:
         for partition in partitions:
             self._credits.offer(partition, room)
-        self._speech.offer(partitions, room)
+        self._requests.offer(partitions, room)
 
     async def _repeat_offers(self) -> None:
         """Offers end by themselves: say again, to all, what is free."""
@@ -487,7 +491,7 @@ class RunningExecutor:
             await asyncio.sleep(PROGRESS_LEAST_S)
             if self._held and clock() >= told_s + self._progress_s():
                 told_s = clock()
-                self._speech.progress(self._held.values())
+                self._requests.progress(self._held.values())
 
     def _progress_s(self) -> float:
         """After how many seconds owners are to be told again."""

@@ -35,7 +35,7 @@ HELD_BYTES = 80
 """What an attempt in a progress takes beside its texts and details, at the most."""
 
 
-class Speech:
+class RequestSender:
     """Tells the owners of partitions what an executor has and takes."""
 
     def __init__(
