@@ -61,6 +61,11 @@ _EXECUTOR = {
         "SIGINT.",
         "executor run examples.orders --tags gpu",
     ),
+    "list": Verb(
+        "executor_list:list_executors",
+        "List the executors that offer slots: state, attempts held, tags and tasks.",
+        "executor list -o json",
+    ),
 }
 _PROJECTOR = {
     "run": Verb(
@@ -299,7 +304,9 @@ VERBS = VerbGroup(
             "Run and list workers.", "worker run examples.orders", _WORKER
         ),
         "executor": VerbGroup(
-            "Run executors.", "executor run examples.orders --tags gpu", _EXECUTOR
+            "Run and list executors.",
+            "executor run examples.orders --tags gpu",
+            _EXECUTOR,
         ),
         "serve": Verb(
             "serve:serve",

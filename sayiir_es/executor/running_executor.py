@@ -90,7 +90,11 @@ class _PartitionReports:
         self, partition: int, reported: Callable[[Attempt, Outcome], None]
     ) -> None:
         self.partition = partition
-        self.reported = reported
+        self._reported = reported
+
+    def reported(self, attempt: Attempt, outcome: Outcome) -> None:
+        """An attempt has ended."""
+        self._reported(attempt, outcome)
 
     def granted(self, attempt: Attempt) -> None:
         """Attempts wait here, not in the executor of the process."""

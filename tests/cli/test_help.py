@@ -29,6 +29,7 @@ COMMANDS = [
         "worker list",
         "executor",
         "executor run",
+        "executor list",
         "projector",
         "projector run",
     ),
