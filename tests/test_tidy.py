@@ -37,6 +37,9 @@ MORE_PARAMETERS = {
     "sayiir_es/client/client_calls.py: ClientCalls.submit_many": (
         "an option of a start each"
     ),
+    "sayiir_es/engine/attempts/dispatcher.py: Dispatcher.__init__": "one a part",
+    "sayiir_es/engine/owner/inputs.py: Inputs.__init__": "one a part of the tenure",
+    "sayiir_es/engine/requests/responder.py: Responder.__init__": "one a part",
     "sayiir_es/engine/attempts/local_executor.py: LocalExecutor.__init__": (
         "an option of a worker each"
     ),

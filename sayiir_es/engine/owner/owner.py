@@ -122,15 +122,7 @@ class Owner:
             store=store,
             grace_s=settings.cancel_grace_s,
         )
-        self._elsewhere = None
-        if ports.elsewhere is not None:
-            self._elsewhere = AttemptsElsewhere(
-                self.dispatcher,
-                ports.elsewhere,
-                registry=ports.registry,
-                store=store,
-                settings=settings,
-            )
+        self._elsewhere = self._new_elsewhere(ports, settings)
         self._tenure: Tenure | None = None
         self._inputs: Inputs | None = None
         self._publisher: Publisher | None = None
@@ -149,6 +141,20 @@ class Owner:
         self.serving_since_ms = 0
         """When the last tenure began to serve."""
         self._now_ms = 0
+
+    def _new_elsewhere(
+        self, ports: Ports, settings: OwnerSettings
+    ) -> AttemptsElsewhere | None:
+        """What executors elsewhere have of it; None where nobody places any there."""
+        if ports.elsewhere is None:
+            return None
+        return AttemptsElsewhere(
+            self.dispatcher,
+            ports.elsewhere,
+            registry=ports.registry,
+            store=self.store,
+            settings=settings,
+        )
 
     # --- from outside -----------------------------------------------------------------
 

@@ -248,7 +248,7 @@ class ExecutorTable:
         if is_full and not self._was_full:
             logger.warning(
                 "executors.offer_ignored",
-                executor=offer.executor,
+                worker=offer.executor,
                 reason=f"expected at most {EXECUTORS_MAX} executors of {FLEETS_MAX} "
                 f"kinds that name {TASKS_MAX} tasks each, but more",
             )

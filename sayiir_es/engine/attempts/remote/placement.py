@@ -31,7 +31,7 @@ from sayiir_es.wire.attempts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
     from sayiir_es.engine.attempts.attempt import Attempt, Token
     from sayiir_es.engine.attempts.executor_port import Executor, ExecutorState
@@ -51,14 +51,10 @@ ENVELOPE_BYTES = 16 * 1024
 """What a published attempt has beside its input: ids, paths, tags."""
 
 
-def _new_secret() -> bytes:
-    return secrets.token_bytes(SECRET_BYTES)
-
-
 class PlacingExecutor:
     """The executor of a process with others elsewhere; see `executor_port.Executor`."""
 
-    def __init__(  # noqa: PLR0913 (one parameter a port)
+    def __init__(
         self,
         local: Executor,
         table: ExecutorTable,
@@ -67,7 +63,6 @@ class PlacingExecutor:
         *,
         limits: Limits = DEFAULT_LIMITS,
         lease_ms: int = DEFAULT_LEASE_MS,
-        new_secret: Callable[[], bytes] = _new_secret,
     ) -> None:
         self.table = table
         self.waiting = WaitingElsewhere()
@@ -76,7 +71,6 @@ class PlacingExecutor:
         self._clock = clock
         self._limits = limits
         self._lease_ms = lease_ms
-        self._new_secret = new_secret
         self._outcomes = OutcomeMaker("", limits)
         self._holders: dict[Attempt, RemoteExecutor] = {}
         """Who has, or is to have, an attempt of this process."""
@@ -293,7 +287,7 @@ class PlacingExecutor:
     def _give(self, attempt: Attempt, executor: RemoteExecutor) -> None:
         executor.take(attempt.owner.partition)
         self._holders[attempt] = executor
-        secret = self._new_secret()
+        secret = secrets.token_bytes(SECRET_BYTES)
         handout = Handout(
             executor=executor.id,
             secret_hash=hashlib.sha256(secret).digest(),
