@@ -68,6 +68,10 @@ BROAD_EXCEPTS = {
     "sayiir_es/engine/owner/batch.py: Batch._made": (
         "makes one decision: drops it, and quarantines its instance instead"
     ),
+    "sayiir_es/engine/attempts/processes/attempt_runner.py: AttemptRunner._tell_beat": (
+        "user's code: the heartbeat counts without its details"
+    ),
+    "sayiir_es/executor/held_attempt.py: _encoded": "as the one before",
     "sayiir_es/client/runs.py: submit_many.submit_next": (
         "keeps the error of one start: `SubmitManyError` has them all"
     ),

@@ -286,21 +286,26 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
     own_id = func if isinstance(func, str) else name
 
     def mark(marked: F) -> F:
-        task_id = own_id or getattr(marked, "__name__", None)
-        _check_executor(marked, executor)
-        attributes = {
-            "_task_id": task_id,
-            "_metadata": replace(metadata, display_name=task_id),
-            "_input_type": first_parameter_hint(marked),
-            "_output_type": return_hint(marked),
-        }
-        for name_, value in attributes.items():
-            setattr(marked, name_, value)
-        return marked
+        return _marked(marked, own_id, metadata)
 
     if func is None or isinstance(func, str):
         return mark
     return mark(func)
+
+
+def _marked(function: F, own_id: str | None, metadata: TaskMetadata) -> F:
+    """The function, with what is said about it."""
+    task_id = own_id or getattr(function, "__name__", None)
+    _check_executor(function, metadata.executor)
+    attributes = {
+        "_task_id": task_id,
+        "_metadata": replace(metadata, display_name=task_id),
+        "_input_type": first_parameter_hint(function),
+        "_output_type": return_hint(function),
+    }
+    for name, value in attributes.items():
+        setattr(function, name, value)
+    return function
 
 
 def compensation_node(function: Callable[..., object], task_id: str) -> TaskNode:

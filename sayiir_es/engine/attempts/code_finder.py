@@ -52,7 +52,7 @@ class CodeFinder:
             return None
         runnable = self._find_here(rows, run, owed.path)
         job = self._find_elsewhere(run, owed.path)
-        if job is None and (runnable is None or runnable.node.execute == "remote"):
+        if not _is_any(runnable, job):
             self.lacks_code = True
             self._tell(rows, run, instance_id, owed.path)
             return None  # it waits for code: here, elsewhere, or of another owner
@@ -71,6 +71,13 @@ class CodeFinder:
             queued_at_ms=batch.now_ms,
             fairness_key=fairness_key_of(rows, run, work, owed.path),
             trace=origin_of(rows, run, work.graph, owed.path),
+        )
+
+    def is_run(self, rows: Rows, path: str) -> bool:
+        """Whether an attempt there can begin now, here or elsewhere."""
+        run = get_run(rows)
+        return run is not None and _is_any(
+            self._find_here(rows, run, path), self._find_elsewhere(run, path)
         )
 
     def _find_here(self, rows: Rows, run: Run, path: str) -> Runnable | None:
@@ -116,6 +123,12 @@ class CodeFinder:
                 else f"this worker {lack}; it waits for a worker that has it"
             ),
         )
+
+
+def _is_any(runnable: Runnable | None, job: Job | None) -> bool:
+    return job is not None or (
+        runnable is not None and runnable.node.execute != "remote"
+    )
 
 
 def fairness_key_of(rows: Rows, run: Run, work: Runnable | Job, path: str) -> str:

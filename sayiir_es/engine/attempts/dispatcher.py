@@ -145,6 +145,10 @@ class Dispatcher:
         """Whether so much room is in the queue that looking for more is worth it."""
         return self.queued * 2 <= self._settings.queued_attempts_max
 
+    def is_run(self, rows: Rows, path: str) -> bool:
+        """Whether an attempt there can begin now: code and tags are somewhere."""
+        return self._code.is_run(rows, path)
+
     def holds(self, instance_id: str) -> bool:
         """Whether an attempt of the instance is queued, runs or has reported here."""
         return self._attempts.holds(instance_id)

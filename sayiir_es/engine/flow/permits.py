@@ -168,7 +168,8 @@ class Permits:
     def must_wait(self, batch: Batch, instance_id: str, owed: OwedAttempt) -> bool:
         """Whether an owed attempt is not to be offered, for it has no permit yet.
 
-        What this process cannot run asks for none: it would keep it for nothing.
+        What neither this process nor an executor elsewhere can run asks for none: it
+        would keep it for nothing.
         """
         rows = batch.view(instance_id)
         run = get_run(rows)
@@ -181,7 +182,7 @@ class Permits:
         header = header_of(rows)
         if cursor.wait.permit:
             return False
-        if self._registry.runnable(run.graph_digest, owed.path) is None:
+        if not self._dispatcher.is_run(rows, owed.path):
             return False
         assert node.concurrency is not None
         if not self._dispatcher.accepting:

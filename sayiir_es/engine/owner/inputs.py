@@ -18,7 +18,7 @@ next one.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sayiir_es.core.decide.owed import is_held, owed_timer
 from sayiir_es.core.model.commands import RecordOutcome
@@ -51,22 +51,12 @@ if TYPE_CHECKING:
     from sayiir_es.engine.attempts.attempt import Attempt
     from sayiir_es.engine.attempts.elsewhere import AttemptsElsewhere
     from sayiir_es.engine.attempts.holding import Holding
-    from sayiir_es.engine.commands.feed import CommandFeed
-    from sayiir_es.engine.commands.source_reads import SourceReads
     from sayiir_es.engine.owner.batch import Batch
     from sayiir_es.engine.owner.claiming import TakeoverContext
+    from sayiir_es.engine.owner.feeds import Feeds
     from sayiir_es.engine.owner.offers import Offers
-    from sayiir_es.engine.owner.outbox import Outbox
     from sayiir_es.engine.owner.portion import Portion
     from sayiir_es.engine.store.port import SnapshotStore
-
-
-class Feeds(NamedTuple):
-    """Where inputs come from, beside dispatcher and store."""
-
-    feed: CommandFeed
-    sources: SourceReads
-    outbox: Outbox
 
 
 class Inputs:

@@ -35,7 +35,8 @@ from sayiir_es.engine.owner.claiming import Claimer, ClaimResult, TakeoverContex
 from sayiir_es.engine.owner.decision_spans import new_decision_spans
 from sayiir_es.engine.owner.event_encoder import EventEncoder
 from sayiir_es.engine.owner.failure_lines import log_failures
-from sayiir_es.engine.owner.inputs import Feeds, Inputs
+from sayiir_es.engine.owner.feeds import Feeds
+from sayiir_es.engine.owner.inputs import Inputs
 from sayiir_es.engine.owner.offers import Offers
 from sayiir_es.engine.owner.outbox import Outbox
 from sayiir_es.engine.owner.portion import Portion
@@ -107,14 +108,7 @@ class Owner:
             partition=partition,
             elsewhere=ports.elsewhere,
         )
-        self.permits = Permits(
-            log=ports.log,
-            partition=partition,
-            store=store,
-            registry=ports.registry,
-            dispatcher=self.dispatcher,
-            wake=self._wake.set,
-        )
+        self.permits = self._new_permits(ports)
         self._holding = Holding(
             self.dispatcher,
             ports.executor,
@@ -141,6 +135,16 @@ class Owner:
         self.serving_since_ms = 0
         """When the last tenure began to serve."""
         self._now_ms = 0
+
+    def _new_permits(self, ports: Ports) -> Permits:
+        return Permits(
+            log=ports.log,
+            partition=self.partition,
+            store=self.store,
+            registry=ports.registry,
+            dispatcher=self.dispatcher,
+            wake=self._wake.set,
+        )
 
     def _new_elsewhere(
         self, ports: Ports, settings: OwnerSettings
