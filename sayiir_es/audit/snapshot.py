@@ -79,10 +79,13 @@ def _fields_of(cursor: Cursor) -> dict[str, object]:
     }
     for field in fields(wait):
         value = getattr(wait, field.name)
-        if value not in (None, 0):
-            cursor_fields[field.name] = (
-                asdict(value) if field.name == "failure" else value
-            )
+        if value in (None, 0, "", b""):
+            continue
+        if isinstance(value, bytes):  # hashes of secrets
+            value = value.hex()
+        cursor_fields[field.name] = (
+            asdict(value) if field.name == "failure" else value
+        )
     return cursor_fields
 
 

@@ -74,7 +74,7 @@ class OutcomeSender:
 
 def _tell_unsent(record: PublishedAttempt, error: LogError) -> None:
     logger.warning(
-        "executor.outcome_unsent",
+        "executor.outcome_not_sent",
         instance_id=record.instance_id,
         path=record.path,
         attempt=record.attempt,

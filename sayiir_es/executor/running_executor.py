@@ -299,7 +299,7 @@ class RunningExecutor:
             message = decode_attempt(record.value or b"")
         except DecodeError as error:
             logger.warning(
-                "executor.attempt_unreadable",
+                "executor.attempt_skipped",
                 worker=self.executor_id,
                 offset=record.offset,
                 reason=str(error),

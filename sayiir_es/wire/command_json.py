@@ -77,7 +77,7 @@ def read_json_command(
             where = f"{schema.name}.{field.name}"
             value = json_fields.pop(field.name)
             text = texts[field.name]
-            is_hex = field.name in HEX_FIELDS
+            is_hex = field.name in HEX_FIELDS and field.shape.startswith("bytes")
             read = _read_hex if is_hex else _read
             values[field.name] = read(field.shape, value, text, where)
         elif field.name not in values:

@@ -257,18 +257,8 @@ def decode_request(value: bytes) -> Request | ExecutorRequest:
                 command_id=data.text_or_none("command_id") or "",
                 at_least=at_least,
             )
-        case "list" | "list.2":
-            return ListInstances(
-                search=read_search(data),
-                limit=data.integer("limit"),
-                before=_read_before(data),
-                within_ms=data.integer_or_none("within_ms"),
-                at_least=at_least,
-            )
-        case "count" | "count.2":
-            return CountInstances(
-                search=read_search(data), by=read_groups(data), at_least=at_least
-            )
+        case "list" | "list.2" | "count" | "count.2":
+            return _read_search_of(data, name, at_least)
         case "partition":
             counts = data.data.get("counts") is True
             return DescribePartition(counts=counts, at_least=at_least)
@@ -277,6 +267,22 @@ def decode_request(value: bytes) -> Request | ExecutorRequest:
         case _:
             names = ", ".join((*_REQUEST_NAMES.values(), OFFER, PROGRESS))
             raise DecodeError(f"expected a request of {names}, but {name!r:.100}")
+
+
+def _read_search_of(
+    data: Fields, name: str, at_least: int
+) -> ListInstances | CountInstances:
+    if name.startswith("count"):
+        return CountInstances(
+            search=read_search(data), by=read_groups(data), at_least=at_least
+        )
+    return ListInstances(
+        search=read_search(data),
+        limit=data.integer("limit"),
+        before=_read_before(data),
+        within_ms=data.integer_or_none("within_ms"),
+        at_least=at_least,
+    )
 
 
 def _read_before(request: Fields) -> tuple[int, str] | None:

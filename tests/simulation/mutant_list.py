@@ -95,7 +95,7 @@ ATTEMPTS = (
     ),
     _mutant(
         "outcomes of a failed batch are lost",
-        "engine.attempts.dispatcher",
+        "engine.attempts.reports",
         "        self._reported.extendleft(reversed(self._deciding))\n",
         "",
     ),
@@ -109,8 +109,8 @@ ATTEMPTS = (
     _mutant(
         "an attempt that ran is handed out while its outcome waits",
         "engine.attempts.dispatcher",
-        "        self._reported.append(attempt)\n",
-        "        self._reported.append(attempt)\n"
+        "        self.reports.add(attempt, outcome)\n",
+        "        self.reports.add(attempt, outcome)\n"
         "        self._attempts.remove(attempt)\n",
     ),
     _mutant(
@@ -140,14 +140,14 @@ ATTEMPTS = (
     _mutant(
         "what may have begun is not restarted",
         "core.decide.owed",
-        "    return wait.deadline_at is not None or not timed",
+        "    return wait.deadline_at is not None or node.timeout_ms is None",
         "    return False",
     ),
     _mutant(
         "a key function that may have begun is not restarted",
         "core.decide.attempts",
-        "    task.begin(draft, node, slot.path, restart=slot.restart)",
-        "    if node: task.begin(draft, node, slot.path, restart=slot.restart)",
+        "    task.begin(draft, node, slot.path, restart",
+        "    if node: task.begin(draft, node, slot.path, restart",
     ),
     _mutant(
         "an attempt of another build's graph finds no code",
@@ -314,7 +314,7 @@ SIZES = (
     _mutant(
         "an outcome without room in its batch is dropped",
         "engine.owner.inputs",
-        "            dispatcher.put_back_report()\n",
+        "            dispatcher.reports.put_back()\n",
         "",
     ),
 )
