@@ -82,10 +82,11 @@ def _fields_of(cursor: Cursor) -> dict[str, object]:
         if value in (None, 0, "", b""):
             continue
         if isinstance(value, bytes):  # hashes of secrets
-            value = value.hex()
-        cursor_fields[field.name] = (
-            asdict(value) if field.name == "failure" else value
-        )
+            cursor_fields[field.name] = value.hex()
+        elif field.name == "failure":
+            cursor_fields[field.name] = asdict(value)
+        else:
+            cursor_fields[field.name] = value
     return cursor_fields
 
 

@@ -162,8 +162,9 @@ def write_json_command(schema: RecordSchema, values: Mapping[str, object]) -> by
         elif isinstance(value, bytes):
             members.append(encode_payload(field.name) + b":" + _payload(value))
         else:
-            plain = [*value] if isinstance(value, tuple) else value
-            members.append(encode_payload({field.name: plain})[1:-1])
+            if isinstance(value, tuple):
+                value = [*cast("tuple[object, ...]", value)]
+            members.append(encode_payload({field.name: value})[1:-1])
     return b"{" + b",".join(members) + b"}"
 
 

@@ -139,7 +139,7 @@ async def test_a_count_goes_on_for_others_who_asked_for_the_same() -> None:
 async def test_a_client_that_is_cancelled_says_so() -> None:
     backend = InMemoryBackend()
     async with aio.WorkflowClient(backend) as client:
-        session = client._get_session()
+        session = client._get_session()  # pyright: ignore[reportPrivateUsage]
         await session.open(create=True)
         topics = session.log.request_topics
         await topics.open(create=True)

@@ -222,7 +222,8 @@ def test_a_store_that_is_folded_again_is_the_same_byte_for_byte(
             if number in flushed:
                 await store.flush()
         await store.flush()
-        items = store._database.items(b"", b"\xff")
+        database = store._database  # pyright: ignore[reportPrivateUsage]
+        items = database.items(b"", b"\xff")
         await store.close()
         return items
 

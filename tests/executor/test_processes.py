@@ -24,7 +24,7 @@ from tests.executor.remote_flows import NOTES, slow
 from tests.tree import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.kafka
@@ -52,7 +52,7 @@ async def _delete_topics(bootstrap: str, app: str) -> None:
 @contextmanager
 def executor(
     backend: KafkaBackend, notes: Path, *more: str
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Generator[subprocess.Popen[bytes]]:
     """A process of `sayiir-es executor run`, killed at the end if it still runs."""
     line = [sys.executable, "-m", "sayiir_es.cli", "executor", "run"]
     line += ["tests.executor.remote_flows", "--backend", backend.url]

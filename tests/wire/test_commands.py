@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -94,7 +94,9 @@ def test_commands_in_avro_are_written_as_fastavro_writes_them(
     data = encode_command_avro(command)[HEAD_BYTES:]
     assert data == oracle.write(values)
     assert oracle.read(data) == {
-        name: list(value) if isinstance(value, tuple) else value
+        name: list(cast("tuple[str, ...]", value))
+        if isinstance(value, tuple)
+        else value
         for name, value in values.items()
     }
 

@@ -38,7 +38,7 @@ ATTEMPT_RECORDS: dict[str, type[Any]] = {
     "Attempt": PublishedAttempt,
     "AttemptCancelled": AttemptCancelled,
 }
-FULL_NAMES += [f"{ATTEMPT_NAMESPACE}.{name}" for name in ATTEMPT_RECORDS]
+FULL_NAMES.extend(f"{ATTEMPT_NAMESPACE}.{name}" for name in ATTEMPT_RECORDS)
 
 AVRO_OF_HINT = {
     "str": ["string"],

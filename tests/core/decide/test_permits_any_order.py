@@ -386,7 +386,10 @@ def test_a_grant_that_any_ask_accepts_is_found(monkeypatch: pytest.MonkeyPatch) 
 
         __hash__ = int.__hash__
 
-    monkeypatch.setattr(folds, "ask_of", lambda _, wait: Any(wait.due))
+    def ask(_: object, wait: Awaiting) -> int:
+        return Any(wait.due)
+
+    monkeypatch.setattr(folds, "ask_of", ask)
     assert is_found(monkeypatch)
 
 
@@ -404,6 +407,9 @@ def test_asks_that_a_pause_does_not_tell_apart_are_found(
 def test_asks_that_a_withdrawal_does_not_tell_apart_are_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(folds, "ask_of", lambda _, wait: wait.due)
-    monkeypatch.setitem(globals(), "ask_of", lambda _, wait: wait.due)
+    def ask(_: object, wait: Awaiting) -> int:
+        return wait.due
+
+    monkeypatch.setattr(folds, "ask_of", ask)
+    monkeypatch.setitem(globals(), "ask_of", ask)
     assert is_found(monkeypatch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 import pytest
@@ -19,6 +20,12 @@ from sayiir_es.engine.attempts.processes.messages import (
     frame_of,
     message_of,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_msgpack: Any = msgpack  # ships no hints
+_pack: Callable[..., bytes] = _msgpack.packb
 
 ENDED = Ended(
     number=7,
@@ -57,7 +64,8 @@ def test_messages_come_as_they_were_sent(
     sent: list[Ended], data: st.DataObject
 ) -> None:
     stream = b"".join(map(frame_of, sent))
-    buffer, received = MessageBuffer(), []
+    buffer = MessageBuffer()
+    received: list[object] = []
     while stream:
         size = data.draw(st.integers(1, len(stream)))
         piece, stream = stream[:size], stream[size:]
@@ -75,7 +83,7 @@ def test_any_bytes_are_a_message_or_an_error(data: bytes) -> None:
 def test_a_wrong_type_is_an_error_whatever_the_field(number: int) -> None:
     values = [9, *(getattr(ENDED, name) for name in Ended.__dataclass_fields__)]
     values[number + 1] = {"a": 1}
-    content = msgpack.packb(values, unicode_errors="surrogatepass")
+    content = _pack(values, unicode_errors="surrogatepass")
     with pytest.raises(MessageError, match="expected another type of Ended"):
         message_of(content)
 
@@ -85,7 +93,7 @@ def test_a_wrong_type_is_an_error_whatever_the_field(number: int) -> None:
 )
 def test_no_message_is_an_error(values: object) -> None:
     with pytest.raises(MessageError):
-        message_of(msgpack.packb(values))
+        message_of(_pack(values))
 
 
 def test_a_frame_that_is_too_large_is_an_error() -> None:

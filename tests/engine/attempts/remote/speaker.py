@@ -9,7 +9,7 @@ import asyncio
 import itertools
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from sayiir_es.core.model.commands import RecordOutcome
 from sayiir_es.core.partitions import partition_of
@@ -121,19 +121,22 @@ class Speaker:
         *,
         secret: bytes | None = None,
         error: str | None = None,
-        loop: str = "none",
+        loop: Literal["none", "again", "done"] = "none",
     ) -> None:
         """Record an outcome: completed, failed with an error, or without both back."""
+        result: Literal["completed", "failed", "withdrawn"]
         result = "completed" if output is not None else "withdrawn"
+        if error is not None:
+            result = "failed"
         command = RecordOutcome(
             instance_id=attempt.instance_id,
             command_id=f"{self.name}:{next(self._commands)}",
             run=attempt.run,
             path=attempt.path,
             attempt=attempt.attempt,
-            result="failed" if error is not None else result,  # type: ignore[arg-type]
+            result=result,
             output=None if error is not None else output,
-            loop=loop,  # type: ignore[arg-type]
+            loop=loop,
             error_type=None if error is None else "RuntimeError",
             error=error,
             worker=self.name,

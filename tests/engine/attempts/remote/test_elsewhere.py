@@ -548,7 +548,11 @@ async def test_an_input_that_no_record_takes_fails_for_good(
 ) -> None:
     harness = EngineHarness()
     topics = type(harness.log.request_topics)
-    monkeypatch.setattr(topics, "value_bytes_max", lambda *_: 17_000)
+
+    def value_bytes_max(*_: object) -> int:
+        return 17_000
+
+    monkeypatch.setattr(topics, "value_bytes_max", value_bytes_max)
     async with harness.worker(paying()), speaker(harness).reading() as executor:
         executor.offer()
         await harness.command("StartWorkflow", workflow="orders", input="x" * 1_000)
