@@ -27,8 +27,9 @@ INSTANCES = 400
 FORKED_INSTANCES = 60
 OF_PARTITION = 5
 """Kinds that no instance has."""
-OTHERWISE = 6
-"""The kind that begins a fork, as tests/core forks forks, and those of permits."""
+OTHERWISE = 13
+"""The kind that begins a fork, as tests/core forks forks, that of an attempt elsewhere,
+and those of permits and of children as instances."""
 
 
 def test_a_random_instance_with_crashes_breaks_nothing(
