@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from sayiir_es.operations.timeline.lanes import Bar, Lane, Timeline
 
 TITLE_CELLS_MAX = 32
-BARS_CELLS_MIN = 20
+BARS_CELLS_MIN, BARS_CELLS_MAX = 20, 120
+"""How wide the bars are: as the terminal allows. A pipe would allow any width."""
 
 _FILLS = {
     "attempt": "█",
@@ -45,6 +46,7 @@ def draw_timeline(timeline: Timeline, scale: Scale, *, width: int) -> list[Text]
     titles = [_title(lane) for lane in timeline.lanes]
     room = min(max(map(cell_len, titles), default=0), TITLE_CELLS_MAX)
     cells = max(width - room - 2 - _STATE_CELLS, BARS_CELLS_MIN)
+    cells = min(cells, BARS_CELLS_MAX)
     lines: list[Text] = []
     for lane, title in zip(timeline.lanes, titles, strict=True):
         text = Text(_fit(title, room) + "  ", style="bold" if not lane.depth else "")

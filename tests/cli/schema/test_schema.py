@@ -68,7 +68,7 @@ def problems_of(terminal: Terminal, schemas: Path) -> tuple[int, str]:
 
 def test_every_record_is_listed_with_its_fingerprint(terminal: Terminal) -> None:
     rows = terminal("schema list -o jsonl").rows()
-    assert {row["kind"] for row in rows} == {"event", "command", "snapshot"}
+    assert {row["kind"] for row in rows} == {"event", "command", "snapshot", "attempt"}
     [started] = [row for row in rows if row["name"] == "WorkflowStarted"]
     assert started["schema"] == "io.sayiir.event.v1.WorkflowStarted"
     assert len(str(started["fingerprint"])) == 16

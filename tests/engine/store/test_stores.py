@@ -119,28 +119,28 @@ async def test_an_instance_leaves_the_indexes_when_it_ends_and_comes_back(
 async def test_who_has_a_permit_is_found_until_it_is_released(store: Store) -> None:
     permit = Permit(path="work", ask=2)
     store.apply("a", running(1))
-    store.apply("a", {"p7:k": permit, "p8:k": permit})
+    store.apply("a", {"P7:k": permit, "P8:k": permit})
     store.apply("b", running(1))
     store.apply("$limit/k", {"h": header(1, "unstarted")})
     granted = Ask(holder="a", path="work", ask=2, limit=3)
-    store.apply("$limit/k", {"w": Limit(in_use=1, head=0, tail=0), "w$7": granted})
+    store.apply("$limit/k", {"L": Limit(in_use=1, head=0, tail=0), "L$7": granted})
     store.advance(Position(offset=1))
     assert list(store.with_permits()) == ["$limit/k", "a"]
     await store.flush()
     assert list(store.with_permits()) == ["$limit/k", "a"]
-    store.apply("a", {"h": header(2, "completed"), "p7:k": None})
-    store.apply("$limit/k", {"w": Limit(in_use=0, head=0, tail=4)})
+    store.apply("a", {"h": header(2, "completed"), "P7:k": None})
+    store.apply("$limit/k", {"L": Limit(in_use=0, head=0, tail=4)})
     store.advance(Position(offset=2))
     assert list(store.with_permits()) == ["a"]
     await store.flush()
     assert list(store.with_permits()) == ["a"]
     assert list(store.owing()) == ["b"]
-    store.apply("a", {"p8:k": None})
+    store.apply("a", {"P8:k": None})
     store.advance(Position(offset=3))
     assert list(store.with_permits()) == []
     await store.flush(durable=True)
     assert list(store.with_permits()) == []
-    assert store.rows("$limit/k").get("w$7") == granted
+    assert store.rows("$limit/k").get("L$7") == granted
 
 
 async def test_many_rows_of_one_instance_are_all_found(store: Store) -> None:

@@ -119,7 +119,7 @@ def test_a_limit_grants_as_many_as_it_allows_first_come_first_served() -> None:
         ]
     assert limit.answer(give_back(7, "c")) == [PermitReturned(permit=7)]
     assert get_limit(limit.rows).in_use == 0
-    left = [key for key in limit.rows.keys("w") if key != "w"]
+    left = [key for key in limit.rows.keys("L") if key != "L"]
     assert not left
 
 

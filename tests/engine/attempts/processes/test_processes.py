@@ -242,13 +242,15 @@ async def test_a_forked_child_reports_nothing(tmp_path: Path) -> None:
 
 
 async def test_log_lines_are_written_here_with_their_ids() -> None:
-    handler = _Records()
-    logging.getLogger("shop").addHandler(handler)
+    handler, shop = _Records(), logging.getLogger("shop")
+    shop.addHandler(handler)
+    shop.setLevel(logging.INFO)  # whatever the root's is
     try:
         async with harness(1) as one:
             await one.run(tasks.logs, "said")
     finally:
-        logging.getLogger("shop").removeHandler(handler)
+        shop.removeHandler(handler)
+        shop.setLevel(logging.NOTSET)
     (said, bound), (wrong, also_bound) = handler.records
     assert (said.name, said.levelname) == ("shop.orders", "WARNING")
     assert said.getMessage() == "said and more"
