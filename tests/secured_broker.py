@@ -14,7 +14,7 @@ from typing import Any
 from tests.broker import LocalBroker, free_ports
 from tests.certificates import Authority
 
-USERS = ("admin", "alice", "worker", "client", "reader", "nobody")
+USERS = ("admin", "alice", "worker", "client", "reader", "executor", "nobody")
 """Each with both kinds of SCRAM, and with PLAIN."""
 
 _LISTENERS = {

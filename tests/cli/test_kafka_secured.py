@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,10 +21,13 @@ from tests.secured_broker import password_of
 from tests.tree import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
 
     from tests.cli.conftest import Terminal
+    from tests.cli.processes import Process
     from tests.secured_broker import SecuredBroker
+
+    Acls = Mapping[str, tuple[str, ...]]
 
 pytestmark = pytest.mark.kafka
 
@@ -36,7 +40,7 @@ WORKER = {
     "events": ("Read", "Write"),
     "dead-letters": ("Read", "Write"),
     "definitions": ("Read", "Write"),
-    "attempts": ("Describe",),
+    "attempts": ("Write",),
     "requests": ("Read",),
     "replies": ("Write",),
 }
@@ -59,6 +63,16 @@ READER = {
     "replies": ("Describe",),
 }
 
+EXECUTOR = {
+    "commands": ("Write",),
+    "events": ("Describe",),
+    "dead-letters": ("Describe",),
+    "definitions": ("Read",),
+    "attempts": ("Read",),
+    "requests": ("Write",),
+    "replies": ("Read",),
+}
+
 
 @task
 def double(number: int) -> int:
@@ -68,9 +82,7 @@ def double(number: int) -> int:
 DOUBLING = Flow("doubling").then(double).build()
 
 
-def grant(
-    broker: SecuredBroker, user: str, app: str, topics: Mapping[str, tuple[str, ...]]
-) -> None:
+def grant(broker: SecuredBroker, user: str, app: str, topics: Acls) -> None:
     """Grant what a table says, and to see the settings of all topics."""
     for topic, operations in topics.items():
         for operation in operations:
@@ -130,6 +142,66 @@ def test_each_program_works_with_the_least_that_it_needs(
         words = worker.words()
     assert "refused" not in words
     assert password_of("worker") not in words
+
+
+def test_an_executor_works_with_the_least_that_it_needs(
+    terminal: Terminal, app: str, secured_kafka: SecuredBroker
+) -> None:
+    with remote_programs(terminal, app, secured_kafka, WORKER) as programs:
+        worker, executor, by_client = programs
+        result = terminal(f"instance start quick --id a --input 7 --wait {by_client}")
+        assert result.code == 0, result.err
+        assert executor.end() == 0
+        assert worker.end() == 0
+        words = executor.words()
+    assert "refused" not in words
+    assert password_of("executor") not in words
+
+
+def test_a_worker_that_may_not_hand_out_attempts_goes_on(
+    terminal: Terminal, app: str, secured_kafka: SecuredBroker
+) -> None:
+    acls = {**WORKER, "attempts": ("Describe",)}
+    with remote_programs(terminal, app, secured_kafka, acls) as programs:
+        worker, executor, by_client = programs
+        begun = terminal(f"instance start quick --id a --input 7 {by_client}")
+        assert begun.code == 0, begun.err
+        worker.until("records.lost")
+        order = """'{"item":"teapot","amount":5}'"""
+        started = terminal(f"instance start orders --id b --input {order} {by_client}")
+        assert started.code == 0, started.err
+        assert executor.end() == 0
+
+
+@contextmanager
+def remote_programs(
+    terminal: Terminal, app: str, broker: SecuredBroker, worker_acls: Acls
+) -> Generator[tuple[Process, Process, str]]:
+    """A worker, an executor that has joined it, and the option that makes a client."""
+    grant(broker, "worker", app, worker_acls)
+    broker.allow("worker", "READ", "GROUP", f"{app}.workers")
+    grant(broker, "client", app, CLIENT)
+    grant(broker, "executor", app, EXECUTOR)
+    modules = ("tests.executor.remote_flows", "examples.orders")
+    by_worker = str(broker.config("worker"))
+    by_executor = str(broker.config("executor"))
+    folder = {"PYTHONPATH": str(ROOT)}
+    with (
+        running(
+            terminal.cwd / "worker",
+            *("worker", "run", *modules),
+            SAYIIR_KAFKA_CONFIG=by_worker,
+            **folder,
+        ) as worker,
+        running(
+            terminal.cwd / "executor",
+            *("executor", "run", *modules),
+            SAYIIR_KAFKA_CONFIG=by_executor,
+            **folder,
+        ) as executor,
+    ):
+        worker.until("serves")
+        yield worker, executor, f"--kafka-config {broker.config('client')}"
 
 
 def test_who_makes_the_topics_needs_no_more_than_the_page_says(
@@ -230,7 +302,12 @@ async def send_command(broker: SecuredBroker, app: str) -> None:
 
 def test_the_guide_has_these_acls() -> None:
     text = GUIDE.read_text(encoding="utf-8")
-    for program, topics in (("worker", WORKER), ("client", CLIENT), ("reader", READER)):
+    for program, topics in (
+        ("worker", WORKER),
+        ("client", CLIENT),
+        ("reader", READER),
+        ("executor", EXECUTOR),
+    ):
         for topic, operations in topics.items():
             [row] = [
                 line
@@ -238,5 +315,5 @@ def test_the_guide_has_these_acls() -> None:
                 if line.startswith(f"| `APP.{topic}`")
             ]
             cells = [cell.strip() for cell in row.strip("|").split("|")]
-            column = ("worker", "client", "reader").index(program) + 1
+            column = ("worker", "client", "reader", "executor").index(program) + 1
             assert cells[column] == ", ".join(operations), (topic, program)

@@ -231,3 +231,17 @@ async def test_the_largest_message_that_it_names_is_delivered(
     large = message(b"x" * most, key=b"k" * 200)
     pair.other.post(topic, 0, large)
     assert await read(subscription, 1) == [large]
+
+
+async def test_what_is_too_large_takes_no_room_for_ever(pair: Pair) -> None:
+    subscription = await pair.one.subscribe(Topic.REPLIES, 0)
+    most = min(pair.one.value_bytes_max(Topic.REPLIES), 4 << 20)
+    refused = message(b"x" * (most + 10_000))
+    for number in range(4):  # together more bytes than may wait
+        for _ in range((32 << 20) // most):
+            pair.other.post(Topic.REPLIES, 0, refused)
+        end = bytes([number]) * most
+        pair.other.post(Topic.REPLIES, 0, message(end))
+        async with asyncio.timeout(LIMIT_S):
+            while end not in [record.value for record in await subscription.read()]:
+                pass

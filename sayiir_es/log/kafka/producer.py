@@ -50,6 +50,7 @@ from sayiir_es.log.kafka.connection import (
     TRANSPORT_ERRORS,
     BrokerConnection,
 )
+from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -64,6 +65,11 @@ POSTED_BYTES_MAX = 64 << 20
 
 REQUEST_BYTES_MAX = 16 << 20
 """How many bytes of batches one request carries, about."""
+
+TOLD_LOST_EVERY_S = 60.0
+"""How often a lost posted record is told for one partition, in seconds."""
+
+_logger = get_logger(__name__)
 
 Entry: TypeAlias = "tuple[NewRecord, asyncio.Future[int] | None]"
 """A record and who waits for its offset; nobody where it was posted."""
@@ -94,6 +100,8 @@ class PartitionQueue:
     """Whether it is among those that the next request to their leader looks at."""
     waits_since_s: float = 0.0
     """Since when its first entry waits for a batch, by the loop's clock."""
+    told_lost_s: float = float("-inf")
+    """When it was last said that posted records are lost, by the loop's clock."""
 
     @property
     def has_work(self) -> bool:
@@ -141,6 +149,9 @@ class RecordProducer:
         queue = self._queue(partition, max_message_bytes)
         size = len(record.value or b"")
         if queue.posted_bytes + size > POSTED_BYTES_MAX:
+            waiting = f"{queue.posted_bytes} bytes wait for its leader"
+            error = LogUnavailableError(f"expected room for a record, but {waiting}")
+            _tell_lost(queue, error)
             return
         queue.posted_bytes += size
         self._enqueue(queue, (record, None))
@@ -303,7 +314,8 @@ class RecordProducer:
                     name=_name(queue),
                 )
             except BatchTooLargeError as error:
-                _fail_entries(entries, error)
+                _fail_entries(queue, entries, error)
+                _forget_posted(queue, entries)
                 continue
             now_s = asyncio.get_running_loop().time()
             queue.batch = SentBatch(entries, data, now_s + self._limit_s)
@@ -371,7 +383,7 @@ class RecordProducer:
             return False
         queue.batch = None  # it was not written: its sequence numbers are free
         queue.waits_since_s = asyncio.get_running_loop().time()
-        _fail_entries(batch.entries, refusal)
+        _fail_entries(queue, batch.entries, refusal)
         _forget_posted(queue, batch.entries)
         return False
 
@@ -448,13 +460,28 @@ def _fail(queue: PartitionQueue, error: LogError) -> None:
     # Another id: what was sent under this one may land later, and must not be taken
     # for the first time of something else. The sequence says that it had one.
     queue.producer_id, queue.sequence = None, max(queue.sequence, 1)
-    _fail_entries(entries, error)
+    _fail_entries(queue, entries, error)
 
 
-def _fail_entries(entries: Iterable[Entry], error: LogError) -> None:
+def _fail_entries(
+    queue: PartitionQueue, entries: Sequence[Entry], error: LogError
+) -> None:
     for _, future in entries:
         if future is not None and not future.done():
             future.set_exception(error)
+    if any(future is None for _, future in entries):
+        _tell_lost(queue, error)
+
+
+def _tell_lost(queue: PartitionQueue, error: LogError) -> None:
+    """Say that posted records are lost, now and then: nobody else would hear of it."""
+    now_s = asyncio.get_running_loop().time()
+    if now_s - queue.told_lost_s >= TOLD_LOST_EVERY_S:
+        queue.told_lost_s = now_s
+        topic, number = queue.partition
+        _logger.warning(
+            "records.lost", topic=topic, partition=number, reason=str(error)
+        )
 
 
 def _forget_posted(queue: PartitionQueue, entries: Iterable[Entry]) -> None:
