@@ -185,19 +185,18 @@ def remote_programs(
     modules = ("tests.executor.remote_flows", "examples.orders")
     by_worker = str(broker.config("worker"))
     by_executor = str(broker.config("executor"))
-    folder = {"PYTHONPATH": str(ROOT)}
     with (
         running(
             terminal.cwd / "worker",
             *("worker", "run", *modules),
             SAYIIR_KAFKA_CONFIG=by_worker,
-            **folder,
+            PYTHONPATH=str(ROOT),
         ) as worker,
         running(
             terminal.cwd / "executor",
             *("executor", "run", *modules),
             SAYIIR_KAFKA_CONFIG=by_executor,
-            **folder,
+            PYTHONPATH=str(ROOT),
         ) as executor,
     ):
         worker.until("serves")
