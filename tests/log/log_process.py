@@ -229,6 +229,12 @@ class Child:
             Topic(message["topic"]), message["partition"], unpacked(message["record"])
         )
 
+    async def do_post_last(self, message: Message) -> None:
+        """Post a message, close the log and end the process."""
+        await self.do_post(message)
+        await self._log.close()
+        asyncio.get_running_loop().stop()
+
     async def do_subscribe(self, message: Message) -> int:
         """Subscribe to a partition."""
         subscription = await self._log.request_topics.subscribe(

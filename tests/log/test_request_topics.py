@@ -13,7 +13,7 @@ from sayiir_es.log.embedded.lock import OwnerLock
 from sayiir_es.log.embedded.log import EmbeddedLog
 from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
-from tests.log.log_process import LogProcess, RemoteTopics
+from tests.log.log_process import LogProcess, RemoteTopics, packed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -180,6 +180,36 @@ async def test_a_closed_subscription_takes_no_other_with_it(pair: Pair) -> None:
     again = await pair.one.subscribe(Topic.REQUESTS, 0)
     pair.other.post(Topic.REQUESTS, 0, message(b"b"))
     assert await read(again, 1) == [message(b"b")]
+
+
+@pytest.mark.kafka
+async def test_last_words_leave_before_kafka_is_closed(kafka_bootstrap: str) -> None:
+    app = f"t-{secrets.token_hex(4)}"
+    speaker = kafka_log(kafka_bootstrap, app)
+    async with opened(kafka_log(kafka_bootstrap, app)) as pair:
+        subscription = await pair.one.subscribe(Topic.REPLIES, 0)
+        await speaker.open(create=True)
+        assert await speaker.request_topics.open(create=True)
+        speaker.request_topics.post(Topic.REPLIES, 0, message(b"first"))
+        assert await read(subscription, 1) == [message(b"first")]
+        speaker.request_topics.post(Topic.REPLIES, 0, message(b"last"))
+        await speaker.close()
+        assert await read(subscription, 1) == [message(b"last")]
+
+
+async def test_last_words_leave_before_a_process_ends(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    async with between_processes(path, "one") as pair:
+        subscription = await pair.one.subscribe(Topic.REPLIES, 0)
+        speaker = await LogProcess.start(path)
+        topics = RemoteTopics(speaker)
+        assert await topics.open(create=True)
+        topics.post(Topic.REPLIES, 0, message(b"first"))
+        assert await read(subscription, 1) == [message(b"first")]
+        last = message(b"last" * 100_000)
+        speaker.tell("post_last", topic="replies", partition=0, record=packed(last))
+        assert await read(subscription, 1) == [last]
+        await speaker.kill()
 
 
 async def test_a_large_message_is_delivered_whole(pair: Pair) -> None:

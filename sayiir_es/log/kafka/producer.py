@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -65,6 +66,9 @@ POSTED_BYTES_MAX = 64 << 20
 
 REQUEST_BYTES_MAX = 16 << 20
 """How many bytes of batches one request carries, about."""
+
+CLOSE_LIMIT_S = 1.0
+"""How long closing waits for what is queued, in seconds."""
 
 TOLD_LOST_EVERY_S = 60.0
 """How often a lost posted record is told for one partition, in seconds."""
@@ -157,7 +161,15 @@ class RecordProducer:
         self._enqueue(queue, (record, None))
 
     async def close(self) -> None:
-        """Stop; callers that still wait get a `LogUnavailableError`."""
+        """Let what is queued leave for a moment, then stop.
+
+        Posted records are often last words, which nobody waits for. Callers that still
+        wait behind that moment get a `LogUnavailableError`.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_LIMIT_S):
+                while self._tasks:
+                    await asyncio.wait([*self._tasks.values()])
         tasks, self._tasks = [*self._tasks.values()], {}
         for task in tasks:
             task.cancel()
