@@ -55,7 +55,7 @@ class CommandSender:
     Args:
         log: Where they go.
         partition: The owner's.
-        name: Of the kind, for log lines and the task.
+        name: Of the kind, for its task.
         portion: So many commands at most are handed to the log together.
         waiting: Gives the next commands to send, as long as there are some and they
             may be sent; `wake` says that there may be more.
@@ -73,7 +73,6 @@ class CommandSender:
         self._log = log
         self._partition = partition
         self._task_name = f"{name}-{partition}"
-        self._failed_line = f"{name}.send_failed"
         self._portion = portion
         self._waiting = waiting
         self._wanted = asyncio.Event()
@@ -121,7 +120,7 @@ class CommandSender:
                 self._backoff.reset()
                 continue
             logger.warning(
-                self._failed_line,
+                "command.send_failed",
                 partition=self._partition,
                 error_code=error.code,
                 reason=str(error),

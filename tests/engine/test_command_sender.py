@@ -154,7 +154,7 @@ def test_what_failed_is_tried_again_later_and_later_until_it_lands() -> None:
             scene.log.is_down = False
             await scene.until_idle()
         assert sorted(scene.landed) == [1, 2, 3]
-        assert {line["event"] for line in lines} == {"outbox.send_failed"}
+        assert {line["event"] for line in lines} == {"command.send_failed"}
         times = sorted(set(scene.log.tried_at_s))
         waits = [b - a for a, b in pairwise(times)]
         assert waits[0] < 0.1
