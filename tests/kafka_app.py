@@ -39,11 +39,12 @@ async def opened(bootstrap: str, **settings: Any) -> AsyncGenerator[KafkaLog]:
         yield log
     finally:
         await log.close()
-        await _delete_topics(bootstrap, [log.name(topic) for topic in Topic])
+        await delete_app(bootstrap, log.app)
 
 
-async def _delete_topics(bootstrap: str, names: list[str]) -> None:
-    """Delete them as soon as there is a controller: a broker may just be back."""
+async def delete_app(bootstrap: str, app: str) -> None:
+    """Delete its topics as soon as there is a controller: a broker may be just back."""
+    names = [f"{app}.{topic.value}" for topic in Topic]
     async with asyncio.timeout(LIMIT_S):
         while True:
             try:

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sayiir_es.client.backends import KafkaBackend
-from sayiir_es.log.port import Topic
-from tests.kafka_app import admin
+from tests.kafka_app import delete_app
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -34,8 +33,4 @@ def made_app(
     assert terminal(f"topic create --partitions {partitions}").code == 0
     yield KafkaBackend(bootstrap, app=name)
 
-    async def delete() -> None:
-        async with admin(bootstrap) as hands:
-            await hands.delete_topics([f"{name}.{topic.value}" for topic in Topic])
-
-    asyncio.run(delete())
+    asyncio.run(delete_app(bootstrap, name))

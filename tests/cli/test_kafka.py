@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from examples import produce_json
-from sayiir_es.log.port import APP_TOPICS, Topic
+from sayiir_es.log.port import APP_TOPICS
 from tests.cli.processes import LIMIT_S, running
-from tests.kafka_app import admin
+from tests.kafka_app import delete_app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,11 +34,7 @@ def cluster(
     monkeypatch.setenv("XDG_STATE_HOME", str(terminal.cwd / "state"))
     yield kafka_bootstrap, app
 
-    async def delete() -> None:
-        async with admin(kafka_bootstrap) as hands:
-            await hands.delete_topics([f"{app}.{topic.value}" for topic in Topic])
-
-    asyncio.run(delete())
+    asyncio.run(delete_app(kafka_bootstrap, app))
 
 
 def test_topics_are_made_once_and_checked(

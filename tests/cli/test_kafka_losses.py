@@ -15,7 +15,7 @@ from sayiir_es.log.kafka.log import KafkaLog
 from sayiir_es.log.port import Topic
 from tests.cli.kafka_apps import made_app
 from tests.cli.processes import LIMIT_S, running
-from tests.kafka_app import admin, drop_records, producer, set_topic
+from tests.kafka_app import admin, delete_app, drop_records, producer, set_topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,11 +35,6 @@ def app(
     """A fresh app with one partition, named by SAYIIR_BACKEND."""
     with made_app(terminal, kafka_bootstrap, monkeypatch, partitions=1) as made:
         yield made.app
-
-
-async def delete_app(bootstrap: str, name: str) -> None:
-    async with admin(bootstrap) as hands:
-        await hands.delete_topics([f"{name}.{topic.value}" for topic in Topic])
 
 
 async def start_of(bootstrap: str, name: str) -> int:

@@ -11,7 +11,6 @@ import pytest
 from examples import produce_json
 from sayiir_es import WorkflowClient
 from sayiir_es.core.model.errors import UnsafeLogError
-from sayiir_es.log.port import Topic
 from tests import kafka_app
 from tests.cli.kafka_apps import made_app
 from tests.cli.processes import LIMIT_S, running
@@ -122,9 +121,4 @@ def test_an_app_whose_topics_were_widened_is_read_and_moved_to_another_name(
         rows = terminal(f"topic check {copy} -o jsonl").rows()
         assert {row["partitions"] for row in rows} == {1, 2}
     finally:
-        asyncio.run(_delete(app.bootstrap_servers, f"{app.app}-2"))
-
-
-async def _delete(bootstrap: str, app: str) -> None:
-    async with kafka_app.admin(bootstrap) as hands:
-        await hands.delete_topics([f"{app}.{topic.value}" for topic in Topic])
+        asyncio.run(kafka_app.delete_app(app.bootstrap_servers, f"{app.app}-2"))

@@ -13,8 +13,7 @@ from sayiir_es.audit import export, history, verify
 from sayiir_es.cli.verb_table import VERBS, Verb, VerbGroup
 from sayiir_es.core.model.errors import AppNotFoundError
 from sayiir_es.log.kafka.log import KafkaLog
-from sayiir_es.log.port import Topic
-from tests.kafka_app import admin
+from tests.kafka_app import admin, delete_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,13 +115,9 @@ def neighbour(kafka_bootstrap: str) -> Iterator[str]:
         await log.open(create=True)
         await log.close()
 
-    async def delete() -> None:
-        async with admin(kafka_bootstrap) as hands:
-            await hands.delete_topics([log.name(topic) for topic in Topic])
-
     asyncio.run(make())
     yield log.app
-    asyncio.run(delete())
+    asyncio.run(delete_app(kafka_bootstrap, log.app))
 
 
 async def _topics(bootstrap: str) -> set[str]:

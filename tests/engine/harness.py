@@ -209,7 +209,7 @@ class EngineHarness:
                 store = await self.folded()
                 if store.position == live.position:
                     break
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)
         for instance_id in store.instances():
             folded_rows, live_rows = store.rows(instance_id), live.rows(instance_id)
             keys = sorted(folded_rows.keys(""))

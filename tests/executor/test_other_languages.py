@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -14,15 +12,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from examples.greetings import greetings
-from sayiir_es import Worker, WorkflowClient
-from sayiir_es.client.backends import KafkaBackend
-from sayiir_es.log.port import Topic
-from tests import kafka_app
+from sayiir_es import WorkflowClient
+from tests.executor.served_app import served_app
 from tests.tree import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
+
+    from sayiir_es.client.backends import KafkaBackend
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
@@ -67,18 +65,9 @@ def typescript_executor(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture
 def backend(kafka_bootstrap: str, tmp_path: Path) -> Iterator[KafkaBackend]:
-    """A fresh app, with a worker that runs none of its tasks itself."""
-    app = f"languages-{secrets.token_hex(4)}"
-    made = KafkaBackend(kafka_bootstrap, app=app, state_dir=tmp_path / "state")
-    with Worker("w", made, drain=0).start([greetings]):
+    """An app whose tasks executors run."""
+    with served_app(kafka_bootstrap, tmp_path, greetings) as made:
         yield made
-    made.close()
-    asyncio.run(_delete_topics(kafka_bootstrap, app))
-
-
-async def _delete_topics(bootstrap: str, app: str) -> None:
-    async with kafka_app.admin(bootstrap) as client:
-        await client.delete_topics([f"{app}.{topic.value}" for topic in Topic])
 
 
 @contextmanager

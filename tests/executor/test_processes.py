@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -15,17 +13,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sayiir_es import Worker, WorkflowClient
+from sayiir_es import WorkflowClient
 from sayiir_es.audit.history import history
-from sayiir_es.client.backends import KafkaBackend
-from sayiir_es.log.port import Topic
-from tests import kafka_app
 from tests.executor.remote_flows import NOTES, slow
+from tests.executor.served_app import served_app
 from tests.tree import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
+
+    from sayiir_es.client.backends import KafkaBackend
 
 pytestmark = pytest.mark.kafka
 
@@ -35,18 +33,9 @@ SLOTS = 4
 
 @pytest.fixture
 def backend(kafka_bootstrap: str, tmp_path: Path) -> Iterator[KafkaBackend]:
-    """A fresh app, with a worker that runs none of its tasks itself."""
-    app = f"executors-{secrets.token_hex(4)}"
-    made = KafkaBackend(kafka_bootstrap, app=app, state_dir=tmp_path / "state")
-    with Worker("w", made, drain=0).start([slow]):
+    """An app whose tasks executors run."""
+    with served_app(kafka_bootstrap, tmp_path, slow) as made:
         yield made
-    made.close()
-    asyncio.run(_delete_topics(kafka_bootstrap, app))
-
-
-async def _delete_topics(bootstrap: str, app: str) -> None:
-    async with kafka_app.admin(bootstrap) as client:
-        await client.delete_topics([f"{app}.{topic.value}" for topic in Topic])
 
 
 @contextmanager

@@ -186,5 +186,4 @@ class KafkaSubject:
 
         for log in self._opened_logs:
             await log.close()
-        async with kafka_app.admin(self._bootstrap) as admin:
-            await admin.delete_topics([f"{self._app}.{t.value}" for t in Topic])
+        await kafka_app.delete_app(self._bootstrap, self._app)

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sayiir_es.log.port import Topic
 from tests.cli.processes import ROOT, Process, running
-from tests.kafka_app import admin
+from tests.kafka_app import delete_app
 from tests.tracing.collector import Collector, collecting
 from tests.tracing.spans import SENDER, TRACE, TRACEPARENT
 
@@ -134,11 +133,7 @@ def test_the_header_of_a_foreign_record_on_kafka_leads_to_an_attempt(
     append = collector.one(f"append {app}.events")
     assert append.attributes["messaging.destination.name"] == f"{app}.events"
 
-    async def delete() -> None:
-        async with admin(kafka_bootstrap) as hands:
-            await hands.delete_topics([f"{app}.{topic.value}" for topic in Topic])
-
-    asyncio.run(delete())
+    asyncio.run(delete_app(kafka_bootstrap, app))
 
 
 def test_nothing_is_exported_where_the_environment_says_so(

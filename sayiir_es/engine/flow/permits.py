@@ -48,8 +48,8 @@ from sayiir_es.core.model.waits import Awaiting
 from sayiir_es.core.nodes import task
 from sayiir_es.engine.attempts.attempt import DEFAULT_PRIORITY, Attempt, State
 from sayiir_es.engine.attempts.local_executor import AGING_INTERVAL_MS
+from sayiir_es.engine.command_sender import CommandSender, ToSend
 from sayiir_es.engine.flow.asks import Asks, Waiting
-from sayiir_es.engine.flow.command_sender import CommandSender
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.decide.owed import OwedAttempt
     from sayiir_es.core.draft import Decision
     from sayiir_es.core.graph.graph import Graph
+    from sayiir_es.core.model.commands import Command
     from sayiir_es.core.model.rows import Ask, Rows
     from sayiir_es.engine.attempts.attempt import Token
     from sayiir_es.engine.attempts.batch_port import Batch
@@ -67,6 +68,9 @@ if TYPE_CHECKING:
 
 PORTION = 256
 """Instances of the index of permits that one turn looks at."""
+
+SENDING_MAX = 500
+"""Commands that are handed to the log together."""
 
 
 class Permits:
@@ -91,7 +95,14 @@ class Permits:
         self._registry = registry
         self._dispatcher = dispatcher
         self._wake = wake
-        self._sender = CommandSender(log, partition)
+        self._to_send: deque[ToSend] = deque()
+        self._sender = CommandSender(
+            log,
+            partition,
+            name="permits",
+            portion=SENDING_MAX,
+            waiting=self._waiting,
+        )
         self._asks = Asks()
         self._noted: list[Decision] = []
         self._unreadable: list[tuple[str, OwedAttempt, str]] = []
@@ -129,9 +140,14 @@ class Permits:
         await self.close()
         self._recovering = self._store.with_permits()
 
+    def check(self) -> None:
+        """Raise the error that ended the sending, if one did."""
+        self._sender.check()
+
     async def close(self) -> None:
         """Forget all: whoever owns next finds it."""
         await self._sender.close()
+        self._to_send.clear()
         self._asks.clear()
         self.landed.clear()
         self._noted.clear()
@@ -276,7 +292,7 @@ class Permits:
             holder=instance_id,
             permit=int(number),
         )
-        self._sender.send(command, landed)
+        self._send(command, landed)
 
     def recorded(self, sent: PermitReturnSent) -> None:
         """That its return has landed is recorded, in the batch that is made."""
@@ -292,7 +308,16 @@ class Permits:
             ask=asked.ask,
             permit=permit,
         )
-        self._sender.send(command)
+        self._send(command)
+
+    def _send(self, command: Command, landed: Callable[[], None] | None = None) -> None:
+        self._to_send.append(ToSend(command=command, landed=landed))
+        self._sender.wake()
+
+    def _waiting(self) -> Iterator[ToSend]:
+        """Take what is to be sent, one by one."""
+        while self._to_send:
+            yield self._to_send.popleft()
 
     def _ask(self) -> None:
         for key, limit, waiting in self._asks.next_asks(self._is_due):
@@ -304,7 +329,7 @@ class Permits:
                 ask=waiting.ask,
                 limit=limit,
             )
-            self._sender.send(command)
+            self._send(command)
         if self._asks.take_room():
             self._dispatcher.turned_away = True
             self._wake()

@@ -14,10 +14,8 @@ all of them are tried again, later and later; nothing else of the partition wait
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.decide.messages import (
@@ -36,15 +34,9 @@ from sayiir_es.core.model.child_rows import (
     is_to_cancel,
     owes_message,
 )
-from sayiir_es.core.model.errors import BatchTooLargeError, LogError
 from sayiir_es.core.model.inputs import MessageSent
 from sayiir_es.core.model.rows import get_run
-from sayiir_es.core.partitions import partition_of
-from sayiir_es.engine.backoff import Backoff
-from sayiir_es.log.port import NewRecord, Topic
-from sayiir_es.telemetry import get_logger
-from sayiir_es.wire.commands import encode_command_avro
-from sayiir_es.wire.trace_context import trace_headers
+from sayiir_es.engine.command_sender import CommandSender, ToSend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,8 +47,6 @@ if TYPE_CHECKING:
     from sayiir_es.engine.selected_instances import SelectedInstances
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import Log
-
-logger = get_logger(__name__)
 
 SENDING_MAX = 128
 """Messages that are read and produced at a time; each may have a payload."""
@@ -94,8 +84,6 @@ class Outbox:
     ) -> None:
         """`wake` is called when there is something to record."""
         self.sent: deque[MessageSent] = deque()
-        self._log = log
-        self._partition = partition
         self._store = store
         self._limits = limits
         self._selected = selected
@@ -112,10 +100,13 @@ class Outbox:
         """Messages that are sent, and not recorded: instance, what and name."""
         self._recorded: list[tuple[str, str, str]] = []
         """Of those, the ones whose record is in the batch that is made."""
-        self._wanted = asyncio.Event()
-        self._taken = asyncio.Event()
-        self._backoff = Backoff(f"outbox {partition}")
-        self._task: asyncio.Task[None] | None = None
+        self._sender = CommandSender(
+            log,
+            partition,
+            name="outbox",
+            portion=SENDING_MAX,
+            waiting=self._waiting,
+        )
 
     # --- for the owner ----------------------------------------------------------------
 
@@ -126,19 +117,15 @@ class Outbox:
 
     def start(self) -> None:
         """Begin to send, with what an earlier owner left."""
-        self._wanted.set()
-        self._task = asyncio.create_task(self._run(), name=f"outbox-{self._partition}")
+        self._sender.wake()
 
     def check(self) -> None:
         """Raise the error that ended the sending, if one did."""
-        if self._task is not None and self._task.done():
-            self._task.result()
+        self._sender.check()
 
     async def close(self) -> None:
         """Stop sending; what is in flight may still reach the log."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._sender.close()
 
     def follow(self, instance_id: str, rows: Rows, changes: Changes) -> None:
         """A batch is live that changed these rows: send what they owe."""
@@ -175,8 +162,7 @@ class Outbox:
         if self._recorded:
             self._held.difference_update(self._recorded)
             self._recorded.clear()
-            self._taken.set()
-            self._wanted.set()
+            self._sender.wake()
 
     # --- sending ----------------------------------------------------------------------
 
@@ -185,19 +171,12 @@ class Outbox:
             self._queued[instance_id, key] = None
         else:
             self._is_missing = True
-        self._wanted.set()
+        self._sender.wake()
 
-    async def _run(self) -> None:
-        while True:
-            await self._wanted.wait()
-            while len(self.sent) >= SENT_MAX:
-                self._taken.clear()
-                await self._taken.wait()
-            messages = list(islice(self._next(), SENDING_MAX))
-            if not messages:
-                self._wanted.clear()
-                continue
-            await self._send(messages)
+    def _waiting(self) -> Iterator[ToSend]:
+        """The next messages, while those that landed do not wait for their record."""
+        if len(self.sent) < SENT_MAX:
+            yield from map(self._to_send, self._next())
 
     def _next(self) -> Iterator[_Message]:
         """The next messages, made of rows as they are now."""
@@ -289,63 +268,36 @@ class Outbox:
             traceparent=None,
         )
 
-    async def _send(self, messages: list[_Message]) -> None:
-        """Produce messages, in order; what is not acknowledged is tried again."""
-        while messages:
-            results = await asyncio.gather(
-                *(self._produce(message) for message in messages),
-                return_exceptions=True,
-            )
-            left: list[_Message] = []
-            error: LogError | None = None
-            for message, result in zip(messages, results, strict=True):
-                if isinstance(result, BatchTooLargeError):
-                    left += self._refused(message, str(result))
-                elif isinstance(result, LogError):
-                    error = result
-                    left.append(message)
-                elif isinstance(result, BaseException):
-                    raise result
-                else:
-                    self.sent.append(message.sent)
-            self._wake()
-            messages = left
-            if error is None:
-                self._backoff.reset()
-                continue
-            logger.warning(
-                "outbox.send_failed",
-                partition=self._partition,
-                error_code=error.code,
-                reason=str(error),
-            )
-            await self._backoff.pause()
+    def _to_send(self, message: _Message) -> ToSend:
+        def landed() -> None:
+            self._landed(message.sent)
 
-    def _refused(self, message: _Message, reason: str) -> list[_Message]:
+        def refused(reason: str) -> ToSend | None:
+            return self._refused(message, reason)
+
+        return ToSend(
+            command=message.command,
+            landed=landed,
+            refused=refused,
+            traceparent=message.traceparent,
+        )
+
+    def _landed(self, sent: MessageSent) -> None:
+        self.sent.append(sent)
+        self._wake()
+
+    def _refused(self, message: _Message, reason: str) -> ToSend | None:
         """The log takes no such record: what is sent, or recorded, in its place."""
         sent = message.sent
         report = get_report(self._store.rows(sent.instance_id), sent.name)
         if sent.what != "end" or report is None or report.output is None:
-            self.sent.append(replace(sent, refused=reason))
-            return []
+            self._landed(replace(sent, refused=reason))
+            return None
         failed = replace(
             report, end="failed", output=None, error_type="too_large", error=reason
         )
         command = end_command(sent.instance_id, failed, self._limits)
-        return [replace(message, command=command)]
-
-    async def _produce(self, message: _Message) -> int:
-        command = message.command
-        key = command.instance_id.encode()
-        return await self._log.produce(
-            Topic.COMMANDS,
-            partition_of(key, self._log.partitions),
-            NewRecord(
-                key=key,
-                value=encode_command_avro(command),
-                headers=trace_headers(message.traceparent),
-            ),
-        )
+        return self._to_send(replace(message, command=command))
 
 
 def _is_to_cancel(rows: Rows, key: str) -> bool:

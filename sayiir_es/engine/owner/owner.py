@@ -529,6 +529,7 @@ class Owner:
     async def _check_feed(self, inputs: Inputs) -> None:
         """Raise what ended the reading of commands, or the sending, if any did."""
         inputs.outbox.check()
+        self.permits.check()
         try:
             inputs.feed.check()
         except OffsetGoneError as error:

@@ -6,7 +6,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from sayiir_es.log.descriptors import close_socket
-from sayiir_es.log.embedded.socket_frames import Frame, FrameBuffer, FrameError
+from sayiir_es.log.embedded.socket_frames import FRAME_BYTES_MAX, Frame, decode
+from sayiir_es.wire.msgpack_frames import FrameBuffer, FrameError
 
 if TYPE_CHECKING:
     import socket
@@ -41,7 +42,7 @@ class Peer:
         self._on_unsent = on_unsent
         self._lock = threading.Lock()
         self._unsent = bytearray()
-        self._received = FrameBuffer()
+        self._received = FrameBuffer(FRAME_BYTES_MAX)
 
     @property
     def has_unsent(self) -> bool:
@@ -76,7 +77,7 @@ class Peer:
         try:
             piece = self.connection.recv(_PIECE_BYTES)
             if piece:
-                return list(self._received.add(piece))
+                return [decode(content) for content in self._received.add(piece)]
         except (BlockingIOError, InterruptedError):
             return []
         except (OSError, FrameError):

@@ -1,7 +1,7 @@
 """The frames on the Unix socket between the processes that use one log file.
 
-A frame is a length of four bytes, big-endian, and so many bytes of msgpack: an array
-that begins with its kind. Topics are named by their values.
+A frame (`wire.msgpack_frames`) is an array that begins with its kind. Topics are named
+by their values.
 
 | kind | content | from | says |
 |---|---|---|---|
@@ -21,15 +21,18 @@ A connection that brings anything else is closed; no other is touched.
 from __future__ import annotations
 
 from enum import IntEnum
-from struct import Struct
 from typing import TYPE_CHECKING, Any, cast
 
-import msgpack
-
 from sayiir_es.log.port import NewRecord, Topic
+from sayiir_es.wire.msgpack_frames import (
+    LENGTH_BYTES,
+    FrameError,
+    decode_content,
+    encode_frame,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
 VERSION = 1
 
@@ -39,22 +42,9 @@ FRAME_BYTES_MAX = 2 << 20
 VALUE_BYTES_MAX = FRAME_BYTES_MAX - 4096
 """What a frame holds of a value, beside a key and headers."""
 
-_LENGTH = Struct(">I")
-
 _PARTITION_MAX = 1 << 31
 
-_msgpack: Any = msgpack  # ships no hints
-_pack: Callable[..., bytes] = _msgpack.packb
-_unpack: Callable[..., object] = _msgpack.unpackb
-
-_UNREADABLE = (ValueError, TypeError, OverflowError, _msgpack.UnpackException)
-"""What msgpack raises for bytes that it did not write."""
-
 TopicPartition = tuple[Topic, int]
-
-
-class FrameError(Exception):
-    """What a peer sent is no frame."""
 
 
 class Kind(IntEnum):
@@ -96,73 +86,41 @@ class Frame:
 
 def hello() -> bytes:
     """The first frame of each side."""
-    return _encode((int(Kind.HELLO), VERSION))
+    return encode_frame((int(Kind.HELLO), VERSION))
 
 
 def post(to: TopicPartition, record: NewRecord) -> bytes | None:
     """The frame of a message; None if it is too large for one."""
     topic, partition = to
-    frame = _encode(
+    frame = encode_frame(
         (
             *(int(Kind.POST), topic.value, partition),
             *(record.key, record.value, record.headers),
         )
     )
-    return frame if len(frame) <= FRAME_BYTES_MAX + _LENGTH.size else None
+    return frame if len(frame) <= FRAME_BYTES_MAX + LENGTH_BYTES else None
 
 
 def subscribe(to: TopicPartition, number: int) -> bytes:
     """The frame that asks for a partition's messages; answered with the number."""
     topic, partition = to
-    return _encode((int(Kind.SUBSCRIBE), topic.value, partition, number))
+    return encode_frame((int(Kind.SUBSCRIBE), topic.value, partition, number))
 
 
 def subscribed(number: int) -> bytes:
     """The answer to a subscription."""
-    return _encode((int(Kind.SUBSCRIBED), number))
+    return encode_frame((int(Kind.SUBSCRIBED), number))
 
 
 def of_partition(kind: Kind, to: TopicPartition) -> bytes:
     """A frame that names a partition and nothing else."""
     topic, partition = to
-    return _encode((int(kind), topic.value, partition))
+    return encode_frame((int(kind), topic.value, partition))
 
 
 def wanted(by: int) -> bytes:
     """The frame that says by whom the log is wanted."""
-    return _encode((int(Kind.WANTED), by))
-
-
-class FrameBuffer:
-    """The bytes that came from one peer and are no whole frame yet."""
-
-    def __init__(self) -> None:
-        self._bytes = bytearray()
-
-    def add(self, piece: bytes) -> Iterator[Frame]:
-        """Take some bytes and give the frames that are whole now.
-
-        Raises:
-            FrameError: they are too large, or no frames.
-        """
-        self._bytes += piece
-        start = 0
-        try:
-            while len(self._bytes) - start >= _LENGTH.size:
-                (length,) = _LENGTH.unpack_from(self._bytes, start)
-                if not 0 < length <= FRAME_BYTES_MAX:
-                    raise FrameError(
-                        f"expected a frame of at most {FRAME_BYTES_MAX} bytes, but it "
-                        f"has {length}"
-                    )
-                end = start + _LENGTH.size + length
-                if len(self._bytes) < end:
-                    break
-                content = bytes(self._bytes[start + _LENGTH.size : end])
-                start = end
-                yield decode(content)
-        finally:
-            del self._bytes[:start]
+    return encode_frame((int(Kind.WANTED), by))
 
 
 def decode(content: bytes) -> Frame:
@@ -171,10 +129,7 @@ def decode(content: bytes) -> Frame:
     Raises:
         FrameError: it is none.
     """
-    try:
-        fields = _unpack(content, use_list=False)
-    except _UNREADABLE as error:
-        raise FrameError(f"expected msgpack, but {error}") from error
+    fields = decode_content(content)
     try:
         return _read(fields)
     except (ValueError, TypeError) as error:
@@ -228,8 +183,3 @@ def _headers(value: object) -> tuple[tuple[str, bytes], ...]:
             raise TypeError("a header is no text and bytes")
         headers.append((name, content))
     return tuple(headers)
-
-
-def _encode(fields: Sequence[object]) -> bytes:
-    content = _pack(fields)
-    return _LENGTH.pack(len(content)) + content

@@ -12,8 +12,7 @@ from sayiir_es import Flow, WorkflowClient, run_durable_workflow, task
 from sayiir_es.audit import export, import_export
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.log.kafka.log import KafkaLog
-from sayiir_es.log.port import Topic
-from tests.kafka_app import admin
+from tests.kafka_app import delete_app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,13 +37,8 @@ def apps(kafka_bootstrap: str) -> Iterator[list[KafkaLog]]:
         for _ in range(2)
     ]
     yield logs
-
-    async def delete() -> None:
-        async with admin(kafka_bootstrap) as hands:
-            names = [log.name(topic) for log in logs for topic in Topic]
-            await hands.delete_topics(names)
-
-    asyncio.run(delete())
+    for log in logs:
+        asyncio.run(delete_app(kafka_bootstrap, log.app))
 
 
 def partitions_of(log: KafkaLog) -> int:

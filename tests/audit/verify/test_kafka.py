@@ -13,8 +13,7 @@ import pytest
 from sayiir_es import Flow, KafkaBackend, WorkflowClient, run_durable_workflow, task
 from sayiir_es.audit import verify
 from sayiir_es.core.partitions import partition_of
-from sayiir_es.log.port import Topic
-from tests.kafka_app import admin
+from tests.kafka_app import delete_app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,11 +43,7 @@ def backend(
     with KafkaBackend(kafka_bootstrap, app=app) as opened:
         yield opened
 
-    async def delete() -> None:
-        async with admin(kafka_bootstrap) as hands:
-            await hands.delete_topics([f"{app}.{topic.value}" for topic in Topic])
-
-    asyncio.run(delete())
+    asyncio.run(delete_app(kafka_bootstrap, app))
 
 
 def send(producer: Any, topic: str, instance_id: str) -> None:

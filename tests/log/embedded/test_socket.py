@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from sayiir_es.log.embedded import peer, socket_frames
 from sayiir_es.log.embedded.lock import OwnerLock
 from sayiir_es.log.embedded.log import EmbeddedLog
-from sayiir_es.log.embedded.socket_frames import FrameBuffer, FrameError, Kind
+from sayiir_es.log.embedded.socket_frames import Kind
 from sayiir_es.log.embedded.socket_path import ADDRESS_BYTES_MAX, SocketPlace
 from sayiir_es.log.port import NewRecord, Topic
+from sayiir_es.wire.msgpack_frames import FrameBuffer, FrameError
 from tests.log.log_process import LIMIT_S, LogProcess
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ async def test_bad_bytes_end_their_connection_and_no_other(
 @given(st.binary(max_size=200))
 def test_any_bytes_are_frames_or_an_error(received: bytes) -> None:
     with contextlib.suppress(FrameError):
-        list(FrameBuffer().add(received))
+        for content in FrameBuffer(socket_frames.FRAME_BYTES_MAX).add(received):
+            socket_frames.decode(content)
 
 
 @given(st.lists(st.integers(1, 9), min_size=1))
@@ -104,7 +106,7 @@ def test_frames_in_pieces_are_read_whole(sizes: list[int]) -> None:
     buffer, frames = FrameBuffer(), list[socket_frames.Frame]()
     while sent:
         for size in sizes:
-            frames += buffer.add(sent[:size])
+            frames += map(socket_frames.decode, buffer.add(sent[:size]))
             sent = sent[size:]
     assert [frame.kind for frame in frames] == [Kind.HELLO, Kind.POST, Kind.COMMITTED]
     assert frames[1].record == record

@@ -45,12 +45,12 @@ from sayiir_es.engine.attempts.processes.messages import (
     Interrupt,
     Logged,
     Message,
-    MessageBuffer,
     OtherGraph,
     Ready,
     Setup,
     Stop,
     frame_of,
+    messages_in,
 )
 from sayiir_es.engine.attempts.processes.parent_death import (
     CONNECTION_LOST,
@@ -61,6 +61,7 @@ from sayiir_es.engine.definitions.registry import Registry
 from sayiir_es.engine.span_export import choose_exporters, make_provider
 from sayiir_es.log.forked_child import leave_at_fork, sever
 from sayiir_es.telemetry import get_logger
+from sayiir_es.wire.msgpack_frames import FrameBuffer
 from sayiir_es.wire.payload_codec import JSON_PAYLOADS, PayloadCodec, Payloads
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Channel:
         self._socket.settimeout(None)
         self._lock = threading.Lock()
         self._is_left = False
-        self._buffer = MessageBuffer()
+        self._buffer = FrameBuffer()
         leave_at_fork(self)
 
     def leave_to_parent(self) -> None:
@@ -112,7 +113,7 @@ class Channel:
                 return []
             if not piece:
                 return []
-            messages = list(self._buffer.add(piece))
+            messages = list(messages_in(self._buffer, piece))
             if messages:
                 return messages
 

@@ -1,9 +1,8 @@
-"""What a worker and the processes of its tasks tell each other, and its frames.
+"""What a worker and the processes of its tasks tell each other.
 
-A frame is a length of four bytes, big-endian, and so many bytes of msgpack: an array
-that begins with a kind. What a worker says is believed. What a process says is not: its
-task may write to any descriptor, so each field is checked, and a process that brings
-anything else is killed.
+A message is a frame (`wire.msgpack_frames`) of an array that begins with a kind. What a
+worker says is believed. What a process says is not: its task may write to any
+descriptor, so each field is checked, and a process that brings anything else is killed.
 
 | message | from | says |
 |---|---|---|
@@ -24,32 +23,24 @@ anything else is killed.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from struct import Struct
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-import msgpack
+from sayiir_es.wire.msgpack_frames import (
+    FrameBuffer,
+    FrameError,
+    decode_content,
+    encode_frame,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-_LENGTH = Struct(">I")
-
-_msgpack: Any = msgpack  # ships no hints
-_pack: Callable[..., bytes] = _msgpack.packb
-_unpack: Callable[..., object] = _msgpack.unpackb
-
-_UNREADABLE = (ValueError, TypeError, OverflowError, _msgpack.UnpackException)
-"""What msgpack raises for bytes that it did not write."""
-
-FRAME_BYTES_MAX = 0xFFFF_FFFF
+_UNICODE_ERRORS = "surrogatepass"
+"""An error's text may have what is no Unicode."""
 
 Address: TypeAlias = tuple[str, str, str]
 """Where a function is imported from: a module, its name in there, and a path where that
 is a workflow, of which the function at the path is meant; else an empty text."""
-
-
-class MessageError(Exception):
-    """What a process sent is no message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,65 +215,35 @@ _CHECKS: dict[type[Message], tuple[tuple[Any, Any], ...]] = {
 def frame_of(message: Message) -> bytes:
     """A message with its length."""
     number, names = _NAMES[type(message)]
-    content = _pack(
-        (number, *(getattr(message, name) for name in names)),
-        unicode_errors="surrogatepass",
-    )
-    return _LENGTH.pack(len(content)) + content
+    fields = (number, *(getattr(message, name) for name in names))
+    return encode_frame(fields, unicode_errors=_UNICODE_ERRORS)
 
 
-class MessageBuffer:
-    """The bytes that came from one peer and are no whole frame yet."""
+def messages_in(buffer: FrameBuffer, piece: bytes) -> Iterator[Message]:
+    """Take some bytes of a peer and give the messages that are whole now.
 
-    def __init__(self, bytes_max: int = FRAME_BYTES_MAX) -> None:
-        self._bytes_max = bytes_max
-        self._bytes = bytearray()
-
-    def add(self, piece: bytes) -> Iterator[Message]:
-        """Take some bytes and give the messages that are whole now.
-
-        Raises:
-            MessageError: they are too large, or no messages.
-        """
-        self._bytes += piece
-        start = 0
-        try:
-            while len(self._bytes) - start >= _LENGTH.size:
-                (length,) = _LENGTH.unpack_from(self._bytes, start)
-                if length > self._bytes_max:
-                    raise MessageError(
-                        f"expected a message of at most {self._bytes_max} bytes, but "
-                        f"of {length}"
-                    )
-                end = start + _LENGTH.size + length
-                if len(self._bytes) < end:
-                    break
-                content = bytes(memoryview(self._bytes)[start + _LENGTH.size : end])
-                start = end
-                yield message_of(content)
-        finally:
-            del self._bytes[:start]
+    Raises:
+        FrameError: they are too large, or no messages.
+    """
+    return map(message_of, buffer.add(piece))
 
 
 def message_of(content: bytes) -> Message:
     """Read a message, without its length.
 
     Raises:
-        MessageError: it is none.
+        FrameError: it is none.
     """
-    try:
-        unpacked = _unpack(content, use_list=False, unicode_errors="surrogatepass")
-    except _UNREADABLE as error:
-        raise MessageError(f"expected msgpack, but {error}") from error
+    unpacked = decode_content(content, unicode_errors=_UNICODE_ERRORS)
     if not isinstance(unpacked, tuple) or not unpacked:
-        raise MessageError("expected an array, but something else, or an empty one")
+        raise FrameError("expected an array, but something else, or an empty one")
     number, *content_values = cast("tuple[object, ...]", unpacked)
     if not isinstance(number, int) or not 0 <= number < len(_KINDS):
-        raise MessageError(f"expected the kind of a message, but {number!r:.100}")
+        raise FrameError(f"expected the kind of a message, but {number!r:.100}")
     kind = _KINDS[number]
     names = _NAMES[kind][1]
     if len(content_values) != len(names):
-        raise MessageError(
+        raise FrameError(
             f"expected {len(names)} fields of {kind.__name__}, but "
             f"{len(content_values)}"
         )
@@ -295,7 +256,7 @@ def message_of(content: bytes) -> Message:
         else:
             is_right = isinstance(value, types)
         if not is_right:
-            raise MessageError(
+            raise FrameError(
                 f"expected another type of {kind.__name__}.{name}, but {value!r:.100}"
             )
     make = cast("Callable[..., Message]", kind)

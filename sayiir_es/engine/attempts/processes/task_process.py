@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from sayiir_es.engine.attempts.processes.messages import (
     Message,
-    MessageBuffer,
-    MessageError,
     frame_of,
+    messages_in,
 )
 from sayiir_es.engine.attempts.processes.parent_death import CONNECTION_LOST
 from sayiir_es.log.forked_child import leave_at_fork, sever
+from sayiir_es.wire.msgpack_frames import FrameBuffer, FrameError
 
 if TYPE_CHECKING:
     import asyncio
@@ -78,7 +78,7 @@ class TaskProcess:
     ) -> None:
         self._loop = loop
         self._listener = listener
-        self._buffer = MessageBuffer(message_bytes_max)
+        self._buffer = FrameBuffer(message_bytes_max)
         self._unsent: deque[memoryview] = deque()
         self._lock = threading.Lock()
         self._is_gone = self._is_closed = False
@@ -168,11 +168,11 @@ class TaskProcess:
 
     def _hear(self, piece: bytes) -> None:
         try:
-            for message in self._buffer.add(piece):
+            for message in messages_in(self._buffer, piece):
                 if self._is_closed:
                     return
                 self._listener.heard(self, message)
-        except MessageError as error:
+        except FrameError as error:
             self._end(f"wrote into its connection to the worker ({error})")
 
     def _end(self, fault: str) -> None:

@@ -14,12 +14,12 @@ from sayiir_es.engine.attempts.processes.messages import (
     Ended,
     Failed,
     Logged,
-    MessageBuffer,
-    MessageError,
     Ready,
     frame_of,
     message_of,
+    messages_in,
 )
+from sayiir_es.wire.msgpack_frames import FrameBuffer, FrameError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,18 +64,18 @@ def test_messages_come_as_they_were_sent(
     sent: list[Ended], data: st.DataObject
 ) -> None:
     stream = b"".join(map(frame_of, sent))
-    buffer = MessageBuffer()
+    buffer = FrameBuffer()
     received: list[object] = []
     while stream:
         size = data.draw(st.integers(1, len(stream)))
         piece, stream = stream[:size], stream[size:]
-        received += list(buffer.add(piece))
+        received += list(messages_in(buffer, piece))
     assert received == sent
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_message_or_an_error(data: bytes) -> None:
-    with contextlib.suppress(MessageError):
+    with contextlib.suppress(FrameError):
         message_of(data)
 
 
@@ -84,7 +84,7 @@ def test_a_wrong_type_is_an_error_whatever_the_field(number: int) -> None:
     values = [9, *(getattr(ENDED, name) for name in Ended.__dataclass_fields__)]
     values[number + 1] = {"a": 1}
     content = _pack(values, unicode_errors="surrogatepass")
-    with pytest.raises(MessageError, match="expected another type of Ended"):
+    with pytest.raises(FrameError, match="expected another type of Ended"):
         message_of(content)
 
 
@@ -92,11 +92,11 @@ def test_a_wrong_type_is_an_error_whatever_the_field(number: int) -> None:
     "values", [5, [], ["x"], [99], [-1], [8], [8, 1], [7, 1], [9, *range(12)]]
 )
 def test_no_message_is_an_error(values: object) -> None:
-    with pytest.raises(MessageError):
+    with pytest.raises(FrameError):
         message_of(_pack(values))
 
 
 def test_a_frame_that_is_too_large_is_an_error() -> None:
-    buffer = MessageBuffer(bytes_max=10)
-    with pytest.raises(MessageError, match="at most 10 bytes"):
-        list(buffer.add(frame_of(ENDED)))
+    buffer = FrameBuffer(bytes_max=10)
+    with pytest.raises(FrameError, match="at most 10 bytes"):
+        list(messages_in(buffer, frame_of(ENDED)))

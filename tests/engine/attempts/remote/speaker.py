@@ -9,11 +9,13 @@ import asyncio
 import itertools
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sayiir_es.core.model.commands import RecordOutcome
 from sayiir_es.core.partitions import partition_of
+from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
+from sayiir_es.testing.virtual_time import VirtualClock, VirtualLoop
 from sayiir_es.wire.attempts import (
     AttemptCancelled,
     PublishedAttempt,
@@ -22,17 +24,25 @@ from sayiir_es.wire.attempts import (
 from sayiir_es.wire.commands import encode_command_avro
 from sayiir_es.wire.executor_requests import HeldAttempt, OfferSlots, Progress
 from sayiir_es.wire.requests import encode_request
+from tests.engine.harness import EngineHarness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from sayiir_es.log.memory.log import MemoryLog
     from sayiir_es.wire.attempts import AttemptRecord
     from sayiir_es.wire.executor_requests import ExecutorRequest
 
     R = TypeVar("R", bound=AttemptRecord)
 
 LIMIT_S = 10.0
+
+
+def virtual_harness(**settings: Any) -> EngineHarness:
+    """A harness in the virtual time of the running test."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    clock = VirtualClock(loop)
+    return EngineHarness(log=MemoryLog(now_ms=clock.now_ms), clock=clock, **settings)
 
 
 @dataclass

@@ -8,9 +8,11 @@ import pytest
 
 from sayiir_es import Flow, task
 from sayiir_es.core.model.permit_events import PermitTaken
-from tests.engine.attempts.remote.speaker import Speaker
-from tests.engine.attempts.remote.test_elsewhere import bodies, published
-from tests.engine.harness import EngineHarness
+from tests.engine.attempts.remote.orders import (
+    bodies,
+    published,
+)
+from tests.engine.attempts.remote.speaker import Speaker, virtual_harness
 
 if TYPE_CHECKING:
     from sayiir_es.core.authoring.flow import Workflow
@@ -34,7 +36,7 @@ foreign = Flow("orders").then(pay_anywhere, name="pay").build()
 
 @pytest.mark.parametrize("workflow", [remote, foreign], ids=["remote", "foreign"])
 async def test_no_more_run_elsewhere_than_the_limit_allows(workflow: Workflow) -> None:
-    harness = EngineHarness()
+    harness = virtual_harness()
     served = [workflow] if workflow is remote else []
     if not served:
         await published(harness, workflow)
