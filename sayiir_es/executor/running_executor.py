@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING
 from sayiir_es.client.backend_port import WORKER_CONNECT_LIMIT_S
 from sayiir_es.client.worker_resources import WorkerResources
 from sayiir_es.core.authoring.unique import check_unique
-from sayiir_es.core.model.errors import DecodeError, LogError
+from sayiir_es.core.model.errors import DecodeError
 from sayiir_es.core.model.inputs import Outcome
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.engine.attempts.attempt import State, TraceOrigin
 from sayiir_es.engine.attempts.local_executor import LocalExecutor
-from sayiir_es.engine.backoff import Backoff
+from sayiir_es.executor.background import read_topic, repeat
 from sayiir_es.executor.credits import Credits
 from sayiir_es.executor.held_attempt import HandedAttempt
 from sayiir_es.executor.outcome_sender import OutcomeSender
@@ -128,6 +128,8 @@ class RunningExecutor:
         """Secrets of those that have ended, the latest last."""
         self._is_stopping = False
         self._offer_is_due = False
+        self._told_s = float("-inf")
+        """When owners were told last of what it holds, by the loop's clock."""
         self._idle = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -178,20 +180,16 @@ class RunningExecutor:
         heard = asyncio.Event()
         key = self.executor_id.encode()
         replies = partition_of(key, log.request_topics.reply_partitions)
-        self._tasks = [
-            asyncio.create_task(
-                self._read(
-                    Topic.ATTEMPTS, partition_of(key, log.partitions), self._take, heard
-                )
-            ),
-            asyncio.create_task(
-                self._read(Topic.REPLIES, replies, self._hear, asyncio.Event())
-            ),
-            asyncio.create_task(self._tell_progress()),
-        ]
-        waits = (asyncio.create_task(heard.wait()), self._tasks[0])
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        self._tasks.append(asyncio.create_task(self._repeat_offers()))
+        topics, attempts = log.request_topics, partition_of(key, log.partitions)
+        for work in (
+            read_topic(topics, Topic.ATTEMPTS, attempts, self._take, heard),
+            read_topic(topics, Topic.REPLIES, replies, self._hear, asyncio.Event()),
+            repeat("progress", PROGRESS_LEAST_S, self._tell_progress),
+        ):
+            self._tasks.append(asyncio.create_task(work))
+        await heard.wait()
+        offers = repeat("offers", DEFAULT_OFFER_TTL_MS / 3000, self._repeat_offers)
+        self._tasks.append(asyncio.create_task(offers))
 
     async def stop(self) -> None:
         """Take nothing new, hand back what waits, wait for what runs, and close."""
@@ -244,36 +242,6 @@ class RunningExecutor:
         return self._settings.drain_s if self._local.running() else 0.0
 
     # --- what owners say --------------------------------------------------------------
-
-    async def _read(
-        self,
-        topic: Topic,
-        partition: int,
-        take: Callable[[Record], None],
-        heard: asyncio.Event,
-    ) -> None:
-        assert self._log is not None
-        topics = self._log.request_topics
-        backoff = Backoff(self.executor_id)
-        while True:
-            try:
-                subscription = await topics.subscribe(topic, partition)
-                try:
-                    heard.set()
-                    while True:
-                        for record in await subscription.read():
-                            take(record)
-                        backoff.reset()
-                finally:
-                    await subscription.close()
-            except LogError as error:
-                logger.warning(
-                    "executor.read_failed",
-                    topic=topic.value,
-                    error_code=error.code,
-                    reason=str(error),
-                )
-                await backoff.pause()
 
     def _hear(self, record: Record) -> None:
         """A partition with a new owner: it knows of no offer."""
@@ -477,21 +445,17 @@ class RunningExecutor:
             self._credits.offer(partition, room)
         self._requests.offer(partitions, room)
 
-    async def _repeat_offers(self) -> None:
+    def _repeat_offers(self) -> None:
         """Offers end by themselves: say again, to all, what is free."""
-        while not self._is_stopping:
+        if not self._is_stopping:
             room = self._settings.slots + self._prefetch - len(self._held)
             self._offer_to(range(len(self._reports)), max(room, 0))
-            await asyncio.sleep(DEFAULT_OFFER_TTL_MS / 3000)
 
-    async def _tell_progress(self) -> None:
-        clock = asyncio.get_running_loop().time
-        told_s = clock()
-        while True:
-            await asyncio.sleep(PROGRESS_LEAST_S)
-            if self._held and clock() >= told_s + self._progress_s():
-                told_s = clock()
-                self._requests.progress(self._held.values())
+    def _tell_progress(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if self._held and now_s >= self._told_s + self._progress_s():
+            self._told_s = now_s
+            self._requests.progress(self._held.values())
 
     def _progress_s(self) -> float:
         """After how many seconds owners are to be told again."""
