@@ -77,6 +77,9 @@ BROAD_EXCEPTS = {
     ),
     "sayiir_es/executor/background.py: _take": "skips one record, and logs",
     "sayiir_es/executor/background.py: repeat": "logs, and goes on with the next",
+    "sayiir_es/executor/running_executor.py: RunningExecutor._start": (
+        "begins one attempt: logs, and hands it back"
+    ),
     "sayiir_es/executor/outcome_sender.py: OutcomeSender._send": (
         "tells one outcome: logs, and its owner begins the attempt again"
     ),
