@@ -18,7 +18,6 @@ from sayiir_es.client.workflow_status import WorkflowStatus, workflow_status
 from sayiir_es.core.duration import duration_ms
 from sayiir_es.core.status.search import (
     STATUSES,
-    STRANDED,
     TIMES,
     Search,
     TimeName,
@@ -76,8 +75,8 @@ class Criteria(TypedDict, total=False):
         version: That of its workflow.
         waiting_for: What it waits for: `task`, `retry` (an attempt behind a failed
             one), `signal`, `delay`, `unpause`, `manual_retry` (it is quarantined),
-            `code` or `tag` (no worker that owns it has that); with a name, only
-            that: `signal:approval`, `retry:charge`.
+            `code`, `tag` or `executor` (no worker that owns it, or no executor, has
+            that); with a name, only that: `signal:approval`, `retry:charge`.
         id_prefix: How its id begins.
         id_contains: What stands anywhere in its id.
     """
@@ -460,9 +459,9 @@ async def count_by_group(session: Session, search: Search, by: Groups) -> Counte
     return sum(counts, Counter[str]())
 
 
-async def count_stranded(session: Session, partition: int) -> Mapping[str, int]:
-    """How many instances of a partition are stranded, by workflow: its owner says."""
-    search = Search(statuses=(STRANDED,))
+async def count_without_code(session: Session, partition: int) -> Mapping[str, int]:
+    """How many instances of a partition wait for code, by workflow: its owner says."""
+    search = Search(statuses=("in_progress",), waiting_for="code")
     answer = await session.ask(
         partition,
         lambda at_least: CountInstances(

@@ -23,7 +23,8 @@ STATUSES: tuple[StatusFilter, ...] = get_args(StatusFilter)
 """What instances are searched by: their status, or `stranded`."""
 
 STRANDED: Literal["stranded"] = "stranded"
-"""Of an instance in progress that waits for code which its owner lacks."""
+"""Of an instance in progress that waits for code which its owner lacks, or for an
+executor elsewhere that is not there."""
 
 TimeName: TypeAlias = Literal["started", "updated"]
 TIMES: tuple[TimeName, ...] = get_args(TimeName)

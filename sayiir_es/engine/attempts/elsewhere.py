@@ -18,12 +18,13 @@ from sayiir_es.core.model.inputs import Handout
 from sayiir_es.core.model.rows import chain_of, get_cursors, get_header, get_run
 from sayiir_es.core.model.waits import Awaiting
 from sayiir_es.core.nodes import task
-from sayiir_es.engine.attempts.attempt import Attempt
+from sayiir_es.engine.attempts.attempt import Attempt, State
 from sayiir_es.engine.attempts.awaited import is_awaited
 from sayiir_es.engine.attempts.outcomes import OutcomeMaker
 
 if TYPE_CHECKING:
     from sayiir_es.core.model.rows import Cursor, Rows
+    from sayiir_es.engine.attempts.attempt import Token
     from sayiir_es.engine.attempts.dispatcher import Dispatcher
     from sayiir_es.engine.attempts.remote.placement import PlacingExecutor
     from sayiir_es.engine.definitions.registry import Registry
@@ -57,6 +58,13 @@ class AttemptsElsewhere:
     def offer(self, offer: OfferSlots) -> None:
         """An executor takes attempts of this partition."""
         self._placing.offer(self._dispatcher.partition, offer)
+
+    def find_taken(self, token: Token) -> str:
+        """Whose slots an attempt waits for, in words; empty where it does not wait."""
+        attempt = self._dispatcher.find(token)
+        if attempt is None or attempt.state is not State.QUEUED:
+            return ""
+        return self._placing.name_takers(attempt)
 
     def adopt(self, instance_id: str, rows: Rows) -> None:
         """Behind a take-over: wait for what executors elsewhere have."""
@@ -142,9 +150,9 @@ class AttemptsElsewhere:
     def lost(self, attempt: Attempt) -> None:
         """Nothing was heard of an attempt: it is owed again, or has failed."""
         dispatcher = self._dispatcher
+        rows = self._store.rows(attempt.instance_id)  # what raises changes nothing
         dispatcher.leases.remove(attempt)
         self._placing.lose(attempt)
-        rows = self._store.rows(attempt.instance_id)
         header, wait = get_header(rows), task.awaiting(rows, attempt.path)
         if header is None or wait is None or not is_awaited(rows, attempt):
             dispatcher.forget(attempt, is_owed=False)

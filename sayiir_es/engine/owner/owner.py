@@ -211,6 +211,7 @@ class Owner:
             timer_overdue_s=overdue_ms / 1000,
             snapshot_backlog=publisher.backlog if publisher else 0,
             attempts_elsewhere=self.attempts_elsewhere,
+            attempts_queued=self.queued_attempts,
         )
 
     @property

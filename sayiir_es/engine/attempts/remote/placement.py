@@ -129,6 +129,19 @@ class PlacingExecutor:
         """A queued attempt goes elsewhere: it is granted, and waits here no more."""
         self._local.pass_on(attempt)
 
+    def name_takers(self, attempt: Attempt) -> str:
+        """Who may run an attempt that queues, in words."""
+        count = 0 if attempt.job is None else self.table.count_running(attempt.job)
+        executors = f"the {count} executors that run it"
+        if count == 1:
+            executors = "the only executor that runs it"
+        if not attempt.is_for_here:
+            return executors
+        owner = f"the worker that owns partition {attempt.owner.partition}"
+        if attempt.runnable is not None and attempt.runnable.in_process:
+            owner = f"the processes of {owner}"
+        return f"{owner} and of {executors}" if count else owner
+
     def take_room(self, attempt: Attempt, size: int) -> bool:
         """Room for an input of so many bytes; what goes elsewhere takes none here."""
         return attempt.lease is not None or self._local.take_room(attempt, size)
