@@ -72,6 +72,20 @@ BROAD_EXCEPTS = {
         "user's code: the heartbeat counts without its details"
     ),
     "sayiir_es/executor/held_attempt.py: _encoded": "as the one before",
+    "sayiir_es/executor/background.py: read_topic": (
+        "reads for ever: logs, and subscribes again"
+    ),
+    "sayiir_es/executor/background.py: _take": "skips one record, and logs",
+    "sayiir_es/executor/background.py: repeat": "logs, and goes on with the next",
+    "sayiir_es/executor/running_executor.py: RunningExecutor._start": (
+        "begins one attempt: logs, and hands it back"
+    ),
+    "sayiir_es/executor/outcome_sender.py: OutcomeSender._send": (
+        "tells one outcome: logs, and its owner begins the attempt again"
+    ),
+    "sayiir_es/engine/attempts/remote/leases.py: Leases._tick": (
+        "looks at one attempt: logs, and looks again at the next tick"
+    ),
     "sayiir_es/client/runs.py: submit_many.submit_next": (
         "keeps the error of one start: `SubmitManyError` has them all"
     ),

@@ -8,6 +8,7 @@ from sayiir_es.client.backends import Backend, as_backend
 from sayiir_es.client.loop_thread import LoopThread
 from sayiir_es.client.worker_resources import WorkerResources
 from sayiir_es.core.duration import duration_ms
+from sayiir_es.core.memory_size import parse_memory_size
 from sayiir_es.engine.worker_settings import configured_drain_s
 from sayiir_es.executor.running_executor import ExecutorSettings, RunningExecutor
 
@@ -29,6 +30,8 @@ class ExecutorOptions(TypedDict, total=False):
     prefetch: int | None
     tags: Collection[str] | None
     drain: float | str | timedelta | None
+    processes: int | None
+    process_memory: int | str | None
     on_startup: OnStartup | None
     on_shutdown: OnShutdown | None
 
@@ -49,8 +52,11 @@ def running_executor(
         raise ValueError(f"expected prefetch of at least 0, but {prefetch}")
     if not executor_id:
         raise ValueError("expected an executor_id, but it is empty")
+    processes, memory = options.get("processes"), options.get("process_memory")
+    if processes is not None and processes < 1:
+        raise ValueError(f"expected processes of at least 1, but {processes}")
     drain = options.get("drain")
-    executor = RunningExecutor(
+    return RunningExecutor(
         as_backend(backend),
         ExecutorSettings(
             executor_id=executor_id,
@@ -58,12 +64,15 @@ def running_executor(
             prefetch=prefetch,
             tags=options.get("tags"),
             drain_s=configured_drain_s() if drain is None else duration_ms(drain) / 1e3,
+            processes=processes,
+            process_memory=(
+                None
+                if memory is None
+                else parse_memory_size(memory, what="process_memory")
+            ),
         ),
+        WorkerResources(options.get("on_startup"), options.get("on_shutdown")),
     )
-    executor.resources = WorkerResources(
-        options.get("on_startup"), options.get("on_shutdown")
-    )
-    return executor
 
 
 class ExecutorHandle:
@@ -117,7 +126,11 @@ class Executor:
         tags: Only tasks whose tags are all among these run here; None: all do.
         drain: When it ends, how long it waits for attempts that run; without it
             `SAYIIR_DRAIN`, or 10 s.
-        on_startup: As a worker's: gives resources by name.
+        processes: At most so many processes run tasks with `executor="process"`;
+            without it `SAYIIR_PROCESSES`, or one for each core.
+        process_memory: What each may have whose task says nothing; without it
+            `SAYIIR_PROCESS_MEMORY`, or any amount.
+        on_startup: As a worker's: gives resources by name; once more in each process.
         on_shutdown: Called with them behind the last task.
     """
 
@@ -136,6 +149,7 @@ class Executor:
             ValueError: if two different workflows have the same name and version.
             BackendError: if the log does not answer or could lose history.
             ResourceError: if a task names what `on_startup` does not give.
+            UsageError: if a process cannot import what its tasks need.
         """
         executor = self._executor
         thread = LoopThread(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.commands import RecordOutcome
-from sayiir_es.engine.attempts.attempt import Attempt
+from sayiir_es.engine.attempts.attempt import Attempt, State
 from sayiir_es.wire.executor_requests import DETAILS_BYTES_MAX, HeldAttempt
 
 if TYPE_CHECKING:
@@ -38,10 +38,16 @@ class HandedAttempt(Attempt):
         self.heartbeat = (self.beats, details)
 
     def progress(self, payloads: Payloads) -> HeldAttempt:
-        """That it is still here, and what its function has told since the last time."""
+        """That it is still here, and what its function has told since the last time.
+
+        As long as it waits for a slot here, its function cannot tell anything: it is
+        told for it that it goes on.
+        """
         number, details = self.heartbeat
         record = self.record
         told = None if number == self.told else _encoded(details, payloads)
+        if self.state is State.QUEUED:
+            told = NO_DETAILS
         self.told = number
         return HeldAttempt(
             instance_id=record.instance_id,

@@ -10,7 +10,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from sayiir_es.client.commands import command_record
-from sayiir_es.core.model.errors import BatchTooLargeError, LogError
+from sayiir_es.core.model.errors import (
+    BatchTooLargeError,
+    EncodeError,
+    LogError,
+)
 from sayiir_es.core.model.inputs import Outcome
 from sayiir_es.engine.backoff import Backoff
 from sayiir_es.executor.held_attempt import outcome_command
@@ -62,17 +66,30 @@ class OutcomeSender:
                     if outcome.error_type == "too_large":
                         _tell_unsent(record, error)
                         return
-                    outcome = _too_large(outcome, error)
+                    outcome = _failure(outcome, "too_large", error)
+                except EncodeError as error:
+                    _tell_unsent(record, error)
+                    if outcome.error_type == "encode":
+                        return
+                    outcome = _failure(outcome, "encode", error)
                 except LogError as error:
                     _tell_unsent(record, error)
                     await backoff.pause()
                 else:
                     return
+        except Exception as error:  # its owner hears nothing, and begins it again
+            logger.exception(
+                "executor.outcome_dropped",
+                instance_id=record.instance_id,
+                path=record.path,
+                attempt=record.attempt,
+                exc_info=error,
+            )
         finally:
             self._sent(record)
 
 
-def _tell_unsent(record: PublishedAttempt, error: LogError) -> None:
+def _tell_unsent(record: PublishedAttempt, error: LogError | EncodeError) -> None:
     logger.warning(
         "executor.outcome_not_sent",
         instance_id=record.instance_id,
@@ -83,15 +100,15 @@ def _tell_unsent(record: PublishedAttempt, error: LogError) -> None:
     )
 
 
-def _too_large(outcome: Outcome, error: BatchTooLargeError) -> Outcome:
-    """The failure of an attempt whose outcome the log does not take."""
+def _failure(outcome: Outcome, error_type: str, error: Exception) -> Outcome:
+    """The failure of an attempt whose outcome cannot be told."""
     return Outcome(
         instance_id=outcome.instance_id,
         run=outcome.run,
         path=outcome.path,
         attempt=outcome.attempt,
         result="failed",
-        error_type="too_large",
+        error_type=error_type,
         error=str(error),
         retriable=False,
         worker=outcome.worker,

@@ -2,9 +2,10 @@
 
 Theory of operation. To the owner of each partition it offers as many attempts as it has
 room for; what comes back has its id as the key, on the one partition that it reads.
-Attempts beyond the slots wait here, bounded in number and bytes; more are handed back
-at once. An attempt is *held* from its arrival until the log has its outcome, and as
-long its owner is told so. What an owner does not want any more is dropped unsaid.
+Attempts beyond the slots queue here, bounded in number and bytes; more are handed back
+at once. Those that run in processes have slots of their own, and hold up no others. An
+attempt is *held* from its arrival until the log has its outcome, and as long its owner
+is told so. What an owner does not want any more is dropped unsaid.
 
 Nothing here must survive: whoever is killed costs its attempts a lease.
 """
@@ -14,19 +15,18 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sayiir_es.client.backend_port import WORKER_CONNECT_LIMIT_S
-from sayiir_es.client.worker_resources import WorkerResources
 from sayiir_es.core.authoring.unique import check_unique
-from sayiir_es.core.model.errors import DecodeError, LogError
+from sayiir_es.core.model.errors import DecodeError
 from sayiir_es.core.model.inputs import Outcome
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.engine.attempts.attempt import State, TraceOrigin
 from sayiir_es.engine.attempts.local_executor import LocalExecutor
-from sayiir_es.engine.backoff import Backoff
+from sayiir_es.engine.worker_settings import configured_processes
+from sayiir_es.executor.background import read_topic, repeat
 from sayiir_es.executor.credits import Credits
 from sayiir_es.executor.held_attempt import HandedAttempt
 from sayiir_es.executor.outcome_sender import OutcomeSender
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from sayiir_es.client.backends import Backend
+    from sayiir_es.client.worker_resources import WorkerResources
     from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.engine.attempts.attempt import Attempt, Token
     from sayiir_es.log.port import Log, Record
@@ -74,6 +75,10 @@ class ExecutorSettings:
         prefetch: Attempts that may wait beside them; None: as many.
         tags: Only tasks whose tags are all among these run here; None: all do.
         drain_s: How long its end waits for attempts that run, in seconds.
+        processes: How many processes at most run tasks with `executor="process"`;
+            None: as the environment says, or one for each core.
+        process_memory: What each may have whose task says nothing, in bytes; None: as
+            the environment says, or any amount.
     """
 
     executor_id: str
@@ -81,15 +86,21 @@ class ExecutorSettings:
     prefetch: int | None
     tags: Collection[str] | None
     drain_s: float
+    processes: int | None = None
+    process_memory: int | None = None
 
 
 class _PartitionReports:
     """Whom the attempts of one partition report to."""
 
     def __init__(
-        self, partition: int, reported: Callable[[Attempt, Outcome], None]
+        self,
+        partition: int,
+        granted: Callable[[Attempt], None],
+        reported: Callable[[Attempt, Outcome], None],
     ) -> None:
         self.partition = partition
+        self._granted = granted
         self._reported = reported
 
     def reported(self, attempt: Attempt, outcome: Outcome) -> None:
@@ -97,8 +108,8 @@ class _PartitionReports:
         self._reported(attempt, outcome)
 
     def granted(self, attempt: Attempt) -> None:
-        """Attempts wait here, not in the executor of the process."""
-        raise AssertionError(f"expected {attempt.token} not to queue, but it did")
+        """An attempt that queued has its slot."""
+        self._granted(attempt)
 
     def room_freed(self) -> None:
         """Inputs are here already."""
@@ -107,27 +118,49 @@ class _PartitionReports:
 class RunningExecutor:
     """An executor, from `start` to `stop`."""
 
-    def __init__(self, backend: Backend, settings: ExecutorSettings) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        settings: ExecutorSettings,
+        resources: WorkerResources,
+    ) -> None:
+        """`resources` are what its tasks may name.
+
+        Raises:
+            SettingsError: if the environment cannot be used.
+        """
         self._backend = backend
         self._settings = settings
         self.executor_id = f"{settings.executor_id}/{secrets.token_hex(4)}"
         """What owners and events call it."""
-        self.resources = WorkerResources(None, None)
-        """What its tasks may name; set before the start."""
-        slots = settings.slots
-        self._prefetch = slots if settings.prefetch is None else settings.prefetch
+        self._resources = resources
+        processes = configured_processes(
+            settings.processes,
+            settings.process_memory,
+            on_startup=resources.on_startup,
+            on_shutdown=resources.on_shutdown,
+        )
+        self._processes = processes.count
+        self._slots = settings.slots
+        self._prefetch = 0
         self._log: Log | None = None
         self._local = LocalExecutor(
-            slots, worker_id=self.executor_id, payloads=backend.payloads
+            settings.slots,
+            worker_id=self.executor_id,
+            payloads=backend.payloads,
+            processes=processes,
         )
         self._held: dict[Token, HandedAttempt] = {}
         """Until the log has their outcomes."""
-        self._waiting: deque[HandedAttempt] = deque()
+        self._waiting: dict[HandedAttempt, int] = {}
+        """Those that queue for a slot, with the bytes of their inputs."""
         self._waiting_bytes = 0
         self._ended: dict[bytes, None] = {}
         """Secrets of those that have ended, the latest last."""
         self._is_stopping = False
         self._offer_is_due = False
+        self._told_s = float("-inf")
+        """When owners were told last of what it holds, by the loop's clock."""
         self._idle = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -145,6 +178,7 @@ class RunningExecutor:
             ValueError: if two different workflows have the same name and version.
             BackendError: if the log does not answer or could lose history.
             ResourceError: if a task names what `on_startup` does not give.
+            UsageError: if a process cannot import what its tasks need.
         """
         check_unique(
             (f"workflow {number} of {len(workflows)}", workflow)
@@ -155,16 +189,22 @@ class RunningExecutor:
         self._log = log
         await log.request_topics.open(create=True)
         try:
-            self._code = TaskCode(
-                await self.resources.start(workflows), self._settings.tags
-            )
+            bound = await self._resources.start(workflows)
+            self._code = TaskCode(bound, self._settings.tags)
+            self._local.warm_up(bound)
         except BaseException:
-            await self.resources.close()
+            await self._local.close()
+            await self._resources.close()
             await log.close()
+            self._log = None
             raise
+        if self._code.are_all_in_processes:
+            self._slots = min(self._slots, self._processes)
+        prefetch = self._settings.prefetch
+        self._prefetch = self._slots if prefetch is None else prefetch
         self._requests = RequestSender(
             self.executor_id,
-            self._settings.slots,
+            self._slots,
             self._code,
             log.request_topics,
             self._backend.payloads,
@@ -172,26 +212,22 @@ class RunningExecutor:
         self._credits = Credits(log.partitions)
         self._sender = OutcomeSender(log, self._sent)
         self._reports = [
-            _PartitionReports(number, self._reported)
+            _PartitionReports(number, self._granted, self._reported)
             for number in range(log.partitions)
         ]
         heard = asyncio.Event()
         key = self.executor_id.encode()
         replies = partition_of(key, log.request_topics.reply_partitions)
-        self._tasks = [
-            asyncio.create_task(
-                self._read(
-                    Topic.ATTEMPTS, partition_of(key, log.partitions), self._take, heard
-                )
-            ),
-            asyncio.create_task(
-                self._read(Topic.REPLIES, replies, self._hear, asyncio.Event())
-            ),
-            asyncio.create_task(self._tell_progress()),
-        ]
-        waits = (asyncio.create_task(heard.wait()), self._tasks[0])
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        self._tasks.append(asyncio.create_task(self._repeat_offers()))
+        topics, attempts = log.request_topics, partition_of(key, log.partitions)
+        for work in (
+            read_topic(topics, Topic.ATTEMPTS, attempts, self._take, heard),
+            read_topic(topics, Topic.REPLIES, replies, self._hear, asyncio.Event()),
+            repeat("progress", PROGRESS_LEAST_S, self._tell_progress),
+        ):
+            self._tasks.append(asyncio.create_task(work))
+        await heard.wait()
+        offers = repeat("offers", DEFAULT_OFFER_TTL_MS / 3000, self._repeat_offers)
+        self._tasks.append(asyncio.create_task(offers))
 
     async def stop(self) -> None:
         """Take nothing new, hand back what waits, wait for what runs, and close."""
@@ -206,7 +242,7 @@ class RunningExecutor:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._local.close()
-            await self.resources.close()
+            await self._resources.close()
             log, self._log = self._log, None
             await log.close()
 
@@ -216,12 +252,13 @@ class RunningExecutor:
         for task in self._tasks:
             task.cancel()
         await self._local.close()
-        await self.resources.close()
+        await self._resources.close()
 
     async def _drain(self) -> None:
         self._requests.offer(range(len(self._reports)), 0, stopping=True)
-        while self._waiting:
-            self._hand_back(self._pop_waiting(), "")
+        for queued in tuple(self._waiting):
+            self._forget_waiting(queued)
+            self._hand_back(queued, "")
         if self._local.running():
             self._idle.clear()
             try:
@@ -244,36 +281,6 @@ class RunningExecutor:
         return self._settings.drain_s if self._local.running() else 0.0
 
     # --- what owners say --------------------------------------------------------------
-
-    async def _read(
-        self,
-        topic: Topic,
-        partition: int,
-        take: Callable[[Record], None],
-        heard: asyncio.Event,
-    ) -> None:
-        assert self._log is not None
-        topics = self._log.request_topics
-        backoff = Backoff(self.executor_id)
-        while True:
-            try:
-                subscription = await topics.subscribe(topic, partition)
-                try:
-                    heard.set()
-                    while True:
-                        for record in await subscription.read():
-                            take(record)
-                        backoff.reset()
-                finally:
-                    await subscription.close()
-            except LogError as error:
-                logger.warning(
-                    "executor.read_failed",
-                    topic=topic.value,
-                    error_code=error.code,
-                    reason=str(error),
-                )
-                await backoff.pause()
 
     def _hear(self, record: Record) -> None:
         """A partition with a new owner: it knows of no offer."""
@@ -329,14 +336,15 @@ class RunningExecutor:
             )
         elif self._is_stopping:
             self._hand_back(attempt, "")
-        elif not self._waiting and self._local.reserve(attempt):
-            self._local.start(attempt)
+        elif self._local.reserve(attempt):
+            self._start(attempt)
         elif (
-            len(self._waiting) < self._prefetch + self._settings.slots
+            len(self._waiting) < self._prefetch + self._slots
             and self._waiting_bytes + size <= INPUT_BYTES_MAX
         ):
-            self._waiting.append(attempt)
+            self._waiting[attempt] = size
             self._waiting_bytes += size
+            self._local.enqueue(attempt)
         else:
             self._hand_back(attempt, "expected room for it, but too many wait")
         self._offer_soon()
@@ -385,16 +393,35 @@ class RunningExecutor:
     # --- what becomes of attempts -----------------------------------------------------
 
     def _reported(self, attempt: Attempt, outcome: Outcome) -> None:
-        """One has ended: tell its owner, and begin the next."""
+        """One has ended: tell its owner; the next is granted its slot."""
         assert isinstance(attempt, HandedAttempt)
         attempt.move(State.REPORTED)
         if self._held.get(attempt.token) is attempt:
             self._send(attempt, outcome)
-        self._begin_waiting()
+        self._has_ended()
 
-    def _begin_waiting(self) -> None:
-        while self._waiting and self._local.reserve(self._waiting[0]):
-            self._local.start(self._pop_waiting())
+    def _granted(self, attempt: Attempt) -> None:
+        """One that queued has its slot."""
+        assert isinstance(attempt, HandedAttempt)
+        self._waiting_bytes -= self._waiting.pop(attempt)
+        self._start(attempt)
+
+    def _start(self, attempt: HandedAttempt) -> None:
+        """Run it; where even that cannot be done, another executor may."""
+        try:
+            self._local.start(attempt)
+        except Exception as error:
+            logger.exception(
+                "executor.attempt_not_started",
+                instance_id=attempt.instance_id,
+                path=attempt.path,
+                attempt=attempt.number,
+                exc_info=error,
+            )
+            self._local.abandon(attempt, report=False)
+            self._hand_back(attempt, "expected it to begin, but it did not")
+
+    def _has_ended(self) -> None:
         if not self._local.running():
             self._idle.set()
         self._offer_soon()
@@ -440,21 +467,16 @@ class RunningExecutor:
             self._local.abandon(attempt, report=False)
         elif attempt in self._waiting:
             self._forget_waiting(attempt)
-        self._begin_waiting()
+        self._has_ended()
 
     def _remember(self, secret: bytes) -> None:
         self._ended[secret] = None
         if len(self._ended) > REMEMBERED_MAX:
             del self._ended[next(iter(self._ended))]
 
-    def _pop_waiting(self) -> HandedAttempt:
-        attempt = self._waiting.popleft()
-        self._waiting_bytes -= _input_bytes(attempt.record)
-        return attempt
-
     def _forget_waiting(self, attempt: HandedAttempt) -> None:
-        self._waiting.remove(attempt)
-        self._waiting_bytes -= _input_bytes(attempt.record)
+        self._waiting_bytes -= self._waiting.pop(attempt)
+        self._local.withdraw(attempt)
 
     # --- what owners are told ---------------------------------------------------------
 
@@ -466,8 +488,8 @@ class RunningExecutor:
 
     def _offer(self) -> None:
         self._offer_is_due = False
-        room = self._settings.slots + self._prefetch - len(self._held)
-        is_small = 4 * room < self._settings.slots + self._prefetch
+        room = self._slots + self._prefetch - len(self._held)
+        is_small = 4 * room < self._slots + self._prefetch
         if self._is_stopping or (is_small and self._waiting):
             return
         self._offer_to(self._credits.due(room), room)
@@ -477,21 +499,17 @@ class RunningExecutor:
             self._credits.offer(partition, room)
         self._requests.offer(partitions, room)
 
-    async def _repeat_offers(self) -> None:
+    def _repeat_offers(self) -> None:
         """Offers end by themselves: say again, to all, what is free."""
-        while not self._is_stopping:
-            room = self._settings.slots + self._prefetch - len(self._held)
+        if not self._is_stopping:
+            room = self._slots + self._prefetch - len(self._held)
             self._offer_to(range(len(self._reports)), max(room, 0))
-            await asyncio.sleep(DEFAULT_OFFER_TTL_MS / 3000)
 
-    async def _tell_progress(self) -> None:
-        clock = asyncio.get_running_loop().time
-        told_s = clock()
-        while True:
-            await asyncio.sleep(PROGRESS_LEAST_S)
-            if self._held and clock() >= told_s + self._progress_s():
-                told_s = clock()
-                self._requests.progress(self._held.values())
+    def _tell_progress(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if self._held and now_s >= self._told_s + self._progress_s():
+            self._told_s = now_s
+            self._requests.progress(self._held.values())
 
     def _progress_s(self) -> float:
         """After how many seconds owners are to be told again."""

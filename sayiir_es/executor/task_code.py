@@ -28,6 +28,7 @@ class TaskCode:
         graphs: Digests of the graphs of which every task can be run.
         tasks: `workflow/task_id` of each task that can be run.
         tags: Those given, else those of the tasks.
+        are_all_in_processes: Whether each of the tasks runs in a process.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class TaskCode:
         self._places: dict[str, tuple[str, str]] = {}
         """By `workflow/task_id`: a graph and the path of the task there."""
         whole: list[str] = []
+        in_process: list[bool] = []
         named = set[str](tags or ())
         for workflow in workflows:
             self._registry.register(workflow)
@@ -49,6 +51,7 @@ class TaskCode:
                     continue
                 name = f"{workflow.graph.name}/{runnable.node.id}"
                 self._places[name] = (digest, path)
+                in_process.append(runnable.in_process)
                 if tags is None:
                     named.update(runnable.node.tags)
             if None not in found:
@@ -56,6 +59,7 @@ class TaskCode:
         self.graphs = tuple(sorted(whole))
         self.tasks = tuple(sorted(self._places))
         self.tags = tuple(sorted(named))
+        self.are_all_in_processes = bool(in_process) and all(in_process)
 
     def find(self, record: PublishedAttempt) -> Runnable | None:
         """How to run an attempt; None where its code, or a tag, is not here."""

@@ -467,6 +467,10 @@ def encode_reply(reply: Reply) -> bytes:
     return _pack(data)
 
 
+_UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What fields raise that are not of their type; of an infinite number, too."""
+
+
 def decode_reply(value: bytes) -> Reply:
     """Read a reply.
 
@@ -482,7 +486,7 @@ def decode_reply(value: bytes) -> Reply:
             offset=numbers.integer("offset"),
             answer=_read_answer(data),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except _UNREADABLE as error:
         raise DecodeError(f"expected a reply, but {error!r}") from error
 
 

@@ -142,9 +142,9 @@ class AttemptsElsewhere:
     def lost(self, attempt: Attempt) -> None:
         """Nothing was heard of an attempt: it is owed again, or has failed."""
         dispatcher = self._dispatcher
+        rows = self._store.rows(attempt.instance_id)  # what raises changes nothing
         dispatcher.leases.remove(attempt)
         self._placing.lose(attempt)
-        rows = self._store.rows(attempt.instance_id)
         header, wait = get_header(rows), task.awaiting(rows, attempt.path)
         if header is None or wait is None or not is_awaited(rows, attempt):
             dispatcher.forget(attempt, is_owed=False)

@@ -49,7 +49,8 @@ class Runnable:
     graph may lack it. `takers` are the tasks that surely get its result, where they ask
     for a type. `takes_both` says of a compensation that it takes the task's input and
     its result as two arguments. With `in_process` it runs in a process of its own,
-    which may have `memory` bytes. `workflow` is the one that the function is of.
+    which may have `memory` bytes. `workflow` is the one that the function is of, and
+    `code_path` where it is in there.
     """
 
     graph: Graph
@@ -65,6 +66,7 @@ class Runnable:
     in_process: bool = False
     memory: int | None = None
     workflow: Workflow | None = None
+    code_path: str = ""
 
     @property
     def is_key(self) -> bool:
@@ -298,6 +300,7 @@ class Registry:
             in_process=metadata.executor == "process",
             memory=metadata.memory,
             workflow=workflow,
+            code_path=path,
         )
 
     def job(self, graph_digest: str, path: str) -> Job | None:

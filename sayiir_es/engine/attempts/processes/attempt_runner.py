@@ -8,6 +8,7 @@ import inspect
 import json
 import os
 import threading
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -140,13 +141,14 @@ class AttemptRunner:
             ImportError: if it is not here; or whatever its module raised.
         """
         registry = self._registry_of(message.code)
-        runnable = registry.runnable(message.graph_digest, message.path)
+        runnable = registry.runnable(message.graph_digest, message.code_path)
         if runnable is None:
             raise ImportError(
                 f"expected the function of {message.path!r} here as in the worker, but "
                 "it cannot be imported"
             )
-        return runnable
+        takers = runnable.takers if message.has_takers else ()
+        return replace(runnable, ends_loop=message.ends_loop, takers=takers)
 
     def _outcome(self, running: Running, attempt: Attempt) -> Outcome:
         context = running.context = context_of(attempt)

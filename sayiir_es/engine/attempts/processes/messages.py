@@ -98,11 +98,19 @@ class OtherGraph:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptMessage:
-    """Run a task; `code` is the key of the workflow that its function is of."""
+    """Run a task; `code` is the key of the workflow that its function is of.
+
+    There, and in the graph of that digest, it is at `code_path`: an executor elsewhere
+    may have it at another place than the run. Without `has_takers` nothing is known of
+    who gets its result.
+    """
 
     number: int
     code: str
     graph_digest: str
+    code_path: str
+    ends_loop: bool
+    has_takers: bool
     instance_id: str
     run: int
     path: str

@@ -226,7 +226,7 @@ class ProcessPool:
         runnable = attempt.runnable
         assert runnable is not None
         assert runnable.workflow is not None
-        problem = self._setup.problem_of(runnable.workflow, attempt.path)
+        problem = self._setup.problem_of(runnable.workflow, runnable.code_path)
         if problem:
             self.slots.release()
             self._fail_later(call, "not_importable", problem, retriable=False)
@@ -429,6 +429,9 @@ class ProcessPool:
                 number=call.number,
                 code=self._setup.add(runnable.workflow).key,
                 graph_digest=runnable.graph.digest,
+                code_path=runnable.code_path,
+                ends_loop=runnable.ends_loop,
+                has_takers=bool(runnable.takers),
                 instance_id=attempt.instance_id,
                 run=attempt.run,
                 path=attempt.path,

@@ -11,8 +11,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
+from sayiir_es.telemetry import get_logger
+
 if TYPE_CHECKING:
     from sayiir_es.engine.attempts.attempt import Attempt
+
+logger = get_logger(__name__)
 
 TICK_S = 0.25
 """How often, in seconds, it is looked who is silent."""
@@ -105,19 +109,34 @@ class Leases:
         self._timer = loop.call_later(TICK_S, self._tick)
         if self.listener is None:
             return
-        for attempt, (beat_s, beats) in tuple(self._attempts.items()):
-            if attempt not in self._attempts:
-                continue  # what became of another one took it away, too
-            lease = attempt.lease
-            if lease is not None:
-                silent_ms = (self._now_s - lease.heard_s) * 1000
-                if silent_ms >= lease.handout.lease_ms:
-                    self.listener.lost(attempt)
-                    continue
-            limit_ms = attempt.heartbeat_timeout_ms
-            if limit_ms is None:
-                continue
-            if attempt.beats != beats:
-                self._attempts[attempt] = (self._now_s, attempt.beats)
-            elif (self._now_s - beat_s) * 1000 >= limit_ms:
-                self.listener.stalled(attempt, limit_ms)
+        for attempt in tuple(self._attempts):
+            try:
+                self._look_at(attempt, self.listener)
+            except Exception as error:
+                # The others are looked at, and this one again at the next tick.
+                logger.exception(
+                    "attempt.not_looked_at",
+                    instance_id=attempt.instance_id,
+                    path=attempt.path,
+                    attempt=attempt.number,
+                    exc_info=error,
+                )
+
+    def _look_at(self, attempt: Attempt, listener: Listener) -> None:
+        known = self._attempts.get(attempt)
+        if known is None:
+            return  # what became of another one took it away, too
+        beat_s, beats = known
+        lease = attempt.lease
+        if lease is not None:
+            silent_ms = (self._now_s - lease.heard_s) * 1000
+            if silent_ms >= lease.handout.lease_ms:
+                listener.lost(attempt)
+                return
+        limit_ms = attempt.heartbeat_timeout_ms
+        if limit_ms is None:
+            return
+        if attempt.beats != beats:
+            self._attempts[attempt] = (self._now_s, attempt.beats)
+        elif (self._now_s - beat_s) * 1000 >= limit_ms:
+            listener.stalled(attempt, limit_ms)
