@@ -23,6 +23,7 @@ def with_executors_elsewhere(ports: Ports, settings: WorkerSettings) -> Ports:
         lambda executor_id: partition_of(
             executor_id.encode("utf-8", "surrogatepass"), log.partitions
         ),
+        own_id=settings.owner_id,
     )
     placing = PlacingExecutor(
         ports.executor,
@@ -36,7 +37,7 @@ def with_executors_elsewhere(ports: Ports, settings: WorkerSettings) -> Ports:
 
     def is_run_elsewhere(graph: Graph, path: str) -> bool:
         job = registry.job(graph.digest, path)
-        return job is not None and table.is_run(job)
+        return job is not None and table.is_run(job, is_foreign=True)
 
     registry.is_run_elsewhere = is_run_elsewhere
     return replace(ports, executor=placing, elsewhere=placing)

@@ -1,7 +1,8 @@
-"""One app on a real Kafka with fleets of processes, and what became of its instances."""
+"""One app on a real Kafka with fleets of processes, and what becomes of it."""
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 LIMIT_S = 60.0
 PARTITIONS = 8
+EVERY_S = 0.03
+"""How often a load starts an instance."""
 BEYOND_TASKS_MS = 1_000
 """How long an instance may wait, all in all, beside its tasks."""
 
@@ -68,9 +71,9 @@ class Fleet:
         self.processes.append(process)
         return self._stack.enter_context(process)
 
-    def until_served(self, *workers: CliProcess) -> None:
-        """Wait until each of these, beside each other, serves its share."""
-        share = PARTITIONS // len(workers)
+    def until_served(self, *workers: CliProcess, among: int = 0) -> None:
+        """Wait until each of these serves its share, of these or `among` so many."""
+        share = PARTITIONS // (among or len(workers))
         until(
             lambda: all(
                 len({line["partition"] for line in one.logged("partition.claimed")})
@@ -111,6 +114,11 @@ class Fleet:
             name: ended[name] - at - tasks_ms for name, at in self.submitted_ms.items()
         }
 
+    def story(self, reader: EventReader, name: str) -> list[str]:
+        """What became of an instance, with the time since its start in ms."""
+        at_ms = self.submitted_ms[name]
+        return [f"{one.at - at_ms} {one.where}" for one in reader.of(name)]
+
     def check(self) -> None:
         """Nothing is stranded, and every invariant holds."""
         assert self.client.count(status="stranded") == 0
@@ -120,6 +128,32 @@ class Fleet:
     def tails(self) -> str:
         """The ends of the processes' logs, for failures."""
         return "\n".join(f"== {one.name}\n{one.tail()}" for one in self.processes)
+
+
+class Load:
+    """Starts instances of workflows, in turn and evenly; a context manager."""
+
+    def __init__(self, fleet: Fleet, workflows: Sequence[str]) -> None:
+        self._fleet = fleet
+        self._workflows = workflows
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        number = 0
+        while not self._end.wait(EVERY_S):
+            workflow = self._workflows[number % len(self._workflows)]
+            value = [] if workflow == "orders" else number
+            self._fleet.submit(workflow, f"i{number}", value)
+            number += 1
 
 
 def until(is_so: Callable[[], bool], limit_s: float = LIMIT_S) -> None:

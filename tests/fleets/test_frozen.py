@@ -13,7 +13,7 @@ import pytest
 
 from sayiir_es.audit.history import history
 from tests.broker import free_ports
-from tests.fleets.fleet import until
+from tests.fleets.fleet import PARTITIONS, until
 from tests.fleets.modules import SLOW
 
 if TYPE_CHECKING:
@@ -90,6 +90,9 @@ def test_a_frozen_worker_wakes_and_its_outcomes_count_for_nothing(
     reader = fleet.finish()
     assert begun(fleet, other) >= held
     frozen.thaw()
-    time.sleep(5)
-    print(frozen.tail())
+    lines = frozen.until_logged("partition.fenced", count=PARTITIONS // 2)
+    told = [line for line in frozen.logged("attempt.outcome_unwanted")]
+    assert lines
+    assert {line["instance_id"] for line in told} == held
+    assert all(kinds(reader, name, "TaskCompleted") == 1 for name in names)
     fleet.check()

@@ -1,4 +1,4 @@
-"""Ten thousand attempts elsewhere, and a `kill -9` of one executor every ten seconds."""
+"""Ten thousand attempts elsewhere, and one executor after another is killed."""
 
 from __future__ import annotations
 
@@ -35,6 +35,11 @@ def begun(notes: Path) -> Counter[str]:
         for file in notes.iterdir()
         for line in file.read_text(encoding="utf-8").split("\n")[:-1]
     )
+
+
+def until_begun(notes: Path, count: int) -> None:
+    """Wait until so many have begun."""
+    until(lambda: sum(begun(notes).values()) >= count, LIMIT_S)
 
 
 def held_at(reader: EventReader, executor: str, at_ms: int) -> set[str]:
@@ -74,7 +79,7 @@ def test_nothing_is_lost_and_no_more_repeated_than_was_held(
         fleet.submit_many("no-op", names)
         if number == ROUNDS - 1:
             break
-        until(lambda count=before: sum(begun(notes).values()) >= count + 500, LIMIT_S)
+        until_begun(notes, before + 500)
         victim = executors[number % 2]
         name = victim.executor_id
         kills.append((name, victim.kill()))
@@ -91,6 +96,7 @@ def test_nothing_is_lost_and_no_more_repeated_than_was_held(
         f"\n{sum(held.values())} held at {len(kills)} kills, "
         f"{sum(repeats.values())} repeated"
     )
+    assert held
     assert repeats <= held
     assert all(len(held_at(reader, *one)) <= SLOTS * 3 // 2 for one in kills)
     fleet.check()

@@ -135,7 +135,8 @@ async def wave(harness: EngineHarness, worker: WorkerEngine, crowd: Crowd) -> in
         await asyncio.sleep(0.5)
     crowd.go()
     await asyncio.sleep(TTL_MS / 1000)
-    dispatcher.elsewhere.table.is_run(any_job(worker))  # looks who is silent
+    # Who is asked what it knows looks first who is silent.
+    dispatcher.elsewhere.table.is_run(any_job(worker), is_foreign=True)
     folded = await harness.folded()
     for name in names:
         header = get_header(folded.rows(name))
