@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         unpause_workflow,
     )
     from sayiir_es.client.engines import DurableEngine, WorkflowEngine
+    from sayiir_es.client.executor import Executor, ExecutorHandle
     from sayiir_es.client.partitions import PartitionStatus, WorkerStatus
     from sayiir_es.client.search import ErrorGroup, InstancePage
     from sayiir_es.client.worker import Worker, WorkerHandle
@@ -58,7 +59,6 @@ if TYPE_CHECKING:
         get_task_context,
     )
     from sayiir_es.engine.tracer import init_tracing, shutdown_tracing
-    from sayiir_es.executor.executor import Executor, ExecutorHandle
     from sayiir_es.wire.payload_codec import JsonCodec, PayloadCodec
     from sayiir_es.wire.registered_types import register_type
 
@@ -85,7 +85,7 @@ _PLACES = {
     "client.worker": ("Worker", "WorkerHandle"),
     "client.workflow_client": ("WorkflowClient",),
     "client.workflow_status": ("WorkflowStatus",),
-    "executor.executor": ("Executor", "ExecutorHandle"),
+    "client.executor": ("Executor", "ExecutorHandle"),
     "core.duration": ("parse_duration",),
     "core.model.errors": (
         "BackendError",

@@ -77,7 +77,7 @@ BROAD_EXCEPTS = {
     ),
     "sayiir_es/executor/background.py: _take": "skips one record, and logs",
     "sayiir_es/executor/background.py: repeat": "logs, and goes on with the next",
-    "sayiir_es/executor/running_executor.py: RunningExecutor._start": (
+    "sayiir_es/executor/attempt_taker.py: AttemptTaker._start": (
         "begins one attempt: logs, and hands it back"
     ),
     "sayiir_es/executor/outcome_sender.py: OutcomeSender._send": (

@@ -30,8 +30,8 @@ from sayiir_es.cli.workflow_modules import load_workflows
 from sayiir_es.operations.named_functions import load_function
 
 if TYPE_CHECKING:
+    from sayiir_es.client.running_executor import RunningExecutor
     from sayiir_es.core.authoring.workflow import Workflow
-    from sayiir_es.executor.running_executor import RunningExecutor
 
 
 def run(  # noqa: PLR0913 (one parameter an option)
@@ -71,7 +71,7 @@ def run(  # noqa: PLR0913 (one parameter an option)
     backend = open_backend(url, serves=True)
     refuse_memory(backend)
     workflows = load_workflows(modules)
-    from sayiir_es.executor.executor import running_executor  # noqa: PLC0415 (slow)
+    from sayiir_es.client.executor import running_executor  # noqa: PLC0415 (slow)
 
     executor = running_executor(
         executor_id or socket.gethostname(),

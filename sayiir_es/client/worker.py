@@ -33,6 +33,9 @@ from sayiir_es.engine.worker_settings import (
     configured_processes,
 )
 from sayiir_es.environment import tell_unknown
+from sayiir_es.executor.attempt_taker import AttemptTaker
+from sayiir_es.executor.taker_settings import TakerSettings
+from sayiir_es.executor.task_code import TaskCode
 from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -135,6 +138,8 @@ class RunningWorker:
         self._log: Log | None = None
         self._stores = backend.stores()
         self.engine: WorkerEngine | None = None
+        self._taker: AttemptTaker | None = None
+        """Runs here what workers without the code own."""
 
     async def start(self, workflows: Sequence[Workflow]) -> None:
         """Connect, make the resources, publish the workflows and join the group.
@@ -206,9 +211,32 @@ class RunningWorker:
             bound = await self.resources.start(workflows)
             executor.warm_up(bound)
             await self.engine.start(bound)
+            await self._take_foreign(log, executor, bound)
         except BaseException:
             await self.resources.close()
             raise
+
+    async def _take_foreign(
+        self, log: Log, executor: LocalExecutor, bound: Sequence[Workflow]
+    ) -> None:
+        """Offer the slots for attempts of partitions whose owners lack their code."""
+        code = TaskCode(bound, self._tags, of_worker=True)
+        if not code.tasks or self.engine is None:
+            return
+        self._taker = AttemptTaker(
+            log,
+            executor,
+            code,
+            self._backend.payloads,
+            TakerSettings(
+                executor_id=self.engine.owner_id,
+                slots=self._slots,
+                prefetch=0,
+                drain_s=self._limits.configured()["drain_s"],
+                only_foreign=True,
+            ),
+        )
+        await self._taker.start()
 
     def _executor(self, meter: Meter) -> LocalExecutor:
         return LocalExecutor(
@@ -232,6 +260,8 @@ class RunningWorker:
 
     async def end_at_exit(self) -> None:
         """Stop without a drain: Python ends, and nobody has shut this worker down."""
+        if self._taker is not None:
+            await self._taker.close()
         if self.engine is not None:
             await self.engine.stop(drain=False)
         await self.resources.close()
@@ -241,9 +271,15 @@ class RunningWorker:
     async def stop(self) -> None:
         """Drain, hand over the partitions and close everything."""
         try:
-            if self.engine is not None:
+            if self._taker is not None:
+                self._taker.stop_taking()
+            if self.engine is not None:  # which waits for all attempts that run here
                 await self.engine.stop()
+            if self._taker is not None:
+                await self._taker.hand_back()
         finally:
+            if self._taker is not None:
+                await self._taker.close()
             await self.resources.close()
             if self.observer is not None:
                 await self.observer.close()

@@ -26,7 +26,7 @@ class _KnownExecutors:
     def is_run(self, graph: Graph, path: str) -> bool:
         """Whether one of them runs the node at a path, now or later."""
         job = self._registry.job(graph.digest, path)
-        return job is not None and self._table.is_run(job)
+        return job is not None and self._table.is_run(job, is_foreign=True)
 
     def why_not_run(self, graph: Graph, path: str) -> str:
         """Why none of them does, in words."""
@@ -42,6 +42,7 @@ def with_executors_elsewhere(ports: Ports, settings: WorkerSettings) -> Ports:
         lambda executor_id: partition_of(
             executor_id.encode("utf-8", "surrogatepass"), log.partitions
         ),
+        own_id=settings.owner_id,
     )
     placing = PlacingExecutor(
         ports.executor,

@@ -66,6 +66,8 @@ class WorkerEngine:
         self._membership = membership
         self._registry = ports.registry
         self._executor = ports.executor
+        self.owner_id = settings.owner_id
+        """Its name in claims, and among the executors that other workers know."""
         self._clock = ports.clock
         self._settings = settings
         self.refusals = Refusals(membership, ports.clock, settings.incarnation)

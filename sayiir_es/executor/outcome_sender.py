@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from sayiir_es.client.commands import command_record
 from sayiir_es.core.model.errors import (
     BatchTooLargeError,
     EncodeError,
@@ -18,12 +17,14 @@ from sayiir_es.core.model.errors import (
 from sayiir_es.core.model.inputs import Outcome
 from sayiir_es.engine.backoff import Backoff
 from sayiir_es.executor.held_attempt import outcome_command
-from sayiir_es.log.port import Topic
+from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.telemetry import get_logger
+from sayiir_es.wire.commands import encode_command_avro
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sayiir_es.core.model.commands import RecordOutcome
     from sayiir_es.log.port import Log
     from sayiir_es.wire.attempts import PublishedAttempt
 
@@ -60,7 +61,7 @@ class OutcomeSender:
                 command = outcome_command(record, outcome)
                 try:
                     await self._log.produce(
-                        Topic.COMMANDS, record.partition, command_record(command)
+                        Topic.COMMANDS, record.partition, _record_of(command)
                     )
                 except BatchTooLargeError as error:
                     if outcome.error_type == "too_large":
@@ -113,3 +114,8 @@ def _failure(outcome: Outcome, error_type: str, error: Exception) -> Outcome:
         retriable=False,
         worker=outcome.worker,
     )
+
+
+def _record_of(command: RecordOutcome) -> NewRecord:
+    key = command.instance_id.encode("utf-8", "surrogatepass")
+    return NewRecord(key=key, value=encode_command_avro(command))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from sayiir_es.executor.held_attempt import HandedAttempt
+    from sayiir_es.executor.taker_settings import TakerSettings
     from sayiir_es.executor.task_code import TaskCode
     from sayiir_es.log.port import RequestTopics
     from sayiir_es.wire.payload_codec import Payloads
@@ -40,14 +41,13 @@ class RequestSender:
 
     def __init__(
         self,
-        executor_id: str,
-        slots: int,
+        settings: TakerSettings,
         code: TaskCode,
         topics: RequestTopics,
         payloads: Payloads,
     ) -> None:
-        self._executor_id = executor_id
-        self._slots = slots
+        self._settings = settings
+        self._executor_id = executor_id = settings.executor_id
         self._topics = topics
         self._payloads = payloads
         room = NAMES_BYTES_MAX - sum(_text_bytes(tag) for tag in code.tags)
@@ -72,12 +72,13 @@ class RequestSender:
         offer = OfferSlots(
             executor=self._executor_id,
             free=free,
-            slots=self._slots,
+            slots=self._settings.slots,
             tags=self._tags,
             graphs=self._graphs,
             tasks=self._tasks,
             ttl_ms=DEFAULT_OFFER_TTL_MS,
             stopping=stopping,
+            only_foreign=self._settings.only_foreign,
         )
         record: NewRecord | None = None
         for partition in partitions:

@@ -32,8 +32,13 @@ class TaskCode:
     """
 
     def __init__(
-        self, workflows: Iterable[Workflow], tags: Collection[str] | None
+        self,
+        workflows: Iterable[Workflow],
+        tags: Collection[str] | None,
+        *,
+        of_worker: bool = False,
     ) -> None:
+        """Take the code of these; `of_worker`: but for what no worker runs."""
         self._registry = Registry(tags=None if tags is None else frozenset(tags))
         self._places: dict[str, tuple[str, str]] = {}
         """By `workflow/task_id`: a graph and the path of the task there."""
@@ -46,6 +51,8 @@ class TaskCode:
             found = [
                 self._registry.runnable(digest, path) for path in workflow.functions
             ]
+            if of_worker:
+                found = [None if _is_remote(one) else one for one in found]
             for path, runnable in zip(workflow.functions, found, strict=True):
                 if runnable is None:
                     continue
@@ -88,3 +95,7 @@ def _fits(runnable: Runnable, record: PublishedAttempt) -> bool:
         and runnable.is_key == record.is_key
         and all(need.name in record.named for need in node.needs)
     )
+
+
+def _is_remote(runnable: Runnable | None) -> bool:
+    return runnable is not None and runnable.node.execute == "remote"

@@ -47,6 +47,7 @@ class OfferSlots:
         tasks: `workflow/task_id` of tasks that it can run, of whatever graph.
         ttl_ms: How long the offer stands, in milliseconds.
         stopping: It ends: what it holds may still come, nothing new is to be given.
+        only_foreign: It takes what the owner's process cannot run, and nothing else.
     """
 
     executor: str
@@ -57,6 +58,7 @@ class OfferSlots:
     tasks: tuple[str, ...] = ()
     ttl_ms: int = DEFAULT_OFFER_TTL_MS
     stopping: bool = False
+    only_foreign: bool = False
 
 
 @fast_frozen
@@ -107,6 +109,7 @@ def executor_request_data(request: ExecutorRequest) -> Mapping[str, object]:
                 "tasks": request.tasks,
                 "ttl_ms": request.ttl_ms,
                 "stopping": request.stopping,
+                "only_foreign": request.only_foreign,
             }
         case Progress():
             return {
@@ -141,6 +144,7 @@ def read_offer(data: Fields) -> OfferSlots:
         tasks=_texts(data, "tasks"),
         ttl_ms=data.integer("ttl_ms", _INT_MAX),
         stopping=data.data.get("stopping") is True,
+        only_foreign=data.data.get("only_foreign") is True,
     )
 
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import msgpack
 
 from sayiir_es import Flow, InMemoryBackend, Worker, WorkflowClient, task
+from sayiir_es.client.executor import running_executor
 from sayiir_es.core.model.commands import RecordOutcome
 from sayiir_es.core.model.inputs import Handout, Outcome
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.engine.attempts.lease import Lease
 from sayiir_es.engine.attempts.remote import leases
 from sayiir_es.executor.background import read_topic, repeat
-from sayiir_es.executor.executor import running_executor
 from sayiir_es.executor.outcome_sender import OutcomeSender
 from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic

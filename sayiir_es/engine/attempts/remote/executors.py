@@ -14,7 +14,7 @@ stops. There is a bound on all of it: what an executor says is no truth.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from sayiir_es.telemetry import get_logger
 
@@ -47,6 +47,10 @@ AVOID_FIRST_S, AVOID_MOST_S = 0.2, 60.0
 """What an executor hands back it is not given again for so long, each time longer."""
 
 
+FleetKey: TypeAlias = tuple[frozenset[str], frozenset[str], frozenset[str], bool]
+"""Tags, graphs, tasks, and whether its executors take only what is foreign."""
+
+
 @dataclass(slots=True, eq=False)
 class Fleet:
     """Executors that can run the same."""
@@ -54,8 +58,15 @@ class Fleet:
     tags: frozenset[str]
     graphs: frozenset[str]
     tasks: frozenset[str]
+    only_foreign: bool = False
+    """They are workers: they take what the owner's process cannot run."""
     members: int = 0
     _matches: dict[Job, bool] = field(default_factory=dict["Job", bool])
+
+    @property
+    def key(self) -> FleetKey:
+        """What its executors say of themselves."""
+        return self.tags, self.graphs, self.tasks, self.only_foreign
 
     def runs(self, job: Job) -> bool:
         """Whether its executors have the code and the tags of a task."""
@@ -101,10 +112,16 @@ class RemoteExecutor:
         """How many attempts it may have from this process."""
         return self.slots + self.slots // 2
 
-    def takes(self, job: Job, partition: int, now_s: float) -> bool:
-        """Whether it takes an attempt of a partition now."""
+    def takes(
+        self, job: Job, partition: int, now_s: float, *, is_foreign: bool
+    ) -> bool:
+        """Whether it takes an attempt of a partition now.
+
+        `is_foreign`: the owner's process cannot run it.
+        """
         return (
             self.has_room(partition, now_s)
+            and (is_foreign or not self.fleet.only_foreign)
             and self.fleet.runs(job)
             and self._avoided.get(job, (0.0, 0.0))[0] <= now_s
         )
@@ -140,15 +157,23 @@ class RemoteExecutor:
 class ExecutorTable:
     """The executors elsewhere that have offered slots to this process."""
 
-    def __init__(self, clock: Clock, partition_of: Callable[[str], int]) -> None:
-        """`partition_of` says on which partition of the attempts an executor reads."""
+    def __init__(
+        self,
+        clock: Clock,
+        partition_of: Callable[[str], int],
+        *,
+        own_id: str | None = None,
+    ) -> None:
+        """`partition_of` says on which partition of the attempts an executor reads.
+
+        Offers of `own_id` are of this process, which has its slots without them.
+        """
         self._clock = clock
+        self._own_id = own_id
         self.partition_of = partition_of
         self._executors: dict[str, RemoteExecutor] = {}
         """By id, the one that was not heard of for the longest time first."""
-        self._fleets: dict[
-            tuple[frozenset[str], frozenset[str], frozenset[str]], Fleet
-        ] = {}
+        self._fleets: dict[FleetKey, Fleet] = {}
         self._ready: dict[int, dict[str, RemoteExecutor]] = {}
         """By partition, those that may take more; the next one first."""
         self._watchers: set[Callable[[], None]] = set()
@@ -172,12 +197,19 @@ class ExecutorTable:
         """Call `notify` no more."""
         self._watchers.discard(notify)
 
-    def is_run(self, job: Job) -> bool:
-        """Whether an executor that is known can run a task, now or later."""
+    def is_run(self, job: Job, *, is_foreign: bool) -> bool:
+        """Whether an executor that is known can run a task, now or later.
+
+        `is_foreign`: this process cannot run it.
+        """
         if not self._fleets:
             return False
         self._forget_silent()
-        return any(fleet.runs(job) for fleet in self._fleets.values())
+        return any(
+            fleet.runs(job)
+            for fleet in self._fleets.values()
+            if is_foreign or not fleet.only_foreign
+        )
 
     def count_running(self, job: Job) -> int:
         """How many executors can run a task, now or later."""
@@ -203,15 +235,19 @@ class ExecutorTable:
 
     def offer(self, partition: int, offer: OfferSlots) -> RemoteExecutor | None:
         """Take an offer to the owner of a partition; None where it is not heard."""
+        if offer.executor == self._own_id:
+            return None
         self._forget_silent()
         known = self._executors.pop(offer.executor, None)
-        key = (frozenset(offer.tags), frozenset(offer.graphs), frozenset(offer.tasks))
+        key = (
+            frozenset(offer.tags),
+            frozenset(offer.graphs),
+            frozenset(offer.tasks),
+            offer.only_foreign,
+        )
         if known is None and self._is_full(offer):
             return None
-        if (
-            known is None
-            or (known.fleet.tags, known.fleet.graphs, known.fleet.tasks) != key
-        ):
+        if known is None or known.fleet.key != key:
             fleet = self._join(key)
             if known is not None:
                 self._leave(known.fleet)
@@ -228,15 +264,20 @@ class ExecutorTable:
         self._make_ready(executor)
         return executor
 
-    def find(self, job: Job, partition: int) -> RemoteExecutor | None:
-        """An executor that takes an attempt of a partition now; each in its turn."""
+    def find(
+        self, job: Job, partition: int, *, is_foreign: bool
+    ) -> RemoteExecutor | None:
+        """An executor that takes an attempt of a partition now; each in its turn.
+
+        `is_foreign`: this process cannot run it.
+        """
         ready = self._ready.get(partition)
         if not ready:
             return None
         now_s, spent = self._clock.monotonic_s(), list[str]()
         found = None
         for executor in ready.values():
-            if executor.takes(job, partition, now_s):
+            if executor.takes(job, partition, now_s, is_foreign=is_foreign):
                 found = executor
                 break
             if not executor.has_room(partition, now_s):
@@ -280,9 +321,7 @@ class ExecutorTable:
         self._was_full = is_full
         return is_full
 
-    def _join(
-        self, key: tuple[frozenset[str], frozenset[str], frozenset[str]]
-    ) -> Fleet:
+    def _join(self, key: FleetKey) -> Fleet:
         fleet = self._fleets.get(key)
         is_new = fleet is None
         if fleet is None:
@@ -296,7 +335,7 @@ class ExecutorTable:
     def _leave(self, fleet: Fleet) -> None:
         fleet.members -= 1
         if not fleet.members:
-            self._fleets.pop((fleet.tags, fleet.graphs, fleet.tasks), None)
+            self._fleets.pop(fleet.key, None)
 
     def _forget_silent(self) -> None:
         """Forget whoever was not heard of for its time to live."""

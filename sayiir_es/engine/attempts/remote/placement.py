@@ -84,7 +84,7 @@ class PlacingExecutor:
         job, partition = attempt.job, attempt.owner.partition
         if job is None or self.waiting.has(job, partition):
             return False
-        executor = self.table.find(job, partition)
+        executor = self.table.find(job, partition, is_foreign=not attempt.is_for_here)
         if executor is None:
             return False
         self._give(attempt, executor)
@@ -100,7 +100,9 @@ class PlacingExecutor:
         if attempt.job is not None:
             partition = attempt.owner.partition
             self.waiting.add(attempt, partition)
-            executor = self.table.find(attempt.job, partition)
+            executor = self.table.find(
+                attempt.job, partition, is_foreign=not attempt.is_for_here
+            )
             if executor is not None:
                 loop = asyncio.get_running_loop()
                 loop.call_soon(self._grant, executor, partition)
@@ -322,7 +324,10 @@ class PlacingExecutor:
         now_s = self.table.now_s()
         while executor.has_room(partition, now_s):
             attempt = self.waiting.take(
-                partition, lambda job: executor.takes(job, partition, now_s)
+                partition,
+                lambda job, is_foreign: executor.takes(
+                    job, partition, now_s, is_foreign=is_foreign
+                ),
             )
             if attempt is None:
                 return

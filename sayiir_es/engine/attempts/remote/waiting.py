@@ -71,8 +71,13 @@ class WaitingElsewhere:
         queue = None if queues is None else queues.get(job)
         return queue is not None and queue.first() is not None
 
-    def take(self, partition: int, is_taken: Callable[[Job], bool]) -> Attempt | None:
-        """The next attempt of a partition whose kind is taken; it still is queued."""
+    def take(
+        self, partition: int, is_taken: Callable[[Job, bool], bool]
+    ) -> Attempt | None:
+        """The next attempt of a partition whose kind is taken; it still is queued.
+
+        `is_taken` is asked with what it runs, and whether this process cannot run it.
+        """
         queues = self._partitions.get(partition)
         if queues is None:
             return None
@@ -81,7 +86,9 @@ class WaitingElsewhere:
             first = queue.first()
             if first is None:
                 del queues[job]
-            elif (best is None or first[:2] < best[:2]) and is_taken(job):
+            elif (best is None or first[:2] < best[:2]) and is_taken(
+                job, not first[2].is_for_here
+            ):
                 best = first
         if not queues:
             del self._partitions[partition]

@@ -81,7 +81,14 @@ class Speaker:
             await asyncio.gather(reading, return_exceptions=True)
             await subscription.close()
 
-    def offer(self, free: int = 1, *, ttl_ms: int = 30_000, slots: int = 4) -> None:
+    def offer(
+        self,
+        free: int = 1,
+        *,
+        ttl_ms: int = 30_000,
+        slots: int = 4,
+        stopping: bool = False,
+    ) -> None:
         """Take so many attempts from the owner of partition 0."""
         self._send(
             OfferSlots(
@@ -92,6 +99,7 @@ class Speaker:
                 graphs=self.graphs,
                 tasks=self.tasks,
                 ttl_ms=ttl_ms,
+                stopping=stopping,
             )
         )
 

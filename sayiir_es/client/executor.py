@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
 from sayiir_es.client.backends import Backend, as_backend
 from sayiir_es.client.loop_thread import LoopThread
+from sayiir_es.client.running_executor import ExecutorSettings, RunningExecutor
 from sayiir_es.client.worker_resources import WorkerResources
 from sayiir_es.core.duration import duration_ms
 from sayiir_es.core.memory_size import parse_memory_size
 from sayiir_es.engine.worker_settings import configured_drain_s
-from sayiir_es.executor.running_executor import ExecutorSettings, RunningExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -1,4 +1,4 @@
-"""An executor on the event loop that calls it: asks for attempts, runs them, answers.
+"""Takes attempts of owners elsewhere: asks for them, has them run, and answers.
 
 Theory of operation. To the owner of each partition it offers as many attempts as it has
 room for; what comes back has its id as the key, on the one partition that it reads.
@@ -7,31 +7,27 @@ at once. Those that run in processes have slots of their own, and hold up no oth
 attempt is *held* from its arrival until the log has its outcome, and as long its owner
 is told so. What an owner does not want any more is dropped unsaid.
 
+What runs them is an executor's own, or a worker's, whose own attempts take turns with
+these for its slots.
+
 Nothing here must survive: whoever is killed costs its attempts a lease.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sayiir_es.client.backend_port import WORKER_CONNECT_LIMIT_S
-from sayiir_es.core.authoring.unique import check_unique
 from sayiir_es.core.model.errors import DecodeError
 from sayiir_es.core.model.inputs import Outcome
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.engine.attempts.attempt import State, TraceOrigin
-from sayiir_es.engine.attempts.local_executor import LocalExecutor
-from sayiir_es.engine.worker_settings import configured_processes
 from sayiir_es.executor.background import read_topic, repeat
 from sayiir_es.executor.credits import Credits
 from sayiir_es.executor.held_attempt import HandedAttempt
 from sayiir_es.executor.outcome_sender import OutcomeSender
 from sayiir_es.executor.request_sender import RequestSender
-from sayiir_es.executor.task_code import TaskCode
 from sayiir_es.log.port import Topic
 from sayiir_es.telemetry import get_logger
 from sayiir_es.wire.attempts import AttemptCancelled, PublishedAttempt, decode_attempt
@@ -39,13 +35,14 @@ from sayiir_es.wire.executor_requests import DEFAULT_OFFER_TTL_MS
 from sayiir_es.wire.requests import Claimed, decode_reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
-    from sayiir_es.client.backends import Backend
-    from sayiir_es.client.worker_resources import WorkerResources
-    from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.engine.attempts.attempt import Attempt, Token
+    from sayiir_es.engine.attempts.local_executor import LocalExecutor
+    from sayiir_es.executor.taker_settings import TakerSettings
+    from sayiir_es.executor.task_code import TaskCode
     from sayiir_es.log.port import Log, Record
+    from sayiir_es.wire.payload_codec import Payloads
 
 logger = get_logger(__name__)
 
@@ -63,31 +60,6 @@ SEND_LIMIT_S = 5.0
 
 REMEMBERED_MAX = 10_000
 """Secrets of attempts that have ended here: one that comes again is not run again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutorSettings:
-    """Of one executor.
-
-    Attributes:
-        executor_id: Its name; what is added makes it that of this process only.
-        slots: Attempts that run at a time.
-        prefetch: Attempts that may wait beside them; None: as many.
-        tags: Only tasks whose tags are all among these run here; None: all do.
-        drain_s: How long its end waits for attempts that run, in seconds.
-        processes: How many processes at most run tasks with `executor="process"`;
-            None: as the environment says, or one for each core.
-        process_memory: What each may have whose task says nothing, in bytes; None: as
-            the environment says, or any amount.
-    """
-
-    executor_id: str
-    slots: int
-    prefetch: int | None
-    tags: Collection[str] | None
-    drain_s: float
-    processes: int | None = None
-    process_memory: int | None = None
 
 
 class _PartitionReports:
@@ -115,41 +87,27 @@ class _PartitionReports:
         """Inputs are here already."""
 
 
-class RunningExecutor:
-    """An executor, from `start` to `stop`."""
+class AttemptTaker:
+    """One that takes attempts, from `start` to `close`.
+
+    The log and what runs the attempts are its caller's, who closes them behind it.
+    """
 
     def __init__(
         self,
-        backend: Backend,
-        settings: ExecutorSettings,
-        resources: WorkerResources,
+        log: Log,
+        local: LocalExecutor,
+        code: TaskCode,
+        payloads: Payloads,
+        settings: TakerSettings,
     ) -> None:
-        """`resources` are what its tasks may name.
-
-        Raises:
-            SettingsError: if the environment cannot be used.
-        """
-        self._backend = backend
+        """`local` runs what `code` finds."""
+        self._log = log
+        self._local = local
+        self._code = code
         self._settings = settings
-        self.executor_id = f"{settings.executor_id}/{secrets.token_hex(4)}"
-        """What owners and events call it."""
-        self._resources = resources
-        processes = configured_processes(
-            settings.processes,
-            settings.process_memory,
-            on_startup=resources.on_startup,
-            on_shutdown=resources.on_shutdown,
-        )
-        self._processes = processes.count
-        self._slots = settings.slots
-        self._prefetch = 0
-        self._log: Log | None = None
-        self._local = LocalExecutor(
-            settings.slots,
-            worker_id=self.executor_id,
-            payloads=backend.payloads,
-            processes=processes,
-        )
+        self.executor_id = settings.executor_id
+        self._room_most = settings.slots + settings.prefetch
         self._held: dict[Token, HandedAttempt] = {}
         """Until the log has their outcomes."""
         self._waiting: dict[HandedAttempt, int] = {}
@@ -161,64 +119,41 @@ class RunningExecutor:
         self._offer_is_due = False
         self._told_s = float("-inf")
         """When owners were told last of what it holds, by the loop's clock."""
+        self._looked_s = float("inf")
+        """When it was looked last whether they are to be told."""
         self._idle = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-
-    @property
-    def held(self) -> int:
-        """How many attempts it has."""
-        return len(self._held)
-
-    # --- begin and end ----------------------------------------------------------------
-
-    async def start(self, workflows: Sequence[Workflow]) -> None:
-        """Connect, make the resources, and ask for attempts.
-
-        Raises:
-            ValueError: if two different workflows have the same name and version.
-            BackendError: if the log does not answer or could lose history.
-            ResourceError: if a task names what `on_startup` does not give.
-            UsageError: if a process cannot import what its tasks need.
-        """
-        check_unique(
-            (f"workflow {number} of {len(workflows)}", workflow)
-            for number, workflow in enumerate(workflows, start=1)
-        )
-        log = self._backend.open_log(connect_limit_s=WORKER_CONNECT_LIMIT_S)
-        await log.open(create=True)
-        self._log = log
-        await log.request_topics.open(create=True)
-        try:
-            bound = await self._resources.start(workflows)
-            self._code = TaskCode(bound, self._settings.tags)
-            self._local.warm_up(bound)
-        except BaseException:
-            await self._local.close()
-            await self._resources.close()
-            await log.close()
-            self._log = None
-            raise
-        if self._code.are_all_in_processes:
-            self._slots = min(self._slots, self._processes)
-        prefetch = self._settings.prefetch
-        self._prefetch = self._slots if prefetch is None else prefetch
-        self._requests = RequestSender(
-            self.executor_id,
-            self._slots,
-            self._code,
-            log.request_topics,
-            self._backend.payloads,
-        )
+        self._requests = RequestSender(settings, code, log.request_topics, payloads)
         self._credits = Credits(log.partitions)
         self._sender = OutcomeSender(log, self._sent)
         self._reports = [
             _PartitionReports(number, self._granted, self._reported)
             for number in range(log.partitions)
         ]
+
+    @property
+    def held(self) -> int:
+        """How many attempts it has."""
+        return len(self._held)
+
+    @property
+    def running(self) -> list[HandedAttempt]:
+        """Those of them that run."""
+        return [a for a in self._local.running() if isinstance(a, HandedAttempt)]
+
+    # --- begin and end ----------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Ask for attempts; returns when it hears of them.
+
+        Raises:
+            LogError: if the log does not answer.
+        """
+        topics, key = self._log.request_topics, self.executor_id.encode()
+        await topics.open(create=True)
         heard = asyncio.Event()
-        key = self.executor_id.encode()
-        replies = partition_of(key, log.request_topics.reply_partitions)
-        topics, attempts = log.request_topics, partition_of(key, log.partitions)
+        replies = partition_of(key, topics.reply_partitions)
+        attempts = partition_of(key, self._log.partitions)
         for work in (
             read_topic(topics, Topic.ATTEMPTS, attempts, self._take, heard),
             read_topic(topics, Topic.REPLIES, replies, self._hear, asyncio.Event()),
@@ -229,37 +164,20 @@ class RunningExecutor:
         offers = repeat("offers", DEFAULT_OFFER_TTL_MS / 3000, self._repeat_offers)
         self._tasks.append(asyncio.create_task(offers))
 
-    async def stop(self) -> None:
-        """Take nothing new, hand back what waits, wait for what runs, and close."""
-        self._is_stopping = True
-        if self._log is None:
+    def stop_taking(self) -> None:
+        """Take nothing new, and hand back what waits."""
+        if self._is_stopping:
             return
-        try:
-            if self._tasks:
-                await self._drain()
-        finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            await self._local.close()
-            await self._resources.close()
-            log, self._log = self._log, None
-            await log.close()
-
-    async def end_at_exit(self) -> None:
-        """Stop without a drain: Python ends, and nobody has shut this one down."""
         self._is_stopping = True
-        for task in self._tasks:
-            task.cancel()
-        await self._local.close()
-        await self._resources.close()
-
-    async def _drain(self) -> None:
         self._requests.offer(range(len(self._reports)), 0, stopping=True)
         for queued in tuple(self._waiting):
             self._forget_waiting(queued)
             self._hand_back(queued, "")
-        if self._local.running():
+
+    async def drain(self) -> None:
+        """The same, wait for what runs, hand back what still does, and tell all."""
+        self.stop_taking()
+        if self.running:
             self._idle.clear()
             try:
                 async with asyncio.timeout(self._settings.drain_s):
@@ -268,17 +186,27 @@ class RunningExecutor:
                 logger.warning(
                     "executor.attempts_left",
                     worker=self.executor_id,
-                    running=len(self._local.running()),
+                    running=len(self.running),
                 )
-        for attempt in tuple(self._local.running()):
-            assert isinstance(attempt, HandedAttempt)
+        await self.hand_back()
+
+    async def hand_back(self) -> None:
+        """Hand back what has not ended, and wait until the log has all outcomes."""
+        self.stop_taking()
+        for attempt in tuple(self._held.values()):
+            if attempt.record.secret in self._ended:
+                continue  # it is told already
             self._local.abandon(attempt, report=False)
             self._hand_back(attempt, "")
         await self._sender.drain(SEND_LIMIT_S)
 
-    def drain_limit_s(self) -> float:
-        """How long `stop` waits for attempts at most, in seconds: none if none runs."""
-        return self._settings.drain_s if self._local.running() else 0.0
+    async def close(self) -> None:
+        """Hear and tell nothing any more."""
+        self._is_stopping = True
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # --- what owners say --------------------------------------------------------------
 
@@ -339,7 +267,7 @@ class RunningExecutor:
         elif self._local.reserve(attempt):
             self._start(attempt)
         elif (
-            len(self._waiting) < self._prefetch + self._slots
+            len(self._waiting) < self._room_most
             and self._waiting_bytes + size <= INPUT_BYTES_MAX
         ):
             self._waiting[attempt] = size
@@ -350,9 +278,9 @@ class RunningExecutor:
         self._offer_soon()
 
     def _new_attempt(self, record: PublishedAttempt) -> HandedAttempt:
-        deadline_at = None
+        deadline_at, now_ms = None, time.time_ns() // 1_000_000
         if record.timeout_ms is not None:
-            deadline_at = time.time_ns() // 1_000_000 + record.timeout_ms
+            deadline_at = now_ms + record.timeout_ms
         return HandedAttempt(
             record=record,
             instance_id=record.instance_id,
@@ -362,6 +290,7 @@ class RunningExecutor:
             owner=self._reports[record.partition],
             runnable=self._code.find(record),
             lineage=record.lineage,
+            queued_at_ms=now_ms,
             input=record.input,
             named=record.named,
             deadline_at_ms=deadline_at,
@@ -422,7 +351,7 @@ class RunningExecutor:
             self._hand_back(attempt, "expected it to begin, but it did not")
 
     def _has_ended(self) -> None:
-        if not self._local.running():
+        if self._is_stopping and not self.running:
             self._idle.set()
         self._offer_soon()
 
@@ -488,8 +417,8 @@ class RunningExecutor:
 
     def _offer(self) -> None:
         self._offer_is_due = False
-        room = self._slots + self._prefetch - len(self._held)
-        is_small = 4 * room < self._slots + self._prefetch
+        room = self._room_most - len(self._held)
+        is_small = 4 * room < self._room_most
         if self._is_stopping or (is_small and self._waiting):
             return
         self._offer_to(self._credits.due(room), room)
@@ -502,14 +431,30 @@ class RunningExecutor:
     def _repeat_offers(self) -> None:
         """Offers end by themselves: say again, to all, what is free."""
         if not self._is_stopping:
-            room = self._slots + self._prefetch - len(self._held)
+            room = self._room_most - len(self._held)
             self._offer_to(range(len(self._reports)), max(room, 0))
 
     def _tell_progress(self) -> None:
         now_s = asyncio.get_running_loop().time()
+        self._tell_pause(now_s - self._looked_s)
+        self._looked_s = now_s
         if self._held and now_s >= self._told_s + self._progress_s():
             self._told_s = now_s
             self._requests.progress(self._held.values())
+
+    def _tell_pause(self, silent_s: float) -> None:
+        """Say it where this process stood still for longer than a lease."""
+        late = [a for a in self._held.values() if a.record.lease_ms < silent_s * 1000]
+        if late:
+            logger.warning(
+                "executor.stood_still",
+                worker=self.executor_id,
+                running=len(late),
+                duration_ms=round(silent_s * 1000),
+                reason="expected to tell owners of the attempts it has within their "
+                f"lease, but nothing ran here for {silent_s:.1f} s: others may run "
+                f"{len(late)} of them by now, and their outcomes are rejected then",
+            )
 
     def _progress_s(self) -> float:
         """After how many seconds owners are to be told again."""

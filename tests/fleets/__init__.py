@@ -1,0 +1,1 @@
+"""Whole fleets on a real Kafka: modules, builds, restarts, kills and freezes."""
