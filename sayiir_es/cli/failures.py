@@ -17,6 +17,7 @@ from sayiir_es.core.model.errors import (
     InstanceNotFoundError,
     NotFoundError,
     OffsetGoneError,
+    QueueFullError,
     ResourceError,
     SettingsError,
     StoreError,
@@ -46,7 +47,10 @@ def exit_code_of(error: WorkflowError) -> int:
         case NotFoundError() | InstanceNotFoundError():
             return NOT_FOUND
         case (
-            CommandRefusedError() | InstanceAlreadyExistsError() | BatchTooLargeError()
+            CommandRefusedError()
+            | InstanceAlreadyExistsError()
+            | QueueFullError()
+            | BatchTooLargeError()
         ):
             return REJECTED
         case (

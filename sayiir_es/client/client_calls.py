@@ -125,6 +125,7 @@ class ClientCalls(BulkCalls):
                 goes on.
             NoWorkerError: if no worker is there to answer in time.
             InstanceAlreadyExistsError: if it exists and the policy is `fail`.
+            QueueFullError: if as many runs of the workflow wait as may; it has failed.
             WorkflowError: as `submit`.
             TypeError: as `submit`.
         """

@@ -18,9 +18,11 @@ from sayiir_es.core.graph.versions import checked_version
 from sayiir_es.core.model.errors import (
     AppNotFoundError,
     InstanceAlreadyExistsError,
+    QueueFullError,
     SubmitManyError,
     WorkflowError,
 )
+from sayiir_es.core.model.run_permit_events import QUEUE_FULL
 from sayiir_es.engine.definitions.code import Code
 
 if TYPE_CHECKING:
@@ -117,6 +119,8 @@ async def submit(
     timeout_s = options.timeout_s
     if options.wait:
         status = await start_and_wait(session, workflow, start, timeout_s=timeout_s)
+        if status.error_type == QUEUE_FULL and status.status == "failed":
+            raise QueueFullError(f"{instance_id}: {status.error}")
     elif timeout_s is None:
         status = await session.submit(workflow, start)
     else:

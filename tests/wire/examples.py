@@ -29,6 +29,15 @@ from sayiir_es.core.model.permit_events import (
     PermitReturned,
     PermitTaken,
 )
+from sayiir_es.core.model.run_permit_events import (
+    RunPermitAsked,
+    RunPermitGranted,
+    RunPermitMessageSent,
+    RunPermitQueued,
+    RunPermitRefused,
+    RunPermitReturned,
+    RunPermitTaken,
+)
 from sayiir_es.core.status.instance_summary import InstanceSummary
 from sayiir_es.wire.attempts import (
     AttemptCancelled,
@@ -280,6 +289,13 @@ BODIES: tuple[e.Body, ...] = (
     PermitReturned(permit=301),
     PermitTaken(holder="order-7", path=PATH, ask=17, key="tenant:42", permit=301),
     PermitReleased(holder="order-7", key="tenant:42", permit=301),
+    RunPermitAsked(holder="order-7", key="orders/42", limit=3, queue_length=1_000),
+    RunPermitTaken(holder="order-7", key="orders/42", ask=2),
+    RunPermitMessageSent(message="ask", other="orders/42", ask=2),
+    RunPermitQueued(holder="order-7", ask=2, limit=3),
+    RunPermitGranted(holder="order-7", ask=2, limit=3),
+    RunPermitRefused(holder="order-7", ask=2, limit=3, queue_length=1_000),
+    RunPermitReturned(holder="order-7", ask=2),
 )
 
 COMMANDS: tuple[c.Command, ...] = (
@@ -356,6 +372,27 @@ COMMANDS: tuple[c.Command, ...] = (
         command_id="3@46",
         holder="order-7",
         permit=301,
+    ),
+    c.AskRunPermit(
+        instance_id="$queue/orders/42",
+        command_id="3@47",
+        holder="order-7",
+        ask=2,
+        limit=3,
+        queue_length=1_000,
+    ),
+    c.AnswerRunPermit(
+        instance_id="order-7",
+        command_id="3@48",
+        key="orders/42",
+        ask=2,
+        granted=True,
+    ),
+    c.ReturnRunPermit(
+        instance_id="$queue/orders/42",
+        command_id="3@49",
+        holder="order-7",
+        ask=2,
     ),
     c.RecordOutcome(
         instance_id="order-7",

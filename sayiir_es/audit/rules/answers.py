@@ -24,6 +24,12 @@ from sayiir_es.core.model.permit_events import (
     PermitTaken,
 )
 from sayiir_es.core.model.position import CommandPosition, parse_command_cause
+from sayiir_es.core.model.run_permit_events import (
+    RunPermitQueued,
+    RunPermitRefused,
+    RunPermitReturned,
+    RunPermitTaken,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +67,10 @@ ACCEPTING = frozenset(
         PermitQueued,
         PermitReturned,
         PermitTaken,
+        RunPermitQueued,
+        RunPermitRefused,
+        RunPermitReturned,
+        RunPermitTaken,
     }
 )
 """Answers that begin a decision; `WorkflowStarted` may follow `WorkflowTerminated`."""

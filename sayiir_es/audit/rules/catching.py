@@ -32,6 +32,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "process_died": (EXCEPTION,),
     "out_of_memory": (EXCEPTION,),
     "not_importable": (EXCEPTION,),
+    "queue_full": (EXCEPTION,),
 }
 """The engine's own errors, each with the classes that it counts as; the contract's."""
 

@@ -56,7 +56,8 @@ def check_begins(model: RunModel, event: Event) -> None:
     if model.is_held:
         requests.check_applied(model, event)
         return
-    _check_nothing_owed(model, event)
+    if not model.queued:  # else all waits for its run permit
+        _check_nothing_owed(model, event)
 
 
 def _check_nothing_owed(model: RunModel, event: Event) -> None:

@@ -19,6 +19,7 @@ from sayiir_es.core.model.compensation_events import (
     CompensationRequested,
     CompensationStarted,
 )
+from sayiir_es.core.model.run_permit_events import RunPermitAsked
 
 if TYPE_CHECKING:
     from sayiir_es.audit.rules.run_model import RunModel
@@ -41,6 +42,7 @@ AFTER_COPIES = frozenset(
         kinds.LoopIterated,
         kinds.LoopStarted,
         kinds.PositionUpdated,
+        RunPermitAsked,
         kinds.SignalAwaited,
         kinds.SignalConsumed,
         kinds.TryCompleted,

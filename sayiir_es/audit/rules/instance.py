@@ -25,6 +25,7 @@ from sayiir_es.audit.rules import (
     permits,
     quarantine,
     requests,
+    run_permits,
     runs,
     signals,
     timers,
@@ -48,6 +49,11 @@ from sayiir_es.core.model.compensation_events import (
     CompensationStarted,
 )
 from sayiir_es.core.model.permit_events import PermitReleased, PermitTaken
+from sayiir_es.core.model.run_permit_events import (
+    RunPermitAsked,
+    RunPermitMessageSent,
+    RunPermitTaken,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,6 +117,9 @@ RULES: dict[type[Body], Rule] = {
     CompensationEnded: compensations.check_ended,
     PermitTaken: permits.check_taken,
     PermitReleased: permits.check_released,
+    RunPermitAsked: run_permits.check_asked,
+    RunPermitTaken: run_permits.check_taken,
+    RunPermitMessageSent: run_permits.check_sent,
 }
 """What each kind has to keep, but for those that begin a run or an instance."""
 
@@ -127,11 +136,12 @@ GOES_ON = frozenset(
     {kinds.InstanceReleased, kinds.WorkflowForked, kinds.WorkflowRetried}
 )
 BEFORE_START = ANSWERS | {kinds.SignalReceived} | child_instances.KINDS
-AFTER_END = (
-    ANSWERS
-    | {kinds.OutcomeRejected, PermitTaken, PermitReleased}
-    | child_instances.KINDS
+MOVES_OF_RUN = requests.MOVES | {kinds.TaskCompleted}
+"""What only comes in a run that has the permit which its workflow asks for."""
+OF_PERMITS: frozenset[type[Body]] = frozenset(
+    {PermitTaken, PermitReleased, RunPermitTaken, RunPermitMessageSent}
 )
+AFTER_END = ANSWERS | {kinds.OutcomeRejected} | OF_PERMITS | child_instances.KINDS
 ENDS = frozenset(
     {
         kinds.WorkflowCompleted,
@@ -297,7 +307,8 @@ class InstanceRules:
         if kind in GOES_ON:
             _check_goes_on(model, event)
             return
-        if model.required is not None:
+        is_required = model.required is not None
+        if is_required:
             decisions.check_required(model, event, begins=begins)
         elif begins:
             decisions.check_begins(model, event)
@@ -311,6 +322,8 @@ class InstanceRules:
         _check_run_number(event, model.run)
         if model.is_held or model.quarantined:
             _check_held(model, event)
+        if not is_required and kind in MOVES_OF_RUN:
+            run_permits.check_goes_on(model, event)
         self._check_kind(model, event)
 
     def _check_family(

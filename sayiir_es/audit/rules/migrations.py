@@ -63,6 +63,10 @@ def check_migrated(model: RunModel, event: Event, graphs: GraphModels) -> None:
     _move(model, mapping)
     _follow(model, old, graph, mapping)
     model.graph = graph
+    if not model.run_permit:
+        model.needs_no_run_permit = True
+    elif model.queued and model.may_open.keys() == {mapping.path(old.first)}:
+        model.may_open = {graph.first: "start"}  # it has not begun
     undo.move(mapping.path)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sayiir_es.audit.rules.answers import AnswerRules
 from sayiir_es.audit.rules.instance import InstanceRules
 from sayiir_es.audit.rules.limits import LimitRules
+from sayiir_es.audit.rules.start_queues import StartQueueRules
 from sayiir_es.audit.violation import BreachError, Violation
 from sayiir_es.core.model.errors import DecodeError, UnknownEventError
 from sayiir_es.core.model.events import (
@@ -24,6 +25,7 @@ from sayiir_es.core.model.events import (
     PartitionClaimed,
 )
 from sayiir_es.core.model.permit_events import is_limit
+from sayiir_es.core.model.run_permit_events import is_queue
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.wire.events import decode_event, read_headers
 
@@ -61,6 +63,7 @@ class PartitionRules:
         self.answers = AnswerRules(partition)
         self.instances = InstanceRules(graphs)
         self.limits = LimitRules()
+        self.start_queues = StartQueueRules()
         self._partitions = partitions
         self._instance_id = instance_id
         self._instance_key = None if instance_id is None else instance_id.encode()
@@ -173,9 +176,8 @@ class PartitionRules:
         except BreachError as breach:
             first = breach
         if not of_partition:
-            rules = self.limits if is_limit(event.instance_id) else self.instances
             try:
-                rules.check(event, begins=begins)
+                self._rules_of(event.instance_id).check(event, begins=begins)
             except BreachError as breach:
                 first = first or breach
         if self._instance_id is None:
@@ -185,6 +187,13 @@ class PartitionRules:
                 first = first or breach
         if first is not None:
             raise first
+
+    def _rules_of(
+        self, instance_id: str
+    ) -> InstanceRules | LimitRules | StartQueueRules:
+        if is_limit(instance_id):
+            return self.limits
+        return self.start_queues if is_queue(instance_id) else self.instances
 
     def _check_stamp(self, event: Event, key: bytes | None, *, begins: bool) -> None:
         # A claim may land long after it was written: it counts, time does not go back.

@@ -13,6 +13,11 @@ from sayiir_es.audit.rules.run_deadline import check_run_deadline
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.model import events as kinds
 from sayiir_es.core.model.permit_events import PermitReleased, PermitTaken
+from sayiir_es.core.model.run_permit_events import (
+    RunPermitAsked,
+    RunPermitMessageSent,
+    RunPermitTaken,
+)
 
 if TYPE_CHECKING:
     from sayiir_es.audit.rules.run_model import RunModel
@@ -30,6 +35,9 @@ MAY_COME = frozenset(
         kinds.WorkflowTerminated,
         PermitReleased,
         PermitTaken,
+        RunPermitAsked,
+        RunPermitMessageSent,
+        RunPermitTaken,
     }
 )
 """What may come of an instance in quarantine; a start only behind its termination."""

@@ -215,7 +215,7 @@ def _check_reason(invariant: str, expected: Request, seen: Request) -> None:
 
 def check_nothing_runs(model: RunModel, event: Event, invariant: str) -> None:
     """Check that no attempt runs, or may."""
-    if model.quarantined or model.paused:
+    if model.quarantined or model.paused or model.queued:
         return  # what is awaited was dropped, or has not begun
     if model.copying:
         return  # only the source's time tells whether a backoff was over

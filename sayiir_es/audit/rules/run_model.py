@@ -155,13 +155,16 @@ class RunModel:
         "may_fail",
         "may_open",
         "may_request",
+        "needs_no_run_permit",
         "open_nodes",
         "pause",
         "paused",
         "permits",
         "quarantined",
+        "queued",
         "required",
         "run",
+        "run_permit",
         "scopes",
         "sequence",
         "signal_ids",
@@ -219,6 +222,12 @@ class RunModel:
         self.quarantined = False
         self.deadline_at: int | None = None
         """When the run is out of time."""
+        self.run_permit = ""
+        """The run permit that it asked for last, `ASK:KEY`."""
+        self.queued = False
+        """It waits for that."""
+        self.needs_no_run_permit = False
+        """It came by a migration to a graph that asks for one."""
         self.failed = ""
         """Where a run has failed that may be retried."""
         self.unpaused = 0
@@ -259,6 +268,8 @@ class RunModel:
 
     def is_running(self, at: int) -> bool:
         """Whether any attempt runs, or may, at that time."""
+        if self.queued:
+            return False  # none begins before the run has its permit
         return any(open_node.is_running(at) for open_node in self.open_nodes.values())
 
     def end_node(self, path: str, result: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from sayiir_es.audit.rules import requests
+from sayiir_es.audit.rules import requests, run_permits
 from sayiir_es.audit.rules.catching import catcher_of
 from sayiir_es.audit.rules.compensations import check_lists
 from sayiir_es.audit.rules.references import bytes_of, check_bytes
@@ -95,6 +95,9 @@ def check_started(model: RunModel, event: Event, graphs: GraphModels) -> None:
     check_run_deadline(model, event, body.deadline_at)
     model.may_open[graph.first] = "start"
     model.required = RequiredEvent("I11", "the opening", graph.first)
+    if graph.graph.start_queue is not None:
+        kinds = "RunPermitAsked or WorkflowFailed"
+        model.required = RequiredEvent("I26", kinds)
 
 
 def check_retried(model: RunModel, event: Event) -> None:
@@ -106,6 +109,7 @@ def check_retried(model: RunModel, event: Event) -> None:
     if event.run != model.run + 1:
         raise BreachError("I7", f"run {model.run + 1} next", f"run {event.run}")
     model.pause = model.cancel = None
+    run_permits.forget(model)
     undo = model.undo
     if undo.undone:
         undo.try_again()
@@ -218,6 +222,9 @@ def _check_cause_of_failure(
     model: RunModel, event: Event, body: WorkflowFailed | CompensationRequested
 ) -> None:
     """Check that what fails a run has failed, and that nothing catches it."""
+    if not body.path and body.error_type in run_permits.FAILURES:
+        run_permits.check_refused(model, event, body)
+        return
     if not body.path:
         check_out_of_time(model, event, body)
         return

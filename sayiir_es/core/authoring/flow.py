@@ -15,6 +15,7 @@ from sayiir_es.core.authoring.caught_errors import CaughtErrors, caught_names
 from sayiir_es.core.authoring.compensations import wrong_compensation
 from sayiir_es.core.authoring.needs import with_needs
 from sayiir_es.core.authoring.node_limits import check_paths, wrong_nodes, wrong_size
+from sayiir_es.core.authoring.start_queues import start_queue_of, wrong_inside
 from sayiir_es.core.authoring.step_nodes import (
     loop_node,
     on_max_name,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from sayiir_es.core.authoring.loop_result import LoopResult, OnMax
+    from sayiir_es.core.authoring.start_queues import StartQueueOptions
     from sayiir_es.core.model.child_records import OnParentEnd
 
 EMPTY_BRANCH = "branch() requires at least one task function"
@@ -88,9 +90,11 @@ class Flow(Generic[In, Out]):
         metadata: A JSON-able mapping that tasks can read in their context.
         timeout: How long a run may take before it fails: seconds, "30s", "2d", or a
             timedelta. A retry of it has as long again.
+        start_queue: At most `max_running` runs go on at a time, of each `queue_key`;
+            `queue_length` others wait (1,000), or any number with `on_full="wait"`.
 
     Raises:
-        ValueError: if the time-out is negative or none.
+        ValueError: if the time-out, or what is said of the queue, is out of range.
     """
 
     def __init__(
@@ -100,6 +104,7 @@ class Flow(Generic[In, Out]):
         version: str | None = None,
         metadata: Mapping[str, object] | None = None,
         timeout: Duration | None = None,
+        **start_queue: Unpack[StartQueueOptions],
     ) -> None:
         self.name = name
         self.version = checked_version(version)
@@ -112,9 +117,10 @@ class Flow(Generic[In, Out]):
         """Bodies of attempts that no `on_error` has ended yet."""
         self.children: list[Workflow[Any, Any]] = []
         """What it starts as instances of their own."""
-        self.timeout_ms: int | None = None
-        if timeout is not None:
-            self.timeout_ms = long_duration_ms(timeout, what="timeout")
+        self.timeout_ms = (
+            None if timeout is None else long_duration_ms(timeout, what="timeout")
+        )
+        self.start_queue = start_queue_of(name, **start_queue)
         if metadata is not None:
             self.set_metadata(metadata)
 
@@ -249,7 +255,7 @@ class Flow(Generic[In, Out]):
 
     def then_flow(self, child_workflow: Workflow[Out, Result]) -> Flow[In, Result]:
         """Run another workflow's chain in place, under paths of its own."""
-        self.refuse_timeout(child_workflow.graph.name, child_workflow.graph.timeout_ms)
+        self.refuse_inside(child_workflow.graph)
         graph, child_id = child_workflow.graph, self.names.next("child")
         node = ChildNode(id=child_id, workflow=graph.name, chain=graph.chain)
         self.steps.append(Step(node=node, functions=dict(child_workflow.functions)))
@@ -306,6 +312,7 @@ class Flow(Generic[In, Out]):
             metadata=self._metadata_json,
             version=self.version,
             timeout_ms=self.timeout_ms,
+            start_queue=self.start_queue,
         )
         check_paths(graph)
         children, metadata = tuple(self.children), self._metadata
@@ -347,7 +354,7 @@ class Flow(Generic[In, Out]):
         steps: list[Step] = []
         for part in parts:
             if isinstance(part, Flow):
-                self.refuse_timeout(part.name, part.timeout_ms)
+                self.refuse_inside(part)
                 self._wrong += part.wrong
                 self.children += part.children
                 steps += part.steps
@@ -355,14 +362,9 @@ class Flow(Generic[In, Out]):
                 steps.append(self.task_step(part, name if not steps else None))
         return steps
 
-    def refuse_timeout(self, name: str, timeout_ms: int | None) -> None:
-        """Have `build` report that a flow inside has a time-out of its own."""
-        if timeout_ms is not None:
-            self.refuse(
-                "expected no timeout of a flow inside another, where it would not "
-                f"count, but {name!r} has one of {timeout_ms} ms: give one to the "
-                "outermost flow or to a task"
-            )
+    def refuse_inside(self, inner: Graph | Flow[Any, Any]) -> None:
+        """Have `build` report what a flow inside has that is of whole runs."""
+        self._wrong += wrong_inside(inner.name, inner.timeout_ms, inner.start_queue)
 
     def refuse(self, text: str) -> None:
         """Remember what `build` must report."""

@@ -112,7 +112,7 @@ class FlowBuilder:
     ) -> None:
         """Add another builder's chain as a child of that id."""
         child = child_builder.build()
-        self._flow.refuse_timeout(child.graph.name, child.graph.timeout_ms)
+        self._flow.refuse_inside(child.graph)
         node = ChildNode(
             id=child_id, workflow=child.graph.name, chain=child.graph.chain
         )

@@ -19,9 +19,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.decide.owed import (
-    is_held,
     is_move_owed,
     is_request_owed,
+    is_requested,
     is_stopping,
     owed_moves,
 )
@@ -167,7 +167,7 @@ def _end_chain(draft: Draft, chain: str, result: str) -> None:
 def _apply_requests(draft: Draft) -> bool:
     """End what was asked to end, or has failed, if it can; False if it has no room."""
     header = draft.header
-    if not is_held(header) and header.compensation == "none":
+    if not is_requested(header) and header.compensation == "none":
         return True
     if is_request_owed(draft.rows, draft.now_ms):
         draft.cut = not is_made(draft, partial(_apply_request, draft))

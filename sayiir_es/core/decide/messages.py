@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from sayiir_es.core.decide.advance import TOO_LARGE, advance
 from sayiir_es.core.decide.basis import basis_of, draft_in_run
+from sayiir_es.core.decide.start_queue import record_sent
 from sayiir_es.core.draft import nothing, record
 from sayiir_es.core.model.child_events import (
     ChildCancelSent,
@@ -145,6 +146,8 @@ def handle_sent(
                 child_run=report.child_run,
             )
             return record(basis, reported)
+        case "run_permit":
+            return record_sent(basis, sent)
         case _:
             assert_never(sent.what)
 

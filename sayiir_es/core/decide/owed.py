@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from sayiir_es.core.fast_frozen import fast_frozen, maker
 from sayiir_es.core.graph.nodes import TaskNode
 from sayiir_es.core.model.headers import is_held as is_held  # noqa: PLC0414 (asked here)
+from sayiir_es.core.model.headers import is_requested as is_requested  # noqa: PLC0414
 from sayiir_es.core.model.headers import is_stopping as is_stopping  # noqa: PLC0414
 from sayiir_es.core.model.rows import (
     TERMINAL,
@@ -76,7 +77,9 @@ def is_request_owed(rows: Rows, at_ms: int) -> bool:
         return header.cancel is not None and is_stopping(header)
     if header.compensation == "started":
         return not is_any_to_undo(rows)
-    if not is_held(header) or (not is_stopping(header) and header.phase == "paused"):
+    if not is_requested(header) or (
+        not is_stopping(header) and header.phase == "paused"
+    ):
         return False
     return not is_any_running(rows, header, at_ms)
 

@@ -142,7 +142,8 @@ def _names_of(
         case TakenOver():
             return f"takeover:{context.claim}", "a take-over"
         case MessageSent():
-            return "", f"the {input_.what} of a child that was sent, {input_.name!r}"
+            what = "message" if input_.what == "run_permit" else input_.what
+            return "", f"the {what} of {input_.name!r} that was sent"
         case ResumeCut():
             return "", "the rest of a decision"
         case DecisionFailed():

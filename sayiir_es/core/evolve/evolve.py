@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sayiir_es.core.evolve.lifecycle import RUN_EVENTS
 from sayiir_es.core.evolve.permits import PERMIT_EVENTS
+from sayiir_es.core.evolve.run_permits import RUN_PERMIT_EVENTS
 from sayiir_es.core.model.headers import header_after, header_of
 from sayiir_es.core.nodes.registry import NODE_EVENTS
 
@@ -27,6 +28,7 @@ EVENTS: Mapping[type[Body], EventKind[Any]] = {
     **NODE_EVENTS,
     **RUN_EVENTS,
     **PERMIT_EVENTS,
+    **RUN_PERMIT_EVENTS,
 }
 """Every kind of event, by the class of its body."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sayiir_es.core.evolve.migration import fold_migrated
 from sayiir_es.core.evolve.permits import without_permits
+from sayiir_es.core.evolve.run_permits import without_run_permit
 from sayiir_es.core.model.child_records import Parent
 from sayiir_es.core.model.child_rows import (
     COPIED,
@@ -61,6 +62,7 @@ from sayiir_es.core.model.rows import (
     get_quarantine,
     get_run,
 )
+from sayiir_es.core.model.run_permit_events import QUEUE_FULL
 from sayiir_es.core.model.undo_rows import has_undoable
 from sayiir_es.core.model.waits import Broken, has_a_result
 from sayiir_es.core.nodes import loop, start_child, task
@@ -130,6 +132,7 @@ def fold_completed(
     changes["voutput"] = body.output
     report = report_of(rows, get_run(rows), header, "completed", output=body.output)
     changes.update(end_rows(rows, header, report))
+    changes.update(without_run_permit(rows))
     changes["h"] = terminal_header(header, event, "completed")
     return changes
 
@@ -156,6 +159,7 @@ def fold_failed(
     report = report_of(rows, get_run(rows), header, "failed", failed=failed)
     return {
         **end_rows(rows, header, report),
+        **without_run_permit(rows, refused=body.error_type == QUEUE_FULL),
         "e": Ending(
             path=body.path,
             error_type=body.error_type,
@@ -185,6 +189,7 @@ def fold_cancelled(
     )
     changes: Changes = {
         **end_rows(rows, header, report),
+        **without_run_permit(rows),
         "e": Ending(
             reason=body.reason,
             requested_by=body.requested_by,
@@ -208,6 +213,7 @@ def fold_terminated(
     )
     return {
         **end_rows(rows, header, report),
+        **without_run_permit(rows),
         "e": Ending(reason=body.reason),
         "h": terminal_header(header, event, "terminated"),
     }

@@ -35,6 +35,7 @@ ENGINE_ERRORS = (
     "process_died",
     "out_of_memory",
     "not_importable",
+    "queue_full",
 )
 """The words that the engine has for errors, as `error_type` of a failure says them."""
 

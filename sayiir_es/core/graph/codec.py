@@ -29,6 +29,7 @@ from sayiir_es.core.graph.nodes import (
     TaskNode,
     TryNode,
 )
+from sayiir_es.core.graph.start_queue import StartQueue, queue_to_json
 from sayiir_es.core.json_fields import Fields
 from sayiir_es.core.model.errors import DecodeError
 
@@ -48,6 +49,7 @@ def graph_json(
     chain: tuple[Node, ...],
     version: str | None,
     timeout_ms: int | None,
+    start_queue: StartQueue | None = None,
 ) -> dict[str, object]:
     """A graph as JSON data; one without a version or time-out says nothing of it."""
     data: dict[str, object] = {
@@ -60,6 +62,8 @@ def graph_json(
         data["version"] = version
     if timeout_ms is not None:  # absent from graphs of before there was one
         data["timeout_ms"] = timeout_ms
+    if start_queue is not None:  # as above
+        data["start_queue"] = queue_to_json(start_queue)
     return data
 
 
@@ -69,10 +73,11 @@ def canonical_json(
     chain: tuple[Node, ...],
     version: str | None,
     timeout_ms: int | None,
+    start_queue: StartQueue | None = None,
 ) -> bytes:
     """A graph as JSON: sorted keys, no blanks, UTF-8."""
     return json.dumps(
-        graph_json(name, metadata, chain, version, timeout_ms),
+        graph_json(name, metadata, chain, version, timeout_ms, start_queue),
         sort_keys=True,
         separators=(",", ":"),
         ensure_ascii=False,

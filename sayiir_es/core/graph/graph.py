@@ -41,6 +41,8 @@ from sayiir_es.core.model.errors import HistoryError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from sayiir_es.core.graph.start_queue import StartQueue
+
 N = TypeVar("N", bound=Node)
 
 
@@ -81,7 +83,8 @@ class Graph:
     """A definition as data: its name and its chain. `metadata` is JSON text.
 
     Several versions of one name live side by side; None is a version, too.
-    A run of it may take `timeout_ms` milliseconds; None: for ever.
+    A run of it may take `timeout_ms` milliseconds; None: for ever. With a `start_queue`
+    only so many of them go on at a time.
     """
 
     name: str
@@ -89,6 +92,7 @@ class Graph:
     metadata: str | None = None
     version: str | None = None
     timeout_ms: int | None = None
+    start_queue: StartQueue | None = None
 
     @property
     def title(self) -> str:
@@ -104,7 +108,12 @@ class Graph:
     def digest(self) -> str:
         """SHA-256 of the canonical graph with every option: 64 hex digits."""
         return graph_digest(
-            self.name, self.metadata, self.chain, self.version, self.timeout_ms
+            self.name,
+            self.metadata,
+            self.chain,
+            self.version,
+            self.timeout_ms,
+            self.start_queue,
         )
 
     @cached_property

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from decimal import ROUND_HALF_UP, Context, Decimal
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from sayiir_es.core.graph.codec import canonical_json
 from sayiir_es.core.graph.nodes import (
@@ -27,6 +27,9 @@ from sayiir_es.core.graph.nodes import (
     TaskNode,
     TryNode,
 )
+
+if TYPE_CHECKING:
+    from sayiir_es.core.graph.start_queue import StartQueue
 
 FLOAT32_DIGITS_MAX = 9
 """So many decimal digits distinguish any two 32-bit floats."""
@@ -43,9 +46,10 @@ def graph_digest(
     chain: tuple[Node, ...],
     version: str | None,
     timeout_ms: int | None,
+    start_queue: StartQueue | None,
 ) -> str:
     """The digest of a graph with every option: 64 hex digits."""
-    data = canonical_json(name, metadata, chain, version, timeout_ms)
+    data = canonical_json(name, metadata, chain, version, timeout_ms, start_queue)
     return hashlib.sha256(data).hexdigest()
 
 

@@ -20,6 +20,7 @@ from sayiir_es.core.graph.codec import (
 )
 from sayiir_es.core.graph.graph import Graph, count_nodes
 from sayiir_es.core.graph.nodes import NODES_MAX
+from sayiir_es.core.graph.start_queue import queue_from_json
 from sayiir_es.core.json_fields import Fields
 from sayiir_es.core.model.errors import DecodeError, UsageError
 
@@ -37,14 +38,24 @@ _GZIP_WINDOW = zlib.MAX_WBITS | 16
 def graph_to_json(graph: Graph) -> dict[str, object]:
     """A graph as JSON data."""
     return graph_json(
-        graph.name, graph.metadata, graph.chain, graph.version, graph.timeout_ms
+        graph.name,
+        graph.metadata,
+        graph.chain,
+        graph.version,
+        graph.timeout_ms,
+        graph.start_queue,
     )
 
 
 def canonical_graph(graph: Graph) -> bytes:
     """The graph as JSON: sorted keys, no blanks, UTF-8."""
     return canonical_json(
-        graph.name, graph.metadata, graph.chain, graph.version, graph.timeout_ms
+        graph.name,
+        graph.metadata,
+        graph.chain,
+        graph.version,
+        graph.timeout_ms,
+        graph.start_queue,
     )
 
 
@@ -67,12 +78,16 @@ def graph_from_json(data: bytes) -> Graph:
         raise DecodeError(
             f"expected a graph of at most {NODES_MAX:,} nodes, but {nodes:,}"
         )
+    queue = fields.data.get("start_queue")
     return Graph(
         name=fields.text("name"),
         metadata=fields.text_or_none("metadata"),
         chain=chain,
         version=fields.text_or_none("version"),
         timeout_ms=fields.integer_or_none("timeout_ms", MAX_MS),
+        start_queue=queue_from_json(
+            None if queue is None else Fields(queue, "$.start_queue")
+        ),
     )
 
 

@@ -219,6 +219,46 @@ class ReturnPermit:
     permit: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskRunPermit:
+    """The run of `holder` asks a start queue for one of at most `limit` permits.
+
+    Where `queue_length` others wait it is refused; None: it waits behind any number.
+    `ask` names the ask in the holder.
+    """
+
+    instance_id: str
+    command_id: str
+    holder: str
+    ask: int
+    limit: int
+    queue_length: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerRunPermit:
+    """The start queue of `key` gives the run that asked its permit, or refuses it."""
+
+    instance_id: str
+    command_id: str
+    key: str
+    ask: int
+    granted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnRunPermit:
+    """The run of `holder` has that permit, or waits for it, no more."""
+
+    instance_id: str
+    command_id: str
+    holder: str
+    ask: int
+
+
+RunPermitCommand: TypeAlias = AskRunPermit | AnswerRunPermit | ReturnRunPermit
+"""What owners write to one another about run permits."""
+
 PermitCommand: TypeAlias = AskPermit | GrantPermit | ReturnPermit
 """What owners write to one another about permits."""
 
@@ -236,5 +276,8 @@ Command: TypeAlias = (
     | AskPermit
     | GrantPermit
     | ReturnPermit
+    | AskRunPermit
+    | AnswerRunPermit
+    | ReturnRunPermit
 )
 """Closed: `match` over it ends in `assert_never`."""

@@ -108,6 +108,17 @@ class InstanceAlreadyExistsError(WorkflowError):
     code: ClassVar[str] = "already_exists"
 
 
+class QueueFullError(WorkflowError):
+    """As many runs of the workflow wait as may: the run failed before it began.
+
+    Operator action: start it again later, or retry the instance: a retry waits whatever
+    the length of the queue. Raise `max_running` or `queue_length` if this is usual.
+    """
+
+    code: ClassVar[str] = "queue_full"
+    retriable: ClassVar[bool] = True
+
+
 class DeserializationError(WorkflowError):
     """Bytes did not decode to what a construct expects.
 

@@ -23,6 +23,7 @@ from sayiir_es.core.model.child_events import (
 )
 from sayiir_es.core.model.compensation_events import CompensationEvent
 from sayiir_es.core.model.permit_events import PermitEvent
+from sayiir_es.core.model.run_permit_events import RunPermitEvent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -564,6 +565,7 @@ Body: TypeAlias = (
     | ErrorCaught
     | TryCompleted
     | PermitEvent
+    | RunPermitEvent
 )
 """A kind's own fields. Closed: `match` over it ends in `assert_never`."""
 

@@ -52,6 +52,7 @@ def header_after(
         signal_ids=header.signal_ids,
         compensation=compensation or header.compensation,
         children=header.children,
+        queued=header.queued,
     )
 
 
@@ -65,9 +66,14 @@ def is_stopping(header: Header) -> bool:
     )
 
 
-def is_held(header: Header) -> bool:
-    """Whether every move is held back: a pause was requested, or the run stops."""
+def is_requested(header: Header) -> bool:
+    """Whether a pause was requested, or the run stops."""
     return header.pause is not None or is_stopping(header)
+
+
+def is_held(header: Header) -> bool:
+    """Whether every move is held back: by a request, or in the start queue."""
+    return header.queued or is_requested(header)
 
 
 def terminal_header(header: Header, event: Event, phase: Phase) -> Header:
@@ -78,6 +84,7 @@ def terminal_header(header: Header, event: Event, phase: Phase) -> Header:
         pause=None,
         compensation="none",
         children=0,
+        queued=False,
     )
 
 

@@ -153,12 +153,13 @@ class DecisionFailed:
 class MessageSent:
     """The commands topic holds what an instance owed to another one.
 
-    The start or the cancel of the child `name`, or the report of an end in the row of
-    that key. `refused` says why the log takes no such record, if it does not.
+    The start or the cancel of the child `name`, or what is said of an end or of a run
+    permit in the row of that key. `refused` says why the log takes no such record, if
+    it does not.
     """
 
     instance_id: str
-    what: Literal["start", "cancel", "end"]
+    what: Literal["start", "cancel", "end", "run_permit"]
     name: str
     secret: str
     refused: str = ""

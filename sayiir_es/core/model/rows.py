@@ -31,6 +31,7 @@ Theory of operation. A snapshot is never one object. It is a handful of small ro
     d<n>:<path> int: it is undone
     n<n>:<path> int: it could not be undone
     P…, L…      of permits and limits: see `permit_rows`
+    U…, Q…      of start queues and run permits: see `run_permit_rows`
 
 `evolve` reads only the rows that its event names and returns the changed ones, so an
 outcome costs the same whether an instance has 5 results or 10,000. The live state, the
@@ -52,6 +53,7 @@ from sayiir_es.core.model.key_index import SCAN_ROWS_MAX, KeyIndex, scan
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from sayiir_es.core.model.run_permit_events import MessageKind
     from sayiir_es.core.model.waits import Wait
 
 Phase: TypeAlias = Literal[
@@ -93,6 +95,7 @@ class Header:
     attempt that was withdrawn before it is wanted again. `command_ids` and
     `signal_ids` count what was remembered so far, not what is still remembered.
     `children` are those that are to be cancelled when the run ends, and still run.
+    `queued` says that the run waits for a permit of its workflow's start queue.
     """
 
     run: int
@@ -107,6 +110,7 @@ class Header:
     signal_ids: int = 0
     compensation: Compensation = "none"
     children: int = 0
+    queued: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +212,47 @@ class Ask:
     limit: int
 
 
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartQueueState:
+    """Of a start queue: `in_use` permits, `waiting` runs from `first` to `last`.
+
+    These are numbers, 0 where nobody waits. `limit` is that of who asked last.
+    """
+
+    in_use: int
+    waiting: int
+    first: int
+    last: int
+    limit: int
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedRun:
+    """A run that waits in a start queue, between two others; 0: there is none."""
+
+    holder: str
+    ask: int
+    before: int
+    after: int
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPermitMessage:
+    """A command about a run permit that is owed to `other`: a key, or an instance.
+
+    `limit` and `queue_length` are those of the ask; 0 and None in the others.
+    """
+
+    kind: MessageKind
+    other: str
+    ask: int
+    limit: int = 0
+    queue_length: int | None = None
+
+
 Row: TypeAlias = (
     Header
     | Run
@@ -220,6 +265,9 @@ Row: TypeAlias = (
     | Permit
     | Limit
     | Ask
+    | StartQueueState
+    | QueuedRun
+    | RunPermitMessage
     | bytes
     | tuple[int, ...]
     | int

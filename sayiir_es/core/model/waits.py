@@ -177,6 +177,29 @@ class RunDeadline:
     deadline_at: int
 
 
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitingRunPermit:
+    """A permit of the start queue of `key`, of which at most `limit` are in use.
+
+    `ask` is the sequence of the event that asked for it, `since` its time.
+    """
+
+    key: str
+    limit: int
+    ask: int
+    since: int
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldingRunPermit:
+    """Nothing: the run has its permit; its first node is to be opened, or was."""
+
+    key: str
+    ask: int
+
+
 Wait: TypeAlias = (
     Awaiting
     | Sleeping
@@ -191,6 +214,8 @@ Wait: TypeAlias = (
     | RequestingChild
     | Trying
     | RunDeadline
+    | AwaitingRunPermit
+    | HoldingRunPermit
 )
 """Closed: `match` over it ends in `assert_never`."""
 

@@ -16,6 +16,7 @@ from sayiir_es.core.nodes import (
     loop,
     route,
     run_deadline,
+    run_permit,
     signal,
     start_child,
     task,
@@ -73,6 +74,8 @@ WAITS: Mapping[type[Wait], WaitKind[Any]] = {
         start_child.REQUESTING_CHILD,
         try_node.TRYING,
         run_deadline.RUN_DEADLINE,
+        run_permit.AWAITING_RUN_PERMIT,
+        run_permit.HOLDING_RUN_PERMIT,
         ENDED,
         BROKEN,
     )

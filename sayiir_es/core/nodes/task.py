@@ -268,10 +268,12 @@ def is_withdrawn(header: Header, wait: Awaiting) -> bool:
 def is_running(header: Header, wait: Awaiting, at_ms: int) -> bool:
     """Whether the attempt may run at `at_ms`: not withdrawn, and not backing off.
 
-    While the instance is paused none begins, also not one whose backoff is over.
+    While the instance is paused none begins, also not one whose backoff is over, and
+    none while its run waits in a start queue.
     """
     return (
         header.phase != "paused"
+        and not header.queued
         and not is_withdrawn(header, wait)
         and wait.not_before <= at_ms
     )

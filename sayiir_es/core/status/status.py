@@ -33,6 +33,7 @@ from sayiir_es.core.model.waits import (
     NO_DETAILS,
     Awaiting,
     AwaitingChild,
+    AwaitingRunPermit,
     Broken,
     ErrorDetails,
     Failure,
@@ -162,7 +163,7 @@ def status_of(rows: Rows, instance_id: str, graph: Graph | None) -> Status | Non
 
 def _order(graph: Graph | None, cursor: Cursor) -> float:
     """Where the cursor stands in graph order; that of the whole run comes last."""
-    if isinstance(cursor.wait, RunDeadline):
+    if isinstance(cursor.wait, RunDeadline | AwaitingRunPermit):
         return math.inf
     return graph.order(cursor.path) if graph is not None else 0
 
@@ -206,8 +207,8 @@ def is_resting(rows: Rows, *, parked: bool) -> bool:
         return True
     if not parked or header.phase in STANDING_STILL:
         return parked
-    if header.compensation != "none":
-        return False  # it goes on until it has ended
+    if header.queued or header.compensation != "none":
+        return False  # it goes on without anybody
     return not any(
         isinstance(cursor.wait, Awaiting | AwaitingChild)
         for _, cursor in get_cursors(rows)
@@ -268,6 +269,8 @@ def _name(header: Header, cursors: list[Cursor]) -> tuple[StatusName, Cursor | N
             return "cancelled", None
         case "running" | "unstarted":
             pass
+    if header.queued:
+        return "waiting", None
     by_status: dict[WaitStatus, list[Cursor]] = {}
     for cursor in cursors:
         status = WAITS[type(cursor.wait)].status
@@ -304,6 +307,8 @@ def _sentence(
     if header.phase == "quarantined" and quarantine is not None:
         text = f"{quarantine.error_type}: {quarantine.error[:ERROR_CHARACTERS_MAX]}"
         return f"a retry: {quarantine.decided_on} could not be decided, {text}"
+    if header.queued:  # what else it waits for waits behind that
+        cursors = [one for one in cursors if isinstance(one.wait, AwaitingRunPermit)]
     parts = [part for part in (_part(cursor, graph) for cursor in cursors) if part]
     if len(parts) > PARTS_MAX:
         parts[PARTS_MAX:] = [f"{len(parts) - PARTS_MAX} more"]

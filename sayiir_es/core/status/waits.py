@@ -19,6 +19,7 @@ WaitedKind: TypeAlias = Literal[
     "retry",
     "signal",
     "delay",
+    "start",
     "child",
     "unpause",
     "manual_retry",
@@ -27,7 +28,8 @@ WaitedKind: TypeAlias = Literal[
     "executor",
 ]
 """The outcome of a task's first attempt, or of one behind a failed one; a signal; the
-end of a delay, or of a child that is an instance of its own; of a paused instance
+end of a delay, a permit of the start queue of a workflow, or the end of a child that is
+an instance of its own; of a paused instance
 `unpause`, of a quarantined one `manual_retry`; `code` or `tag`, if the owner cannot run
 the attempt because it lacks that, `executor`, if none but one may that is not there."""
 
@@ -52,6 +54,8 @@ def waited_for(header: Header, cursors: list[Cursor]) -> tuple[str, ...]:
     waited = {
         WAITS[type(cursor.wait)].searched_as(cursor, cursor.wait) for cursor in cursors
     }
+    if header.queued:  # what else it waits for waits behind that
+        waited = {one for one in waited if kind_of(one) == "start"}
     waited.discard("")
     return tuple(sorted(waited)[:WAITED_MAX])
 

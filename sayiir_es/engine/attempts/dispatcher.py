@@ -31,7 +31,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.decide.owed import is_held
+from sayiir_es.core.decide.owed import is_requested
 from sayiir_es.core.graph.references import resolve, size_of
 from sayiir_es.core.model.commands import MigrateWorkflow
 from sayiir_es.core.model.errors import HistoryError
@@ -538,7 +538,7 @@ class Dispatcher:
         """What was offered will not start; a request that waits for it is told."""
         self._take_back(attempt)
         header = get_header(rows)
-        if header is not None and is_held(header) and is_awaited(rows, attempt):
+        if header is not None and is_requested(header) and is_awaited(rows, attempt):
             self.report_withdrawn(attempt)
         else:
             self._attempts.remove(attempt)

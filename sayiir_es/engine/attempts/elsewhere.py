@@ -13,7 +13,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.decide.attempts import worker_lost
-from sayiir_es.core.decide.owed import is_held, is_stopping
+from sayiir_es.core.decide.owed import is_requested, is_stopping
 from sayiir_es.core.model.inputs import Handout
 from sayiir_es.core.model.rows import chain_of, get_cursors, get_header, get_run
 from sayiir_es.core.model.waits import Awaiting
@@ -156,7 +156,7 @@ class AttemptsElsewhere:
         header, wait = get_header(rows), task.awaiting(rows, attempt.path)
         if header is None or wait is None or not is_awaited(rows, attempt):
             dispatcher.forget(attempt, is_owed=False)
-        elif is_held(header):
+        elif is_requested(header):
             dispatcher.report(attempt, self._outcomes.withdrawn(attempt))
         elif wait.restarts >= self._limits.max_restarts:
             lost = worker_lost(attempt.instance_id, header, attempt.path, wait)

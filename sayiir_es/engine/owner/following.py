@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.decide.owed import is_held
+from sayiir_es.core.decide.owed import is_requested
 from sayiir_es.core.model.events import (
     AttemptWithdrawn,
     RetryRecorded,
@@ -73,7 +73,7 @@ class Following:
             chains = [chain for chain, _ in get_cursors(rows)]
         for chain in chains:
             self._timers.arm_cursor(instance_id, chain, rows, header)
-        if is_held(header):
+        if is_requested(header):
             self._holding.hold(instance_id, rows, now_ms, chains)
         else:
             self._holding.unhold(instance_id)

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.decide.owed import is_held, owed_timer
+from sayiir_es.core.decide.owed import is_requested, owed_timer
 from sayiir_es.core.model.commands import RecordOutcome
 from sayiir_es.core.model.inputs import (
     Commanded,
@@ -377,7 +377,7 @@ class Inputs:
         if self._decide(batch, due, offered) is None:
             self._first = lambda b, o: self._decide_timer(b, timer, o)
             return
-        if isinstance(cursor.wait, Awaiting) and is_held(header):
+        if isinstance(cursor.wait, Awaiting) and is_requested(header):
             self._holding.hold(
                 instance_id, batch.view(instance_id), batch.now_ms, [chain]
             )

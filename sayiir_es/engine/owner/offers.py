@@ -22,12 +22,17 @@ from sayiir_es.core.model.rows import (
     get_header,
     get_run,
 )
+from sayiir_es.core.model.run_permit_events import RunPermitTaken
+from sayiir_es.core.model.run_permit_rows import get_run_permit
+from sayiir_es.core.model.waits import HoldingRunPermit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sayiir_es.core.decide.owed import OwedAttempt
     from sayiir_es.core.draft import Decision
+    from sayiir_es.core.model.events import Body
+    from sayiir_es.core.model.rows import Rows
     from sayiir_es.engine.attempts.attempt import Attempt
     from sayiir_es.engine.attempts.dispatcher import Dispatcher
     from sayiir_es.engine.flow.permits import Permits
@@ -35,6 +40,9 @@ if TYPE_CHECKING:
     from sayiir_es.engine.owner.portion import Portion
     from sayiir_es.engine.selected_instances import SelectedInstances
     from sayiir_es.engine.store.port import SnapshotStore
+
+GOES_ON = (WorkflowUnpaused, InstanceReleased, WorkflowMigrated)
+"""Events behind which all that an instance owes is offered."""
 
 PORTION = 256
 """Instances looked at in one batch for attempts that were turned away."""
@@ -103,7 +111,7 @@ class Offers:
         first = decision.events[0].body
         if isinstance(first, WorkflowMigrated):
             self.dispatcher.take_back_queued(instance_id)
-        if isinstance(first, WorkflowUnpaused | InstanceReleased | WorkflowMigrated):
+        if isinstance(first, GOES_ON) or _begins(batch.view(instance_id), first):
             self.unpaused.add(instance_id)
             recovering = instance_id in self.unoffered
             self.offer_all(batch, instance_id, offered, recovering=recovering)
@@ -210,3 +218,11 @@ class Offers:
                 self.offer_all(batch, instance_id, offered, recovering=False)
             else:
                 self._owing = None
+
+
+def _begins(rows: Rows, first: Body) -> bool:
+    """Whether a run goes on that waited in a start queue."""
+    if not isinstance(first, RunPermitTaken):
+        return False
+    wait = get_run_permit(rows)
+    return isinstance(wait, HoldingRunPermit) and wait.ask == first.ask

@@ -1,7 +1,8 @@
 """Commands that instances of one partition owe to instances of others.
 
 Theory of operation. What is owed stands in rows, and the store has an index of these:
-the start of a child, its cancel, and the report of a child's end. Each is produced
+the start of a child, its cancel, the report of a child's end, and what is said of run
+permits. Each is produced
 behind the ack of the batch that made it owed, and recorded when the log holds it; then
 it is owed no longer. A new owner finds it in the index and produces it again where that
 was not recorded: the same command, which its receiver knows by its id.
@@ -23,6 +24,7 @@ from sayiir_es.core.decide.messages import (
     end_command,
     start_command,
 )
+from sayiir_es.core.decide.start_queue import command_of
 from sayiir_es.core.model.child_rows import (
     CHILD,
     MESSAGES,
@@ -36,6 +38,8 @@ from sayiir_es.core.model.child_rows import (
 )
 from sayiir_es.core.model.inputs import MessageSent
 from sayiir_es.core.model.rows import get_run
+from sayiir_es.core.model.run_permit_events import MESSAGE_PREFIX
+from sayiir_es.core.model.run_permit_rows import get_message
 from sayiir_es.engine.command_sender import CommandSender, ToSend
 
 if TYPE_CHECKING:
@@ -220,6 +224,8 @@ class Outbox:
             return self._cancel_of(instance_id, key, rows) if to_cancel else None
         run = get_run(rows)
         traceparent = None if run is None else run.traceparent
+        if key.startswith(MESSAGE_PREFIX):
+            return _permit_message(instance_id, key, rows, traceparent)
         if key.startswith(REPORT):
             report = get_report(rows, key)
             assert report is not None
@@ -298,6 +304,20 @@ class Outbox:
         )
         command = end_command(sent.instance_id, failed, self._limits)
         return self._to_send(replace(message, command=command))
+
+
+def _permit_message(
+    instance_id: str, key: str, rows: Rows, traceparent: str | None
+) -> _Message:
+    message = get_message(rows, key)
+    assert message is not None
+    return _Message(
+        command=command_of(instance_id, message),
+        sent=MessageSent(
+            instance_id=instance_id, what="run_permit", name=key, secret=""
+        ),
+        traceparent=traceparent,
+    )
 
 
 def _is_to_cancel(rows: Rows, key: str) -> bool:

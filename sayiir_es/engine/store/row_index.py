@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.model.headers import is_held, is_stopping
+from sayiir_es.core.model.headers import is_requested, is_stopping
 from sayiir_es.core.model.permit_rows import LIMIT, PERMIT_PREFIX
 from sayiir_es.core.model.rows import TERMINAL, Cursor, Header, Limit, Permit
 from sayiir_es.core.nodes.registry import WAITS
@@ -42,8 +42,8 @@ def may_owe(row: Row | None) -> bool:
         # Of a request that was recorded, the effect may have been cut off.
         if row.phase == "quarantined":
             return row.cancel is not None and is_stopping(row)
-        is_requested = is_held(row) or row.compensation != "none"
-        return row.buffered > 0 or (row.phase == "running" and is_requested)
+        is_asked = is_requested(row) or row.compensation != "none"
+        return row.buffered > 0 or (row.phase == "running" and is_asked)
     return False
 
 

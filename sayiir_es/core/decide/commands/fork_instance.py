@@ -24,10 +24,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sayiir_es.core.decide.advance import advance, open_node
-from sayiir_es.core.decide.commands.retry import reopen
-from sayiir_es.core.decide.owed import is_held, is_stopping, owed_moves
+from sayiir_es.core.decide.advance import advance
+from sayiir_es.core.decide.commands.retry import open_first, reopen
+from sayiir_es.core.decide.owed import is_requested, is_stopping, owed_moves
 from sayiir_es.core.decide.rejections import reject
+from sayiir_es.core.decide.start_queue import ask_run_permit
 from sayiir_es.core.draft import Draft, of_partition
 from sayiir_es.core.evolve.evolve import EVENTS
 from sayiir_es.core.graph.path_mapping import PathMapping
@@ -214,17 +215,28 @@ def _reference(reference: str) -> str:
 
 def _go_on(draft: Draft, events: Sequence[Event]) -> None:
     last = events[-1].body
+    if draft.header.phase == "paused":
+        _ask(draft)
     if draft.header.phase != "running":
         return  # what had ended, or paused, has here
     if _fails(draft, last):
         return
-    if isinstance(last, WorkflowStarted):
-        open_node(draft, draft.graph.first, "start")
-    elif isinstance(last, WorkflowRetried) and draft.header.compensation == "none":
+    if isinstance(last, WorkflowRetried) and draft.header.compensation == "none":
         reopen(draft, _failed_at(events))
+    if not _ask(draft):
+        open_first(draft)
+    if draft.header.phase in TERMINAL:
+        return
     _take_back(draft)
     draft.touched.extend(reversed(owed_moves(draft.rows, draft.graph)))
     advance(draft)
+
+
+def _ask(draft: Draft) -> bool:
+    """Let it wait for a permit of its own; what stops, or is undone, needs none."""
+    if draft.header.cancel is not None or draft.header.compensation != "none":
+        return False
+    return ask_run_permit(draft, is_bounded=False)
 
 
 def _fails(draft: Draft, last: Body) -> bool:
@@ -272,6 +284,6 @@ def _take_back(draft: Draft) -> None:
             if wait.deadline_at is not None:  # between the two events of the source
                 draft.emit(DeadlineCleared(path=path, attempt=wait.attempt))
         elif wait.deadline_at is not None or (
-            is_held(header) and task.is_running(header, wait, draft.now_ms)
+            is_requested(header) and task.is_running(header, wait, draft.now_ms)
         ):
             task.withdraw(draft, path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from sayiir_es.core.decide import permits
+from sayiir_es.core.decide import permits, start_queue
 from sayiir_es.core.decide.advance import advance
 from sayiir_es.core.decide.basis import basis_of, draft_in_run
 from sayiir_es.core.decide.commands import (
@@ -29,7 +29,9 @@ from sayiir_es.core.decide.rejections import (
 )
 from sayiir_es.core.draft import record
 from sayiir_es.core.model.commands import (
+    AnswerRunPermit,
     AskPermit,
+    AskRunPermit,
     CancelWorkflow,
     Command,
     ForkWorkflow,
@@ -40,6 +42,7 @@ from sayiir_es.core.model.commands import (
     RecordOutcome,
     RetryWorkflow,
     ReturnPermit,
+    ReturnRunPermit,
     SendSignal,
     StartWorkflow,
     UnpauseWorkflow,
@@ -57,7 +60,7 @@ from sayiir_es.core.nodes import signal
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Basis, Decision, DecisionContext
-    from sayiir_es.core.model.commands import PermitCommand
+    from sayiir_es.core.model.commands import PermitCommand, RunPermitCommand
     from sayiir_es.core.model.inputs import Commanded
     from sayiir_es.core.model.limits import Limits
 
@@ -107,7 +110,8 @@ def _control(
     | PauseWorkflow
     | UnpauseWorkflow
     | RetryWorkflow
-    | PermitCommand,
+    | PermitCommand
+    | RunPermitCommand,
 ) -> Decision:
     match command:
         case CancelWorkflow():
@@ -120,6 +124,8 @@ def _control(
             return retry.retry(basis, command)
         case AskPermit() | GrantPermit() | ReturnPermit():
             return permits.handle(basis, command)
+        case AskRunPermit() | AnswerRunPermit() | ReturnRunPermit():
+            return start_queue.handle(basis, command)
         case _:
             assert_never(command)
 
@@ -140,7 +146,7 @@ def _out_of_bounds(command: Command, limits: Limits) -> tuple[str, str] | None:
             "bad_request",
             f"expected a source_sequence from 1 on, but {command.source_sequence}",
         )
-    wrong = permits.wrong_address(command)
+    wrong = permits.wrong_address(command) or start_queue.wrong_address(command)
     if wrong is not None:
         return "bad_request", wrong
     for what, size, limit in _sizes(command, limits):
@@ -179,9 +185,9 @@ def _names(command: Command) -> list[tuple[str, str]]:
             names.append(("secret", command.secret))
         case ForkWorkflow():
             names.append(("source_instance_id", command.source_instance_id))
-        case AskPermit() | ReturnPermit():
+        case AskPermit() | ReturnPermit() | AskRunPermit() | ReturnRunPermit():
             names.append(("holder", command.holder))
-        case GrantPermit():
+        case GrantPermit() | AnswerRunPermit():
             names.append(("key", command.key))
         case _:
             assert_never(command)
@@ -227,10 +233,8 @@ def _sizes(command: Command, limits: Limits) -> list[tuple[str, int, int]]:
             ]
         case AskPermit() | GrantPermit():
             return [("a path", _size(command.path), limits.payload_bytes)]
-        case ForkWorkflow() | ReturnPermit():
+        case _:  # what holds names and numbers only
             return []
-        case _:
-            assert_never(command)
 
 
 def _size(text: str) -> int:

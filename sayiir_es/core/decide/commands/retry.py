@@ -23,6 +23,7 @@ from sayiir_es.core.decide.basis import draft_in_run
 from sayiir_es.core.decide.owed import owed_moves
 from sayiir_es.core.decide.quarantine import release
 from sayiir_es.core.decide.rejections import reject, reject_not_found
+from sayiir_es.core.decide.start_queue import ask_run_permit
 from sayiir_es.core.graph.nodes import LoopNode, SignalNode, StartChildNode
 from sayiir_es.core.model.events import WorkflowRetried
 from sayiir_es.core.model.rows import chain_of, get_cursor, get_ending
@@ -85,6 +86,8 @@ def retry(basis: Basis, command: RetryWorkflow) -> Decision:
     )
     if not has_more:
         reopen(draft, ending.path)
+        if not ask_run_permit(draft, is_bounded=False):
+            open_first(draft)
     draft.touched.extend(reversed(owed_moves(draft.rows, draft.graph)))
     advance(draft)
     return draft.decision()
@@ -100,6 +103,12 @@ def _takes_input(draft: Draft, path: str) -> bool:
         and cursor.path == path
         and not has_a_result(cursor.wait)
     )
+
+
+def open_first(draft: Draft) -> None:
+    """Open the first node of a run that failed before it began."""
+    if get_cursor(draft.rows, "") is None:
+        open_node(draft, draft.graph.first, "start")
 
 
 def reopen(draft: Draft, path: str) -> None:

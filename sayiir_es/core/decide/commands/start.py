@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sayiir_es.core.decide.advance import advance, open_node
 from sayiir_es.core.decide.commands.child_end import is_start_repeated, takes_place
 from sayiir_es.core.decide.rejections import acknowledge, reject_start
+from sayiir_es.core.decide.start_queue import ask_run_permit
 from sayiir_es.core.draft import Draft
 from sayiir_es.core.model.events import WorkflowStarted, WorkflowTerminated
 from sayiir_es.core.model.rows import TERMINAL, get_run
@@ -82,6 +83,7 @@ def _start(
         ),
         run=header.run + 1,
     )
-    open_node(draft, graph.first, "start")
+    if not ask_run_permit(draft, is_bounded=True):
+        open_node(draft, graph.first, "start")
     advance(draft)
     return draft.decision()

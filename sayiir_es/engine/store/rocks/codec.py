@@ -31,18 +31,23 @@ from sayiir_es.core.model.rows import (
     Limit,
     Permit,
     Quarantine,
+    QueuedRun,
     Request,
     Row,
     Run,
+    RunPermitMessage,
+    StartQueueState,
 )
 from sayiir_es.core.model.waits import (
     Awaiting,
     AwaitingChild,
+    AwaitingRunPermit,
     Branching,
     Broken,
     Ended,
     ErrorDetails,
     Failure,
+    HoldingRunPermit,
     Inside,
     Listening,
     Looping,
@@ -96,12 +101,18 @@ _TAGS: Mapping[int, type[DataclassInstance]] = {
     31: Permit,
     32: Limit,
     33: Ask,
+    40: AwaitingRunPermit,
+    41: HoldingRunPermit,
+    42: StartQueueState,
+    43: QueuedRun,
+    44: RunPermitMessage,
 }
 """Within a fold version a tag always means the same record."""
 
 _ROWS = (
     *(Header, Run, Cursor, Ending, Quarantine, Caught, OpenChild, EndReport),
     *(Permit, Limit, Ask),
+    *(StartQueueState, QueuedRun, RunPermitMessage),
     *(bytes, int, str),
 )
 
