@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,6 +26,7 @@ from sayiir_es.core.partitions import partition_of
 from sayiir_es.engine.attempts.attempt import State, TraceOrigin
 from sayiir_es.engine.attempts.local_executor import LocalExecutor
 from sayiir_es.engine.backoff import Backoff
+from sayiir_es.engine.clock import SystemClock
 from sayiir_es.executor.credits import Credits
 from sayiir_es.executor.held_attempt import HandedAttempt
 from sayiir_es.executor.outcome_sender import OutcomeSender
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from sayiir_es.client.backends import Backend
     from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.engine.attempts.attempt import Attempt, Token
+    from sayiir_es.engine.clock import Clock
     from sayiir_es.log.port import Log, Record
 
 logger = get_logger(__name__)
@@ -107,8 +108,14 @@ class _PartitionReports:
 class RunningExecutor:
     """An executor, from `start` to `stop`."""
 
-    def __init__(self, backend: Backend, settings: ExecutorSettings) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        settings: ExecutorSettings,
+        clock: Clock | None = None,
+    ) -> None:
         self._backend = backend
+        self._clock = SystemClock() if clock is None else clock
         self._settings = settings
         self.executor_id = f"{settings.executor_id}/{secrets.token_hex(4)}"
         """What owners and events call it."""
@@ -344,7 +351,7 @@ class RunningExecutor:
     def _new_attempt(self, record: PublishedAttempt) -> HandedAttempt:
         deadline_at = None
         if record.timeout_ms is not None:
-            deadline_at = time.time_ns() // 1_000_000 + record.timeout_ms
+            deadline_at = self._clock.now_ms() + record.timeout_ms
         return HandedAttempt(
             record=record,
             instance_id=record.instance_id,
