@@ -96,37 +96,49 @@ def random_graph(
 
 def with_compensations(chance: Random, chain: tuple[Node, ...]) -> tuple[Node, ...]:
     """The same chain, in which about half of all tasks can be undone."""
-    return tuple(_with_compensations(chance, node) for node in chain)
+
+    def compensated(node: TaskNode) -> TaskNode:
+        if chance.random() < 0.5:
+            return node
+        return replace(node, compensate=compensation_of(chance, node))
+
+    return map_tasks(compensated, chain)
 
 
-def _with_compensations(chance: Random, node: Node) -> Node:
+def map_tasks(
+    change: Callable[[TaskNode], TaskNode], chain: tuple[Node, ...]
+) -> tuple[Node, ...]:
+    """The same chain with each of its tasks changed, wherever it stands."""
+    return tuple(_map_tasks(change, node) for node in chain)
+
+
+def _map_tasks(change: Callable[[TaskNode], TaskNode], node: Node) -> Node:
     match node:
         case TaskNode():
-            if chance.random() < 0.5:
-                return node
-            return replace(node, compensate=compensation_of(chance, node))
+            return change(node)
         case ForkNode():
-            return replace(node, branches=_branches(chance, node.branches))
+            return replace(node, branches=_map_branches(change, node.branches))
         case RouteNode():
-            default = node.default and with_compensations(chance, node.default)
-            branches = _branches(chance, node.branches)
+            default = node.default and map_tasks(change, node.default)
+            branches = _map_branches(change, node.branches)
             return replace(node, branches=branches, default=default)
         case LoopNode():
-            return replace(node, body=with_compensations(chance, node.body))
+            return replace(node, body=map_tasks(change, node.body))
         case ChildNode():
-            return replace(node, chain=with_compensations(chance, node.chain))
+            return replace(node, chain=map_tasks(change, node.chain))
         case TryNode():
-            body = with_compensations(chance, node.body)
-            handler = with_compensations(chance, node.handler)
+            body = map_tasks(change, node.body)
+            handler = map_tasks(change, node.handler)
             return replace(node, body=body, handler=handler)
         case DelayNode() | SignalNode() | StartChildNode():
             return node
 
 
-def _branches(chance: Random, branches: tuple[Branch, ...]) -> tuple[Branch, ...]:
+def _map_branches(
+    change: Callable[[TaskNode], TaskNode], branches: tuple[Branch, ...]
+) -> tuple[Branch, ...]:
     return tuple(
-        replace(branch, chain=with_compensations(chance, branch.chain))
-        for branch in branches
+        replace(branch, chain=map_tasks(change, branch.chain)) for branch in branches
     )
 
 

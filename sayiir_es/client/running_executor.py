@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sayiir_es.client.backends import Backend
     from sayiir_es.client.worker_resources import WorkerResources
     from sayiir_es.core.authoring.workflow import Workflow
+    from sayiir_es.engine.clock import Clock
     from sayiir_es.log.port import Log
 
 
@@ -56,6 +57,7 @@ class RunningExecutor:
         backend: Backend,
         settings: ExecutorSettings,
         resources: WorkerResources,
+        clock: Clock | None = None,
     ) -> None:
         """`resources` are what its tasks may name.
 
@@ -63,6 +65,7 @@ class RunningExecutor:
             SettingsError: if the environment cannot be used.
         """
         self._backend = backend
+        self._clock = clock
         self._settings = settings
         self.executor_id = f"{settings.executor_id}/{secrets.token_hex(4)}"
         """What owners and events call it."""
@@ -109,7 +112,12 @@ class RunningExecutor:
             code = TaskCode(bound, self._settings.tags)
             self._local.warm_up(bound)
             taker = AttemptTaker(
-                log, self._local, code, self._backend.payloads, self._taking(code)
+                log,
+                self._local,
+                code,
+                self._backend.payloads,
+                self._taking(code),
+                self._clock,
             )
             await taker.start()
         except BaseException:

@@ -16,13 +16,13 @@ Nothing here must survive: whoever is killed costs its attempts a lease.
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.errors import DecodeError
 from sayiir_es.core.model.inputs import Outcome
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.engine.attempts.attempt import State, TraceOrigin
+from sayiir_es.engine.clock import SystemClock
 from sayiir_es.executor.background import read_topic, repeat
 from sayiir_es.executor.credits import Credits
 from sayiir_es.executor.held_attempt import HandedAttempt
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.engine.attempts.attempt import Attempt, Token
     from sayiir_es.engine.attempts.local_executor import LocalExecutor
+    from sayiir_es.engine.clock import Clock
     from sayiir_es.executor.taker_settings import TakerSettings
     from sayiir_es.executor.task_code import TaskCode
     from sayiir_es.log.port import Log, Record
@@ -100,8 +101,10 @@ class AttemptTaker:
         code: TaskCode,
         payloads: Payloads,
         settings: TakerSettings,
+        clock: Clock | None = None,
     ) -> None:
         """`local` runs what `code` finds."""
+        self._clock = SystemClock() if clock is None else clock
         self._log = log
         self._local = local
         self._code = code
@@ -278,7 +281,7 @@ class AttemptTaker:
         self._offer_soon()
 
     def _new_attempt(self, record: PublishedAttempt) -> HandedAttempt:
-        deadline_at, now_ms = None, time.time_ns() // 1_000_000
+        deadline_at, now_ms = None, self._clock.now_ms()
         if record.timeout_ms is not None:
             deadline_at = now_ms + record.timeout_ms
         return HandedAttempt(

@@ -18,6 +18,7 @@ from sayiir_es.engine.worker_settings import (
     TURN_UNITS,
     WorkerSettings,
 )
+from sayiir_es.wire.attempts import DEFAULT_LEASE_MS
 from tests.simulation.disk import Disk
 from tests.simulation.group import Group, SimMembership
 from tests.simulation.log import SimLog
@@ -81,6 +82,8 @@ class Fleet:
         refused: Callable[[str], None],
     ) -> None:
         self.refused = refused
+        self.lease_ms = DEFAULT_LEASE_MS
+        """How long executors elsewhere may be silent."""
         self.slots = SLOTS
         """How many attempts run at a time in each process."""
         self.machines = [
@@ -161,6 +164,7 @@ class Fleet:
                 fork_read_s=FORK_READ_LIMIT_S if self.chance.seed % 7 else 0.02,
                 # In every third world hardly anything fits into one turn.
                 turn_units=TURN_UNITS if self.chance.seed % 3 else 2,
+                lease_ms=self.lease_ms,
             ),
         )
         machine.engine = engine
@@ -226,6 +230,8 @@ class Fleet:
     @staticmethod
     def _doing(machine: Machine) -> str:
         owners = machine.engine.owners.values() if machine.engine else ()
+        if any(owner.dispatcher.leases.elsewhere for owner in owners):
+            return "attempts are elsewhere"
         if any(owner.serving for owner in owners):
             busy = any(owner.dispatcher.busy for owner in owners)
             return "running attempts" if busy else "serving"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sayiir_es.audit import verify_records
+from sayiir_es.engine.attempts.remote.leases import TICK_S
 from sayiir_es.engine.fold import Fold
 from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.log.port import Chunk, Topic
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 DUE = frozenset({"PositionUpdated", "RetryRecorded"})
 AGAIN = frozenset({"AttemptRestarted", "AttemptWithdrawn"})
+HANDOUTS = frozenset({"AttemptPublished", "AttemptRestarted"})
+WATCHED_EVERY_MS = int(TICK_S * 1000)
 RUNS_BEGIN = frozenset({"WorkflowStarted", "WorkflowRetried"})
 
 
@@ -47,6 +50,7 @@ class Execution:
     token: Token
     log_end: int
     timed: bool
+    elsewhere: bool = False
 
 
 def read_all(log: MemoryLog) -> dict[int, PartitionContent]:
@@ -203,6 +207,65 @@ def of_executions(
         offset = (deadlines if execution.timed else due).get(execution.token)
         if offset is None or offset >= execution.log_end:
             yield f"{execution.token} ran, but was due only at {offset}"
+
+
+def of_handouts(
+    partitions: Mapping[int, PartitionContent], executions: list[Execution]
+) -> Iterator[str]:
+    """What begins elsewhere was handed out before, each time."""
+    offsets: dict[Token, list[int]] = {}
+    for content in partitions.values():
+        for event in content.valid:
+            if event.kind == "AttemptPublished":
+                offsets.setdefault(token_of(event), []).append(event.offset)
+    begun: Counter[Token] = Counter()
+    for execution in executions:
+        if not execution.elsewhere:
+            continue
+        begun[execution.token] += 1
+        handed_out = offsets.get(execution.token, ())
+        before = sum(offset < execution.log_end for offset in handed_out)
+        if before < begun[execution.token]:
+            yield (
+                f"{execution.token} began elsewhere {begun[execution.token]} times, "
+                f"but was handed out {before} times before"
+            )
+
+
+def of_leases(
+    log: MemoryLog, partitions: Mapping[int, PartitionContent]
+) -> Iterator[str]:
+    """What is elsewhere is lost only with its lease, also to a new owner.
+
+    Time is that of the log, which no clock of a worker moves. An owner whose append was
+    uncertain knows what it has not handed out, though the log says that it did.
+    """
+    for partition, content in partitions.items():
+        records = {r.offset: r for r in records_of(log, Topic.EVENTS, partition)}
+        copies = rules.copies_of(content.valid)
+        lent: dict[Token, ReadEvent] = {}
+        restarts: Counter[Token] = Counter()
+        owners: dict[int, object] = {}
+        for event in content.valid:
+            if event.kind == "PartitionClaimed":
+                owners[event.offset] = event.body["owner"]
+            if event.kind not in HANDOUTS or event.where in copies:
+                continue
+            token = token_of(event)
+            if event.kind == "AttemptPublished":
+                lent[token] = event
+                continue
+            before, restarts[token] = restarts[token], int(event.body["restarts"])
+            handout = lent.pop(token, None)
+            if restarts[token] <= before or handout is None:
+                continue
+            knows = owners[handout.claim] == owners[event.claim]
+            if knows and handout.claim != event.claim:
+                continue
+            ends_ms = records[handout.offset].timestamp_ms
+            ends_ms += int(handout.body["lease_ms"]) - WATCHED_EVERY_MS
+            if records[event.offset].timestamp_ms < ends_ms:
+                yield f"{event.where}: {token} is lost before its lease has ended"
 
 
 def _due(valid: list[ReadEvent]) -> dict[Token, int]:

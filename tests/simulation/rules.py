@@ -43,6 +43,17 @@ def of_instances(
         yield from _of_compensations(history)
 
 
+def handouts_of(
+    partitions: Mapping[int, PartitionContent],
+) -> Iterator[tuple[str, int, str, int]]:
+    """The tokens of the attempts that were handed to executors elsewhere, in order."""
+    for content in partitions.values():
+        for event in content.valid:
+            if event.kind == "AttemptPublished":
+                run, attempt = int(event.body["run"]), int(event.body["attempt"])
+                yield event.instance_id, run, event.text("path"), attempt
+
+
 def _of_timers(history: list[ReadEvent]) -> Iterator[str]:
     due: dict[str, int | None] = {}
     is_undone = False

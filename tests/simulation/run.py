@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,16 @@ class Report:
 
 
 def plan_of(seed: int) -> Plan:
-    """The size of the world that a seed draws."""
+    """The world that a seed draws: its size, and what there is in it."""
+    chance = Random(seed * 104_729 + 3)  # noqa: S311 (a simulation's)
+    return replace(
+        plain_plan_of(seed),
+        executors=chance.choice([1, 2, 3]) if chance.random() < 0.4 else 0,
+    )
+
+
+def plain_plan_of(seed: int) -> Plan:
+    """The size of the world that a seed draws, with workers only."""
     chance = Random(seed * 7919 + 1)  # noqa: S311 (a simulation's)
     return Plan(
         workers=chance.choice([1, 2, 2, 3]),

@@ -14,20 +14,24 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.graph.paths import BODY
+from sayiir_es.core.model.commands import RecordOutcome
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
-from sayiir_es.wire.commands import ORIGIN_HEADER
+from sayiir_es.wire.commands import ORIGIN_HEADER, encode_command_avro
 from tests import random_programs as programs
-from tests.simulation import judge
+from tests.simulation import judge, rules
+from tests.simulation.executors import LEASE_MS, Executors
 from tests.simulation.fleet import LOOK_S, Fleet, SimClock
 from tests.simulation.log import GIVES_UP_S, AppendFaults, records_of
+from tests.simulation.loop import PROCESS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.core.graph.graph import Graph
+    from sayiir_es.core.graph.nodes import TaskNode
     from sayiir_es.engine.attempts.task_context import TaskExecutionContext
     from tests.kafka.reader import PartitionContent
     from tests.simulation.chance import Chance
@@ -59,6 +63,8 @@ class Plan:
     graphs: Sequence[Graph] | None = None
     chaos: bool = True
     """Whether there are faults; without them only a sweep kills."""
+    executors: int = 0
+    """How many there are elsewhere; then about half of all tasks run only there."""
     forked_at: int = 0
     """The event at which each instance is forked; 0: forks are drawn."""
 
@@ -108,6 +114,10 @@ class World:
             [programs.workflow_of(graph, self) for graph in newer],
         )
 
+        self.executors = Executors(self.fleet, plan.executors)
+        if plan.executors:
+            self.fleet.lease_ms = LEASE_MS
+
     # --- the witness of executions ----------------------------------------------------
 
     def begins(self, context: TaskExecutionContext) -> float:
@@ -116,8 +126,14 @@ class World:
         token = (instance, context.run, path, context.attempt)
         partition = partition_of(instance.encode(), self.plan.partitions)
         end = len(records_of(self.log, Topic.EVENTS, partition))
+        process = PROCESS.get()
         self.executions.append(
-            judge.Execution(token, end, context.node.timeout_ms is not None)
+            judge.Execution(
+                token,
+                end,
+                timed=context.node.timeout_ms is not None,
+                elsewhere=process is not None and process.name.startswith("e"),
+            )
         )
         self.note("runs", *token)
         entity = f"task {instance}/{path}/{context.attempt}"
@@ -166,6 +182,9 @@ class World:
         """Run with faults, then without, then check; returns every violation."""
         await self.log.open(create=True)
         self.fleet.start(chaos=self.plan.chaos)
+        self.executors.start(chaos=self.plan.chaos)
+        if self.plan.executors and self.plan.chaos:
+            self.loop.spawn(self._forge(), None)
         watching = self.loop.spawn(self._retry_now_and_then(), None)
         users = [
             self.loop.spawn(self._use(workflow, instance_id), None)
@@ -212,6 +231,8 @@ class World:
         )
         problems += judge.of_log(self.log)
         problems += judge.of_executions(partitions, self.executions)
+        problems += judge.of_handouts(partitions, self.executions)
+        problems += judge.of_leases(self.log, partitions)
         # A pause may outlast the world: then its owner knows nothing of its last batch.
         awake = [m for m in self.fleet.machines if m.process and not m.process.paused]
         for engine in [machine.engine for machine in awake if machine.engine]:
@@ -267,6 +288,8 @@ class World:
             _hurried(chance, programs.random_graph(chance, name, self.plan.nodes))
             for name in (f"p{number}" for number in range(self.plan.instances))
         ]
+        if self.plan.executors:
+            graphs = [_elsewhere(graph) for graph in graphs]
         return [programs.workflow_of(graph, self) for graph in graphs]
 
     def _instances(self) -> list[tuple[str, Workflow]]:
@@ -276,6 +299,33 @@ class World:
             self._graphs[instance_id] = workflow.graph
             self.outputs[instance_id] = programs.output_of(workflow.graph, value)
         return instances
+
+    async def _forge(self) -> None:
+        """Somebody who knows of an attempt elsewhere makes up its outcome."""
+        while not self.chance.quiet:
+            await asyncio.sleep(self.chance.between("forger", 0.5, 4.0))
+            if not self.chance.fault("outcome forged", "forger", 0.3):
+                continue
+            handouts = list(rules.handouts_of(judge.read_all(self.log)))
+            if not handouts:
+                continue
+            instance_id, run, path, attempt = handouts[-1]
+            command = RecordOutcome(
+                instance_id=instance_id,
+                command_id=f"forged-{self.loop.time()}",
+                run=run,
+                path=path,
+                attempt=attempt,
+                result="completed",
+                output=b'"forged"',
+                worker="forger",
+                secret=bytes(16),
+            )
+            await self.log.produce(
+                Topic.COMMANDS,
+                partition_of(instance_id.encode(), self.plan.partitions),
+                NewRecord(key=instance_id.encode(), value=encode_command_avro(command)),
+            )
 
     async def _use(self, workflow: Workflow, instance_id: str) -> None:
         """A user: starts, signals, sometimes pauses, cancels or repeats a command."""
@@ -369,6 +419,16 @@ class World:
         if self.chance.fault("sent astray", instance_id, 0.05):
             home = (home + 1) % self.plan.partitions
         await self.log.produce(Topic.COMMANDS, home, record)
+
+
+def _elsewhere(graph: Graph) -> Graph:
+    """The graph, with about half of its tasks for executors elsewhere only."""
+    own = Random(graph.digest)  # noqa: S311 (a simulation's)
+
+    def placed(node: TaskNode) -> TaskNode:
+        return replace(node, execute="remote") if own.random() < 0.5 else node
+
+    return replace(graph, chain=programs.map_tasks(placed, graph.chain))
 
 
 def _hurried(chance: Random, graph: Graph) -> Graph:
