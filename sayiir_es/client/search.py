@@ -79,6 +79,7 @@ class Criteria(TypedDict, total=False):
             that); with a name, only that: `signal:approval`, `retry:charge`.
         id_prefix: How its id begins.
         id_contains: What stands anywhere in its id.
+        parent: The id of the instance that started it as its child.
     """
 
     status: StatusFilter | str | None
@@ -93,6 +94,7 @@ class Criteria(TypedDict, total=False):
     waiting_for: str | None
     id_prefix: str | None
     id_contains: str | None
+    parent: str | None
 
 
 def search_of(criteria: Criteria, *, now_ms: int) -> Search:
@@ -121,6 +123,7 @@ def search_of(criteria: Criteria, *, now_ms: int) -> Search:
         waiting_for=None if waiting_for is None else check_waiting_for(waiting_for),
         id_prefix=criteria.get("id_prefix"),
         id_contains=criteria.get("id_contains"),
+        parent=criteria.get("parent"),
     )
 
 

@@ -475,6 +475,10 @@ class Dispatcher:
         """The attempts of a chain that are here, the latest first."""
         return self._attempts.of_chains(instance_id, [chain])
 
+    def all_attempts(self) -> Iterator[Attempt]:
+        """All that are here; what comes or goes meanwhile does no harm."""
+        return iter(self._attempts)
+
     def put_withdrawn(self, attempt: Attempt) -> None:
         """Report an attempt as withdrawn that was not here."""
         self._maybe_begun.discard(attempt.token)
