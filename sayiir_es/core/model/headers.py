@@ -52,6 +52,7 @@ def header_after(
         signal_ids=header.signal_ids,
         compensation=compensation or header.compensation,
         children=header.children,
+        migrated=header.migrated,
     )
 
 

@@ -93,6 +93,8 @@ class Header:
     attempt that was withdrawn before it is wanted again. `command_ids` and
     `signal_ids` count what was remembered so far, not what is still remembered.
     `children` are those that are to be cancelled when the run ends, and still run.
+    `migrated` is the sequence of the last `WorkflowMigrated`: what waits for a permit
+    asks anew, under the key of its new graph.
     """
 
     run: int
@@ -107,6 +109,7 @@ class Header:
     signal_ids: int = 0
     compensation: Compensation = "none"
     children: int = 0
+    migrated: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.status.list_entry import EntryGroup, ListEntry
     from sayiir_es.core.status.search import TimeName
 
-FOLD_VERSION = 11
+FOLD_VERSION = 12
 """Must be raised when `evolve` writes other rows for the same events, or the store
 encodes them otherwise: stores of another version are deleted and folded again."""
 
