@@ -114,10 +114,11 @@ class Fleet:
             name: ended[name] - at - tasks_ms for name, at in self.submitted_ms.items()
         }
 
-    def story(self, reader: EventReader, name: str) -> list[str]:
+    def story(self, reader: EventReader, name: str) -> str:
         """What became of an instance, with the time since its start in ms."""
         at_ms = self.submitted_ms[name]
-        return [f"{one.at - at_ms} {one.where}" for one in reader.of(name)]
+        events = (f"{one.at - at_ms} {one.where}" for one in reader.of(name))
+        return f"{name} at {at_ms}: {', '.join(events)}"
 
     def check(self) -> None:
         """Nothing is stranded, and every invariant holds."""

@@ -91,8 +91,8 @@ def test_a_frozen_worker_wakes_and_its_outcomes_count_for_nothing(
     assert begun(fleet, other) >= held
     frozen.thaw()
     lines = frozen.until_logged("partition.fenced", count=PARTITIONS // 2)
-    told = [line for line in frozen.logged("attempt.outcome_unwanted")]
     assert lines
-    assert {line["instance_id"] for line in told} == held
+    told = frozen.until_logged("partition.attempts_dropped")
+    assert 0 < sum(int(str(line["running"])) for line in told) <= len(held)
     assert all(kinds(reader, name, "TaskCompleted") == 1 for name in names)
     fleet.check()

@@ -61,6 +61,7 @@ def check_migrated(model: RunModel, event: Event, graphs: GraphModels) -> None:
                 "I18", f"a task with a compensation at {mapping.path(path)!r}", "none"
             )
     _move(model, mapping)
+    model.migrated = event.sequence
     _follow(model, old, graph, mapping)
     model.graph = graph
     if not model.run_permit:

@@ -34,9 +34,15 @@ def check_taken(model: RunModel, event: Event) -> None:
         and open_node.attempt
         and not (open_node.permit or open_node.broken)
         and not (model.paused or model.quarantined)
-        and body.ask == max(open_node.sequence, open_node.withdrawn_by, model.unpaused)
+        and body.ask == _asked_at(model, open_node)
     ):
         open_node.permit = name
+
+
+def _asked_at(model: RunModel, open_node: OpenNode) -> int:
+    """What names the ask of an attempt: the latest of what makes it ask."""
+    due = max(open_node.sequence, open_node.withdrawn_by)
+    return max(due, model.unpaused, model.migrated)
 
 
 def check_released(model: RunModel, event: Event) -> None:

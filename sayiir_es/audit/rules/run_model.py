@@ -155,6 +155,7 @@ class RunModel:
         "may_fail",
         "may_open",
         "may_request",
+        "migrated",
         "needs_no_run_permit",
         "open_nodes",
         "pause",
@@ -232,6 +233,8 @@ class RunModel:
         """Where a run has failed that may be retried."""
         self.unpaused = 0
         """The sequence of the last `WorkflowUnpaused` of the run."""
+        self.migrated = 0
+        """The sequence of the last `WorkflowMigrated` of the run."""
         self.undo = UndoModel(self.is_fork)
 
     def forget_cursors(self) -> None:

@@ -39,6 +39,7 @@ def fold_migrated(
         )
     changes["h"] = replace(
         header_after(header, event),
+        migrated=event.sequence,
         command_ids=remember_command(rows, event, body.command_id, changes, header),
     )
     return changes

@@ -53,6 +53,7 @@ def header_after(
         compensation=compensation or header.compensation,
         children=header.children,
         queued=header.queued,
+        migrated=header.migrated,
     )
 
 

@@ -81,9 +81,10 @@ def ask_of(header: Header, wait: Awaiting) -> int:
     """What names the ask for a permit of this wait, in its instance.
 
     Another one as soon as a permit may have been granted for it and returned: behind a
-    withdrawal, a pause, a retry, a release from quarantine.
+    withdrawal, a pause, a retry, a release from quarantine. And behind a migration: the
+    task may name another limit.
     """
-    return max(wait.due, wait.withdrawn, header.unpaused)
+    return max(wait.due, wait.withdrawn, header.unpaused, header.migrated)
 
 
 def get_limit(rows: Rows) -> Limit:

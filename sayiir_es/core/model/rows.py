@@ -96,6 +96,8 @@ class Header:
     `signal_ids` count what was remembered so far, not what is still remembered.
     `children` are those that are to be cancelled when the run ends, and still run.
     `queued` says that the run waits for a permit of its workflow's start queue.
+    `migrated` is the sequence of the last `WorkflowMigrated`: what waits for a permit
+    asks anew, under the key of its new graph.
     """
 
     run: int
@@ -111,6 +113,7 @@ class Header:
     compensation: Compensation = "none"
     children: int = 0
     queued: bool = False
+    migrated: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
