@@ -36,6 +36,9 @@ async def start(family: Family, name: str, **fields: Any) -> list[Any]:
 def advance(family: Family, ms: int) -> None:
     assert isinstance(family.clock, ManualClock)
     family.clock.move(ms)
+    owners = {} if family.engine is None else family.engine.owners
+    for owner in owners.values():
+        owner.look()
 
 
 async def started(family: Family, name: str) -> WorkflowStarted:
