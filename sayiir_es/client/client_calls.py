@@ -12,6 +12,7 @@ from sayiir_es.client import control, partitions, runs, search
 from sayiir_es.client.bulk_calls import BulkCalls
 from sayiir_es.client.commands import Migration, migration_target
 from sayiir_es.client.commands import conflict_policy as policy_of
+from sayiir_es.client.debounced_starts import debounce_of
 from sayiir_es.client.instance_ids import id_text
 from sayiir_es.client.runs import CONCURRENT_STARTS, StartOptions
 from sayiir_es.client.search import LIST_LIMIT, Criteria
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from sayiir_es.client.search import InstancePage
     from sayiir_es.client.session import Session
     from sayiir_es.core.authoring.workflow import Workflow
+    from sayiir_es.core.duration import Duration
     from sayiir_es.core.model.commands import ConflictPolicy
 
 
@@ -56,6 +58,9 @@ class ClientCalls(BulkCalls):
         timeout: float | str | timedelta | None = None,  # noqa: ASYNC109 - as `wait`
         wait: bool = False,
         ack: Ack = "owner",
+        debounce: Duration | None = None,
+        debounce_key: str | None = None,
+        debounce_max: Duration | None = None,
     ) -> WorkflowStatus:
         """Start an instance of a workflow, or of a published one by its name.
 
@@ -79,6 +84,11 @@ class ClientCalls(BulkCalls):
                 30 s when left out. With `wait` how long for the end.
             wait: Whether to wait until it has ended.
             ack: Who acknowledges the start: the `owner`, or only the `log`.
+            debounce: Start once no other start came under the key for so long, in
+                seconds or as "5s": it would take the place of this one. The status is
+                `submitted` until then.
+            debounce_key: Which starts of the workflow are one burst; all when left out.
+            debounce_max: The longest that a burst keeps its last start waiting.
 
         Raises:
             InstanceAlreadyExistsError: if it exists and the policy is `fail`.
@@ -88,6 +98,7 @@ class ClientCalls(BulkCalls):
             BackendError: if no worker answered in time; the start stays too.
             TimeoutError: with `wait`, if it did not end in time.
             TypeError: if an id is neither a str nor a `uuid.UUID`.
+            ValueError: if options do not go together, or are none.
         """
         options = StartOptions(
             policy=self._policy_of(conflict_policy),
@@ -99,6 +110,7 @@ class ClientCalls(BulkCalls):
             wait=wait,
             ack=ack,
             version=version,
+            debounce=debounce_of(debounce, debounce_key, debounce_max),
         )
         session = self._get_session()
         return await runs.submit(session, workflow, instance_id, input, options)

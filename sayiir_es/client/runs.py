@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sayiir_es.client.commands import start_command
+from sayiir_es.client.debounced_starts import submit_debounced
 from sayiir_es.client.instance_ids import id_text, new_instance_id
 from sayiir_es.client.projection import partition_of_instance
+from sayiir_es.client.session import REPLY_LIMIT_S
 from sayiir_es.client.starts import produce_start, start_and_wait
 from sayiir_es.client.workflow_status import WorkflowStatus, workflow_status
 from sayiir_es.core.graph.versions import checked_version
@@ -29,9 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from uuid import UUID
 
+    from sayiir_es.client.debounced_starts import Debounce
     from sayiir_es.client.session import Session
     from sayiir_es.core.authoring.workflow import Workflow
-    from sayiir_es.core.model.commands import ConflictPolicy
+    from sayiir_es.core.model.commands import ConflictPolicy, StartWorkflow
     from sayiir_es.core.status.status import Status
 
 Ack: TypeAlias = Literal["owner", "log"]
@@ -54,18 +57,24 @@ class StartOptions:
     wait: bool = False
     ack: Ack = "owner"
     version: str | None = None
+    debounce: Debounce | None = None
 
     def __post_init__(self) -> None:
         """Check what may be wrong.
 
         Raises:
             ValueError: if `ack` or `version` is none, or the end is to be waited for
-                without asking the owner.
+                without asking the owner, or of what does not start now.
         """
         if self.ack not in ("owner", "log"):
             raise ValueError(f'expected an ack of "owner" or "log", but {self.ack!r}')
         if self.wait and self.ack == "log":
             raise ValueError('expected ack="owner" where wait=True, but ack="log"')
+        if self.debounce is not None and (self.wait or self.ack == "log"):
+            given = "wait=True" if self.wait else 'ack="log"'
+            raise ValueError(
+                f"expected no {given} with debounce, where the start comes later"
+            )
         checked_version(self.version)
 
 
@@ -95,7 +104,7 @@ async def submit(
     except (TypeError, ValueError):
         # An instance that exists goes before an input that cannot be encoded:
         # a second submit need not bring the input again.
-        if options.ack == "log":
+        if options.ack == "log" or options.debounce is not None:
             raise
         status = await existing_status(session, instance_id, options.policy)
         if status is None:
@@ -105,27 +114,48 @@ async def submit(
             status = await session.wait(instance_id, timeout_s=timeout_s)
         return workflow_status(status, session.payloads)
     if options.ack == "log":
-        start = await produce_start(session, workflow, start)
-        partition = partition_of_instance(session.log, instance_id)
-        return WorkflowStatus(
-            status="submitted",
-            instance_id=instance_id,
-            workflow=start.workflow,
-            definition_hash=start.definition_hash or "",
-            waiting_for=f"the decision of the owner of partition {partition}",
-            attributes=start.attributes,
-            version=start.version or None,
-        )
+        return await _submit_unanswered(session, workflow, start)
+    return await _submit_answered(session, workflow, start, options)
+
+
+async def _submit_answered(
+    session: Session,
+    workflow: Workflow | str,
+    start: StartWorkflow,
+    options: StartOptions,
+) -> WorkflowStatus:
+    """Start it and wait for the owner, for the end, or only until it waits itself."""
     timeout_s = options.timeout_s
+    if options.debounce is not None:
+        limit_s = REPLY_LIMIT_S if timeout_s is None else timeout_s
+        return await submit_debounced(
+            session, workflow, start, options.debounce, limit_s
+        )
     if options.wait:
         status = await start_and_wait(session, workflow, start, timeout_s=timeout_s)
         if status.error_type == QUEUE_FULL and status.status == "failed":
-            raise QueueFullError(f"{instance_id}: {status.error}")
+            raise QueueFullError(f"{start.instance_id}: {status.error}")
     elif timeout_s is None:
         status = await session.submit(workflow, start)
     else:
         status = await session.submit(workflow, start, limit_s=timeout_s)
     return workflow_status(status, session.payloads)
+
+
+async def _submit_unanswered(
+    session: Session, workflow: Workflow | str, start: StartWorkflow
+) -> WorkflowStatus:
+    start = await produce_start(session, workflow, start)
+    partition = partition_of_instance(session.log, start.instance_id)
+    return WorkflowStatus(
+        status="submitted",
+        instance_id=start.instance_id,
+        workflow=start.workflow,
+        definition_hash=start.definition_hash or "",
+        waiting_for=f"the decision of the owner of partition {partition}",
+        attributes=start.attributes,
+        version=start.version or None,
+    )
 
 
 def _name_of(workflow: Workflow | str, version: str | None) -> str:

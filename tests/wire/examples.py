@@ -22,6 +22,11 @@ from sayiir_es.core.model.compensation_events import (
     CompensationRequested,
     CompensationStarted,
 )
+from sayiir_es.core.model.debounce_events import (
+    DebouncedStartSent,
+    DebounceElapsed,
+    StartDebounced,
+)
 from sayiir_es.core.model.permit_events import (
     PermitGranted,
     PermitQueued,
@@ -296,6 +301,22 @@ BODIES: tuple[e.Body, ...] = (
     RunPermitGranted(holder="order-7", ask=2, limit=3),
     RunPermitRefused(holder="order-7", ask=2, limit=3, queue_length=1_000),
     RunPermitReturned(holder="order-7", ask=2),
+    StartDebounced(
+        command_id="3@50",
+        start_id="order-7",
+        workflow="orders",
+        input=b'{"amount":5}',
+        first_at=1_700_000_000_000,
+        due_at=1_700_000_005_000,
+        replaced="order-6",
+        definition_hash="ab" * 32,
+        conflict_policy="use_existing",
+        attributes={"customer": "42"},
+        version="2",
+        traceparent=TRACEPARENT,
+    ),
+    DebounceElapsed(start_id="order-7"),
+    DebouncedStartSent(start_id="order-7", elapsed=17),
 )
 
 COMMANDS: tuple[c.Command, ...] = (
@@ -393,6 +414,19 @@ COMMANDS: tuple[c.Command, ...] = (
         command_id="3@49",
         holder="order-7",
         ask=2,
+    ),
+    c.DebounceStart(
+        instance_id="$debounce/orders/42",
+        command_id="3@50",
+        start_id="order-7",
+        workflow="orders",
+        input=b'{"amount":5}',
+        quiet_ms=5_000,
+        max_ms=60_000,
+        definition_hash="ab" * 32,
+        conflict_policy="use_existing",
+        attributes={"customer": "42"},
+        version="2",
     ),
     c.RecordOutcome(
         instance_id="order-7",

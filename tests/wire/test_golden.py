@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sayiir_es.core.model.commands import RetryWorkflow, SendSignal, StartWorkflow
+from sayiir_es.core.model.commands import (
+    DebounceStart,
+    RetryWorkflow,
+    SendSignal,
+    StartWorkflow,
+)
 from sayiir_es.core.model.events import (
     Body,
     InstanceReleased,
@@ -156,7 +161,7 @@ def test_golden_bytes_of_a_command_are_read(command: Command) -> None:
     golden = NEWEST[f"{COMMAND_NAMESPACE}.{name}"]
     minimal = minimal_command(name)
     assert read(golden["populated"]) == command
-    if isinstance(minimal, StartWorkflow | SendSignal):
+    if isinstance(minimal, StartWorkflow | SendSignal | DebounceStart):
         # Read, but no bytes at all are no payload: once they were left to the tasks.
         with pytest.raises(UnreadableError, match="expected JSON, but '' at"):
             read(golden["minimal"])

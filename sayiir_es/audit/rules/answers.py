@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from sayiir_es.audit.violation import BreachError, Violation
 from sayiir_es.core.model import events as kinds
 from sayiir_es.core.model.child_events import ChildStartRefused
+from sayiir_es.core.model.debounce_events import StartDebounced
 from sayiir_es.core.model.permit_events import (
     PermitQueued,
     PermitReturned,
@@ -71,6 +72,7 @@ ACCEPTING = frozenset(
         RunPermitRefused,
         RunPermitReturned,
         RunPermitTaken,
+        StartDebounced,
     }
 )
 """Answers that begin a decision; `WorkflowStarted` may follow `WorkflowTerminated`."""

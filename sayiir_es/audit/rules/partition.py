@@ -11,10 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.audit.rules.answers import AnswerRules
+from sayiir_es.audit.rules.debounces import DebounceRules
 from sayiir_es.audit.rules.instance import InstanceRules
 from sayiir_es.audit.rules.limits import LimitRules
 from sayiir_es.audit.rules.start_queues import StartQueueRules
 from sayiir_es.audit.violation import BreachError, Violation
+from sayiir_es.core.model.debounce_events import is_debounce
 from sayiir_es.core.model.errors import DecodeError, UnknownEventError
 from sayiir_es.core.model.events import (
     CommandDeadLettered,
@@ -64,6 +66,7 @@ class PartitionRules:
         self.instances = InstanceRules(graphs)
         self.limits = LimitRules()
         self.start_queues = StartQueueRules()
+        self.debounces = DebounceRules()
         self._partitions = partitions
         self._instance_id = instance_id
         self._instance_key = None if instance_id is None else instance_id.encode()
@@ -190,9 +193,11 @@ class PartitionRules:
 
     def _rules_of(
         self, instance_id: str
-    ) -> InstanceRules | LimitRules | StartQueueRules:
+    ) -> InstanceRules | LimitRules | StartQueueRules | DebounceRules:
         if is_limit(instance_id):
             return self.limits
+        if is_debounce(instance_id):
+            return self.debounces
         return self.start_queues if is_queue(instance_id) else self.instances
 
     def _check_stamp(self, event: Event, key: bytes | None, *, begins: bool) -> None:

@@ -23,9 +23,10 @@ from sayiir_es.cli.instance.waiting import (
     not_ended,
     timeout_seconds,
 )
-from sayiir_es.cli.output import Format, OutputOption, print_message
+from sayiir_es.cli.output import Format, OutputOption, print_message, print_object
 from sayiir_es.cli.typed_json import read_json
 from sayiir_es.client.commands import start_command
+from sayiir_es.client.debounced_starts import debounce_of, debounced, quiet_text
 from sayiir_es.core.graph.versions import checked_version
 from sayiir_es.core.model.commands import ConflictPolicy
 from sayiir_es.core.model.errors import UsageError
@@ -33,7 +34,9 @@ from sayiir_es.core.status.status import ENDED
 from sayiir_es.operations.owner_answers import ask_owner
 
 if TYPE_CHECKING:
+    from sayiir_es.client.debounced_starts import Debounce
     from sayiir_es.client.session import Session
+    from sayiir_es.core.model.commands import DebounceStart
     from sayiir_es.core.status.status import Status
 
 
@@ -43,6 +46,23 @@ VersionOption = Annotated[
 PolicyOption = Annotated[
     ConflictPolicy,
     typer.Option("--conflict-policy", help="What an existing instance means."),
+]
+
+
+DebounceOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Start once no other start came for so long, such as 5s.",
+    ),
+]
+DebounceKeyOption = Annotated[
+    str | None,
+    typer.Option(metavar="KEY", help="Which starts are one burst; all of the name."),
+]
+DebounceMaxOption = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="The longest that a burst delays its start."),
 ]
 
 
@@ -74,6 +94,9 @@ def start(  # noqa: PLR0913 (one parameter an option)
         bool, typer.Option("--wait", help="Wait until it has ended; a worker runs it.")
     ] = False,
     timeout: TimeoutOption = None,
+    debounce: DebounceOption = None,
+    debounce_key: DebounceKeyOption = None,
+    debounce_max: DebounceMaxOption = None,
     url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> int:
@@ -88,6 +111,10 @@ def start(  # noqa: PLR0913 (one parameter an option)
         attributes=attributes_of(attribute),
     )
     command = replace(command, version=_checked(version))
+    waiting = _debounce(debounce, debounce_key, debounce_max, wait=wait)
+    if waiting is not None:
+        _start_later(url, debounced(command, waiting), output)
+        return 0
 
     async def work(session: Session) -> Status:
         await session.wait_for_name(workflow, version)
@@ -101,6 +128,35 @@ def start(  # noqa: PLR0913 (one parameter an option)
     status = in_session(url, work)
     print_status(status, output)
     return _exit_code(status, timeout) if wait else 0
+
+
+def _debounce(
+    quiet: str | None, key: str | None, most: str | None, *, wait: bool
+) -> Debounce | None:
+    try:
+        debounce = debounce_of(quiet, key, most)
+    except ValueError as error:
+        raise UsageError(f"for --debounce: {error}") from error
+    if debounce is not None and wait:
+        raise UsageError("expected no --wait with --debounce: the start comes later")
+    return debounce
+
+
+def _start_later(url: str, command: DebounceStart, output: Format) -> None:
+    async def work(session: Session) -> None:
+        await session.wait_for_name(command.workflow, command.version)
+        await ask_owner(session, command)
+
+    in_session(url, work)
+    print_object(
+        {
+            "instance_id": command.start_id,
+            "workflow": command.workflow,
+            "status": "submitted",
+            "waiting_for": quiet_text(command),
+        },
+        output,
+    )
 
 
 def _checked(version: str | None) -> str | None:

@@ -90,8 +90,7 @@ class Flow(Generic[In, Out]):
         metadata: A JSON-able mapping that tasks can read in their context.
         timeout: How long a run may take before it fails: seconds, "30s", "2d", or a
             timedelta. A retry of it has as long again.
-        start_queue: At most `max_running` runs go on at a time, of each `queue_key`;
-            `queue_length` others wait (1,000), or any number with `on_full="wait"`.
+        start_queue: How many runs go on at a time: see `StartQueueOptions`.
 
     Raises:
         ValueError: if the time-out, or what is said of the queue, is out of range.

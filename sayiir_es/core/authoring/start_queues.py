@@ -22,7 +22,14 @@ DEFAULT_LENGTH = 1_000
 
 
 class StartQueueOptions(TypedDict, total=False):
-    """The options of `Flow` by which its runs wait for each other."""
+    """The options of `Flow` by which its runs wait for each other.
+
+    Attributes:
+        max_running: So many runs go on at a time, of each `queue_key`; 1 to 100,000.
+        queue_length: So many others wait; 1,000 when left out.
+        on_full: A further run is failed by `reject`; `wait` lets any number wait.
+        queue_key: A text with `{workflow_input.FIELD}`; all runs are of one without it.
+    """
 
     max_running: int | None
     queue_length: int | None

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from sayiir_es.core.decide import attempts, permits
+from sayiir_es.core.decide import attempts, debounce, permits
 from sayiir_es.core.decide.advance import advance
 from sayiir_es.core.decide.basis import basis_of, draft_in_run
 from sayiir_es.core.decide.commands import handle
@@ -35,6 +35,7 @@ from sayiir_es.core.model.inputs import (
     TimerDue,
 )
 from sayiir_es.core.model.rows import TERMINAL, get_cursor
+from sayiir_es.core.nodes.debounce import is_debouncing
 from sayiir_es.core.nodes.registry import WAITS
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ def _fire(timer: TimerDue, rows: Rows, context: DecisionContext, room: int) -> D
     Nor for the end of a backoff: the owner hands the attempt out, or takes it back.
     """
     header, cursor = header_of(rows), get_cursor(rows, timer.chain)
+    if cursor is not None and is_debouncing(cursor.wait):
+        return debounce.elapse(timer, cursor, rows, context, room)
     if cursor is None or header.phase != "running":
         return nothing(timer.instance_id)
     wait = cursor.wait

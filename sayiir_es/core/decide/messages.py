@@ -9,6 +9,7 @@ import hashlib
 import hmac
 from typing import TYPE_CHECKING, assert_never
 
+from sayiir_es.core.decide import debounce
 from sayiir_es.core.decide.advance import TOO_LARGE, advance
 from sayiir_es.core.decide.basis import basis_of, draft_in_run
 from sayiir_es.core.decide.start_queue import record_sent
@@ -148,6 +149,8 @@ def handle_sent(
             return record(basis, reported)
         case "run_permit":
             return record_sent(basis, sent)
+        case "debounced":
+            return debounce.record_sent(basis, sent)
         case _:
             assert_never(sent.what)
 

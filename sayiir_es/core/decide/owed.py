@@ -27,6 +27,7 @@ from sayiir_es.core.model.rows import (
 from sayiir_es.core.model.undo_rows import is_any_to_undo
 from sayiir_es.core.model.waits import Awaiting, Broken
 from sayiir_es.core.nodes import compensation, task
+from sayiir_es.core.nodes.debounce import is_debouncing
 from sayiir_es.core.nodes.registry import WAITS
 
 if TYPE_CHECKING:
@@ -182,9 +183,9 @@ def owed_timer(header: Header, chain: str, cursor: Cursor) -> OwedTimer | None:
     While a pause is requested or in force only deadlines fire; while a cancel is, only
     those of attempts.
     """
-    if header.phase != "running":
-        return None
     wait = cursor.wait
+    if header.phase != "running" and not is_debouncing(wait):
+        return None
     kind = WAITS[type(wait)]
     due_at = kind.wakes_at(wait)
     if due_at is None or is_timer_held(header, wait):

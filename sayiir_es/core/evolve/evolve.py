@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sayiir_es.core.evolve.debounce import DEBOUNCE_EVENTS
 from sayiir_es.core.evolve.lifecycle import RUN_EVENTS
 from sayiir_es.core.evolve.permits import PERMIT_EVENTS
 from sayiir_es.core.evolve.run_permits import RUN_PERMIT_EVENTS
@@ -29,6 +30,7 @@ EVENTS: Mapping[type[Body], EventKind[Any]] = {
     **RUN_EVENTS,
     **PERMIT_EVENTS,
     **RUN_PERMIT_EVENTS,
+    **DEBOUNCE_EVENTS,
 }
 """Every kind of event, by the class of its body."""
 

@@ -13,6 +13,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.child_records import EndReport, OpenChild
+from sayiir_es.core.model.debounce_events import START_PREFIX
 from sayiir_es.core.model.run_permit_events import MESSAGE_PREFIX
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ REPORTED_BY = "w"
 COPIED = "fs"
 """The row of the last sequence that a fork recorded again."""
 
-MESSAGES = (CHILD, REPORT, TO_CANCEL, MESSAGE_PREFIX)
+MESSAGES = (CHILD, REPORT, TO_CANCEL, MESSAGE_PREFIX, START_PREFIX)
 """How the keys of rows begin that may owe a message."""
 
 

@@ -256,6 +256,28 @@ class ReturnRunPermit:
     ask: int
 
 
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebounceStart:
+    """Start the instance `start_id` once no other one came for `quiet_ms`.
+
+    At the latest `max_ms` behind the first one of a burst; None: however long it lasts.
+    The other fields are those of the start.
+    """
+
+    instance_id: str
+    command_id: str
+    start_id: str
+    workflow: str
+    input: bytes
+    quiet_ms: int
+    max_ms: int | None = None
+    definition_hash: str | None = None
+    conflict_policy: ConflictPolicy = "fail"
+    attributes: Mapping[str, str]
+    version: str | None = None
+
+
 RunPermitCommand: TypeAlias = AskRunPermit | AnswerRunPermit | ReturnRunPermit
 """What owners write to one another about run permits."""
 
@@ -279,5 +301,6 @@ Command: TypeAlias = (
     | AskRunPermit
     | AnswerRunPermit
     | ReturnRunPermit
+    | DebounceStart
 )
 """Closed: `match` over it ends in `assert_never`."""

@@ -22,6 +22,7 @@ from sayiir_es.core.model.child_events import (
     ChildStartRefused,
 )
 from sayiir_es.core.model.compensation_events import CompensationEvent
+from sayiir_es.core.model.debounce_events import DebounceEvent
 from sayiir_es.core.model.permit_events import PermitEvent
 from sayiir_es.core.model.run_permit_events import RunPermitEvent
 
@@ -566,6 +567,7 @@ Body: TypeAlias = (
     | TryCompleted
     | PermitEvent
     | RunPermitEvent
+    | DebounceEvent
 )
 """A kind's own fields. Closed: `match` over it ends in `assert_never`."""
 

@@ -154,12 +154,12 @@ class MessageSent:
     """The commands topic holds what an instance owed to another one.
 
     The start or the cancel of the child `name`, or what is said of an end or of a run
-    permit in the row of that key. `refused` says why the log takes no such record, if
-    it does not.
+    permit, or a debounced start, in the row of that key. `refused` says why the log
+    takes no such record, if it does not.
     """
 
     instance_id: str
-    what: Literal["start", "cancel", "end", "run_permit"]
+    what: Literal["start", "cancel", "end", "run_permit", "debounced"]
     name: str
     secret: str
     refused: str = ""

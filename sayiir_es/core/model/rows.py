@@ -32,6 +32,7 @@ Theory of operation. A snapshot is never one object. It is a handful of small ro
     n<n>:<path> int: it could not be undone
     P…, L…      of permits and limits: see `permit_rows`
     U…, Q…      of start queues and run permits: see `run_permit_rows`
+    D, B<n>     of debounced starts: see `evolve.debounce`
 
 `evolve` reads only the rows that its event names and returns the changed ones, so an
 outcome costs the same whether an instance has 5 results or 10,000. The live state, the
@@ -256,6 +257,22 @@ class RunPermitMessage:
     queue_length: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebouncedStart:
+    """A start that waits for a quiet time since `first_at`, or that is owed."""
+
+    command_id: str
+    start_id: str
+    workflow: str
+    input: bytes
+    first_at: int
+    definition_hash: str | None
+    conflict_policy: str
+    attributes: Mapping[str, str]
+    version: str | None
+    traceparent: str | None
+
+
 Row: TypeAlias = (
     Header
     | Run
@@ -271,6 +288,7 @@ Row: TypeAlias = (
     | StartQueueState
     | QueuedRun
     | RunPermitMessage
+    | DebouncedStart
     | bytes
     | tuple[int, ...]
     | int

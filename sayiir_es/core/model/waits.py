@@ -200,6 +200,14 @@ class HoldingRunPermit:
     ask: int
 
 
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Debouncing:
+    """The end of a quiet time, of a start that is debounced."""
+
+    due_at: int
+
+
 Wait: TypeAlias = (
     Awaiting
     | Sleeping
@@ -216,6 +224,7 @@ Wait: TypeAlias = (
     | RunDeadline
     | AwaitingRunPermit
     | HoldingRunPermit
+    | Debouncing
 )
 """Closed: `match` over it ends in `assert_never`."""
 

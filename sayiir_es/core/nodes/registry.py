@@ -11,6 +11,7 @@ from sayiir_es.core.model.waits import Broken, Ended
 from sayiir_es.core.nodes import (
     child,
     compensation,
+    debounce,
     delay,
     fork,
     loop,
@@ -76,6 +77,7 @@ WAITS: Mapping[type[Wait], WaitKind[Any]] = {
         run_deadline.RUN_DEADLINE,
         run_permit.AWAITING_RUN_PERMIT,
         run_permit.HOLDING_RUN_PERMIT,
+        debounce.DEBOUNCING,
         ENDED,
         BROKEN,
     )

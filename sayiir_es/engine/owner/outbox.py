@@ -1,8 +1,8 @@
 """Commands that instances of one partition owe to instances of others.
 
 Theory of operation. What is owed stands in rows, and the store has an index of these:
-the start of a child, its cancel, the report of a child's end, and what is said of run
-permits. Each is produced
+the start of a child, its cancel, the report of a child's end, what is said of run
+permits, and starts that were debounced. Each is produced
 behind the ack of the batch that made it owed, and recorded when the log holds it; then
 it is owed no longer. A new owner finds it in the index and produces it again where that
 was not recorded: the same command, which its receiver knows by its id.
@@ -19,12 +19,14 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.decide import debounce
 from sayiir_es.core.decide.messages import (
     cancel_command,
     end_command,
     start_command,
 )
 from sayiir_es.core.decide.start_queue import command_of
+from sayiir_es.core.evolve.debounce import get_start
 from sayiir_es.core.model.child_rows import (
     CHILD,
     MESSAGES,
@@ -36,6 +38,7 @@ from sayiir_es.core.model.child_rows import (
     is_to_cancel,
     owes_message,
 )
+from sayiir_es.core.model.debounce_events import START_PREFIX
 from sayiir_es.core.model.inputs import MessageSent
 from sayiir_es.core.model.rows import get_run
 from sayiir_es.core.model.run_permit_events import MESSAGE_PREFIX
@@ -226,6 +229,8 @@ class Outbox:
         traceparent = None if run is None else run.traceparent
         if key.startswith(MESSAGE_PREFIX):
             return _permit_message(instance_id, key, rows, traceparent)
+        if key.startswith(START_PREFIX):
+            return _start_message(instance_id, key, rows)
         if key.startswith(REPORT):
             report = get_report(rows, key)
             assert report is not None
@@ -317,6 +322,18 @@ def _permit_message(
             instance_id=instance_id, what="run_permit", name=key, secret=""
         ),
         traceparent=traceparent,
+    )
+
+
+def _start_message(instance_id: str, key: str, rows: Rows) -> _Message:
+    start = get_start(rows, key)
+    assert start is not None
+    return _Message(
+        command=debounce.command_of(start),
+        sent=MessageSent(
+            instance_id=instance_id, what="debounced", name=key, secret=""
+        ),
+        traceparent=start.traceparent,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from sayiir_es.client.commands import new_command_id
+from sayiir_es.client.debounced_starts import debounce_of, debounced, quiet_text
 from sayiir_es.client.search import (
     count_by_group,
     newest_instances,
@@ -22,10 +23,16 @@ from sayiir_es.core.status.status import ENDED, Status
 from sayiir_es.engine.clock import SystemClock
 from sayiir_es.operations.owner_answers import ask_owner
 from sayiir_es.web.api.deciding import given_command_id, shown_instance
-from sayiir_es.web.api.requests import CountQuery, ListQuery, StartBody
+from sayiir_es.web.api.requests import (
+    CountQuery,
+    DebouncedStartBody,
+    ListQuery,
+    StartBody,
+)
 from sayiir_es.web.api.responses import (
     ApiResponse,
     Counts,
+    DebouncedStart,
     Instance,
     InstanceList,
     InstanceResult,
@@ -61,17 +68,7 @@ async def start_instance(
     A start with a `command_id` may be sent again: it starts nothing twice.
     """
     session = site.session
-    command_id = given_command_id(body, key)
-    start = StartWorkflow(
-        instance_id=body.instance_id or _new_id(body.workflow, command_id),
-        command_id=command_id or new_command_id(),
-        workflow=body.workflow,
-        input=session.payloads.encode(body.input),
-        definition_hash=body.definition_hash,
-        conflict_policy=body.conflict_policy,
-        attributes=body.attributes,
-        version=body.version,
-    )
+    start = _start_of(site, body, key)
     await session.wait_for_name(body.workflow, body.version)
     decided = await ask_owner(session, start)
     is_new = decided.event != "CommandAcknowledged"
@@ -83,6 +80,51 @@ async def start_instance(
         status = status or await session.get_status(start.instance_id)
         code = CREATED if is_new else OK
     return ApiResponse(shown_instance(site, status), code)
+
+
+@router.post(
+    "/debounced-starts",
+    operation_id="debounceStart",
+    response_model=DebouncedStart,
+    status_code=ACCEPTED,
+)
+async def debounce_start(
+    site: SiteOfRequest, body: DebouncedStartBody, key: IdempotencyKey
+) -> ApiResponse:
+    """Start an instance once no other start of its key came for a while.
+
+    Of a burst of starts only the last one starts: each takes the place of the one
+    before it. There is no instance before that.
+    """
+    try:
+        debounce = debounce_of(body.debounce, body.debounce_key, body.debounce_max)
+        assert debounce is not None
+        command = debounced(_start_of(site, body, key), debounce)
+    except ValueError as error:
+        raise InvalidRequestError(f"debounce: {error}") from error
+    await site.session.wait_for_name(body.workflow, body.version)
+    await ask_owner(site.session, command)
+    shown = {
+        "instance_id": command.start_id,
+        "workflow": command.workflow,
+        "debounced_as": command.instance_id,
+        "waiting_for": quiet_text(command),
+    }
+    return ApiResponse(shown, ACCEPTED)
+
+
+def _start_of(site: Site, body: StartBody, key: str | None) -> StartWorkflow:
+    command_id = given_command_id(body, key)
+    return StartWorkflow(
+        instance_id=body.instance_id or _new_id(body.workflow, command_id),
+        command_id=command_id or new_command_id(),
+        workflow=body.workflow,
+        input=site.session.payloads.encode(body.input),
+        definition_hash=body.definition_hash,
+        conflict_policy=body.conflict_policy,
+        attributes=body.attributes,
+        version=body.version,
+    )
 
 
 @router.get("/instances", operation_id="listInstances", response_model=InstanceList)

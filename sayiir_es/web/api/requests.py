@@ -77,6 +77,34 @@ class StartBody(CommandBody):
     )
 
 
+class DebouncedStartBody(StartBody):
+    """Starts an instance of a workflow, unless another start takes its place."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "workflow": "orders",
+                    "instance_id": "order-7",
+                    "input": {"item": "teapot", "amount": 5},
+                    "debounce": "5s",
+                    "debounce_key": "42",
+                }
+            ]
+        }
+    )
+
+    debounce: Name = Field(
+        description="How long no other start may come, such as `5s` or `200ms`."
+    )
+    debounce_key: Name | None = Field(
+        default=None, description="Which starts of the workflow are one burst."
+    )
+    debounce_max: Name | None = Field(
+        default=None, description="The longest that a burst delays its last start."
+    )
+
+
 class SignalBody(CommandBody):
     """Sends a signal."""
 

@@ -67,6 +67,15 @@ class Instance(BaseModel):
     )
 
 
+class DebouncedStart(BaseModel):
+    """A start that waits, and that another start may take the place of."""
+
+    instance_id: str
+    workflow: str
+    debounced_as: str = Field(description="The id whose history says what becomes.")
+    waiting_for: str = Field(description="One sentence.")
+
+
 class InstanceList(BaseModel):
     """A page of instances, the last started (or changed) first."""
 

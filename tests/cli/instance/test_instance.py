@@ -38,6 +38,22 @@ def test_start_prints_the_new_instance(seeded_terminal: Terminal) -> None:
     assert set(started.json()) >= FIELDS
 
 
+def test_a_start_may_wait_for_a_quiet_time(seeded_terminal: Terminal) -> None:
+    line = "instance start doubling --id a --input 5 --debounce 5s --debounce-key k"
+    waiting = seeded_terminal(f"{line} --debounce-max 1m -o json")
+    assert waiting.code == 0
+    assert waiting.json() == {
+        "instance_id": "a",
+        "workflow": "doubling",
+        "status": "submitted",
+        "waiting_for": "5000 ms without another start under '$debounce/doubling/k', "
+        "which would take its place",
+    }
+    assert seeded_terminal("instance show a").code == 3
+    for wrong in (f"{line} --wait", "instance start doubling --debounce-key k"):
+        assert seeded_terminal(wrong).code == 2
+
+
 def test_start_without_an_id_makes_one_up(seeded_terminal: Terminal) -> None:
     started = seeded_terminal("instance start doubling --input 5 -o json").json()
     assert str(started["instance_id"]).startswith("doubling-")

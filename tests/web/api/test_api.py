@@ -82,6 +82,22 @@ async def test_a_start_says_where_the_instance_is_at(api: httpx.AsyncClient) -> 
     assert kept.status_code == 200
 
 
+async def test_a_debounced_start_has_no_instance_yet(api: httpx.AsyncClient) -> None:
+    body = {"workflow": "adding", "instance_id": "later", "input": {"n": 1}}
+    response = await api.post(
+        "/debounced-starts", json={**body, "debounce": "1h", "debounce_key": "k"}
+    )
+    assert response.status_code == 202, response.text
+    start = _checked(response, responses.DebouncedStart)
+    assert (start["instance_id"], start["debounced_as"]) == (
+        "later",
+        "$debounce/adding/k",
+    )
+    _problem(await api.get("/instances/later"), 404, "not_found")
+    wrong = await api.post("/debounced-starts", json={**body, "debounce": "soon"})
+    _problem(wrong, 422, "invalid_request")
+
+
 async def test_a_start_that_waits_brings_the_end(api: httpx.AsyncClient) -> None:
     ended = await _start(api, "adding", input={"n": 1})
     assert ended["status"] == "completed"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from sayiir_es.core.decide import permits, start_queue
+from sayiir_es.core.decide import debounce, permits, start_queue
 from sayiir_es.core.decide.advance import advance
 from sayiir_es.core.decide.basis import basis_of, draft_in_run
 from sayiir_es.core.decide.commands import (
@@ -34,6 +34,7 @@ from sayiir_es.core.model.commands import (
     AskRunPermit,
     CancelWorkflow,
     Command,
+    DebounceStart,
     ForkWorkflow,
     GrantPermit,
     MigrateWorkflow,
@@ -81,8 +82,8 @@ def handle_command(
     if answered_by is not None:
         return acknowledge(basis, command, "duplicate", answered_by)
     match command:
-        case StartWorkflow():
-            return start.start(basis, command, commanded.traceparent)
+        case StartWorkflow() | DebounceStart():
+            return _start(basis, command, commanded.traceparent)
         case SendSignal():
             return _signal(basis, command, commanded.traceparent)
         case RecordChildEnd() | RecordOutcome():
@@ -95,6 +96,14 @@ def handle_command(
             return fork_instance.fork_instance(basis, command, commanded.source)
         case _:
             return _control(basis, command)
+
+
+def _start(
+    basis: Basis, command: StartWorkflow | DebounceStart, traceparent: str | None
+) -> Decision:
+    if isinstance(command, DebounceStart):
+        return debounce.debounce(basis, command, traceparent)
+    return start.start(basis, command, traceparent)
 
 
 def _record(basis: Basis, command: RecordChildEnd | RecordOutcome) -> Decision:
@@ -146,7 +155,11 @@ def _out_of_bounds(command: Command, limits: Limits) -> tuple[str, str] | None:
             "bad_request",
             f"expected a source_sequence from 1 on, but {command.source_sequence}",
         )
-    wrong = permits.wrong_address(command) or start_queue.wrong_address(command)
+    wrong = (
+        permits.wrong_address(command)
+        or start_queue.wrong_address(command)
+        or debounce.wrong_address(command)
+    )
     if wrong is not None:
         return "bad_request", wrong
     for what, size, limit in _sizes(command, limits):
@@ -162,12 +175,8 @@ def _names(command: Command) -> list[tuple[str, str]]:
     """What is a name or an id; one that was left out counts as one that does."""
     names = [("instance_id", command.instance_id), ("command_id", command.command_id)]
     match command:
-        case StartWorkflow():
-            names.append(("workflow", command.workflow))
-            names.append(("definition_hash", command.definition_hash or "-"))
-            names.append(("version", command.version or "-"))
-            names.append(("parent", command.parent or "-"))
-            names.append(("parent_secret", command.parent_secret or "-"))
+        case StartWorkflow() | DebounceStart():
+            names += _names_of_start(command)
         case SendSignal():
             names.append(("signal", command.signal))
             names.append(("signal_id", command.signal_id or "-"))
@@ -194,15 +203,28 @@ def _names(command: Command) -> list[tuple[str, str]]:
     return names
 
 
+def _names_of_start(command: StartWorkflow | DebounceStart) -> list[tuple[str, str]]:
+    names = [
+        ("workflow", command.workflow),
+        ("definition_hash", command.definition_hash or "-"),
+        ("version", command.version or "-"),
+    ]
+    if isinstance(command, DebounceStart):
+        return [*names, ("start_id", command.start_id)]
+    names.append(("parent", command.parent or "-"))
+    return [*names, ("parent_secret", command.parent_secret or "-")]
+
+
 def _sizes(command: Command, limits: Limits) -> list[tuple[str, int, int]]:
     """What a command carries: what, how many bytes, and how many it may be."""
     match command:
-        case StartWorkflow():
+        case StartWorkflow() | DebounceStart():
             texts = [text for pair in command.attributes.items() for text in pair]
+            path = command.parent_path if isinstance(command, StartWorkflow) else ""
             return [
                 ("a payload", len(command.input), limits.payload_bytes),
                 ("attributes", sum(map(_size, texts)), limits.attributes_bytes),
-                ("a path", _size(command.parent_path), limits.payload_bytes),
+                ("a path", _size(path), limits.payload_bytes),
             ]
         case SendSignal():
             return [("a payload", len(command.payload), limits.payload_bytes)]

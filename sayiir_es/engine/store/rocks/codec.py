@@ -26,6 +26,7 @@ from sayiir_es.core.model.rows import (
     Ask,
     Caught,
     Cursor,
+    DebouncedStart,
     Ending,
     Header,
     Limit,
@@ -44,6 +45,7 @@ from sayiir_es.core.model.waits import (
     AwaitingRunPermit,
     Branching,
     Broken,
+    Debouncing,
     Ended,
     ErrorDetails,
     Failure,
@@ -106,13 +108,15 @@ _TAGS: Mapping[int, type[DataclassInstance]] = {
     42: StartQueueState,
     43: QueuedRun,
     44: RunPermitMessage,
+    45: Debouncing,
+    46: DebouncedStart,
 }
 """Within a fold version a tag always means the same record."""
 
 _ROWS = (
     *(Header, Run, Cursor, Ending, Quarantine, Caught, OpenChild, EndReport),
     *(Permit, Limit, Ask),
-    *(StartQueueState, QueuedRun, RunPermitMessage),
+    *(StartQueueState, QueuedRun, RunPermitMessage, DebouncedStart),
     *(bytes, int, str),
 )
 
