@@ -19,6 +19,7 @@ from sayiir_es.audit.violation import BreachError, Violation
 from sayiir_es.core.model import events as kinds
 from sayiir_es.core.model.child_events import ChildStartRefused
 from sayiir_es.core.model.permit_events import (
+    LimitSet,
     PermitQueued,
     PermitReturned,
     PermitTaken,
@@ -58,6 +59,7 @@ ACCEPTING = frozenset(
         kinds.WorkflowMigrated,
         kinds.InstanceReleased,
         kinds.SignalReceived,
+        LimitSet,
         PermitQueued,
         PermitReturned,
         PermitTaken,

@@ -177,6 +177,14 @@ class RunDeadline:
     deadline_at: int
 
 
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granting:
+    """Of a limit: the time from which on who waits longest may have a permit."""
+
+    due_at: int
+
+
 Wait: TypeAlias = (
     Awaiting
     | Sleeping
@@ -191,6 +199,7 @@ Wait: TypeAlias = (
     | RequestingChild
     | Trying
     | RunDeadline
+    | Granting
 )
 """Closed: `match` over it ends in `assert_never`."""
 

@@ -29,6 +29,7 @@ from sayiir_es.core.model.rows import (
     Ending,
     Header,
     Limit,
+    LimitSetting,
     Permit,
     Quarantine,
     Request,
@@ -43,6 +44,7 @@ from sayiir_es.core.model.waits import (
     Ended,
     ErrorDetails,
     Failure,
+    Granting,
     Inside,
     Listening,
     Looping,
@@ -96,12 +98,14 @@ _TAGS: Mapping[int, type[DataclassInstance]] = {
     31: Permit,
     32: Limit,
     33: Ask,
+    34: LimitSetting,
+    35: Granting,
 }
 """Within a fold version a tag always means the same record."""
 
 _ROWS = (
     *(Header, Run, Cursor, Ending, Quarantine, Caught, OpenChild, EndReport),
-    *(Permit, Limit, Ask),
+    *(Permit, Limit, LimitSetting, Ask),
     *(bytes, int, str),
 )
 
