@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from sayiir_es import (
     WorkflowClient,
     task,
 )
+from sayiir_es.audit.history import history
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,6 +162,30 @@ def test_a_permit_comes_back_whatever_ends_its_attempt(gate: Gate) -> None:
         assert client.wait("paused", timeout=WAIT).output == "paused"
     assert gate.most == 1
     assert "cancelled" not in calls
+
+
+def test_a_rate_is_kept_by_attempts_of_all_workflows() -> None:
+    def work(value: str) -> str:
+        return value
+
+    one = task("one", concurrency_key="api", rate="20/s burst 2")(work)
+    flows = [Flow(name).then(one).build() for name in ("f1", "f2")]
+    backend = InMemoryBackend()
+    client = WorkflowClient(backend)
+    with Worker("w", backend).start(flows):
+        for number in range(8):
+            client.submit(flows[number % 2], f"i{number}", f"i{number}")
+        for number in range(8):
+            assert client.wait(f"i{number}", timeout=WAIT).output == f"i{number}"
+    granted = [
+        event.at
+        for entry in history(backend, "$limit/api").events
+        if (event := entry.event).kind == "PermitGranted"
+    ]
+    assert len(granted) == 8
+    for first, last in itertools.combinations(range(8), 2):
+        allowed = 2 + (granted[last] - granted[first]) * 20 / 1000
+        assert last - first + 1 <= allowed, granted
 
 
 def test_an_id_of_a_limit_cannot_be_started() -> None:

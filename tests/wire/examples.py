@@ -28,6 +28,7 @@ from sayiir_es.core.model.debounce_events import (
     StartDebounced,
 )
 from sayiir_es.core.model.permit_events import (
+    LimitSet,
     PermitGranted,
     PermitQueued,
     PermitReleased,
@@ -289,9 +290,16 @@ BODIES: tuple[e.Body, ...] = (
         error="expected no instance 'order-7', but it exists",
     ),
     ChildEndReported(parent="batch-1", parent_path=PATH, child_run=2),
-    PermitQueued(holder="order-7", path=PATH, ask=17, limit=3),
-    PermitGranted(holder="order-7", path=PATH, ask=17, limit=3),
+    PermitQueued(holder="order-7", path=PATH, ask=17, limit=3, rate="5/h"),
+    PermitGranted(holder="order-7", path=PATH, ask=17, limit=0, rate="5/h burst 2"),
     PermitReturned(permit=301),
+    LimitSet(
+        command_id="3@47",
+        max_concurrency=5,
+        rate="10/s burst 20",
+        reason="their API is slow",
+        requested_by="ana",
+    ),
     PermitTaken(holder="order-7", path=PATH, ask=17, key="tenant:42", permit=301),
     PermitReleased(holder="order-7", key="tenant:42", permit=301),
     RunPermitAsked(holder="order-7", key="orders/42", limit=3, queue_length=1_000),
@@ -379,6 +387,15 @@ COMMANDS: tuple[c.Command, ...] = (
         path=PATH,
         ask=17,
         limit=3,
+        rate="10/s",
+    ),
+    c.SetLimit(
+        instance_id="$limit/tenant:42",
+        command_id="3@47",
+        max_concurrency=0,
+        rate="10/s",
+        reason="their API is slow",
+        requested_by="ana",
     ),
     c.GrantPermit(
         instance_id="order-7",

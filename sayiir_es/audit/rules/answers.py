@@ -20,6 +20,7 @@ from sayiir_es.core.model import events as kinds
 from sayiir_es.core.model.child_events import ChildStartRefused
 from sayiir_es.core.model.debounce_events import StartDebounced
 from sayiir_es.core.model.permit_events import (
+    LimitSet,
     PermitQueued,
     PermitReturned,
     PermitTaken,
@@ -65,6 +66,7 @@ ACCEPTING = frozenset(
         kinds.WorkflowMigrated,
         kinds.InstanceReleased,
         kinds.SignalReceived,
+        LimitSet,
         PermitQueued,
         PermitReturned,
         PermitTaken,

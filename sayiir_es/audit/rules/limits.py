@@ -1,21 +1,26 @@
 """I24 at a limit: no more permits in use than it allows, and first come, first served.
 
-A limit has a history as an instance has, under an id of its own, and no runs.
+And no more granted in a time than its rate allows. A limit has a history as an instance
+has, under an id of its own, and no runs. The tokens that its bucket lacks are counted
+here as fractions: whoever grants counts whole microseconds, and never earlier.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TypeAlias
 
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.model.events import CommandAcknowledged, CommandRejected, Event
 from sayiir_es.core.model.permit_events import (
+    LimitSet,
     PermitGranted,
     PermitQueued,
     PermitReturned,
 )
+from sayiir_es.core.model.rates import Rate, parse_rate
 
 Asked: TypeAlias = tuple[str, str, int]
 """Who asked: holder, path, and the number of the ask."""
@@ -29,7 +34,37 @@ class _Limit:
     in_use: dict[int, Asked] = field(default_factory=dict[int, Asked])
     asked: set[Asked] = field(default_factory=set[Asked])
     """Who waits, or has a permit."""
-    queue: deque[Asked] = field(default_factory=deque[Asked])
+    queue: deque[tuple[Asked, int, str | None]] = field(
+        default_factory=deque[tuple[Asked, int, str | None]]
+    )
+    """Who waits, with the limit and the rate of its task."""
+    set_most: int | None = None
+    set_rate: str | None = None
+    named_rate: str | None = None
+    """What the last task has said that names one."""
+    lacking: Fraction = Fraction(0)
+    """How many tokens the bucket lacks, at `lacking_at`."""
+    lacking_at: int = 0
+
+    def most(self, limit: int) -> int | None:
+        """How many permits may be in use, for a task that says so; None: any number."""
+        return (limit or None) if self.set_most is None else self.set_most
+
+    @property
+    def rate(self) -> Rate | None:
+        """The rate in force."""
+        text = self.named_rate if self.set_rate is None else self.set_rate
+        return None if text is None else parse_rate(text)
+
+    def refill(self, at: int) -> None:
+        """Let the tokens come back that have since the last event."""
+        rate = self.rate
+        if rate is not None:
+            back = Fraction((at - self.lacking_at) * rate.count, rate.period_ms)
+            self.lacking = max(Fraction(0), self.lacking - back)
+        else:
+            self.lacking = Fraction(0)
+        self.lacking_at = at
 
 
 class LimitRules:
@@ -45,11 +80,7 @@ class LimitRules:
             BreachError: if it breaks an invariant.
         """
         body = event.body
-        if event.run:
-            raise BreachError("I7", "no run of a limit", f"run {event.run}")
-        if not event.sequence:
-            if not isinstance(body, CommandRejected | CommandAcknowledged):
-                raise BreachError("I1", f"a sequence of {event.kind} from 1", "0")
+        if not _is_traced(event):
             return
         limit = self._limits.setdefault(event.instance_id, _Limit())
         expected, limit.sequence = limit.sequence + 1, event.sequence
@@ -57,33 +88,53 @@ class LimitRules:
             raise BreachError(
                 "I1", f"sequence {expected}", f"{event.kind} with {event.sequence}"
             )
+        limit.refill(event.at)
+        is_asked = begins and not event.cause.startswith("timer:")
         match body:
             case PermitQueued():
                 _queue(limit, body)
             case PermitGranted():
-                _grant(limit, body, event.sequence, is_asked=begins)
+                if begins and not is_asked:
+                    _check_time(event)
+                _grant(limit, body, event.sequence, is_asked=is_asked)
             case PermitReturned():
-                asked = limit.in_use.pop(body.permit, None)
-                if asked is None:
-                    raise BreachError(
-                        "I24", f"permit {body.permit} in use", "it is not"
-                    )
-                limit.asked.discard(asked)
+                _return(limit, body)
+            case LimitSet():
+                _check_rate(body.rate)
+                limit.set_most, limit.set_rate = body.max_concurrency, body.rate
             case CommandRejected() | CommandAcknowledged():
                 pass
             case _:
                 raise BreachError("I5", "an event of a limit", event.kind)
 
 
+def _is_traced(event: Event) -> bool:
+    """Whether the event stands in the history of the limit."""
+    if event.run:
+        raise BreachError("I7", "no run of a limit", f"run {event.run}")
+    is_answer = isinstance(event.body, CommandRejected | CommandAcknowledged)
+    if not event.sequence and not is_answer:
+        raise BreachError("I1", f"a sequence of {event.kind} from 1", "0")
+    return event.sequence > 0
+
+
+def _check_time(event: Event) -> None:
+    due_at = event.cause.removeprefix("timer:@")
+    if not due_at.isdecimal() or int(due_at) > event.at:
+        raise BreachError("I10", "a timer that is due", f"{event.cause!r}")
+
+
 def _queue(limit: _Limit, body: PermitQueued) -> None:
     asked = _ask(limit, body)
-    if len(limit.in_use) < body.limit and not limit.queue:
+    most, is_rated = limit.most(body.limit), _is_rated(limit, body.rate)
+    is_free = most is None or len(limit.in_use) < most
+    if is_free and not limit.queue and not (is_rated and limit.lacking):
         raise BreachError(
             "I24",
-            f"PermitGranted, as {len(limit.in_use)} of {body.limit} are in use",
+            f"PermitGranted, as {len(limit.in_use)} of {most or 'any'} are in use",
             "PermitQueued",
         )
-    limit.queue.append(asked)
+    limit.queue.append((asked, body.limit, body.rate))
 
 
 def _grant(limit: _Limit, body: PermitGranted, permit: int, *, is_asked: bool) -> None:
@@ -91,17 +142,40 @@ def _grant(limit: _Limit, body: PermitGranted, permit: int, *, is_asked: bool) -
     if is_asked:
         asked = _ask(limit, body)
         if limit.queue:
-            raise BreachError("I24", f"{limit.queue[0]} to be next", f"{asked}")
+            raise BreachError("I24", f"{limit.queue[0][0]} to be next", f"{asked}")
     else:
         asked = (body.holder, body.path, body.ask)
         first = limit.queue.popleft() if limit.queue else None
-        if first != asked:
-            raise BreachError("I24", f"{first} to be next", f"{asked}")
+        if first != (asked, body.limit, body.rate):
+            raise BreachError(
+                "I24", f"{first and first[0]} to be next, as it asked", f"{asked}"
+            )
     limit.in_use[permit] = asked
-    if len(limit.in_use) > body.limit:
+    most, rate = limit.most(body.limit), limit.rate
+    if most is not None and len(limit.in_use) > most:
         raise BreachError(
-            "I24", f"at most {body.limit} permits in use", f"{len(limit.in_use)}"
+            "I24", f"at most {most} permits in use", f"{len(limit.in_use)}"
         )
+    if rate is not None and _is_rated(limit, body.rate):
+        limit.lacking += 1
+        if limit.lacking > rate.burst:
+            raise BreachError(
+                "I24",
+                f"at most {rate.burst} tokens taken at once, of {rate.count} in "
+                f"{rate.period_ms} ms",
+                f"{float(limit.lacking):.6g}",
+            )
+
+
+def _return(limit: _Limit, body: PermitReturned) -> None:
+    asked = limit.in_use.pop(body.permit, None)
+    if asked is None:
+        raise BreachError("I24", f"permit {body.permit} in use", "it is not")
+    limit.asked.discard(asked)
+
+
+def _is_rated(limit: _Limit, rate: str | None) -> bool:
+    return rate is not None or limit.set_rate is not None
 
 
 def _ask(limit: _Limit, body: PermitQueued | PermitGranted) -> Asked:
@@ -109,4 +183,15 @@ def _ask(limit: _Limit, body: PermitQueued | PermitGranted) -> Asked:
     if asked in limit.asked:
         raise BreachError("I24", f"one answer to the ask of {asked}", "a second one")
     limit.asked.add(asked)
+    if body.rate is not None:
+        _check_rate(body.rate)
+        limit.named_rate = body.rate
     return asked
+
+
+def _check_rate(rate: str | None) -> None:
+    try:
+        if rate is not None:
+            parse_rate(rate)
+    except ValueError as error:
+        raise BreachError("I24", "a rate", f"{rate!r}") from error

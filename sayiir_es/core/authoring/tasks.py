@@ -17,6 +17,7 @@ from sayiir_es.core.duration import duration_ms, parse_duration
 from sayiir_es.core.graph.key_templates import LIMIT_MAX, check_template
 from sayiir_es.core.graph.nodes import Concurrency, TaskNode
 from sayiir_es.core.memory_size import parse_memory_size
+from sayiir_es.core.model.rates import parse_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,6 +63,7 @@ class TaskMetadata:
         memory: How many bytes its process may have; None: as the worker says.
         concurrency_key: Which attempts share a limit: a template.
         max_concurrency: How many of them run at a time.
+        rate: How many of them begin in a time.
         fairness_key: Between which attempts slots are given in turn: a template.
         execute: `local`, anywhere; `remote`, with executors elsewhere only.
         heartbeat_timeout_secs: How long an attempt may go on without a heartbeat, in
@@ -82,6 +84,7 @@ class TaskMetadata:
     memory: int | None = None
     concurrency_key: str | None = None
     max_concurrency: int | None = None
+    rate: str | None = None
     fairness_key: str | None = None
     execute: Execute = "local"
     heartbeat_timeout_secs: float | None = None
@@ -111,7 +114,7 @@ class TaskMetadata:
                 'expected executor="process" where memory is given, for only a process '
                 f"can be held to it, but executor={self.executor!r}"
             )
-        _check_concurrency(self.concurrency_key, self.max_concurrency)
+        _check_limit(self.concurrency_key, self.max_concurrency, self.rate)
         if self.fairness_key is not None:
             check_template(self.fairness_key, "fairness_key")
 
@@ -126,7 +129,8 @@ class TaskMetadata:
             version=node.version,
             priority=node.priority,
             concurrency_key=None if limited is None else limited.key,
-            max_concurrency=None if limited is None else limited.limit,
+            max_concurrency=None if limited is None else limited.limit or None,
+            rate=None if limited is None else limited.rate,
             fairness_key=node.fairness_key,
             execute=node.execute,
             heartbeat_timeout_secs=(
@@ -156,8 +160,12 @@ class TaskMetadata:
             ),
             concurrency=(
                 None
-                if self.concurrency_key is None or self.max_concurrency is None
-                else Concurrency(key=self.concurrency_key, limit=self.max_concurrency)
+                if self.concurrency_key is None
+                else Concurrency(
+                    key=self.concurrency_key,
+                    limit=self.max_concurrency or 0,
+                    rate=self.rate,
+                )
             ),
             fairness_key=self.fairness_key,
             execute=self.execute,
@@ -190,6 +198,7 @@ def task(
     memory: str | int | None = None,
     concurrency_key: str | None = None,
     max_concurrency: int | None = None,
+    rate: str | None = None,
     fairness_key: str | None = None,
     execute: Execute = "local",
     heartbeat_timeout: str | float | None = None,
@@ -212,6 +221,7 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
     memory: str | int | None = None,
     concurrency_key: str | None = None,
     max_concurrency: int | None = None,
+    rate: str | None = None,
     fairness_key: str | None = None,
     execute: Execute = "local",
     heartbeat_timeout: str | float | None = None,
@@ -244,10 +254,13 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
         memory: How much its process may have, as bytes or a text such as "512MB"; an
             attempt that takes more is killed, and has failed.
         concurrency_key: Of all attempts in the app under one key at most
-            `max_concurrency` run at a time. A fixed text, or one with `{workflow}`,
-            `{workflow_input.FIELD}` or `{input.FIELD}`, which must be a text or a whole
-            number: else the attempt fails with `unreadable_key`.
+            `max_concurrency` run at a time, and `rate` begin in a time. A fixed text,
+            or one with `{workflow}`, `{workflow_input.FIELD}` or `{input.FIELD}`, which
+            must be a text or a whole number: else the attempt fails with
+            `unreadable_key`.
         max_concurrency: How many; 1 to 100,000.
+        rate: How many begin in a time, as a text: "10/s", "100/min", "5/h", "1/d"; with
+            "10/s burst 20" up to 20 at once, after a time of fewer; without, 1.
         fairness_key: Slots are given in turn to the attempts of each such key; the
             concurrency key when left out.
         execute: "remote" has its attempts run by executors in other processes, never
@@ -277,6 +290,7 @@ def task(  # noqa: PLR0913 (Sayiir's signature)
         memory=None if memory is None else parse_memory_size(memory),
         concurrency_key=concurrency_key,
         max_concurrency=max_concurrency,
+        rate=rate,
         fairness_key=fairness_key,
         execute=execute,
         heartbeat_timeout_secs=(
@@ -346,20 +360,26 @@ def _check_executor(function: Callable[..., object], executor: str | None) -> No
         )
 
 
-def _check_concurrency(key: str | None, limit: int | None) -> None:
-    """Refuse a limit without a key, a key without a limit, and what is neither."""
-    if key is None and limit is None:
+def _check_limit(key: str | None, limit: int | None, rate: str | None) -> None:
+    """Refuse a limit or a rate without a key, a key without these, and what is none."""
+    if key is None and limit is None and rate is None:
         return
-    if key is None or limit is None:
-        given = "concurrency_key" if limit is None else "max_concurrency"
+    if key is None:
+        given = "max_concurrency" if rate is None else "rate"
         raise ValueError(
-            f"expected concurrency_key and max_concurrency together, but only {given}"
+            f"expected {given} together with a concurrency_key, but without one"
+        )
+    if limit is None and rate is None:
+        raise ValueError(
+            "expected concurrency_key together with max_concurrency or rate, but alone"
         )
     check_template(key, "concurrency_key")
-    if not 1 <= limit <= LIMIT_MAX:
+    if limit is not None and not 1 <= limit <= LIMIT_MAX:
         raise ValueError(
             f"expected max_concurrency between 1 and {LIMIT_MAX}, but {limit}"
         )
+    if rate is not None:
+        parse_rate(rate)
 
 
 def _check_tags(tags: Sequence[str]) -> None:

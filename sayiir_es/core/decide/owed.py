@@ -25,7 +25,7 @@ from sayiir_es.core.model.rows import (
     get_header,
 )
 from sayiir_es.core.model.undo_rows import is_any_to_undo
-from sayiir_es.core.model.waits import Awaiting, Broken
+from sayiir_es.core.model.waits import Awaiting, Broken, Granting
 from sayiir_es.core.nodes import compensation, task
 from sayiir_es.core.nodes.debounce import is_debouncing
 from sayiir_es.core.nodes.registry import WAITS
@@ -181,10 +181,11 @@ def owed_timer(header: Header, chain: str, cursor: Cursor) -> OwedTimer | None:
     """The time at which the cursor wakes by itself, if any.
 
     While a pause is requested or in force only deadlines fire; while a cancel is, only
-    those of attempts.
+    those of attempts. A limit, which has no phases, wakes when it may grant.
     """
     wait = cursor.wait
-    if header.phase != "running" and not is_debouncing(wait):
+    may_wake = is_debouncing(wait) or isinstance(wait, Granting)
+    if header.phase != "running" and not may_wake:
         return None
     kind = WAITS[type(wait)]
     due_at = kind.wakes_at(wait)

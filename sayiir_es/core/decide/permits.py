@@ -1,4 +1,4 @@
-"""What is decided about permits: at the limit that grants them, and at who holds them.
+"""What is decided about permits at who holds them, and which command goes to whom.
 
 Theory of operation. The two sides know of each other by commands only, which may come
 twice, late, and in any order. A limit tells asks apart by (holder, path, ask), permits
@@ -11,33 +11,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.decide import limits
 from sayiir_es.core.decide.basis import basis_of
-from sayiir_es.core.decide.rejections import acknowledge, reject, reject_not_found
-from sayiir_es.core.draft import Recorder, nothing, record
+from sayiir_es.core.decide.rejections import acknowledge, reject_not_found
+from sayiir_es.core.draft import nothing, record
 from sayiir_es.core.graph.key_templates import (
-    LIMIT_MAX,
     READ_BYTES_MAX,
     UnreadableKeyError,
     render,
 )
 from sayiir_es.core.graph.references import resolve, size_of
-from sayiir_es.core.model.commands import AskPermit, GrantPermit, ReturnPermit
+from sayiir_es.core.model.commands import (
+    AskPermit,
+    GrantPermit,
+    ReturnPermit,
+    SetLimit,
+)
 from sayiir_es.core.model.headers import header_of
 from sayiir_es.core.model.permit_events import (
-    PermitGranted,
-    PermitQueued,
     PermitReleased,
-    PermitReturned,
     PermitTaken,
     is_limit,
     permit_name,
 )
 from sayiir_es.core.model.permit_rows import (
-    answered_key,
-    get_granted,
-    get_limit,
     get_permit,
-    get_queued,
     is_held,
 )
 
@@ -49,18 +47,12 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.rows import Cursor, Rows
 
 
-GRANTS_MAX = 100
-"""Permits granted behind one return: mostly one, more where asks differ in their limit.
-They are never cut from it, for nothing else would grant them; where even more could be
-granted, others are in use by then, and their returns go on."""
-
-
 def wrong_address(command: Command) -> str | None:
     """Why a command may not be sent to its id; None if it may.
 
-    Limits are asked for permits and nothing else, and nobody else is.
+    Limits are asked for permits, and set, and nothing else; nobody else is.
     """
-    is_for_limit = isinstance(command, AskPermit | ReturnPermit)
+    is_for_limit = isinstance(command, AskPermit | ReturnPermit | SetLimit)
     if is_for_limit == is_limit(command.instance_id):
         return None
     wanted = "a limit" if is_for_limit else "an instance"
@@ -68,55 +60,16 @@ def wrong_address(command: Command) -> str | None:
 
 
 def handle(basis: Basis, command: PermitCommand) -> Decision:
-    """Answer what an owner wrote about a permit."""
+    """Answer what was written about a permit, or a limit."""
     match command:
         case AskPermit():
-            return _ask(basis, command)
+            return limits.ask(basis, command)
         case GrantPermit():
             return _take(basis, command)
         case ReturnPermit():
-            return _return(basis, command)
-
-
-def _ask(basis: Basis, command: AskPermit) -> Decision:
-    rows, state = basis.rows, get_limit(basis.rows)
-    if not 1 <= command.limit <= LIMIT_MAX or command.ask < 1:
-        message = (
-            f"expected a limit of 1 to {LIMIT_MAX} and an ask from 1 on, but "
-            f"{command.limit} and {command.ask}"
-        )
-        return reject(basis, command, "bad_request", message)
-    key = answered_key(command.holder, command.path, command.ask)
-    if rows.get(key) is not None:
-        return acknowledge(basis, command, "unchanged", basis.header.sequence)
-    is_free = state.in_use < command.limit and state.head == state.tail
-    kind = PermitGranted if is_free else PermitQueued
-    asked = kind(
-        holder=command.holder,
-        path=command.path,
-        ask=command.ask,
-        limit=command.limit,
-    )
-    return record(basis, asked)
-
-
-def _return(basis: Basis, command: ReturnPermit) -> Decision:
-    granted = get_granted(basis.rows, command.permit)
-    if granted is None or granted.holder != command.holder:
-        return acknowledge(basis, command, "unchanged", basis.header.sequence)
-    recorder = Recorder(basis)
-    recorder.emit(PermitReturned(permit=command.permit))
-    for _ in range(GRANTS_MAX):
-        state = get_limit(recorder.rows)
-        first = get_queued(recorder.rows, state.head)
-        if first is None or state.in_use >= first.limit:
-            break
-        recorder.emit(
-            PermitGranted(
-                holder=first.holder, path=first.path, ask=first.ask, limit=first.limit
-            )
-        )
-    return recorder.decision()
+            return limits.take_back(basis, command)
+        case SetLimit():
+            return limits.set_limit(basis, command)
 
 
 def _take(basis: Basis, command: GrantPermit) -> Decision:

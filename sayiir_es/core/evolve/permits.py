@@ -1,32 +1,23 @@
-"""What the events of permits do: at the limit, and at the instance that holds one."""
+"""What the events of permits do at the instance that holds one; `limits` has others."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from sayiir_es.core.evolve.limits import LIMIT_EVENTS
 from sayiir_es.core.model.permit_events import (
-    PermitGranted,
-    PermitQueued,
     PermitReleased,
-    PermitReturned,
     PermitTaken,
     permit_name,
 )
 from sayiir_es.core.model.permit_rows import (
-    GRANTED_PREFIX,
-    LIMIT,
     PERMIT_PREFIX,
-    QUEUED_PREFIX,
-    answered_key,
     ask_of,
-    get_granted,
-    get_limit,
     get_permits,
-    get_queued,
     is_held,
 )
-from sayiir_es.core.model.rows import Ask, Limit, Permit, chain_of, get_cursor
+from sayiir_es.core.model.rows import Permit, chain_of, get_cursor
 from sayiir_es.core.model.waits import Awaiting
 from sayiir_es.core.nodes.kinds import EventKind
 
@@ -35,50 +26,6 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.model.events import Body, Event
     from sayiir_es.core.model.rows import Changes, Header, Rows
-
-
-def fold_queued(
-    rows: Rows, _event: Event, body: PermitQueued, _header: Header
-) -> Changes:
-    """It waits behind all others."""
-    state = get_limit(rows)
-    return {
-        f"{QUEUED_PREFIX}{state.tail}": _ask(body),
-        answered_key(body.holder, body.path, body.ask): 0,
-        LIMIT: Limit(in_use=state.in_use, head=state.head, tail=state.tail + 1),
-    }
-
-
-def fold_granted(
-    rows: Rows, event: Event, body: PermitGranted, _header: Header
-) -> Changes:
-    """One more is in use; who waited first, if it is that one, waits no more."""
-    state, ask = get_limit(rows), _ask(body)
-    changes: Changes = {
-        f"{GRANTED_PREFIX}{event.sequence}": ask,
-        answered_key(body.holder, body.path, body.ask): event.sequence,
-    }
-    head = state.head
-    if get_queued(rows, head) == ask:
-        changes[f"{QUEUED_PREFIX}{head}"] = None
-        head += 1
-    changes[LIMIT] = Limit(in_use=state.in_use + 1, head=head, tail=state.tail)
-    return changes
-
-
-def fold_returned(
-    rows: Rows, _event: Event, body: PermitReturned, _header: Header
-) -> Changes:
-    """One less is in use; the limit forgets for whom it was."""
-    ask = get_granted(rows, body.permit)
-    if ask is None:
-        return {}
-    state = get_limit(rows)
-    return {
-        f"{GRANTED_PREFIX}{body.permit}": None,
-        answered_key(ask.holder, ask.path, ask.ask): None,
-        LIMIT: Limit(in_use=state.in_use - 1, head=state.head, tail=state.tail),
-    }
 
 
 def fold_taken(rows: Rows, event: Event, body: PermitTaken, header: Header) -> Changes:
@@ -128,16 +75,10 @@ def without_permits(rows: Rows) -> Changes:
     return changes
 
 
-def _ask(body: PermitQueued | PermitGranted) -> Ask:
-    return Ask(holder=body.holder, path=body.path, ask=body.ask, limit=body.limit)
-
-
 PERMIT_EVENTS: Mapping[type[Body], EventKind[Any]] = {
     kind.event: kind
     for kind in (
-        EventKind(event=PermitQueued, fold=fold_queued),
-        EventKind(event=PermitGranted, fold=fold_granted),
-        EventKind(event=PermitReturned, fold=fold_returned),
+        *LIMIT_EVENTS,
         EventKind(event=PermitTaken, fold=fold_taken, sequences=("ask",)),
         EventKind(event=PermitReleased, fold=fold_released),
     )

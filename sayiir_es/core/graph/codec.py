@@ -32,6 +32,7 @@ from sayiir_es.core.graph.nodes import (
 from sayiir_es.core.graph.start_queue import StartQueue, queue_to_json
 from sayiir_es.core.json_fields import Fields
 from sayiir_es.core.model.errors import DecodeError
+from sayiir_es.core.model.rates import parse_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,7 +170,10 @@ def _task_to_json(node: TaskNode) -> dict[str, object]:
         data["compensate"] = _task_to_json(node.compensate)
     if node.concurrency is not None:  # absent from graphs of before there was one
         data["concurrency_key"] = node.concurrency.key
-        data["max_concurrency"] = node.concurrency.limit
+        if node.concurrency.limit:
+            data["max_concurrency"] = node.concurrency.limit
+        if node.concurrency.rate is not None:  # as above
+            data["rate"] = node.concurrency.rate
     if node.fairness_key is not None:  # absent from graphs of before there was one
         data["fairness_key"] = node.fairness_key
     if node.execute != "local":  # absent from graphs of before there was a choice
@@ -286,10 +290,16 @@ def _concurrency(fields: Fields) -> Concurrency | None:
     key = _template_or_none(fields, "concurrency_key")
     if key is None:
         return None
-    limit = fields.integer("max_concurrency", LIMIT_MAX)
-    if not limit:
+    limit = fields.integer_or_none("max_concurrency", LIMIT_MAX)
+    rate = fields.text_or_none("rate")
+    if limit == 0 or (limit is None and rate is None):
         raise fields.wrong("max_concurrency", "a number from 1 on", limit)
-    return Concurrency(key=key, limit=limit)
+    if rate is not None:
+        try:
+            parse_rate(rate)
+        except ValueError as error:
+            raise DecodeError(f"{error} at {fields.where}") from error
+    return Concurrency(key=key, limit=limit or 0, rate=rate)
 
 
 def _template_or_none(fields: Fields, name: str) -> str | None:

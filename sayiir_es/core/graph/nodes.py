@@ -56,14 +56,16 @@ class Need:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concurrency:
-    """At most `limit` attempts run at a time under one key.
+    """At most `limit` attempts run at a time under one key; 0 for any number.
 
-    `key` is a template (`key_templates`); all tasks whose keys are the same share the
-    limit, of whatever workflow they are.
+    And no more begin in a time than `rate` says, such as `10/s`, if there is one. `key`
+    is a template (`key_templates`); all tasks whose keys are the same share the limit,
+    of whatever workflow they are.
     """
 
     key: str
     limit: int
+    rate: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -186,6 +186,7 @@ class RecordChildEnd:
 class AskPermit:
     """An attempt of `holder` asks a limit for one of at most `limit` permits.
 
+    A `limit` of 0 stands for any number. With a `rate` the attempt takes a token.
     `instance_id` is that of the limit; `ask` names the ask in the holder.
     """
 
@@ -195,6 +196,7 @@ class AskPermit:
     path: str
     ask: int
     limit: int
+    rate: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,11 +280,26 @@ class DebounceStart:
     version: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetLimit:
+    """Set how many attempts run at a time under a key, and how many begin in a time.
+
+    None: what the tasks say. `instance_id` is that of the limit.
+    """
+
+    instance_id: str
+    command_id: str
+    max_concurrency: int | None = None
+    rate: str | None = None
+    reason: str | None = None
+    requested_by: str | None = None
+
+
 RunPermitCommand: TypeAlias = AskRunPermit | AnswerRunPermit | ReturnRunPermit
 """What owners write to one another about run permits."""
 
-PermitCommand: TypeAlias = AskPermit | GrantPermit | ReturnPermit
-"""What owners write to one another about permits."""
+PermitCommand: TypeAlias = AskPermit | GrantPermit | ReturnPermit | SetLimit
+"""What is written about permits: by owners to one another, and by who sets a limit."""
 
 Command: TypeAlias = (
     StartWorkflow
@@ -302,5 +319,6 @@ Command: TypeAlias = (
     | AnswerRunPermit
     | ReturnRunPermit
     | DebounceStart
+    | SetLimit
 )
 """Closed: `match` over it ends in `assert_never`."""

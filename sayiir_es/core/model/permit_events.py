@@ -2,9 +2,10 @@
 
 Theory of operation. A limit says how many attempts under one key run at a time. It has
 an id as an instance has, with a history of its own: there stand `PermitQueued`,
-`PermitGranted` and `PermitReturned`. In the history of the instance whose attempt asked
-stand `PermitTaken` and `PermitReleased`. The number of a permit is the sequence of its
-`PermitGranted`; with the key it is its *name*, the same one in both histories.
+`PermitGranted` and `PermitReturned`, and `LimitSet` where somebody set it. In the
+history of the instance whose attempt asked stand `PermitTaken` and `PermitReleased`.
+The number of a permit is the sequence of its `PermitGranted`; with the key it
+is its *name*, the same one in both histories.
 """
 
 from __future__ import annotations
@@ -23,14 +24,16 @@ LIMIT_PREFIX = "$limit/"
 class PermitQueued:
     """Of a limit: an attempt of `holder` asked, and waits behind others.
 
-    It gets its permit once fewer than `limit` are in use. `ask` is the sequence of the
-    event of the holder that made the attempt due, withdrew it last, or ended a pause.
+    It gets its permit once fewer than `limit` are in use (0: any number), and, where
+    its task names a `rate`, there is a token. `ask` is the sequence of the event of the
+    holder that made the attempt due, withdrew it last, or ended a pause.
     """
 
     holder: str
     path: str
     ask: int
     limit: int
+    rate: str | None = None
 
 
 @fast_frozen
@@ -42,6 +45,7 @@ class PermitGranted:
     path: str
     ask: int
     limit: int
+    rate: str | None = None
 
 
 @fast_frozen
@@ -50,6 +54,22 @@ class PermitReturned:
     """Of a limit: the permit is in use no more."""
 
     permit: int
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSet:
+    """Of a limit: from here on this is in force, in place of what tasks say.
+
+    None where what they say is in force. With a `max_concurrency` of 0 no permit is
+    granted.
+    """
+
+    command_id: str
+    max_concurrency: int | None
+    rate: str | None
+    reason: str | None
+    requested_by: str | None
 
 
 @fast_frozen
@@ -79,7 +99,12 @@ class PermitReleased:
 
 
 PermitEvent: TypeAlias = (
-    PermitQueued | PermitGranted | PermitReturned | PermitTaken | PermitReleased
+    PermitQueued
+    | PermitGranted
+    | PermitReturned
+    | LimitSet
+    | PermitTaken
+    | PermitReleased
 )
 """All of them."""
 

@@ -6,11 +6,14 @@ At an instance:
 
 At a limit:
 
-    L                  Limit: how many are in use, and the ends of its queue
+    L                  Limit: how many are in use, the ends of its queue, its tokens
+    L=                 LimitSetting: what was set in place of what tasks say
     L#<number>         Ask: who waits at that place of the queue
     L$<permit>         Ask: who has that permit
     L?<ask>:<holder>:<path>
                        int: the permit that was granted for the ask; 0 while it waits
+
+    c                  Cursor: Granting, while the time alone keeps who waits longest
 
 An instance *holds* a permit while one of its cursors awaits an attempt that has it. As
 soon as none does, the permit is to be returned; nothing else says so.
@@ -20,15 +23,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.model.rates import parse_rate
 from sayiir_es.core.model.rows import (
     Ask,
+    Cursor,
     Limit,
+    LimitSetting,
     Permit,
     chain_of,
     get_cursor,
     get_header,
 )
-from sayiir_es.core.model.waits import Awaiting
+from sayiir_es.core.model.waits import Awaiting, Granting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
 
 PERMIT_PREFIX = "P"
 LIMIT = "L"
+SETTING = "L="
 QUEUED_PREFIX = "L#"
 GRANTED_PREFIX = "L$"
 
@@ -110,6 +117,58 @@ def get_all_granted(rows: Rows) -> Iterator[tuple[int, Ask]]:
         ask = _ask(rows, key)
         if ask is not None:
             yield int(key.removeprefix(GRANTED_PREFIX)), ask
+
+
+def get_setting(rows: Rows) -> LimitSetting | None:
+    """What was set for a limit; None if nothing was, or what was is unset."""
+    row = rows.get(SETTING)
+    assert row is None or isinstance(row, LimitSetting), row
+    return row
+
+
+def rate_in_force(state: Limit, setting: LimitSetting | None) -> str | None:
+    """The rate at which tokens come back; None while no task has named one."""
+    if setting is not None and setting.rate is not None:
+        return setting.rate
+    return state.rate
+
+
+def rate_of(ask: Ask, state: Limit, setting: LimitSetting | None) -> str | None:
+    """The rate that holds the ask: the one in force, if it has to take a token.
+
+    It has where its task names a rate, or one was set.
+    """
+    if ask.rate is None and (setting is None or setting.rate is None):
+        return None
+    return rate_in_force(state, setting)
+
+
+def most_in_use(ask: Ask, setting: LimitSetting | None) -> int | None:
+    """How many permits may be in use once that ask is granted; None for any number."""
+    if setting is not None and setting.max_concurrency is not None:
+        return setting.max_concurrency
+    return ask.limit or None
+
+
+def grantable_at(
+    ask: Ask, state: Limit, setting: LimitSetting | None, now_ms: int
+) -> int | None:
+    """When time alone lets the limit grant that ask; None if a return has to come."""
+    most = most_in_use(ask, setting)
+    if most is not None and state.in_use >= most:
+        return None
+    rate = rate_of(ask, state, setting)
+    if rate is None:
+        return now_ms
+    return max(now_ms, parse_rate(rate).ready_at(state.full_at_us))
+
+
+def get_grant_timer(rows: Rows) -> int | None:
+    """When the next that waits is to be granted, in epoch milliseconds, if by time."""
+    row = rows.get("c")
+    if not isinstance(row, Cursor) or not isinstance(row.wait, Granting):
+        return None
+    return row.wait.due_at
 
 
 def answered_key(holder: str, path: str, ask: int) -> str:

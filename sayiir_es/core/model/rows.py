@@ -198,22 +198,46 @@ class Permit:
 @fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """How many permits of a limit are in use; `head` to `tail` − 1 wait for one."""
+    """How many permits of a limit are in use; `head` to `tail` − 1 wait for one.
+
+    `rate` is what the last task has said that names one. The bucket of the rate in
+    force is full again at `full_at_us`, in microseconds since the epoch.
+    """
 
     in_use: int
     head: int
     tail: int
+    rate: str | None = None
+    full_at_us: int = 0
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSetting:
+    """What was set for a limit, in place of what tasks say; None where they say it."""
+
+    max_concurrency: int | None
+    rate: str | None
+    at: int
+    reason: str | None
+    requested_by: str | None
 
 
 @fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """An attempt that asked for a permit, of which at most `limit` are to be in use."""
+    """An attempt that asked for a permit, as its task limits it.
+
+    At most `limit` are to be in use, 0 for any number; with a `rate` it takes a token.
+    `at` is when it was queued, or granted, in epoch milliseconds.
+    """
 
     holder: str
     path: str
     ask: int
     limit: int
+    rate: str | None = None
+    at: int = 0
 
 
 @fast_frozen
@@ -284,6 +308,7 @@ Row: TypeAlias = (
     | EndReport
     | Permit
     | Limit
+    | LimitSetting
     | Ask
     | StartQueueState
     | QueuedRun

@@ -208,6 +208,14 @@ class Debouncing:
     due_at: int
 
 
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granting:
+    """Of a limit: the time from which on who waits longest may have a permit."""
+
+    due_at: int
+
+
 Wait: TypeAlias = (
     Awaiting
     | Sleeping
@@ -225,6 +233,7 @@ Wait: TypeAlias = (
     | AwaitingRunPermit
     | HoldingRunPermit
     | Debouncing
+    | Granting
 )
 """Closed: `match` over it ends in `assert_never`."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sayiir_es.core.model.waits import Broken, Ended
+from sayiir_es.core.model.waits import Broken, Ended, Granting
 from sayiir_es.core.nodes import (
     child,
     compensation,
@@ -45,6 +45,20 @@ BROKEN = WaitKind(wait=Broken)
 """The failure of any node. `advance` has it caught, or ends the run; only a cancel
 comes before that."""
 
+
+def _grants_at(wait: Granting) -> int:
+    return wait.due_at
+
+
+GRANTING = WaitKind(
+    wait=Granting,
+    may_owe=False,
+    wakes_at=_grants_at,
+    fires_at=_grants_at,
+    is_timer_held=False,
+)
+"""The timer of a limit, which has no nodes: `decide.limits` says what it does."""
+
 # `Any`: each kind is checked against its own class where it is made.
 NODES: Mapping[type[Node], NodeKind[Any]] = {
     kind.node: kind
@@ -78,6 +92,7 @@ WAITS: Mapping[type[Wait], WaitKind[Any]] = {
         run_permit.AWAITING_RUN_PERMIT,
         run_permit.HOLDING_RUN_PERMIT,
         debounce.DEBOUNCING,
+        GRANTING,
         ENDED,
         BROKEN,
     )

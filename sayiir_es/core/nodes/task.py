@@ -521,7 +521,9 @@ def sentence(cursor: Cursor, wait: Awaiting, node: Node | None) -> str:
         text += f", deadline {instant(wait.deadline_at)}"
     limited = node.concurrency if isinstance(node, TaskNode) else None
     if limited is not None and not wait.permit:
-        text += f"; waits for a permit of {limited.key!r} ({limited.limit} at a time)"
+        said = [f"{limited.limit} at a time"] if limited.limit else []
+        said += [] if limited.rate is None else [limited.rate]
+        text += f"; waits for a permit of {limited.key!r} ({', '.join(said)})"
     return text
 
 

@@ -1,11 +1,12 @@
 """Which attempts of a partition wait for a permit, and which are asked for next.
 
-Theory of operation. Of one key at most as many asks are open as its limit is large: so
-the limit always has somebody of this partition to lend the next permit to, and never
-more than it could lend. All others wait here, first by priority, which ages as it does
-for slots, then by age. What waits here is only a name in memory: it is found again by
-the rows. When the queues are full, what comes is turned away and is found again through
-the store, as attempts are that find no room to queue for a slot.
+Theory of operation. Of one key at most as many asks are open as its limit is large, or
+as its rate lets begin in a second: so the limit always has somebody of this partition
+to lend the next permit to, and never more than it could lend. All others wait here,
+first by priority, which ages as it does for slots, then by age. What waits here is only
+a name in memory: it is found again by the rows. When the queues are full, what comes is
+turned away and is found again through the store, as attempts are that find no room to
+queue for a slot.
 """
 
 from __future__ import annotations
@@ -14,14 +15,30 @@ import heapq
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from sayiir_es.core.model.rates import parse_rate
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from sayiir_es.core.graph.nodes import Concurrency
 
 QUEUED_MAX = 50_000
 """Attempts of one partition that wait here, at about 300 bytes each."""
 
 KEY_QUEUED_MAX = 5_000
 """Those of one key: a key with a million does not keep others out."""
+
+
+def asks_open_max(limited: Concurrency) -> int:
+    """How many asks of one key a partition has open at a time, by what its task says.
+
+    Those that may begin in a second are asked for ahead: an ask takes 10 ms or so.
+    """
+    if limited.rate is None:
+        return limited.limit
+    rate = parse_rate(limited.rate)
+    most = max(rate.burst, 1_000 * rate.count // rate.period_ms, 1)
+    return min(most, limited.limit or most)
 
 
 class Waiting(NamedTuple):
@@ -36,11 +53,16 @@ class Waiting(NamedTuple):
 class _Key:
     """What waits under one key, and how many permits are asked for."""
 
-    limit: int
+    limited: Concurrency
     queue: list[tuple[int, int, Waiting]] = field(
         default_factory=list["tuple[int, int, Waiting]"]
     )
     asked: int = 0
+
+    @property
+    def asked_max(self) -> int:
+        """How many asks may be open at a time."""
+        return asks_open_max(self.limited)
 
 
 class Asks:
@@ -65,7 +87,7 @@ class Asks:
         """Whether nothing waits, and nothing was turned away."""
         return not (self._known or self._full or self._is_full)
 
-    def add(self, key: str, limit: int, rank: int, waiting: Waiting) -> None:
+    def add(self, key: str, limited: Concurrency, rank: int, waiting: Waiting) -> None:
         """Let an attempt wait, the one of the lowest rank first."""
         if waiting in self._known:
             return
@@ -74,8 +96,8 @@ class Asks:
             return
         queue = self._keys.get(key)
         if queue is None:
-            queue = self._keys[key] = _Key(limit=limit)
-        queue.limit = limit
+            queue = self._keys[key] = _Key(limited=limited)
+        queue.limited = limited
         if len(queue.queue) >= KEY_QUEUED_MAX:
             self._full.add(key)
             return
@@ -87,12 +109,12 @@ class Asks:
 
     def next_asks(
         self, is_due: Callable[[Waiting], bool]
-    ) -> Iterator[tuple[str, int, Waiting]]:
-        """Key, limit and name of each attempt for which a permit is to be asked now."""
+    ) -> Iterator[tuple[str, Concurrency, Waiting]]:
+        """What a permit is to be asked for now: key, its limit, and the attempt."""
         changed, self._changed = self._changed, {}
         for key in changed:
             queue = self._keys.get(key)
-            while queue is not None and queue.queue and queue.asked < queue.limit:
+            while queue and queue.queue and queue.asked < queue.asked_max:
                 _, _, waiting = heapq.heappop(queue.queue)
                 self._queued -= 1
                 if waiting not in self._known or waiting in self._asked:
@@ -100,7 +122,7 @@ class Asks:
                 if is_due(waiting):
                     queue.asked += 1
                     self._asked.add(waiting)
-                    yield key, queue.limit, waiting
+                    yield key, queue.limited, waiting
                 else:
                     del self._known[waiting]
             self._forget_if_empty(key)

@@ -211,7 +211,7 @@ class Permits:
         waiting = Waiting(instance_id, owed.path, ask_of(header, cursor.wait))
         priority = node.priority or DEFAULT_PRIORITY
         rank = priority * AGING_INTERVAL_MS + batch.now_ms
-        self._asks.add(key, node.concurrency.limit, rank, waiting)
+        self._asks.add(key, node.concurrency, rank, waiting)
         return True
 
     def note(self, decision: Decision) -> None:
@@ -320,14 +320,15 @@ class Permits:
             yield self._to_send.popleft()
 
     def _ask(self) -> None:
-        for key, limit, waiting in self._asks.next_asks(self._is_due):
+        for key, limited, waiting in self._asks.next_asks(self._is_due):
             command = AskPermit(
                 instance_id=limit_id(key),
                 command_id=f"ask:{waiting.ask}",
                 holder=waiting.instance_id,
                 path=waiting.path,
                 ask=waiting.ask,
-                limit=limit,
+                limit=limited.limit,
+                rate=limited.rate,
             )
             self._send(command)
         if self._asks.take_room():

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.model.permit_events import is_limit
 from sayiir_es.core.nodes.registry import WAITS
 
 if TYPE_CHECKING:
@@ -49,8 +50,11 @@ class Selection:
                 future.set_result(None)
 
     def ends(self, instance_id: str, due_at: int, cursor: Cursor) -> bool:
-        """Whether this owner ends what is due: of all, or of what a call here runs."""
-        if self._selected is None:
+        """Whether this owner ends what is due: of all, or of what a call here runs.
+
+        Of limits it does: what it runs may wait for them.
+        """
+        if self._selected is None or is_limit(instance_id):
             return True
         if instance_id not in self._selected:
             return False

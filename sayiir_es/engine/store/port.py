@@ -103,9 +103,10 @@ class SnapshotStore(Protocol):
         ...
 
     def with_permits(self) -> Iterator[str]:
-        """Instances that have a permit or owe its return, and limits with some in use.
+        """Instances that have a permit or owe its return, and limits, in order of ids.
 
-        Those that have ended, too.
+        Those that have ended, too. Limits that have permits in use, who waits for them,
+        or were set.
         """
         ...
 

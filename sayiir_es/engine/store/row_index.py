@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.headers import is_requested, is_stopping
 from sayiir_es.core.model.permit_rows import LIMIT, PERMIT_PREFIX
-from sayiir_es.core.model.rows import TERMINAL, Cursor, Header, Limit, Permit
+from sayiir_es.core.model.rows import (
+    TERMINAL,
+    Cursor,
+    Header,
+    Limit,
+    LimitSetting,
+    Permit,
+)
 from sayiir_es.core.nodes.registry import WAITS
 
 if TYPE_CHECKING:
@@ -48,8 +55,10 @@ def may_owe(row: Row | None) -> bool:
 
 
 def holds_permits(row: Row | None) -> bool:
-    """Whether that row is of a permit that its instance has, or its limit has lent."""
-    return isinstance(row, Permit) or (isinstance(row, Limit) and row.in_use > 0)
+    """Whether that row is of a permit that its instance has, or of a limit in use."""
+    if isinstance(row, Limit):
+        return row.in_use > 0 or row.head < row.tail
+    return isinstance(row, Permit | LimitSetting)
 
 
 def wakes_at(row: Row | None) -> int | None:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 
 from sayiir_es.core.model.errors import StoreError
 from sayiir_es.core.model.position import Position
-from sayiir_es.core.model.rows import Ask, Limit, Permit
+from sayiir_es.core.model.rows import Ask, Cursor, Limit, LimitSetting, Permit
+from sayiir_es.core.model.waits import Granting
 from sayiir_es.engine.store.cache import CacheLimits
 from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.engine.store.port import StoreIdentity
@@ -116,6 +117,31 @@ async def test_an_instance_leaves_the_indexes_when_it_ends_and_comes_back(
     assert list(store.timers(99)) == [(7, "a", "x")]
 
 
+async def test_a_limit_that_is_set_or_waited_for_is_found_and_wakes(
+    store: Store,
+) -> None:
+    setting = LimitSetting(
+        max_concurrency=None, rate="5/h", at=7, reason=None, requested_by="ana"
+    )
+    timer = Cursor(path="", input="", wait=Granting(due_at=70))
+    store.apply("$limit/set", {"h": header(1, "unstarted"), "L=": setting})
+    state = Limit(in_use=0, head=0, tail=1, rate="5/h", full_at_us=70_000)
+    store.apply("$limit/waits", {"h": header(1, "unstarted"), "L": state, "c": timer})
+    store.advance(Position(offset=1))
+    for _ in range(2):
+        assert list(store.with_permits()) == ["$limit/set", "$limit/waits"]
+        assert list(store.timers(99)) == [(70, "$limit/waits", "")]
+        assert store.rows("$limit/set").get("L=") == setting
+        assert store.rows("$limit/waits").get("L") == state
+        assert not list(store.owing())
+        await store.flush()
+    store.apply("$limit/set", {"L=": None})
+    store.apply("$limit/waits", {"L": Limit(in_use=0, head=1, tail=1), "c": None})
+    store.advance(Position(offset=2))
+    assert not list(store.with_permits())
+    assert not list(store.timers(99))
+
+
 async def test_who_has_a_permit_is_found_until_it_is_released(store: Store) -> None:
     permit = Permit(path="work", ask=2)
     store.apply("a", running(1))
@@ -129,7 +155,7 @@ async def test_who_has_a_permit_is_found_until_it_is_released(store: Store) -> N
     await store.flush()
     assert list(store.with_permits()) == ["$limit/k", "a"]
     store.apply("a", {"h": header(2, "completed"), "P7:k": None})
-    store.apply("$limit/k", {"L": Limit(in_use=0, head=0, tail=4)})
+    store.apply("$limit/k", {"L": Limit(in_use=0, head=4, tail=4)})
     store.advance(Position(offset=2))
     assert list(store.with_permits()) == ["a"]
     await store.flush()

@@ -45,6 +45,7 @@ from sayiir_es.core.model.commands import (
     ReturnPermit,
     ReturnRunPermit,
     SendSignal,
+    SetLimit,
     StartWorkflow,
     UnpauseWorkflow,
 )
@@ -131,7 +132,7 @@ def _control(
             return control.unpause(basis, command)
         case RetryWorkflow():
             return retry.retry(basis, command)
-        case AskPermit() | GrantPermit() | ReturnPermit():
+        case AskPermit() | GrantPermit() | ReturnPermit() | SetLimit():
             return permits.handle(basis, command)
         case AskRunPermit() | AnswerRunPermit() | ReturnRunPermit():
             return start_queue.handle(basis, command)
@@ -180,7 +181,13 @@ def _names(command: Command) -> list[tuple[str, str]]:
         case SendSignal():
             names.append(("signal", command.signal))
             names.append(("signal_id", command.signal_id or "-"))
-        case CancelWorkflow() | PauseWorkflow() | UnpauseWorkflow() | RetryWorkflow():
+        case (
+            CancelWorkflow()
+            | PauseWorkflow()
+            | UnpauseWorkflow()
+            | RetryWorkflow()
+            | SetLimit()
+        ):
             names.append(("requested_by", command.requested_by or "-"))
         case MigrateWorkflow():
             names.append(("requested_by", command.requested_by or "-"))
@@ -228,7 +235,7 @@ def _sizes(command: Command, limits: Limits) -> list[tuple[str, int, int]]:
             ]
         case SendSignal():
             return [("a payload", len(command.payload), limits.payload_bytes)]
-        case CancelWorkflow() | PauseWorkflow() | UnpauseWorkflow():
+        case CancelWorkflow() | PauseWorkflow() | UnpauseWorkflow() | SetLimit():
             return [("a reason", _size(command.reason or ""), limits.error_bytes)]
         case RecordOutcome():
             return [

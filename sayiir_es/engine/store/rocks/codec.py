@@ -30,6 +30,7 @@ from sayiir_es.core.model.rows import (
     Ending,
     Header,
     Limit,
+    LimitSetting,
     Permit,
     Quarantine,
     QueuedRun,
@@ -49,6 +50,7 @@ from sayiir_es.core.model.waits import (
     Ended,
     ErrorDetails,
     Failure,
+    Granting,
     HoldingRunPermit,
     Inside,
     Listening,
@@ -110,12 +112,14 @@ _TAGS: Mapping[int, type[DataclassInstance]] = {
     44: RunPermitMessage,
     45: Debouncing,
     46: DebouncedStart,
+    34: LimitSetting,
+    35: Granting,
 }
 """Within a fold version a tag always means the same record."""
 
 _ROWS = (
     *(Header, Run, Cursor, Ending, Quarantine, Caught, OpenChild, EndReport),
-    *(Permit, Limit, Ask),
+    *(Permit, Limit, LimitSetting, Ask),
     *(StartQueueState, QueuedRun, RunPermitMessage, DebouncedStart),
     *(bytes, int, str),
 )
