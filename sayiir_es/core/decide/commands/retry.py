@@ -106,8 +106,11 @@ def _takes_input(draft: Draft, path: str) -> bool:
 
 
 def open_first(draft: Draft) -> None:
-    """Open the first node of a run that failed before it began."""
-    if get_cursor(draft.rows, "") is None:
+    """Open the first node of a run that failed before it began.
+
+    What is being undone began, and nothing of it goes on.
+    """
+    if get_cursor(draft.rows, "") is None and draft.header.compensation == "none":
         open_node(draft, draft.graph.first, "start")
 
 
