@@ -161,6 +161,8 @@ class InstanceRules:
         self._graphs = graphs
         self._ended_runs: dict[str, EndedRun] = {}
         self._failed_runs: OrderedDict[str, RunModel] = OrderedDict()
+        self._permits: dict[str, dict[str, str]] = {}
+        """What instances whose run has ended have taken, and not released."""
         self._families: dict[str, Family] = {}
         """What instances owe to others, of those that do."""
 
@@ -236,6 +238,7 @@ class InstanceRules:
             self._check_ended(event, ended)
             return None
         self.live[event.instance_id] = model
+        model.permits = self._permits.pop(event.instance_id, {})
         return model
 
     def _check_ended(self, event: Event, ended: EndedRun) -> None:
@@ -245,6 +248,8 @@ class InstanceRules:
             _check_answer(event, ended.run)
             if type(event.body) in child_instances.KINDS:
                 self._check_family(event, ended.run)
+            elif isinstance(event.body, PermitTaken | PermitReleased):
+                permits.check_ended(self._permits, event)
         except BreachError:
             self._mark_doubtful(event)
             raise
@@ -376,6 +381,8 @@ class InstanceRules:
             model.graph = None  # its successor comes in the same decision
             return
         self.live.pop(model.instance_id, None)
+        if model.permits:
+            self._permits[model.instance_id] = model.permits
         failed = bool(model.failed)
         self._ended_runs[model.instance_id] = EndedRun(
             model.run, model.sequence, failed
