@@ -191,7 +191,7 @@ class InstanceRules:
             return
         model = self.live.get(event.instance_id)
         if model is None:
-            model = self._model_of(event)
+            model = self._model_of(event, copying=copying)
             if model is None:
                 return
         model.copying = copying
@@ -209,7 +209,7 @@ class InstanceRules:
             if type(event.body) in ENDS:
                 self._end(model)
 
-    def _model_of(self, event: Event) -> RunModel | None:
+    def _model_of(self, event: Event, *, copying: bool) -> RunModel | None:
         """An instance that is not live: a new one, or one whose run has ended."""
         ended = self._ended_runs.get(event.instance_id)
         kind = type(event.body)
@@ -235,20 +235,20 @@ class InstanceRules:
                 model = RunModel(event.instance_id, ended.run, ended.sequence)
                 model.failed = "somewhere" if ended.failed else ""
         else:
-            self._check_ended(event, ended)
+            self._check_ended(event, ended, copying=copying)
             return None
         self.live[event.instance_id] = model
         model.permits = self._permits.pop(event.instance_id, {})
         return model
 
-    def _check_ended(self, event: Event, ended: EndedRun) -> None:
+    def _check_ended(self, event: Event, ended: EndedRun, *, copying: bool) -> None:
         self._ended_runs[event.instance_id] = ended._replace(sequence=event.sequence)
         try:
             self._check_sequence(event, ended.sequence)
             _check_answer(event, ended.run)
             if type(event.body) in child_instances.KINDS:
                 self._check_family(event, ended.run)
-            elif isinstance(event.body, PermitTaken | PermitReleased):
+            elif not copying and isinstance(event.body, PermitTaken | PermitReleased):
                 permits.check_ended(self._permits, event)
         except BreachError:
             self._mark_doubtful(event)
