@@ -437,12 +437,6 @@ ELSEWHERE = (
         "silent_ms >= lease.handout.lease_ms",
         "silent_ms >= lease.handout.lease_ms // 4",
     ),
-    _mutant(
-        "an executor runs what comes twice, twice",
-        "executor.running_executor",
-        "        if record.secret in self._ended:\n",
-        "        if not record.secret:\n",
-    ),
 )
 
 PERMITS = (
