@@ -11,7 +11,7 @@ import asyncio
 import json
 from dataclasses import replace
 from random import Random
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from sayiir_es.core.authoring.loop_result import LoopResult
 from sayiir_es.core.authoring.workflow import Workflow
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from sayiir_es.core.graph.graph import Place
+
+Leaf: TypeAlias = TaskNode | DelayNode | SignalNode | StartChildNode
 
 DEPTH_MAX = 3
 RETRIES = 2
@@ -97,48 +99,46 @@ def random_graph(
 def with_compensations(chance: Random, chain: tuple[Node, ...]) -> tuple[Node, ...]:
     """The same chain, in which about half of all tasks can be undone."""
 
-    def compensated(node: TaskNode) -> TaskNode:
-        if chance.random() < 0.5:
+    def compensated(node: Leaf) -> Node:
+        if not isinstance(node, TaskNode) or chance.random() < 0.5:
             return node
         return replace(node, compensate=compensation_of(chance, node))
 
-    return map_tasks(compensated, chain)
+    return map_leaves(compensated, chain)
 
 
-def map_tasks(
-    change: Callable[[TaskNode], TaskNode], chain: tuple[Node, ...]
+def map_leaves(
+    change: Callable[[Leaf], Node], chain: tuple[Node, ...]
 ) -> tuple[Node, ...]:
-    """The same chain with each of its tasks changed, wherever it stands."""
-    return tuple(_map_tasks(change, node) for node in chain)
+    """The same chain with each node changed that has no others in it."""
+    return tuple(_map_leaves(change, node) for node in chain)
 
 
-def _map_tasks(change: Callable[[TaskNode], TaskNode], node: Node) -> Node:
+def _map_leaves(change: Callable[[Leaf], Node], node: Node) -> Node:
     match node:
-        case TaskNode():
-            return change(node)
         case ForkNode():
             return replace(node, branches=_map_branches(change, node.branches))
         case RouteNode():
-            default = node.default and map_tasks(change, node.default)
+            default = node.default and map_leaves(change, node.default)
             branches = _map_branches(change, node.branches)
             return replace(node, branches=branches, default=default)
         case LoopNode():
-            return replace(node, body=map_tasks(change, node.body))
+            return replace(node, body=map_leaves(change, node.body))
         case ChildNode():
-            return replace(node, chain=map_tasks(change, node.chain))
+            return replace(node, chain=map_leaves(change, node.chain))
         case TryNode():
-            body = map_tasks(change, node.body)
-            handler = map_tasks(change, node.handler)
+            body = map_leaves(change, node.body)
+            handler = map_leaves(change, node.handler)
             return replace(node, body=body, handler=handler)
-        case DelayNode() | SignalNode() | StartChildNode():
-            return node
+        case TaskNode() | DelayNode() | SignalNode() | StartChildNode():
+            return change(node)
 
 
 def _map_branches(
-    change: Callable[[TaskNode], TaskNode], branches: tuple[Branch, ...]
+    change: Callable[[Leaf], Node], branches: tuple[Branch, ...]
 ) -> tuple[Branch, ...]:
     return tuple(
-        replace(branch, chain=map_tasks(change, branch.chain)) for branch in branches
+        replace(branch, chain=map_leaves(change, branch.chain)) for branch in branches
     )
 
 
@@ -278,7 +278,8 @@ def workflow_of(graph: Graph, witness: Witness) -> Workflow:
 
 def path_of(context: TaskExecutionContext) -> str:
     """The node path of an attempt, its iterations included."""
-    return context.idempotency_key.split("/", 2)[2]
+    behind_id = context.idempotency_key[len(context.instance_id) + 1 :]
+    return behind_id.partition("/")[2]
 
 
 def _function(place: Place, witness: Witness) -> Callable[[object], Awaitable[object]]:

@@ -23,6 +23,7 @@ from sayiir_es.testing.virtual_time import DeadlockError
 from tests.captured_logs import without_logs
 from tests.simulation import judge
 from tests.simulation.chance import Chance
+from tests.simulation.executors import Executors
 from tests.simulation.fleet import LOOK_S, Fleet, SimClock
 from tests.simulation.log import GIVES_UP_S, AppendFaults, records_of
 from tests.simulation.loop import PROCESS, SimLoop
@@ -37,7 +38,8 @@ HAPPEN = frozenset(
     {
         *("answer lost", "crash", "drain", "heartbeat lost", "partition slow"),
         *("produce unanswered", "said twice", "unavailable", "pause asked"),
-        *("cancel asked",),
+        *("cancel asked", "executor crash", "executor drain"),
+        *("message lost", "message late", "message doubled"),
     }
 )
 """The faults of these worlds."""
@@ -85,6 +87,8 @@ class LimitedWorld:
     partitions: int = 8
     workers: int = 4
     chaos: bool = True
+    executors: int = 0
+    """How many there are elsewhere; then no worker runs the task."""
     problems: list[str] = field(default_factory=list[str])
     most: int = 0
     """The most that ever ran under one key at a time."""
@@ -119,6 +123,7 @@ class LimitedWorld:
             "work",
             concurrency_key="tenant:{workflow_input.tenant}",
             max_concurrency=LIMIT,
+            execute="remote" if self.executors else "local",
         )
         async def work(data: dict[str, str]) -> str:
             return await watch(data["tenant"])
@@ -160,6 +165,7 @@ class LimitedWorld:
         """Start all, let things happen, then none; returns every violation."""
         await self.log.open(create=True)
         self.fleet.start(chaos=self.chaos)
+        Executors(self.fleet, self.executors).start(chaos=self.chaos)
         instances = {
             f"i{number}": f"t{number % self.keys}" for number in range(self.attempts)
         }
@@ -242,14 +248,16 @@ class LimitedWorld:
 
 
 @without_logs()
-def run_limited(seed: int, *, keys: int, attempts: int, chaos: bool) -> LimitedWorld:
+def run_limited(
+    seed: int, *, keys: int, attempts: int, chaos: bool, executors: int = 0
+) -> LimitedWorld:
     """Run one world to its end; its `problems` are what broke."""
     chance = LimitedChance(seed)
     if not chaos:
         chance.intensity = 0.0
     loop = SimLoop(Random(seed))  # noqa: S311 (a simulation's)
     asyncio.set_event_loop(loop)
-    world = LimitedWorld(loop, chance, keys, attempts, chaos=chaos)
+    world = LimitedWorld(loop, chance, keys, attempts, chaos=chaos, executors=executors)
     try:
         loop.run_until_complete(world.run())
     except DeadlockError as error:

@@ -418,7 +418,78 @@ COMPENSATIONS = (
     ),
 )
 
+ELSEWHERE = (
+    _mutant(
+        "an outcome counts without the secret of its attempt",
+        "core.decide.commands.record_outcome",
+        "    if wait.secret_hash and hmac.compare_digest(digest, wait.secret_hash):\n",
+        "    if wait.secret_hash:\n",
+    ),
+    _mutant(
+        "a new owner does not wait for a lease",
+        "engine.owner.inputs",
+        "                self._elsewhere.adopt(instance_id, batch.view(instance_id))\n",
+        "                pass\n",
+    ),
+    _mutant(
+        "a lease is shorter than it says",
+        "engine.attempts.remote.leases",
+        "silent_ms >= lease.handout.lease_ms",
+        "silent_ms >= lease.handout.lease_ms // 4",
+    ),
+)
+
+PERMITS = (
+    _mutant(
+        "a take-over forgets what a limit has lent",
+        "engine.flow.permits",
+        "                for permit, ask in get_all_granted(rows):\n",
+        "                for permit, ask in ():\n",
+    ),
+    _mutant(
+        "a take-over forgets what is to go back to a limit",
+        "engine.flow.permits",
+        "            for name, _ in tuple(get_permits(rows)):\n",
+        "            for name, _ in ():\n",
+    ),
+    _mutant(
+        "a return is taken for landed before it is sent",
+        "engine.flow.permits",
+        "        self._send(command, landed)\n",
+        "        landed()\n",
+    ),
+)
+
+CHILDREN = (
+    _mutant(
+        "a start that is sent again has another command id",
+        "core.decide.messages",
+        '        command_id=_command_id("start", child.secret),\n',
+        '        command_id=_command_id("start", child.secret + str(id(child))),\n',
+    ),
+    _mutant(
+        "a take-over forgets the messages that are owed",
+        "engine.owner.outbox",
+        "= store.messages()\n",
+        "= iter(())\n",
+    ),
+    _mutant(
+        "a message is recorded as sent though the log did not take it",
+        "engine.command_sender",
+        "                failure = result\n                left.append(one)\n",
+        "                if one.landed is not None:\n"
+        "                    one.landed()\n",
+    ),
+    _mutant(
+        "the end of a child is told to nobody",
+        "core.model.child_rows",
+        "    if report is not None:\n        changes[REPORTED_BY]",
+        "    if False:\n        changes[REPORTED_BY]",
+    ),
+)
+
 MUTANTS = (
     *(*OWNERSHIP, *ATTEMPTS, *COMMANDS, *CONSTRUCTS),
     *(*SIZES, *STORES, *TRIES, *CHECKPOINTS, *COMPENSATIONS),
+    *(*ELSEWHERE, *PERMITS, *CHILDREN),
 )

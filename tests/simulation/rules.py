@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 MOVES = frozenset({"PositionUpdated", "DeadlineSet", "AttemptRestarted"})
 HOLDS = frozenset({"PauseRequested", "CancelRequested", "CompensationRequested"})
-AFTER_THE_END = frozenset({"CommandRejected", "CommandAcknowledged", "OutcomeRejected"})
+AFTER_THE_END = frozenset(
+    {
+        *("CommandRejected", "CommandAcknowledged", "OutcomeRejected"),
+        *("ChildInstanceSent", "ChildInstanceEnded", "ChildCancelSent"),
+        *("ChildEndReported", "PermitTaken", "PermitReleased"),
+    }
+)
 ENDS_AN_ATTEMPT = frozenset({"TaskCompleted", "TaskFailed", "RetryRecorded"})
 
 
@@ -36,11 +42,48 @@ def of_instances(
                 histories.setdefault(event.instance_id, []).append(event)
     for instance_id, history in histories.items():
         yield from _of_timers(history)
-        yield from _of_lengths(history, graphs[instance_id])
+        if instance_id in graphs:
+            yield from _of_lengths(history, graphs[instance_id])
         yield from _of_requests(history)
         yield from _of_commands(history)
         yield from _of_attempts(history)
         yield from _of_compensations(history)
+
+
+def of_children(partitions: Mapping[int, PartitionContent]) -> Iterator[str]:
+    """Each child that was asked for began, as long as it was wanted, and has ended.
+
+    It gives what it was given, and no request began two of its runs.
+    """
+    given: dict[str, object] = {}
+    ended: set[str] = set()
+    secrets: Counter[str] = Counter()
+    for content in partitions.values():
+        for event in content.valid:
+            if event.kind == "WorkflowStarted" and event.body["parent"]:
+                given[event.instance_id] = event.body["input"]
+                ended.discard(event.instance_id)
+                secrets[event.text("command_id")] += 1
+            elif event.kind in TERMINAL and event.instance_id in given:
+                ended.add(event.instance_id)
+                output = event.body.get("output")
+                expected = given[event.instance_id]
+                if event.kind == "WorkflowCompleted" and output != expected:
+                    yield f"{event.where}: a child gives {output!r} for {expected!r}"
+    yield from (f"child {name} has not ended" for name in sorted({*given} - ended))
+    yield from (f"{name} began {n} children" for name, n in secrets.items() if n > 1)
+
+
+def of_permits(partitions: Mapping[int, PartitionContent]) -> Iterator[str]:
+    """Every permit that a limit has lent came back to it."""
+    lent: set[tuple[str, int]] = set()
+    for content in partitions.values():
+        for event in content.valid:
+            if event.kind == "PermitGranted":
+                lent.add((event.instance_id, int(event.body["sequence"])))
+            elif event.kind == "PermitReturned":
+                lent.discard((event.instance_id, int(event.body["permit"])))
+    yield from (f"permit {permit} of {limit} is out" for limit, permit in sorted(lent))
 
 
 def handouts_of(

@@ -61,6 +61,8 @@ def plan_of(seed: int) -> Plan:
     return replace(
         plain_plan_of(seed),
         executors=chance.choice([1, 2, 3]) if chance.random() < 0.4 else 0,
+        limited=chance.random() < 0.25,
+        children=chance.random() < 0.25,
     )
 
 

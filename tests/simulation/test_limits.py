@@ -29,6 +29,15 @@ def test_no_world_lets_a_fourth_run() -> None:
     assert faults > 100
 
 
+def test_no_world_lets_a_fourth_run_elsewhere() -> None:
+    crashes = 0
+    for seed in range(25, 31):
+        world = run_limited(seed, keys=2, attempts=24, chaos=True, executors=3)
+        assert not world.problems, f"seed {seed}: {world.problems[:3]}"
+        crashes += world.chance.fault_counts["executor crash while holding"]
+    assert crashes > 3
+
+
 def test_a_limit_is_used_while_there_are_attempts_for_it() -> None:
     world = run_limited(1, keys=12, attempts=240, chaos=False)
     assert not world.problems

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -40,6 +41,12 @@ KEPT_SEEDS = {
 }
 """Seeds that found a bug, and which; the mutants of each are in `mutant_list`."""
 
+KEPT_LIMITED_SEEDS = {
+    6: "a fork copied the return of a permit behind the end of its source",
+    1000: "a permit that came late again behind a retry was called a second one",
+}
+"""Seeds that found a bug in worlds with limits, and which."""
+
 FAULTS = {
     *("answer lost", "clock jumps", "clock skewed", "crash", "disk broken"),
     *("disk full", "disk refuses", "drain"),
@@ -70,6 +77,14 @@ def test_a_kept_seed_finds_nothing_any_more(seed: int) -> None:
     report = simulate(seed, plain_plan_of(seed))
     if report.problems:
         fail(report)
+
+
+@pytest.mark.parametrize("seed", sorted(KEPT_LIMITED_SEEDS))
+def test_a_kept_seed_with_limits_finds_nothing_any_more(seed: int) -> None:
+    plan = replace(plain_plan_of(seed), limited=True)
+    report = simulate(seed, plan)
+    if report.problems:
+        pytest.fail(str(shrink(report, plan)), pytrace=False)
 
 
 def simulate_many(first: int, count: int) -> tuple[list[Report], Counter[str]]:

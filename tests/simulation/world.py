@@ -20,7 +20,7 @@ from sayiir_es.log.memory.log import MemoryLog
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.wire.commands import ORIGIN_HEADER, encode_command_avro
 from tests import random_programs as programs
-from tests.simulation import judge, rules
+from tests.simulation import features, judge, rules
 from tests.simulation.executors import LEASE_MS, Executors
 from tests.simulation.fleet import LOOK_S, Fleet, SimClock
 from tests.simulation.log import GIVES_UP_S, AppendFaults, records_of
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.core.graph.graph import Graph
-    from sayiir_es.core.graph.nodes import TaskNode
     from sayiir_es.engine.attempts.task_context import TaskExecutionContext
     from tests.kafka.reader import PartitionContent
     from tests.simulation.chance import Chance
@@ -65,6 +64,10 @@ class Plan:
     """Whether there are faults; without them only a sweep kills."""
     executors: int = 0
     """How many there are elsewhere; then about half of all tasks run only there."""
+    limited: bool = False
+    """Whether about half of all tasks need a permit."""
+    children: bool = False
+    """Whether there are children that are instances of their own."""
     forked_at: int = 0
     """The event at which each instance is forked; 0: forks are drawn."""
 
@@ -109,9 +112,10 @@ class World:
         )
         # The newer one differs in what changes nothing but the digests of graphs.
         newer = [replace(one.graph, metadata='{"build":2}') for one in self._workflows]
+        children = [features.child_workflow(self)] if plan.children else []
         self.fleet.builds = (
-            self._workflows,
-            [programs.workflow_of(graph, self) for graph in newer],
+            [*self._workflows, *children],
+            [*(programs.workflow_of(graph, self) for graph in newer), *children],
         )
 
         self.executors = Executors(self.fleet, plan.executors)
@@ -122,7 +126,7 @@ class World:
 
     def begins(self, context: TaskExecutionContext) -> float:
         """A task function begins; returns how long it takes."""
-        instance, _, path = context.idempotency_key.split("/", 2)
+        instance, path = context.instance_id, programs.path_of(context)
         token = (instance, context.run, path, context.attempt)
         partition = partition_of(instance.encode(), self.plan.partitions)
         end = len(records_of(self.log, Topic.EVENTS, partition))
@@ -143,7 +147,7 @@ class World:
 
     def fails(self, context: TaskExecutionContext) -> bool:
         """Whether it fails: as often as its retries allow, sometimes for good."""
-        instance, _, path = context.idempotency_key.split("/", 2)
+        instance, path = context.instance_id, programs.path_of(context)
         failure_count = self._failed.get((instance, path), 0)
         entity = f"{instance}/{path}"
         if context.node.retry is None:
@@ -215,6 +219,7 @@ class World:
         return bool(
             [*judge.of_outputs(partitions, self.outputs, frozenset(self.cancelled))]
             or judge.of_topic(judge.commands_of(self.log), partitions, self._graphs)
+            or [*rules.of_children(partitions), *rules.of_permits(partitions)]
         )
 
     def _judge(self) -> list[str]:
@@ -230,6 +235,8 @@ class World:
             partitions, self.outputs, frozenset(self.cancelled)
         )
         problems += judge.of_log(self.log)
+        problems += rules.of_children(partitions)
+        problems += rules.of_permits(partitions)
         problems += judge.of_executions(partitions, self.executions)
         problems += judge.of_handouts(partitions, self.executions)
         problems += judge.of_leases(self.log, partitions)
@@ -288,8 +295,12 @@ class World:
             _hurried(chance, programs.random_graph(chance, name, self.plan.nodes))
             for name in (f"p{number}" for number in range(self.plan.instances))
         ]
+        if self.plan.children:
+            graphs = [features.with_children(graph) for graph in graphs]
         if self.plan.executors:
-            graphs = [_elsewhere(graph) for graph in graphs]
+            graphs = [features.with_remote_tasks(graph) for graph in graphs]
+        if self.plan.limited:
+            graphs = [features.with_limits(graph) for graph in graphs]
         return [programs.workflow_of(graph, self) for graph in graphs]
 
     def _instances(self) -> list[tuple[str, Workflow]]:
@@ -419,16 +430,6 @@ class World:
         if self.chance.fault("sent astray", instance_id, 0.05):
             home = (home + 1) % self.plan.partitions
         await self.log.produce(Topic.COMMANDS, home, record)
-
-
-def _elsewhere(graph: Graph) -> Graph:
-    """The graph, with about half of its tasks for executors elsewhere only."""
-    own = Random(graph.digest)  # noqa: S311 (a simulation's)
-
-    def placed(node: TaskNode) -> TaskNode:
-        return replace(node, execute="remote") if own.random() < 0.5 else node
-
-    return replace(graph, chain=programs.map_tasks(placed, graph.chain))
 
 
 def _hurried(chance: Random, graph: Graph) -> Graph:

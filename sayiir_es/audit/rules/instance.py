@@ -171,6 +171,8 @@ class InstanceRules:
         self._graphs = graphs
         self._ended_runs: dict[str, EndedRun] = {}
         self._failed_runs: OrderedDict[str, RunModel] = OrderedDict()
+        self._permits: dict[str, dict[str, str]] = {}
+        """What instances whose run has ended have taken, and not released."""
         self._families: dict[str, Family] = {}
         """What instances owe to others, of those that do."""
 
@@ -199,7 +201,7 @@ class InstanceRules:
             return
         model = self.live.get(event.instance_id)
         if model is None:
-            model = self._model_of(event)
+            model = self._model_of(event, copying=copying)
             if model is None:
                 return
         model.copying = copying
@@ -217,7 +219,7 @@ class InstanceRules:
             if type(event.body) in ENDS:
                 self._end(model)
 
-    def _model_of(self, event: Event) -> RunModel | None:
+    def _model_of(self, event: Event, *, copying: bool) -> RunModel | None:
         """An instance that is not live: a new one, or one whose run has ended."""
         ended = self._ended_runs.get(event.instance_id)
         kind = type(event.body)
@@ -243,18 +245,21 @@ class InstanceRules:
                 model = RunModel(event.instance_id, ended.run, ended.sequence)
                 model.failed = "somewhere" if ended.failed else ""
         else:
-            self._check_ended(event, ended)
+            self._check_ended(event, ended, copying=copying)
             return None
         self.live[event.instance_id] = model
+        model.permits = self._permits.pop(event.instance_id, {})
         return model
 
-    def _check_ended(self, event: Event, ended: EndedRun) -> None:
+    def _check_ended(self, event: Event, ended: EndedRun, *, copying: bool) -> None:
         self._ended_runs[event.instance_id] = ended._replace(sequence=event.sequence)
         try:
             self._check_sequence(event, ended.sequence)
             _check_answer(event, ended.run)
             if type(event.body) in child_instances.KINDS:
                 self._check_family(event, ended.run)
+            elif not copying and isinstance(event.body, PermitTaken | PermitReleased):
+                permits.check_ended(self._permits, event)
         except BreachError:
             self._mark_doubtful(event)
             raise
@@ -389,6 +394,8 @@ class InstanceRules:
             model.graph = None  # its successor comes in the same decision
             return
         self.live.pop(model.instance_id, None)
+        if model.permits:
+            self._permits[model.instance_id] = model.permits
         failed = bool(model.failed)
         self._ended_runs[model.instance_id] = EndedRun(
             model.run, model.sequence, failed

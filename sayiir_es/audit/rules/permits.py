@@ -24,10 +24,7 @@ def check_taken(model: RunModel, event: Event) -> None:
     if body.holder != model.instance_id:
         _check_copy(model, event)
         return
-    name = permit_name(body.key, body.permit)
-    if name in model.permits:
-        raise BreachError("I24", f"permit {name!r} taken once", "a second time")
-    model.permits[name] = body.path
+    name = _take(model.permits, body)
     open_node = model.open_nodes.get(body.path)
     if (
         open_node is not None
@@ -52,15 +49,47 @@ def check_released(model: RunModel, event: Event) -> None:
     if body.holder != model.instance_id:
         _check_copy(model, event)
         return
-    name = permit_name(body.key, body.permit)
-    path = model.permits.pop(name, None)
-    if path is None:
-        raise BreachError("I24", f"permit {name!r} to be taken before", "it was not")
+    name, path = _release(model.permits, body)
     open_node = model.open_nodes.get(path)
     if open_node is not None and open_node.permit == name and not model.quarantined:
         raise BreachError(
             "I24", f"permit {name!r} kept while {path!r} is awaited", "it is returned"
         )
+
+
+def check_ended(permits: dict[str, dict[str, str]], event: Event) -> None:
+    """Behind the end of a run: what it has goes back, and what comes late, too."""
+    body, instance_id = event.body, event.instance_id
+    assert isinstance(body, PermitTaken | PermitReleased)
+    if body.holder != instance_id:
+        raise _of_another(event)
+    held = permits.setdefault(instance_id, {})
+    try:
+        if isinstance(body, PermitTaken):
+            _take(held, body)
+        else:
+            _release(held, body)
+    finally:
+        if not held:
+            del permits[instance_id]
+
+
+def _take(held: dict[str, str], body: PermitTaken) -> str:
+    """The name of a permit that an instance has from now on, until it is released."""
+    name = permit_name(body.key, body.permit)
+    if name in held:
+        raise BreachError("I24", f"permit {name!r} taken once", "a second time")
+    held[name] = body.path
+    return name
+
+
+def _release(held: dict[str, str], body: PermitReleased) -> tuple[str, str]:
+    """The name of a permit that an instance has no more, and who had it."""
+    name = permit_name(body.key, body.permit)
+    path = held.pop(name, None)
+    if path is None:
+        raise BreachError("I24", f"permit {name!r} to be taken before", "it was not")
+    return name, path
 
 
 def take_away(model: RunModel) -> None:
@@ -85,6 +114,10 @@ def check_had_permit(model: RunModel, open_node: OpenNode) -> None:
 
 def _check_copy(model: RunModel, event: Event) -> None:
     if not model.copying:
-        raise BreachError(
-            "I24", f"{event.kind} of {model.instance_id!r}", "one of another instance"
-        )
+        raise _of_another(event)
+
+
+def _of_another(event: Event) -> BreachError:
+    return BreachError(
+        "I24", f"{event.kind} of {event.instance_id!r}", "one of another instance"
+    )

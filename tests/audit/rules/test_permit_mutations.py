@@ -10,7 +10,7 @@ from sayiir_es.audit.rules.limits import LimitRules
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.graph.graph import Graph
 from sayiir_es.core.graph.nodes import Concurrency, TaskNode
-from sayiir_es.core.model.commands import GrantPermit
+from sayiir_es.core.model.commands import GrantPermit, RetryWorkflow
 from sayiir_es.core.model.events import Event, PartitionClaimed
 from sayiir_es.core.model.inputs import PermitReturnSent
 from sayiir_es.core.model.permit_events import (
@@ -65,6 +65,79 @@ def test_a_permit_that_was_never_taken_is_not_released(permitted: History) -> No
     body = permitted.events[at].body
     assert isinstance(body, PermitReleased)
     permitted.changed(at, replace(body, permit=8)).must_break("I24", at)
+
+
+# --- behind the end of a run ----------------------------------------------------------
+
+
+def grant(permit: int, ask: int = 2) -> GrantPermit:
+    return GrantPermit(
+        instance_id="i",
+        command_id=f"g{permit}",
+        key="k",
+        path="a",
+        ask=ask,
+        permit=permit,
+    )
+
+
+def release(permit: int) -> PermitReturnSent:
+    return PermitReturnSent(instance_id="i", key="k", permit=permit)
+
+
+@pytest.fixture
+def failed() -> InstanceRunner:
+    """A run that has failed while it had permit 7, which then went back."""
+
+    def fail(data: bytes, attempt: int) -> str:
+        del data, attempt
+        return "no"
+
+    runner = InstanceRunner(graph=GRAPH, tasks={"a": fail})
+    runner.start()
+    runner.command(grant(7))
+    (owed,) = runner.owed()
+    runner.finish(owed)
+    assert runner.kinds()[-1] == "WorkflowFailed"
+    runner.decide(release(7))
+    return runner
+
+
+def retry(runner: InstanceRunner) -> None:
+    runner.command(RetryWorkflow(instance_id="i", command_id="r"))
+
+
+def test_a_permit_that_came_late_again_goes_back_again(failed: InstanceRunner) -> None:
+    retry(failed)
+    failed.command(grant(7))
+    failed.decide(release(7))
+    assert failed.kinds().count("PermitReleased") == 2
+    assert History.of(failed).violations() == []
+
+
+def test_a_permit_taken_behind_an_end_is_released_by_the_next_run(
+    failed: InstanceRunner,
+) -> None:
+    failed.command(grant(8))
+    retry(failed)
+    failed.decide(release(8))
+    assert failed.kinds()[-1] == "PermitReleased"
+    assert History.of(failed).violations() == []
+
+
+def test_what_is_made_up_behind_an_end_is_found(failed: InstanceRunner) -> None:
+    failed.command(grant(8))
+    history = History.of(failed)
+    at, released = history.at("PermitTaken", 1), history.at("PermitReleased")
+    body, gone = history.events[at].body, history.events[released].body
+    assert isinstance(body, PermitTaken)
+    assert isinstance(gone, PermitReleased)
+    history.changed(at, replace(body, holder="j")).must_break("I24", at)
+    history.changed(released, replace(gone, permit=9)).must_break("I24", released)
+    history.changed(released, replace(gone, holder="j")).must_break("I24", released)
+    history.changed(at, replace(body, permit=8)).added(at + 1, body).must_break(
+        "I24", at + 1
+    )
 
 
 # --- at the limit ---------------------------------------------------------------------
