@@ -1,4 +1,4 @@
-"""`sayiir-es executor list`: the executors that owners know, and what they hold."""
+"""`sayiir-es executor list`: the executors that owners know, and what waits for one."""
 
 from __future__ import annotations
 
@@ -21,15 +21,24 @@ def list_executors(
 ) -> None:
     """List the executors that offer slots: state, attempts held, tags and tasks."""
 
-    async def read(session: Session) -> list[dict[str, object]]:
+    async def read(session: Session) -> tuple[list[PartitionReport], list[str]]:
         from sayiir_es.client.partitions import (  # noqa: PLC0415 (slow to import)
             describe_partitions,
         )
+        from sayiir_es.operations.unplaced_tasks import (  # noqa: PLC0415 (slow)
+            find_unplaced,
+        )
 
         statuses = await describe_partitions(session)
-        return executor_rows(one.report for one in statuses if one.report is not None)
+        reports = [one.report for one in statuses if one.report is not None]
+        if not reports:
+            return [], []
+        await session.definitions.refresh()
+        unplaced = await find_unplaced(session)
+        return reports, [f"{one.summary}; {one.fix}" for one in unplaced]
 
-    rows = in_session(url, read)
+    reports, lines = in_session(url, read)
+    rows = executor_rows(reports)
     if not rows:
         print_message("no executors", "dim")
     if output is Format.TABLE:
@@ -38,6 +47,22 @@ def list_executors(
             for row in rows
         ]
     print_rows(rows, _COLUMNS, output)
+    waiting = waiting_elsewhere(reports)
+    if waiting:
+        lines.append(f"attempts that wait for a free slot of executors: {waiting}")
+    for line in lines:
+        print_message(line, "yellow")
+
+
+def waiting_elsewhere(reports: Iterable[PartitionReport]) -> int:
+    """How many attempts wait for a slot of executors only, as their owners say."""
+    waiting: dict[str, int] = {}
+    queued_here: dict[str, int] = {}
+    for report in reports:
+        queued = waiting.get(report.owner_id, 0) + report.queued_attempts
+        waiting[report.owner_id] = queued
+        queued_here[report.owner_id] = report.slots_queued  # of the whole process
+    return sum(max(0, count - queued_here[name]) for name, count in waiting.items())
 
 
 def executor_rows(reports: Iterable[PartitionReport]) -> list[dict[str, object]]:

@@ -18,7 +18,6 @@ from sayiir_es.client.workflow_status import WorkflowStatus, workflow_status
 from sayiir_es.core.duration import duration_ms
 from sayiir_es.core.status.search import (
     STATUSES,
-    STRANDED,
     TIMES,
     Search,
     TimeName,
@@ -76,10 +75,11 @@ class Criteria(TypedDict, total=False):
         version: That of its workflow.
         waiting_for: What it waits for: `task`, `retry` (an attempt behind a failed
             one), `signal`, `delay`, `unpause`, `manual_retry` (it is quarantined),
-            `code` or `tag` (no worker that owns it has that); with a name, only
-            that: `signal:approval`, `retry:charge`.
+            `code`, `tag` or `executor` (no worker that owns it, or no executor, has
+            that); with a name, only that: `signal:approval`, `retry:charge`.
         id_prefix: How its id begins.
         id_contains: What stands anywhere in its id.
+        parent: The id of the instance that started it as its child.
     """
 
     status: StatusFilter | str | None
@@ -94,6 +94,7 @@ class Criteria(TypedDict, total=False):
     waiting_for: str | None
     id_prefix: str | None
     id_contains: str | None
+    parent: str | None
 
 
 def search_of(criteria: Criteria, *, now_ms: int) -> Search:
@@ -122,6 +123,7 @@ def search_of(criteria: Criteria, *, now_ms: int) -> Search:
         waiting_for=None if waiting_for is None else check_waiting_for(waiting_for),
         id_prefix=criteria.get("id_prefix"),
         id_contains=criteria.get("id_contains"),
+        parent=criteria.get("parent"),
     )
 
 
@@ -460,9 +462,9 @@ async def count_by_group(session: Session, search: Search, by: Groups) -> Counte
     return sum(counts, Counter[str]())
 
 
-async def count_stranded(session: Session, partition: int) -> Mapping[str, int]:
-    """How many instances of a partition are stranded, by workflow: its owner says."""
-    search = Search(statuses=(STRANDED,))
+async def count_without_code(session: Session, partition: int) -> Mapping[str, int]:
+    """How many instances of a partition wait for code, by workflow: its owner says."""
+    search = Search(statuses=("in_progress",), waiting_for="code")
     answer = await session.ask(
         partition,
         lambda at_least: CountInstances(

@@ -11,8 +11,27 @@ from sayiir_es.engine.attempts.remote.placement import PlacingExecutor
 
 if TYPE_CHECKING:
     from sayiir_es.core.graph.graph import Graph
+    from sayiir_es.engine.definitions.registry import Registry
     from sayiir_es.engine.ports import Ports
     from sayiir_es.engine.worker_settings import WorkerSettings
+
+
+class _KnownExecutors:
+    """What the executors of a table run, by graph and path."""
+
+    def __init__(self, registry: Registry, table: ExecutorTable) -> None:
+        self._registry = registry
+        self._table = table
+
+    def is_run(self, graph: Graph, path: str) -> bool:
+        """Whether one of them runs the node at a path, now or later."""
+        job = self._registry.job(graph.digest, path)
+        return job is not None and self._table.is_run(job, is_foreign=True)
+
+    def why_not_run(self, graph: Graph, path: str) -> str:
+        """Why none of them does, in words."""
+        job = self._registry.job(graph.digest, path)
+        return "" if job is None else self._table.why_not_run(job)
 
 
 def with_executors_elsewhere(ports: Ports, settings: WorkerSettings) -> Ports:
@@ -33,11 +52,5 @@ def with_executors_elsewhere(ports: Ports, settings: WorkerSettings) -> Ports:
         limits=settings.limits,
         lease_ms=settings.lease_ms,
     )
-    registry = ports.registry
-
-    def is_run_elsewhere(graph: Graph, path: str) -> bool:
-        job = registry.job(graph.digest, path)
-        return job is not None and table.is_run(job, is_foreign=True)
-
-    registry.is_run_elsewhere = is_run_elsewhere
+    ports.registry.elsewhere = _KnownExecutors(ports.registry, table)
     return replace(ports, executor=placing, elsewhere=placing)

@@ -33,6 +33,7 @@ class OwnerState:
         timer_overdue_s: How late the earliest timer is that is due; 0 if none is.
         snapshot_backlog: How many instances' snapshots are not published.
         attempts_elsewhere: How many attempts executors elsewhere have.
+        attempts_queued: How many wait for a slot, here or there.
     """
 
     offset: int
@@ -44,6 +45,7 @@ class OwnerState:
     timer_overdue_s: float = 0.0
     snapshot_backlog: int = 0
     attempts_elsewhere: int = 0
+    attempts_queued: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

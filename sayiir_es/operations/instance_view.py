@@ -39,4 +39,5 @@ def instance_view(status: Status) -> dict[str, object]:
         "definition_hash": status.definition_hash,
         "version": status.version,
         "parent": status.parent,
+        "children": list(status.children),
     }

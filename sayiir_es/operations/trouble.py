@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from sayiir_es.core.status.status import Status
 
 TroubleKind: TypeAlias = Literal[
-    "failed", "quarantined", "stranded", "untagged", "retrying", "slow", "unsignalled",
-    "paused",
+    "failed", "quarantined", "stranded", "unplaced", "untagged", "retrying", "slow",
+    "unsignalled", "paused",
 ]  # fmt: skip
 """In the order in which somebody wants to know of them.
 
-It failed; nobody could decide on it; no worker has its code, or its tag; an attempt
+It failed; nobody could decide on it; no worker has its code; no executor
+may run its attempt, and none but one may; no worker has its tag; an attempt
 failed and is to be tried again; an attempt takes long; a signal does not come; somebody
 paused it.
 """
@@ -109,7 +110,7 @@ async def _by_error(
 
 
 async def _by_version(session: Session, search: Search) -> list[TroubleGroup]:
-    search = replace(search, statuses=(STRANDED,))
+    search = replace(search, statuses=(STRANDED,), waiting_for="code")
     counts = await count_by_group(session, search, "version")
     groups: list[TroubleGroup] = []
     for key, count in counts.most_common():
@@ -129,6 +130,7 @@ async def _running(session: Session, search: Search, now_ms: int) -> list[Troubl
     by_now = await count_by_group(session, running, "waiting_for")
     long_ago = await count_by_group(session, slow, "waiting_for")
     return [
+        *_of_kind(running, by_now, "executor", "unplaced"),
         *_of_kind(running, by_now, "tag", "untagged"),
         *_of_kind(running, by_now, "retry", "retrying"),
         *_of_kind(slow, long_ago, "task", "slow"),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.errors import LogError, StoreError
 from sayiir_es.core.status.search import STRANDED, Search
+from sayiir_es.core.status.waits import BY_OWNER, kind_of
 from sayiir_es.engine.clock import SystemClock
 from sayiir_es.engine.requests.searching import Searched, count
 from sayiir_es.engine.store.port import StoreOnDisk
@@ -65,10 +66,14 @@ class Ends:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Census:
-    """Instances by status, those that wait for code, and bytes of stores."""
+    """Instances by status, those that are stranded, and bytes of stores.
+
+    `lacking` are attempts that are due and that nobody runs, by the kind of what lacks.
+    """
 
     by_status: Mapping[str, int]
     stranded: int
+    lacking: Mapping[str, int]
     store_bytes: Mapping[int, int]
 
 
@@ -207,6 +212,7 @@ class WorkerMonitor:
 
     async def _take_census(self, engine: WorkerEngine) -> Census:
         by_status, stranded = dict[str, int](), 0
+        lacking = dict.fromkeys(sorted(BY_OWNER), 0)
         sizes: dict[int, Callable[[], Awaitable[int]]] = {}
         search = Search(statuses=(STRANDED,))
         for partition, owner in engine.owners.items():
@@ -222,9 +228,15 @@ class WorkerMonitor:
             for status, number in counts.items():
                 by_status[status] = by_status.get(status, 0) + number
             stranded += (await count(searched, search, "all")).total()
+            running = Search(statuses=("in_progress",))
+            waited = await count(searched, running, "waiting_for")
+            for name, number in waited.items():
+                if kind_of(name) in lacking:
+                    lacking[kind_of(name)] += number
         return Census(
             by_status=by_status,
             stranded=stranded,
+            lacking=lacking,
             store_bytes={p: await size() for p, size in sizes.items()},
         )
 

@@ -33,6 +33,10 @@ def worker_series(monitor: WorkerMonitor, build: str, now_s: float) -> Iterator[
     if seen.state is not None:
         yield from _of_state(seen.state, now_s - seen.at_s)
     yield from _of_log(monitor)
+    yield Numbers(
+        metric=catalogue.ATTEMPTS_UNPLACED,
+        values={(name,): count for name, count in _unplaced(monitor)},
+    )
 
 
 def _number(metric: Metric, value: float) -> Numbers:
@@ -73,6 +77,16 @@ def _of_state(state: WorkerState, age_s: float) -> Iterator[Numbers]:
         metric=catalogue.SNAPSHOT_BACKLOG,
         values={p: one.snapshot_backlog for p, one in owners.items()},
     )
+
+
+def _unplaced(monitor: WorkerMonitor) -> Iterator[tuple[str, int]]:
+    """Attempts that nobody can run now, by what lacks."""
+    if monitor.census is not None:
+        yield from monitor.census.lacking.items()
+    state = monitor.seen.state
+    if state is not None:
+        queued = sum(one.attempts_queued for one in _owners(state).values())
+        yield "slot", max(0, queued - state.executor.queued)
 
 
 def _owners(state: WorkerState) -> dict[Labels, OwnerState]:

@@ -422,7 +422,7 @@ class Reply:
 
 _STATUS_NAMES = tuple(item.name for item in fields(Status))
 _status_values: Any = attrgetter(*_STATUS_NAMES)
-_STATUS_LISTS = ("compensated", "not_compensated")
+_STATUS_LISTS = ("compensated", "not_compensated", "children")
 """Fields that are tuples; an older build says nothing of them."""
 _new_status: Any = maker(Status)
 

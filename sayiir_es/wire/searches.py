@@ -25,7 +25,9 @@ Groups: TypeAlias = Literal[
 GROUPS: tuple[Groups, ...] = get_args(Groups)
 
 _OLD_GROUPS: frozenset[Groups] = frozenset(("all", "status", "workflow", "error_type"))
-_NEW_CRITERIA = ("version", "error_in", "waiting_for", "id_prefix", "id_contains")
+_NEW_CRITERIA = (
+    *("version", "error_in", "waiting_for", "id_prefix", "id_contains", "parent"),
+)
 _CRITERIA = frozenset(item.name for item in fields(Search)) - {"statuses"} | {"status"}
 
 
@@ -97,6 +99,7 @@ def read_search(request: Fields) -> Search:
         waiting_for=_read_waiting_for(data),
         id_prefix=data.text_or_none("id_prefix"),
         id_contains=data.text_or_none("id_contains"),
+        parent=data.text_or_none("parent"),
     )
 
 

@@ -16,6 +16,7 @@ from sayiir_es.operations.metrics import catalogue
 from sayiir_es.operations.metrics.series import Numbers
 from sayiir_es.operations.worker_monitor import WorkerMonitor
 from sayiir_es.operations.worker_series import worker_series
+from tests.engine.attempts.remote.speaker import Speaker
 from tests.engine.harness import EngineHarness
 from tests.engine.slow_log import SlowLog
 
@@ -170,6 +171,46 @@ async def test_instances_are_counted_only_while_somebody_scrapes(
         "awaiting_signal": 1,
     }
     assert number(monitor, catalogue.STRANDED) == {"": 0}
+
+
+async def test_attempts_that_nobody_may_run_are_counted_by_what_lacks(
+    monitor: WorkerMonitor,
+) -> None:
+    @task(execute="remote", tags=["gpu"])
+    def paint(value: int) -> int:
+        return value
+
+    painting = Flow[int, int]("painting").then(paint).build()
+    harness = EngineHarness(meter=monitor.meter)
+    await monitor.begin("w1")
+    async with (
+        harness.worker(painting) as engine,
+        Speaker(harness.log, tasks=("painting/paint",), tags=("gpu",)).reading() as one,
+    ):
+        monitor.watch(engine, harness.log)
+        await until(lambda: monitor.seen.state is not None)
+        assert number(monitor, catalogue.ATTEMPTS_UNPLACED) == {"slot": 0}
+        for name in ("a", "b", "c"):
+            await harness.command("StartWorkflow", name, workflow="painting", input=1)
+            await harness.until_kind("PositionUpdated", name)
+        monitor.scraped_at_s = monitor.turned_at_s
+        await until(lambda: monitor.census is not None)
+        assert number(monitor, catalogue.ATTEMPTS_UNPLACED) == {
+            "code": 0,
+            "executor": 3,
+            "tag": 0,
+            "slot": 0,
+        }
+        assert number(monitor, catalogue.STRANDED) == {"": 3}
+        one.offer(1)
+        await one.attempt()
+
+        def waits_for_slots() -> bool:
+            return number(monitor, catalogue.ATTEMPTS_UNPLACED)["slot"] == 2
+
+        await until(waits_for_slots)
+        assert number(monitor, catalogue.ATTEMPTS_ELSEWHERE) == {"": 1}
+    await monitor.close()
 
 
 @pytest.mark.usefixtures("watched")

@@ -84,6 +84,11 @@ IdContainsOption = Annotated[
     typer.Option("--id-contains", metavar="TEXT", help="Only ids with it in them."),
 ]
 
+ParentOption = Annotated[
+    str | None,
+    typer.Option("--parent", metavar="ID", help="Only children of that instance."),
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class CriteriaOptions:
@@ -101,6 +106,7 @@ class CriteriaOptions:
     error_in: ErrorInOption = None
     id_prefix: IdPrefixOption = None
     id_contains: IdContainsOption = None
+    parent: ParentOption = None
 
     @property
     def has_any(self) -> bool:
@@ -129,6 +135,7 @@ class CriteriaOptions:
                     "error_in": self.error_in,
                     "id_prefix": self.id_prefix,
                     "id_contains": self.id_contains,
+                    "parent": self.parent,
                 },
                 now_ms=SystemClock().now_ms(),
             )

@@ -32,7 +32,8 @@ class ListEntry:
 
     `updated_at` is of its last event, `error_type` of the error by which it failed or
     stands still, `error_in` the name of the node that failed. `waited` is what it waits
-    for, in the words of `status.waits`.
+    for, in the words of `status.waits`. `parent` is the instance of which it is a
+    child.
     """
 
     instance_id: str
@@ -46,12 +47,13 @@ class ListEntry:
     version: str | None = None
     graph_digest: str = ""
     waited: tuple[str, ...] = ()
+    parent: str | None = None
 
 
 class EntryGroup(NamedTuple):
     """What entries have in common that stores count; as the fields of `ListEntry`.
 
-    All that a search asks but the id, the times and the attributes.
+    All that a search asks but the id, the times, the attributes and the parent.
     """
 
     status: str
@@ -122,6 +124,7 @@ def entry_of(rows: Rows, instance_id: str) -> ListEntry | None:
         version=run.version,
         graph_digest=run.graph_digest,
         waited=waited_for(header, cursors),
+        parent=None if run.parent is None else run.parent.instance_id,
     )
 
 

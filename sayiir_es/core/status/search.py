@@ -23,7 +23,8 @@ STATUSES: tuple[StatusFilter, ...] = get_args(StatusFilter)
 """What instances are searched by: their status, or `stranded`."""
 
 STRANDED: Literal["stranded"] = "stranded"
-"""Of an instance in progress that waits for code which its owner lacks."""
+"""Of an instance in progress that waits for code which its owner lacks, or for an
+executor elsewhere that is not there."""
 
 TimeName: TypeAlias = Literal["started", "updated"]
 TIMES: tuple[TimeName, ...] = get_args(TimeName)
@@ -44,6 +45,7 @@ class Search:
         error_in: The name of the node that failed.
         id_prefix: How its id begins.
         id_contains: What stands anywhere in its id.
+        parent: The id of the instance of which it is a child.
     """
 
     statuses: tuple[str, ...] = ()
@@ -59,6 +61,7 @@ class Search:
     waiting_for: str | None = None
     id_prefix: str | None = None
     id_contains: str | None = None
+    parent: str | None = None
 
     @property
     def sorted_by(self) -> TimeName:
@@ -76,9 +79,8 @@ class Search:
     @property
     def is_counted(self) -> bool:
         """Whether all that it asks but a time is what stores count by."""
-        return (
-            not self.attributes and self.id_prefix is None and self.id_contains is None
-        )
+        of_each = (self.id_prefix, self.id_contains, self.parent)
+        return not self.attributes and of_each == (None, None, None)
 
     @property
     def asks_for_code(self) -> bool:
@@ -147,6 +149,7 @@ class Search:
             and self.error_type in (None, entry.error_type)
             and self.error_in in (None, entry.error_in)
             and self.version in (None, entry.version)
+            and self.parent in (None, entry.parent)
             and (
                 not self.attributes
                 or self.attributes.items() <= entry.attributes.items()

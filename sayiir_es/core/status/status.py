@@ -7,11 +7,13 @@ the API say the same.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sayiir_es.core.fast_frozen import fast_frozen
+from sayiir_es.core.model.child_rows import get_children
 from sayiir_es.core.model.limits import DEFAULT_LIMITS
 from sayiir_es.core.model.rows import (
     TERMINAL,
@@ -68,6 +70,9 @@ PARTS_MAX = 20
 ERROR_CHARACTERS_MAX = 200
 """How much of the error the sentence has by which an instance is in quarantine."""
 
+CHILDREN_MAX = 20
+"""Children that a status names; a search by `parent` finds all."""
+
 STANDING_STILL: tuple[Phase, ...] = ("paused", "quarantined")
 """Phases in which nothing runs until somebody says so."""
 
@@ -82,7 +87,8 @@ class Status:
     that ended the run, or of the last attempt that is to be tried again. What completed
     tasks did is undone at the paths `compensated`, and could not be at
     `not_compensated`, as far as that is known by now; at most 100 each. `version` is
-    that of the workflow, `parent` the instance of which it is a child.
+    that of the workflow, `parent` the instance of which it is a child. `children` are
+    its own that have not ended, as far as is known; at most 20.
     """
 
     instance_id: str
@@ -109,6 +115,7 @@ class Status:
     not_compensated: tuple[str, ...] = ()
     version: str | None = None
     parent: str | None = None
+    children: tuple[str, ...] = ()
 
 
 def hidden_id(node_id: str) -> str:
@@ -157,7 +164,13 @@ def status_of(rows: Rows, instance_id: str, graph: Graph | None) -> Status | Non
         not_compensated=_undone(rows, header, "n"),
         version=started.version,
         parent=None if started.parent is None else started.parent.instance_id,
+        children=_open_children(rows),
     )
+
+
+def _open_children(rows: Rows) -> tuple[str, ...]:
+    children = itertools.islice(get_children(rows), CHILDREN_MAX)
+    return tuple(sorted(child_id for child_id, _ in children))
 
 
 def _order(graph: Graph | None, cursor: Cursor) -> float:
@@ -169,9 +182,12 @@ def _order(graph: Graph | None, cursor: Cursor) -> float:
 
 def listed(status: Status) -> Status:
     """A status as lists have it: without what takes kilobytes."""
-    if not (status.error_details or status.compensated or status.not_compensated):
+    lists = status.compensated or status.not_compensated or status.children
+    if not (status.error_details or lists):
         return status
-    return replace(status, error_details=None, compensated=(), not_compensated=())
+    return replace(
+        status, error_details=None, compensated=(), not_compensated=(), children=()
+    )
 
 
 def status_name(rows: Rows) -> StatusName | None:

@@ -24,17 +24,18 @@ WaitedKind: TypeAlias = Literal[
     "manual_retry",
     "code",
     "tag",
+    "executor",
 ]
 """The outcome of a task's first attempt, or of one behind a failed one; a signal; the
 end of a delay, or of a child that is an instance of its own; of a paused instance
 `unpause`, of a quarantined one `manual_retry`; `code` or `tag`, if the owner cannot run
-the attempt because it lacks that."""
+the attempt because it lacks that, `executor`, if none but one may that is not there."""
 
 KINDS: tuple[WaitedKind, ...] = get_args(WaitedKind)
 
 BY_ATTEMPT: frozenset[str] = frozenset(("task", "retry"))
-"""Kinds that may turn out to be `code` or `tag`, by what the owner has."""
-BY_OWNER: frozenset[str] = frozenset(("code", "tag"))
+"""Kinds that may turn out to be one of the following, by what the owner has."""
+BY_OWNER: frozenset[str] = frozenset(("code", "tag", "executor"))
 
 WAITED_MAX = 20
 """By how many different waits an instance is found."""

@@ -110,10 +110,7 @@ class CodeFinder:
         graph = self._registry.by_digest(run.graph_digest)
         code = self._registry.get_own_code()
         lack = None if graph is None else code.find_lack(rows, graph, (path,))
-        is_remote = lack is None and self._registry.runnable(run.graph_digest, path)
-        if lack is None and not is_remote:
-            return
-        if lack is not None and not lack.is_code:
+        if lack is None or not lack.is_stranding:
             return
         self._told.add((instance_id, path))
         logger.warning(
@@ -122,9 +119,8 @@ class CodeFinder:
             workflow=run.workflow,
             path=path,
             reason=(
-                f"no executor runs {path!r}, which none but an executor may"
-                if lack is None
-                else f"this worker {lack}; it waits for a worker that has it"
+                f"this worker {lack}; it waits for "
+                + ("one" if lack.kind == "executor" else "a worker that has it")
             ),
         )
 

@@ -9,6 +9,7 @@ for what the log says to be elsewhere, before it is lost.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import TYPE_CHECKING
 
@@ -18,18 +19,26 @@ from sayiir_es.core.model.inputs import Handout
 from sayiir_es.core.model.rows import chain_of, get_cursors, get_header, get_run
 from sayiir_es.core.model.waits import Awaiting
 from sayiir_es.core.nodes import task
-from sayiir_es.engine.attempts.attempt import Attempt
+from sayiir_es.engine.attempts.attempt import Attempt, State
 from sayiir_es.engine.attempts.awaited import is_awaited
 from sayiir_es.engine.attempts.outcomes import OutcomeMaker
+from sayiir_es.engine.attempts.portions import finish
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sayiir_es.core.model.rows import Cursor, Rows
+    from sayiir_es.engine.attempts.attempt import Token
     from sayiir_es.engine.attempts.dispatcher import Dispatcher
     from sayiir_es.engine.attempts.remote.placement import PlacingExecutor
     from sayiir_es.engine.definitions.registry import Registry
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.engine.worker_settings import OwnerSettings
     from sayiir_es.wire.executor_requests import HeldAttempt, OfferSlots, Progress
+
+
+PORTION = 1_000
+"""So many attempts are looked at in some milliseconds."""
 
 
 class AttemptsElsewhere:
@@ -52,11 +61,44 @@ class AttemptsElsewhere:
         self._limits = settings.limits
         self._grace_s = settings.cancel_grace_s
         self._outcomes = OutcomeMaker("", settings.limits)
+        self._offering: asyncio.Task[None] | None = None
         dispatcher.leases.listener = self
 
     def offer(self, offer: OfferSlots) -> None:
         """An executor takes attempts of this partition."""
         self._placing.offer(self._dispatcher.partition, offer)
+
+    def find_taken(self, token: Token) -> str:
+        """Whose slots an attempt waits for, in words; empty where it does not wait."""
+        attempt = self._dispatcher.find(token)
+        if attempt is None or attempt.state is not State.QUEUED:
+            return ""
+        return self._placing.name_takers(attempt)
+
+    def fleet_came(self) -> None:
+        """Executors came that run other tasks than those before: give them what queues.
+
+        In portions: a hundred thousand may queue.
+        """
+        if self._offering is not None:
+            self._offering.cancel()
+        offering = self._offer_queued()
+        for _ in offering:  # a first portion at once; mostly that is all
+            self._offering = asyncio.create_task(finish(offering), name="offer-queued")
+            return
+
+    def _offer_queued(self) -> Iterator[None]:
+        """Let what queues for a slot of this process wait for others, too."""
+        table = self._placing.table
+        for seen, attempt in enumerate(self._dispatcher.all_attempts(), 1):
+            runnable = attempt.runnable
+            is_here = attempt.state is State.QUEUED and attempt.job is None
+            if is_here and runnable is not None:
+                job = self._registry.job(runnable.graph.digest, attempt.path)
+                if job is not None and table.is_run(job, is_foreign=False):
+                    self._placing.queue_elsewhere(attempt, job)
+            if seen % PORTION == 0:
+                yield
 
     def adopt(self, instance_id: str, rows: Rows) -> None:
         """Behind a take-over: wait for what executors elsewhere have."""

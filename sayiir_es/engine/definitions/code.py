@@ -9,7 +9,7 @@ none the attempt waits, and with it its instance: it is *stranded*.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from sayiir_es.core.decide.owed import owed_attempt
 from sayiir_es.core.graph.graph import title_of
@@ -17,12 +17,28 @@ from sayiir_es.core.graph.nodes import TaskNode
 from sayiir_es.core.graph.references import has_needed
 from sayiir_es.core.graph.same_place import kind_of, same_place
 from sayiir_es.core.model.rows import get_cursors, get_header, get_run
+from sayiir_es.engine.definitions.job import is_remote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator
+    from collections.abc import Callable, Collection, Container, Iterable, Iterator
 
     from sayiir_es.core.graph.graph import Graph
     from sayiir_es.core.model.rows import Rows
+
+
+LackKind: TypeAlias = Literal["code", "tag", "executor"]
+
+
+class Elsewhere(Protocol):
+    """The executors elsewhere that a process knows."""
+
+    def is_run(self, graph: Graph, path: str) -> bool:
+        """Whether one of them runs the node at a path of a graph, now or later."""
+        ...
+
+    def why_not_run(self, graph: Graph, path: str) -> str:
+        """Why none of them does, in words."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,15 +48,20 @@ class Lack:
     Attributes:
         path: Of the node.
         what: In words, behind "lacks".
-        because: Why, where the process has another definition of the workflow; may be
-            empty.
-        is_code: Whether it is code; else it is a tag.
+        because: Why, where the process has another definition of the workflow, or
+            executors elsewhere that do not run it; may be empty.
+        kind: Code, a tag, or an executor elsewhere, where none but one may run it.
     """
 
     path: str
     what: str
     because: str = ""
-    is_code: bool = True
+    kind: LackKind = "code"
+
+    @property
+    def is_stranding(self) -> bool:
+        """Whether who waits for it is stranded; who waits for a tag is not."""
+        return self.kind != "tag"
 
     def __str__(self) -> str:
         because = f": {self.because}" if self.because else ""
@@ -56,14 +77,13 @@ class Code:
         today: Its definition of a name and version, by which attempts run of other
             graphs of these; None if there is none.
         tags: It runs tasks whose tags are all among these; None: of any tags.
-        is_run_elsewhere: Whether an executor elsewhere runs the node at a path of a
-            graph; None: none is asked.
+        elsewhere: The executors elsewhere that it knows; None: none is asked.
     """
 
     digests: Container[str]
     today: Callable[[str, str | None], Graph | None]
     tags: frozenset[str] | None = None
-    is_run_elsewhere: Callable[[Graph, str], bool] | None = None
+    elsewhere: Elsewhere | None = None
 
     def find_lack(self, rows: Rows, graph: Graph, paths: Iterable[str]) -> Lack | None:
         """What it lacks for the first attempt that it must not run; None: nothing.
@@ -72,27 +92,30 @@ class Code:
         """
         is_here = graph.digest in self.digests
         for path in paths:
-            lack = None if is_here else self._find_lack_today(rows, graph, path)
+            lack = self._find_missing_executor(graph, path)
+            if lack is None and not is_here:
+                lack = self._find_lack_today(rows, graph, path)
             lack = lack or self._find_missing_tag(graph, path)
-            lack = lack or self._find_missing_executor(graph, path)
             if lack is not None and not self._goes_elsewhere(graph, path):
                 return lack
         return None
 
     def _goes_elsewhere(self, graph: Graph, path: str) -> bool:
-        elsewhere = self.is_run_elsewhere
-        return elsewhere is not None and elsewhere(graph, path)
+        return self.elsewhere is not None and self.elsewhere.is_run(graph, path)
 
     def _find_missing_executor(self, graph: Graph, path: str) -> Lack | None:
         """What none but an executor elsewhere may run, where these are known."""
         place = graph.place(path)
-        node = None if place is None else place.node
-        if self.is_run_elsewhere is None or not isinstance(node, TaskNode):
+        if self.elsewhere is None or place is None or not is_remote(place.node):
             return None
-        if node.execute == "local":
-            return None
-        tags = f" with the tags {', '.join(node.tags)}" if node.tags else ""
-        return Lack(path=path, what=f"an executor{tags} elsewhere")
+        assert isinstance(place.node, TaskNode)
+        return Lack(
+            path=path,
+            what=f"an executor with the code of {graph.title}"
+            + text_of_tags(place.node.tags),
+            because=self.elsewhere.why_not_run(graph, path),
+            kind="executor",
+        )
 
     def _find_lack_today(self, rows: Rows, graph: Graph, path: str) -> Lack | None:
         what = f"the code of {graph.title}"
@@ -119,7 +142,7 @@ class Code:
         missing = sorted({*place.node.tags} - self.tags)
         if not missing:
             return None
-        return Lack(path=path, what=f"the tag {missing[0]!r}", is_code=False)
+        return Lack(path=path, what=f"the tag {missing[0]!r}", kind="tag")
 
     def is_complete(self, graph: Graph) -> bool:
         """Whether it has the code of every node, so that every run can end."""
@@ -152,22 +175,19 @@ class Stranding:
     by_digest: Callable[[str], Graph | None]
 
     def find(self, rows: Rows, now_ms: int) -> Lack | None:
-        """The code that is missing for an attempt that is due; None: nothing is."""
+        """Why an instance is stranded; None: it is not."""
         run = get_run(rows)
         if run is None or run.graph_digest in self.code.digests:
             return None
-        lacks = self._find_lacks(rows, now_ms)
-        return next((lack for lack in lacks if lack.is_code), None)
-
-    def find_lack(self, rows: Rows, now_ms: int) -> Lack | None:
-        """The code or the tag that is missing for an attempt that is due."""
-        return next(self._find_lacks(rows, now_ms), None)
+        lacks = self.find_lacks(rows, now_ms)
+        return next((lack for lack in lacks if lack.is_stranding), None)
 
     def may_lack(self, graph_digest: str) -> bool:
         """Whether anything may be missing for an attempt of a run of that graph."""
         return self.code.tags is not None or graph_digest not in self.code.digests
 
-    def _find_lacks(self, rows: Rows, now_ms: int) -> Iterator[Lack]:
+    def find_lacks(self, rows: Rows, now_ms: int) -> Iterator[Lack]:
+        """What is missing for the attempts that are due."""
         header, run = get_header(rows), get_run(rows)
         if header is None or run is None or header.phase != "running":
             return
@@ -188,6 +208,14 @@ class Stranding:
         if run is None or run.graph_digest in self.code.digests:
             return False
         return self.code.today(run.workflow, run.version) is None
+
+
+def text_of_tags(tags: Collection[str]) -> str:
+    """Such as ` and the tags 'eu', 'gpu'`; empty without tags."""
+    if not tags:
+        return ""
+    word = "tag" if len(tags) == 1 else "tags"
+    return f" and the {word} {', '.join(map(repr, sorted(tags)))}"
 
 
 def workflow_title(rows: Rows) -> str:

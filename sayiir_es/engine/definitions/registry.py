@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.graph.graph import Graph
     from sayiir_es.engine.definitions.accepted_loss import AcceptedLoss
     from sayiir_es.engine.definitions.capabilities import Refusal
+    from sayiir_es.engine.definitions.code import Elsewhere
 
 logger = get_logger(__name__)
 
@@ -108,8 +109,8 @@ class Registry:
     """
 
     tags: frozenset[str] | None = None
-    is_run_elsewhere: Callable[[Graph, str], bool] | None = None
-    """Whether an executor elsewhere runs the node at a path; None: there are none."""
+    elsewhere: Elsewhere | None = None
+    """The executors elsewhere that this process knows; None: it asks for none."""
     _split: set[str] = field(default_factory=set[str])
     """Digests of own graphs of which none but executors elsewhere run a task."""
     _graphs: dict[str, Graph] = field(default_factory=dict[str, "Graph"])
@@ -331,10 +332,10 @@ class Registry:
         """The code of this process, and what executors elsewhere run beside it."""
         digests = self._workflows.keys()
         return Code(
-            digests=digests if self.is_run_elsewhere is None else digests - self._split,
+            digests=digests if self.elsewhere is None else digests - self._split,
             today=self.today,
             tags=self.tags,
-            is_run_elsewhere=self.is_run_elsewhere,
+            elsewhere=self.elsewhere,
         )
 
     def code_of(self, capabilities: Capabilities) -> Code:

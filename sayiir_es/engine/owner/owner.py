@@ -211,6 +211,7 @@ class Owner:
             timer_overdue_s=overdue_ms / 1000,
             snapshot_backlog=publisher.backlog if publisher else 0,
             attempts_elsewhere=self.attempts_elsewhere,
+            attempts_queued=self.queued_attempts,
         )
 
     @property
@@ -281,13 +282,15 @@ class Owner:
     def _watch_code(self) -> None:
         """Hear of code that comes to this process, or to executors elsewhere."""
         self._registry.watch(self.dispatcher.code_added)
-        if self._ports.elsewhere is not None:
+        if self._ports.elsewhere is not None and self._elsewhere is not None:
             self._ports.elsewhere.table.watch(self.dispatcher.code_added)
+            self._ports.elsewhere.table.watch(self._elsewhere.fleet_came)
 
     def _unwatch_code(self) -> None:
         self._registry.unwatch(self.dispatcher.code_added)
-        if self._ports.elsewhere is not None:
+        if self._ports.elsewhere is not None and self._elsewhere is not None:
             self._ports.elsewhere.table.unwatch(self.dispatcher.code_added)
+            self._ports.elsewhere.table.unwatch(self._elsewhere.fleet_came)
 
     async def close(self) -> None:
         """Drop attempts and close the store."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sayiir_es.core.instants import instant
 from sayiir_es.core.model.rows import get_run
@@ -13,8 +13,17 @@ from sayiir_es.core.status.status import ENDED, status_of
 if TYPE_CHECKING:
     from sayiir_es.core.model.rows import Rows
     from sayiir_es.core.status.status import Status
+    from sayiir_es.engine.attempts.attempt import Token
     from sayiir_es.engine.definitions.code import Code
     from sayiir_es.engine.definitions.registry import Registry
+
+
+class AttemptQueue(Protocol):
+    """The attempts of an owner that wait for a slot."""
+
+    def find_taken(self, token: Token) -> str:
+        """Whose slots are all taken, in words; empty where it does not wait."""
+        ...
 
 
 OBSTACLE = "; the worker that owns partition "
@@ -28,11 +37,12 @@ def describe(
     *,
     partition: int,
     code: Code | None,
+    queue: AttemptQueue | None = None,
 ) -> Status | None:
     """The status of an instance, or None where there is no run of that id.
 
     `code` is that of the owner, None where it is not known: `waiting_for` says what it
-    lacks for an attempt.
+    lacks for an attempt. `queue` knows which attempts wait for a slot.
     """
     run = get_run(rows)
     if run is None:
@@ -44,12 +54,24 @@ def describe(
     if graph is None or code is None or not status.attempts:
         return status
     lack = code.find_lack(rows, graph, status.attempts)
-    if lack is None:
+    if lack is not None:
+        path, obstacle = lack.path, f"{OBSTACLE}{partition} {lack}"
+    else:
+        path, obstacle = _find_taken(status, queue)
+    if not obstacle:
         return status
-    since = f", due since {_due_since(rows, lack.path)}"
-    return replace(
-        status, waiting_for=f"{status.waiting_for}{since}{OBSTACLE}{partition} {lack}"
-    )
+    since = f", due since {_due_since(rows, path)}"
+    return replace(status, waiting_for=f"{status.waiting_for}{since}{obstacle}")
+
+
+def _find_taken(status: Status, queue: AttemptQueue | None) -> tuple[str, str]:
+    """The path of the first attempt that waits for a slot, and for which."""
+    if queue is not None:
+        for path, number in status.attempts.items():
+            taken = queue.find_taken((status.instance_id, status.run, path, number))
+            if taken:
+                return path, f"; all slots of {taken} are taken"
+    return "", ""
 
 
 def _due_since(rows: Rows, path: str) -> str:

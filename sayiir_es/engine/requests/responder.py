@@ -333,6 +333,7 @@ class Responder:
             self._registry,
             partition=self._partition,
             code=code,
+            queue=self._elsewhere,
         )
 
     def _find_result(self, request: FindResult) -> FoundResult:

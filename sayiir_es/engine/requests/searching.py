@@ -24,11 +24,16 @@ from sayiir_es.core.status.waits import without_code
 from sayiir_es.wire.searches import group_key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import (
+        AsyncIterator,
+        Callable,
+        Iterable,
+        Iterator,
+        Sequence,
+    )
 
     from sayiir_es.core.status.list_entry import ListEntry
     from sayiir_es.core.status.search import Search
-    from sayiir_es.core.status.waits import WaitedKind
     from sayiir_es.engine.definitions.code import Lack, Stranding
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.wire.searches import Groups
@@ -54,19 +59,20 @@ class Searched:
             return search.matches(entry)
         if not search.may_match(entry):
             return False
-        lack = self.find_lack(entry)
+        lacks = self.find_lacks(entry)
         return search.matches(
             entry,
-            _waited(entry, lack),
-            is_stranded=lack is not None and lack.is_code,
+            _waited(entry, lacks),
+            is_stranded=any(lack.is_stranding for lack in lacks),
         )
 
-    def find_lack(self, entry: ListEntry) -> Lack | None:
-        """What the owner lacks for an attempt of an instance that is due."""
+    def find_lacks(self, entry: ListEntry) -> Sequence[Lack]:
+        """What the owner lacks for the attempts of an instance that are due."""
         stranding = self.stranding
         if stranding is None or not self.may_lack(entry):
-            return None
-        return stranding.find_lack(self.store.rows(entry.instance_id), self.now_ms)
+            return ()
+        rows = self.store.rows(entry.instance_id)
+        return tuple(stranding.find_lacks(rows, self.now_ms))
 
     def may_lack(self, entry: ListEntry) -> bool:
         """Whether the owner may lack something for an attempt of such an instance."""
@@ -78,14 +84,14 @@ class Searched:
 
     def waited(self, entry: ListEntry) -> tuple[str, ...]:
         """What an instance waits for, with regard to what its owner lacks."""
-        return _waited(entry, self.find_lack(entry)) if entry.waited else ()
+        return _waited(entry, self.find_lacks(entry)) if entry.waited else ()
 
 
-def _waited(entry: ListEntry, lack: Lack | None) -> tuple[str, ...]:
-    if lack is None:
-        return entry.waited
-    kind: WaitedKind = "code" if lack.is_code else "tag"
-    return without_code(entry.waited, node_name(lack.path), kind)
+def _waited(entry: ListEntry, lacks: Iterable[Lack]) -> tuple[str, ...]:
+    waited = entry.waited
+    for lack in lacks:
+        waited = without_code(waited, node_name(lack.path), lack.kind)
+    return waited
 
 
 class Page(NamedTuple):

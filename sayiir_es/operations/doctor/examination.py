@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.client.backends import EmbeddedBackend, KafkaBackend
 from sayiir_es.client.backends.framing import without_framing
-from sayiir_es.client.search import count_stranded
+from sayiir_es.client.search import count_without_code
 from sayiir_es.core.model.errors import (
     LogUnavailableError,
     WorkflowError,
@@ -104,7 +104,7 @@ async def _log(backend: Backend) -> AsyncIterator[Finding]:
         yield await _dead_letters(log)
         async for one in _service(backend):
             yield one
-        async for one in _stranded(backend):
+        async for one in _without_code(backend):
             yield one
     finally:
         await log.close()
@@ -201,7 +201,7 @@ async def _service(backend: Backend) -> AsyncIterator[Finding]:
         await session.close()
 
 
-async def _stranded(backend: Backend) -> AsyncIterator[Finding]:
+async def _without_code(backend: Backend) -> AsyncIterator[Finding]:
     """What waits for code that the workers lack: by workflow and partition."""
     session = backend.new_session()
     try:
@@ -210,7 +210,9 @@ async def _stranded(backend: Backend) -> AsyncIterator[Finding]:
         if not session.registry.workers():
             return  # nobody who could answer
         partitions = range(session.log.partitions)
-        found = await asyncio.gather(*(count_stranded(session, p) for p in partitions))
+        found = await asyncio.gather(
+            *(count_without_code(session, p) for p in partitions)
+        )
     except WorkflowError:
         return  # others have said what is wrong
     finally:
@@ -223,7 +225,8 @@ async def _stranded(backend: Backend) -> AsyncIterator[Finding]:
                 finding=f"instances of {workflow!r} on partition {partition} that wait "
                 f"for code which the worker that owns it lacks: {count}",
                 fix="`sayiir-es instance list --status stranded` names them; start a "
-                "worker that has the code, or `sayiir-es instance migrate` them",
+                "worker that has the code, or an executor (`sayiir-es executor run "
+                "MODULE`), or `sayiir-es instance migrate` them",
             )
     if not any(found):
         yield Finding(check="code", mark=Mark.GOOD, finding="no instance waits for any")

@@ -15,6 +15,7 @@ from sayiir_es.client.unserved import find_open_transaction, find_refusal
 from sayiir_es.core.status.search import Search
 from sayiir_es.operations.doctor.finding import Finding, Mark
 from sayiir_es.operations.trouble import find_trouble
+from sayiir_es.operations.unplaced_tasks import find_unplaced
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -39,11 +40,6 @@ _STANDING: Mapping[TroubleKind, tuple[Mark, str, str]] = {
             "`sayiir-es instance list --status quarantined`; then `sayiir-es instance "
             "retry` or `cancel` them"
         ),
-    ),
-    "untagged": (
-        Mark.BAD,
-        "instances that wait for a worker with their tags",
-        "start a worker with these --tags, or with none",
     ),
     "slow": (
         Mark.WARNING,
@@ -102,6 +98,8 @@ async def examine_service(session: Session, now_ms: int) -> AsyncIterator[Findin
         )
     if all(status.is_served for status in statuses):
         async for finding in _standing(session, now_ms):
+            yield finding
+        async for finding in _unplaced(session):
             yield finding
 
 
@@ -186,4 +184,16 @@ async def _standing(session: Session, now_ms: int) -> AsyncIterator[Finding]:
     if not counts.keys() & _STANDING.keys():
         yield Finding(
             check="instances", mark=Mark.GOOD, finding="none failed or stands still"
+        )
+
+
+async def _unplaced(session: Session) -> AsyncIterator[Finding]:
+    """Attempts that nobody who is there may run."""
+    await session.definitions.refresh()
+    tasks = await find_unplaced(session)
+    for one in tasks:
+        yield Finding(check="executors", mark=Mark.BAD, finding=one.cause, fix=one.fix)
+    if not tasks:
+        yield Finding(
+            check="executors", mark=Mark.GOOD, finding="no attempt waits for one"
         )

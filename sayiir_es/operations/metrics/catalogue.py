@@ -175,8 +175,16 @@ INSTANCES: Final = _gauge(
 )
 STRANDED: Final = _gauge(
     "sayiir_instances_stranded",
-    "Instances of the partitions served here that wait for code this worker lacks; "
-    "counted as those by status.",
+    "Instances of the partitions served here that wait for code this worker lacks, or "
+    "for an executor that is not there; counted as those by status.",
+)
+
+ATTEMPTS_UNPLACED: Final = _gauge(
+    "sayiir_attempts_unplaced",
+    "Attempts that are due and that nobody can run, by what lacks: code or a tag of "
+    "this worker, an executor that is not there, or a free slot of those that are; all "
+    "but the last are counted as instances are.",
+    "lack",
 )
 
 # --- requests -------------------------------------------------------------------------
@@ -215,6 +223,7 @@ WORKER_METRICS: Final = (
     *(CLAIMS, TENURES_ENDED, HEARTBEATS, HEARTBEAT_AGE_SECONDS),
     *(QUEUE_BYTES, STORE_BYTES, SNAPSHOT_BACKLOG),
     *(LOOP_LAG_SECONDS, LOOP_AGE_SECONDS, INSTANCES, STRANDED),
+    ATTEMPTS_UNPLACED,
     *(REQUESTS, REPLIES, READY, BUILD_INFO),
 )
 """What a worker publishes."""

@@ -173,6 +173,9 @@ class SearchCriteria(_Body):
     id_contains: Criterion | None = Field(
         default=None, description="What is anywhere in its id."
     )
+    parent: Criterion | None = Field(
+        default=None, description="The instance of which it is a child."
+    )
 
     @model_validator(mode="after")
     def _is_a_search(self) -> Self:
@@ -194,6 +197,7 @@ class SearchCriteria(_Body):
             waiting_for=self.waiting_for,
             id_prefix=self.id_prefix,
             id_contains=self.id_contains,
+            parent=self.parent,
         )
 
     def given_attributes(self) -> dict[str, str]:

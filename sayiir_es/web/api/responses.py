@@ -61,6 +61,10 @@ class Instance(BaseModel):
     definition_hash: str
     version: str | None
     parent: str | None = Field(description="The instance of which it is a child.")
+    children: list[str] = Field(
+        description="Its own that have not ended: at most 20, and none in lists; "
+        "`parent` of a search finds all."
+    )
 
 
 class InstanceList(BaseModel):

@@ -29,6 +29,7 @@ class InstanceFilter:
         since: A time, or how long ago: `24h`; so is `until`.
         by: Which time is meant, and sorted by: `started` or `updated`.
         attributes: Such as `customer=42, region=eu`.
+        parent: The id of the instance of which they are children.
     """
 
     q: str = ""
@@ -42,6 +43,7 @@ class InstanceFilter:
     until: str = ""
     by: str = "started"
     attributes: str = ""
+    parent: str = ""
 
     @classmethod
     def read(cls, parameters: Mapping[str, str]) -> InstanceFilter:
@@ -100,6 +102,7 @@ class InstanceFilter:
             "error_in": self.error_in or None,
             "waiting_for": self.waiting_for or None,
             "id_contains": self.q or None,
+            "parent": self.parent or None,
             "since": self.since or None,
             "until": self.until or None,
             "by": self.by,

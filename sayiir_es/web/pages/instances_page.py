@@ -19,6 +19,7 @@ from sayiir_es.core.status.waits import KINDS
 from sayiir_es.engine.clock import SystemClock
 from sayiir_es.operations.published_workflows import workers_with_code
 from sayiir_es.operations.trouble import TroubleGroup, find_trouble
+from sayiir_es.operations.unplaced_tasks import tags_of_task
 from sayiir_es.web.pages.instance_address import instance_address, quoted
 from sayiir_es.web.pages.instance_filter import InstanceFilter
 from sayiir_es.web.pages.templates import page
@@ -292,6 +293,10 @@ def _group_view(
         ),
     )
     why = "" if example is None else _why(example, site)
+    workflow = search.workflow or (example.workflow if example else "")
+    tags: tuple[str, ...] = ()
+    if group.kind in ("unplaced", "untagged"):
+        tags = tags_of_task(site.session, workflow, group.name)
     return {
         "kind": group.kind,
         "count": group.count,
@@ -306,6 +311,7 @@ def _group_view(
         "example_address": (
             "" if example is None else instance_address(example.instance_id)
         ),
-        "workflow": search.workflow or (example.workflow if example else ""),
+        "workflow": workflow,
+        "tags": ",".join(tags),
         "updated_at": 0 if example is None else example.updated_at,
     }

@@ -16,7 +16,7 @@ from sayiir_es.core.graph.paths import compensation_path, join
 from sayiir_es.core.graph.references import UNDO, has_needed, size_of
 from sayiir_es.core.graph.same_place import kind_of
 from sayiir_es.core.model.errors import HistoryError
-from sayiir_es.core.model.rows import get_caught, get_cursors, get_text
+from sayiir_es.core.model.rows import get_caught, get_cursors, get_header, get_text
 from sayiir_es.core.model.undo_rows import get_undoable, paths_to_undo
 from sayiir_es.core.model.waits import (
     Awaiting,
@@ -83,6 +83,7 @@ def wrong_places(
                 _wrong_inside(cursor, (before, there), mapping)
                 or _wrong_join(cursor, (old, new), mapping)
                 or _wrong_running(cursor, path, (before, there), running)
+                or _wrong_limit(rows, cursor, (before, there))
             )
         if wrong is not None:
             return wrong
@@ -181,14 +182,47 @@ def _wrong_running(
     if path != cursor.path:
         what = f"but one runs at {cursor.path!r}, which moves to {path!r}"
     else:
-        before, after = (
-            place.node.timeout_ms if isinstance(place.node, TaskNode) else None
-            for place in places
-        )
-        if before is not None or after is None:
+        before, after = (_waited_ms(place) for place in places)
+        new = [name for name in before if before[name] is None and after[name]]
+        if not new:
             return None
-        what = f"but one runs at {path!r}, which has no time-out and would have one"
+        what = f"but one runs at {path!r}, which has no {new[0]} and would have one"
     return f"expected no running attempt, {what}: pause it first"
+
+
+def _waited_ms(place: Place) -> dict[str, int | None]:
+    """How long an attempt there is waited for, and for each of its heartbeats."""
+    node = place.node
+    if not isinstance(node, TaskNode):
+        return {"time-out": None, "heartbeat_timeout": None}
+    return {
+        "time-out": node.timeout_ms,
+        "heartbeat_timeout": node.heartbeat_timeout_ms,
+    }
+
+
+def _wrong_limit(rows: Rows, cursor: Cursor, places: tuple[Place, Place]) -> str | None:
+    """Why an attempt could get a permit of another limit than that of the new graph.
+
+    It has one, or has asked for it. Behind a pause it asks anew.
+    """
+    header = get_header(rows)
+    is_running = header is not None and header.phase == "running"
+    if not is_running or not isinstance(cursor.wait, Awaiting):
+        return None
+    before, after = (
+        place.node.concurrency.key
+        if isinstance(place.node, TaskNode) and place.node.concurrency is not None
+        else None
+        for place in places
+    )
+    if before in (None, after) or after is None:
+        return None
+    return (
+        f"expected the concurrency_key {before!r} at {places[1].path!r} in the new "
+        f"graph, under which an attempt has or waits for a permit, but {after!r}: "
+        "pause it first"
+    )
 
 
 # --- what can be undone ---------------------------------------------------------------

@@ -74,10 +74,13 @@ class Fleet:
         if known is None:
             if len(self._matches) >= MATCHES_MAX:
                 self._matches.clear()
-            has_code = job.graph.digest in self.graphs or job.name in self.tasks
-            known = has_code and self.tags.issuperset(job.node.tags)
+            known = self.has_code(job) and self.tags.issuperset(job.node.tags)
             self._matches[job] = known
         return known
+
+    def has_code(self, job: Job) -> bool:
+        """Whether its executors have the code of a task, whatever its tags."""
+        return job.graph.digest in self.graphs or job.name in self.tasks
 
 
 @dataclass(slots=True, eq=False)
@@ -206,6 +209,32 @@ class ExecutorTable:
             fleet.runs(job)
             for fleet in self._fleets.values()
             if is_foreign or not fleet.only_foreign
+        )
+
+    def count_running(self, job: Job, *, is_foreign: bool) -> int:
+        """How many executors can run a task, now or later; as `is_run`."""
+        self._forget_silent()
+        return sum(
+            one.members
+            for one in self._fleets.values()
+            if one.runs(job) and (is_foreign or not one.only_foreign)
+        )
+
+    def why_not_run(self, job: Job) -> str:
+        """Why no executor that is known runs a task, in words."""
+        self._forget_silent()
+        if not self._executors:
+            return "none is there"
+        with_code = [one for one in self._fleets.values() if one.has_code(job)]
+        if not with_code:
+            return f"of the {len(self._executors)} that are known none offers to run it"
+        tags = set(job.node.tags)
+        missing = min((tags - one.tags for one in with_code), key=len)
+        count = sum(one.members for one in with_code)
+        word = "tag" if len(missing) == 1 else "tags"
+        return (
+            f"of the {count} that offer to run it none has the {word} "
+            f"{', '.join(map(repr, sorted(missing)))}"
         )
 
     def offer(self, partition: int, offer: OfferSlots) -> RemoteExecutor | None:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         RemoteExecutor,
     )
     from sayiir_es.engine.clock import Clock
+    from sayiir_es.engine.definitions.job import Job
     from sayiir_es.log.port import RequestTopics
     from sayiir_es.wire.attempts import AttemptRecord, CancelReason
     from sayiir_es.wire.executor_requests import OfferSlots
@@ -98,14 +99,16 @@ class PlacingExecutor:
         else:
             attempt.move(State.QUEUED)
         if attempt.job is not None:
-            partition = attempt.owner.partition
-            self.waiting.add(attempt, partition)
-            executor = self.table.find(
-                attempt.job, partition, is_foreign=not attempt.is_for_here
-            )
-            if executor is not None:
-                loop = asyncio.get_running_loop()
-                loop.call_soon(self._grant, executor, partition)
+            self.queue_elsewhere(attempt, attempt.job)
+
+    def queue_elsewhere(self, attempt: Attempt, job: Job) -> None:
+        """Let an attempt that queues wait for a slot of executors elsewhere, too."""
+        attempt.job, partition = job, attempt.owner.partition
+        self.waiting.add(attempt, partition)
+        executor = self.table.find(job, partition, is_foreign=not attempt.is_for_here)
+        if executor is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._grant, executor, partition)
 
     def withdraw(self, attempt: Attempt) -> bool:
         """Take a queued attempt back; False if it does not queue."""
@@ -130,6 +133,21 @@ class PlacingExecutor:
     def pass_on(self, attempt: Attempt) -> None:
         """A queued attempt goes elsewhere: it is granted, and waits here no more."""
         self._local.pass_on(attempt)
+
+    def name_takers(self, attempt: Attempt) -> str:
+        """Who may run an attempt that queues, in words."""
+        count, job, is_foreign = 0, attempt.job, not attempt.is_for_here
+        if job is not None:
+            count = self.table.count_running(job, is_foreign=is_foreign)
+        executors = f"the {count} executors that run it"
+        if count == 1:
+            executors = "the only executor that runs it"
+        if not attempt.is_for_here:
+            return executors
+        owner = f"the worker that owns partition {attempt.owner.partition}"
+        if attempt.runnable is not None and attempt.runnable.in_process:
+            owner = f"the processes of {owner}"
+        return f"{owner} and of {executors}" if count else owner
 
     def take_room(self, attempt: Attempt, size: int) -> bool:
         """Room for an input of so many bytes; what goes elsewhere takes none here."""

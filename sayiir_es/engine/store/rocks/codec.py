@@ -161,6 +161,7 @@ def encode_entry(entry: ListEntry) -> bytes:
             entry.version,
             entry.graph_digest,
             [*entry.waited],
+            entry.parent,
         ]
     )
 
@@ -174,7 +175,7 @@ def decode_entry(data: bytes, instance_id: str, started_at: int) -> ListEntry:
     try:
         values = _unpack_list(data)
         updated_at, status, workflow, error_type, attributes, *others = values
-        error_in, version, graph_digest, waited = others
+        error_in, version, graph_digest, waited, parent = others
     except (TypeError, ValueError) as error:
         raise StoreError(
             f"expected the bytes of an entry, but {type(error).__name__}: {error}"
@@ -191,6 +192,7 @@ def decode_entry(data: bytes, instance_id: str, started_at: int) -> ListEntry:
         version=version,
         graph_digest=graph_digest,
         waited=tuple(waited),
+        parent=parent,
     )
 
 
