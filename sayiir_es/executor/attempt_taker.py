@@ -471,7 +471,7 @@ class AttemptTaker:
         late = [a for a in self._held.values() if a.record.lease_ms < silent_s * 1000]
         if late:
             logger.warning(
-                "executor.stood_still",
+                "executor.stalled",
                 worker=self.executor_id,
                 running=len(late),
                 duration_ms=round(silent_s * 1000),

@@ -36,7 +36,7 @@ TOMBSTONES_FREE = 64
 
 
 @dataclass(slots=True)
-class FairQueue:
+class FairnessQueue:
     """What waits with one priority."""
 
     ranked: list[Ranked] = field(default_factory=list["Ranked"])
@@ -103,7 +103,7 @@ class SlotQueue:
         """How many attempts wait."""
         self._free = count if free is None else free
         self._aging_ms = max(aging_interval_ms, AGING_LEAST_MS)
-        self._priorities: dict[int, FairQueue] = {}
+        self._priorities: dict[int, FairnessQueue] = {}
         self._number = 0
 
     @property
@@ -136,7 +136,7 @@ class SlotQueue:
         rank = attempt.priority * self._aging_ms + attempt.queued_at_ms
         waiting = self._priorities.get(attempt.priority)
         if waiting is None:
-            waiting = self._priorities[attempt.priority] = FairQueue()
+            waiting = self._priorities[attempt.priority] = FairnessQueue()
         waiting.add((rank, self._number, attempt))
 
     def withdraw(self, attempt: Attempt) -> bool:
@@ -180,7 +180,7 @@ class SlotQueue:
         return attempt
 
 
-def _rank_of(first: tuple[Ranked, FairQueue]) -> tuple[int, int]:
+def _rank_of(first: tuple[Ranked, FairnessQueue]) -> tuple[int, int]:
     return first[0][:2]
 
 

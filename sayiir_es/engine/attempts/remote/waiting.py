@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.engine.attempts.attempt import State
-from sayiir_es.engine.attempts.slot_queue import FairQueue
+from sayiir_es.engine.attempts.slot_queue import FairnessQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -32,7 +32,7 @@ class _Queue:
     """Attempts of one kind: those of a priority take turns by their fairness keys."""
 
     def __init__(self) -> None:
-        self.priorities: dict[int, FairQueue] = {}
+        self.priorities: dict[int, FairnessQueue] = {}
         self._count = 0
         """How many are here, with those that wait no more."""
         self._clean_at = TOMBSTONES_FREE
@@ -45,7 +45,7 @@ class _Queue:
             self._clean_at = max(TOMBSTONES_FREE, 2 * self._count)
         queue = self.priorities.get(attempt.priority)
         if queue is None:
-            queue = self.priorities[attempt.priority] = FairQueue()
+            queue = self.priorities[attempt.priority] = FairnessQueue()
         queue.add((rank, number, attempt))
         self._count += 1
 
@@ -67,8 +67,8 @@ class _Queue:
             for item in queue.ranked
         )
 
-    def _next(self) -> tuple[Ranked, FairQueue] | None:
-        best: tuple[Ranked, FairQueue] | None = None
+    def _next(self) -> tuple[Ranked, FairnessQueue] | None:
+        best: tuple[Ranked, FairnessQueue] | None = None
         for queue in self.priorities.values():
             first = queue.first()
             if first is not None and (best is None or first[:2] < best[0][:2]):
