@@ -134,17 +134,16 @@ def test_who_waits_for_a_slot_says_whose_are_all_taken(
         assert client.status("h-1").waiting_for == "task 'hold', attempt 1"
         with executor.start([here, there]):
             one = "the only executor that runs it are taken"
-            client.submit(there, "t-1", 1)
-            until(lambda: "with executor" in client.status("t-1").waiting_for)
-            client.submit(there, "t-2", 1)
-            until(lambda: "all slots" in client.status("t-2").waiting_for)
-            assert lack_of(client, "t-2") == f"all slots of {one}"
+            until(lambda: "with executor" in client.status("h-2").waiting_for)
+            client.submit(there, "t", 1)
+            until(lambda: "all slots" in client.status("t").waiting_for)
+            assert lack_of(client, "t") == f"all slots of {one}"
             client.submit(here, "h-3", 1)
             assert lack_of(client, "h-3") == f"{owner} and of {one}"
             reports = [found.report for found in client.partitions()]
             assert waiting_elsewhere(one for one in reports if one is not None) == 1
             may_end.set()
-            for name in ("h-1", "h-2", "h-3", "t-1", "t-2"):
+            for name in ("h-1", "h-2", "h-3", "t"):
                 assert client.wait(name, LIMIT_S).status == "completed"
 
 
