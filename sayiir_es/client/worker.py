@@ -211,12 +211,12 @@ class RunningWorker:
             bound = await self.resources.start(workflows)
             executor.warm_up(bound)
             await self.engine.start(bound)
-            await self._take_foreign(log, executor, bound)
+            self._take_foreign(log, executor, bound)
         except BaseException:
             await self.resources.close()
             raise
 
-    async def _take_foreign(
+    def _take_foreign(
         self, log: Log, executor: LocalExecutor, bound: Sequence[Workflow]
     ) -> None:
         """Offer the slots for attempts of partitions whose owners lack their code."""
@@ -236,7 +236,7 @@ class RunningWorker:
                 only_foreign=True,
             ),
         )
-        await self._taker.start()
+        self._taker.start_soon()
 
     def _executor(self, meter: Meter) -> LocalExecutor:
         return LocalExecutor(
@@ -277,9 +277,10 @@ class RunningWorker:
                 await self.engine.stop()
             if self._taker is not None:
                 await self._taker.hand_back()
+                await self._taker.close()
         finally:
             if self._taker is not None:
-                await self._taker.close()
+                self._taker.cancel()
             await self.resources.close()
             if self.observer is not None:
                 await self.observer.close()

@@ -18,10 +18,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.model.errors import DecodeError
+from sayiir_es.core.model.errors import DecodeError, LogError
 from sayiir_es.core.model.inputs import Outcome
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.engine.attempts.attempt import State, TraceOrigin
+from sayiir_es.engine.backoff import Backoff
 from sayiir_es.engine.clock import SystemClock
 from sayiir_es.executor.background import read_topic, repeat
 from sayiir_es.executor.credits import Credits
@@ -167,6 +168,26 @@ class AttemptTaker:
         offers = repeat("offers", DEFAULT_OFFER_TTL_MS / 3000, self._repeat_offers)
         self._tasks.append(asyncio.create_task(offers))
 
+    def start_soon(self) -> None:
+        """The same without waiting for it; again, where the log does not answer."""
+        self._tasks.append(asyncio.create_task(self._start_at_last()))
+
+    async def _start_at_last(self) -> None:
+        backoff = Backoff(self.executor_id)
+        while True:
+            try:
+                await self.start()
+            except LogError as error:
+                logger.warning(
+                    "executor.read_failed",
+                    topic=Topic.ATTEMPTS.value,
+                    error_code=error.code,
+                    reason=str(error),
+                )
+                await backoff.pause()
+            else:
+                return
+
     def stop_taking(self) -> None:
         """Take nothing new, and hand back what waits."""
         if self._is_stopping:
@@ -205,11 +226,14 @@ class AttemptTaker:
 
     async def close(self) -> None:
         """Hear and tell nothing any more."""
+        self.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cancel(self) -> None:
+        """The same, without waiting for the end of what is under way."""
         self._is_stopping = True
-        tasks, self._tasks = self._tasks, []
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     # --- what owners say --------------------------------------------------------------
 
@@ -450,7 +474,7 @@ class AttemptTaker:
         late = [a for a in self._held.values() if a.record.lease_ms < silent_s * 1000]
         if late:
             logger.warning(
-                "executor.stood_still",
+                "executor.stalled",
                 worker=self.executor_id,
                 running=len(late),
                 duration_ms=round(silent_s * 1000),

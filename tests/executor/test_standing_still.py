@@ -42,7 +42,7 @@ async def test_it_is_told_how_long_and_how_much_it_has() -> None:
             assert lines == []
             time.sleep(LEASE_MS / 1000 + 0.1)  # noqa: ASYNC251 (it stands still)
             await asyncio.sleep(0.2)
-        (line,) = [one for one in lines if one["event"] == "executor.stood_still"]
+        (line,) = [one for one in lines if one["event"] == "executor.stalled"]
         assert (line["worker"], line["running"]) == ("e/1", 1)
         assert line["duration_ms"] > LEASE_MS
         may_end.set()

@@ -152,7 +152,7 @@ class Load:
         number = 0
         while not self._end.wait(EVERY_S):
             workflow = self._workflows[number % len(self._workflows)]
-            value = [] if workflow == "orders" else number
+            value: object = [] if workflow == "orders" else number
             self._fleet.submit(workflow, f"i{number}", value)
             number += 1
 

@@ -65,11 +65,15 @@ def test_instances_of_an_old_build_go_on_while_new_ones_start(fleet: Fleet) -> N
         first[0].terminate()
         time.sleep(3)
     check(fleet)
-    outputs = {
-        tuple(fleet.client.status(name).output or ()) for name in fleet.submitted_ms
-    }
-    last = {steps[-1] for steps in outputs}
+    last = {last_step(fleet, name) for name in fleet.submitted_ms}
     assert last == {"sew@1", "glue@2"}
+
+
+def last_step(fleet: Fleet, name: str) -> object:
+    """Which task of which build ran last."""
+    output = fleet.client.status(name).output
+    assert isinstance(output, list)
+    return output[-1]
 
 
 def test_a_rolling_restart_of_everything_strands_nothing(fleet: Fleet) -> None:
@@ -91,7 +95,7 @@ def test_a_rolling_restart_of_everything_strands_nothing(fleet: Fleet) -> None:
         for executor in executors:
             executor.terminate()
             executor.start()
-            until(lambda one=executor: bool(one.executor_id))
+            executor.until_logged("message.printed")
             time.sleep(1)
         serve.terminate()
         serve.start()
@@ -105,6 +109,6 @@ def is_answered(port: int) -> bool:
     url = f"http://127.0.0.1:{port}/api/v1/instances"
     try:
         with urllib.request.urlopen(url) as answer:
-            return answer.status == 200
+            return bool(answer.status == 200)
     except OSError:
         return False

@@ -69,7 +69,7 @@ def test_the_outcomes_of_a_frozen_executor_are_rejected_for_all_to_see(
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         text = answer.read().decode()
     assert f'sayiir_events_total{{kind="OutcomeRejected"}} {COUNT}' in text
-    (line,) = frozen.until_logged("executor.stood_still")
+    (line,) = frozen.until_logged("executor.stalled")
     assert int(str(line["running"])) == COUNT
     fleet.check()
 
@@ -82,7 +82,7 @@ def test_a_frozen_worker_wakes_and_its_outcomes_count_for_nothing(
     fleet.until_served(frozen, other)
     names = [f"i{number}" for number in range(4 * COUNT)]
     for name in names:
-        fleet.submit("near", name, 1.0)
+        fleet.submit("near", name, 5.0)
     until(lambda: len(begun(fleet, frozen) | begun(fleet, other)) == len(names))
     held = begun(fleet, frozen)
     frozen.freeze()

@@ -53,8 +53,7 @@ from sayiir_es.engine.attempts.named_values import named_values
 from sayiir_es.engine.attempts.outcomes import OutcomeMaker, no_input
 from sayiir_es.engine.attempts.portions import finish
 from sayiir_es.engine.attempts.remote.leases import Leases
-from sayiir_es.engine.attempts.reports import Reports
-from sayiir_es.telemetry import get_logger
+from sayiir_es.engine.attempts.reports import Reports, tell_dropped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -70,7 +69,6 @@ if TYPE_CHECKING:
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.engine.worker_settings import OwnerSettings
 
-logger = get_logger(__name__)
 
 PORTION = 1_000
 """So many attempts are withdrawn in about 5 ms."""
@@ -421,26 +419,13 @@ class Dispatcher:
                 has_slot.append(attempt)
             if seen % PORTION == 0:
                 yield
-        self._tell_dropped(has_slot)
+        tell_dropped(self.partition, has_slot)
         granted_late, self._granted_late = self._granted_late, []
         for attempt in (*has_slot, *granted_late):
             if attempt.state is State.RUNNING:
                 self._executor.abandon(attempt, report=False)
             elif attempt.state is State.GRANTED:
                 self._take_back(attempt)
-
-    def _tell_dropped(self, dropped: list[Attempt]) -> None:
-        """Say how many ran here, or had ended, whose outcomes count for nothing now."""
-        ran = (State.RUNNING, State.REPORTED)
-        begun = sum(one.state in ran and one.lease is None for one in dropped)
-        if begun:
-            logger.warning(
-                "partition.attempts_dropped",
-                partition=self.partition,
-                running=begun,
-                reason="expected to own the partition until they are recorded, but "
-                "that is over: who owns it next runs them again",
-            )
 
     # --- called by the executor -------------------------------------------------------
 

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.engine.attempts.attempt import State
 from sayiir_es.engine.attempts.waiting_outcomes import WaitingOutcomes
+from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from sayiir_es.core.model.inputs import DecisionFailed, Outcome
     from sayiir_es.engine.attempts.attempt import Attempt
+
+logger = get_logger(__name__)
 
 
 class Reports:
@@ -72,3 +75,17 @@ class Reports:
         for attempt in self._deciding:
             self.waiting.add(attempt)
         self._deciding.clear()
+
+
+def tell_dropped(partition: int, attempts: Iterable[Attempt]) -> None:
+    """Say how many of these ran here, or had ended, where their tenure is over."""
+    ran = (State.RUNNING, State.REPORTED)
+    begun = sum(one.state in ran and one.lease is None for one in attempts)
+    if begun:
+        logger.warning(
+            "partition.attempts_dropped",
+            partition=partition,
+            running=begun,
+            reason="expected to own the partition until they are recorded, but that is "
+            "over: who owns it next runs them again",
+        )

@@ -36,7 +36,7 @@ TOMBSTONES_FREE = 64
 
 
 @dataclass(slots=True)
-class _Priority:
+class FairnessQueue:
     """What waits with one priority."""
 
     ranked: list[Ranked] = field(default_factory=list["Ranked"])
@@ -76,6 +76,12 @@ class _Priority:
                 return attempt
         return None
 
+    def clean_up(self) -> None:
+        """Forget all tombstones; whose turn it is stays so."""
+        self.ranked = _without_tombstones(self.ranked)
+        for key, queue in list(self.keys.items()):
+            self.keys[key] = _without_tombstones(queue)
+
 
 def _drop_tombstones(heap: list[Ranked]) -> None:
     while heap and heap[0][2].state is not State.QUEUED:
@@ -97,7 +103,7 @@ class SlotQueue:
         """How many attempts wait."""
         self._free = count if free is None else free
         self._aging_ms = max(aging_interval_ms, AGING_LEAST_MS)
-        self._priorities: dict[int, _Priority] = {}
+        self._priorities: dict[int, FairnessQueue] = {}
         self._number = 0
 
     @property
@@ -130,7 +136,7 @@ class SlotQueue:
         rank = attempt.priority * self._aging_ms + attempt.queued_at_ms
         waiting = self._priorities.get(attempt.priority)
         if waiting is None:
-            waiting = self._priorities[attempt.priority] = _Priority()
+            waiting = self._priorities[attempt.priority] = FairnessQueue()
         waiting.add((rank, self._number, attempt))
 
     def withdraw(self, attempt: Attempt) -> bool:
@@ -151,11 +157,8 @@ class SlotQueue:
             self._clean_up()
 
     def _clean_up(self) -> None:
-        """Forget all tombstones; whose turn it is stays so."""
         for waiting in self._priorities.values():
-            waiting.ranked = _without_tombstones(waiting.ranked)
-            for key, queue in list(waiting.keys.items()):
-                waiting.keys[key] = _without_tombstones(queue)
+            waiting.clean_up()
 
     def grant(self) -> Attempt | None:
         """The next attempt, with a slot; None if none waits or no slot is free."""
@@ -177,7 +180,7 @@ class SlotQueue:
         return attempt
 
 
-def _rank_of(first: tuple[Ranked, _Priority]) -> tuple[int, int]:
+def _rank_of(first: tuple[Ranked, FairnessQueue]) -> tuple[int, int]:
     return first[0][:2]
 
 

@@ -211,10 +211,14 @@ class ExecutorTable:
             if is_foreign or not fleet.only_foreign
         )
 
-    def count_running(self, job: Job) -> int:
-        """How many executors can run a task, now or later."""
+    def count_running(self, job: Job, *, is_foreign: bool) -> int:
+        """How many executors can run a task, now or later; as `is_run`."""
         self._forget_silent()
-        return sum(one.members for one in self._fleets.values() if one.runs(job))
+        return sum(
+            one.members
+            for one in self._fleets.values()
+            if one.runs(job) and (is_foreign or not one.only_foreign)
+        )
 
     def why_not_run(self, job: Job) -> str:
         """Why no executor that is known runs a task, in words."""

@@ -136,7 +136,9 @@ class PlacingExecutor:
 
     def name_takers(self, attempt: Attempt) -> str:
         """Who may run an attempt that queues, in words."""
-        count = 0 if attempt.job is None else self.table.count_running(attempt.job)
+        count, job, is_foreign = 0, attempt.job, not attempt.is_for_here
+        if job is not None:
+            count = self.table.count_running(job, is_foreign=is_foreign)
         executors = f"the {count} executors that run it"
         if count == 1:
             executors = "the only executor that runs it"

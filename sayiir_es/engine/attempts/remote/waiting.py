@@ -2,21 +2,23 @@
 
 Theory of operation. Each kind of attempt (a task at a place of a graph) has a queue of
 its own, so that what nobody takes now holds up nothing else. Who is next is the order
-of the slots' queue: by priority, with aging. An attempt may wait for a slot of this
-process, too; who grants it first has it, and its state says so to the other.
+of the slots' queue: by priority, with aging, and in turns by fairness keys. An attempt
+may wait for a slot of this process, too; who grants it first has it, and its state says
+so to the other.
 """
 
 from __future__ import annotations
 
-import heapq
 from typing import TYPE_CHECKING
 
 from sayiir_es.engine.attempts.attempt import State
+from sayiir_es.engine.attempts.slot_queue import FairnessQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from sayiir_es.engine.attempts.attempt import Attempt
+    from sayiir_es.engine.attempts.slot_queue import Ranked
     from sayiir_es.engine.definitions.job import Job
 
 AGING_INTERVAL_MS = 300_000
@@ -27,24 +29,51 @@ TOMBSTONES_FREE = 64
 
 
 class _Queue:
-    """Attempts of one kind."""
+    """Attempts of one kind: those of a priority take turns by their fairness keys."""
 
     def __init__(self) -> None:
-        self.heap: list[tuple[int, int, Attempt]] = []
+        self.priorities: dict[int, FairnessQueue] = {}
+        self._count = 0
+        """How many are here, with those that wait no more."""
         self._clean_at = TOMBSTONES_FREE
 
     def push(self, rank: int, number: int, attempt: Attempt) -> None:
-        if len(self.heap) >= self._clean_at:
-            self.heap = [item for item in self.heap if item[2].state is State.QUEUED]
-            heapq.heapify(self.heap)
-            self._clean_at = max(TOMBSTONES_FREE, 2 * len(self.heap))
-        heapq.heappush(self.heap, (rank, number, attempt))
+        if self._count >= self._clean_at:
+            for waiting in self.priorities.values():
+                waiting.clean_up()
+            self._count = sum(len(one.ranked) for one in self.priorities.values())
+            self._clean_at = max(TOMBSTONES_FREE, 2 * self._count)
+        queue = self.priorities.get(attempt.priority)
+        if queue is None:
+            queue = self.priorities[attempt.priority] = FairnessQueue()
+        queue.add((rank, number, attempt))
+        self._count += 1
 
-    def first(self) -> tuple[int, int, Attempt] | None:
-        """The next that still waits."""
-        while self.heap and self.heap[0][2].state is not State.QUEUED:
-            heapq.heappop(self.heap)
-        return self.heap[0] if self.heap else None
+    def first(self) -> Ranked | None:
+        """What waits longest, of the priority that is next."""
+        found = self._next()
+        return None if found is None else found[0]
+
+    def take(self) -> Attempt | None:
+        """The next: of that priority, of the key whose turn it is."""
+        found = self._next()
+        return None if found is None else found[1].take()
+
+    def count(self) -> int:
+        """How many wait."""
+        return sum(
+            item[2].state is State.QUEUED
+            for queue in self.priorities.values()
+            for item in queue.ranked
+        )
+
+    def _next(self) -> tuple[Ranked, FairnessQueue] | None:
+        best: tuple[Ranked, FairnessQueue] | None = None
+        for queue in self.priorities.values():
+            first = queue.first()
+            if first is not None and (best is None or first[:2] < best[0][:2]):
+                best = first, queue
+        return best
 
 
 class WaitingElsewhere:
@@ -81,7 +110,8 @@ class WaitingElsewhere:
         queues = self._partitions.get(partition)
         if queues is None:
             return None
-        best: tuple[int, int, Attempt] | None = None
+        best: Ranked | None = None
+        found: _Queue | None = None
         for job, queue in tuple(queues.items()):
             first = queue.first()
             if first is None:
@@ -89,13 +119,10 @@ class WaitingElsewhere:
             elif (best is None or first[:2] < best[:2]) and is_taken(
                 job, not first[2].is_for_here
             ):
-                best = first
+                best, found = first, queue
         if not queues:
             del self._partitions[partition]
-        if best is None or best[2].job is None:
-            return None
-        heapq.heappop(queues[best[2].job].heap)
-        return best[2]
+        return None if found is None else found.take()
 
     def partitions(self) -> Iterable[int]:
         """Where attempts wait, or did a moment ago."""
@@ -104,6 +131,6 @@ class WaitingElsewhere:
     def kinds(self, partition: int) -> Iterator[tuple[Job, int]]:
         """What waits there, with how many of each wait."""
         for job, queue in self._partitions.get(partition, {}).items():
-            count = sum(item[2].state is State.QUEUED for item in queue.heap)
+            count = queue.count()
             if count:
                 yield job, count
