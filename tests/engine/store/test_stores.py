@@ -158,6 +158,20 @@ async def test_who_has_a_permit_is_found_until_it_is_released(store: Store) -> N
     assert store.rows("$limit/k").get("L$7") == granted
 
 
+DEBOUNCED = DebouncedStart(
+    command_id="c",
+    start_id="i",
+    workflow="w",
+    input=b"1",
+    first_at=5,
+    definition_hash=None,
+    conflict_policy="fail",
+    attributes={"b": "1", "a": "2"},
+    version=None,
+    traceparent=None,
+)
+
+
 async def test_what_start_queues_and_debounces_owe_is_found_until_sent(
     store: Store,
 ) -> None:
@@ -166,18 +180,7 @@ async def test_what_start_queues_and_debounces_owe_is_found_until_sent(
             kind="ask", other="w", ask=2, limit=3, queue_length=None
         ),
         ("$queue/w", "Q2:grant:a"): RunPermitMessage(kind="grant", other="a", ask=2),
-        ("$debounce/w", "B7"): DebouncedStart(
-            command_id="c",
-            start_id="i",
-            workflow="w",
-            input=b"1",
-            first_at=5,
-            definition_hash=None,
-            conflict_policy="fail",
-            attributes={"b": "1", "a": "2"},
-            version=None,
-            traceparent=None,
-        ),
+        ("$debounce/w", "B7"): DEBOUNCED,
     }
     waiting = AwaitingRunPermit(key="w", limit=3, ask=2, since=4)
     holding = HoldingRunPermit(key="w", ask=2)
