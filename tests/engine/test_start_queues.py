@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sayiir_es import Flow
+from sayiir_es import Flow, task
 from sayiir_es.core.model.events import WorkflowFailed
 from sayiir_es.core.model.rows import get_cursors, get_header
 from sayiir_es.core.model.run_permit_events import queue_id
@@ -329,6 +329,41 @@ async def test_a_fork_of_a_paused_run_waits_too() -> None:
         await family.command("CancelWorkflow", "a")
         await go(family, "f")
         await has_ended(family, "f")
+        await is_empty(family)
+        await family.verify()
+
+
+@pytest.mark.parametrize("stop", ["cancel", "time-out"])
+async def test_what_a_fork_did_is_undone_though_it_waits(stop: str) -> None:
+    undone: list[object] = []
+
+    def undo(value: object) -> None:
+        undone.append(value)
+
+    @task(compensate=undo)
+    def book(value: object) -> object:
+        return value
+
+    timeout = None if stop == "cancel" else "2s"
+    flow = Flow("w", max_running=1, timeout=timeout)
+    async with Family(flow.then(book).wait_for_signal("go").build()) as family:
+        await start(family, "a")
+        await is_running(family, "a")
+        length = len(await family.events("a"))
+        await family.command(
+            "ForkWorkflow", "f", source_instance_id="a", source_sequence=length
+        )
+        await is_queued(family, "f")
+        if stop == "cancel":
+            await family.command("CancelWorkflow", "f")
+        kind = "WorkflowCancelled" if stop == "cancel" else "WorkflowFailed"
+        ended = await has_ended(family, "f", kind)
+        assert ended.compensated == ("book",)
+        await family.command("CancelWorkflow", "a")
+        await family.until(
+            lambda kinds: bool({"WorkflowCancelled", "WorkflowFailed"} & {*kinds}), "a"
+        )
+        assert len(undone) == 2
         await is_empty(family)
         await family.verify()
 

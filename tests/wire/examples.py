@@ -22,11 +22,6 @@ from sayiir_es.core.model.compensation_events import (
     CompensationRequested,
     CompensationStarted,
 )
-from sayiir_es.core.model.debounce_events import (
-    DebouncedStartSent,
-    DebounceElapsed,
-    StartDebounced,
-)
 from sayiir_es.core.model.permit_events import (
     LimitSet,
     PermitGranted,
@@ -34,15 +29,6 @@ from sayiir_es.core.model.permit_events import (
     PermitReleased,
     PermitReturned,
     PermitTaken,
-)
-from sayiir_es.core.model.run_permit_events import (
-    RunPermitAsked,
-    RunPermitGranted,
-    RunPermitMessageSent,
-    RunPermitQueued,
-    RunPermitRefused,
-    RunPermitReturned,
-    RunPermitTaken,
 )
 from sayiir_es.core.status.instance_summary import InstanceSummary
 from sayiir_es.wire.attempts import (
@@ -63,6 +49,7 @@ from sayiir_es.wire.schema import (
     schema_directory,
 )
 from sayiir_es.wire.snapshots import encode_snapshot
+from tests.wire.waiting_examples import ABOUT_WAITING_RUNS, WAITING_RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -302,29 +289,7 @@ BODIES: tuple[e.Body, ...] = (
     ),
     PermitTaken(holder="order-7", path=PATH, ask=17, key="tenant:42", permit=301),
     PermitReleased(holder="order-7", key="tenant:42", permit=301),
-    RunPermitAsked(holder="order-7", key="orders/42", limit=3, queue_length=1_000),
-    RunPermitTaken(holder="order-7", key="orders/42", ask=2),
-    RunPermitMessageSent(message="ask", other="orders/42", ask=2),
-    RunPermitQueued(holder="order-7", ask=2, limit=3),
-    RunPermitGranted(holder="order-7", ask=2, limit=3),
-    RunPermitRefused(holder="order-7", ask=2, limit=3, queue_length=1_000),
-    RunPermitReturned(holder="order-7", ask=2),
-    StartDebounced(
-        command_id="3@50",
-        start_id="order-7",
-        workflow="orders",
-        input=b'{"amount":5}',
-        first_at=1_700_000_000_000,
-        due_at=1_700_000_005_000,
-        replaced="order-6",
-        definition_hash="ab" * 32,
-        conflict_policy="use_existing",
-        attributes={"customer": "42"},
-        version="2",
-        traceparent=TRACEPARENT,
-    ),
-    DebounceElapsed(start_id="order-7"),
-    DebouncedStartSent(start_id="order-7", elapsed=17),
+    *WAITING_RUNS,
 )
 
 COMMANDS: tuple[c.Command, ...] = (
@@ -411,40 +376,7 @@ COMMANDS: tuple[c.Command, ...] = (
         holder="order-7",
         permit=301,
     ),
-    c.AskRunPermit(
-        instance_id="$queue/orders/42",
-        command_id="3@47",
-        holder="order-7",
-        ask=2,
-        limit=3,
-        queue_length=1_000,
-    ),
-    c.AnswerRunPermit(
-        instance_id="order-7",
-        command_id="3@48",
-        key="orders/42",
-        ask=2,
-        granted=True,
-    ),
-    c.ReturnRunPermit(
-        instance_id="$queue/orders/42",
-        command_id="3@49",
-        holder="order-7",
-        ask=2,
-    ),
-    c.DebounceStart(
-        instance_id="$debounce/orders/42",
-        command_id="3@50",
-        start_id="order-7",
-        workflow="orders",
-        input=b'{"amount":5}',
-        quiet_ms=5_000,
-        max_ms=60_000,
-        definition_hash="ab" * 32,
-        conflict_policy="use_existing",
-        attributes={"customer": "42"},
-        version="2",
-    ),
+    *ABOUT_WAITING_RUNS,
     c.RecordOutcome(
         instance_id="order-7",
         command_id="3@43",

@@ -92,7 +92,7 @@ def check_started(model: RunModel, event: Event) -> None:
     check_interrupted(model, body.interrupted_at)
     model.forget_cursors()
     undo.reason, undo.interrupted_at = expected, body.interrupted_at
-    model.pause, model.paused = None, False
+    model.pause, model.paused, model.queued = None, False, False
 
 
 def check_ended(model: RunModel, event: Event) -> None:

@@ -71,7 +71,8 @@ def check_taken(model: RunModel, event: Event) -> None:
         return
     if model.run_permit != f"{body.ask}:{body.key}":
         return  # it goes back
-    if not model.queued:
+    is_undone = bool(model.undo.reason) or model.undo.failed_at is not None
+    if not model.queued and not is_undone:
         raise BreachError("I26", "a run permit taken once", "a second time")
     model.queued = False
 

@@ -215,7 +215,7 @@ def check_requested(model: RunModel, event: Event) -> None:
         raise BreachError("I22", "WorkflowFailed, as nothing can be undone", event.kind)
     model.undo.failed_at = body.path
     model.undo.why = (body.error_type, body.error)
-    model.pause, model.paused = None, False
+    model.pause, model.paused, model.queued = None, False, False
 
 
 def _check_cause_of_failure(

@@ -113,8 +113,7 @@ def start(  # noqa: PLR0913 (one parameter an option)
     command = replace(command, version=_checked(version))
     waiting = _debounce(debounce, debounce_key, debounce_max, wait=wait)
     if waiting is not None:
-        _start_later(url, debounced(command, waiting), output)
-        return 0
+        return _start_later(url, debounced(command, waiting), output)
 
     async def work(session: Session) -> Status:
         await session.wait_for_name(workflow, version)
@@ -142,7 +141,7 @@ def _debounce(
     return debounce
 
 
-def _start_later(url: str, command: DebounceStart, output: Format) -> None:
+def _start_later(url: str, command: DebounceStart, output: Format) -> int:
     async def work(session: Session) -> None:
         await session.wait_for_name(command.workflow, command.version)
         await ask_owner(session, command)
@@ -157,6 +156,7 @@ def _start_later(url: str, command: DebounceStart, output: Format) -> None:
         },
         output,
     )
+    return 0
 
 
 def _checked(version: str | None) -> str | None:

@@ -15,7 +15,7 @@ from sayiir_es.core.authoring.caught_errors import CaughtErrors, caught_names
 from sayiir_es.core.authoring.compensations import wrong_compensation
 from sayiir_es.core.authoring.needs import with_needs
 from sayiir_es.core.authoring.node_limits import check_paths, wrong_nodes, wrong_size
-from sayiir_es.core.authoring.start_queues import start_queue_of, wrong_inside
+from sayiir_es.core.authoring.start_queues import start_queue_of, wrong_in
 from sayiir_es.core.authoring.step_nodes import (
     loop_node,
     on_max_name,
@@ -353,7 +353,7 @@ class Flow(Generic[In, Out]):
         steps: list[Step] = []
         for part in parts:
             if isinstance(part, Flow):
-                self.refuse_inside(part)
+                self._wrong += wrong_in(part.name, part.timeout_ms, part.start_queue)
                 self._wrong += part.wrong
                 self.children += part.children
                 steps += part.steps
@@ -361,9 +361,9 @@ class Flow(Generic[In, Out]):
                 steps.append(self.task_step(part, name if not steps else None))
         return steps
 
-    def refuse_inside(self, inner: Graph | Flow[Any, Any]) -> None:
-        """Have `build` report what a flow inside has that is of whole runs."""
-        self._wrong += wrong_inside(inner.name, inner.timeout_ms, inner.start_queue)
+    def refuse_inside(self, graph: Graph) -> None:
+        """Have `build` report what a workflow inside has that is of whole runs."""
+        self._wrong += wrong_in(graph.name, graph.timeout_ms, graph.start_queue)
 
     def refuse(self, text: str) -> None:
         """Remember what `build` must report."""

@@ -74,7 +74,7 @@ def start_queue_of(
     return StartQueue(max_running=max_running, length=length, key=key)
 
 
-def wrong_inside(
+def wrong_in(
     name: str, timeout_ms: int | None, start_queue: StartQueue | None
 ) -> list[str]:
     """What a flow inside another may not have, as it is of whole runs."""

@@ -33,7 +33,7 @@ from sayiir_es.core.model.waits import Debouncing
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Basis, Decision, DecisionContext
-    from sayiir_es.core.model.commands import Command
+    from sayiir_es.core.model.commands import Command, ConflictPolicy
     from sayiir_es.core.model.inputs import MessageSent, TimerDue
     from sayiir_es.core.model.rows import Cursor, DebouncedStart, Rows
 
@@ -117,18 +117,21 @@ def elapse(
 
 def command_of(start: DebouncedStart) -> StartWorkflow:
     """The start that a row owes; the same one whenever it is sent again."""
-    policy = next(one for one in CONFLICT_POLICIES if one == start.conflict_policy)
     return StartWorkflow(
         instance_id=start.start_id,
         command_id=start.command_id,
         workflow=start.workflow,
         input=start.input,
         definition_hash=start.definition_hash,
-        conflict_policy=policy,
+        conflict_policy=_policy_of(start.conflict_policy),
         attributes=start.attributes,
         traceparent=start.traceparent,
         version=start.version,
     )
+
+
+def _policy_of(policy: str) -> ConflictPolicy:
+    return next(one for one in CONFLICT_POLICIES if one == policy)
 
 
 def record_sent(basis: Basis, sent: MessageSent) -> Decision:

@@ -182,7 +182,8 @@ def _answer(basis: Basis, command: AnswerRunPermit) -> Decision:
     wait = get_run_permit(rows)
     is_wanted = wait is not None and (wait.key, wait.ask) == (key, ask)
     taken = RunPermitTaken(holder=command.instance_id, key=key, ask=ask)
-    if isinstance(wait, AwaitingRunPermit) and is_wanted:
+    is_undone = basis.header.compensation != "none"  # that needs no permit
+    if isinstance(wait, AwaitingRunPermit) and is_wanted and not is_undone:
         if not command.granted:
             return _refuse(basis, wait)
         if basis.header.phase == "quarantined":

@@ -37,7 +37,8 @@ def header_after(
 ) -> Header:
     """The header behind an event that changes nothing else in it.
 
-    What undoes, or is to, was asked for last: a pause that was requested before ends.
+    What undoes, or is to, was asked for last: a pause that was requested before ends,
+    and it waits in no start queue.
     """
     return _new_header(
         run=event.run,
@@ -52,7 +53,7 @@ def header_after(
         signal_ids=header.signal_ids,
         compensation=compensation or header.compensation,
         children=header.children,
-        queued=header.queued,
+        queued=header.queued and compensation is None,
         migrated=header.migrated,
     )
 

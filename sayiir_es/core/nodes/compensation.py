@@ -42,7 +42,13 @@ from sayiir_es.core.model.undo_rows import (
     paths_to_undo,
     undo_key,
 )
-from sayiir_es.core.model.waits import Awaiting, Broken, Ended
+from sayiir_es.core.model.waits import (
+    Awaiting,
+    AwaitingRunPermit,
+    Broken,
+    Ended,
+    HoldingRunPermit,
+)
 from sayiir_es.core.nodes import task
 from sayiir_es.core.nodes.kinds import EventKind
 
@@ -183,11 +189,16 @@ def fold_requested(
 def fold_started(
     rows: Rows, event: Event, body: CompensationStarted, header: Header
 ) -> Changes:
-    """Nothing of the run goes on: its cursors go, but for that of the failure."""
+    """Nothing of the run goes on: its cursors go, but for that of the failure.
+
+    It keeps its run permit, or its place among those that wait for one, to its end.
+    """
     changes: Changes = {}
     row = rows.get("e")
     failed_at = row.path if isinstance(row, Ending) else ""
     for chain, cursor in get_cursors(rows):
+        if isinstance(cursor.wait, AwaitingRunPermit | HoldingRunPermit):
+            continue
         if cursor.path != failed_at or not isinstance(cursor.wait, Broken):
             changes["c" + chain] = None
     if header.cancel is not None:

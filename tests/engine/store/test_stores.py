@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,8 +11,23 @@ from hypothesis import given, settings
 
 from sayiir_es.core.model.errors import StoreError
 from sayiir_es.core.model.position import Position
-from sayiir_es.core.model.rows import Ask, Cursor, Limit, LimitSetting, Permit
-from sayiir_es.core.model.waits import Granting
+from sayiir_es.core.model.rows import (
+    Ask,
+    Cursor,
+    DebouncedStart,
+    Limit,
+    LimitSetting,
+    Permit,
+    QueuedRun,
+    RunPermitMessage,
+    StartQueueState,
+)
+from sayiir_es.core.model.waits import (
+    AwaitingRunPermit,
+    Debouncing,
+    Granting,
+    HoldingRunPermit,
+)
 from sayiir_es.engine.store.cache import CacheLimits
 from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.engine.store.port import StoreIdentity
@@ -30,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
-    from sayiir_es.core.model.rows import Changes
+    from sayiir_es.core.model.rows import Changes, Row
     from tests.engine.store.store_contract import Step, Store
 
 IDENTITY = StoreIdentity(cluster_id="c", events_topic_id="t", partition=0, partitions=1)
@@ -167,6 +183,73 @@ async def test_who_has_a_permit_is_found_until_it_is_released(store: Store) -> N
     await store.flush(durable=True)
     assert list(store.with_permits()) == []
     assert store.rows("$limit/k").get("L$7") == granted
+
+
+DEBOUNCED = DebouncedStart(
+    command_id="c",
+    start_id="i",
+    workflow="w",
+    input=b"1",
+    first_at=5,
+    definition_hash=None,
+    conflict_policy="fail",
+    attributes={"b": "1", "a": "2"},
+    version=None,
+    traceparent=None,
+)
+
+
+async def test_what_start_queues_and_debounces_owe_is_found_until_sent(
+    store: Store,
+) -> None:
+    owed: dict[tuple[str, str], Row] = {
+        ("a", "Q2:ask:w"): RunPermitMessage(
+            kind="ask", other="w", ask=2, limit=3, queue_length=None
+        ),
+        ("$queue/w", "Q2:grant:a"): RunPermitMessage(kind="grant", other="a", ask=2),
+        ("$debounce/w", "B7"): DEBOUNCED,
+    }
+    waiting = AwaitingRunPermit(key="w", limit=3, ask=2, since=4)
+    holding = HoldingRunPermit(key="w", ask=2)
+    kept: dict[str, Changes] = {
+        "a": {
+            "h": replace(header(1, "running"), queued=True),
+            "c%queue": Cursor(path="", input="start", wait=waiting),
+        },
+        "b": {
+            "h": header(1, "running"),
+            "c%queue": Cursor(path="", input="start", wait=holding),
+        },
+        "$queue/w": {
+            "h": header(1, "unstarted"),
+            "U": StartQueueState(in_use=1, waiting=1, first=4, last=4, limit=3),
+            "U#4": QueuedRun(holder="a", ask=2, before=0, after=0),
+        },
+        "$debounce/w": {
+            "h": header(1, "unstarted"),
+            "c%debounce": Cursor(path="", input="", wait=Debouncing(due_at=7)),
+        },
+    }
+    for instance_id, changes in kept.items():
+        store.apply(instance_id, changes)
+    for (instance_id, key), row in owed.items():
+        store.apply(instance_id, {key: row})
+    store.advance(Position(offset=1))
+    for is_flushed in (False, True):
+        if is_flushed:
+            await store.flush(durable=True)
+        assert set(store.messages()) == set(owed)
+        assert list(store.timers(99)) == [(7, "$debounce/w", "%debounce")]
+        assert list(store.owing()) == ["b"]  # who waits in a queue owes nothing itself
+        for instance_id, changes in kept.items():
+            rows = store.rows(instance_id)
+            assert {key: rows.get(key) for key in changes} == changes
+    for (instance_id, key), row in owed.items():
+        assert store.rows(instance_id).get(key) == row
+        store.apply(instance_id, {key: None})
+    store.advance(Position(offset=2))
+    await store.flush()
+    assert list(store.messages()) == []
 
 
 async def test_many_rows_of_one_instance_are_all_found(store: Store) -> None:

@@ -465,5 +465,5 @@ async def test_the_document_names_every_operation(app: FastAPI) -> None:
             assert operation["tags"]
             problem = operation["responses"]["422"]["content"]
             assert list(problem) == ["application/problem+json"]
-    assert len(names) == len(set(names)) == 23
+    assert len(names) == len(set(names)) == 24
     assert "HTTPValidationError" not in json.dumps(document)
