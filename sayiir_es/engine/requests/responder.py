@@ -32,6 +32,7 @@ from sayiir_es.core.status.status import listed
 from sayiir_es.engine.backoff import Backoff
 from sayiir_es.engine.requests import searching
 from sayiir_es.engine.requests.describing import describe
+from sayiir_es.engine.requests.limit_search import find_limit, find_limits
 from sayiir_es.engine.requests.shared_searches import SharedSearches
 from sayiir_es.engine.requests.waits import Waits, is_over, may_be_over
 from sayiir_es.engine.valid_events import EventFilter, ValidEvents
@@ -51,7 +52,9 @@ from sayiir_es.wire.requests import (
     DescribePartition,
     Ended,
     FindDecision,
+    FindLimits,
     FindResult,
+    FoundLimits,
     FoundResult,
     Listed,
     ListInstances,
@@ -312,18 +315,33 @@ class Responder:
                 self._wait(request.instance_id, address, parked=request.parked)
             case FindDecision():
                 self._find_decision(request, address)
+            case (
+                ListInstances() | CountInstances() | DescribePartition() | FindLimits()
+            ):
+                self._answer_search(request, address)
+            case StopSearch():
+                search = self._searches.get(address)
+                if search is not None:
+                    search.cancel()
+
+    def _answer_search(
+        self,
+        request: ListInstances | CountInstances | DescribePartition | FindLimits,
+        address: ReplyAddress,
+    ) -> None:
+        """Look for the answer beside the loop: it takes a while."""
+        match request:
             case ListInstances():
                 slots = self._page_slots if request.within_ms else self._list_slots
                 self._search(lambda: self._list(request, address), address, slots)
             case CountInstances():
                 self._search(lambda: self._count(request, address), address, None)
-            case StopSearch():
-                search = self._searches.get(address)
-                if search is not None:
-                    search.cancel()
             case DescribePartition():
                 slots = self._count_slots if request.counts else self._report_slots
                 self._search(lambda: self._report(request, address), address, slots)
+            case FindLimits():
+                slots = self._report_slots
+                self._search(lambda: self._limits(request, address), address, slots)
 
     def _describe(self, instance_id: str) -> Status | None:
         code = self._registry.get_own_code() if self._runs_attempts else None
@@ -477,6 +495,17 @@ class Responder:
     async def _report(self, request: DescribePartition, address: ReplyAddress) -> None:
         report = await self._reporter.report(counts=request.counts)
         self._reply(address, DescribedPartition(report=report))
+
+    async def _limits(self, request: FindLimits, address: ReplyAddress) -> None:
+        if request.key:
+            limit = find_limit(self._store, request.key)
+            answer = FoundLimits(limits=() if limit is None else (limit,), is_last=True)
+        else:
+            limits, is_last = await find_limits(
+                self._store, request.after, request.count
+            )
+            answer = FoundLimits(limits=limits, is_last=is_last)
+        self._reply(address, answer)
 
     def _searched(self) -> searching.Searched:
         return searching.Searched(
