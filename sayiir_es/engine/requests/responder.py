@@ -26,12 +26,14 @@ from sayiir_es.core.model.events import (
     CommandForwarded,
     CommandRejected,
 )
+from sayiir_es.core.model.permit_events import limit_id
 from sayiir_es.core.model.position import parse_command_cause
 from sayiir_es.core.model.rows import get_remembered_command, get_run
+from sayiir_es.core.partitions import partition_of
 from sayiir_es.core.status.status import listed
 from sayiir_es.engine.backoff import Backoff
 from sayiir_es.engine.requests import searching
-from sayiir_es.engine.requests.describing import describe
+from sayiir_es.engine.requests.describing import describe, with_limit
 from sayiir_es.engine.requests.limit_search import find_limit, find_limits
 from sayiir_es.engine.requests.shared_searches import SharedSearches
 from sayiir_es.engine.requests.waits import Waits, is_over, may_be_over
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from sayiir_es.core.model.events import Event
+    from sayiir_es.core.status.limit_report import LimitReport
     from sayiir_es.core.status.status import Status
     from sayiir_es.engine.attempts.elsewhere import AttemptsElsewhere
     from sayiir_es.engine.ports import Ports
@@ -307,7 +310,13 @@ class Responder:
     def _answer(self, request: Request, address: ReplyAddress) -> None:
         match request:
             case Describe():
-                status = self._describe(request.instance_id)
+                rows = self._store.rows(request.instance_id)
+                status = with_limit(
+                    self._describe(request.instance_id),
+                    rows,
+                    self._registry,
+                    self._own_limit,
+                )
                 self._reply(address, Described(status=status))
             case FindResult():
                 self._reply(address, self._find_result(request))
@@ -352,6 +361,11 @@ class Responder:
             partition=self._partition,
             code=code,
         )
+
+    def _own_limit(self, key: str) -> LimitReport | None:
+        """The limit of a key, if this partition has it."""
+        home = partition_of(limit_id(key).encode(), self._log.partitions)
+        return find_limit(self._store, key) if home == self._partition else None
 
     def _find_result(self, request: FindResult) -> FoundResult:
         rows = self._store.rows(request.instance_id)

@@ -29,7 +29,7 @@ async def test_a_limit_in_use_is_shown_with_who_has_it_and_who_waits() -> None:
         for number in range(2):
             await client.submit(flow, f"order/{number}", number)
         async with asyncio.timeout(20):
-            while (await client.get_limit("<api>")).queued != 1:
+            while (await client.get_limit("<api>")).queued != 1:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         await client.set_limit("<api>", rate="2/s", reason="slow", set_by="ana")
         page = (await web.get("/limits")).text
