@@ -105,6 +105,24 @@ def test_a_rate_is_set_for_tasks_that_name_none() -> None:
             client.wait(f"i{number}", timeout=WAIT)
 
 
+def test_what_waits_for_time_is_granted_by_the_next_owner() -> None:
+    @task(concurrency_key="api", rate="2/s")
+    def work(name: str) -> str:
+        return name
+
+    flow = Flow("f").then(work).build()
+    backend = InMemoryBackend()
+    client = WorkflowClient(backend)
+    with Worker("w1", backend).start([flow]):
+        for number in range(3):
+            client.submit(flow, f"i{number}", f"i{number}")
+        until(lambda: client.get_limit("api").grants_at is not None)
+    assert client.count(status="completed") < 3
+    with Worker("w2", backend).start([flow]):
+        for number in range(3):
+            assert client.wait(f"i{number}", timeout=WAIT).status == "completed"
+
+
 def test_pages_of_limits_have_all_of_them_once() -> None:
     backend = InMemoryBackend()
     client = WorkflowClient(backend)
