@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sayiir_es.client.commands import new_command_id
-from sayiir_es.client.projection import partition_of_instance, read_again
 from sayiir_es.core.graph.key_templates import KEY_BYTES_MAX, LIMIT_MAX
 from sayiir_es.core.model.commands import SetLimit
 from sayiir_es.core.model.permit_events import limit_id
 from sayiir_es.core.model.rates import parse_rate
+from sayiir_es.core.partitions import partition_of
 from sayiir_es.core.status.limit_report import LimitReport
 from sayiir_es.wire.requests import FindLimits, FoundLimits
 
@@ -71,7 +71,8 @@ async def get_limit(session: Session, key: str) -> LimitReport:
     """
     checked_key(key)
     await session.open()
-    partition = partition_of_instance(session.log, limit_id(key))
+    home = limit_id(key).encode("utf-8", "surrogatepass")
+    partition = partition_of(home, session.log.partitions)
     found = (await _find(session, partition, key, "", 1)).limits
     return found[0] if found else LimitReport(key=key, in_use=0, queued=0)
 
@@ -134,6 +135,8 @@ async def _find(
     )
     if isinstance(answer, FoundLimits):
         return answer
+
+    from sayiir_es.client.projection import read_again  # noqa: PLC0415 (slow)
 
     async def fold() -> FoundLimits:
         from sayiir_es.engine.requests.limit_search import (  # noqa: PLC0415 (slow)
