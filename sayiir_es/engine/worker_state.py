@@ -33,6 +33,8 @@ class OwnerState:
         timer_overdue_s: How late the earliest timer is that is due; 0 if none is.
         snapshot_backlog: How many instances' snapshots are not published.
         attempts_elsewhere: How many attempts executors elsewhere have.
+        permits_in_use: How many permits of limits of this partition are in use.
+        permits_waiting: How many attempts wait at these limits.
     """
 
     offset: int
@@ -44,6 +46,8 @@ class OwnerState:
     timer_overdue_s: float = 0.0
     snapshot_backlog: int = 0
     attempts_elsewhere: int = 0
+    permits_in_use: int = 0
+    permits_waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

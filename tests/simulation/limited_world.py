@@ -235,6 +235,9 @@ class LimitedWorld:
             ):
                 if owner.serving:
                     self.problems += judge.of_store(self.log, partition, owner.store)
+                    now = owner.observe()
+                    if now.permits_in_use or now.permits_waiting:
+                        self.problems.append(f"{now} in {partition}, and all has ended")
                     if list(owner.store.with_permits()):
                         self.problems.append(f"permits are left in {partition}")
 

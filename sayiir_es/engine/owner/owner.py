@@ -211,6 +211,8 @@ class Owner:
             timer_overdue_s=overdue_ms / 1000,
             snapshot_backlog=publisher.backlog if publisher else 0,
             attempts_elsewhere=self.attempts_elsewhere,
+            permits_in_use=self.permits.use.in_use,
+            permits_waiting=self.permits.use.waiting,
         )
 
     @property
