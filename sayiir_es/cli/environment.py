@@ -144,3 +144,13 @@ def keep_stderr_json() -> None:
     sys.excepthook = log_crash
     threading.excepthook = log_crash_of_thread
     sys.unraisablehook = log_ignored
+
+
+def user_name() -> str | None:
+    """The name of the user whose process this is; None where it has none."""
+    import getpass  # noqa: PLC0415 (slow to import)
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an id without an entry, as in a container
+        return None

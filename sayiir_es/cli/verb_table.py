@@ -256,6 +256,28 @@ _PARTITION = {
         "partition accept-loss 3 --reason 'the topic was cut'",
     ),
 }
+_LIMIT = {
+    "list": Verb(
+        "limit:list_limits",
+        "List the limits that are in use, waited for, or set.",
+        "limit list -o json",
+    ),
+    "show": Verb(
+        "limit:show",
+        "Show a limit: how much of it is in use, what was set, who has it, who waits.",
+        "limit show tenant:42",
+    ),
+    "set": Verb(
+        "limit:set_limit",
+        "Set a limit at once; what is left out is as the tasks say it.",
+        "limit set tenant:42 --max-concurrency 5 --rate 10/s",
+    ),
+    "unset": Verb(
+        "limit:unset",
+        "Let a limit be what the tasks say again.",
+        "limit unset tenant:42",
+    ),
+}
 _SCHEMA = {
     "list": Verb(
         "schema.verbs:list_schemas",
@@ -336,6 +358,9 @@ VERBS = VerbGroup(
             "Look at the partitions of an app, and go on behind a loss.",
             "partition list",
             _PARTITION,
+        ),
+        "limit": VerbGroup(
+            "Look at limits of attempts by key, and set them.", "limit list", _LIMIT
         ),
         "schema": VerbGroup(
             "List, check and publish the schemas of commands and events.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
-from sayiir_es.client import control, partitions, runs, search
+from sayiir_es.client import control, limits, partitions, runs, search
 from sayiir_es.client.bulk_calls import BulkCalls
 from sayiir_es.client.commands import Migration, migration_target
 from sayiir_es.client.commands import conflict_policy as policy_of
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from uuid import UUID
 
+    from sayiir_es.client.limits import LimitPage
     from sayiir_es.client.partitions import PartitionStatus, WorkerStatus
     from sayiir_es.client.runs import Ack
     from sayiir_es.client.search import InstancePage
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.core.duration import Duration
     from sayiir_es.core.model.commands import ConflictPolicy
+    from sayiir_es.core.status.limit_report import LimitReport
 
 
 class ClientCalls(BulkCalls):
@@ -309,6 +311,48 @@ class ClientCalls(BulkCalls):
             LogUnavailableError: if the log does not answer.
         """
         return await partitions.describe_workers(self._get_session())
+
+    async def limits(
+        self, *, limit: int = limits.PAGE_LIMITS, after: str | None = None
+    ) -> LimitPage:
+        """A page of the limits that are in use, waited for, or set, by key.
+
+        `limit` is how many at most, 1 to 200; `after` the key behind which the page
+        begins: `next_after` of the page before.
+
+        Raises:
+            LogUnavailableError: if the log does not answer.
+        """
+        return await limits.list_limits(self._get_session(), limit, after)
+
+    async def get_limit(self, key: str) -> LimitReport:
+        """The limit of a concurrency key: how much is in use, who has it, who waits.
+
+        Raises:
+            LogUnavailableError: if the log does not answer.
+        """
+        return await limits.get_limit(self._get_session(), key)
+
+    async def set_limit(
+        self,
+        key: str,
+        *,
+        max_concurrency: int | None = None,
+        rate: str | None = None,
+        reason: str | None = None,
+        set_by: str | None = None,
+    ) -> LimitReport:
+        """Set the limit of a concurrency key, at once; the limit as it is then.
+
+        What is None is as the tasks say it. With a `max_concurrency` of 0 no attempt
+        begins; what runs goes on. `rate` is a text such as "10/s burst 20".
+
+        Raises:
+            ValueError: if one of them is out of its range.
+            NoWorkerError: if nobody decides.
+        """
+        setting = limits.limit_setting(key, max_concurrency, rate, reason, set_by)
+        return await limits.set_limit(self._get_session(), setting)
 
     async def send_signal(
         self,

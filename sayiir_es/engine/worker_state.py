@@ -34,6 +34,8 @@ class OwnerState:
         snapshot_backlog: How many instances' snapshots are not published.
         attempts_elsewhere: How many attempts executors elsewhere have.
         attempts_queued: How many wait for a slot, here or there.
+        permits_in_use: How many permits of limits of this partition are in use.
+        permits_waiting: How many attempts wait at these limits.
     """
 
     offset: int
@@ -46,6 +48,8 @@ class OwnerState:
     snapshot_backlog: int = 0
     attempts_elsewhere: int = 0
     attempts_queued: int = 0
+    permits_in_use: int = 0
+    permits_waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,6 +74,14 @@ def _of_state(state: WorkerState, age_s: float) -> Iterator[Numbers]:
         values={p: one.timer_overdue_s for p, one in owners.items()},
     )
     yield Numbers(
+        metric=catalogue.PERMITS_IN_USE,
+        values={p: one.permits_in_use for p, one in owners.items()},
+    )
+    yield Numbers(
+        metric=catalogue.PERMITS_WAITING,
+        values={p: one.permits_waiting for p, one in owners.items()},
+    )
+    yield Numbers(
         metric=catalogue.SNAPSHOT_BACKLOG,
         values={p: one.snapshot_backlog for p, one in owners.items()},
     )

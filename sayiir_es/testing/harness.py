@@ -1,10 +1,10 @@
 """Runs a workflow on a memory log and virtual time, with the engine of a worker.
 
 Theory of operation. Time passes by itself only while a task of the user runs. When
-nothing runs, the clock is moved to the next timer: the end of a backoff always, delays
-and time-outs only as far as a scenario lets time pass. A timer that is overdue, since a
-pause held it or no owner was there, fires before the workflow counts as waiting. The
-state of the workflow is folded from the log, as any reader does.
+nothing runs, the clock is moved to the next timer: the end of a backoff, and a token of
+a rate, always, delays and time-outs only as far as a scenario lets time pass. A timer
+that is overdue, since a pause held it or no owner was there, fires before the workflow
+counts as waiting. The state of the workflow is folded from the log, as any reader does.
 
 A step may be told to stop at an attempt. There the harness *stands* in the middle: time
 that passes then passes to the instant, and what runs on at its end is not waited for.
@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 from sayiir_es.core.decide.owed import owed_timer
 from sayiir_es.core.model.limits import DEFAULT_LIMITS, Limits
+from sayiir_es.core.model.permit_events import is_limit
+from sayiir_es.core.model.permit_rows import get_grant_timer
 from sayiir_es.core.model.rows import Rows, get_cursors, get_header
 from sayiir_es.core.model.waits import Awaiting
 from sayiir_es.core.status.status import is_resting, status_of
@@ -271,8 +273,11 @@ class Harness:
             return READ_WAIT_S
         if left_s <= 0:
             return None
+        ends_at = [self._next_grant()]
         if due_ms is not None and (end_ms := self._end_of_backoff()) is not None:
-            due_ms = min(due_ms, end_ms)
+            ends_at.append(min(due_ms, end_ms))
+        due_ms = min((end for end in ends_at if end is not None), default=None)
+        if due_ms is not None:
             self._move_near(due_ms if ends_ms is None else min(due_ms, ends_ms))
         return TICK_S
 
@@ -384,6 +389,15 @@ class Harness:
             if isinstance(wait, Awaiting) and wait.not_before
         ]
         return min(ends, default=None)
+
+    def _next_grant(self) -> int | None:
+        """When a limit next has a token for an attempt that waits for one."""
+        grants = (
+            get_grant_timer(self._view.rows(instance_id))
+            for instance_id in self._view.with_permits()
+            if is_limit(instance_id)
+        )
+        return min((at_ms for at_ms in grants if at_ms is not None), default=None)
 
     def _check(self) -> None:
         """Check that the owner serves the partition.

@@ -7,18 +7,15 @@ asks about, or of each partition for a search. Its headers say where the reply g
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
-from operator import attrgetter
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgpack
 
-from sayiir_es.core.fast_frozen import fast_frozen, maker
+from sayiir_es.core.fast_frozen import fast_frozen
 from sayiir_es.core.json_fields import Fields
 from sayiir_es.core.model.errors import DecodeError
-from sayiir_es.core.model.waits import ErrorDetails
 from sayiir_es.core.status.search import Search
-from sayiir_es.core.status.status import Status
 from sayiir_es.wire.executor_requests import (
     OFFER,
     PROGRESS,
@@ -29,6 +26,7 @@ from sayiir_es.wire.executor_requests import (
     read_offer,
     read_progress,
 )
+from sayiir_es.wire.limit_reports import limits_data, read_limits
 from sayiir_es.wire.partition_reports import (
     PartitionReport,
     read_report,
@@ -41,9 +39,13 @@ from sayiir_es.wire.searches import (
     read_search,
     search_data,
 )
+from sayiir_es.wire.status_data import read_status, status_data, to_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from sayiir_es.core.status.limit_report import LimitReport
+    from sayiir_es.core.status.status import Status
 
 _msgpack: Any = msgpack  # ships no hints
 _packb: Callable[..., bytes] = _msgpack.packb
@@ -135,6 +137,16 @@ class DescribePartition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FindLimits:
+    """Asks for limits of a partition: of a key, or a page of those behind `after`."""
+
+    key: str = ""
+    after: str = ""
+    count: int = 100
+    at_least: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StopSearch:
     """Says that nobody waits for the search any more that has this reply address.
 
@@ -152,6 +164,7 @@ Request: TypeAlias = (
     | ListInstances
     | CountInstances
     | DescribePartition
+    | FindLimits
     | StopSearch
 )
 
@@ -163,6 +176,7 @@ _REQUEST_NAMES: dict[type[Request], str] = {
     ListInstances: "list",
     CountInstances: "count",
     DescribePartition: "partition",
+    FindLimits: "limits",
     StopSearch: "stop",
 }
 
@@ -184,6 +198,7 @@ _OF_NO_INSTANCE = (
     ListInstances,
     CountInstances,
     DescribePartition,
+    FindLimits,
     StopSearch,
     OfferSlots,
     Progress,
@@ -257,7 +272,7 @@ def decode_request(value: bytes) -> Request | ExecutorRequest:
                 command_id=data.text_or_none("command_id") or "",
                 at_least=at_least,
             )
-        case "list" | "list.2" | "count" | "count.2":
+        case "list" | "list.2" | "count" | "count.2" | "limits":
             return _read_search_of(data, name, at_least)
         case "partition":
             counts = data.data.get("counts") is True
@@ -271,7 +286,14 @@ def decode_request(value: bytes) -> Request | ExecutorRequest:
 
 def _read_search_of(
     data: Fields, name: str, at_least: int
-) -> ListInstances | CountInstances:
+) -> ListInstances | CountInstances | FindLimits:
+    if name == "limits":
+        return FindLimits(
+            key=data.text_or_none("key") or "",
+            after=data.text_or_none("after") or "",
+            count=data.integer("count"),
+            at_least=at_least,
+        )
     if name.startswith("count"):
         return CountInstances(
             search=read_search(data), by=read_groups(data), at_least=at_least
@@ -368,6 +390,14 @@ class DescribedPartition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FoundLimits:
+    """Limits of a partition, in order of their keys; whether there are no more."""
+
+    limits: tuple[LimitReport, ...]
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
     """The request was read and cannot be answered; `code` is that of an error."""
 
@@ -388,6 +418,7 @@ Answer: TypeAlias = (
     | Listed
     | Counted
     | DescribedPartition
+    | FoundLimits
     | Refused
     | Claimed
 )
@@ -400,6 +431,7 @@ _ANSWER_NAMES: dict[type[Answer], str] = {
     Listed: "listed",
     Counted: "counted",
     DescribedPartition: "partition",
+    FoundLimits: "limits",
     Refused: "refused",
     Claimed: "claimed",
 }
@@ -420,13 +452,6 @@ class Reply:
     answer: Answer
 
 
-_STATUS_NAMES = tuple(item.name for item in fields(Status))
-_status_values: Any = attrgetter(*_STATUS_NAMES)
-_STATUS_LISTS = ("compensated", "not_compensated", "children")
-"""Fields that are tuples; an older build says nothing of them."""
-_new_status: Any = maker(Status)
-
-
 def encode_reply(reply: Reply) -> bytes:
     """The value of a reply's record."""
     answer = reply.answer
@@ -438,7 +463,7 @@ def encode_reply(reply: Reply) -> bytes:
     }
     match answer:
         case Described() | Ended():
-            data["status"] = _status_data(answer.status)
+            data["status"] = status_data(answer.status)
         case Decided():
             data |= {
                 "event": answer.event,
@@ -451,15 +476,13 @@ def encode_reply(reply: Reply) -> bytes:
                     "code": answer.code,
                     "message": answer.message,
                 }
-            data["status"] = _status_data(answer.status)
+            data["status"] = status_data(answer.status)
         case FoundResult():
             data |= {"exists": answer.exists, "result": answer.result}
         case Listed():
             data |= _listed_data(answer)
-        case Counted():
-            data["counts"] = dict(answer.counts)
-        case DescribedPartition():
-            data["report"] = report_data(answer.report)
+        case Counted() | DescribedPartition() | FoundLimits():
+            data |= _partition_data(answer)
         case Refused():
             data |= {"code": answer.code, "message": answer.message}
         case Claimed():
@@ -493,9 +516,9 @@ def decode_reply(value: bytes) -> Reply:
 def _read_answer(data: dict[str, Any]) -> Answer:
     match _ANSWERS[data["reply"]]:
         case kind if kind is Described:
-            return Described(status=_read_status(data["status"]))
+            return Described(status=read_status(data["status"]))
         case kind if kind is Ended:
-            return Ended(status=_read_status(data["status"]))
+            return Ended(status=read_status(data["status"]))
         case kind if kind is Decided:
             return Decided(
                 event=data["event"],
@@ -504,7 +527,7 @@ def _read_answer(data: dict[str, Any]) -> Answer:
                 command=data.get("command", ""),
                 code=data.get("code", ""),
                 message=data.get("message", ""),
-                status=_read_status(data["status"]),
+                status=read_status(data["status"]),
             )
         case kind if kind is FoundResult:
             return FoundResult(exists=data["exists"], result=data["result"])
@@ -512,7 +535,7 @@ def _read_answer(data: dict[str, Any]) -> Answer:
             instances = data["instances"]
             return Listed(
                 statuses=tuple(
-                    (one["at"], _to_status(one["status"])) for one in instances
+                    (one["at"], to_status(one["status"])) for one in instances
                 ),
                 is_last=data["is_last"],
                 reached=_read_reached(data.get("reached")),
@@ -521,10 +544,26 @@ def _read_answer(data: dict[str, Any]) -> Answer:
             return Counted(counts=data["counts"])
         case kind if kind is DescribedPartition:
             return DescribedPartition(report=read_report(data["report"]))
+        case kind if kind is FoundLimits:
+            return FoundLimits(
+                limits=read_limits(data["limits"]), is_last=data["is_last"]
+            )
         case kind if kind is Refused:
             return Refused(code=data["code"], message=data["message"])
         case _:
             return Claimed()
+
+
+def _partition_data(
+    answer: Counted | DescribedPartition | FoundLimits,
+) -> dict[str, object]:
+    match answer:
+        case Counted():
+            return {"counts": dict(answer.counts)}
+        case DescribedPartition():
+            return {"report": report_data(answer.report)}
+        case FoundLimits():
+            return {"limits": limits_data(answer.limits), "is_last": answer.is_last}
 
 
 def _listed_data(answer: Listed) -> dict[str, object]:
@@ -532,7 +571,7 @@ def _listed_data(answer: Listed) -> dict[str, object]:
     if answer.reached is not None:
         data["reached"] = answer.reached
     data["instances"] = [
-        {"at": at_ms, "status": _status_data(status)}
+        {"at": at_ms, "status": status_data(status)}
         for at_ms, status in answer.statuses
     ]
     return data
@@ -543,39 +582,6 @@ def _read_reached(place: Any) -> tuple[int, str] | None:
         return None
     at_ms, instance_id = place
     return int(at_ms), str(instance_id)
-
-
-def _status_data(status: Status | None) -> dict[str, object] | None:
-    if status is None:
-        return None
-    data = dict(zip(_STATUS_NAMES, _status_values(status), strict=True))
-    if status.error_details is not None:
-        data["error_details"] = asdict(status.error_details)
-    return data
-
-
-def _read_status(data: Any) -> Status | None:
-    return None if data is None else _to_status(data)
-
-
-def _to_status(data: Any) -> Status:
-    if len(data) != len(_STATUS_NAMES):
-        # A newer build may say more than this one knows, an older one nothing of
-        # details.
-        data = {name: data[name] for name in _STATUS_NAMES if name in data}
-    details = data.get("error_details")
-    if details is not None:
-        details = ErrorDetails(
-            error_class=details["error_class"],
-            source_line=details["source_line"],
-            causes=tuple(details["causes"]),
-            traceback=details["traceback"],
-        )
-        data = {**data, "error_details": details}
-    lists = {name: tuple(data.get(name, ())) for name in _STATUS_LISTS}
-    data = {**data, **lists}
-    status: Status = _new_status(**data)
-    return status
 
 
 def _pack(data: Mapping[str, object]) -> bytes:

@@ -48,6 +48,7 @@ COMMANDS = [
         "dead-letter list",
     ),
     *("dead-letter show", "dead-letter retry", "dead-letter drop"),
+    *("limit", "limit list", "limit show", "limit set", "limit unset"),
     *("workflow", "workflow list", "workflow show", "workflow graph"),
     *("schema", "schema list", "schema check", "schema register"),
 ]

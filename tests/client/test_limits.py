@@ -75,7 +75,10 @@ def test_a_limit_is_shared_by_workflows_and_told_while_it_is_waited_for(
         waiting = [f"i{n}" for n in range(6) if f"i{n}" not in gate.running]
         for instance_id in waiting:
             text = client.status(instance_id).waiting_for or ""
-            assert text.endswith("; waits for a permit of 'api' (2 at a time)"), text
+            said = "; waits for a permit of 'api' (2 of 2 in use) since 20"
+            assert said in text, text
+        listed = client.list(id_prefix=waiting[0])[0].waiting_for or ""
+        assert listed.endswith("; waits for a permit of 'api' (2 at a time)"), listed
         gate.opened.set()
         for number in range(6):
             assert client.wait(f"i{number}", timeout=WAIT).output == f"i{number}"

@@ -8,6 +8,7 @@ log is not counted by a limit, and could not be told apart here.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from sayiir_es import Flow, task
+from sayiir_es.core.model.rates import parse_rate
 from sayiir_es.core.partitions import partition_of
 from sayiir_es.engine.attempts.task_context import get_task_context
 from sayiir_es.log.memory.log import MemoryLog
@@ -29,6 +31,9 @@ from tests.simulation.log import GIVES_UP_S, AppendFaults, records_of
 from tests.simulation.loop import PROCESS, SimLoop
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.kafka.reader import PartitionContent
     from tests.simulation.loop import Process
 
 LIMIT = 3
@@ -89,11 +94,14 @@ class LimitedWorld:
     chaos: bool = True
     executors: int = 0
     """How many there are elsewhere; then no worker runs the task."""
+    rate: str | None = None
+    """Of each key; then limits are set, to lower ones, while attempts run."""
     problems: list[str] = field(default_factory=list[str])
     most: int = 0
     """The most that ever ran under one key at a time."""
     usage: dict[str, Usage] = field(default_factory=dict[str, Usage])
     executions: int = 0
+    is_over: bool = False
     _read: Counter[int] = field(default_factory=Counter[int])
     """How far the events of each partition were read."""
     _running: dict[str, dict[tuple[str, int], Process | None]] = field(
@@ -124,6 +132,7 @@ class LimitedWorld:
             concurrency_key="tenant:{workflow_input.tenant}",
             max_concurrency=LIMIT,
             execute="remote" if self.executors else "local",
+            rate=self.rate,
         )
         async def work(data: dict[str, str]) -> str:
             return await watch(data["tenant"])
@@ -183,13 +192,18 @@ class LimitedWorld:
                 self.loop.spawn(self._pause(instance_id), None)
             elif self.chance.fault("cancel asked", instance_id, 0.05):
                 self.loop.spawn(self._cancel(instance_id), None)
+        if self.rate is not None:
+            for key in self.usage:
+                self.loop.spawn(self._set(f"$limit/tenant:{key}"), None)
         end_s, quiet_s = self.loop.time() + LIMIT_S, self.loop.time() + 40.0
         left = dict(instances)
         while left and self.loop.time() < end_s:
             self.chance.quiet = not self.chaos or self.loop.time() > quiet_s
             await asyncio.sleep(LOOK_S / 4)
             self._take_ended(left)
-        self.chance.quiet = True
+        self.chance.quiet = self.is_over = True
+        for key in self.usage if self.rate is not None else ():
+            await self._produce(f"$limit/tenant:{key}", command="SetLimit")
         await asyncio.sleep(GIVES_UP_S + 8 * LOOK_S)
         self._judge(left)
         return self.problems
@@ -210,7 +224,9 @@ class LimitedWorld:
         self.problems += [f"{instance_id} never ended" for instance_id in left]
         self.problems += judge.of_log(self.log)
         kinds: Counter[str] = Counter()
-        for content in judge.read_all(self.log).values():
+        contents = judge.read_all(self.log).values()
+        self._judge_rate(contents)
+        for content in contents:
             kinds += Counter(event.kind for event in content.valid)
         for one, other in (
             ("PermitGranted", "PermitReturned"),
@@ -224,8 +240,38 @@ class LimitedWorld:
             ):
                 if owner.serving:
                     self.problems += judge.of_store(self.log, partition, owner.store)
+                    now = owner.observe()
+                    if now.permits_in_use or now.permits_waiting:
+                        self.problems.append(f"{now} in {partition}, and all has ended")
                     if list(owner.store.with_permits()):
                         self.problems.append(f"permits are left in {partition}")
+
+    def _judge_rate(self, contents: Iterable[PartitionContent]) -> None:
+        """No span of time has more grants than the rate allows, by the log's times."""
+        if self.rate is None:
+            return
+        rate = parse_rate(self.rate)
+        granted: dict[str, list[int]] = defaultdict(list)
+        for content in contents:
+            for event in content.valid:
+                if event.kind == "PermitGranted":
+                    granted[event.instance_id].append(event.at)
+        for key, times in granted.items():
+            for first, last in itertools.combinations(range(len(times)), 2):
+                passed = (times[last] - times[first]) * rate.count
+                if (last - first + 1 - rate.burst) * rate.period_ms > passed:
+                    self.problems.append(f"{key}: {times[first : last + 1]}")
+                    return
+
+    async def _set(self, limit: str) -> None:
+        """Set a limit anew now and then, and at last let it be what the task says."""
+        for _ in range(6):
+            await asyncio.sleep(self.chance.between(f"set {limit}", 0.5, 6.0))
+            if self.is_over:
+                return
+            most = int(self.chance.between(f"set {limit}", 0.0, LIMIT + 0.99))
+            await self._produce(limit, command="SetLimit", max_concurrency=most)
+        await self._produce(limit, command="SetLimit")
 
     async def _pause(self, instance_id: str) -> None:
         await asyncio.sleep(self.chance.between(f"pause {instance_id}", 0.0, 20.0))
@@ -249,7 +295,13 @@ class LimitedWorld:
 
 @without_logs()
 def run_limited(
-    seed: int, *, keys: int, attempts: int, chaos: bool, executors: int = 0
+    seed: int,
+    *,
+    keys: int,
+    attempts: int,
+    chaos: bool,
+    executors: int = 0,
+    rate: str | None = None,
 ) -> LimitedWorld:
     """Run one world to its end; its `problems` are what broke."""
     chance = LimitedChance(seed)
@@ -257,7 +309,15 @@ def run_limited(
         chance.intensity = 0.0
     loop = SimLoop(Random(seed))  # noqa: S311 (a simulation's)
     asyncio.set_event_loop(loop)
-    world = LimitedWorld(loop, chance, keys, attempts, chaos=chaos, executors=executors)
+    world = LimitedWorld(
+        loop,
+        chance,
+        keys,
+        attempts,
+        chaos=chaos,
+        executors=executors,
+        rate=rate,
+    )
     try:
         loop.run_until_complete(world.run())
     except DeadlockError as error:

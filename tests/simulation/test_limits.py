@@ -38,6 +38,15 @@ def test_no_world_lets_a_fourth_run_elsewhere() -> None:
     assert crashes > 3
 
 
+def test_no_world_exceeds_a_rate_or_what_is_set() -> None:
+    faults = 0
+    for seed in range(4):
+        world = run_limited(seed, keys=2, attempts=20, chaos=True, rate="2/s burst 3")
+        assert not world.problems, f"seed {seed}: {world.problems[:3]}"
+        faults += len(world.chance.fired)
+    assert faults > 50
+
+
 def test_a_limit_is_used_while_there_are_attempts_for_it() -> None:
     world = run_limited(1, keys=12, attempts=240, chaos=False)
     assert not world.problems

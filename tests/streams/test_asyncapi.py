@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from typing import Any, cast, get_args
 
 import msgpack
@@ -13,6 +14,7 @@ import yaml
 from sayiir_es import InMemoryBackend, Worker
 from sayiir_es.core.model.commands import Command
 from sayiir_es.core.model.events import Body
+from sayiir_es.core.status.limit_report import LimitedAttempt, LimitReport
 from sayiir_es.core.status.search import Search
 from sayiir_es.core.status.status import Status, StatusName
 from sayiir_es.engine.owner.tenure import to_record
@@ -47,7 +49,9 @@ from sayiir_es.wire.requests import (
     DescribePartition,
     Ended,
     FindDecision,
+    FindLimits,
     FindResult,
+    FoundLimits,
     FoundResult,
     Listed,
     ListInstances,
@@ -199,6 +203,7 @@ REQUESTS: list[Request | ExecutorRequest] = [
     FindResult(instance_id="i", task_id="t", at_least=7),
     Wait(instance_id="i", parked=True, at_least=7),
     DescribePartition(counts=True, at_least=7),
+    FindLimits(key="tenant:42", after="a", count=9, at_least=7),
     StopSearch(at_least=7),
     OfferSlots(
         executor="e",
@@ -245,6 +250,15 @@ STATUS = Status(
     attempts={},
     attributes={},
 )
+ATTEMPT = LimitedAttempt(instance_id="i", path="work", since=5, permit=7)
+LIMIT = LimitReport(
+    key="tenant:42",
+    in_use=1,
+    queued=1,
+    max_concurrency=1,
+    holders=(ATTEMPT,),
+    waiting=(ATTEMPT,),
+)
 REPORT = PartitionReport(
     partition=2,
     owner_id="w/1",
@@ -274,6 +288,7 @@ ANSWERS: list[Answer] = [
     Refused(code="busy", message="m"),
     FoundResult(exists=True, result=b"7"),
     DescribedPartition(report=REPORT),
+    FoundLimits(limits=(LIMIT,), is_last=True),
 ]
 
 
@@ -325,6 +340,9 @@ def test_replies_are_the_maps_that_the_page_says() -> None:
         assert channel[name] == {"$ref": f"#/components/messages/reply.{name}"}
         hold(data, MESSAGES[f"reply.{name}"]["payload"])
         assert decode_reply(encode_reply(reply)) == reply
+    schemas = API["components"]["schemas"]
+    hold(asdict(LIMIT), schemas["limit"])
+    hold(asdict(ATTEMPT), schemas["limitedAttempt"])
     statuses = API["components"]["schemas"]["status"]["properties"]["status"]["enum"]
     assert statuses == list(get_args(StatusName))
 

@@ -52,3 +52,30 @@ def test_a_pause_and_a_crash_in_the_middle_change_nothing() -> None:
         .to_the_end()
     )
     assert scenario.result.output == ["x", "y"]
+
+
+@task(concurrency_key="rated", rate="1/h")
+def third(value: int) -> int:
+    return value
+
+
+@task(concurrency_key="rated", rate="1/h")
+def fourth(value: int) -> int:
+    return value
+
+
+RATED = (
+    Flow("rated")
+    .fork()
+    .branch(third, name="x")
+    .branch(fourth, name="y")
+    .join(both)
+    .build()
+)
+
+
+def test_a_crash_behind_any_event_of_a_rate_changes_nothing() -> None:
+    """The second attempt begins an hour later, whoever owns the limit by then."""
+    scenario = given(RATED, 3).to_the_end()
+    assert scenario.result.output == ["x", "y"]
+    assert scenario.survives_crashes() > 8

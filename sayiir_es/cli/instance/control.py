@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +13,7 @@ from sayiir_es.cli.connection import (
     checked_id,
     in_session,
 )
+from sayiir_es.cli.environment import user_name
 from sayiir_es.cli.instance.bulk import (
     BulkOptions,
     OptionalIdArgument,
@@ -119,7 +119,7 @@ def pause(
             instance_id=instance_id,
             command_id=new_command_id(),
             reason=reason,
-            requested_by=by or _user_name(),
+            requested_by=by or user_name(),
         )
 
     return _send(instance_id, bulk, make, url, output)
@@ -145,7 +145,7 @@ def unpause(
             instance_id=instance_id,
             command_id=new_command_id(),
             reason=reason,
-            requested_by=by or _user_name(),
+            requested_by=by or user_name(),
         )
 
     return _send(instance_id, bulk, make, url, output)
@@ -171,7 +171,7 @@ def cancel(
             instance_id=instance_id,
             command_id=new_command_id(),
             reason=reason,
-            requested_by=by or _user_name(),
+            requested_by=by or user_name(),
         )
 
     return _send(instance_id, bulk, make, url, output)
@@ -209,7 +209,7 @@ def retry(  # noqa: PLR0913 (one parameter an option)
             command_id=new_command_id(),
             input=data,
             reason=reason,
-            requested_by=by or _user_name(),
+            requested_by=by or user_name(),
         )
 
     return _send(instance_id, bulk, make, url, output)
@@ -252,7 +252,7 @@ def migrate(  # noqa: PLR0913 (one parameter an option)
         to=to,
         mapping=_mapping_of(moved),
         reason=reason,
-        requested_by=by or _user_name(),
+        requested_by=by or user_name(),
     )
     return _send(instance_id, bulk, migration.command, url, output)
 
@@ -351,11 +351,3 @@ async def _read_event(
                     return event_to_json(found.event)
     finally:
         await events.close()
-
-
-def _user_name() -> str | None:
-    """The name of the user whose process this is; None where it has none."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # an id without an entry, as in a container
-        return None

@@ -58,7 +58,7 @@ from sayiir_es.core.nodes.kinds import EventKind, NodeKind, WaitKind
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Draft
     from sayiir_es.core.graph.graph import Graph
-    from sayiir_es.core.graph.nodes import Node
+    from sayiir_es.core.graph.nodes import Concurrency, Node
     from sayiir_es.core.model.inputs import Handout
 
 EARLIER_HASHES_MAX = 4
@@ -504,6 +504,10 @@ def _moved_to(cursor: Cursor, wait: Awaiting) -> Changes:
 # --- status ---------------------------------------------------------------------------
 
 
+PERMIT_WANTED = "; waits for a permit of "
+"""How a sentence goes on that says what limit an attempt waits for."""
+
+
 def sentence(cursor: Cursor, wait: Awaiting, node: Node | None) -> str:
     """What a status says of it."""
     most = ""
@@ -521,10 +525,14 @@ def sentence(cursor: Cursor, wait: Awaiting, node: Node | None) -> str:
         text += f", deadline {instant(wait.deadline_at)}"
     limited = node.concurrency if isinstance(node, TaskNode) else None
     if limited is not None and not wait.permit:
-        said = [f"{limited.limit} at a time"] if limited.limit else []
-        said += [] if limited.rate is None else [limited.rate]
-        text += f"; waits for a permit of {limited.key!r} ({', '.join(said)})"
+        text += f"{PERMIT_WANTED}{limited.key!r} ({said_of(limited)})"
     return text
+
+
+def said_of(limited: Concurrency) -> str:
+    """What a task says of its limit, for people."""
+    said = [f"{limited.limit} at a time"] if limited.limit else []
+    return ", ".join(said + ([] if limited.rate is None else [limited.rate]))
 
 
 def searched_as(cursor: Cursor, wait: Awaiting) -> str:

@@ -50,6 +50,7 @@ from sayiir_es.engine.attempts.attempt import DEFAULT_PRIORITY, Attempt, State
 from sayiir_es.engine.attempts.local_executor import AGING_INTERVAL_MS
 from sayiir_es.engine.command_sender import CommandSender, ToSend
 from sayiir_es.engine.flow.asks import Asks, Waiting
+from sayiir_es.engine.flow.limit_use import LimitUse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,6 +79,7 @@ class Permits:
 
     Attributes:
         landed: Returns that the log has, each still to be recorded.
+        use: How much the limits of the partition are used.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class Permits:
             portion=SENDING_MAX,
             waiting=self._waiting,
         )
+        self.use = LimitUse()
         self._asks = Asks()
         self._noted: list[Decision] = []
         self._unreadable: list[tuple[str, OwedAttempt, str]] = []
@@ -149,6 +152,7 @@ class Permits:
         await self._sender.close()
         self._to_send.clear()
         self._asks.clear()
+        self.use.clear()
         self.landed.clear()
         self._noted.clear()
         self._unreadable.clear()
@@ -169,6 +173,7 @@ class Permits:
                 return
             rows = self._store.rows(instance_id)
             if is_limit(instance_id):
+                self.use.note(instance_id, rows)
                 for permit, ask in get_all_granted(rows):
                     self._grant(instance_id, permit, _named(ask))
             for name, _ in tuple(get_permits(rows)):
@@ -243,6 +248,8 @@ class Permits:
     def _follow(self, decision: Decision) -> None:
         instance_id = decision.instance_id
         rows = self._store.rows(instance_id)
+        if is_limit(instance_id):
+            self.use.note(instance_id, rows)
         for event in decision.events:
             body = event.body
             if isinstance(body, PermitGranted):

@@ -212,6 +212,8 @@ class Owner:
             snapshot_backlog=publisher.backlog if publisher else 0,
             attempts_elsewhere=self.attempts_elsewhere,
             attempts_queued=self.queued_attempts,
+            permits_in_use=self.permits.use.in_use,
+            permits_waiting=self.permits.use.waiting,
         )
 
     @property

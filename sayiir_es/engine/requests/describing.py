@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from sayiir_es.core.decide.permits import key_of
+from sayiir_es.core.graph.key_templates import UnreadableKeyError
+from sayiir_es.core.graph.nodes import TaskNode
 from sayiir_es.core.instants import instant
-from sayiir_es.core.model.rows import get_run
+from sayiir_es.core.model.rows import get_cursors, get_run
+from sayiir_es.core.model.waits import Awaiting
 from sayiir_es.core.nodes import task
 from sayiir_es.core.status.status import ENDED, status_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sayiir_es.core.model.rows import Rows
+    from sayiir_es.core.status.limit_report import LimitReport
     from sayiir_es.core.status.status import Status
     from sayiir_es.engine.attempts.attempt import Token
     from sayiir_es.engine.definitions.code import Code
@@ -77,3 +84,50 @@ def _find_taken(status: Status, queue: AttemptQueue | None) -> tuple[str, str]:
 def _due_since(rows: Rows, path: str) -> str:
     wait = task.awaiting(rows, path)
     return "-" if wait is None else instant(max(wait.since, wait.not_before))
+
+
+def with_limit(
+    status: Status | None,
+    rows: Rows,
+    registry: Registry,
+    find_limit: Callable[[str], LimitReport | None],
+) -> Status | None:
+    """The status of an instance, with what it says of a permit that it waits for.
+
+    The key is made, which reads the values that it names: so it is done for one
+    instance, not for those of a list. `find_limit` is asked how much of that limit is
+    in use; where it is another partition's, the task's own words stay.
+    """
+    said = None if status is None else status.waiting_for
+    run = get_run(rows)
+    if status is None or run is None or said is None or task.PERMIT_WANTED not in said:
+        return status
+    graph = registry.by_digest(run.graph_digest)
+    if graph is None:
+        return status
+    for _, cursor in get_cursors(rows):
+        wait, place = cursor.wait, graph.place(cursor.path)
+        node = None if place is None else place.node
+        if not isinstance(wait, Awaiting) or not isinstance(node, TaskNode):
+            continue
+        begin = task.sentence(cursor, wait, node).partition(task.PERMIT_WANTED)[0]
+        if wait.permit or node.concurrency is None or not said.startswith(begin):
+            continue
+        try:
+            key = key_of(node.concurrency.key, run.workflow, rows, graph, cursor)
+        except UnreadableKeyError:
+            return status
+        limit = find_limit(key)
+        of = task.said_of(node.concurrency) if limit is None else _in_use(limit)
+        since = instant(max(wait.since, wait.not_before))
+        return replace(
+            status,
+            waiting_for=f"{begin}{task.PERMIT_WANTED}{key!r} ({of}) since {since}",
+        )
+    return status
+
+
+def _in_use(limit: LimitReport) -> str:
+    most = "" if limit.max_concurrency is None else f" of {limit.max_concurrency}"
+    rate = "" if limit.rate is None else f", {limit.rate}"
+    return f"{limit.in_use}{most} in use{rate}"

@@ -26,12 +26,15 @@ from sayiir_es.core.model.events import (
     CommandForwarded,
     CommandRejected,
 )
+from sayiir_es.core.model.permit_events import limit_id
 from sayiir_es.core.model.position import parse_command_cause
 from sayiir_es.core.model.rows import get_remembered_command, get_run
+from sayiir_es.core.partitions import partition_of
 from sayiir_es.core.status.status import listed
 from sayiir_es.engine.backoff import Backoff
 from sayiir_es.engine.requests import searching
-from sayiir_es.engine.requests.describing import describe
+from sayiir_es.engine.requests.describing import describe, with_limit
+from sayiir_es.engine.requests.limit_search import find_limit, find_limits
 from sayiir_es.engine.requests.shared_searches import SharedSearches
 from sayiir_es.engine.requests.waits import Waits, is_over, may_be_over
 from sayiir_es.engine.valid_events import EventFilter, ValidEvents
@@ -51,7 +54,9 @@ from sayiir_es.wire.requests import (
     DescribePartition,
     Ended,
     FindDecision,
+    FindLimits,
     FindResult,
+    FoundLimits,
     FoundResult,
     Listed,
     ListInstances,
@@ -68,6 +73,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from sayiir_es.core.model.events import Event
+    from sayiir_es.core.status.limit_report import LimitReport
     from sayiir_es.core.status.status import Status
     from sayiir_es.engine.attempts.elsewhere import AttemptsElsewhere
     from sayiir_es.engine.ports import Ports
@@ -304,7 +310,13 @@ class Responder:
     def _answer(self, request: Request, address: ReplyAddress) -> None:
         match request:
             case Describe():
-                status = self._describe(request.instance_id)
+                rows = self._store.rows(request.instance_id)
+                status = with_limit(
+                    self._describe(request.instance_id),
+                    rows,
+                    self._registry,
+                    self._own_limit,
+                )
                 self._reply(address, Described(status=status))
             case FindResult():
                 self._reply(address, self._find_result(request))
@@ -312,18 +324,33 @@ class Responder:
                 self._wait(request.instance_id, address, parked=request.parked)
             case FindDecision():
                 self._find_decision(request, address)
+            case (
+                ListInstances() | CountInstances() | DescribePartition() | FindLimits()
+            ):
+                self._answer_search(request, address)
+            case StopSearch():
+                search = self._searches.get(address)
+                if search is not None:
+                    search.cancel()
+
+    def _answer_search(
+        self,
+        request: ListInstances | CountInstances | DescribePartition | FindLimits,
+        address: ReplyAddress,
+    ) -> None:
+        """Look for the answer beside the loop: it takes a while."""
+        match request:
             case ListInstances():
                 slots = self._page_slots if request.within_ms else self._list_slots
                 self._search(lambda: self._list(request, address), address, slots)
             case CountInstances():
                 self._search(lambda: self._count(request, address), address, None)
-            case StopSearch():
-                search = self._searches.get(address)
-                if search is not None:
-                    search.cancel()
             case DescribePartition():
                 slots = self._count_slots if request.counts else self._report_slots
                 self._search(lambda: self._report(request, address), address, slots)
+            case FindLimits():
+                slots = self._report_slots
+                self._search(lambda: self._limits(request, address), address, slots)
 
     def _describe(self, instance_id: str) -> Status | None:
         code = self._registry.get_own_code() if self._runs_attempts else None
@@ -335,6 +362,11 @@ class Responder:
             code=code,
             queue=self._elsewhere,
         )
+
+    def _own_limit(self, key: str) -> LimitReport | None:
+        """The limit of a key, if this partition has it."""
+        home = partition_of(limit_id(key).encode(), self._log.partitions)
+        return find_limit(self._store, key) if home == self._partition else None
 
     def _find_result(self, request: FindResult) -> FoundResult:
         rows = self._store.rows(request.instance_id)
@@ -478,6 +510,17 @@ class Responder:
     async def _report(self, request: DescribePartition, address: ReplyAddress) -> None:
         report = await self._reporter.report(counts=request.counts)
         self._reply(address, DescribedPartition(report=report))
+
+    async def _limits(self, request: FindLimits, address: ReplyAddress) -> None:
+        if request.key:
+            limit = find_limit(self._store, request.key)
+            answer = FoundLimits(limits=() if limit is None else (limit,), is_last=True)
+        else:
+            limits, is_last = await find_limits(
+                self._store, request.after, request.count
+            )
+            answer = FoundLimits(limits=limits, is_last=is_last)
+        self._reply(address, answer)
 
     def _searched(self) -> searching.Searched:
         return searching.Searched(

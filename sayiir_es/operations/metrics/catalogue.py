@@ -98,6 +98,16 @@ ATTEMPTS_QUEUED: Final = _gauge(
 ATTEMPTS_ELSEWHERE: Final = _gauge(
     "sayiir_attempts_elsewhere", "Attempts that executors elsewhere have."
 )
+PERMITS_IN_USE: Final = _gauge(
+    "sayiir_permits_in_use",
+    "Permits in use, of the limits that live in the partition.",
+    "partition",
+)
+PERMITS_WAITING: Final = _gauge(
+    "sayiir_permits_waiting",
+    "Attempts that wait at the limits that live in the partition.",
+    "partition",
+)
 SLOTS: Final = _gauge("sayiir_slots", "How many attempts may run at a time.")
 THREADS_ABANDONED: Final = _gauge(
     "sayiir_threads_abandoned",

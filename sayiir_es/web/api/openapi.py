@@ -25,6 +25,7 @@ TAGS = [
     {"name": "control", "description": "Commands to one instance."},
     {"name": "history", "description": "Events, and the state behind any of them."},
     {"name": "bulk", "description": "One command for all that match."},
+    {"name": "limits", "description": "How many attempts run at a time, by key."},
     {"name": "workflows", "description": "What can be started."},
 ]
 

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from sayiir_es.client.search import Criteria, search_of
+from sayiir_es.core.graph.key_templates import LIMIT_MAX
 from sayiir_es.core.model.commands import ConflictPolicy
+from sayiir_es.core.model.rates import parse_rate
 from sayiir_es.core.status.search import TimeName
 from sayiir_es.core.status.status import StatusFilter
 from sayiir_es.engine.clock import SystemClock
@@ -23,6 +25,11 @@ CRITERION_CHARACTERS = 512
 Criterion = Annotated[
     str, Field(max_length=CRITERION_CHARACTERS), AfterValidator(checked_text)
 ]
+
+
+def _checked_rate(text: str) -> str:
+    parse_rate(text)
+    return text
 
 
 class _Body(BaseModel):
@@ -130,6 +137,27 @@ class ReasonBody(CommandBody):
     requested_by: Text | None = Field(
         default=None,
         description="Who asks. The name of the token, or of the proxy, goes first.",
+    )
+
+
+class LimitBody(ReasonBody):
+    """Sets a limit, in place of what tasks say; null or left out: what they say."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"max_concurrency": 5, "rate": "10/s burst 20"}]
+        }
+    )
+
+    max_concurrency: int | None = Field(
+        default=None,
+        ge=0,
+        le=LIMIT_MAX,
+        description="How many attempts run at a time; 0 lets none begin.",
+    )
+    rate: Annotated[str, AfterValidator(_checked_rate)] | None = Field(
+        default=None,
+        description="How many begin in a time, such as `10/s` or `100/min burst 20`.",
     )
 
 

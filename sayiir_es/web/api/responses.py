@@ -197,6 +197,43 @@ class BulkOutcome(BaseModel):
     errors: list[BulkError] = Field(description="The first hundred.")
 
 
+class LimitedAttempt(BaseModel):
+    """An attempt that has a permit, or waits for one."""
+
+    instance_id: str
+    path: str
+    since: int = Field(description="When it was granted, or queued.")
+    permit: int = Field(description="The number of its permit; 0 while it waits.")
+
+
+class Limit(BaseModel):
+    """A limit of attempts under one key; times are epoch milliseconds."""
+
+    key: str
+    in_use: int
+    queued: int = Field(description="How many wait at the limit.")
+    max_concurrency: int | None = Field(description="In force; null: any number.")
+    rate: str | None = Field(description="In force; null: any.")
+    is_set: bool = Field(description="Whether it was set, in place of what tasks say.")
+    set_max_concurrency: int | None
+    set_rate: str | None
+    set_at: int | None
+    reason: str | None
+    set_by: str | None
+    grants_at: int | None = Field(
+        description="When the next is granted, if that waits for nothing but time."
+    )
+    holders: list[LimitedAttempt] = Field(description="The longest first; some 100.")
+    waiting: list[LimitedAttempt] = Field(description="The next first; some 100.")
+
+
+class Limits(BaseModel):
+    """A page of the limits that are in use, waited for, or set."""
+
+    limits: list[Limit]
+    next_after: str | None = Field(description="Null on the last page.")
+
+
 class WorkflowVersion(BaseModel):
     """One graph of a workflow."""
 

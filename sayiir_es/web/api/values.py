@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator, Field
 
+from sayiir_es.client.limits import checked_key
 from sayiir_es.core.duration import duration_ms
 from sayiir_es.core.model.errors import InvalidRequestError
 from sayiir_es.core.model.limits import DEFAULT_LIMITS
@@ -16,6 +17,7 @@ WAIT_S_MAX = 300.0
 """How long a request may wait: proxies give up on longer ones."""
 
 _ID_SEGMENT = 4  # of /api/v1/instances/{instance_id}
+_KEY_SEGMENT = 4  # of /api/v1/limits/{key}
 _TASK_SEGMENT = 6  # of /api/v1/instances/{instance_id}/tasks/{task_id}
 
 
@@ -68,6 +70,19 @@ def _task_id_of(
     return _segment_of(request, _TASK_SEGMENT, "task_id")
 
 
+def _limit_key_of(
+    request: Request,
+    key: Annotated[  # noqa: ARG001 (as above)
+        str, Path(description="The key, as tasks make it, percent-encoded.")
+    ],
+) -> str:
+    text = _segment_of(request, _KEY_SEGMENT, "key")
+    try:
+        return checked_key(text)
+    except ValueError as error:
+        raise InvalidRequestError(str(error)) from error
+
+
 def _segment_of(request: Request, index: int, name: str) -> str:
     """A part of the path as it was sent: a `%2F` in it is no slash between parts."""
     raw: bytes = request.scope["raw_path"]
@@ -79,6 +94,7 @@ def _segment_of(request: Request, index: int, name: str) -> str:
 
 
 InstanceId = Annotated[str, Depends(_instance_id_of)]
+LimitKey = Annotated[str, Depends(_limit_key_of)]
 TaskId = Annotated[str, Depends(_task_id_of)]
 
 

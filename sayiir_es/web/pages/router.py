@@ -10,6 +10,7 @@ from sayiir_es.web.pages import (
     import_page,
     instance_page,
     instances_page,
+    limits_page,
     live_page,
     partitions_page,
     start_page,
@@ -21,6 +22,7 @@ router = APIRouter(include_in_schema=False)
 for one in (
     live_page,
     partitions_page,
+    limits_page,
     instances_page,
     control_page,
     start_page,

@@ -29,6 +29,7 @@ PAGES = (
     ("/workflows", "Workflows", "w"),
     ("/partitions", "Partitions", "p"),
     ("/workers", "Workers", ""),
+    ("/limits", "Limits", ""),
     ("/dead-letters", "Dead letters", "d"),
     ("/topics", "Topics", ""),
     ("/import", "Import", ""),

@@ -14,6 +14,7 @@ from sayiir_es.core.model.commands import GrantPermit, RetryWorkflow
 from sayiir_es.core.model.events import Event, PartitionClaimed
 from sayiir_es.core.model.inputs import PermitReturnSent
 from sayiir_es.core.model.permit_events import (
+    LimitSet,
     PermitEvent,
     PermitGranted,
     PermitQueued,
@@ -213,6 +214,90 @@ def test_a_limit_that_is_not_kept_is_found(
     with pytest.raises(BreachError) as breach:
         check(*history)
     assert breach.value.invariant == "I24"
+
+
+def rated(holder: str, rate: str | None = "2/s burst 2") -> PermitGranted:
+    return PermitGranted(holder=holder, path="a", ask=2, limit=0, rate=rate)
+
+
+def waiting(holder: str, rate: str | None = "2/s burst 2") -> PermitQueued:
+    return PermitQueued(holder=holder, path="a", ask=2, limit=0, rate=rate)
+
+
+def setting(most: int | None = None, rate: str | None = None) -> LimitSet:
+    return LimitSet(
+        command_id="s", max_concurrency=most, rate=rate, reason=None, requested_by=None
+    )
+
+
+def check_timed(*decisions: tuple[int, str, PermitEvent]) -> None:
+    """Hold decisions of one event, each with its time and cause, to the rules."""
+    rules = LimitRules()
+    for sequence, (at, cause, body) in enumerate(decisions, 1):
+        event = replace(event_of(body, sequence), at=at, cause=cause)
+        rules.check(event, begins=True)
+
+
+def test_a_clean_history_of_rates_and_settings_breaks_nothing() -> None:
+    check_timed(
+        (1_000, "", rated("a")),
+        (1_000, "", rated("b")),
+        (1_100, "", waiting("c")),
+        (1_500, "timer:@1500", rated("c")),
+        (1_500, "", granted("other", 9)),
+        (1_600, "", setting(rate="1000/s")),
+        (1_602, "", rated("d")),
+        (1_700, "", setting(most=4)),
+        (1_700, "", queued("e", 9)),
+        (1_700, "", setting(most=6)),
+        (1_700, "timer:@1700", granted("e", 9)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("history", "invariant"),
+    [
+        ([(0, "", rated("a")), (0, "", rated("b")), (499, "", rated("c"))], "I24"),
+        ([(0, "", waiting("a"))], "I24"),
+        ([(0, "", setting(most=0)), (0, "", granted("a"))], "I24"),
+        (
+            [(0, "", setting(rate="1/s")), *((0, "", granted(h, 9)) for h in "ab")],
+            "I24",
+        ),
+        ([(0, "", setting(rate="often"))], "I24"),
+        ([(0, "", rated("a", "often"))], "I24"),
+        (
+            [
+                *((0, "", rated(holder)) for holder in "ab"),
+                (0, "", waiting("c")),
+                (499, "timer:@499", rated("c")),
+            ],
+            "I24",
+        ),
+        (
+            [
+                *((0, "", rated(holder)) for holder in "ab"),
+                (0, "", waiting("c")),
+                (600, "timer:@601", rated("c")),
+            ],
+            "I10",
+        ),
+        (
+            [
+                *((0, "", rated(holder)) for holder in "ab"),
+                (0, "", waiting("c")),
+                (600, "timer:@500", rated("c", None)),
+            ],
+            "I24",
+        ),
+    ],
+)
+def test_a_rate_or_a_setting_that_is_not_kept_is_found(
+    history: list[tuple[int, str, PermitEvent]], invariant: str
+) -> None:
+    with pytest.raises(BreachError) as breach:
+        check_timed(*history)
+    assert breach.value.invariant == invariant
 
 
 def test_what_is_no_event_of_a_limit_is_found() -> None:

@@ -27,9 +27,9 @@ INSTANCES = 400
 FORKED_INSTANCES = 60
 OF_PARTITION = 5
 """Kinds that no instance has."""
-OTHERWISE = 13
+OTHERWISE = 24
 """The kind that begins a fork, as tests/core forks forks, that of an attempt elsewhere,
-and those of permits and of children as instances."""
+and those of permits, of start queues, of bursts and of children as instances."""
 
 
 def test_a_random_instance_with_crashes_breaks_nothing(

@@ -60,8 +60,10 @@ SETTINGS = (
 class Limit:
     """One limit, and what an honest bookkeeper notes of it."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, lost: float = 0.0) -> None:
+        """`lost` is how often a crash leaves some events of a decision only."""
         self.chance = Random(seed)  # noqa: S311 (a test's)
+        self.lost = lost
         self.now, self.offset, self.asks = 1_000_000, 0, 0
         self.rows = DictRows()
         self.rules = LimitRules()
@@ -182,13 +184,19 @@ class Limit:
             batch_bytes=1 << 20,
         )
         decision = decide(input_, self.rows, context, 1 << 20)
+        events = decision.events
+        is_lost = len(events) > 1 and self.chance.random() < self.lost
+        if is_lost:  # a crash behind any of its events
+            events = events[: self.chance.randrange(1, len(events))]
         replayed = DictRows(dict(self.rows.rows))
-        for number, event in enumerate(decision.events):
+        for number, event in enumerate(events):
             if event.sequence:
                 replayed.apply(evolve(replayed, event))
             self.rules.check(event, begins=not number)
             self.note(event, replayed)
         self.rows.apply(decision.changes)
+        if is_lost:
+            self.rows = replayed
         assert replayed.rows == self.rows.rows
         state = get_limit(self.rows)
         assert state.in_use == len([*get_all_granted(self.rows)])
@@ -230,8 +238,8 @@ def check_rate(times: list[int], named: Iterable[str]) -> None:
         assert count <= allowed, "more in a time than the rate allows"
 
 
-def run(seed: int, steps: int = 150) -> Limit:
-    limit = Limit(seed)
+def run(seed: int, steps: int = 150, lost: float = 0.0) -> Limit:
+    limit = Limit(seed, lost)
     for _ in range(steps):
         limit.step()
     limit.finish()
@@ -250,6 +258,11 @@ def is_found(seeds: int = 60) -> bool:
 def test_no_limit_is_exceeded_and_everybody_has_a_permit() -> None:
     for seed in range(60):
         run(seed)
+
+
+def test_what_a_crash_leaves_of_a_decision_is_gone_on_with() -> None:
+    for seed in range(30):
+        run(seed, lost=0.5)
 
 
 def test_a_rate_is_used_to_the_full() -> None:

@@ -467,3 +467,43 @@ async def test_the_document_names_every_operation(app: FastAPI) -> None:
             assert list(problem) == ["application/problem+json"]
     assert len(names) == len(set(names)) == 24
     assert "HTTPValidationError" not in json.dumps(document)
+
+
+async def test_limits_are_listed_shown_and_set(api: httpx.AsyncClient) -> None:
+    listed = _checked(await api.get("/limits"), responses.Limits)
+    assert listed == {"limits": [], "next_after": None}
+    body = {"max_concurrency": 5, "rate": "10/s", "reason": "slow", "command_id": "c"}
+    limits = []
+    for _ in range(2):
+        answer = await api.put("/limits/tenant%2F42", json=body)
+        assert answer.status_code == 200, answer.text
+        limits.append(_checked(answer, responses.Limit))
+    assert limits[0] == limits[1]
+    limit = limits[0]
+    assert (limit["key"], limit["in_use"]) == ("tenant/42", 0)
+    assert (limit["set_max_concurrency"], limit["set_rate"]) == (5, "10/s")
+    await api.put("/limits/b", json={"rate": "5/h burst 2"})
+    page = (await api.get("/limits", params={"limit": 1})).json()
+    assert [one["key"] for one in page["limits"]] == ["b"]
+    rest = await api.get("/limits", params={"after": page["next_after"]})
+    assert [one["key"] for one in rest.json()["limits"]] == ["tenant/42"]
+    unset = await api.put("/limits/b", json={})
+    assert unset.json()["is_set"] is False
+    shown = _checked(await api.get("/limits/b"), responses.Limit)
+    assert shown["rate"] is None
+
+
+@pytest.mark.parametrize(
+    ("key", "body"),
+    [
+        ("k", {"max_concurrency": -1}),
+        ("k", {"rate": "often"}),
+        ("k", {"most": 5}),
+        ("k" * 201, {"max_concurrency": 1}),
+    ],
+)
+async def test_what_is_no_limit_is_refused(
+    api: httpx.AsyncClient, key: str, body: dict[str, object]
+) -> None:
+    answer = await api.put(f"/limits/{key}", json=body)
+    _problem(answer, 422, "invalid_request")

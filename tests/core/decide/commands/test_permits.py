@@ -15,12 +15,14 @@ from sayiir_es.core.model.commands import (
     GrantPermit,
     ReturnPermit,
     SendSignal,
+    SetLimit,
     StartWorkflow,
 )
 from sayiir_es.core.model.events import CommandAcknowledged, CommandRejected
 from sayiir_es.core.model.inputs import Commanded
 from sayiir_es.core.model.limits import DEFAULT_LIMITS
 from sayiir_es.core.model.permit_events import (
+    LimitSet,
     PermitGranted,
     PermitQueued,
     PermitReturned,
@@ -161,6 +163,52 @@ def test_who_allows_fewer_waits_longer_and_nobody_passes() -> None:
     ]
 
 
+def set_to(
+    most: int | None = None, rate: str | None = None, to: str = LIMIT
+) -> SetLimit:
+    return SetLimit(
+        instance_id=to,
+        command_id=f"s{most}{rate}",
+        max_concurrency=most,
+        rate=rate,
+        reason="why",
+        requested_by="ana",
+    )
+
+
+def test_what_is_set_counts_for_who_waits_and_says_who_set_it() -> None:
+    limit = Side()
+    for holder in "abcd":
+        limit.answer(ask(holder))
+    was_set, *granted = limit.answer(set_to(3))
+    assert was_set == LimitSet(
+        command_id="s3None",
+        max_concurrency=3,
+        rate=None,
+        reason="why",
+        requested_by="ana",
+    )
+    assert [one.holder for one in granted if isinstance(one, PermitGranted)] == [*"bc"]
+    (again,) = limit.answer(set_to(3))
+    assert isinstance(again, CommandAcknowledged)
+    assert again.code == "duplicate"
+    (same,) = limit.answer(replace(set_to(3), command_id="other"))
+    assert isinstance(same, CommandAcknowledged)
+    assert same.code == "unchanged"
+    limit.answer(set_to(1))
+    assert limit.answer(give_back(1, "a")) == [PermitReturned(permit=1)]
+    assert len(limit.answer(set_to())) == 1  # 2 of 1 are in use
+
+
+def test_a_limit_of_zero_lets_none_begin_and_is_no_end() -> None:
+    limit = Side()
+    limit.answer(set_to(0))
+    (queued,) = limit.answer(ask("a"))
+    assert isinstance(queued, PermitQueued)
+    _, granted = limit.answer(set_to())
+    assert isinstance(granted, PermitGranted)
+
+
 def test_a_grant_is_taken_once_and_held_by_the_attempt_that_asked() -> None:
     instance = Side()
     instance.answer(start())
@@ -191,6 +239,13 @@ def test_a_grant_is_taken_once_and_held_by_the_attempt_that_asked() -> None:
         (ask("i", number=0), "bad_request"),
         (ask(""), "bad_request"),
         (grant(1), "not_found"),
+        (set_to(1, to="i"), "bad_request"),
+        (set_to(1, to="$limit/"), "bad_request"),
+        (set_to(1, to="$limit/" + "k" * 201), "bad_request"),
+        (set_to(-1), "bad_request"),
+        (set_to(100_001), "bad_request"),
+        (set_to(rate="often"), "bad_request"),
+        (replace(ask("i"), rate="10 a second"), "bad_request"),
     ],
 )
 def test_what_is_meant_for_nobody_is_rejected(command: Command, code: str) -> None:

@@ -14,8 +14,8 @@ from sayiir_es.engine.attempts.remote.placement import PlacingExecutor
 from sayiir_es.log.port import Topic
 from sayiir_es.testing.virtual_time import VirtualClock, VirtualLoop
 from sayiir_es.wire.attempts import PublishedAttempt, decode_attempt
+from tests.engine.attempts.remote.orders import paying
 from tests.engine.attempts.remote.speaker import Speaker
-from tests.engine.attempts.remote.test_elsewhere import paying
 from tests.engine.harness import EngineHarness
 
 if TYPE_CHECKING:

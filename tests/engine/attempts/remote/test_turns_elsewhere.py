@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sayiir_es import Flow, task
-from tests.engine.attempts.remote.test_elsewhere import speaker
+from tests.engine.attempts.remote.orders import speaker
 from tests.engine.harness import EngineHarness
 
 
