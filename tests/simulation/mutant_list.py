@@ -474,12 +474,6 @@ CHILDREN = (
         "                if one.landed is not None:\n"
         "                    one.landed()\n",
     ),
-    _mutant(
-        "the end of a child is told to nobody",
-        "core.model.child_rows",
-        "    if report is not None:\n        changes[REPORTED_BY]",
-        "    if False:\n        changes[REPORTED_BY]",
-    ),
 )
 
 MUTANTS = (
