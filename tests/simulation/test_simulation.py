@@ -63,7 +63,6 @@ STATES = {
     *("request late while deciding", "request lost while claiming"),
     *("request lost while deciding", "answer lost while claiming"),
     *("answer lost while deciding", "crash while attempts are elsewhere"),
-    *("pause while attempts are elsewhere", "drain while attempts are elsewhere"),
     *("executor crash while holding", "executor pause while holding"),
 }
 
