@@ -84,6 +84,8 @@ class Fleet:
         self.refused = refused
         self.lease_ms = DEFAULT_LEASE_MS
         """How long executors elsewhere may be silent."""
+        self.slow_commands = False
+        """Whether what workers produce may be on its way for seconds."""
         self.slots = SLOTS
         """How many attempts run at a time in each process."""
         self.machines = [
@@ -146,7 +148,13 @@ class Fleet:
 
         engine = WorkerEngine(
             ports=Ports(
-                log=SimLog(self.log, self.chance, machine.name, self.refused),
+                log=SimLog(
+                    self.log,
+                    self.chance,
+                    machine.name,
+                    self.refused,
+                    slow_commands=self.slow_commands,
+                ),
                 clock=machine.clock,
                 executor=LocalExecutor(self.slots, worker_id=machine.name),
                 registry=Registry(),

@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sayiir_es.audit import verify_records
+from sayiir_es.core.model.commands import StartWorkflow
 from sayiir_es.engine.attempts.remote.leases import TICK_S
 from sayiir_es.engine.fold import Fold
 from sayiir_es.engine.store.memory import MemoryStore
 from sayiir_es.log.port import Chunk, Topic
+from sayiir_es.wire.commands import decode_command
 from sayiir_es.wire.signing import PublicKeys
 from tests.kafka.reader import TERMINAL, PartitionContent, TopicRecord
 from tests.kafka.verdict import find_violations
@@ -207,6 +209,26 @@ def of_executions(
         offset = (deadlines if execution.timed else due).get(execution.token)
         if offset is None or offset >= execution.log_end:
             yield f"{execution.token} ran, but was due only at {offset}"
+
+
+def of_starts(log: MemoryLog) -> Iterator[str]:
+    """The start of a child that is sent again is the same command."""
+    ids: dict[str, set[str]] = {}
+    for partition in range(log.partitions):
+        for record in records_of(log, Topic.COMMANDS, partition):
+            value = record.value or b""
+            if value.startswith(b"{"):
+                continue  # of a user
+            command = decode_command(
+                key=record.key, value=value, partition=partition, offset=record.offset
+            )
+            if isinstance(command, StartWorkflow) and command.parent_secret:
+                ids.setdefault(command.parent_secret, set()).add(command.command_id)
+    yield from (
+        f"a start of one child has the ids {sorted(names)}"
+        for names in ids.values()
+        if len(names) > 1
+    )
 
 
 def of_handouts(

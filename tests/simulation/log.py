@@ -124,7 +124,11 @@ class SimLog:
         chance: Chance,
         process: str,
         refused: Callable[[str], None],
+        *,
+        slow_commands: bool = False,
     ) -> None:
+        """With `slow_commands` what is produced may be on its way for seconds."""
+        self._slow_commands = slow_commands
         self._log = log
         self._refused = refused
         self._chance = chance
@@ -194,6 +198,11 @@ class SimLog:
             except LogUnavailableError:
                 self._produce_failures += 1
                 raise
+            if self._slow_commands and self._chance.fault(
+                "produce late", self._process, 0.03
+            ):
+                late_s = self._chance.between(f"late {self._process}", 0.2, 4.0)
+                await asyncio.sleep(late_s)
             offset = await self._log.produce(topic, partition, record)
         if self._chance.fault("produce unanswered", self._process, 0.02):
             await asyncio.sleep(GIVES_UP_S)

@@ -441,12 +441,6 @@ ELSEWHERE = (
 
 PERMITS = (
     _mutant(
-        "a take-over forgets what a limit has lent",
-        "engine.flow.permits",
-        "                for permit, ask in get_all_granted(rows):\n",
-        "                for permit, ask in ():\n",
-    ),
-    _mutant(
         "a take-over forgets what is to go back to a limit",
         "engine.flow.permits",
         "            for name, _ in tuple(get_permits(rows)):\n",
@@ -465,7 +459,7 @@ CHILDREN = (
         "a start that is sent again has another command id",
         "core.decide.messages",
         '        command_id=_command_id("start", child.secret),\n',
-        '        command_id=_command_id("start", child.secret + str(id(child))),\n',
+        '        command_id=_command_id("start", __import__("secrets").token_hex()),\n',
     ),
     _mutant(
         "a take-over forgets the messages that are owed",
@@ -479,12 +473,6 @@ CHILDREN = (
         "                failure = result\n                left.append(one)\n",
         "                if one.landed is not None:\n"
         "                    one.landed()\n",
-    ),
-    _mutant(
-        "the end of a child is told to nobody",
-        "core.model.child_rows",
-        "    if report is not None:\n        changes[REPORTED_BY]",
-        "    if False:\n        changes[REPORTED_BY]",
     ),
 )
 

@@ -31,7 +31,7 @@ def test_no_world_lets_a_fourth_run() -> None:
 
 def test_no_world_lets_a_fourth_run_elsewhere() -> None:
     crashes = 0
-    for seed in range(25, 31):
+    for seed in range(28, 31):
         world = run_limited(seed, keys=2, attempts=24, chaos=True, executors=3)
         assert not world.problems, f"seed {seed}: {world.problems[:3]}"
         crashes += world.chance.fault_counts["executor crash while holding"]

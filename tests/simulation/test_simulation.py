@@ -54,7 +54,7 @@ FAULTS = {
     *("request late", "request lost", "said twice", "sent astray", "store torn"),
     *("task slow", "unavailable", "pause asked", "cancel asked", "fork asked"),
     *("executor crash", "executor pause", "executor drain", "outcome forged"),
-    *("message lost", "message late", "message doubled"),
+    *("message lost", "message late", "message doubled", "produce late"),
 }
 STATES = {
     *("crash while starting", "crash while claiming", "crash while serving"),
@@ -63,7 +63,6 @@ STATES = {
     *("request late while deciding", "request lost while claiming"),
     *("request lost while deciding", "answer lost while claiming"),
     *("answer lost while deciding", "crash while attempts are elsewhere"),
-    *("pause while attempts are elsewhere", "drain while attempts are elsewhere"),
     *("executor crash while holding", "executor pause while holding"),
 }
 

@@ -121,6 +121,7 @@ class World:
         self.executors = Executors(self.fleet, plan.executors)
         if plan.executors:
             self.fleet.lease_ms = LEASE_MS
+        self.fleet.slow_commands = plan.limited or plan.children
 
     # --- the witness of executions ----------------------------------------------------
 
@@ -238,6 +239,7 @@ class World:
         problems += rules.of_children(partitions)
         problems += rules.of_permits(partitions)
         problems += judge.of_executions(partitions, self.executions)
+        problems += judge.of_starts(self.log)
         problems += judge.of_handouts(partitions, self.executions)
         problems += judge.of_leases(self.log, partitions)
         # A pause may outlast the world: then its owner knows nothing of its last batch.
