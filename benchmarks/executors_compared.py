@@ -1,8 +1,9 @@
 """Three ways to hand attempts to executors, compared: docs/decisions/015.
 
-    python benchmarks/executors_compared.py localhost:9092 --way credits
-    python benchmarks/executors_compared.py localhost:9092 --way group
-    python benchmarks/executors_compared.py localhost:9092 --way share
+    python benchmarks/executors_compared.py --way credits
+
+Without `--way` all three, one after the other. The broker is started here, or is the
+one that `SAYIIR_TEST_KAFKA` names.
 
 `credits` is the product: a worker process that decides, and two processes of
 `sayiir-es executor run`. `group` and `share` are prototypes without an owner: a record
@@ -13,7 +14,7 @@ share groups. Each has two executors of four slots.
 * behind slow: four attempts of 3 s under one key; then 100 that do nothing.
 * tenants: 200 attempts of 20 ms of one tenant, then 10 of another one.
 
-Prints one JSON object, with times in milliseconds.
+Prints one JSON object for each way, with times in milliseconds.
 """
 
 # ruff: noqa: INP001, T201, ASYNC110  # a program, no package
@@ -30,7 +31,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, Self, TypedDict
@@ -39,6 +40,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from sayiir_es import Flow, task
 from sayiir_es.aio import WorkflowClient
+from tests.broker import LocalBroker
 
 EXECUTORS, SLOTS, PARTITIONS = 2, 4, 8
 LONE, FAST, SLOW = 200, 100, 4
@@ -47,6 +49,13 @@ MANY, FEW = 200, 10
 LIMIT_S = 60.0
 MODULE = "executors_compared"
 """This file: the processes find it beside themselves."""
+
+
+WAYS = ("credits", "group", "share")
+
+
+class LackingClientError(Exception):
+    """No client is installed that a way needs."""
 
 
 class Work(TypedDict):
@@ -242,7 +251,7 @@ class Share(Topics):
     async def __aenter__(self) -> Self:
         self._confluent: Any = import_module("confluent_kafka")
         if not hasattr(self._confluent, "ShareConsumer"):
-            raise SystemExit(
+            raise LackingClientError(
                 "expected confluent-kafka 2.15 or newer, which has a ShareConsumer, "
                 f"but {self._confluent.version()}"
             )
@@ -355,19 +364,26 @@ async def measure(way: Way) -> dict[str, object]:
 
 
 def main() -> None:
-    """Measure one way, and print."""
+    """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("bootstrap")
-    parser.add_argument("--way", choices=("credits", "group", "share"), required=True)
+    parser.add_argument("--way", choices=WAYS, nargs="*", default=WAYS)
     parser.add_argument("--prefetch", type=int, default=SLOTS, help="of credits")
     options = parser.parse_args()
-    ways: dict[str, Way] = {
-        "credits": Credits(options.bootstrap, options.prefetch),
-        "group": Group(options.bootstrap),
-        "share": Share(options.bootstrap),
-    }
-    result = asyncio.run(measure(ways[options.way]))
-    print(json.dumps({"way": options.way, **result}))
+    with ExitStack() as stack:
+        servers = os.environ.get("SAYIIR_TEST_KAFKA")
+        if not servers:
+            servers = stack.enter_context(LocalBroker()).bootstrap
+        ways: dict[str, Way] = {
+            "credits": Credits(servers, options.prefetch),
+            "group": Group(servers),
+            "share": Share(servers),
+        }
+        for name in options.way:
+            try:
+                result = asyncio.run(measure(ways[name]))
+            except LackingClientError as error:
+                result = {"left_out": str(error)}
+            print(json.dumps({"way": name, **result}), flush=True)
 
 
 if __name__ == "__main__":
