@@ -40,9 +40,9 @@ WORKER = {
     "events": ("Read", "Write"),
     "dead-letters": ("Read", "Write"),
     "definitions": ("Read", "Write"),
-    "attempts": ("Write",),
-    "requests": ("Read",),
-    "replies": ("Write",),
+    "attempts": ("Read", "Write"),
+    "requests": ("Read", "Write"),
+    "replies": ("Read", "Write"),
 }
 CLIENT = {
     "commands": ("Write",),

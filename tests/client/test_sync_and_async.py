@@ -47,7 +47,7 @@ def test_both_clients_have_the_same_calls() -> None:
     asynchronous = inspect.getmembers(aio.WorkflowClient, inspect.iscoroutinefunction)
     names = {name for name, _ in asynchronous if not name.startswith("_")}
     assert set(METHODS) == names - {"aclose"}
-    assert len(METHODS) == 26
+    assert len(METHODS) == 29
     assert len(FUNCTIONS) == 7
 
 

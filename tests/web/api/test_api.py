@@ -465,7 +465,7 @@ async def test_the_document_names_every_operation(app: FastAPI) -> None:
             assert operation["tags"]
             problem = operation["responses"]["422"]["content"]
             assert list(problem) == ["application/problem+json"]
-    assert len(names) == len(set(names)) == 24
+    assert len(names) == len(set(names)) == 27
     assert "HTTPValidationError" not in json.dumps(document)
 
 

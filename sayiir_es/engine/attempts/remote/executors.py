@@ -221,13 +221,18 @@ class ExecutorTable:
         )
 
     def why_not_run(self, job: Job) -> str:
-        """Why no executor that is known runs a task, in words."""
+        """Why no executor that is known runs a task of executors only, in words.
+
+        Workers that take attempts of others are none.
+        """
         self._forget_silent()
-        if not self._executors:
+        fleets = [one for one in self._fleets.values() if not one.only_foreign]
+        if not fleets:
             return "none is there"
-        with_code = [one for one in self._fleets.values() if one.has_code(job)]
+        with_code = [one for one in fleets if one.has_code(job)]
         if not with_code:
-            return f"of the {len(self._executors)} that are known none offers to run it"
+            known = sum(one.members for one in fleets)
+            return f"of the {known} that are known none offers to run it"
         tags = set(job.node.tags)
         missing = min((tags - one.tags for one in with_code), key=len)
         count = sum(one.members for one in with_code)
