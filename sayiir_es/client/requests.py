@@ -104,6 +104,7 @@ class Requests:
     ) -> None:
         """`on_silence` is told the partitions that have not answered for a while."""
         self._on_silence = on_silence
+        self._log = log
         self._topics = log.request_topics
         self._client = secrets.token_hex(8)
         self._key = self._client.encode()
@@ -252,6 +253,8 @@ class Requests:
         except DecodeError as error:
             logger.warning("replies.skipped", reason=str(error))
             return
+        if reply.partition >= self._log.partitions:
+            return  # nobody can own that
         seen = self._seen.setdefault(reply.partition, _Seen())
         seen.is_silent = False
         seen.heard_at = asyncio.get_running_loop().time()
