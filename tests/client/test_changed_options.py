@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -147,7 +148,7 @@ def test_a_limit_changes_only_where_no_permit_is_asked_for(
             client.send_signal(name, "go", 1)
             until(lambda: bool(holding.begun))
         for name in ("y", "z"):
-            until(lambda name=name: waits_for_permit(client, name))  # type: ignore[misc]
+            until(partial(waits_for_permit, client, name))
         for name in ("x", "y"):
             with pytest.raises(CommandRefusedError, match="pause it first") as caught:
                 client.migrate(name, to=new)

@@ -131,7 +131,7 @@ def test_pages_of_limits_have_all_of_them_once() -> None:
     with Worker("w", backend).start([flow]):
         for key in keys:
             client.set_limit(key, max_concurrency=1)
-        found, after = [], None
+        found, after = list[str](), None
         while True:
             page = client.limits(limit=4, after=after)
             found += [one.key for one in page.limits]

@@ -171,5 +171,7 @@ def making() -> Any:
     return _of(made)
 
 
-FLOWS = [telling, waiting, dying, eating, endless, beating, listening, swallowing]
-FLOWS += [plain, adding]
+FLOWS: list[Any] = [
+    *(telling, waiting, dying, eating, endless, beating, listening, swallowing),
+    *(plain, adding),
+]

@@ -6,7 +6,7 @@ import asyncio
 import math
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 
@@ -89,7 +89,7 @@ async def test_what_is_repeated_goes_on_when_it_has_failed() -> None:
     repeating.cancel()
 
 
-def attempt_of(executor: str, **changed: object) -> PublishedAttempt:
+def attempt_of(executor: str, **changed: Any) -> PublishedAttempt:
     """An attempt as an owner would hand it out, but for what is changed."""
     whole = PublishedAttempt(
         executor=executor,
@@ -106,7 +106,13 @@ def attempt_of(executor: str, **changed: object) -> PublishedAttempt:
         input=b"1",
         idempotency_key="i/1/double",
     )
-    return replace(whole, **changed)  # type: ignore[arg-type]
+    return replace(whole, **changed)
+
+
+def packed(data: dict[str, Any]) -> bytes:
+    packer: Any = msgpack
+    value: bytes = packer.packb(data)
+    return value
 
 
 @task(execute="remote")
@@ -144,7 +150,7 @@ async def test_odd_records_leave_an_executor_that_hears() -> None:
         await topics.open(create=True)
         numbers = {"call": 0, "partition": 0, "offset": 0}
         for reply in ODD_REPLIES:
-            value = msgpack.packb({**numbers, **reply})
+            value: bytes = packed({**numbers, **reply})
             number = partition_of(key, topics.reply_partitions)
             topics.post(Topic.REPLIES, number, NewRecord(key=None, value=value))
         for number, odd in enumerate(ODD_ATTEMPTS):

@@ -132,8 +132,13 @@ def test_a_key_that_cannot_be_made_fails_the_run_at_once() -> None:
     History.of(runner)
 
 
+def boom(*given: object) -> str:
+    del given
+    return "Boom"
+
+
 def test_a_run_that_fails_with_its_permit_breaks_nothing() -> None:
-    runner = InstanceRunner(graph=GRAPH, tasks={"a": lambda *_: "Boom"})
+    runner = InstanceRunner(graph=GRAPH, tasks={"a": boom})
     runner.start()
     runner.command(answer())
     (owed,) = runner.owed()

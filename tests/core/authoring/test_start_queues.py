@@ -81,11 +81,11 @@ def test_a_name_leaves_room_for_a_key() -> None:
 
 def test_the_published_graph_has_the_queue_and_the_definition_hash_has_not() -> None:
     plain = Flow("w").then(echo).build().graph
-    for options in (
-        {"max_running": 3},
-        {"max_running": 3, "on_full": "wait", "queue_key": "{workflow_input.a}"},
+    for flow in (
+        Flow("w", max_running=3),
+        Flow("w", max_running=3, on_full="wait", queue_key="{workflow_input.a}"),
     ):
-        queued = Flow("w", **options).then(echo).build().graph
+        queued = flow.then(echo).build().graph
         assert graph_from_json(canonical_graph(queued)) == queued
         assert queued.definition_hash == plain.definition_hash
         assert queued.digest != plain.digest

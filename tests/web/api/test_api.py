@@ -473,7 +473,7 @@ async def test_limits_are_listed_shown_and_set(api: httpx.AsyncClient) -> None:
     listed = _checked(await api.get("/limits"), responses.Limits)
     assert listed == {"limits": [], "next_after": None}
     body = {"max_concurrency": 5, "rate": "10/s", "reason": "slow", "command_id": "c"}
-    limits = []
+    limits = list[dict[str, Any]]()
     for _ in range(2):
         answer = await api.put("/limits/tenant%2F42", json=body)
         assert answer.status_code == 200, answer.text

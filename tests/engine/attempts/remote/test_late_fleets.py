@@ -55,7 +55,7 @@ async def test_a_long_queue_is_offered_to_its_end() -> None:
             await harness.command(
                 "StartWorkflow", f"i{number}", workflow="orders", input=1
             )
-        await harness.until_kind("PositionUpdated", f"i{number}")
+        await harness.until_kind("PositionUpdated", f"i{MORE_THAN_A_PORTION - 1}")
         late = Speaker(harness.log, "late", tasks=("orders/pay",))
         async with late.reading():
             late.offer(MORE_THAN_A_PORTION, slots=MORE_THAN_A_PORTION)
