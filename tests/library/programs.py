@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,13 @@ def make_log(folder: Path) -> None:
 
 def has_log_open(pid: int) -> bool:
     """Whether a process waits at the log `log.db` for its owner."""
-    links = Path(f"/proc/{pid}/fd").iterdir()
-    names = [str(link.readlink()) for link in links if os.path.lexists(link)]
-    return any(name.endswith("log.db.wake") for name in names)
+    return any(name.endswith("log.db.wake") for name in files_of(pid))
+
+
+def files_of(pid: int) -> list[str]:
+    """What a process has open: paths, and names such as `socket:[1]`."""
+    names: list[str] = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            names.append(str(link.readlink()))
+    return names

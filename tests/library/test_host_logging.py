@@ -349,12 +349,16 @@ def test_json_of_a_command_that_a_signal_ends_has_no_plain_line(
         stderr=subprocess.PIPE,
         text=True,
     ) as tail:
-        end_s = time.monotonic() + 30
-        while not has_log_open(tail.pid):
-            assert time.monotonic() < end_s
-            time.sleep(0.02)
-        time.sleep(0.3)  # into the event loop; before it the result is the same
-        tail.send_signal(number)
-        _, err = tail.communicate(timeout=20)
+        try:
+            end_s = time.monotonic() + 30
+            while not has_log_open(tail.pid):
+                assert time.monotonic() < end_s
+                time.sleep(0.02)
+            time.sleep(0.3)  # into the event loop; before it the result is the same
+            tail.send_signal(number)
+            _, err = tail.communicate(timeout=20)
+        except BaseException:
+            tail.kill()  # or the block waits for its end
+            raise
     assert tail.returncode == 128 + number
     lines_of(err)

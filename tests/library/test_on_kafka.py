@@ -20,8 +20,12 @@ from sayiir_es import KafkaBackend
 url = sys.argv[1]
 
 def sockets(pid="self"):
-    paths = [f"/proc/{{pid}}/fd/{{fd}}" for fd in os.listdir(f"/proc/{{pid}}/fd")]
-    names = [os.readlink(path) for path in paths if os.path.lexists(path)]
+    names = []
+    for fd in os.listdir(f"/proc/{{pid}}/fd"):
+        try:
+            names.append(os.readlink(f"/proc/{{pid}}/fd/{{fd}}"))
+        except OSError:
+            pass  # closed meanwhile
     return [n for n in names if n.startswith("socket:") or "eventpoll" in n]
 """
 

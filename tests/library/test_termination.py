@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +20,7 @@ from sayiir_es.cli.termination import TERMINATED
 from tests.cli.test_startup import ALL_VERBS, OPENS_NO_BACKEND
 from tests.library.programs import (
     LIMIT_S,
+    files_of,
     has_log_open,
     make_log,
     program_environment,
@@ -28,6 +28,7 @@ from tests.library.programs import (
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
+    from pathlib import Path
 
 END_LIMIT_S = 8.0
 AT_ONCE_S = 3.0
@@ -350,8 +351,7 @@ def test_what_a_task_of_a_worker_forks_holds_nothing_of_it(
 
 def held(pid: int) -> list[str]:
     """What a process has open that only one process may have."""
-    links = Path(f"/proc/{pid}/fd").iterdir()
-    names = [str(link.readlink()) for link in links if os.path.lexists(link)]
+    names = files_of(pid)
     suffixes = (".owner", ".commit", ".next", ".waiting", ".wake", "/lock")
     prefixes = ("socket:", "pipe:", "anon_inode:[eventpoll]")
     return [n for n in names if n.startswith(prefixes) or n.endswith(suffixes)]
