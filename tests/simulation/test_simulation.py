@@ -118,7 +118,7 @@ def simulate_on_all_cores(count: int) -> None:
 
 @pytest.mark.timeout(600)
 def test_many_seeds_find_nothing_and_every_fault_fires() -> None:
-    simulate_on_all_cores(250)
+    simulate_on_all_cores(220)
 
 
 @pytest.mark.long
