@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sayiir_es.audit.rules.sequences import is_in_history, next_sequence
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.model.debounce_events import (
     DebouncedStartSent,
@@ -35,19 +36,10 @@ class DebounceRules:
         Raises:
             BreachError: if it breaks an invariant.
         """
-        body = event.body
-        if event.run:
-            raise BreachError("I7", "no run of a key", f"run {event.run}")
-        if not event.sequence:
-            if not isinstance(body, CommandRejected | CommandAcknowledged):
-                raise BreachError("I1", f"a sequence of {event.kind} from 1", "0")
+        if not is_in_history(event, what="a key"):
             return
         key = self._keys.setdefault(event.instance_id, _Key())
-        expected, key.sequence = key.sequence + 1, event.sequence
-        if event.sequence != expected:
-            raise BreachError(
-                "I1", f"sequence {expected}", f"{event.kind} with {event.sequence}"
-            )
+        key.sequence = next_sequence(event, key.sequence)
         if not begins:
             raise BreachError("I27", "one event in a decision", event.kind)
         _take(key, event)

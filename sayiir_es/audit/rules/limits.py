@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeAlias
 
+from sayiir_es.audit.rules.sequences import is_in_history, next_sequence
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.model.events import CommandAcknowledged, CommandRejected, Event
 from sayiir_es.core.model.permit_events import (
@@ -80,14 +81,10 @@ class LimitRules:
             BreachError: if it breaks an invariant.
         """
         body = event.body
-        if not _is_traced(event):
+        if not is_in_history(event, what="a limit"):
             return
         limit = self._limits.setdefault(event.instance_id, _Limit())
-        expected, limit.sequence = limit.sequence + 1, event.sequence
-        if event.sequence != expected:
-            raise BreachError(
-                "I1", f"sequence {expected}", f"{event.kind} with {event.sequence}"
-            )
+        limit.sequence = next_sequence(event, limit.sequence)
         limit.refill(event.at)
         is_asked = begins and not event.cause.startswith("timer:")
         match body:
@@ -106,16 +103,6 @@ class LimitRules:
                 pass
             case _:
                 raise BreachError("I5", "an event of a limit", event.kind)
-
-
-def _is_traced(event: Event) -> bool:
-    """Whether the event stands in the history of the limit."""
-    if event.run:
-        raise BreachError("I7", "no run of a limit", f"run {event.run}")
-    is_answer = isinstance(event.body, CommandRejected | CommandAcknowledged)
-    if not event.sequence and not is_answer:
-        raise BreachError("I1", f"a sequence of {event.kind} from 1", "0")
-    return event.sequence > 0
 
 
 def _check_time(event: Event) -> None:

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from sayiir_es.audit.rules.sequences import is_in_history, next_sequence
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.model.events import CommandAcknowledged, CommandRejected, Event
 from sayiir_es.core.model.run_permit_events import (
@@ -49,19 +50,10 @@ class StartQueueRules:
         Raises:
             BreachError: if it breaks an invariant.
         """
-        body = event.body
-        if event.run:
-            raise BreachError("I7", "no run of a start queue", f"run {event.run}")
-        if not event.sequence:
-            if not isinstance(body, CommandRejected | CommandAcknowledged):
-                raise BreachError("I1", f"a sequence of {event.kind} from 1", "0")
+        if not is_in_history(event, what="a start queue"):
             return
         queue = self._queues.setdefault(event.instance_id, _Queue())
-        expected, queue.sequence = queue.sequence + 1, event.sequence
-        if event.sequence != expected:
-            raise BreachError(
-                "I1", f"sequence {expected}", f"{event.kind} with {event.sequence}"
-            )
+        queue.sequence = next_sequence(event, queue.sequence)
         _take(queue, event, begins=begins)
 
 
