@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sayiir_es.audit.rules.sequences import is_in_history, next_sequence
+from sayiir_es.audit.rules.sequence import is_in_history, next_sequence
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.model.debounce_events import (
     DebouncedStartSent,
