@@ -26,7 +26,7 @@ class _KnownExecutors:
     def is_run(self, graph: Graph, path: str) -> bool:
         """Whether one of them runs the node at a path, now or later."""
         job = self._registry.job(graph.digest, path)
-        return job is not None and self._table.is_run(job, is_foreign=True)
+        return job is not None and self._table.is_run(job)
 
     def why_not_run(self, graph: Graph, path: str) -> str:
         """Why none of them does, in words."""

@@ -8,7 +8,8 @@ attempt is *held* from its arrival until the log has its outcome, and as long it
 is told so. What an owner does not want any more is dropped unsaid.
 
 What runs them is an executor's own, or a worker's, whose own attempts take turns with
-these for its slots.
+these for its slots. Such a worker tells beside its offer how many slots are idle: they
+are for attempts that their owners could run themselves, but have no slot for.
 
 Nothing here must survive: whoever is killed costs its attempts a lease.
 """
@@ -59,6 +60,9 @@ INPUT_BYTES_MAX = 64 << 20
 
 SEND_LIMIT_S = 5.0
 """How long the end waits for the log to take the last outcomes."""
+
+IDLE_TOLD_S = 1.0
+"""How often other owners are told that more or fewer slots are idle, at the most."""
 
 REMEMBERED_MAX = 10_000
 """Secrets of attempts that have ended here: one that comes again is not run again."""
@@ -123,6 +127,10 @@ class AttemptTaker:
         self._offer_is_due = False
         self._told_s = float("-inf")
         """When owners were told last of what it holds, by the loop's clock."""
+        self._idle_told = 0
+        """How many slots were said to be idle last."""
+        self._idle_told_s = float("-inf")
+        """When that was, by the loop's clock."""
         self._looked_s = float("inf")
         """When it was looked last whether they are to be told."""
         self._idle = asyncio.Event()
@@ -453,18 +461,33 @@ class AttemptTaker:
     def _offer_to(self, partitions: Sequence[int], room: int) -> None:
         for partition in partitions:
             self._credits.offer(partition, room)
-        self._requests.offer(partitions, room)
+        self._requests.offer(partitions, room, overflow=min(room, self._idle_slots))
+
+    @property
+    def _idle_slots(self) -> int:
+        """How many slots other owners may have for what they could run themselves."""
+        return self._local.idle_slots if self._settings.only_foreign else 0
 
     def _repeat_offers(self) -> None:
         """Offers end by themselves: say again, to all, what is free."""
         if not self._is_stopping:
+            self._idle_told = self._idle_slots
+            self._idle_told_s = asyncio.get_running_loop().time()
             room = self._room_most - len(self._held)
             self._offer_to(range(len(self._reports)), max(room, 0))
+
+    def _tell_idle(self, now_s: float) -> None:
+        """Offer again where what was said of idle slots is far from what is."""
+        idle, told = self._idle_slots, self._idle_told
+        is_news = 2 * min(idle, told) < max(idle, told)
+        if is_news and now_s >= self._idle_told_s + IDLE_TOLD_S:
+            self._repeat_offers()
 
     def _tell_progress(self) -> None:
         now_s = asyncio.get_running_loop().time()
         self._tell_pause(now_s - self._looked_s)
         self._looked_s = now_s
+        self._tell_idle(now_s)
         if self._held and now_s >= self._told_s + self._progress_s():
             self._told_s = now_s
             self._requests.progress(self._held.values())

@@ -66,7 +66,12 @@ class RequestSender:
             )
 
     def offer(
-        self, partitions: Iterable[int], free: int, *, stopping: bool = False
+        self,
+        partitions: Iterable[int],
+        free: int,
+        *,
+        overflow: int = 0,
+        stopping: bool = False,
     ) -> None:
         """Tell owners how many more attempts are taken from each."""
         offer = OfferSlots(
@@ -79,6 +84,7 @@ class RequestSender:
             ttl_ms=DEFAULT_OFFER_TTL_MS,
             stopping=stopping,
             only_foreign=self._settings.only_foreign,
+            overflow=overflow,
         )
         record: NewRecord | None = None
         for partition in partitions:

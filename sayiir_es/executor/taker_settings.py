@@ -14,7 +14,8 @@ class TakerSettings:
         slots: Attempts that run at a time.
         prefetch: Attempts that may wait beside them.
         drain_s: How long its end waits for attempts that run, in seconds.
-        only_foreign: It takes what the owner's process cannot run, and nothing else.
+        only_foreign: It takes what the owner's process cannot run, and with slots that
+            are idle what that process has had no slot for.
     """
 
     executor_id: str

@@ -47,7 +47,10 @@ class OfferSlots:
         tasks: `workflow/task_id` of tasks that it can run, of whatever graph.
         ttl_ms: How long the offer stands, in milliseconds.
         stopping: It ends: what it holds may still come, nothing new is to be given.
-        only_foreign: It takes what the owner's process cannot run, and nothing else.
+        only_foreign: It takes what the owner's process cannot run, and nothing else
+            but `overflow`.
+        overflow: How many more it takes of what the owner's process could run, but has
+            had no slot for.
     """
 
     executor: str
@@ -59,6 +62,7 @@ class OfferSlots:
     ttl_ms: int = DEFAULT_OFFER_TTL_MS
     stopping: bool = False
     only_foreign: bool = False
+    overflow: int = 0
 
 
 @fast_frozen
@@ -110,6 +114,7 @@ def executor_request_data(request: ExecutorRequest) -> Mapping[str, object]:
                 "ttl_ms": request.ttl_ms,
                 "stopping": request.stopping,
                 "only_foreign": request.only_foreign,
+                "overflow": request.overflow,
             }
         case Progress():
             return {
@@ -145,6 +150,7 @@ def read_offer(data: Fields) -> OfferSlots:
         ttl_ms=data.integer("ttl_ms", _INT_MAX),
         stopping=data.data.get("stopping") is True,
         only_foreign=data.data.get("only_foreign") is True,
+        overflow=data.integer_or_none("overflow", SLOTS_MAX) or 0,
     )
 
 

@@ -214,6 +214,8 @@ REQUESTS: list[Request | ExecutorRequest] = [
         tasks=("orders/charge",),
         ttl_ms=9,
         stopping=True,
+        only_foreign=True,
+        overflow=1,
     ),
     Progress(
         executor="e",

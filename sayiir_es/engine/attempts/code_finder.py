@@ -51,7 +51,7 @@ class CodeFinder:
         if run is None:
             return None
         runnable = self._find_here(rows, run, owed.path)
-        job = self._find_elsewhere(run, owed.path, runnable)
+        job = self._find_elsewhere(run, owed.path)
         if not _is_any(runnable, job):
             self.lacks_code = True
             self._tell(rows, run, instance_id, owed.path)
@@ -79,7 +79,7 @@ class CodeFinder:
         if run is None:
             return False
         runnable = self._find_here(rows, run, path)
-        return _is_any(runnable, self._find_elsewhere(run, path, runnable))
+        return _is_any(runnable, self._find_elsewhere(run, path))
 
     def _find_here(self, rows: Rows, run: Run, path: str) -> Runnable | None:
         """How to run an attempt in this process; None: it lacks the code, or a tag."""
@@ -94,15 +94,12 @@ class CodeFinder:
             return runnable
         return None
 
-    def _find_elsewhere(self, run: Run, path: str, here: Runnable | None) -> Job | None:
+    def _find_elsewhere(self, run: Run, path: str) -> Job | None:
         """What an executor elsewhere is to run, or may; None: none of them could."""
         if not self._executors:
             return None
         job = self._registry.job(run.graph_digest, path)
-        if job is None:
-            return None
-        is_foreign = here is None or here.node.execute == "remote"
-        return job if self._executors.is_run(job, is_foreign=is_foreign) else None
+        return job if job is not None and self._executors.is_run(job) else None
 
     def _tell(self, rows: Rows, run: Run, instance_id: str, path: str) -> None:
         if (instance_id, path) in self._told or len(self._told) >= TOLD_MAX:

@@ -95,7 +95,7 @@ class AttemptsElsewhere:
             is_here = attempt.state is State.QUEUED and attempt.job is None
             if is_here and runnable is not None:
                 job = self._registry.job(runnable.graph.digest, attempt.path)
-                if job is not None and table.is_run(job, is_foreign=False):
+                if job is not None and table.is_run(job):
                     self._placing.queue_elsewhere(attempt, job)
             if seen % PORTION == 0:
                 yield

@@ -301,6 +301,11 @@ class LocalExecutor:
             threads_abandoned=0 if threads is None else threads.abandoned,
         )
 
+    @property
+    def idle_slots(self) -> int:
+        """How many attempts could have a slot at once, without those of processes."""
+        return self._slots.idle
+
     def warm_up(self, workflows: Iterable[Workflow]) -> None:
         """Start a process, if any task of these is to run in one.
 

@@ -112,6 +112,11 @@ class SlotQueue:
         return self._free > 0
 
     @property
+    def idle(self) -> int:
+        """How many slots nobody has and nobody waits for."""
+        return 0 if self.queued else max(self._free, 0)
+
+    @property
     def held(self) -> int:
         """How many attempts are in memory: those that wait, and tombstones."""
         return sum(len(waiting.ranked) for waiting in self._priorities.values())

@@ -59,7 +59,8 @@ class Fleet:
     graphs: frozenset[str]
     tasks: frozenset[str]
     only_foreign: bool = False
-    """They are workers: they take what the owner's process cannot run."""
+    """They are workers: they take what the owner's process cannot run, and with slots
+    that are idle what it has had no slot for."""
     members: int = 0
     _matches: dict[Job, bool] = field(default_factory=dict["Job", bool])
 
@@ -92,6 +93,7 @@ class RemoteExecutor:
         slots: How many attempts it runs at a time.
         in_flight: How many it has from this process.
         credits: By partition, how many more it takes from its owner.
+        overflow: By partition, how many of them the owner's process could run.
         until_s: When it is forgotten, by the process's clock.
         is_stopping: It takes nothing any more.
     """
@@ -102,6 +104,7 @@ class RemoteExecutor:
     until_s: float
     in_flight: int = 0
     credits: dict[int, int] = field(default_factory=dict[int, int])
+    overflow: dict[int, int] = field(default_factory=dict[int, int])
     is_stopping: bool = False
     _avoided: dict[Job, tuple[float, float]] = field(
         default_factory=dict["Job", tuple[float, float]]
@@ -113,15 +116,26 @@ class RemoteExecutor:
         return self.slots + self.slots // 2
 
     def takes(
-        self, job: Job, partition: int, now_s: float, *, is_foreign: bool
+        self,
+        job: Job,
+        partition: int,
+        now_s: float,
+        *,
+        is_foreign: bool,
+        is_overdue: bool = False,
     ) -> bool:
         """Whether it takes an attempt of a partition now.
 
-        `is_foreign`: the owner's process cannot run it.
+        `is_foreign`: the owner's process cannot run it. `is_overdue`: it could, but has
+        had no slot for it.
         """
         return (
             self.has_room(partition, now_s)
-            and (is_foreign or not self.fleet.only_foreign)
+            and (
+                is_foreign
+                or not self.fleet.only_foreign
+                or (is_overdue and self.overflow.get(partition, 0) > 0)
+            )
             and self.fleet.runs(job)
             and self._avoided.get(job, (0.0, 0.0))[0] <= now_s
         )
@@ -139,6 +153,8 @@ class RemoteExecutor:
         """Give it an attempt."""
         self.in_flight += 1
         self.credits[partition] = self.credits.get(partition, 0) - 1
+        if self.overflow:
+            self.overflow[partition] = self.overflow.get(partition, 0) - 1
 
     def avoid(self, job: Job, now_s: float) -> float:
         """It handed such an attempt back; returns for how many seconds it gets none."""
@@ -174,6 +190,7 @@ class ExecutorTable:
         self._executors: dict[str, RemoteExecutor] = {}
         """By id, the one that was not heard of for the longest time first."""
         self._fleets: dict[FleetKey, Fleet] = {}
+        self._lenders: dict[str, RemoteExecutor] = {}
         self._ready: dict[int, dict[str, RemoteExecutor]] = {}
         """By partition, those that may take more; the next one first."""
         self._watchers: set[Callable[[], None]] = set()
@@ -197,22 +214,19 @@ class ExecutorTable:
         """Call `notify` no more."""
         self._watchers.discard(notify)
 
-    def is_run(self, job: Job, *, is_foreign: bool) -> bool:
-        """Whether an executor that is known can run a task, now or later.
-
-        `is_foreign`: this process cannot run it.
-        """
+    def is_run(self, job: Job) -> bool:
+        """Whether an executor that is known can run a task, now or later."""
         if not self._fleets:
             return False
         self._forget_silent()
-        return any(
-            fleet.runs(job)
-            for fleet in self._fleets.values()
-            if is_foreign or not fleet.only_foreign
-        )
+        return any(fleet.runs(job) for fleet in self._fleets.values())
 
     def count_running(self, job: Job, *, is_foreign: bool) -> int:
-        """How many executors can run a task, now or later; as `is_run`."""
+        """How many executors can run a task, now or later.
+
+        Of a task that this process can run (not `is_foreign`), other workers do not
+        count: they take it only while they are idle.
+        """
         self._forget_silent()
         return sum(
             one.members
@@ -269,6 +283,11 @@ class ExecutorTable:
         executor.slots, executor.until_s = max(1, offer.slots), until_s
         executor.is_stopping = offer.stopping
         executor.credits[partition] = 0 if offer.stopping else offer.free
+        if offer.overflow or executor.overflow:
+            executor.overflow[partition] = 0 if offer.stopping else offer.overflow
+            self._lenders.pop(executor.id, None)
+            if any(executor.overflow.values()):
+                self._lenders[executor.id] = executor
         self._executors[offer.executor] = executor
         self._make_ready(executor)
         return executor
@@ -297,6 +316,10 @@ class ExecutorTable:
             del ready[found.id]
             ready[found.id] = found
         return found
+
+    def lenders(self) -> list[RemoteExecutor]:
+        """The workers with slots that are idle."""
+        return [*self._lenders.values()]
 
     def give_back(self, executor: RemoteExecutor) -> None:
         """An executor has an attempt less."""
@@ -354,6 +377,7 @@ class ExecutorTable:
             if executor.until_s > now_s:
                 return
             del self._executors[executor.id]
+            self._lenders.pop(executor.id, None)
             for ready in self._ready.values():
                 ready.pop(executor.id, None)
             self._leave(executor.fleet)

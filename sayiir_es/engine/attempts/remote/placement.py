@@ -2,7 +2,8 @@
 
 Theory of operation. To the owners it is one executor, and an attempt goes through the
 same states wherever it runs. One that may run here takes a slot of this process if one
-is free, else one of an executor elsewhere that has credit, else it waits for both. Its
+is free, else one of an executor elsewhere that has credit, else it waits for both; and
+when it has waited for a moment, another worker may have it that has an idle slot. Its
 lease is made with the grant, so that the hash of its secret stands in the log before
 the attempt is published; it is published when it starts. What was posted may be lost:
 then nothing is heard of it, and its lease ends.
@@ -48,6 +49,10 @@ if TYPE_CHECKING:
 PAUSE_GRACE_MS = 24 * 3600 * 1000
 """A pause lets end what runs, as it does in this process."""
 
+OVERDUE_MS = 200
+"""An attempt that this process can run waits so long before another worker gets it:
+what is done here at once costs the log nothing more."""
+
 ENVELOPE_BYTES = 16 * 1024
 """What a published attempt has beside its input: ids, paths, tags."""
 
@@ -75,6 +80,7 @@ class PlacingExecutor:
         self._outcomes = OutcomeMaker("", limits)
         self._holders: dict[Attempt, RemoteExecutor] = {}
         """Who has, or is to have, an attempt of this process."""
+        self._lending_is_due = False
 
     # --- slots ------------------------------------------------------------------------
 
@@ -109,6 +115,8 @@ class PlacingExecutor:
         if executor is not None:
             loop = asyncio.get_running_loop()
             loop.call_soon(self._grant, executor, partition)
+        elif attempt.is_for_here:
+            self._lend_later()
 
     def withdraw(self, attempt: Attempt) -> bool:
         """Take a queued attempt back; False if it does not queue."""
@@ -301,6 +309,8 @@ class PlacingExecutor:
         executor = self.table.offer(partition, offer)
         if executor is not None:
             self._grant(executor, partition)
+            if self.waiting.partitions():
+                self._lend_later()
 
     # --- inside -----------------------------------------------------------------------
 
@@ -325,15 +335,38 @@ class PlacingExecutor:
         for partition in self.waiting.partitions():
             self._grant(executor, partition)
 
+    def _lend_later(self) -> None:
+        """When it has waited for a moment, another worker may have what waits."""
+        if not self._lending_is_due and self.table.lenders():
+            self._lending_is_due = True
+            loop = asyncio.get_running_loop()
+            loop.call_later(OVERDUE_MS / 1000, self._lend)
+
+    def _lend(self) -> None:
+        self._lending_is_due = False
+        for lender in self.table.lenders():
+            self._grant_all(lender)
+        if self.waiting.partitions():
+            self._lend_later()
+
     def _grant(self, executor: RemoteExecutor, partition: int) -> None:
-        now_s = self.table.now_s()
-        while executor.has_room(partition, now_s):
-            attempt = self.waiting.take(
+        now_s, overdue_at_ms = self.table.now_s(), self._clock.now_ms() - OVERDUE_MS
+
+        def is_taken(job: Job, first: Attempt) -> bool:
+            here = first.runnable if first.is_for_here else None
+            return executor.takes(
+                job,
                 partition,
-                lambda job, is_foreign: executor.takes(
-                    job, partition, now_s, is_foreign=is_foreign
-                ),
+                now_s,
+                is_foreign=here is None,
+                # Idle slots are not those of processes.
+                is_overdue=here is not None
+                and not here.in_process
+                and first.queued_at_ms <= overdue_at_ms,
             )
+
+        while executor.has_room(partition, now_s):
+            attempt = self.waiting.take(partition, is_taken)
             if attempt is None:
                 return
             self._give(attempt, executor)

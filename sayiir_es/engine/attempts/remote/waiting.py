@@ -101,11 +101,11 @@ class WaitingElsewhere:
         return queue is not None and queue.first() is not None
 
     def take(
-        self, partition: int, is_taken: Callable[[Job, bool], bool]
+        self, partition: int, is_taken: Callable[[Job, Attempt], bool]
     ) -> Attempt | None:
         """The next attempt of a partition whose kind is taken; it still is queued.
 
-        `is_taken` is asked with what it runs, and whether this process cannot run it.
+        `is_taken` is asked with what it runs, and with the one that waits longest.
         """
         queues = self._partitions.get(partition)
         if queues is None:
@@ -116,9 +116,7 @@ class WaitingElsewhere:
             first = queue.first()
             if first is None:
                 del queues[job]
-            elif (best is None or first[:2] < best[:2]) and is_taken(
-                job, not first[2].is_for_here
-            ):
+            elif (best is None or first[:2] < best[:2]) and is_taken(job, first[2]):
                 best, found = first, queue
         if not queues:
             del self._partitions[partition]

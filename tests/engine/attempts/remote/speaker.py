@@ -88,8 +88,12 @@ class Speaker:
         ttl_ms: int = 30_000,
         slots: int = 4,
         stopping: bool = False,
+        overflow: int | None = None,
     ) -> None:
-        """Take so many attempts from the owner of partition 0."""
+        """Take so many attempts from the owner of partition 0.
+
+        With `overflow` it is a worker.
+        """
         self._send(
             OfferSlots(
                 executor=self.name,
@@ -100,6 +104,8 @@ class Speaker:
                 tasks=self.tasks,
                 ttl_ms=ttl_ms,
                 stopping=stopping,
+                only_foreign=overflow is not None,
+                overflow=overflow or 0,
             )
         )
 

@@ -136,7 +136,7 @@ async def wave(harness: EngineHarness, worker: WorkerEngine, crowd: Crowd) -> in
     crowd.go()
     await asyncio.sleep(TTL_MS / 1000)
     # Who is asked what it knows looks first who is silent.
-    dispatcher.elsewhere.table.is_run(any_job(worker), is_foreign=True)
+    dispatcher.elsewhere.table.is_run(any_job(worker))
     folded = await harness.folded()
     for name in names:
         header = get_header(folded.rows(name))
