@@ -305,7 +305,8 @@ class KafkaMembership:
             self._notify()
         # aiokafka forgets the wish of one who asked while this assignment was made.
         self._rejoin_if_refusals_changed()
-        if is_first and self._log.group_instance_id is not None:
+        is_member = self._consumer is not None
+        if is_first and is_member and self._log.group_instance_id is not None:
             coordinator.rejoin(self._consumer)
 
     def displaced(self, consumer: Any) -> None:
@@ -327,6 +328,9 @@ class KafkaMembership:
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Note the partitions, and make sure that nothing is ever fetched of them."""
+        if self._consumer is None:  # it leaves, while a join was under way
+            self._assigned = frozenset()
+            return
         partitions = list(assigned)
         for partition in partitions:
             # With a position the consumer asks nothing before the pause is in force.

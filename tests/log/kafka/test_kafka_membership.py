@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
+from aiokafka.structs import TopicPartition
 
 from sayiir_es.core.model.errors import UnsafeLogError
 from sayiir_es.log.kafka.log import KafkaLog
@@ -198,6 +199,19 @@ async def test_a_member_leaves_at_once_while_a_join_waits_for_others(
         await other_loop.run(frozen.leave())
         await other_loop.run(own.close())
         other_loop.freeze()
+
+
+async def test_an_assignment_that_comes_while_it_leaves_gives_it_nothing(
+    kafka_bootstrap: str,
+) -> None:
+    async with kafka_app.opened(kafka_bootstrap, partitions=2) as log:
+        member = KafkaMembership(log)
+        await member.join()
+        await member.leave()
+        topic = f"{log.app}.commands"
+        member.on_partitions_assigned([TopicPartition(topic, 0)])
+        member.assigned(time.monotonic(), "w-1", 9)
+        assert member.current().partitions == frozenset()
 
 
 async def test_a_broker_away_for_a_session_is_a_lapse_and_the_share_stays(
