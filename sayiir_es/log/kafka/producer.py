@@ -21,9 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from aiokafka.errors import for_code
-from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
-from aiokafka.structs import TopicPartition
 
 from sayiir_es.core.model.errors import (
     BatchTooLargeError,
@@ -32,7 +30,6 @@ from sayiir_es.core.model.errors import (
     LogUnavailableError,
 )
 from sayiir_es.log.batch_size import bytes_in_batch
-from sayiir_es.log.kafka.append_requests import ALL_REPLICAS
 from sayiir_es.log.kafka.appender import (
     INVALID_TIMESTAMP,
     LAST_SEQUENCE,
@@ -46,15 +43,21 @@ from sayiir_es.log.kafka.appender import (
     producer_id_refusal,
     write_refusal,
 )
-from sayiir_es.log.kafka.connection import (
-    REQUEST_LIMIT_MS,
-    TRANSPORT_ERRORS,
-    BrokerConnection,
+from sayiir_es.log.kafka.broker_connection import TRANSPORT_ERRORS
+from sayiir_es.log.kafka.connection import REQUEST_LIMIT_MS
+from sayiir_es.log.kafka.connection_pool import ConnectionPool
+from sayiir_es.log.kafka.produce_format import (
+    PRODUCE,
+    AppendAnswer,
+    decode_produce,
+    encode_produce,
 )
 from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from aiokafka.structs import TopicPartition
 
     from sayiir_es.log.kafka.connection import Cluster
     from sayiir_es.log.port import NewRecord
@@ -121,7 +124,7 @@ class RecordProducer:
         self._cluster = cluster
         self._limit_s = limit_s
         self._queues: dict[TopicPartition, PartitionQueue] = {}
-        self._connections: dict[int, BrokerConnection] = {}
+        self._pool = ConnectionPool(cluster)
         self._ready: dict[int | None, dict[PartitionQueue, None]] = {}
         """Those with work, by the broker that leads their partition; None: unknown."""
         self._tasks: dict[int | None, asyncio.Task[None]] = {}
@@ -174,9 +177,7 @@ class RecordProducer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for connection in self._connections.values():
-            connection.close()
-        self._connections.clear()
+        self._pool.close()
         for node in tuple(self._ready):
             self._take_ready(node)
         for queue in self._queues.values():
@@ -268,16 +269,14 @@ class RecordProducer:
     async def _exchange(self, node: int, queues: Sequence[PartitionQueue]) -> bool:
         """One request with what these queues have; whether some must wait a little."""
         try:
-            connection = await self._connect(node)
-            batches = await self._take_batches(connection, queues)
+            await self._pool.prepare(node)
+            batches = await self._take_batches(node, queues)
             if not batches:
                 return False
-            request = _request(batches)
             for batch in batches.values():
                 batch.sends += 1
-            response = await connection.send(request)
+            answers = await self._deliver(node, batches)
         except TRANSPORT_ERRORS:
-            self._drop(node)
             self._expire(queues)
             return True
         except (LogUnavailableError, LogRefusedError) as error:
@@ -285,21 +284,38 @@ class RecordProducer:
                 _fail(queue, error)
             return False
         is_late = False
-        for topic, partitions in response.topics:
-            for number, code, base, *_ in partitions:
-                queue = self._queues[TopicPartition(topic, number)]
-                is_late |= self._take_answer(queue, code, int(base))
+        for queue in batches:
+            code, base = answers[queue.partition]
+            is_late |= self._take_answer(queue, code, base)
         self._expire(queues)
         return is_late
 
+    async def _deliver(
+        self, node: int, batches: Mapping[PartitionQueue, SentBatch]
+    ) -> Mapping[TopicPartition, AppendAnswer]:
+        answered: asyncio.Future[Mapping[TopicPartition, AppendAnswer]]
+        answered = asyncio.get_running_loop().create_future()
+
+        def take(answer: memoryview | Exception) -> None:
+            if answered.done():
+                return
+            if isinstance(answer, Exception):
+                answered.set_exception(answer)
+            else:
+                answered.set_result(decode_produce(answer))
+
+        sent = [(queue.partition, batch.data) for queue, batch in batches.items()]
+        self._pool.request(node, PRODUCE, encode_produce(sent, REQUEST_LIMIT_MS), take)
+        return await answered
+
     async def _take_batches(
-        self, connection: BrokerConnection, queues: Iterable[PartitionQueue]
+        self, node: int, queues: Iterable[PartitionQueue]
     ) -> dict[PartitionQueue, SentBatch]:
         batches: dict[PartitionQueue, SentBatch] = {}
         size = 0
         for queue in queues:
             if queue.batch is None:
-                await self._next_batch(connection, queue)
+                await self._next_batch(node, queue)
             if queue.batch is not None:
                 batches[queue] = queue.batch
                 size += len(queue.batch.data)
@@ -307,13 +323,11 @@ class RecordProducer:
                     break
         return batches
 
-    async def _next_batch(
-        self, connection: BrokerConnection, queue: PartitionQueue
-    ) -> None:
+    async def _next_batch(self, node: int, queue: PartitionQueue) -> None:
         """Make the queue's next batch of what is queued, if that fits."""
         producer_id = queue.producer_id
         if producer_id is None or queue.sequence + len(queue.entries) > LAST_SEQUENCE:
-            producer_id = queue.producer_id = await self._identify(connection, queue)
+            producer_id = queue.producer_id = await self._identify(node, queue)
             queue.sequence = 0
         while queue.entries:
             entries = _take_entries(queue)
@@ -333,9 +347,7 @@ class RecordProducer:
             queue.batch = SentBatch(entries, data, now_s + self._limit_s)
             return
 
-    async def _identify(
-        self, connection: BrokerConnection, queue: PartitionQueue
-    ) -> ProducerId:
+    async def _identify(self, node: int, queue: PartitionQueue) -> ProducerId:
         """The producer's id; a fresh one where this queue's last batch is uncertain."""
         is_first = queue.producer_id is None and queue.sequence == 0
         if is_first and self._shared_id is not None:
@@ -344,7 +356,7 @@ class RecordProducer:
             transactional_id=NO_TRANSACTION, transaction_timeout_ms=NO_TRANSACTION_MS
         )
         while True:
-            response = await connection.send(request)
+            response = await self._pool.ask(node, request)
             code = response.error_code
             if not code:
                 break
@@ -420,31 +432,6 @@ class RecordProducer:
             f"expected an answer from the leader of {_name(queue)} in "
             f"{self._limit_s:.0f} s, but there was none"
         )
-
-    async def _connect(self, node: int) -> BrokerConnection:
-        connection = self._connections.get(node)
-        if connection is None:
-            connection = await self._cluster.connect(node)
-            self._connections[node] = connection
-        return connection
-
-    def _drop(self, node: int) -> None:
-        connection = self._connections.pop(node, None)
-        if connection is not None:
-            connection.close()
-
-
-def _request(batches: dict[PartitionQueue, SentBatch]) -> ProduceRequest:
-    topics: dict[str, list[tuple[int, bytes]]] = {}
-    for queue, batch in batches.items():
-        topic, number = queue.partition
-        topics.setdefault(topic, []).append((number, batch.data))
-    return ProduceRequest(
-        transactional_id=None,
-        required_acks=ALL_REPLICAS,
-        timeout=REQUEST_LIMIT_MS,
-        topics=[*topics.items()],
-    )
 
 
 def _take_entries(queue: PartitionQueue) -> list[Entry]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sayiir_es.core.model.errors import UncertainAppendError
+from sayiir_es.log.kafka import append_requests
 from sayiir_es.log.kafka.append_requests import AT_ONCE_BYTES
 from sayiir_es.log.kafka.appender import ProducerId, build_batch
 from sayiir_es.log.port import NewRecord, Topic
@@ -51,6 +52,43 @@ async def test_large_batches_are_under_way_at_the_same_time(
 ) -> None:
     async with kafka_app.opened(kafka_bootstrap, partitions=PARTITIONS) as log:
         assert await append_everywhere(log, LARGE, rounds=3) == PARTITIONS
+
+
+async def test_small_batches_wait_for_the_answer_of_a_request_that_just_left(
+    local_broker: LocalBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(append_requests, "GATHER_S", 60.0)
+    async with kafka_app.opened(local_broker.bootstrap, partitions=PARTITIONS) as log:
+        appenders = [await log.appender(number) for number in range(PARTITIONS)]
+        local_broker.pause(1)
+        appends: list[asyncio.Task[int]] = []
+        for appender in appenders:
+            appends.append(asyncio.ensure_future(appender.append([record(b"a")])))
+            await asyncio.sleep(0.01)  # the first one leaves; the others could
+        local_broker.resume(1)
+        assert await asyncio.gather(*appends) == [0] * PARTITIONS
+        assert log.appends.connections == 1
+        for appender in appenders:
+            await appender.close()
+
+
+async def test_a_batch_does_not_wait_for_a_broker_that_does_not_answer_soon(
+    local_broker: LocalBroker,
+) -> None:
+    async with kafka_app.opened(local_broker.bootstrap) as log:
+        slow, other = await log.appender(0), await log.appender(1)
+        local_broker.pause(1)
+        stuck = asyncio.ensure_future(slow.append([record(b"a")]))
+        await asyncio.sleep(0.01)
+        behind = asyncio.ensure_future(other.append([record(b"b")]))
+        # A second connection cannot be opened to a broker that stands still, but begins
+        # to be: the second batch is on its way, or waits no more.
+        await asyncio.sleep(2 * append_requests.GATHER_S)
+        local_broker.resume(1)
+        assert [await stuck, await behind] == [0, 0]
+        assert log.appends.connections == 2
+        await slow.close()
+        await other.close()
 
 
 async def test_appenders_of_one_partition_may_append_in_one_turn(
