@@ -1,4 +1,4 @@
-"""Sends the batches of a process's appenders: as many as may be in one request.
+"""Sends the batches of a process: as many as may be in one request.
 
 Theory of operation. A request costs its sender and its broker as much as twenty records
 do. So small batches leave together:
@@ -71,7 +71,7 @@ class _Waiting:
 
 
 class AppendRequests:
-    """The produce requests of the appenders of one log, on connections that they share.
+    """The produce requests of one log: of its appenders and of its producer.
 
     `append` and `ask` raise `LogUnavailableError` while the log is closed.
     """

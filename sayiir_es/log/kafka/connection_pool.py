@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from sayiir_es.log.kafka.connection import Cluster
 
 
+class NotSentError(ConnectionError):
+    """No connection could be made: the broker has seen nothing of the request."""
+
+
 class ConnectionPool:
     """Connections to all brokers of a cluster, made as they are needed."""
 
@@ -46,9 +50,10 @@ class ConnectionPool:
     ) -> None:
         """Send a request to a broker, at once if a connection is free.
 
-        `on_answer` gets the answer, or one of `TRANSPORT_ERRORS`; or the
-        `LogRefusedError` of a broker that does not let this client in, or the
-        `LogUnavailableError` of a log that is closed: then nothing was sent.
+        `on_answer` gets the answer, or one of `TRANSPORT_ERRORS`. Of these a
+        `NotSentError` says that nothing was sent, and so does the `LogRefusedError` of
+        a broker that does not let this client in, and the `LogUnavailableError` of a
+        log that is closed.
         """
         connection = self._take_idle(node)
         if connection is not None:
@@ -58,22 +63,16 @@ class ConnectionPool:
         self._tasks.add(task)
         task.add_done_callback(partial(self._on_connected, on_answer=on_answer))
 
-    async def prepare(self, node: int) -> None:
-        """Have a free connection to a broker.
-
-        Raises:
-            AccessRefusedError: it does not let this client in.
-            one of `TRANSPORT_ERRORS`: it cannot be reached.
-        """
-        self._release(node, await self._free(node))
-
     async def ask(self, node: int, request: Any) -> Any:
         """Send one of aiokafka's requests to a broker and return its answer.
 
         Raises:
             one of `TRANSPORT_ERRORS`, or what `request` says.
         """
-        connection = await self._free(node)
+        connection = self._take_idle(node)
+        if connection is None:
+            connection = await self._cluster.connect(node)
+            self._open.add(connection)
         try:
             response = await connection.send(request)
         except BaseException:
@@ -91,17 +90,13 @@ class ConnectionPool:
         for connection in connections:
             connection.close()
 
-    async def _free(self, node: int) -> BrokerConnection:
-        connection = self._take_idle(node)
-        if connection is None:
-            connection = await self._cluster.connect(node)
-            self._open.add(connection)
-        return connection
-
     async def _connect(
         self, node: int, kind: RequestKind, body: Iterable[bytes], on_answer: OnAnswer
     ) -> None:
-        connection = await self._cluster.connect(node)
+        try:
+            connection = await self._cluster.connect(node)
+        except TRANSPORT_ERRORS as error:
+            raise NotSentError(str(error)) from error
         self._open.add(connection)
         self._send(node, connection, kind, body, on_answer)
 

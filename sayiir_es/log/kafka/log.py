@@ -127,7 +127,9 @@ class KafkaLog:
         self._message_limits: Mapping[Topic, int] = {}
         self.appends = AppendRequests(self._cluster)
         self.fetches = FetchRequests(self._cluster)
-        self._producer = RecordProducer(self._cluster, limit_s=produce_limit_s)
+        self._producer = RecordProducer(
+            self._cluster, self.appends, limit_s=produce_limit_s
+        )
         self.request_topics = KafkaRequestTopics(
             self,
             opening=self._opening,
@@ -386,9 +388,9 @@ class KafkaLog:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._producer.close()
         self.appends.close()
         self.fetches.close()
-        await self._producer.close()
         await self._cluster.close()
 
     async def appender(self, partition: int) -> KafkaAppender:
