@@ -1,13 +1,12 @@
 """Sends what the readers of a process ask for: as many as may be in one request.
 
 Theory of operation. A broker holds a fetch until one of its partitions has records. Its
-readers are woken then, and ask for what follows; partitions that had nothing are asked
-for again. All that leaves as one request, `GATHER_S` after the answer. Nobody waits for
-that time who is alone: records that follow so closely belong to somebody else.
+readers are woken then, and ask for what follows in the next turn of the event loop;
+partitions that had nothing are asked for again. All that leaves as one request.
 
-What a reader asks for while the others' request is held by the broker leaves by itself,
-and joins them at its next answer. The broker ends what it holds at the same time for
-all requests of a process, so that they join even if nothing is written.
+What a reader asks for while the others' request is held by the broker leaves by itself.
+But the broker ends what it holds at the same time for all requests of a process. What
+it returns empty then waits `GATHER_S` for the others, and they are one request again.
 
 A reader that is far behind the end of its partition asks alone: its answers are large,
 and the others must not wait until they are here.
@@ -47,7 +46,8 @@ HELD_MS = 500
 """How long a broker holds a request for records that are not there, in milliseconds."""
 
 GATHER_S = 0.001
-"""How long behind an answer the next request leaves, in seconds."""
+"""How long the answers to several requests take to arrive that a broker ends at the
+same time, in seconds. Nobody is kept waiting by it but twice a second."""
 
 OnFetched: TypeAlias = Callable[["FetchAnswer | Exception"], None]
 """Called once for a fetch: with records or an error code, or with why there is none."""
@@ -167,30 +167,42 @@ class FetchRequests:
     def _hand_over(
         self, node: int, fetches: Sequence[Fetch], answer: memoryview | Exception
     ) -> None:
-        answers: Mapping[TopicPartition, FetchAnswer] = {}
-        error: Exception = UnknownError("the broker refused the request")
         if isinstance(answer, Exception):
-            error = answer
-        else:
-            answers = decode_fetch(answer)
-            self._let_gather(node)
+            for fetch in fetches:
+                if not fetch.is_cancelled:
+                    fetch.on_fetched(answer)
+            return
+        answers = decode_fetch(answer)
+        nothing_new: list[Fetch] = []
         for fetch in fetches:
             if fetch.is_cancelled:
                 continue
             fetched = answers.get(fetch.partition)
             if fetched is None:
-                fetch.on_fetched(error)
+                fetch.on_fetched(UnknownError("the broker refused the request"))
             elif fetched.code or fetched.data:
                 fetch.on_fetched(fetched)
             else:
-                self._add(node, fetch)
+                nothing_new.append(fetch)
+        # Behind those who are woken: they run first, and what they ask for leaves too.
+        is_ended = len(nothing_new) == len(fetches)
+        self._let_gather(node, GATHER_S if is_ended else 0.0)
+        for fetch in nothing_new:
+            self._add(node, fetch)
 
-    def _let_gather(self, node: int) -> None:
-        """Let what is asked for from now on wait for more of it."""
+    def _let_gather(self, node: int, delay_s: float) -> None:
+        """Let what is asked for from now on leave together: in the next turn, or later.
+
+        A timer wakes the process once more, which costs as much as half a request.
+        """
         waiting = self._waiting.get(node)
         if waiting is None:
             waiting = self._waiting[node] = _Waiting()
-        if not waiting.is_due:
-            waiting.is_due = True
-            loop = asyncio.get_running_loop()
-            loop.call_later(GATHER_S, self._leave, node, waiting)
+        if waiting.is_due:
+            return
+        waiting.is_due = True
+        loop = asyncio.get_running_loop()
+        if delay_s:
+            loop.call_later(delay_s, self._leave, node, waiting)
+        else:
+            loop.call_soon(self._leave, node, waiting)
