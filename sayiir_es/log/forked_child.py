@@ -118,7 +118,7 @@ def _sever_kafka_sockets(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _is_of_kafka(handles: tuple[object, ...] | None) -> bool:
-    """Whether a transport of aiokafka waits here; `handles` are for reads and writes.
+    """Whether a connection to Kafka waits here; `handles` are for reads and writes.
 
     Such a transport always waits for reads, and is the object of that callback.
     """
@@ -126,7 +126,7 @@ def _is_of_kafka(handles: tuple[object, ...] | None) -> bool:
     transport = getattr(getattr(reads, "_callback", None), "__self__", None)
     protocol = getattr(transport, "_protocol", None)
     protocol = getattr(protocol, "_app_protocol", protocol)  # below TLS
-    return type(protocol).__module__.partition(".")[0] == "aiokafka"
+    return type(protocol).__module__.startswith(("aiokafka.", "sayiir_es.log.kafka."))
 
 
 register_at_fork(after_in_child=_leave_all)

@@ -1,16 +1,18 @@
-"""Sends the batches of a process's appenders: those of one turn of the loop together.
+"""Sends the batches of a process: as many as may be in one request.
 
-Theory of operation. An acknowledgement wakes the owners of all partitions that it is
-about in one turn of the event loop, and mostly each has its next batch in that turn
-too. Such batches leave as one request to their leader, at the end of the turn: a
-request costs its sender and its broker as much as twenty records do. A batch that is
-large already leaves at once, with those that wait for the end of the turn: its broker
-works on it while other owners decide.
+Theory of operation. A request costs its sender and its broker as much as twenty records
+do. So small batches leave together:
 
-A broker answers the requests of one connection in order. So each request has a
-connection for itself until it is answered; a free one is used again. A batch that is
-sent again goes alone: if it is its partition that keeps the broker from an answer, it
-holds up no other.
+* those of one turn of the event loop, at its end: an acknowledgement wakes the owners
+  of all partitions that it is about in one turn, and mostly each has its next batch in
+  that turn too;
+* those that come while a request to the same broker has just left: they wait for its
+  answer, and leave with what it wakes the owners to decide. They wait for `GATHER_S` at
+  most: a partition whose replicas are slow holds up no other for longer.
+
+A batch that is large already leaves at once, with those that wait: its broker works on
+it while other owners decide. A batch that is sent again goes alone: if it is its
+partition that keeps the broker from an answer, it holds up no other.
 """
 
 from __future__ import annotations
@@ -20,30 +22,30 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiokafka.errors import LeaderNotAvailableError
-from aiokafka.protocol.produce import ProduceRequest
 
-from sayiir_es.core.model.errors import LogUnavailableError
 from sayiir_es.log.kafka.connection import REQUEST_LIMIT_MS
+from sayiir_es.log.kafka.connection_pool import ConnectionPool
+from sayiir_es.log.kafka.produce_format import (
+    PRODUCE,
+    AppendAnswer,
+    decode_produce,
+    encode_produce,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from aiokafka.structs import TopicPartition
 
-    from sayiir_es.log.kafka.connection import BrokerConnection, Cluster
-
-ALL_REPLICAS = -1
+    from sayiir_es.log.kafka.connection import Cluster
 
 AT_ONCE_BYTES = 8 * 1024
 """A request of so many bytes does not wait for the end of the turn: to decide on as
 much takes some milliseconds, in which its broker would do nothing."""
 
-
-class AppendAnswer(NamedTuple):
-    """A broker's answer for one batch: an error code, or 0 and its first offset."""
-
-    code: int
-    base: int
+GATHER_S = 0.003
+"""How long batches wait for the answer of a request that left before, in seconds: a
+broker nearby answers within one or two milliseconds."""
 
 
 class _Batch(NamedTuple):
@@ -52,18 +54,24 @@ class _Batch(NamedTuple):
     answer: asyncio.Future[AppendAnswer]
 
 
-@dataclass(slots=True)
-class _Turn:
-    """The batches for one broker that leave at the end of this turn of the loop."""
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """The batches for one broker that have not left."""
 
     batches: dict[TopicPartition, _Batch] = field(
         default_factory=dict["TopicPartition", _Batch]
     )
     size: int = 0
+    leaving: asyncio.Handle | None = None
+    """Lets them leave, at the end of this turn of the loop or later."""
+    awaited: Sequence[_Batch] | None = None
+    """What is under way, and whose answer small batches wait for."""
+    sent_at_s: float = 0.0
+    """When that left, by the loop's clock."""
 
 
 class AppendRequests:
-    """The produce requests of the appenders of one log, on connections that they share.
+    """The produce requests of one log: of its appenders and of its producer.
 
     `append` and `ask` raise `LogUnavailableError` while the log is closed.
     """
@@ -71,11 +79,8 @@ class AppendRequests:
     def __init__(self, cluster: Cluster) -> None:
         """Connect nothing yet."""
         self._cluster = cluster
-        self._turns: dict[int, _Turn] = {}
-        self._open: set[BrokerConnection] = set()
-        self._idle: dict[int, list[BrokerConnection]] = {}
-        """Those of the open ones that no request uses, by broker."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._pool = ConnectionPool(cluster)
+        self._waiting: dict[int, _Waiting] = {}
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -85,7 +90,7 @@ class AppendRequests:
     @property
     def connections(self) -> int:
         """How many connections are open."""
-        return len(self._open)
+        return self._pool.connections
 
     def append(
         self, partition: TopicPartition, data: bytes, *, again: bool
@@ -101,22 +106,27 @@ class AppendRequests:
             LeaderNotAvailableError: the partition has no leader now.
         """
         node = self._leader(partition)
-        answer = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer = loop.create_future()
         batch = _Batch(partition, data, answer)
         if again:
             self._send(node, [batch])
             return answer
-        turn = self._turns.get(node)
-        if turn is not None and partition in turn.batches:
-            self._end_turn(node, turn)  # of an appender before: it goes first
-            turn = None
-        if turn is None:
-            turn = self._turns[node] = _Turn()
-            asyncio.get_running_loop().call_soon(self._end_turn, node, turn)
-        turn.batches[partition] = batch
-        turn.size += len(data)
-        if turn.size >= AT_ONCE_BYTES:
-            self._end_turn(node, turn)
+        waiting = self._waiting.get(node)
+        if waiting is None:
+            waiting = self._waiting[node] = _Waiting()
+        if partition in waiting.batches:
+            self._leave(node, waiting)  # of an appender before: it goes first
+        waiting.batches[partition] = batch
+        waiting.size += len(data)
+        if waiting.size >= AT_ONCE_BYTES:
+            self._leave(node, waiting)
+        elif waiting.leaving is None:
+            if waiting.awaited is None:
+                waiting.leaving = loop.call_soon(self._leave, node, waiting)
+            else:
+                at_s = waiting.sent_at_s + GATHER_S
+                waiting.leaving = loop.call_at(at_s, self._leave, node, waiting)
         return answer
 
     async def ask(self, partition: TopicPartition, request: Any) -> Any:
@@ -125,7 +135,7 @@ class AppendRequests:
         Raises:
             one of `TRANSPORT_ERRORS`: call `refresh`, then try again.
         """
-        return await self._exchange(self._leader(partition), request)
+        return await self._pool.ask(self._leader(partition), request)
 
     async def refresh(self) -> None:
         """Find out who leads now."""
@@ -133,10 +143,7 @@ class AppendRequests:
 
     def close(self) -> None:
         """Close all connections: who waits for an answer gets a transport error."""
-        for connection in self._open:
-            connection.close()
-        self._open.clear()
-        self._idle.clear()
+        self._pool.close()
 
     def _leader(self, partition: TopicPartition) -> int:
         leader = self._cluster.leader(partition)
@@ -144,76 +151,70 @@ class AppendRequests:
             raise LeaderNotAvailableError(str(partition))
         return int(leader.nodeId)
 
-    def _end_turn(self, node: int, turn: _Turn) -> None:
-        if self._turns.get(node) is not turn:
-            return  # its batches have left
-        del self._turns[node]
-        self._send(node, [*turn.batches.values()])
+    def _leave(self, node: int, waiting: _Waiting) -> None:
+        """Send what waits. Small batches that come later wait for its answer."""
+        if waiting.leaving is not None:
+            waiting.leaving.cancel()
+            waiting.leaving = None
+        batches = [*waiting.batches.values()]
+        is_large = waiting.size >= AT_ONCE_BYTES
+        waiting.batches.clear()
+        waiting.size = 0
+        if is_large:
+            self._send(node, batches)
+            return
+        waiting.awaited = batches
+        waiting.sent_at_s = asyncio.get_running_loop().time()
+        self._send(node, batches, lambda: self._end_wait(node, waiting, batches))
 
-    def _send(self, node: int, batches: Sequence[_Batch]) -> None:
+    def _end_wait(
+        self, node: int, waiting: _Waiting, batches: Sequence[_Batch]
+    ) -> None:
+        """These are under way no more: who waited for their answer leaves soon."""
+        if waiting.awaited is not batches:
+            return
+        waiting.awaited = None
+        if waiting.leaving is not None:
+            waiting.leaving.cancel()
+            # Owners whom the answer wakes begin attempts in the next turn of the loop,
+            # and decide on those that end at once in the turn behind it.
+            loop = asyncio.get_running_loop()
+            waiting.leaving = loop.call_soon(self._leave_next_turn, node, waiting)
+
+    def _leave_next_turn(self, node: int, waiting: _Waiting) -> None:
+        loop = asyncio.get_running_loop()
+        waiting.leaving = loop.call_soon(self._leave, node, waiting)
+
+    def _send(
+        self,
+        node: int,
+        batches: Sequence[_Batch],
+        on_end: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Send one request; `on_end` is called when its answers are handed over."""
         wanted = [batch for batch in batches if not batch.answer.done()]
         if not wanted:
+            on_end()
             return
-        task = asyncio.ensure_future(self._deliver(node, wanted))
-        self._tasks.add(task)
-        task.add_done_callback(lambda ended: self._on_end(ended, wanted))
 
-    def _on_end(self, task: asyncio.Task[None], batches: Sequence[_Batch]) -> None:
-        """Whoever waits for an answer hears why there is none."""
-        self._tasks.discard(task)
-        error = (
-            LogUnavailableError("expected an open log, but it ends")
-            if task.cancelled()
-            else task.exception()
+        def take(answer: memoryview | Exception) -> None:
+            _hand_over(wanted, answer)
+            on_end()
+
+        body = encode_produce(
+            [(batch.partition, batch.data) for batch in wanted], REQUEST_LIMIT_MS
         )
-        for batch in batches:
-            if error is not None and not batch.answer.done():
-                batch.answer.set_exception(error)
+        self._pool.request(node, PRODUCE, body, take)
 
-    async def _deliver(self, node: int, batches: Sequence[_Batch]) -> None:
-        response = await self._exchange(node, _request(batches))
-        answers = {
-            (topic, number): AppendAnswer(code, int(base))
-            for topic, partitions in response.topics
-            for number, code, base, *_ in partitions
-        }
+
+def _hand_over(batches: Sequence[_Batch], answer: memoryview | Exception) -> None:
+    """Whoever waits for the answer of a batch has it, or hears why there is none."""
+    if isinstance(answer, Exception):
         for batch in batches:
             if not batch.answer.done():
-                batch.answer.set_result(answers[batch.partition])
-
-    async def _exchange(self, node: int, request: Any) -> Any:
-        connection = self._take_idle(node) or await self._cluster.connect(node)
-        self._open.add(connection)
-        try:
-            response = await connection.send(request)
-        except BaseException:
-            self._drop(connection)  # what was sent may still arrive
-            raise
-        if connection in self._open:
-            self._idle.setdefault(node, []).append(connection)
-        return response
-
-    def _take_idle(self, node: int) -> BrokerConnection | None:
-        connections = self._idle.get(node, [])
-        while connections:
-            connection = connections.pop()
-            if connection.is_open:
-                return connection
-            self._drop(connection)
-        return None
-
-    def _drop(self, connection: BrokerConnection) -> None:
-        self._open.discard(connection)
-        connection.close()
-
-
-def _request(batches: Sequence[_Batch]) -> ProduceRequest:
-    topics: dict[str, list[tuple[int, bytes]]] = {}
-    for (topic, number), data, _ in batches:
-        topics.setdefault(topic, []).append((number, data))
-    return ProduceRequest(
-        transactional_id=None,
-        required_acks=ALL_REPLICAS,
-        timeout=REQUEST_LIMIT_MS,
-        topics=[*topics.items()],
-    )
+                batch.answer.set_exception(answer)
+        return
+    answers = decode_produce(answer)
+    for batch in batches:
+        if not batch.answer.done():
+            batch.answer.set_result(answers[batch.partition])

@@ -27,14 +27,15 @@ from sayiir_es.core.model.errors import (
 )
 from sayiir_es.log.batch_size import batch_bytes
 from sayiir_es.log.kafka.access import refusal_of
-from sayiir_es.log.kafka.connection import TRANSPORT_ERRORS
+from sayiir_es.log.kafka.broker_connection import TRANSPORT_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aiokafka.structs import TopicPartition
 
-    from sayiir_es.log.kafka.append_requests import AppendAnswer, AppendRequests
+    from sayiir_es.log.kafka.append_requests import AppendRequests
+    from sayiir_es.log.kafka.produce_format import AppendAnswer
     from sayiir_es.log.port import NewRecord
 
 # Sequence numbers have 32 bits; after the last one a fresh producer id begins at 0.

@@ -1,11 +1,10 @@
 """Reaches brokers: one shared view of the cluster, and connections to the leaders.
 
 `Cluster` wraps aiokafka's client: it knows who leads which partition, and sends short
-requests. A `LeaderConnection` is a connection to the leader of one partition, for one
-user.
+requests.
 
-Readers own such a connection, and appenders share some to each broker
-(`append_requests`), instead of an aiokafka consumer and producer, because:
+Readers and appenders have connections of their own (`connection_pool`) instead of an
+aiokafka consumer and producer, because:
 
 * a broker answers the requests of one connection in order, so a reader's long poll must
   not delay an append;
@@ -23,25 +22,23 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.conn import create_conn
-from aiokafka.errors import KafkaError, LeaderNotAvailableError, NodeNotReadyError
+from aiokafka.errors import LeaderNotAvailableError, NodeNotReadyError
 from aiokafka.protocol.offset import OffsetRequest
-from aiokafka.structs import TopicPartition
 
 from sayiir_es.core.model.errors import LogRefusedError, LogUnavailableError
 from sayiir_es.log.kafka import rebootstrap
-from sayiir_es.log.kafka.access import (
-    authentication_refusal,
-    connection_options,
-    find_refusal,
-    refusal_of,
+from sayiir_es.log.kafka.access import find_refusal, refusal_of
+from sayiir_es.log.kafka.broker_connection import (
+    TRANSPORT_ERRORS,
+    BrokerConnection,
+    connect,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-# The errors of a connection, or of the wait for its answer.
-TRANSPORT_ERRORS = (KafkaError, OSError, TimeoutError)
+    from aiokafka.structs import TopicPartition
+
 # A request that takes longer than this is sent again, maybe to another broker.
 # Shorter than an append's limit, so that a frozen broker does not cost the claim.
 REQUEST_LIMIT_MS = 10_000
@@ -194,7 +191,7 @@ class Cluster:
         broker = self._open_client().cluster.broker_metadata(node)
         if broker is None:
             raise LeaderNotAvailableError(f"broker {node}")
-        return BrokerConnection(await connect(broker, self.options))
+        return await connect(broker, self.options)
 
     async def ask(self, request: Any, *, node: int | None = None) -> Any:
         """Send a request to a broker, any one unless `node` is given.
@@ -277,93 +274,3 @@ async def _bootstrap(client: Any, options: Mapping[str, Any]) -> None:
             pause_s = min(pause_s * 1.5, 1.0)
         else:
             return
-
-
-async def connect(broker: Any, options: Mapping[str, Any]) -> Any:
-    """A new connection to a broker, of aiokafka's.
-
-    Raises:
-        AccessRefusedError: it does not let this client in.
-        one of `TRANSPORT_ERRORS`: it cannot be reached.
-    """
-    own = connection_options(options)
-    try:
-        return await create_conn(broker.host, broker.port, **own)
-    except TRANSPORT_ERRORS as error:
-        refusal = authentication_refusal(error, f"{broker.host}:{broker.port}")
-        if refusal is None:
-            raise
-        raise refusal from error
-
-
-class BrokerConnection:
-    """A connection to one broker."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the broker has not closed it, as far as is known."""
-        return bool(self._connection.connected())
-
-    async def send(self, request: Any) -> Any:
-        """Send a request and return its answer.
-
-        Raises:
-            one of `TRANSPORT_ERRORS`: make another connection, then try again.
-        """
-        return await self._connection.send(request)
-
-    def close(self) -> None:
-        """Close it; what was sent may still arrive."""
-        self._connection.close()
-
-
-class LeaderConnection:
-    """A connection to the leader of a partition, whichever broker that is now."""
-
-    def __init__(self, cluster: Cluster, topic: str, partition: int) -> None:
-        self._cluster = cluster
-        self.partition = TopicPartition(topic, partition)
-        self.options: Mapping[str, Any] = cluster.options
-        self._connection: Any = None
-        self._closed = False
-
-    async def send(self, request: Any) -> Any:
-        """Send a request to the leader and return its answer.
-
-        Raises:
-            AccessRefusedError: the broker does not let this client in.
-            one of `TRANSPORT_ERRORS`: call `recover`, then try again.
-        """
-        connection = self._connection
-        if connection is None or not connection.connected():
-            connection = await self._connect()
-        return await connection.send(request)
-
-    async def recover(self) -> None:
-        """Drop the connection and find out who leads now."""
-        self._drop()
-        await self._cluster.refresh()
-
-    def close(self) -> None:
-        """Close it for good; what was sent may still arrive."""
-        self._closed = True
-        self._drop()
-
-    async def _connect(self) -> Any:
-        leader = self._cluster.leader(self.partition)
-        if leader is None:
-            raise LeaderNotAvailableError(str(self.partition))
-        connection = await connect(leader, self.options)
-        if self._closed:
-            connection.close()
-            raise LogUnavailableError("expected an open lane, but it was closed")
-        self._connection = connection
-        return connection
-
-    def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import aiokafka
 from aiokafka.protocol.group import LeaveGroupRequest
 
-from sayiir_es.log.kafka.connection import TRANSPORT_ERRORS
+from sayiir_es.log.kafka.broker_connection import TRANSPORT_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,7 +27,7 @@ from aiokafka.protocol.types import (
 
 from sayiir_es.core.model.errors import LogUnavailableError, UnsafeLogError
 from sayiir_es.log.kafka.access import refusal_of
-from sayiir_es.log.kafka.connection import TRANSPORT_ERRORS
+from sayiir_es.log.kafka.broker_connection import TRANSPORT_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -23,8 +23,8 @@ from sayiir_es.log.kafka.connection import (
     EARLIEST,
     LATEST,
     Cluster,
-    LeaderConnection,
 )
+from sayiir_es.log.kafka.fetch_requests import FetchRequests
 from sayiir_es.log.kafka.log_filter import hide_secrets
 from sayiir_es.log.kafka.opening import CREATION_LIMIT_S, Opening, partitions_raised
 from sayiir_es.log.kafka.producer import RecordProducer
@@ -126,7 +126,10 @@ class KafkaLog:
         self._identity: LogIdentity | None = None
         self._message_limits: Mapping[Topic, int] = {}
         self.appends = AppendRequests(self._cluster)
-        self._producer = RecordProducer(self._cluster, limit_s=produce_limit_s)
+        self.fetches = FetchRequests(self._cluster)
+        self._producer = RecordProducer(
+            self._cluster, self.appends, limit_s=produce_limit_s
+        )
         self.request_topics = KafkaRequestTopics(
             self,
             opening=self._opening,
@@ -316,7 +319,7 @@ class KafkaLog:
         """
         if partition < self.partitions:
             raise ValueError(f"expected a partition that nobody reads, but {partition}")
-        where = TopicPartition(self.name(Topic.COMMANDS), partition)
+        where = self._topic_partition(Topic.COMMANDS, partition)
         await delete_records(self._cluster, where, before)
 
     async def plan_repair(self) -> RepairPlan:
@@ -385,15 +388,16 @@ class KafkaLog:
 
     async def close(self) -> None:
         """Close all connections."""
-        self.appends.close()
         await self._producer.close()
+        self.appends.close()
+        self.fetches.close()
         await self._cluster.close()
 
     async def appender(self, partition: int) -> KafkaAppender:
         """A fresh appender for one partition of `events`."""
         appender = KafkaAppender(
             self.appends,
-            TopicPartition(self.name(Topic.EVENTS), partition),
+            self._topic_partition(Topic.EVENTS, partition),
             max_message_bytes=self._max_message_bytes(Topic.EVENTS),
             limit_s=self._append_limit_s,
         )
@@ -402,23 +406,27 @@ class KafkaLog:
 
     async def reader(self, topic: Topic, partition: int, offset: int) -> KafkaReader:
         """A reader that begins at `offset`, as read_committed gives records."""
-        connection = LeaderConnection(self._cluster, self.name(topic), partition)
-        return KafkaReader(connection, offset, compacted=topic in _COMPACTED)
+        return KafkaReader(
+            self.fetches,
+            self._topic_partition(topic, partition),
+            offset,
+            compacted=topic in _COMPACTED,
+        )
 
     async def start_offset(self, topic: Topic, partition: int) -> int:
         """The first kept offset."""
-        connection = LeaderConnection(self._cluster, self.name(topic), partition)
-        return await self._cluster.offset(connection.partition, EARLIEST)
+        where = self._topic_partition(topic, partition)
+        return await self._cluster.offset(where, EARLIEST)
 
     async def end_offset(self, topic: Topic, partition: int) -> int:
         """One above the last record that a reader is given."""
-        connection = LeaderConnection(self._cluster, self.name(topic), partition)
-        return await self._cluster.offset(connection.partition, LATEST)
+        where = self._topic_partition(topic, partition)
+        return await self._cluster.offset(where, LATEST)
 
     async def offset_at(self, topic: Topic, partition: int, at_ms: int) -> int:
         """The offset of the first record that was written then or later."""
-        connection = LeaderConnection(self._cluster, self.name(topic), partition)
-        offset = await self._cluster.offset(connection.partition, max(at_ms, 0))
+        where = self._topic_partition(topic, partition)
+        offset = await self._cluster.offset(where, max(at_ms, 0))
         return offset if offset >= 0 else await self.end_offset(topic, partition)
 
     async def open_transactions(
@@ -429,8 +437,8 @@ class KafkaLog:
         Raises:
             LogUnavailableError: its leader did not answer, or cannot tell.
         """
-        connection = LeaderConnection(self._cluster, self.name(topic), partition)
-        return await read_open_transactions(self._cluster, connection.partition)
+        where = self._topic_partition(topic, partition)
+        return await read_open_transactions(self._cluster, where)
 
     async def held_back(
         self, topic: Topic, partitions: Iterable[int]
@@ -455,17 +463,20 @@ class KafkaLog:
         if topic is Topic.EVENTS:
             raise ValueError("expected events to be appended, but they were produced")
         return await self._producer.produce(
-            TopicPartition(self.name(topic), partition),
+            self._topic_partition(topic, partition),
             record,
             max_message_bytes=self._max_message_bytes(topic),
         )
 
     def _post(self, topic: Topic, partition: int, record: NewRecord) -> None:
         self._producer.post(
-            TopicPartition(self.name(topic), partition),
+            self._topic_partition(topic, partition),
             record,
             max_message_bytes=self._max_message_bytes(topic),
         )
+
+    def _topic_partition(self, topic: Topic, partition: int) -> TopicPartition:
+        return TopicPartition(self.name(topic), partition)
 
     def _opening(self) -> Opening:
         return Opening(self._cluster, self.app, limit_s=CREATION_LIMIT_S)

@@ -40,7 +40,8 @@ from sayiir_es.core.model.errors import (
 from sayiir_es.log.kafka import coordinator
 from sayiir_es.log.kafka.access import UNAUTHORIZED, refusal_of
 from sayiir_es.log.kafka.assignor import PreviousAssignment, StickyAssignor
-from sayiir_es.log.kafka.connection import OPEN_LIMIT_S, TRANSPORT_ERRORS
+from sayiir_es.log.kafka.broker_connection import TRANSPORT_ERRORS
+from sayiir_es.log.kafka.connection import OPEN_LIMIT_S
 from sayiir_es.log.kafka.rebootstrap import follow_names
 from sayiir_es.log.port import Assignment, Topic
 from sayiir_es.telemetry import get_logger

@@ -26,8 +26,9 @@ from sayiir_es.log.kafka.completion import (
     CompletionResult,
     plan_completion,
 )
-from sayiir_es.log.kafka.connection import EARLIEST, LATEST, LeaderConnection
+from sayiir_es.log.kafka.connection import EARLIEST, LATEST
 from sayiir_es.log.kafka.describe import describe, list_topic_names
+from sayiir_es.log.kafka.fetch_requests import FetchRequests
 from sayiir_es.log.kafka.reader import KafkaReader
 from sayiir_es.log.kafka.setting_rules import TopicFinding, judge, refuse_faults
 from sayiir_es.log.kafka.topic_admin import TopicAdmin
@@ -446,9 +447,8 @@ class Opening:
         topic_partition = TopicPartition(self._name(Topic.DEFINITIONS), 0)
         offset = await self._cluster.offset(topic_partition, EARLIEST)
         end = await self._cluster.offset(topic_partition, LATEST)
-        reader = KafkaReader(
-            LeaderConnection(self._cluster, *topic_partition), offset, compacted=True
-        )
+        requests = FetchRequests(self._cluster)
+        reader = KafkaReader(requests, topic_partition, offset, compacted=True)
         value: bytes | None = None
         try:
             while offset < end:
@@ -464,6 +464,7 @@ class Opening:
                 offset = chunk.end
         finally:
             await reader.close()
+            requests.close()
         return value
 
     async def _write_app_record(

@@ -20,10 +20,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from aiokafka.errors import for_code
-from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.errors import LeaderNotAvailableError, for_code
 from aiokafka.protocol.transaction import InitProducerIdRequest
-from aiokafka.structs import TopicPartition
 
 from sayiir_es.core.model.errors import (
     BatchTooLargeError,
@@ -32,7 +30,6 @@ from sayiir_es.core.model.errors import (
     LogUnavailableError,
 )
 from sayiir_es.log.batch_size import bytes_in_batch
-from sayiir_es.log.kafka.append_requests import ALL_REPLICAS
 from sayiir_es.log.kafka.appender import (
     INVALID_TIMESTAMP,
     LAST_SEQUENCE,
@@ -46,17 +43,18 @@ from sayiir_es.log.kafka.appender import (
     producer_id_refusal,
     write_refusal,
 )
-from sayiir_es.log.kafka.connection import (
-    REQUEST_LIMIT_MS,
-    TRANSPORT_ERRORS,
-    BrokerConnection,
-)
+from sayiir_es.log.kafka.broker_connection import TRANSPORT_ERRORS
+from sayiir_es.log.kafka.connection_pool import NotSentError
 from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from aiokafka.structs import TopicPartition
+
+    from sayiir_es.log.kafka.append_requests import AppendRequests
     from sayiir_es.log.kafka.connection import Cluster
+    from sayiir_es.log.kafka.produce_format import AppendAnswer
     from sayiir_es.log.port import NewRecord
 
 # A million waiting callers would be a fault of the caller; this many are a busy second.
@@ -116,12 +114,14 @@ class PartitionQueue:
 class RecordProducer:
     """The shared writer of one process; one for each log."""
 
-    def __init__(self, cluster: Cluster, *, limit_s: float) -> None:
+    def __init__(
+        self, cluster: Cluster, requests: AppendRequests, *, limit_s: float
+    ) -> None:
         """Connect nothing yet; `limit_s` is how long a record may take, in seconds."""
         self._cluster = cluster
         self._limit_s = limit_s
         self._queues: dict[TopicPartition, PartitionQueue] = {}
-        self._connections: dict[int, BrokerConnection] = {}
+        self._requests = requests
         self._ready: dict[int | None, dict[PartitionQueue, None]] = {}
         """Those with work, by the broker that leads their partition; None: unknown."""
         self._tasks: dict[int | None, asyncio.Task[None]] = {}
@@ -174,9 +174,6 @@ class RecordProducer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for connection in self._connections.values():
-            connection.close()
-        self._connections.clear()
         for node in tuple(self._ready):
             self._take_ready(node)
         for queue in self._queues.values():
@@ -257,7 +254,7 @@ class RecordProducer:
         """Send to one broker until nothing is left for it."""
         while self._ready.get(node):
             queues = [queue for queue in self._take_ready(node) if queue.has_work]
-            later = await self._exchange(node, queues)
+            later = await self._exchange(queues)
             if later:
                 await self._cluster.refresh()
                 self._expire(queues)
@@ -265,41 +262,70 @@ class RecordProducer:
                 if queue.has_work:
                     self._send(queue)
 
-    async def _exchange(self, node: int, queues: Sequence[PartitionQueue]) -> bool:
+    async def _exchange(self, queues: Sequence[PartitionQueue]) -> bool:
         """One request with what these queues have; whether some must wait a little."""
         try:
-            connection = await self._connect(node)
-            batches = await self._take_batches(connection, queues)
-            if not batches:
-                return False
-            request = _request(batches)
-            for batch in batches.values():
-                batch.sends += 1
-            response = await connection.send(request)
+            batches = await self._take_batches(queues)
         except TRANSPORT_ERRORS:
-            self._drop(node)
             self._expire(queues)
             return True
         except (LogUnavailableError, LogRefusedError) as error:
             for queue in queues:
                 _fail(queue, error)
             return False
+        answers = [self._send_batch(queue, batch) for queue, batch in batches.items()]
         is_late = False
-        for topic, partitions in response.topics:
-            for number, code, base, *_ in partitions:
-                queue = self._queues[TopicPartition(topic, number)]
-                is_late |= self._take_answer(queue, code, int(base))
+        try:
+            for (queue, batch), answer in zip(batches.items(), answers, strict=True):
+                is_late |= await self._wait_for(queue, batch, answer)
+        finally:
+            for answer in answers:  # nobody waits for them any more
+                answer.cancel()
         self._expire(queues)
         return is_late
 
+    def _send_batch(
+        self, queue: PartitionQueue, batch: SentBatch
+    ) -> asyncio.Future[AppendAnswer]:
+        again = batch.sends > 0
+        batch.sends += 1
+        try:
+            return self._requests.append(queue.partition, batch.data, again=again)
+        except (LogUnavailableError, *TRANSPORT_ERRORS) as error:
+            refused: asyncio.Future[AppendAnswer]
+            refused = asyncio.get_running_loop().create_future()
+            refused.set_exception(error)
+            return refused
+
+    async def _wait_for(
+        self,
+        queue: PartitionQueue,
+        batch: SentBatch,
+        answer: asyncio.Future[AppendAnswer],
+    ) -> bool:
+        """Take what becomes of a queue's batch; whether it is to be sent again."""
+        try:
+            code, base = await answer
+        except (NotSentError, LeaderNotAvailableError):
+            batch.sends -= 1
+            return True
+        except TRANSPORT_ERRORS:
+            return True
+        except (LogUnavailableError, LogRefusedError) as error:
+            _fail(queue, error)
+            return False
+        if queue.batch is not batch:  # it was sent to two leaders, and is settled
+            return False
+        return self._take_answer(queue, batch, code, base)
+
     async def _take_batches(
-        self, connection: BrokerConnection, queues: Iterable[PartitionQueue]
+        self, queues: Iterable[PartitionQueue]
     ) -> dict[PartitionQueue, SentBatch]:
         batches: dict[PartitionQueue, SentBatch] = {}
         size = 0
         for queue in queues:
             if queue.batch is None:
-                await self._next_batch(connection, queue)
+                await self._next_batch(queue)
             if queue.batch is not None:
                 batches[queue] = queue.batch
                 size += len(queue.batch.data)
@@ -307,13 +333,11 @@ class RecordProducer:
                     break
         return batches
 
-    async def _next_batch(
-        self, connection: BrokerConnection, queue: PartitionQueue
-    ) -> None:
+    async def _next_batch(self, queue: PartitionQueue) -> None:
         """Make the queue's next batch of what is queued, if that fits."""
         producer_id = queue.producer_id
         if producer_id is None or queue.sequence + len(queue.entries) > LAST_SEQUENCE:
-            producer_id = queue.producer_id = await self._identify(connection, queue)
+            producer_id = queue.producer_id = await self._identify(queue)
             queue.sequence = 0
         while queue.entries:
             entries = _take_entries(queue)
@@ -333,9 +357,7 @@ class RecordProducer:
             queue.batch = SentBatch(entries, data, now_s + self._limit_s)
             return
 
-    async def _identify(
-        self, connection: BrokerConnection, queue: PartitionQueue
-    ) -> ProducerId:
+    async def _identify(self, queue: PartitionQueue) -> ProducerId:
         """The producer's id; a fresh one where this queue's last batch is uncertain."""
         is_first = queue.producer_id is None and queue.sequence == 0
         if is_first and self._shared_id is not None:
@@ -344,7 +366,7 @@ class RecordProducer:
             transactional_id=NO_TRANSACTION, transaction_timeout_ms=NO_TRANSACTION_MS
         )
         while True:
-            response = await connection.send(request)
+            response = await self._requests.ask(queue.partition, request)
             code = response.error_code
             if not code:
                 break
@@ -358,11 +380,10 @@ class RecordProducer:
             self._shared_id = fresh
         return fresh
 
-    def _take_answer(self, queue: PartitionQueue, code: int, base: int) -> bool:
+    def _take_answer(
+        self, queue: PartitionQueue, batch: SentBatch, code: int, base: int
+    ) -> bool:
         """What the broker said of a queue's batch; whether it is to be sent again."""
-        batch = queue.batch
-        if batch is None:
-            return False
         if not code:
             queue.batch = None
             queue.waits_since_s = asyncio.get_running_loop().time()
@@ -420,31 +441,6 @@ class RecordProducer:
             f"expected an answer from the leader of {_name(queue)} in "
             f"{self._limit_s:.0f} s, but there was none"
         )
-
-    async def _connect(self, node: int) -> BrokerConnection:
-        connection = self._connections.get(node)
-        if connection is None:
-            connection = await self._cluster.connect(node)
-            self._connections[node] = connection
-        return connection
-
-    def _drop(self, node: int) -> None:
-        connection = self._connections.pop(node, None)
-        if connection is not None:
-            connection.close()
-
-
-def _request(batches: dict[PartitionQueue, SentBatch]) -> ProduceRequest:
-    topics: dict[str, list[tuple[int, bytes]]] = {}
-    for queue, batch in batches.items():
-        topic, number = queue.partition
-        topics.setdefault(topic, []).append((number, batch.data))
-    return ProduceRequest(
-        transactional_id=None,
-        required_acks=ALL_REPLICAS,
-        timeout=REQUEST_LIMIT_MS,
-        topics=[*topics.items()],
-    )
 
 
 def _take_entries(queue: PartitionQueue) -> list[Entry]:

@@ -1,8 +1,8 @@
-"""Reads one partition from an offset on: long polls on its own connection.
+"""Reads one partition from an offset on, by long polls.
 
 One fetch is always under way while the caller works on the records of the last one. The
 broker holds the request until there is a record, so a record is here a millisecond
-after it was acknowledged, and an idle partition costs two requests a second.
+after it was acknowledged.
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from aiokafka.protocol.fetch import FetchRequest
-
-from sayiir_es.core.model.errors import OffsetGoneError
+from sayiir_es.core.model.errors import LogError, OffsetGoneError
 from sayiir_es.log.kafka.access import refusal_of
+from sayiir_es.log.kafka.broker_connection import TRANSPORT_ERRORS
 from sayiir_es.log.kafka.completed_fetch import CompletedFetch
-from sayiir_es.log.kafka.connection import READ_COMMITTED, TRANSPORT_ERRORS
 
 if TYPE_CHECKING:
-    from sayiir_es.log.kafka.connection import LeaderConnection
+    from aiokafka.structs import TopicPartition
+
+    from sayiir_es.log.kafka.fetch_format import FetchAnswer
+    from sayiir_es.log.kafka.fetch_requests import Fetch, FetchRequests
     from sayiir_es.log.port import Chunk
 
-_FETCH_BYTES = 1 << 20
-_FETCH_WAIT_MS = 500
+LARGE_BYTES = 64 * 1024
+"""Who gets so much at once is behind the end of the partition, and fetches alone."""
+
 _OFFSET_OUT_OF_RANGE = 1
 
 
@@ -30,13 +32,24 @@ class KafkaReader:
     """One reader of one partition; see `log.port.Reader`."""
 
     def __init__(
-        self, connection: LeaderConnection, offset: int, *, compacted: bool
+        self,
+        requests: FetchRequests,
+        partition: TopicPartition,
+        offset: int,
+        *,
+        compacted: bool,
     ) -> None:
-        self._connection = connection
+        self._requests = requests
+        self._partition = partition
         self._next = offset
         self._compacted = compacted
-        self._fetch: asyncio.Task[CompletedFetch] | None = None
+        self._is_behind = False
+        self._fetch: Fetch | None = None
+        self._recovery: asyncio.Task[None] | None = None
         self._completed: CompletedFetch | None = None
+        self._error: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        """Who waits until there is something completed, or an error."""
 
     async def read(self, *, max_wait_s: float) -> Chunk | None:
         """Return what follows, or None when nothing came within `max_wait_s`.
@@ -46,77 +59,124 @@ class KafkaReader:
             LogRefusedError: the broker refused.
             LogUnavailableError: it sent damaged bytes.
         """
-        if self._completed is None:
-            fetch = self._fetch
-            if fetch is None:
-                fetch = self._fetch = asyncio.ensure_future(self._poll())
-            if not fetch.done():
-                await asyncio.wait([fetch], timeout=max_wait_s)
-                if not fetch.done():
-                    return None
-            self._fetch = None
-            self._completed = fetch.result()
+        if self._completed is None and self._error is None:
+            await self._wait(max_wait_s)
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
         completed, self._completed = self._completed, None
+        if completed is None:
+            return None
         chunk = completed.take()
         self._next = chunk.end
         if completed.empty:
-            self._fetch = asyncio.ensure_future(self._poll())
+            self._begin()
         else:
             self._completed = completed
         return chunk
 
     async def close(self) -> None:
         """Stop reading."""
-        fetch, self._fetch = self._fetch, None
-        if fetch is not None:
-            fetch.cancel()
+        if self._fetch is not None:
+            self._fetch.cancel()
+            self._fetch = None
+        recovery, self._recovery = self._recovery, None
+        if recovery is not None:
+            recovery.cancel()
             # Its error is read, so that asyncio does not report it as never retrieved.
-            await asyncio.gather(fetch, return_exceptions=True)
-        self._connection.close()
+            await asyncio.gather(recovery, return_exceptions=True)
 
-    async def _poll(self) -> CompletedFetch:
-        topic_partition = self._connection.partition
-        partition_request = (topic_partition.partition, self._next, _FETCH_BYTES)
-        request = FetchRequest(
-            _FETCH_WAIT_MS,
-            1,
-            _FETCH_BYTES,
-            READ_COMMITTED,
-            [(topic_partition.topic, [partition_request])],
-        )
-        while True:
-            try:
-                response = await self._connection.send(request)
-            except TRANSPORT_ERRORS:
-                await self._connection.recover()
-                continue
-            if not response.topics:  # the whole answer is an error of the request
-                await self._connection.recover()
-                continue
-            _, code, _, *more = response.topics[0][1][0]
-            if code:
-                await self._handle_refusal(code)
-                continue
+    async def _wait(self, max_wait_s: float) -> None:
+        if self._fetch is None and self._recovery is None:
+            self._begin()
+        if self._completed is not None or self._error is not None:
+            return
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = loop.call_later(max_wait_s, self._wake)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _begin(self) -> None:
+        try:
+            self._fetch = self._requests.fetch(
+                self._partition, self._next, self._take, alone=self._is_behind
+            )
+        except TRANSPORT_ERRORS:
+            self._recover()
+        except LogError as error:
+            self._fail(error)
+
+    def _take(self, answer: FetchAnswer | Exception) -> None:
+        """What the leader answered."""
+        self._fetch = None
+        if isinstance(answer, TRANSPORT_ERRORS):
+            self._recover()
+            return
+        if isinstance(answer, Exception):
+            self._fail(answer)
+            return
+        if answer.code:
+            self._take_refusal(answer.code)
+            return
+        self._is_behind = len(answer.data) >= LARGE_BYTES
+        try:
             completed = CompletedFetch(
-                self._next, more[-1], more[2], compacted=self._compacted
+                self._next, answer.data, answer.aborted, compacted=self._compacted
             )
-            if not completed.empty:
-                return completed
+        except LogError as error:
+            self._fail(error)
+            return
+        if completed.empty:
+            self._begin()
+            return
+        self._completed = completed
+        self._wake()
 
-    async def _handle_refusal(self, code: int) -> None:
-        topic, partition = self._connection.partition
+    def _take_refusal(self, code: int) -> None:
+        topic, partition = self._partition
         if code == _OFFSET_OUT_OF_RANGE:
-            raise OffsetGoneError(
-                f"expected offset {self._next} of {topic!r} {partition}, "
-                "but it is outside of what the log holds"
+            self._fail(
+                OffsetGoneError(
+                    f"expected offset {self._next} of {topic!r} {partition}, "
+                    "but it is outside of what the log holds"
+                )
             )
+            return
         refusal = refusal_of(
             code,
             f"read {topic!r} {partition}",
             operation="Read",
             name=topic,
-            options=self._connection.options,
+            options=self._requests.options,
         )
-        if refusal is not None:
-            raise refusal
-        await self._connection.recover()
+        if refusal is None:
+            self._recover()
+        else:
+            self._fail(refusal)
+
+    def _fail(self, error: Exception) -> None:
+        self._error = error
+        self._wake()
+
+    def _recover(self) -> None:
+        """Fetch again when it is known who leads now."""
+        self._recovery = asyncio.ensure_future(self._requests.refresh())
+        self._recovery.add_done_callback(self._on_recovered)
+
+    def _on_recovered(self, recovery: asyncio.Task[None]) -> None:
+        if self._recovery is not recovery:  # closed meanwhile
+            return
+        self._recovery = None
+        error = None if recovery.cancelled() else recovery.exception()
+        if error is None:
+            self._begin()
+        elif isinstance(error, Exception):
+            self._fail(error)

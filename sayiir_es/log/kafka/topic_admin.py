@@ -27,7 +27,7 @@ from sayiir_es.core.model.errors import (
     UnsafeLogError,
 )
 from sayiir_es.log.kafka.access import UNAUTHORIZED, refusal_of
-from sayiir_es.log.kafka.connection import TRANSPORT_ERRORS
+from sayiir_es.log.kafka.broker_connection import TRANSPORT_ERRORS
 from sayiir_es.log.kafka.setting_rules import configs_line, describe_values
 
 if TYPE_CHECKING:

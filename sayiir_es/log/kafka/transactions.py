@@ -25,7 +25,8 @@ from aiokafka.structs import TopicPartition
 
 from sayiir_es.core.model.errors import LogUnavailableError
 from sayiir_es.log.kafka.access import refusal_of
-from sayiir_es.log.kafka.connection import LATEST, READ_COMMITTED, TRANSPORT_ERRORS
+from sayiir_es.log.kafka.broker_connection import TRANSPORT_ERRORS
+from sayiir_es.log.kafka.connection import LATEST, READ_COMMITTED
 from sayiir_es.log.port import OpenTransaction
 
 if TYPE_CHECKING:
