@@ -129,6 +129,7 @@ class Attempt:
             nothing.
         deadline_at_ms: When it is timed out, in epoch milliseconds; None if never.
         outcome: What it ended with, from its report on; or why it could not begin.
+        outcome_bytes: How many bytes of output that carries.
         offered_s, began_s: When it was due and when it began, by the meter's time.
         started_s: When its function began, by the event loop's clock in seconds.
         earlier: An attempt of the same chain that is still here, for whoever looks the
@@ -154,6 +155,7 @@ class Attempt:
     named: Mapping[str, bytes] | None = None
     deadline_at_ms: int | None = None
     outcome: Outcome | DecisionFailed | None = None
+    outcome_bytes: int = 0
     offered_s: float = 0.0
     began_s: float = 0.0
     earlier: Attempt | None = None

@@ -347,7 +347,7 @@ class Owner:
             ),
             elsewhere=self._elsewhere,
             holding=self._holding,
-            start_turn=lambda: Portion(self._clock, self._settings.turn_units),
+            portion=Portion(self._clock, self._settings.turn_units),
         )
         feed.start()
         self._inputs.outbox.start()
