@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from sayiir_es.core.fast_frozen import with_maker
 from sayiir_es.core.model.rows import chain_of
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class TraceOrigin:
     path: str
 
 
+@with_maker
 @dataclass(slots=True, kw_only=True, eq=False)
 class Attempt:
     """One execution of one task.

@@ -31,7 +31,7 @@ class WaitingOutcomes:
     def add(self, attempt: Attempt) -> None:
         """An outcome waits. The limit is logged once, until none waits any more."""
         self.size += attempt.outcome_bytes
-        if self.is_full and not self._was_full:
+        if self.size >= BYTES_MAX and not self._was_full:
             self._was_full = True
             logger.warning(
                 "dispatcher.outcomes_held_back",

@@ -101,9 +101,10 @@ class Batch:
         """How late each timer was that had an effect, in milliseconds."""
         self.base = -1
         """The offset of its first record, once the log holds it."""
-        self.next_command = store.position.next_command
-        self.origins = store.position.origins
-        self.deferred = store.position.deferred
+        position = store.position
+        self.next_command = position.next_command
+        self.origins = position.origins
+        self.deferred = position.deferred
         self._room = context.batch_bytes
         """How many bytes of records the log takes beside those that are in it."""
         self._slack = min(SLACK_BYTES, context.batch_bytes // SLACK_SHARE)

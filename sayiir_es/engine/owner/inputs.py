@@ -588,7 +588,8 @@ class Inputs:
         """The batch is live: arm timers, start what is due, stop what is unwanted."""
         self._dispatcher.acknowledged()
         self.outbox.acknowledged()
-        self._following.tell_returned(batch.decided)
+        if batch.decided:
+            self._following.tell_returned(batch.decided)
         self._dispatcher.start_waiting()
         self.sources.follow(batch.deferred)
         for attempt in offered:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from sayiir_es.core.decide.owed import OwedAttempt
     from sayiir_es.core.draft import Decision
     from sayiir_es.core.graph.lookup import Definitions
-    from sayiir_es.core.model.events import Body
     from sayiir_es.core.model.rows import Rows
     from sayiir_es.engine.attempts.attempt import Attempt
     from sayiir_es.engine.attempts.dispatcher import Dispatcher
@@ -108,7 +107,9 @@ class Offers:
         first = decision.events[0].body
         if isinstance(first, WorkflowMigrated):
             self.dispatcher.take_back_queued(instance_id)
-        if isinstance(first, GOES_ON) or _begins(rows, first):
+        if isinstance(first, GOES_ON) or (
+            isinstance(first, RunPermitTaken) and _begins(rows, first)
+        ):
             self.unpaused.add(instance_id)
             recovering = instance_id in self.unoffered
             self.offer_all(batch, instance_id, offered, recovering=recovering)
@@ -216,9 +217,7 @@ class Offers:
                 self._owing = None
 
 
-def _begins(rows: Rows, first: Body) -> bool:
+def _begins(rows: Rows, taken: RunPermitTaken) -> bool:
     """Whether a run goes on that waited in a start queue."""
-    if not isinstance(first, RunPermitTaken):
-        return False
     wait = get_run_permit(rows)
-    return isinstance(wait, HoldingRunPermit) and wait.ask == first.ask
+    return isinstance(wait, HoldingRunPermit) and wait.ask == taken.ask
