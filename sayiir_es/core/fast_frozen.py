@@ -9,11 +9,11 @@ All the rest (equality, hash, repr, `replace`, `match`) stays the dataclass's ow
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,19 +33,7 @@ def fast_frozen(frozen: type[T]) -> type[T]:
     assert not hasattr(frozen, "__post_init__"), frozen
     twin = type(frozen.__name__, (), {"__slots__": tuple(names)})
     namespace: dict[str, Any] = {"new": object.__new__, "twin": twin, "cls": frozen}
-    parameters: list[str] = []
-    made: list[str] = []
-    for field in own:
-        name = field.name
-        if field.default_factory is not MISSING:
-            namespace[f"make_{name}"] = field.default_factory
-            parameters.append(f"{name}=twin")  # which nobody else has
-            made.append(f"    if {name} is twin: {name} = make_{name}()")
-        elif field.default is not MISSING:
-            namespace[f"default_{name}"] = field.default
-            parameters.append(f"{name}=default_{name}")
-        else:
-            parameters.append(name)
+    parameters, made = _parameters(own, namespace)
     body = [
         *made,
         "    self = new(twin)",
@@ -53,12 +41,8 @@ def fast_frozen(frozen: type[T]) -> type[T]:
         "    self.__class__ = cls",
         "    return self",
     ]
-    lines = [
-        f"def __new__(cls, *, {', '.join(parameters)}):",
-        *body,
-        f"def make(*, {', '.join(parameters)}):",
-        *body,
-    ]
+    lines = [f"def __new__(cls, *, {parameters}):", *body]
+    lines += [f"def make(*, {parameters}):", *body]
     # As `dataclasses` does it: the text holds names of fields, nothing from outside.
     exec("\n".join(lines), namespace)  # noqa: S102
     _MAKERS[frozen] = namespace["make"]
@@ -73,13 +57,60 @@ def fast_frozen(frozen: type[T]) -> type[T]:
     return frozen
 
 
-def maker(frozen: Callable[P, T]) -> Callable[P, T]:
-    """The function that makes values of a class of `fast_frozen`; same parameters.
+def with_maker(mutable: type[T]) -> type[T]:
+    """Let `maker` know a slotted, keyword-only dataclass that is not frozen.
 
-    To call a class costs as much as all that its `__new__` does here: so the few places
-    that make several values with each event call this instead.
+    The class itself stays as it is.
     """
-    make: Callable[P, T] = _MAKERS[frozen]
+    assert is_dataclass(mutable)
+    own = [field for field in fields(mutable) if field.init]
+    namespace: dict[str, Any] = {"new": object.__new__, "cls": mutable}
+    namespace["twin"] = object()
+    parameters, made = _parameters(own, namespace)
+    lines = [
+        f"def make(*, {parameters}):",
+        *made,
+        "    self = new(cls)",
+        *(f"    self.{field.name} = {field.name}" for field in own),
+        *(["    self.__post_init__()"] if hasattr(mutable, "__post_init__") else []),
+        "    return self",
+    ]
+    exec("\n".join(lines), namespace)  # noqa: S102 (as above)
+    _MAKERS[mutable] = namespace["make"]
+    return mutable
+
+
+def _parameters(
+    own: Iterable[Field[Any]], namespace: dict[str, Any]
+) -> tuple[str, list[str]]:
+    """The text of the parameters for these fields, and lines that make defaults.
+
+    The defaults themselves are put into `namespace`, whose `twin` nobody else has.
+    """
+    parameters: list[str] = []
+    made: list[str] = []
+    for field in own:
+        name = field.name
+        if field.default_factory is not MISSING:
+            namespace[f"make_{name}"] = field.default_factory
+            parameters.append(f"{name}=twin")
+            made.append(f"    if {name} is twin: {name} = make_{name}()")
+        elif field.default is not MISSING:
+            namespace[f"default_{name}"] = field.default
+            parameters.append(f"{name}=default_{name}")
+        else:
+            parameters.append(name)
+    return ", ".join(parameters), made
+
+
+def maker(made: Callable[P, T]) -> Callable[P, T]:
+    """The function that makes values of such a class; same parameters.
+
+    To call a class costs as much as all that its `__new__` does here, and that of a
+    plain dataclass with many keywords three times as much: so the few places that make
+    several values with each event, or with each attempt, call this instead.
+    """
+    make: Callable[P, T] = _MAKERS[made]
     return make
 
 

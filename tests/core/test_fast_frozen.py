@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError, dataclass, field, fields, replace
 
 import pytest
 
-from sayiir_es.core.fast_frozen import fast_frozen, maker
+from sayiir_es.core.fast_frozen import fast_frozen, maker, with_maker
 
 
 @fast_frozen
@@ -26,6 +26,20 @@ class Listing:
 
     names: list[str] = field(default_factory=list[str])
     size: int = 0
+
+
+@with_maker
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """One that may be changed."""
+
+    name: str
+    size: int = 1
+    names: list[str] = field(default_factory=list[str])
+    doubled: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.doubled = 2 * self.size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,3 +98,13 @@ def test_a_quickly_made_value_takes_what_its_fields_say_and_nothing_else() -> No
     for wrong in ({}, {"y": 1}, {"x": 1, "z": 2}):
         with pytest.raises(TypeError, match="__new__"):
             Point(**wrong)
+
+
+def test_a_maker_makes_what_a_class_makes_that_may_be_changed() -> None:
+    tally = maker(Tally)
+    first, second = tally(name="a", size=4), tally(name="b", names=["c"])
+    assert (first, second) == (Tally(name="a", size=4), Tally(name="b", names=["c"]))
+    assert (type(first), first.doubled) == (Tally, 8)
+    assert tally(name="a").names is not tally(name="a").names
+    first.size = 5
+    assert first.size == 5

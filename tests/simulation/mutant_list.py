@@ -193,7 +193,7 @@ COMMANDS = (
     _mutant(
         "a command passes what a take-over finds",
         "engine.owner.inputs",
-        "        if not self._must_recover(instance_id):\n",
+        "        if self._is_settled or not self._must_recover(instance_id):\n",
         "        if True:\n",
     ),
     _mutant(
@@ -314,7 +314,7 @@ SIZES = (
     _mutant(
         "an outcome without room in its batch is dropped",
         "engine.owner.inputs",
-        "            dispatcher.reports.put_back()\n",
+        "            reports.put_back()\n",
         "",
     ),
 )

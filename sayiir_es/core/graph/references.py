@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 NULL = b"null"
 JOINED, ROUTED = "joined:", "routed:"
 CAUGHT, UNDO = "caught:", "undo:"
+_COMPOSED = (JOINED, ROUTED, CAUGHT, UNDO)
+"""What begins references that lead to others; mostly none does."""
 
 
 def resolve(rows: Rows, graph: Graph, reference: str) -> bytes:
@@ -52,8 +54,8 @@ def resolve(rows: Rows, graph: Graph, reference: str) -> bytes:
     Raises:
         HistoryError: if no event recorded that value.
     """
-    if reference == "null":
-        return NULL
+    if not reference.startswith(_COMPOSED):
+        return NULL if reference == "null" else _recorded_bytes(rows, reference)
     if reference.startswith(JOINED):
         return _joined(rows, graph, reference[len(JOINED) :])
     if reference.startswith(ROUTED):
@@ -63,8 +65,10 @@ def resolve(rows: Rows, graph: Graph, reference: str) -> bytes:
         data = resolve(rows, graph, _input_of_undo(rows, path))
         result = resolve(rows, graph, f"result:{path}")
         return b'{"input":' + data + b',"result":' + result + b"}"
-    if reference.startswith(CAUGHT):
-        return _caught_bytes(rows, graph, reference[len(CAUGHT) :])
+    return _caught_bytes(rows, graph, reference[len(CAUGHT) :])
+
+
+def _recorded_bytes(rows: Rows, reference: str) -> bytes:
     value = get_value(rows, reference)
     if value is None:
         raise HistoryError(
@@ -79,6 +83,8 @@ def size_of(rows: Rows, graph: Graph, reference: str) -> int:
     Raises:
         HistoryError: if no event recorded that value.
     """
+    if not reference.startswith(_COMPOSED):
+        return len(resolve(rows, graph, reference))
     if reference.startswith(JOINED):
         path = reference[len(JOINED) :]
         return sum(
@@ -92,9 +98,7 @@ def size_of(rows: Rows, graph: Graph, reference: str) -> int:
         path = reference[len(UNDO) :]
         size = size_of(rows, graph, _input_of_undo(rows, path))
         return size + size_of(rows, graph, f"result:{path}")
-    if reference.startswith(CAUGHT):
-        return size_of(rows, graph, _caught(rows, reference[len(CAUGHT) :]).input)
-    return len(resolve(rows, graph, reference))
+    return size_of(rows, graph, _caught(rows, reference[len(CAUGHT) :]).input)
 
 
 def result_of(rows: Rows, graph: Graph, path: str) -> bytes | None:

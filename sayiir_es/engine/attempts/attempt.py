@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from sayiir_es.core.fast_frozen import with_maker
 from sayiir_es.core.model.rows import chain_of
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class TraceOrigin:
     path: str
 
 
+@with_maker
 @dataclass(slots=True, kw_only=True, eq=False)
 class Attempt:
     """One execution of one task.
@@ -129,6 +131,7 @@ class Attempt:
             nothing.
         deadline_at_ms: When it is timed out, in epoch milliseconds; None if never.
         outcome: What it ended with, from its report on; or why it could not begin.
+        outcome_bytes: How many bytes of output that carries.
         offered_s, began_s: When it was due and when it began, by the meter's time.
         started_s: When its function began, by the event loop's clock in seconds.
         earlier: An attempt of the same chain that is still here, for whoever looks the
@@ -154,6 +157,7 @@ class Attempt:
     named: Mapping[str, bytes] | None = None
     deadline_at_ms: int | None = None
     outcome: Outcome | DecisionFailed | None = None
+    outcome_bytes: int = 0
     offered_s: float = 0.0
     began_s: float = 0.0
     earlier: Attempt | None = None

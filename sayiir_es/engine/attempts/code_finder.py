@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.decide.permits import key_of
+from sayiir_es.core.fast_frozen import maker
 from sayiir_es.core.graph.key_templates import UnreadableKeyError
 from sayiir_es.core.graph.references import has_needed
 from sayiir_es.core.model.errors import HistoryError
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from sayiir_es.engine.definitions.registry import Registry, Runnable
 
 logger = get_logger(__name__)
+
+_new_attempt = maker(Attempt)
 
 TOLD_MAX = 1_000
 """Instances and paths of which the log is told; of more it would tell nothing new."""
@@ -51,14 +54,14 @@ class CodeFinder:
         if run is None:
             return None
         runnable = self._find_here(rows, run, owed.path)
-        job = self._find_elsewhere(run, owed.path)
+        job = self._find_elsewhere(run, owed.path) if self._executors else None
         if not _is_any(runnable, job):
             self.lacks_code = True
             self._tell(rows, run, instance_id, owed.path)
             return None  # it waits for code: here, elsewhere, or of another owner
         work = runnable or job
         assert work is not None
-        return Attempt(
+        return _new_attempt(
             instance_id=instance_id,
             run=owed.run,
             path=owed.path,

@@ -343,6 +343,11 @@ class LocalExecutor:
         finally:
             self._granting = False
 
+    def _is_any_queued(self) -> bool:
+        return self._slots.queued > 0 or (
+            self._pool is not None and self._pool.slots.queued > 0
+        )
+
     def _next_granted(self) -> Attempt | None:
         attempt = self._slots.grant()
         if attempt is None and self._pool is not None:
@@ -441,8 +446,9 @@ class LocalExecutor:
     def _end(self, execution: _Execution, failed: BaseException | None) -> None:
         attempt = execution.attempt
         outcome = execution.outcome
-        if inspect.iscoroutine(execution.awaitable):
-            execution.awaitable.close()  # nothing happens where it has ended
+        awaitable = execution.awaitable
+        if awaitable is not None and inspect.iscoroutine(awaitable):
+            awaitable.close()  # nothing happens where it has ended
         if failed is not None or outcome is None:
             outcome = self._failure(execution, failed or asyncio.CancelledError())
         if not execution.abandoned:
@@ -460,7 +466,7 @@ class LocalExecutor:
             if not execution.silent and not self._closed:
                 attempt.owner.reported(attempt, outcome)
         finally:
-            if frees_slot:
+            if frees_slot and self._is_any_queued():
                 self._grant()
 
     def _failure(self, execution: _Execution, failed: BaseException) -> Outcome:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from sayiir_es.core.authoring.hints import PLAIN
+from sayiir_es.core.fast_frozen import maker
 from sayiir_es.core.graph.references import needed
 from sayiir_es.engine.attempts.task_context import TaskExecutionContext
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from sayiir_es.wire.payload_codec import Payloads
 
 
+_new_context = maker(TaskExecutionContext)
+
 _HEAD, _MIDDLE = '{"input":', ',"result":'
 _BLANKS, _DECODER = re.compile(r"[ \t\n\r]*"), json.JSONDecoder()
 
@@ -28,7 +31,7 @@ def context_of(attempt: Attempt) -> TaskExecutionContext:
     runnable = attempt.runnable
     assert runnable is not None
     graph = runnable.graph
-    return TaskExecutionContext(
+    return _new_context(
         workflow_id=graph.name,
         instance_id=attempt.instance_id,
         task_id=runnable.node.id,
@@ -101,8 +104,9 @@ def with_named(
     """
     runnable = attempt.runnable
     assert runnable is not None
-    function = runnable.function
-    named = attempt.named or {}
+    function, named = runnable.function, attempt.named or {}
+    if not (named or runnable.takes_context or runnable.takes_both):
+        return function
     values: dict[str, object] = {
         name: payloads.decode(data, runnable.hints.named.get(name, PLAIN))
         for name, data in named.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.model.inputs import Outcome
 from sayiir_es.engine.attempts.attempt import State
 from sayiir_es.engine.attempts.waiting_outcomes import WaitingOutcomes
 from sayiir_es.telemetry import get_logger
@@ -12,7 +13,7 @@ from sayiir_es.telemetry import get_logger
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from sayiir_es.core.model.inputs import DecisionFailed, Outcome
+    from sayiir_es.core.model.inputs import DecisionFailed
     from sayiir_es.engine.attempts.attempt import Attempt
 
 logger = get_logger(__name__)
@@ -37,14 +38,16 @@ class Reports:
         return bool(self._reported or self._deciding)
 
     @property
-    def next(self) -> Outcome | DecisionFailed | None:
-        """The next outcome that waits to be decided, or why there will be none."""
-        return self._reported[0].outcome if self._reported else None
+    def next(self) -> Attempt | None:
+        """The next attempt whose outcome waits to be decided."""
+        return self._reported[0] if self._reported else None
 
     def add(self, attempt: Attempt, outcome: Outcome | DecisionFailed) -> None:
         """An attempt has ended."""
         attempt.move(State.REPORTED)
         attempt.input, attempt.named, attempt.outcome = b"", None, outcome
+        output = outcome.output if isinstance(outcome, Outcome) else None
+        attempt.outcome_bytes = 0 if output is None else len(output)
         self._reported.append(attempt)
         self.waiting.add(attempt)
 

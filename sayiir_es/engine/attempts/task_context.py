@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sayiir_es.core.authoring.tasks import TaskMetadata
+from sayiir_es.core.fast_frozen import with_maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ MaybeNone: TypeAlias = Any
 """For type checkers: None at times, which few callers must look for."""
 
 
+@with_maker
 @dataclass(slots=True, kw_only=True, repr=False)
 class TaskExecutionContext:
     """Of one attempt.

@@ -20,7 +20,6 @@ from sayiir_es.engine.tracer import (
     STACK_MAX,
     bounded,
     get_tracer,
-    is_tracing,
     links_to,
     parent_context,
     record_error,
@@ -53,7 +52,7 @@ _NOWHERE: AbstractContextManager[object] = nullcontext()
 
 def origin_of(rows: Rows, run: Run, graph: Graph, path: str) -> TraceOrigin | None:
     """Where the span of an attempt that is due belongs; None: it will have none."""
-    if not is_tracing():
+    if get_tracer() is None:
         return None
     signals = {_input_signal(rows, path), _awaited_signal(rows, graph, path)}
     found = (get_signal_traceparent(rows, number) for number in sorted(signals))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.model.inputs import Outcome
 from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -31,8 +30,8 @@ class WaitingOutcomes:
 
     def add(self, attempt: Attempt) -> None:
         """An outcome waits. The limit is logged once, until none waits any more."""
-        self.size += _size(attempt)
-        if self.is_full and not self._was_full:
+        self.size += attempt.outcome_bytes
+        if self.size >= BYTES_MAX and not self._was_full:
             self._was_full = True
             logger.warning(
                 "dispatcher.outcomes_held_back",
@@ -45,11 +44,6 @@ class WaitingOutcomes:
 
     def remove(self, attempt: Attempt) -> None:
         """It is decided in the batch that is made."""
-        self.size -= _size(attempt)
+        self.size -= attempt.outcome_bytes
         if not self.size:
             self._was_full = False
-
-
-def _size(attempt: Attempt) -> int:
-    outcome = attempt.outcome
-    return len(outcome.output or b"") if isinstance(outcome, Outcome) else 0

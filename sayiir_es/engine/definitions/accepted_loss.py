@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from sayiir_es.core.json_fields import Fields
 from sayiir_es.core.model.errors import CommandsLostError, DecodeError
+from sayiir_es.core.model.events import CommandsLost, Event
 
 TEXT_LENGTH_MAX = 300
 """How many characters of a name or a reason are kept."""
@@ -60,4 +61,24 @@ def commands_lost(partition: int, first: int, end: int) -> CommandsLostError:
         f"topic begins at {end}: commands {first} to {end - 1} were deleted before "
         f"anybody read them; `sayiir-es partition accept-loss {partition}` goes on "
         "without them"
+    )
+
+
+def loss_event(
+    loss: AcceptedLoss, first_offset: int, end_offset: int, *, claim: int, at_ms: int
+) -> Event:
+    """The event that records that commands are passed, for somebody accepted that."""
+    return Event(
+        claim=claim,
+        instance_id="",
+        run=0,
+        sequence=0,
+        at=at_ms,
+        cause="",
+        body=CommandsLost(
+            first_offset=first_offset,
+            end_offset=end_offset,
+            accepted_by=loss.accepted_by,
+            reason=loss.reason,
+        ),
     )

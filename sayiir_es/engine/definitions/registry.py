@@ -51,7 +51,8 @@ class Runnable:
     for a type. `takes_both` says of a compensation that it takes the task's input and
     its result as two arguments. With `in_process` it runs in a process of its own,
     which may have `memory` bytes. `workflow` is the one that the function is of, and
-    `code_path` where it is in there.
+    `code_path` where it is in there. `is_key` says that it is the key function of a
+    route.
     """
 
     graph: Graph
@@ -68,11 +69,7 @@ class Runnable:
     memory: int | None = None
     workflow: Workflow | None = None
     code_path: str = ""
-
-    @property
-    def is_key(self) -> bool:
-        """Whether it is the key function of a route."""
-        return self.node.id.endswith(KEY_SUFFIX)
+    is_key: bool = False
 
 
 def _readable_hints(
@@ -302,6 +299,7 @@ class Registry:
             memory=metadata.memory,
             workflow=workflow,
             code_path=path,
+            is_key=node.id.endswith(KEY_SUFFIX),
         )
 
     def job(self, graph_digest: str, path: str) -> Job | None:

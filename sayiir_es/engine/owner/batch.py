@@ -83,6 +83,8 @@ class Batch:
         """
         self.store = store
         self.context = context
+        self.now_ms = context.now_ms
+        """The time of its decisions, in epoch milliseconds."""
         self._encoder = encoder
         self._spans = spans
         self.records: list[NewRecord] = []
@@ -99,16 +101,13 @@ class Batch:
         """How late each timer was that had an effect, in milliseconds."""
         self.base = -1
         """The offset of its first record, once the log holds it."""
-        self.next_command = store.position.next_command
-        self.origins = store.position.origins
-        self.deferred = store.position.deferred
-        self._size = 0
+        position = store.position
+        self.next_command = position.next_command
+        self.origins = position.origins
+        self.deferred = position.deferred
+        self._room = context.batch_bytes
+        """How many bytes of records the log takes beside those that are in it."""
         self._slack = min(SLACK_BYTES, context.batch_bytes // SLACK_SHARE)
-
-    @property
-    def now_ms(self) -> int:
-        """The time of its decisions, in epoch milliseconds."""
-        return self.context.now_ms
 
     def full(self, payload: int | None = None) -> bool:
         """Whether the next decision must wait for the next batch.
@@ -122,11 +121,6 @@ class Batch:
             payload = self.context.limits.payload_bytes
         too_many = self.closed or len(self.records) >= RECORDS_MAX
         return too_many or self._room - self._slack < payload
-
-    @property
-    def _room(self) -> int:
-        """How many bytes of records the log takes beside those that are in it."""
-        return self.context.batch_bytes - self._size
 
     def view(self, instance_id: str) -> Rows:
         """The rows of an instance to look at only: does not count as touched."""
@@ -169,18 +163,18 @@ class Batch:
             if isinstance(input_, Commanded)
             else input_.instance_id
         )
-        decision, records = self._made(input_, instance_id)
+        staged = self.staged.get(instance_id)
+        rows = self.store.rows(instance_id) if staged is None else staged
+        decision, records = self._made(input_, instance_id, rows)
         if self.records and decision.size > self._room:
             self.closed = True
             return None
         if decision.changes:
-            staged = self.staged.get(instance_id)
             if staged is None:
-                rows = self.store.rows(instance_id)
                 staged = self.staged[instance_id] = StagedRows(rows)
             staged.apply(decision.changes)
         self.records += records
-        self._size += decision.size
+        self._room -= decision.size
         self.decisions += 1
         for event in decision.events:
             if type(event.body) in FAILURES:
@@ -192,16 +186,15 @@ class Batch:
         return decision
 
     def _made(
-        self, input_: Input, instance_id: str
+        self, input_: Input, instance_id: str, rows: Rows
     ) -> tuple[Decision, Sequence[NewRecord]]:
-        rows = self.view(instance_id)
         self._encoder.traceparent = _traceparent_of(input_, rows)
-        wrong: Exception | None
+        wrong: Exception
         try:
             decision = decide(input_, rows, self.context, self._room)
-            wrong = self._too_large(decision)
-            if wrong is None:
+            if decision.size <= self.context.batch_bytes:
                 return decision, self._encoder.take(decision.events)
+            wrong = self._too_large(decision)
         except PARTITION_ERRORS:
             raise
         except EventTooLargeError as error:
@@ -225,7 +218,7 @@ class Batch:
             self.closed = True
             return False
         self.records += records
-        self._size += size
+        self._room -= size
         return True
 
     def add_redirect(self, position: CommandPosition, redirect: Body) -> Event | None:
@@ -244,11 +237,9 @@ class Batch:
         self.answered(position, redirect)
         return event
 
-    def _too_large(self, decision: Decision) -> BatchTooLargeError | None:
-        """Why a decision fits no batch at all, if so: then it never will."""
+    def _too_large(self, decision: Decision) -> BatchTooLargeError:
+        """Why a decision fits no batch at all: so it never will."""
         limit = self.context.batch_bytes
-        if decision.size <= limit:
-            return None
         return BatchTooLargeError(
             f"expected a decision of at most {limit} bytes, but {decision.size} bytes"
         )
@@ -288,7 +279,7 @@ class Batch:
                 claim=position.claim,
                 owner=position.owner,
                 next_command=self.next_command,
-                at=self.context.now_ms,
+                at=self.now_ms,
                 origins=self.origins,
                 deferred=self.deferred,
                 digest=extend_digest(before, last, self.records[-1:]),

@@ -52,6 +52,8 @@ def log_failures(
     events: Sequence[Event], rows_of: Callable[[str], Rows], meter: Meter
 ) -> None:
     """Write the lines of the failures of a batch, in their order; count retries."""
+    if not events:
+        return
     for event, following in zip_longest(events, events[1:]):
         is_caught = (
             following is not None

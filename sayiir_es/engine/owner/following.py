@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sayiir_es.core.model.rows import StagedRows
-    from sayiir_es.engine.attempts.dispatcher import Dispatcher
     from sayiir_es.engine.attempts.elsewhere import AttemptsElsewhere
     from sayiir_es.engine.attempts.holding import Holding
+    from sayiir_es.engine.owner.batch import Batch
     from sayiir_es.engine.owner.offers import Offers
+    from sayiir_es.engine.owner.outbox import Outbox
     from sayiir_es.engine.owner.timers import Timers
     from sayiir_es.engine.requests.decided_command import DecidedCommand
 
@@ -34,17 +35,18 @@ class Following:
 
     def __init__(
         self,
-        dispatcher: Dispatcher,
         offers: Offers,
         timers: Timers,
         elsewhere: AttemptsElsewhere | None,
         holding: Holding,
+        outbox: Outbox,
     ) -> None:
-        self._dispatcher = dispatcher
+        self._dispatcher = offers.dispatcher
         self._offers = offers
         self._timers = timers
         self._elsewhere = elsewhere
         self._holding = holding
+        self._outbox = outbox
 
     def tell_returned(self, decided: Iterable[DecidedCommand]) -> None:
         """Executors elsewhere have told how their attempts ended."""
@@ -56,7 +58,14 @@ class Following:
                 ran = not isinstance(body, AttemptWithdrawn)
                 self._elsewhere.returned(one.event.instance_id, body.path, ran=ran)
 
-    def follow(self, instance_id: str, staged: StagedRows, now_ms: int) -> None:
+    def follow_batch(self, batch: Batch) -> None:
+        """Act on what the batch has changed of each instance."""
+        for instance_id, staged in batch.staged.items():
+            if staged.changes:
+                self._follow(instance_id, staged, batch.now_ms)
+                self._outbox.follow(instance_id, staged.base, staged.changes)
+
+    def _follow(self, instance_id: str, staged: StagedRows, now_ms: int) -> None:
         """Arm, stop and hold back what one instance's live rows say by now."""
         rows, changes = staged.base, staged.changes
         header = get_header(rows)

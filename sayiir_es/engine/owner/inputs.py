@@ -71,7 +71,7 @@ class Inputs:
         takeover: TakeoverContext,
         elsewhere: AttemptsElsewhere | None,
         holding: Holding,
-        start_turn: Callable[[], Portion],
+        portion: Portion,
     ) -> None:
         selected = takeover.selected
         self.timers = Timers()
@@ -85,15 +85,16 @@ class Inputs:
         self._holding = holding
         self._selection = Selection(selected)
         self._recovery = Recovery(() if selected is not None else store.owing())
-        self._start_turn = start_turn
-        self._portion = start_turn()
+        self._is_settled = False
+        """Whether no instance is to be recovered before something of it is decided."""
+        self._portion = portion
         self._was_spent = False
         self._left_behind = False
         """The last portion did not reach all that recovery and timers had to do."""
         self._deferred: deque[tuple[int, str, str]] = deque()
         """Due, and waiting until the commands of the time of the claim are decided."""
         self._following = Following(
-            offers.dispatcher, offers, self.timers, elsewhere, holding
+            offers, self.timers, elsewhere, holding, self.outbox
         )
         self._first: Callable[[Batch, list[Attempt]], None] | None = None
         """Decides what the last batch had no room for."""
@@ -117,9 +118,9 @@ class Inputs:
     def is_searching(self) -> bool:
         """Whether attempts that were turned away are to be looked for now."""
         return (
-            self._dispatcher.has_room
-            and self._recovery.is_over
+            self._recovery.is_over
             and self._offers.is_searching
+            and self._dispatcher.has_room
         )
 
     @property
@@ -156,12 +157,16 @@ class Inputs:
         Raises:
             LogError: if a command on the wrong partition could not be forwarded.
         """
-        self._portion = self._start_turn()
+        self._portion.begin()
+        self._is_settled = self._recovery.is_over and self._selection.is_all
         self._permits.begin_batch()
         self.timers.extend(self._store, batch.now_ms)
         self._holding.hold_more(batch.now_ms)
         self._finish_cut(batch, offered)
-        self._decide_first(batch, offered)
+        first = self._first
+        if first is not None and self._is_open(batch):
+            self._first = None
+            first(batch, offered)
         if self._first is None:
             self._begin_selected(batch, offered)
         if self._first is not None:
@@ -176,19 +181,14 @@ class Inputs:
             self._offers.offer_turned_away(batch, offered, self._portion)
         self._was_spent = self._portion.is_spent()
 
-    def _decide_first(self, batch: Batch, offered: list[Attempt]) -> None:
-        first = self._first
-        if first is not None and self._is_open(batch):
-            self._first = None
-            first(batch, offered)
-
     def _collect_due(
         self, batch: Batch, offered: list[Attempt], *, share: float
     ) -> None:
         """What is owed by the clock: recovery and timers, half of this share each."""
-        half = share - 0.25
-        self._collect_recovery(batch, offered, share=half)
-        self._collect_timers(batch, offered, share=share)
+        if not self._recovery.is_over:
+            self._collect_recovery(batch, offered, share=share - 0.25)
+        if self._deferred or self.timers.is_due(batch.now_ms):
+            self._collect_timers(batch, offered, share=share)
         self._left_behind = (
             not self._recovery.is_over
             or self.timers.has_more(batch.now_ms)
@@ -203,13 +203,14 @@ class Inputs:
         self._collect_sent(batch, offered, share=share)
         self._collect_granted(batch, offered, share=share)
         self._collect_returns(batch, offered, share=share)
-        self._offers.offer_lost(batch, offered)
+        if self._dispatcher.lost_chains:
+            self._offers.offer_lost(batch, offered)
         self._collect_sources(batch, offered, share=share)
         self._collect_commands(batch, offered, share=share)
 
     def _is_open(self, batch: Batch, payload: int | None = None) -> bool:
         """Whether another decision may join the batch: none may pass a cut one."""
-        return not self._offers.cut and not batch.full(payload)
+        return not (self._offers.cut or batch.full(payload))
 
     def _is_ready(
         self, batch: Batch, instance_id: str, offered: list[Attempt], payload: int = 0
@@ -218,7 +219,7 @@ class Inputs:
 
         What a take-over left of the instance comes first, out of turn.
         """
-        if not self._must_recover(instance_id):
+        if self._is_settled or not self._must_recover(instance_id):
             return True
         self._recover(batch, instance_id, offered)
         return self._is_open(batch, payload)
@@ -235,13 +236,9 @@ class Inputs:
 
     def _begin_selected(self, batch: Batch, offered: list[Attempt]) -> None:
         """Go on with what was selected: with what is left, due and owed."""
-        while (
-            self._selection.to_begin
-            and self._is_open(batch)
-            and not self._portion.is_spent()
-        ):
-            self._portion.spend()
-            instance_id = self._selection.to_begin.popleft()
+        to_begin = self._selection.to_begin
+        while to_begin and self._is_open(batch) and self._portion.take():
+            instance_id = to_begin.popleft()
             if get_header(batch.view(instance_id)) is None:
                 continue  # it is about to be started
             self._recover(batch, instance_id, offered)
@@ -250,7 +247,7 @@ class Inputs:
                     break
                 self._begin_timer(batch, instance_id, chain, offered)
             if self._first is not None:  # no room: looked at again in the next batch
-                self._selection.to_begin.appendleft(instance_id)
+                to_begin.appendleft(instance_id)
                 return
 
     def _begin_timer(
@@ -284,21 +281,26 @@ class Inputs:
         decision = batch.decide(input_)
         if decision is None:
             return None
+        offers = self._offers
         if decision.cut:
-            self._offers.cut = decision.instance_id
-        self._permits.note(decision)
-        self._finish_cut(batch, offered)
-        self._offers.offer_changed(batch, decision, offered)
+            offers.cut = decision.instance_id
+        if decision.events:
+            self._permits.note(decision)
+        if offers.cut or offers.behind_cut:
+            self._finish_cut(batch, offered)
+        if decision.events:
+            offers.offer_changed(batch, decision, offered)
         return decision
 
     def _finish_cut(self, batch: Batch, offered: list[Attempt]) -> None:
-        while self._offers.cut and not batch.full():
-            instance_id, self._offers.cut = self._offers.cut, ""
+        offers = self._offers
+        while offers.cut and not batch.full():
+            instance_id, offers.cut = offers.cut, ""
             resumed = self._decide(batch, ResumeCut(instance_id=instance_id), offered)
             if resumed is None:
-                self._offers.cut = instance_id
-        if not self._offers.cut and self._offers.waits_for_rest:
-            self._offers.offer_behind_cut(batch, offered)
+                offers.cut = instance_id
+        if offers.behind_cut and not offers.cut:
+            offers.offer_behind_cut(batch, offered)
 
     # --- recovery and timers ----------------------------------------------------------
 
@@ -393,56 +395,58 @@ class Inputs:
     def _collect_reports(
         self, batch: Batch, offered: list[Attempt], *, share: float
     ) -> None:
-        dispatcher = self._dispatcher
-        while (outcome := dispatcher.reports.next) and not self._portion.is_spent(
-            share
-        ):
-            output = outcome.output if isinstance(outcome, Outcome) else None
-            size = len(output or b"")
-            if not self._is_open(batch, size):
+        reports = self._dispatcher.reports
+        while (attempt := reports.next) is not None:
+            if not self._is_open(batch, attempt.outcome_bytes):
                 return
-            self._portion.spend()
-            self._decide_report(batch, offered, size)
+            if not self._portion.take(share):
+                return
+            self._decide_report(batch, offered)
 
-    def _decide_report(
-        self, batch: Batch, offered: list[Attempt], size: int = 0
-    ) -> None:
-        """Decide on the next outcome, which carries `size` bytes."""
-        dispatcher = self._dispatcher
-        outcome = dispatcher.reports.next
-        if outcome is None or not self._is_ready(
-            batch, outcome.instance_id, offered, size
+    def _decide_report(self, batch: Batch, offered: list[Attempt]) -> None:
+        """Decide on the next outcome."""
+        reports = self._dispatcher.reports
+        attempt = reports.next
+        if attempt is None:
+            return
+        instance_id, size = attempt.instance_id, attempt.outcome_bytes
+        if not self._is_ready(batch, instance_id, offered, size):
+            return
+        if isinstance(attempt.outcome, Outcome) and not self._is_open_in_time(
+            batch, instance_id, attempt.chain, offered, size
         ):
             return
-        if isinstance(outcome, Outcome):
-            self._time_out(batch, outcome.instance_id, outcome.path, offered)
-        if not self._is_open(batch, size):
-            return
-        if self._decide(batch, dispatcher.reports.take(), offered) is None:
-            dispatcher.reports.put_back()
+        if self._decide(batch, reports.take(), offered) is None:
+            reports.put_back()
             self._first = self._decide_report
 
-    def _time_out(
-        self, batch: Batch, instance_id: str, path: str, offered: list[Attempt]
-    ) -> None:
-        """Decide on an attempt's deadline before an outcome that came behind it.
+    def _is_open_in_time(
+        self,
+        batch: Batch,
+        instance_id: str,
+        chain: str,
+        offered: list[Attempt],
+        payload: int,
+    ) -> bool:
+        """Whether an outcome of so many bytes may be decided now, in this batch.
 
-        Its timer may stand far behind others that are overdue.
+        The deadline of its attempt comes first, if that is over: its timer may stand
+        far behind others that are overdue.
         """
-        chain = chain_of(path)
         cursor = get_cursor(batch.view(instance_id), chain)
         if cursor is None or not isinstance(cursor.wait, Awaiting):
-            return
+            return True
         deadline_at = cursor.wait.deadline_at
-        if deadline_at is not None and deadline_at <= batch.now_ms:
-            self._decide_timer(batch, (deadline_at, instance_id, chain), offered)
+        if deadline_at is None or deadline_at > batch.now_ms:
+            return True
+        self._decide_timer(batch, (deadline_at, instance_id, chain), offered)
+        return self._first is None and self._is_open(batch, payload)
 
     def _collect_sent(
         self, batch: Batch, offered: list[Attempt], *, share: float
     ) -> None:
         sent = self.outbox.sent
-        while sent and self._is_open(batch) and not self._portion.is_spent(share):
-            self._portion.spend()
+        while sent and self._is_open(batch) and self._portion.take(share):
             self._decide_sent(batch, offered)
 
     def _decide_sent(self, batch: Batch, offered: list[Attempt]) -> None:
@@ -458,10 +462,9 @@ class Inputs:
     def _collect_granted(
         self, batch: Batch, offered: list[Attempt], *, share: float
     ) -> None:
-        while self._is_open(batch, 0) and not self._portion.is_spent(share):
-            if self._dispatcher.next_granted is None:
+        while self._dispatcher.next_granted is not None:
+            if not (self._is_open(batch, 0) and self._portion.take(share)):
                 return
-            self._portion.spend()
             self._begin_granted(batch, offered)
 
     def _begin_granted(self, batch: Batch, offered: list[Attempt]) -> None:
@@ -480,8 +483,7 @@ class Inputs:
     ) -> None:
         """Record that permits are on their way back to their limits."""
         landed = self._permits.landed
-        while landed and self._is_open(batch, 0) and not self._portion.is_spent(share):
-            self._portion.spend()
+        while landed and self._is_open(batch, 0) and self._portion.take(share):
             if not self._is_ready(batch, landed[0].instance_id, offered):
                 return
             if self._decide(batch, landed[0], offered) is None:
@@ -494,9 +496,8 @@ class Inputs:
         """Answer deferred forks whose source was read."""
         ready = self.sources.ready
         while ready and self._is_open(batch, ready[0][1].size):
-            if self._portion.is_spent(share):
+            if not self._portion.take(share):
                 return
-            self._portion.spend()
             self._decide_source(batch, offered)
 
     def _decide_source(self, batch: Batch, offered: list[Attempt]) -> None:
@@ -521,12 +522,11 @@ class Inputs:
     def _collect_commands(
         self, batch: Batch, offered: list[Attempt], *, share: float
     ) -> None:
-        feed = self.feed
-        while feed.items and self._is_open(batch, feed.items[0].payload):
-            if self._portion.is_spent(share):
+        items = self.feed.items
+        while items and self._is_open(batch, items[0].payload):
+            if not self._portion.take(share):
                 return
-            self._portion.spend()
-            item = feed.items[0]
+            item = items[0]
             if item.redirect is not None:
                 if not item.redirect.done():
                     return
@@ -542,8 +542,10 @@ class Inputs:
         if not self._is_ready(batch, instance_id, offered, item.payload):
             return
         if isinstance(item.command, RecordOutcome):
-            self._time_out(batch, instance_id, item.command.path, offered)
-            if self._first is not None or not self._is_open(batch, item.payload):
+            chain = chain_of(item.command.path)
+            if not self._is_open_in_time(
+                batch, instance_id, chain, offered, item.payload
+            ):
                 return
         commanded = Commanded(
             command=item.command,
@@ -586,15 +588,13 @@ class Inputs:
         """The batch is live: arm timers, start what is due, stop what is unwanted."""
         self._dispatcher.acknowledged()
         self.outbox.acknowledged()
-        self._following.tell_returned(batch.decided)
+        if batch.decided:
+            self._following.tell_returned(batch.decided)
         self._dispatcher.start_waiting()
         self.sources.follow(batch.deferred)
         for attempt in offered:
             self._dispatcher.dispatch(batch.live(attempt.instance_id), attempt)
-        for instance_id, staged in batch.staged.items():
-            if staged.changes:
-                self._following.follow(instance_id, staged, batch.now_ms)
-                self.outbox.follow(instance_id, staged.base, staged.changes)
+        self._following.follow_batch(batch)
         self._permits.act()
         if not self._selection.to_begin:
             self._selection.tell_begun()

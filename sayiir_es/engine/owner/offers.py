@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.decide.owed import OwedAttempt
     from sayiir_es.core.draft import Decision
-    from sayiir_es.core.model.events import Body
+    from sayiir_es.core.graph.lookup import Definitions
     from sayiir_es.core.model.rows import Rows
     from sayiir_es.engine.attempts.attempt import Attempt
     from sayiir_es.engine.attempts.dispatcher import Dispatcher
@@ -75,7 +75,7 @@ class Offers:
         self.permits = permits
         self._selected = selected
         self.has_taken_over = taken_over
-        self._behind_cut: list[tuple[str, str, bool]] = []
+        self.behind_cut: list[tuple[str, str, bool]] = []
         """Offered once the rest is decided: instance, chain, recovering."""
         self._has_limits = False
         """Whether the attempt at hand may need a permit: it is of such a graph."""
@@ -87,14 +87,9 @@ class Offers:
         """Whether some that were turned away are still to be looked for."""
         return bool(self.unoffered or self._owing or self.dispatcher.turned_away)
 
-    @property
-    def waits_for_rest(self) -> bool:
-        """Whether something is to be offered once the rest of a decision is made."""
-        return bool(self._behind_cut)
-
     def offer_behind_cut(self, batch: Batch, offered: list[Attempt]) -> None:
         """The rest is decided: offer what waited for it."""
-        behind_cut, self._behind_cut = self._behind_cut, []
+        behind_cut, self.behind_cut = self.behind_cut, []
         for instance_id, chain, recovering in behind_cut:
             self.offer(batch, instance_id, chain, offered, recovering=recovering)
 
@@ -105,13 +100,16 @@ class Offers:
         if not decision.events:
             return
         instance_id = decision.instance_id
-        header = get_header(batch.view(instance_id))
-        if header is None or is_held(header) or header.phase != "running":
+        rows = batch.view(instance_id)
+        header = get_header(rows)
+        if header is None or header.phase != "running" or is_held(header):
             return
         first = decision.events[0].body
         if isinstance(first, WorkflowMigrated):
             self.dispatcher.take_back_queued(instance_id)
-        if isinstance(first, GOES_ON) or _begins(batch.view(instance_id), first):
+        if isinstance(first, GOES_ON) or (
+            isinstance(first, RunPermitTaken) and _begins(rows, first)
+        ):
             self.unpaused.add(instance_id)
             recovering = instance_id in self.unoffered
             self.offer_all(batch, instance_id, offered, recovering=recovering)
@@ -145,12 +143,12 @@ class Offers:
         With `recovering` it may have begun under an earlier owner.
         """
         if self.cut:  # a slot's event must not stand before the rest of its decision
-            self._behind_cut.append((instance_id, chain, recovering))
+            self.behind_cut.append((instance_id, chain, recovering))
             return
         if self._selected is not None and instance_id not in self._selected:
             return
-        now = batch.now_ms
-        owed = self._owed_attempt(batch, instance_id, chain)
+        now, rows = batch.now_ms, batch.view(instance_id)
+        owed = self._owed_attempt(batch.context.definitions, rows, chain)
         if owed is None or (owed.deadline_at is not None and owed.deadline_at <= now):
             return
         restart = owed.begun and recovering and self.has_taken_over
@@ -173,14 +171,13 @@ class Offers:
             self.offer(batch, instance_id, chain, offered, recovering=False)
 
     def _owed_attempt(
-        self, batch: Batch, instance_id: str, chain: str
+        self, definitions: Definitions, rows: Rows, chain: str
     ) -> OwedAttempt | None:
         """The attempt that the cursor of `chain` owes, by the graph of its run."""
-        rows = batch.view(instance_id)
         header, cursor, run = get_header(rows), get_cursor(rows, chain), get_run(rows)
         if header is None or cursor is None or run is None:
             return None
-        graph = batch.context.definitions.by_digest(run.graph_digest)
+        graph = definitions.by_digest(run.graph_digest)
         if graph is None:
             return None
         self._has_limits = graph.has_limits
@@ -220,9 +217,7 @@ class Offers:
                 self._owing = None
 
 
-def _begins(rows: Rows, first: Body) -> bool:
+def _begins(rows: Rows, taken: RunPermitTaken) -> bool:
     """Whether a run goes on that waited in a start queue."""
-    if not isinstance(first, RunPermitTaken):
-        return False
     wait = get_run_permit(rows)
-    return isinstance(wait, HoldingRunPermit) and wait.ask == first.ask
+    return isinstance(wait, HoldingRunPermit) and wait.ask == taken.ask

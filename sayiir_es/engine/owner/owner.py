@@ -18,8 +18,8 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.draft import DecisionContext
+from sayiir_es.core.fast_frozen import maker
 from sayiir_es.core.model.errors import LogUnavailableError, OffsetGoneError
-from sayiir_es.core.model.events import CommandsLost, Event
 from sayiir_es.core.model.position import advanced, skipped
 from sayiir_es.engine.attempts.dispatcher import Dispatcher
 from sayiir_es.engine.attempts.elsewhere import AttemptsElsewhere
@@ -27,7 +27,7 @@ from sayiir_es.engine.attempts.holding import Holding
 from sayiir_es.engine.commands.feed import CommandFeed
 from sayiir_es.engine.commands.prefetch import Prefetch
 from sayiir_es.engine.commands.source_reads import SourceReads
-from sayiir_es.engine.definitions.accepted_loss import commands_lost
+from sayiir_es.engine.definitions.accepted_loss import commands_lost, loss_event
 from sayiir_es.engine.flow.permits import Permits
 from sayiir_es.engine.owner.batch import Batch
 from sayiir_es.engine.owner.claim_records import ClaimRecords, extend_digest
@@ -52,6 +52,7 @@ from sayiir_es.telemetry import get_logger
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from sayiir_es.core.model.events import Event
     from sayiir_es.engine.attempts.attempt import Attempt, AttemptOwner
     from sayiir_es.engine.owner.tenure import Tenure
     from sayiir_es.engine.ports import Ports
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
     from sayiir_es.engine.worker_settings import OwnerSettings
 
 logger = get_logger(__name__)
+
+_new_context = maker(DecisionContext)
 
 _UNTRACED = contextlib.nullcontext()
 
@@ -347,7 +350,7 @@ class Owner:
             ),
             elsewhere=self._elsewhere,
             holding=self._holding,
-            start_turn=lambda: Portion(self._clock, self._settings.turn_units),
+            portion=Portion(self._clock, self._settings.turn_units),
         )
         feed.start()
         self._inputs.outbox.start()
@@ -423,19 +426,12 @@ class Owner:
         while not self._stopping or self.dispatcher.has_outcomes:
             self._wake.clear()
             self._turn_began_s = self._clock.monotonic_s()
-            await self._look_if_due(tenure)
-            await self._renew_if_due(tenure, inputs)
+            if self._may_look_or_renew(tenure):
+                await self._look_if_due(tenure)
+                await self._renew_if_due(tenure, inputs)
             self.permits.recover()
-            context = DecisionContext(
-                claim=tenure.claim,
-                now_ms=self._now(),
-                definitions=self._registry,
-                limits=self._settings.limits,
-                batch_bytes=self._log.max_batch_bytes,
-                size_of=encoder.size_of,
-                entropy=self._settings.entropy,
-            )
             spans = new_decision_spans(self._log, self.partition)
+            context = self._new_context(tenure, encoder)
             batch = Batch(self.store, context, encoder, spans)
             offered: list[Attempt] = []
             try:
@@ -462,8 +458,7 @@ class Owner:
                 self._responder.tell_batch(batch.base, batch.decided, batch.staged)
             if self._publisher is not None:
                 self._publisher.add_changes(batch.staged, len(batch.records))
-            if inputs.recovered:
-                self._unrecovered = False
+            self._unrecovered = self._unrecovered and not inputs.recovered
             await self._writing.write_if_due()
             await self._check_feed(inputs)
             # Others have a turn between two portions; and an attempt that ends at once
@@ -474,6 +469,18 @@ class Owner:
                 self.quiet.set()
                 await self._sleep(inputs)
                 self.quiet.clear()
+
+    def _new_context(self, tenure: Tenure, encoder: EventEncoder) -> DecisionContext:
+        """The context of all decisions of one batch."""
+        return _new_context(
+            claim=tenure.claim,
+            now_ms=self._now(),
+            definitions=self._registry,
+            limits=self._settings.limits,
+            batch_bytes=self._log.max_batch_bytes,
+            size_of=encoder.size_of,
+            entropy=self._settings.entropy,
+        )
 
     async def _check_loss(self, commands_start: int) -> None:
         """Refuse to go on from that command, unless what is before it is not missed.
@@ -495,27 +502,14 @@ class Owner:
         loss = self._registry.get_accepted_loss(self.partition)
         if end <= position.next_command or loss is None:
             return
-        body = CommandsLost(
-            first_offset=position.next_command,
-            end_offset=end,
-            accepted_by=loss.accepted_by,
-            reason=loss.reason,
-        )
-        event = Event(
-            claim=claimed.tenure.claim,
-            instance_id="",
-            run=0,
-            sequence=0,
-            at=self._now(),
-            cause="",
-            body=body,
-        )
+        first, claim = position.next_command, claimed.tenure.claim
+        event = loss_event(loss, first, end, claim=claim, at_ms=self._now())
         await self._append_alone(claimed.tenure, event)
         logger.warning(
             "commands.loss_accepted",
             partition=self.partition,
-            offset=body.first_offset,
-            reason=f"commands {body.first_offset} to {end - 1} are passed: "
+            offset=first,
+            reason=f"commands {first} to {end - 1} are passed: "
             f"{loss.accepted_by} accepted their loss",
         )
 
@@ -544,6 +538,16 @@ class Owner:
                 lost = commands_lost(self.partition, next_command, start)
                 raise lost from error
             raise
+
+    def _may_look_or_renew(self, tenure: Tenure) -> bool:
+        """Whether one of the next two may be due: mostly neither is."""
+        age_s = self._turn_began_s - self._renewed_at_s
+        return (
+            self._look_requested
+            or self._lapses() != self._lapses_seen
+            or age_s >= CONTROL_RENEWAL_S
+            or self._claims.due(tenure.records, age_s)
+        )
 
     async def _look_if_due(self, tenure: Tenure) -> None:
         """Rule 7 after a lapse; and now and then, so that an idle owner notices too."""

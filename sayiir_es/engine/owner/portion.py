@@ -19,24 +19,38 @@ on, which takes about half as long again: together less than 20 ms."""
 
 
 class Portion:
-    """What is left of one turn of the owner's loop."""
+    """What is left of one turn of the owner's loop.
 
-    __slots__ = ("_began_s", "_clock", "_units_max", "units")
+    Attributes:
+        units: How many were looked at in this turn.
+    """
+
+    __slots__ = ("_began_s", "_now_s", "_units_max", "units")
 
     def __init__(self, clock: Clock, units_max: int) -> None:
-        self.units = 0
-        """How many were looked at."""
         self._units_max = units_max
-        self._clock = clock
-        self._began_s = clock.monotonic_s()
+        self._now_s = clock.monotonic_s
+        self.begin()
+
+    def begin(self) -> None:
+        """A turn begins."""
+        self.units = 0
+        self._began_s = self._now_s()
 
     def spend(self) -> None:
         """One more is looked at."""
         self.units += 1
 
+    def take(self, share: float = 1.0) -> bool:
+        """Spend one more; False if so large a share of the turn is over."""
+        if self.is_spent(share):
+            return False
+        self.units += 1
+        return True
+
     def is_spent(self, share: float = 1.0) -> bool:
         """Whether so large a share of the turn, from its beginning, is over."""
         return (
             self.units >= self._units_max * share
-            or self._clock.monotonic_s() - self._began_s >= TURN_S * share
+            or self._now_s() - self._began_s >= TURN_S * share
         )

@@ -76,7 +76,8 @@ class Tenure:
             LogWentBackwardsError: if the log lost records.
         """
         base = await self.appender.append(batch)
-        await self.look(base)
+        if base != self.next_offset:
+            await self.look(base)
         self.next_offset = base + len(batch)
         self.records += len(batch)
         return base

@@ -91,10 +91,13 @@ class Timers:
             len(self._heap) < HELD_MAX or self._heap[0][0] > now_ms >= self._loaded_at
         )
 
+    def is_due(self, now_ms: int) -> bool:
+        """Whether a timer is due that is here."""
+        return bool(self._heap) and self._heap[0][0] <= now_ms
+
     def has_more(self, now_ms: int) -> bool:
         """Whether a timer is due, or may be that was not yet read."""
-        is_due = bool(self._heap) and self._heap[0][0] <= now_ms
-        return is_due or self._may_load(now_ms)
+        return self.is_due(now_ms) or self._may_load(now_ms)
 
     def overdue_ms(self, now_ms: int) -> int:
         """How late the earliest timer is that is here, in milliseconds; 0 if none."""
