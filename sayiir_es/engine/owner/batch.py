@@ -89,6 +89,9 @@ class Batch:
         self.closed = False
         """Whether a decision did not fit: nothing may come before it any more."""
         self.staged: dict[str, StagedRows] = {}
+        self._views: dict[str, Rows] = {}
+        """The rows of each instance that was looked at: staged, or those of the store.
+        """
         self.decided: list[DecidedCommand] = []
         """The commands that were decided, for those who asked for it."""
         self.failures: list[Event] = []
@@ -102,7 +105,8 @@ class Batch:
         self.next_command = store.position.next_command
         self.origins = store.position.origins
         self.deferred = store.position.deferred
-        self._size = 0
+        self._room = context.batch_bytes
+        """How many bytes of records the log takes beside those that are in it."""
         self._slack = min(SLACK_BYTES, context.batch_bytes // SLACK_SHARE)
 
     @property
@@ -123,15 +127,12 @@ class Batch:
         too_many = self.closed or len(self.records) >= RECORDS_MAX
         return too_many or self._room - self._slack < payload
 
-    @property
-    def _room(self) -> int:
-        """How many bytes of records the log takes beside those that are in it."""
-        return self.context.batch_bytes - self._size
-
     def view(self, instance_id: str) -> Rows:
         """The rows of an instance to look at only: does not count as touched."""
-        staged = self.staged.get(instance_id)
-        return staged if staged is not None else self.store.rows(instance_id)
+        rows = self._views.get(instance_id)
+        if rows is None:
+            rows = self._views[instance_id] = self.store.rows(instance_id)
+        return rows
 
     def live(self, instance_id: str) -> Rows:
         """The rows of an instance without what is staged: behind `commit`, with it."""
@@ -152,9 +153,13 @@ class Batch:
         """
         if self.closed:
             return None
-        spans = self._spans
-        if spans is None or not isinstance(input_, Commanded):
+        if self._spans is None or not isinstance(input_, Commanded):
             return self._decide(input_)
+        return self._decide_in_span(input_, self._spans)
+
+    def _decide_in_span(
+        self, input_: Commanded, spans: DecisionSpans
+    ) -> Decision | None:
         rows = self.view(input_.command.instance_id)
         decision = self._decide(spans.begin(input_, rows))
         if decision is None:
@@ -169,18 +174,20 @@ class Batch:
             if isinstance(input_, Commanded)
             else input_.instance_id
         )
-        decision, records = self._made(input_, instance_id)
+        rows = self.view(instance_id)
+        decision, records = self._made(input_, instance_id, rows)
         if self.records and decision.size > self._room:
             self.closed = True
             return None
         if decision.changes:
             staged = self.staged.get(instance_id)
             if staged is None:
-                rows = self.store.rows(instance_id)
-                staged = self.staged[instance_id] = StagedRows(rows)
-            staged.apply(decision.changes)
+                staged = StagedRows(rows, {**decision.changes})
+                self.staged[instance_id] = self._views[instance_id] = staged
+            else:
+                staged.apply(decision.changes)
         self.records += records
-        self._size += decision.size
+        self._room -= decision.size
         self.decisions += 1
         for event in decision.events:
             if type(event.body) in FAILURES:
@@ -192,16 +199,15 @@ class Batch:
         return decision
 
     def _made(
-        self, input_: Input, instance_id: str
+        self, input_: Input, instance_id: str, rows: Rows
     ) -> tuple[Decision, Sequence[NewRecord]]:
-        rows = self.view(instance_id)
         self._encoder.traceparent = _traceparent_of(input_, rows)
-        wrong: Exception | None
+        wrong: Exception
         try:
             decision = decide(input_, rows, self.context, self._room)
-            wrong = self._too_large(decision)
-            if wrong is None:
+            if decision.size <= self.context.batch_bytes:
                 return decision, self._encoder.take(decision.events)
+            wrong = self._too_large(decision)
         except PARTITION_ERRORS:
             raise
         except EventTooLargeError as error:
@@ -225,7 +231,7 @@ class Batch:
             self.closed = True
             return False
         self.records += records
-        self._size += size
+        self._room -= size
         return True
 
     def add_redirect(self, position: CommandPosition, redirect: Body) -> Event | None:
@@ -244,13 +250,11 @@ class Batch:
         self.answered(position, redirect)
         return event
 
-    def _too_large(self, decision: Decision) -> BatchTooLargeError | None:
-        """Why a decision fits no batch at all, if so: then it never will."""
-        limit = self.context.batch_bytes
-        if decision.size <= limit:
-            return None
+    def _too_large(self, decision: Decision) -> BatchTooLargeError:
+        """Why a decision is refused that fits no batch at all: it never will."""
         return BatchTooLargeError(
-            f"expected a decision of at most {limit} bytes, but {decision.size} bytes"
+            f"expected a decision of at most {self.context.batch_bytes} bytes, but "
+            f"{decision.size} bytes"
         )
 
     def answered(self, position: CommandPosition, body: Body) -> None:
