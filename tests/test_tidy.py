@@ -149,7 +149,6 @@ BROAD_EXCEPTS = {
     "sayiir_es/engine/attempts/error_details.py: _traceback": "a user's `__str__`",
     "sayiir_es/engine/attempts/task_threads.py: TaskThreads._run": "user's code",
     # RocksDB says everything by a plain `Exception`; subclasses are raised again.
-    "sayiir_es/engine/store/rocks/database.py: RocksDatabase._guarded": "RocksDB",
     "sayiir_es/engine/store/rocks/view.py: StoreView._guarded": "RocksDB",
 }
 

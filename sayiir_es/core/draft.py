@@ -27,7 +27,7 @@ from sayiir_es.core.model.record_size import event_bytes
 from sayiir_es.core.model.rows import Changes, Header, Rows, StagedRows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from sayiir_es.core.graph.graph import Graph
     from sayiir_es.core.graph.lookup import Definitions
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.limits import Limits
     from sayiir_es.core.model.rows import Row
 
-Fold: TypeAlias = Callable[[Rows, Event], Changes]
-"""`evolve`: the rows that an event changes."""
+Fold: TypeAlias = Callable[[Rows, Event, Header], Changes]
+"""`evolve_behind`: the rows that an event changes behind a header."""
 
 
 @fast_frozen
@@ -111,7 +111,7 @@ class Decision:
     @property
     def moved(self) -> tuple[str, ...]:
         """The chains whose cursor changed, in the order in which they first did."""
-        return tuple(key[1:] for key in self.changes if key[0] == "c")
+        return tuple([key[1:] for key in self.changes if key[0] == "c"])
 
 
 _new_event, _new_decision = maker(Event), maker(Decision)
@@ -146,41 +146,56 @@ class Recorder:
         self.is_cuttable = False
         """Whether what has no room is to be refused, since it may come later."""
         self._basis = basis
-        self._staged = StagedRows(basis.rows)
+        self._staged = StagedRows(basis.rows, {})
         self.rows: Rows = self._staged
         """The instance's rows behind the events so far."""
         self._events: list[Event] = []
         self._bytes = 0
         self._bytes_max = min(basis.room, context.limits.decision_bytes)
 
-    def emit(self, *bodies: Body, run: int | None = None) -> None:
-        """Decide one event, or some that are never cut apart: stamp and fold them.
+    def emit(self, body: Body, *, run: int | None = None) -> None:
+        """Decide one event: stamp and fold it.
 
         Raises:
-            DecisionCutError: if they are to come in a later decision.
-            EventTooLargeError: if no batch takes them.
+            DecisionCutError: if it is to come in a later decision.
+            EventTooLargeError: if no batch takes it.
         """
-        header, basis = self.header, self._basis
+        header = self.header
+        event = self._stamped(body, header.run if run is None else run, 1)
+        self._take_room(event, self._basis.context.size_of(event))
+        self._take_in(event)
+
+    def emit_together(self, *bodies: Body) -> None:
+        """Decide events that are never cut apart: stamp and fold them; as `emit`."""
+        run, size_of = self.header.run, self._basis.context.size_of
         events = [
-            _new_event(
-                claim=basis.context.claim,
-                instance_id=self.instance_id,
-                run=header.run if run is None else run,
-                sequence=header.sequence + number,
-                at=self.now_ms,
-                cause=basis.cause,
-                body=body,
-            )
-            for number, body in enumerate(bodies, 1)
+            self._stamped(body, run, ahead) for ahead, body in enumerate(bodies, 1)
         ]
-        self._take_room(events)
+        self._take_room(events[0], sum(map(size_of, events)))
         for event in events:
-            changes = basis.fold(self._staged, event)
-            self._staged.apply(changes)
-            header_row = changes["h"]
-            assert isinstance(header_row, Header), header_row
-            self.header = header_row
-        self._events += events
+            self._take_in(event)
+
+    def _stamped(self, body: Body, run: int, ahead: int) -> Event:
+        """The event of a body, so many behind the last one."""
+        header, basis = self.header, self._basis
+        return _new_event(
+            claim=basis.context.claim,
+            instance_id=self.instance_id,
+            run=run,
+            sequence=header.sequence + ahead,
+            at=self.now_ms,
+            cause=basis.cause,
+            body=body,
+        )
+
+    def _take_in(self, event: Event) -> None:
+        """Fold an event that has room."""
+        changes = self._basis.fold(self._staged, event, self.header)
+        self._staged.apply(changes)
+        header = changes["h"]
+        assert isinstance(header, Header), header
+        self.header = header
+        self._events.append(event)
 
     def emit_untraced(self, body: Body) -> None:
         """Decide one event that leaves no trace in any instance."""
@@ -194,7 +209,7 @@ class Recorder:
             cause=basis.cause,
             body=body,
         )
-        self._take_room([event])
+        self._take_room(event, basis.context.size_of(event))
         self._events.append(event)
 
     def new_secret(self) -> str:
@@ -223,11 +238,11 @@ class Recorder:
             size=self._bytes,
         )
 
-    def _take_room(self, events: Sequence[Event]) -> None:
-        context = self._basis.context
-        limit, size = context.batch_bytes, sum(map(context.size_of, events))
+    def _take_room(self, event: Event, size: int) -> None:
+        """Take the room of `size` bytes for an event, and those that come with it."""
+        limit = self._basis.context.batch_bytes
         if size > limit:
-            raise EventTooLargeError(events[0].body, size, limit)
+            raise EventTooLargeError(event.body, size, limit)
         size += self._bytes
         if self.is_cuttable and self._events and size > self._bytes_max:
             raise DecisionCutError
@@ -240,7 +255,7 @@ class Draft(Recorder):
     __slots__ = ("_branches", "graph", "opened", "touched")
 
     def __init__(self, basis: Basis, graph: Graph) -> None:
-        super().__init__(basis)
+        Recorder.__init__(self, basis)  # without the look-up of `super`
         self.graph = graph
         self.touched: list[str] = []
         """Chains whose next move is to be looked at, the next one last."""

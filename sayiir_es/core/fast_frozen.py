@@ -2,8 +2,8 @@
 
 Theory of operation. A frozen dataclass sets each of its fields through
 `object.__setattr__`, and that was the largest single cost of a step. Here an instance
-begins as one of a twin class with the same slots that anybody may set, gets its fields
-by plain assignment, and becomes one of the frozen class before anyone else has seen it.
+begins as one of a subclass whose slots anybody may set, gets its fields by plain
+assignment, and becomes one of the frozen class before anyone else has seen it.
 All the rest (equality, hash, repr, `replace`, `match`) stays the dataclass's own.
 """
 
@@ -31,7 +31,14 @@ def fast_frozen(frozen: type[T]) -> type[T]:
     own = fields(frozen)
     names = [field.name for field in own]
     assert not hasattr(frozen, "__post_init__"), frozen
-    twin = type(frozen.__name__, (), {"__slots__": tuple(names)})
+    # A subclass without slots of its own: of two classes that each have the slots,
+    # Python would compare these whenever a value goes from one to the other.
+    settable = {
+        "__slots__": (),
+        "__setattr__": object.__setattr__,
+        "__delattr__": object.__delattr__,
+    }
+    twin = type(frozen.__name__, (frozen,), settable)
     namespace: dict[str, Any] = {"new": object.__new__, "twin": twin, "cls": frozen}
     parameters, made = _parameters(own, namespace)
     body = [

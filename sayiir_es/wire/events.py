@@ -26,11 +26,11 @@ from sayiir_es.wire.binary import (
     read_int,
     read_long,
     read_string,
+    write_bytes,
     write_int,
     write_long,
     write_recurring_long,
     write_recurring_string,
-    write_string,
 )
 from sayiir_es.wire.errors import UnreadableError, excerpt_of
 from sayiir_es.wire.schema import (
@@ -164,8 +164,10 @@ _set_claim, _set_instance_id, _set_run, _set_sequence, _set_at, _set_cause = (
 _set_body = _setter(Event, "body")
 
 
-def encode_event(event: Event) -> bytes:
-    """Return the bytes of an event, in single-object encoding.
+def encode_keyed(event: Event) -> tuple[bytes | None, bytes]:
+    """Return key and value of an event's record; the value in single-object encoding.
+
+    The key is the instance id, or None for an event without one.
 
     Raises:
         EncodeError: if a value is not what its field takes, such as text with a lone
@@ -174,11 +176,12 @@ def encode_event(event: Event) -> bytes:
     body = event.body
     try:
         encoding = _ENCODINGS[type(body)]
-        return b"".join(
+        instance_id = event.instance_id.encode()
+        value = b"".join(
             (
                 encoding.head,
                 write_recurring_long(event.claim),
-                write_string(event.instance_id),
+                write_bytes(instance_id),  # as a string: its length, and these bytes
                 write_int(event.run),
                 write_long(event.sequence),
                 write_recurring_long(event.at),
@@ -188,6 +191,12 @@ def encode_event(event: Event) -> bytes:
         )
     except UNWRITABLE as error:
         raise _encode_error_of(event) from error
+    return instance_id or None, value
+
+
+def encode_event(event: Event) -> bytes:
+    """Return the bytes of an event; as `encode_keyed`, without the key."""
+    return encode_keyed(event)[1]
 
 
 def _encode_error_of(event: Event) -> EncodeError:
@@ -258,11 +267,6 @@ def _unreadable_error_of(decoding: _Decoding, data: bytes) -> UnreadableError:
     return UnreadableError(
         f"expected {decoding.schema.name}, but {excerpt_of(data)}", reason="undecodable"
     )
-
-
-def record_key(event: Event) -> bytes | None:
-    """Return the record's key: the instance id, or None for an event without one."""
-    return event.instance_id.encode() if event.instance_id else None
 
 
 @lru_cache(maxsize=1024)

@@ -18,8 +18,8 @@ from sayiir_es.log.port import Record
 from sayiir_es.wire.events import (
     decode_event,
     encode_event,
+    encode_keyed,
     event_headers,
-    record_key,
 )
 from sayiir_es.wire.signing import PublicKeys
 
@@ -139,10 +139,11 @@ class Partition:
 
 def record_of(event: Event, offset: int) -> Record:
     """The record of an event."""
+    key, value = encode_keyed(event)
     return Record(
         offset=offset,
-        key=record_key(event),
-        value=encode_event(event),
+        key=key,
+        value=value,
         headers=event_headers(event.kind, event.claim),
         timestamp_ms=0,
     )

@@ -15,7 +15,7 @@ from sayiir_es.core.graph.record import record_of_graph
 from sayiir_es.core.model.events import Event, PartitionClaimed
 from sayiir_es.core.model.position import parse_command_cause
 from sayiir_es.log.port import Record, Topic
-from sayiir_es.wire.events import encode_event, event_headers, record_key
+from sayiir_es.wire.events import encode_keyed, event_headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,10 +56,11 @@ def claimed(at: int, next_command: int = 0) -> Event:
 
 def record(offset: int, event: Event) -> Record:
     """An event as its record."""
+    key, value = encode_keyed(event)
     return Record(
         offset=offset,
-        key=record_key(event),
-        value=encode_event(event),
+        key=key,
+        value=value,
         headers=event_headers(event.kind, event.claim),
         timestamp_ms=event.at,
     )

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from sayiir_es.core.model.events import DelayElapsed, PartitionClaimed
-from sayiir_es.wire.events import EventHeaders, event_headers, read_headers, record_key
+from sayiir_es.wire.events import (
+    EventHeaders,
+    encode_event,
+    encode_keyed,
+    event_headers,
+    read_headers,
+)
 from tests.wire.examples import minimal_event, populated_event
 
 
@@ -49,6 +55,7 @@ def test_missing_repeated_or_unreadable_headers_are_none(
 
 
 def test_the_key_is_the_instance_id_and_null_for_events_of_the_partition() -> None:
-    assert record_key(populated_event(DelayElapsed(path="p"))) == "order-7é".encode()
+    event = populated_event(DelayElapsed(path="p"))
+    assert encode_keyed(event) == ("order-7é".encode(), encode_event(event))
     claim = minimal_event(PartitionClaimed.__name__)
-    assert record_key(claim) is None
+    assert encode_keyed(claim) == (None, encode_event(claim))

@@ -15,8 +15,7 @@ can be made: it fails where it stands, with `too_large`.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sayiir_es.core.decide.owed import (
     is_move_owed,
@@ -53,6 +52,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sayiir_es.core.draft import Draft
+    from sayiir_es.core.model.rows import Header
+
+T = TypeVar("T")
 
 TOO_LARGE = "too_large"
 """The error type of a run that failed because an event of it fits no batch."""
@@ -82,7 +84,7 @@ def _make_moves(draft: Draft) -> bool:
             fail(draft, cursor.path, cursor.wait.failure)
             is_done = True
         else:
-            is_done = is_made(draft, partial(_move, draft, cursor))
+            is_done = is_made(draft, _move, cursor)
         if not is_done:
             draft.cut = True
             return False
@@ -97,16 +99,19 @@ def _compensate(draft: Draft, path: str, cursor: Cursor | None) -> bool:
         return True
     if not compensation.is_owed(cursor) or not is_to_undo(draft.rows, path):
         return True
-    return is_made(draft, partial(compensation.go_on, draft, path))
+    return is_made(draft, compensation.go_on, path)
 
 
-def is_made(draft: Draft, move: Callable[[], None]) -> bool:
-    """Make a move that may as well come later; False if the decision has no room."""
+def is_made(draft: Draft, move: Callable[[Draft, T], None], subject: T) -> bool:
+    """Make a move that may as well come later; False if the decision has no room.
+
+    `move` gets the draft and `subject`.
+    """
     if draft.full():
         return False
     draft.is_cuttable = True
     try:
-        move()
+        move(draft, subject)
     except DecisionCutError:
         return False
     finally:
@@ -132,26 +137,27 @@ def _move(draft: Draft, cursor: Cursor) -> None:
     Raises:
         DecisionCutError: if the decision has no room for it.
     """
+    wait = cursor.wait
     try:
-        _move_on(draft, cursor)
+        if isinstance(wait, Ended):
+            _leave(draft, cursor.path, wait.result)
+            return
+        opening = WAITS[type(wait)].move(draft, cursor, wait)
+        if opening is not None:
+            open_node(draft, opening.path, opening.reference)
     except EventTooLargeError as error:
         path: str = getattr(error.body, "path", cursor.path)
         too_large = Failure(error_type=TOO_LARGE, error=str(error), timed_out=False)
         fail(draft, path, too_large)
 
 
-def _move_on(draft: Draft, cursor: Cursor) -> None:
-    wait = cursor.wait
-    if isinstance(wait, Ended):
-        successor = draft.graph.successor(cursor.path)
-        if successor is None:
-            _end_chain(draft, chain_of(cursor.path), wait.result)
-        else:
-            open_node(draft, successor, wait.result)
-        return
-    opening = WAITS[type(wait)].move(draft, cursor, wait)
-    if opening is not None:
-        open_node(draft, opening.path, opening.reference)
+def _leave(draft: Draft, path: str, result: str) -> None:
+    """Leave the node at `path`, which has ended with `result`."""
+    successor = draft.graph.successor(path)
+    if successor is None:
+        _end_chain(draft, chain_of(path), result)
+    else:
+        open_node(draft, successor, result)
 
 
 def _end_chain(draft: Draft, chain: str, result: str) -> None:
@@ -170,12 +176,12 @@ def _apply_requests(draft: Draft) -> bool:
     if not is_requested(header) and header.compensation == "none":
         return True
     if is_request_owed(draft.rows, draft.now_ms):
-        draft.cut = not is_made(draft, partial(_apply_request, draft))
+        draft.cut = not is_made(draft, _apply_request, header)
     return not draft.cut
 
 
-def _apply_request(draft: Draft) -> None:
-    header, rows = draft.header, draft.rows
+def _apply_request(draft: Draft, header: Header) -> None:
+    rows = draft.rows
     if header.compensation == "started":
         _end_run(draft)
     elif not is_stopping(header):

@@ -8,7 +8,6 @@ exactly that; anything else is answered by `OutcomeRejected` with a reason: `for
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 from sayiir_es.core.decide.advance import TOO_LARGE, advance, is_made
 from sayiir_es.core.decide.basis import basis_of, draft_in_run
@@ -204,7 +203,7 @@ def take_over(
             continue  # an error that was caught has ended what it stood in
         expired = wait.deadline_at is not None and wait.deadline_at <= draft.now_ms
         if is_stopping(header) or (header.pause is not None and not expired):
-            if not is_made(draft, partial(task.withdraw, draft, path)):
+            if not is_made(draft, task.withdraw, path):
                 draft.cut = True  # a take-over finds the rest
                 return draft.decision()
         elif wait.restarts >= draft.limits.max_restarts and not is_held(header):

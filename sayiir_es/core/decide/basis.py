@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.draft import Basis, DecisionContext, Draft
-from sayiir_es.core.evolve.evolve import evolve
+from sayiir_es.core.evolve.evolve import evolve_behind
 from sayiir_es.core.fast_frozen import maker
 from sayiir_es.core.graph.lookup import get_graph
 from sayiir_es.core.model.headers import header_of
@@ -28,7 +28,7 @@ def basis_of(
         cause=cause,
         context=context,
         room=room,
-        fold=evolve,
+        fold=evolve_behind,
     )
 
 

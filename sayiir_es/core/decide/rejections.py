@@ -38,7 +38,7 @@ def reject_start(
         return reject(basis, command, code, message)
     limits = basis.context.limits
     recorder = Recorder(basis)
-    recorder.emit(
+    recorder.emit_together(
         CommandRejected(
             command=type(command).__name__,
             command_id=command.command_id[: limits.id_bytes],

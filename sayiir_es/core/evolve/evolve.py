@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sayiir_es.core.model.events import Body, Event
-    from sayiir_es.core.model.rows import Changes, Rows
+    from sayiir_es.core.model.rows import Changes, Header, Rows
     from sayiir_es.core.nodes.kinds import EventKind
 
 # `Any`: each kind is checked against its own class where it is made.
@@ -44,7 +44,12 @@ def evolve(rows: Rows, event: Event) -> Changes:
     """
     if event.sequence == 0:
         return {}
-    header, body = header_of(rows), event.body
+    return evolve_behind(rows, event, header_of(rows))
+
+
+def evolve_behind(rows: Rows, event: Event, header: Header) -> Changes:
+    """The same of an event with a sequence, where the header of the rows is known."""
+    body = event.body
     changes = _FOLDS[type(body)](rows, event, body, header)
     if "h" not in changes:
         changes["h"] = header_after(header, event)

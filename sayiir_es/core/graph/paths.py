@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 
 FORK_SEGMENT_BYTES_MAX = 128
 """A fork's id grows with its branches; beyond this its segment is shortened."""
@@ -68,6 +69,7 @@ def is_compensation(path: str) -> bool:
     return path.endswith("/" + COMPENSATION)
 
 
+@lru_cache(maxsize=1024)
 def node_name(path: str) -> str:
     """The name of the node at a path, as people wrote it.
 

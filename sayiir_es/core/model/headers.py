@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.fast_frozen import maker
@@ -70,6 +69,8 @@ def is_stopping(header: Header) -> bool:
 
 def is_requested(header: Header) -> bool:
     """Whether a pause was requested, or the run stops."""
+    if header.pause is header.cancel is None and header.compensation == "none":
+        return False  # as almost always
     return header.pause is not None or is_stopping(header)
 
 
@@ -80,13 +81,16 @@ def is_held(header: Header) -> bool:
 
 def terminal_header(header: Header, event: Event, phase: Phase) -> Header:
     """The header behind a terminal event: no request is left."""
-    return replace(
-        header_after(header, event, phase=phase),
-        cancel=None,
-        pause=None,
-        compensation="none",
-        children=0,
-        queued=False,
+    return _new_header(
+        run=event.run,
+        sequence=event.sequence,
+        at=event.at,
+        phase=phase,
+        unpaused=header.unpaused,
+        buffered=header.buffered,
+        command_ids=header.command_ids,
+        signal_ids=header.signal_ids,
+        migrated=header.migrated,
     )
 
 

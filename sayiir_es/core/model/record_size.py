@@ -34,6 +34,9 @@ _CLAIM_HEADER_BYTES = 2 + len("claim")
 _SEVEN_BITS, _FOURTEEN_BITS = 1 << 6, 1 << 13
 """Numbers below these take one byte, or two, as a signed varint."""
 
+_SHORT = bytes(1 if number < _SEVEN_BITS else 2 for number in range(_FOURTEEN_BITS))
+"""How many bytes each of these takes, so that nearly no length costs a call."""
+
 
 def varint_bytes(number: int) -> int:
     """The bytes of an integer as a signed varint."""
@@ -59,13 +62,13 @@ def record_bytes(key: int, value: int, headers: int) -> int:
     """
     size = (
         _BESIDE_BYTES
-        + (1 if key < _SEVEN_BITS else varint_bytes(key))
+        + (_SHORT[key] if key < _FOURTEEN_BITS else varint_bytes(key))
         + key
-        + varint_bytes(value)
+        + (_SHORT[value] if value < _FOURTEEN_BITS else varint_bytes(value))
         + value
         + headers
     )
-    return varint_bytes(size) + size
+    return size + (_SHORT[size] if size < _FOURTEEN_BITS else varint_bytes(size))
 
 
 def event_bytes(event: Event) -> int:

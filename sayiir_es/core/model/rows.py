@@ -501,4 +501,4 @@ def get_signal_traceparent(rows: Rows, sequence: int) -> str | None:
 
 def chain_of(path: str) -> str:
     """The prefix that names the chain a path stands in; empty for the root's."""
-    return path.rpartition("/")[0]
+    return path.rpartition("/")[0] if "/" in path else ""

@@ -36,9 +36,9 @@ def fail(draft: Draft, path: str, failure: Failure, *before: Body) -> None:
             error_type=failure.error_type,
             error=failure.error,
         )
-        draft.emit(*before, caught)
+        draft.emit_together(*before, caught)
         draft.touched.append(chain_of(around))
         return
     kind = CompensationRequested if compensation.may_be_due(draft) else WorkflowFailed
     ended = kind(path=path, error_type=failure.error_type, error=failure.error)
-    draft.emit(*before, ended)
+    draft.emit_together(*before, ended)

@@ -214,7 +214,7 @@ def withdraw(draft: Draft, path: str) -> None:
     if wait.deadline_at is None:
         draft.emit(withdrawn)
     else:
-        draft.emit(withdrawn, DeadlineCleared(path=path, attempt=wait.attempt))
+        draft.emit_together(withdrawn, DeadlineCleared(path=path, attempt=wait.attempt))
 
 
 def time_out(draft: Draft, cursor: Cursor, wait: Awaiting) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from sayiir_es.core.fast_frozen import fast_frozen
+from sayiir_es.core.fast_frozen import fast_frozen, maker
 from sayiir_es.core.graph.paths import node_name
 from sayiir_es.core.model.rows import (
     get_cursors,
@@ -81,6 +81,9 @@ class EntryGroup(NamedTuple):
         )
 
 
+_new_entry = maker(ListEntry)
+
+
 def group_of(entry: ListEntry) -> EntryGroup:
     """The group in which stores count an instance."""
     return EntryGroup._make(_get_group(entry))
@@ -112,7 +115,7 @@ def entry_of(rows: Rows, instance_id: str) -> ListEntry | None:
     cursors = [] if has_rest(header) else [one for _, one in get_cursors(rows)]
     status = name_of(header, cursors)
     error_type, error_in = _error_of(rows, status)
-    return ListEntry(
+    return _new_entry(
         instance_id=instance_id,
         started_at=run.started_at,
         updated_at=header.at,

@@ -12,8 +12,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from sayiir_es.core.fast_frozen import fast_frozen
-from sayiir_es.core.model.child_rows import get_children
+from sayiir_es.core.fast_frozen import fast_frozen, maker
+from sayiir_es.core.model.child_rows import CHILD
 from sayiir_es.core.model.limits import DEFAULT_LIMITS
 from sayiir_es.core.model.rows import (
     TERMINAL,
@@ -119,6 +119,9 @@ class Status:
     children: tuple[str, ...] = ()
 
 
+_new_status = maker(Status)
+
+
 def hidden_id(node_id: str) -> str:
     """A node's id as `delay_id` and `signal_id` of a status show it: SHA-256, hex."""
     return hashlib.sha256(node_id.encode()).hexdigest()
@@ -129,14 +132,13 @@ def status_of(rows: Rows, instance_id: str, graph: Graph | None) -> Status | Non
     header, started, end = get_header(rows), get_run(rows), get_ending(rows)
     if header is None or started is None:
         return None
-    cursors = sorted(
-        (cursor for _, cursor in get_cursors(rows)),
-        key=lambda cursor: _order(graph, cursor),
-    )
+    cursors = [cursor for _, cursor in get_cursors(rows)]
+    if len(cursors) > 1:
+        cursors.sort(key=lambda cursor: _order(graph, cursor))
     name, cause = _name(header, cursors)
     wait = cause.wait if cause is not None else None
     failure = _failure(rows, header)
-    return Status(
+    return _new_status(
         instance_id=instance_id,
         workflow=started.workflow,
         definition_hash=started.definition_hash,
@@ -161,8 +163,8 @@ def status_of(rows: Rows, instance_id: str, graph: Graph | None) -> Status | Non
         },
         attributes=started.attributes,
         error_details=_error_details(header, end, cursors),
-        compensated=_undone(rows, header, "d"),
-        not_compensated=_undone(rows, header, "n"),
+        compensated=_undone(rows, header, end, "d"),
+        not_compensated=_undone(rows, header, end, "n"),
         version=started.version,
         parent=None if started.parent is None else started.parent.instance_id,
         children=_open_children(rows),
@@ -170,8 +172,8 @@ def status_of(rows: Rows, instance_id: str, graph: Graph | None) -> Status | Non
 
 
 def _open_children(rows: Rows) -> tuple[str, ...]:
-    children = itertools.islice(get_children(rows), CHILDREN_MAX)
-    return tuple(sorted(child_id for child_id, _ in children))
+    children = itertools.islice(rows.keys(CHILD), CHILDREN_MAX)
+    return tuple(sorted([key[len(CHILD) :] for key in children]))
 
 
 def _order(graph: Graph | None, cursor: Cursor) -> float:
@@ -247,9 +249,10 @@ def _failure(rows: Rows, header: Header) -> Ending | Quarantine | None:
             return None
 
 
-def _undone(rows: Rows, header: Header, kind: Literal["d", "n"]) -> tuple[str, ...]:
+def _undone(
+    rows: Rows, header: Header, end: Ending | None, kind: Literal["d", "n"]
+) -> tuple[str, ...]:
     """What is undone by now, or could not be; when it has ended, as the end says."""
-    end = get_ending(rows)
     if header.compensation == "started":
         return tuple(paths_to_undo(rows, kind)[: DEFAULT_LIMITS.interrupted_paths])
     if end is None:
@@ -261,6 +264,8 @@ def _error_details(
     header: Header, end: Ending | None, cursors: list[Cursor]
 ) -> ErrorDetails | None:
     """Behind the error of a failed run; while it runs, of what is to be tried again."""
+    if not cursors:
+        return None
     found: list[Failure] = []
     for cursor in cursors:
         match cursor.wait:

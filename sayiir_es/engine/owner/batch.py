@@ -91,6 +91,9 @@ class Batch:
         self.closed = False
         """Whether a decision did not fit: nothing may come before it any more."""
         self.staged: dict[str, StagedRows] = {}
+        self._views: dict[str, Rows] = {}
+        """The rows of each instance that was looked at: staged, or those of the store.
+        """
         self.decided: list[DecidedCommand] = []
         """The commands that were decided, for those who asked for it."""
         self.failures: list[Event] = []
@@ -124,8 +127,10 @@ class Batch:
 
     def view(self, instance_id: str) -> Rows:
         """The rows of an instance to look at only: does not count as touched."""
-        staged = self.staged.get(instance_id)
-        return staged if staged is not None else self.store.rows(instance_id)
+        rows = self._views.get(instance_id)
+        if rows is None:
+            rows = self._views[instance_id] = self.store.rows(instance_id)
+        return rows
 
     def live(self, instance_id: str) -> Rows:
         """The rows of an instance without what is staged: behind `commit`, with it."""
@@ -146,9 +151,13 @@ class Batch:
         """
         if self.closed:
             return None
-        spans = self._spans
-        if spans is None or not isinstance(input_, Commanded):
+        if self._spans is None or not isinstance(input_, Commanded):
             return self._decide(input_)
+        return self._decide_in_span(input_, self._spans)
+
+    def _decide_in_span(
+        self, input_: Commanded, spans: DecisionSpans
+    ) -> Decision | None:
         rows = self.view(input_.command.instance_id)
         decision = self._decide(spans.begin(input_, rows))
         if decision is None:
@@ -163,16 +172,18 @@ class Batch:
             if isinstance(input_, Commanded)
             else input_.instance_id
         )
-        staged = self.staged.get(instance_id)
-        rows = self.store.rows(instance_id) if staged is None else staged
+        rows = self.view(instance_id)
         decision, records = self._made(input_, instance_id, rows)
         if self.records and decision.size > self._room:
             self.closed = True
             return None
         if decision.changes:
+            staged = self.staged.get(instance_id)
             if staged is None:
-                staged = self.staged[instance_id] = StagedRows(rows)
-            staged.apply(decision.changes)
+                staged = StagedRows(rows, {**decision.changes})
+                self.staged[instance_id] = self._views[instance_id] = staged
+            else:
+                staged.apply(decision.changes)
         self.records += records
         self._room -= decision.size
         self.decisions += 1
@@ -238,10 +249,10 @@ class Batch:
         return event
 
     def _too_large(self, decision: Decision) -> BatchTooLargeError:
-        """Why a decision fits no batch at all: so it never will."""
-        limit = self.context.batch_bytes
+        """Why a decision is refused that fits no batch at all: it never will."""
         return BatchTooLargeError(
-            f"expected a decision of at most {limit} bytes, but {decision.size} bytes"
+            f"expected a decision of at most {self.context.batch_bytes} bytes, but "
+            f"{decision.size} bytes"
         )
 
     def answered(self, position: CommandPosition, body: Body) -> None:

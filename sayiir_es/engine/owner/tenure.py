@@ -22,7 +22,7 @@ from sayiir_es.core.model.errors import (
 )
 from sayiir_es.engine.fold import decode_record, read_event_headers
 from sayiir_es.log.port import NewRecord, Topic
-from sayiir_es.wire.events import encode_event, event_headers, record_key
+from sayiir_es.wire.events import encode_keyed, event_headers
 from sayiir_es.wire.trace_context import trace_headers
 
 if TYPE_CHECKING:
@@ -43,10 +43,11 @@ def to_record(event: Event, traceparent: str | None = None) -> NewRecord:
 
     With the trace context of its decision, if there is one.
     """
+    key, value = encode_keyed(event)
     headers = event_headers(event.kind, event.claim)
     return _new_record(
-        key=record_key(event),
-        value=encode_event(event),
+        key=key,
+        value=value,
         headers=headers
         if traceparent is None
         else headers + trace_headers(traceparent),

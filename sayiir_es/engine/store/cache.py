@@ -88,10 +88,9 @@ class CachedRows:
     def get(self, key: str) -> Row | None:
         """The row, or None."""
         rows = self.rows
-        if key in rows:
-            return rows[key]
-        if self.complete:
-            return None
+        row = rows.get(key)
+        if row is not None or self.complete or key in rows:
+            return row
         row = rows[key] = self.source.read(self.instance, key)
         if type(row) is bytes:
             self.value_bytes += len(row)

@@ -267,7 +267,7 @@ def _sizes(command: Command, limits: Limits) -> list[tuple[str, int, int]]:
 
 
 def _size(text: str) -> int:
-    return len(text.encode("utf-8", "surrogatepass"))
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _answered_by(rows: Rows, commanded: Commanded) -> int | None:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from sayiir_es.core.status.list_entry import EntryGroup, ListEntry
     from sayiir_es.engine.store.cache import CachedRows
 
+_IN_AN_INDEX = frozenset((*INDEXED, *MESSAGES, *PERMITS))
+"""How the keys of rows begin, one letter each, that stand in any index."""
+
 
 def collect(
     cached: CachedRows,
@@ -117,16 +120,20 @@ def collect_index(cached: CachedRows, added: set[bytes], removed: set[bytes]) ->
     """Add how one instance's changes that are not yet written change the indexes."""
     ended_before = has_ended(cached.stored(HEADER))
     ended = has_ended(cached.get(HEADER))
-    changed = {key for key in cached.before if key.startswith(INDEXED)}
+    changed: set[str] = set()
+    for key in cached.before:
+        kind = key[0]
+        if kind not in _IN_AN_INDEX:
+            continue  # as most rows: a value
+        if kind in INDEXED:
+            changed.add(key)
+        elif kind in MESSAGES:
+            _collect_message(cached, key, added, removed)
+        else:
+            _collect_permit(cached, key, added, removed)
     if ended != ended_before:
         changed.add(HEADER)
         changed.update(cached.keys(CURSOR_PREFIX))
-    for key in cached.before:
-        if key.startswith(MESSAGES):
-            owes = owes_message(key, cached.get(key))
-            if owes != owes_message(key, cached.stored(key)):
-                index = keys.MESSAGE + cached.instance + key.encode()
-                (added if owes else removed).add(index)
     for key in changed:
         old = None if ended_before else cached.stored(key)
         new = None if ended else cached.get(key)
@@ -137,23 +144,33 @@ def collect_index(cached: CachedRows, added: set[bytes], removed: set[bytes]) ->
         due_before, due_at = wakes_at(old), wakes_at(new)
         if due_at != due_before:
             chain = key.removeprefix(CURSOR_PREFIX)
-            if due_before is not None:
-                removed.add(keys.timer(due_before, cached.instance, chain))
-            if due_at is not None:
-                added.add(keys.timer(due_at, cached.instance, chain))
-    _collect_permits(cached, added, removed)
+            removed.update(_timers(due_before, cached.instance, chain))
+            added.update(_timers(due_at, cached.instance, chain))
 
 
-def _collect_permits(
-    cached: CachedRows, added: set[bytes], removed: set[bytes]
+def _timers(due_at: int | None, instance: bytes, chain: str) -> tuple[bytes, ...]:
+    """The key of the timer of a cursor, if it has one."""
+    return () if due_at is None else (keys.timer(due_at, instance, chain),)
+
+
+def _collect_message(
+    cached: CachedRows, key: str, added: set[bytes], removed: set[bytes]
+) -> None:
+    """The same for the index of what is owed to other instances."""
+    owes = owes_message(key, cached.get(key))
+    if owes != owes_message(key, cached.stored(key)):
+        index = keys.MESSAGE + cached.instance + key.encode()
+        (added if owes else removed).add(index)
+
+
+def _collect_permit(
+    cached: CachedRows, key: str, added: set[bytes], removed: set[bytes]
 ) -> None:
     """The same for the index of permits, which holds what has ended, too."""
-    for key in cached.before:
-        if key.startswith(PERMITS):
-            holds = holds_permits(cached.get(key))
-            if holds != holds_permits(cached.stored(key)):
-                index = keys.PERMITS + cached.instance + key.encode()
-                (added if holds else removed).add(index)
+    holds = holds_permits(cached.get(key))
+    if holds != holds_permits(cached.stored(key)):
+        index = keys.PERMITS + cached.instance + key.encode()
+        (added if holds else removed).add(index)
 
 
 def merged(

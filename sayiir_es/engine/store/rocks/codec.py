@@ -131,7 +131,10 @@ def encode_row(row: Row) -> bytes:
     Raises:
         StoreError: if it holds a value that no row may hold.
     """
-    return _encode(row)
+    try:
+        return _packing.pack(row)
+    except _UNPACKABLE as error:
+        raise _encode_error(error) from error
 
 
 def decode_row(data: bytes) -> Row:
@@ -298,11 +301,11 @@ _READERS: dict[int, tuple[Callable[..., object], tuple[str, ...]]] = {
 
 def _untagged(value: object) -> list[object]:
     """The array of a value that msgpack does not support by itself."""
-    if isinstance(value, tuple):
-        return [_TUPLE, *value]
     kind: type = type(value)
     writer = _WRITERS.get(kind)
     if writer is None:
+        if isinstance(value, tuple):
+            return [_TUPLE, *value]
         raise TypeError(f"a row holds {value!r}")
     tag, get_fields = writer
     return [tag, *get_fields(value)]
@@ -340,6 +343,7 @@ class _Packing(threading.local):
 
 
 _packing = _Packing()
+_UNPACKABLE = (TypeError, ValueError, OverflowError)
 _unpack_list: Callable[[bytes], list[Any]] = msgpack.unpackb  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]  # ships no hints
 _unpack: Callable[..., object] = msgpack.unpackb  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]  # ships no hints
 
@@ -347,8 +351,12 @@ _unpack: Callable[..., object] = msgpack.unpackb  # pyright: ignore[reportUnknow
 def _encode(value: object) -> bytes:
     try:
         return _packing.pack(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise StoreError(f"expected what a store can hold, but {error}") from error
+    except _UNPACKABLE as error:
+        raise _encode_error(error) from error
+
+
+def _encode_error(error: Exception) -> StoreError:
+    return StoreError(f"expected what a store can hold, but {error}")
 
 
 def _decode(data: bytes) -> object:
