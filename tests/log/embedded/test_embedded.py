@@ -27,6 +27,7 @@ from tests.log.conformance import batch, read_all, read_records, record, values
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sayiir_es.log.embedded.rows import Read
     from sayiir_es.log.port import Record
 
 PRODUCER = """
@@ -235,6 +236,40 @@ async def test_a_commit_of_another_process_is_noticed_within_the_wait(
     chunk = await reading
     assert chunk is not None, "it was not woken"
     assert values(list(chunk.records)) == ["0"]
+    await log.close()
+
+
+class CountedLooks(EmbeddedLog):
+    """A log that counts how often its readers look into the file."""
+
+    looks = 0
+
+    async def read_from(self, topic: Topic, partition: int, offset: int) -> Read:
+        """Count, and read."""
+        self.looks += 1
+        return await super().read_from(topic, partition, offset)
+
+
+async def test_a_reader_looks_once_for_each_commit(tmp_path: Path) -> None:
+    log = CountedLooks(tmp_path / "log.db")
+    await log.open(create=True)
+    reader = await log.reader(Topic.COMMANDS, 0, 0)
+    assert await reader.read(max_wait_s=0) is None
+    for number in range(3):
+        reading = asyncio.create_task(reader.read(max_wait_s=30))
+        await asyncio.sleep(0)
+        log.looks = 0
+        await log.produce(Topic.COMMANDS, 0, record(b"%d" % number))
+        chunk = await reading
+        assert chunk is not None
+        assert values([*chunk.records]) == [str(number)]
+        assert log.looks == 1
+    # What is committed between two reads is found, however little the next one waits.
+    await log.produce(Topic.COMMANDS, 0, record(b"between"))
+    chunk = await reader.read(max_wait_s=0)
+    assert chunk is not None
+    assert values([*chunk.records]) == ["between"]
+    await reader.close()
     await log.close()
 
 
