@@ -111,6 +111,8 @@ class Session:
         self.backend = backend
         self.payloads = backend.payloads
         self.log = backend.open_log()
+        # Looked at once: a protocol is checked slowly.
+        self._checked_log = self.log if isinstance(self.log, CheckedLog) else None
         self.registry = Registry()
         self.definitions = DefinitionFeed(self.log, self.registry)
         self.view = FoldedView(backend, self.log, self.registry, self.definitions)
@@ -139,12 +141,8 @@ class Session:
                 if self._identity is None:
                     identity = await self.log.open(create=create)
                     self._identity = self.view.identity = identity
-        if create:
-            self._check_writable()
-
-    def _check_writable(self) -> None:
-        if isinstance(self.log, CheckedLog):
-            self.log.check_writable()
+        if create and self._checked_log is not None:
+            self._checked_log.check_writable()
 
     async def close(self) -> None:
         """Close everything that was opened."""

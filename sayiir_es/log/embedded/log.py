@@ -305,7 +305,8 @@ class EmbeddedReader:
             async with asyncio.timeout(max_wait_s):
                 return await self._wait()
         except TimeoutError:
-            return None
+            # Who committed may have been killed before it told of it.
+            return await self._look_and_follow()
 
     async def close(self) -> None:
         """Stop reading."""
