@@ -111,6 +111,10 @@ BROAD_EXCEPTS = {
         "user's code: logs, and the worker ends as it does"
     ),
     "sayiir_es/log/call_thread.py: CallThread.submit.run": "raised at the caller",
+    "sayiir_es/log/call_thread.py: _serve": "logged: the calls behind it are made",
+    "sayiir_es/log/embedded/threads.py: ConnectionThread.call.make_call": (
+        "raised at the caller"
+    ),
     "sayiir_es/web/security/middleware.py: SecurityMiddleware.__call__": (
         "answers one request: logs, and tells nothing of it"
     ),

@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import secrets
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -371,6 +372,7 @@ async def to_its_end(work: Coroutine[object, object, None]) -> None:
         raise cancelled
 
 
+@cache
 def build_name() -> str:
-    """The version of this package, which claims carry."""
+    """The version of this package, which claims carry; read once, from its files."""
     return version("sayiir-es")

@@ -39,6 +39,7 @@ from sayiir_es.client.requests import (
 )
 from sayiir_es.client.sending import send_command
 from sayiir_es.client.stores import ClientStores, store_identity
+from sayiir_es.client.unheard_calls import UnheardCalls
 from sayiir_es.client.unserved import explain
 from sayiir_es.core.model.commands import SendSignal, StartWorkflow
 from sayiir_es.core.model.errors import (
@@ -99,9 +100,6 @@ NAME_LOOK_S = 0.05
 POLL_S = 0.5
 """How often, in seconds, a wait looks after the worker of its own process."""
 
-UNHEARD_LOOK_S = 0.05
-"""How often, in seconds, a call on a local log looks whether its owner has gone."""
-
 UNHEARD_S = 2.0
 """After how many seconds without a reply it is asked whether anybody holds a wait."""
 
@@ -113,6 +111,8 @@ class Session:
         self.backend = backend
         self.payloads = backend.payloads
         self.log = backend.open_log()
+        # Looked at once: a protocol is checked slowly.
+        self._checked_log = self.log if isinstance(self.log, CheckedLog) else None
         self.registry = Registry()
         self.definitions = DefinitionFeed(self.log, self.registry)
         self.view = FoldedView(backend, self.log, self.registry, self.definitions)
@@ -123,6 +123,9 @@ class Session:
         self._opened_stores: WeakSet[SnapshotStore] = WeakSet()
         self._opening = asyncio.Lock()
         self._ownership = Ownership(backend, self.log, self.registry, self._open_store)
+        self._unheard_calls = UnheardCalls(
+            self._requests.is_heard, lambda: self._ownership.hold((), None)
+        )
 
     async def open(self, *, create: bool = False) -> None:
         """Connect, once; with `create`, for whoever begins something, make the log.
@@ -138,12 +141,8 @@ class Session:
                 if self._identity is None:
                     identity = await self.log.open(create=create)
                     self._identity = self.view.identity = identity
-        if create:
-            self._check_writable()
-
-    def _check_writable(self) -> None:
-        if isinstance(self.log, CheckedLog):
-            self.log.check_writable()
+        if create and self._checked_log is not None:
+            self._checked_log.check_writable()
 
     async def close(self) -> None:
         """Close everything that was opened."""
@@ -257,18 +256,11 @@ class Session:
             async with self._ownership.hold((), None):
                 yield
             return
-        watch = asyncio.ensure_future(self._decide_if_unheard(partition))
+        self._unheard_calls.begin(partition)
         try:
             yield
         finally:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
-
-    async def _decide_if_unheard(self, partition: int) -> None:
-        while self._requests.is_heard(partition):  # noqa: ASYNC110 (no event says it)
-            await asyncio.sleep(UNHEARD_LOOK_S)
-        async with self._ownership.hold((), None):
-            await asyncio.Event().wait()
+            await self._unheard_calls.end(partition)
 
     async def produce(self, command: Command, call: Call) -> None:
         """Produce a command; its decision is asked after if nobody tells it."""

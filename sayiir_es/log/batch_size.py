@@ -52,8 +52,8 @@ def payload_bytes(batch: Sequence[NewRecord]) -> int:
     return size
 
 
-def check_batch(batch: Sequence[NewRecord], limit: int = MAX_BATCH_BYTES) -> None:
-    """Refuse a batch that a log does not take.
+def check_batch(batch: Sequence[NewRecord], limit: int = MAX_BATCH_BYTES) -> int:
+    """Refuse a batch that a log does not take; return its size in bytes.
 
     Raises:
         BatchTooLargeError: it has more than `limit` bytes.
@@ -66,3 +66,4 @@ def check_batch(batch: Sequence[NewRecord], limit: int = MAX_BATCH_BYTES) -> Non
         raise BatchTooLargeError(
             f"expected at most {limit} bytes in one batch, but it has {size}"
         )
+    return size

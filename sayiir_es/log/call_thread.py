@@ -11,8 +11,12 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
+from sayiir_es.telemetry import get_logger
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+logger = get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -39,14 +43,22 @@ class CallThread:
                 else:
                     future.set_result(result)
 
+        self.post(run)
+        return future
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Queue a call of whose end nobody is told; what it raises is logged."""
+        if self._thread is None:
+            self._start()
+        self._calls.put(call)
+
+    def _start(self) -> None:
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=_serve, args=(self._calls,), name=self._name, daemon=True
                 )
                 self._thread.start()
-        self._calls.put(run)
-        return future
 
     def close(self) -> None:
         """End the thread behind what is queued; does not wait for it."""
@@ -55,5 +67,8 @@ class CallThread:
 
 def _serve(calls: SimpleQueue[Callable[[], None] | None]) -> None:
     while (run := calls.get()) is not None:
-        run()
+        try:
+            run()
+        except Exception as error:
+            logger.exception("thread.call_failed", exc_info=error)
         del run  # what it holds may go

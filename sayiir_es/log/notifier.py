@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import threading
 from typing import TYPE_CHECKING
 
@@ -40,41 +41,54 @@ class Notifier:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # In the order of their making: a simulation must wake them in the same order.
-        self._waiters: dict[Waiter, Hashable] = {}
+        self._numbers = itertools.count()
+        self._subjects: dict[Waiter, Hashable] = {}
+        self._waiters: dict[Hashable, dict[Waiter, int]] = {}
+        """By subject, each with its number, in the order of their making."""
 
     def is_awaited(self, subject: Hashable) -> bool:
         """Whether anybody waits for the subject."""
-        with self._lock:
-            return subject in self._waiters.values()
+        return subject in self._waiters
 
     def waiter(self, subject: Hashable) -> Waiter:
         """Return a future that the next `wake` for the subject resolves."""
         waiter: Waiter = asyncio.get_running_loop().create_future()
         with self._lock:
-            self._waiters[waiter] = subject
+            self._subjects[waiter] = subject
+            self._waiters.setdefault(subject, {})[waiter] = next(self._numbers)
         return waiter
 
     def forget(self, waiter: Waiter) -> None:
         """Drop a waiter; one that was woken is dropped already."""
         with self._lock:
-            self._waiters.pop(waiter, None)
+            if waiter in self._subjects:
+                subject = self._subjects.pop(waiter)
+                waiters = self._waiters[subject]
+                del waiters[waiter]
+                if not waiters:
+                    del self._waiters[subject]
 
     def wake(self, subjects: Iterable[Hashable] | None = None) -> int:
         """Resolve the waiters of these subjects, or all; return how many they were."""
         if not self._waiters:
             return 0
-        wanted_subjects = None if subjects is None else set(subjects)
         with self._lock:
-            waiters = [
-                waiter
-                for waiter, subject in self._waiters.items()
-                if wanted_subjects is None or subject in wanted_subjects
-            ]
+            waiters: dict[Waiter, int] = {}
+            for subject in tuple(self._waiters) if subjects is None else subjects:
+                found = self._waiters.pop(subject, None)
+                if found is None:
+                    continue
+                if waiters:
+                    waiters.update(found)
+                else:
+                    waiters = found
             for waiter in waiters:
-                del self._waiters[waiter]
+                del self._subjects[waiter]
+        if not waiters:
+            return 0
         this_loop = running_loop()
-        for waiter in waiters:
+        # In the order of their making: a simulation must wake them in the same order.
+        for waiter in sorted(waiters, key=waiters.__getitem__):
             loop = waiter.get_loop()
             if loop is this_loop:
                 _resolve(waiter)

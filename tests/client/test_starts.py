@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,9 +25,10 @@ from sayiir_es import (
     aio,
     run_durable_workflow,
 )
+from sayiir_es.engine.requests.responder import SEARCHES_MAX
 from sayiir_es.log.port import Topic
 from sayiir_es.wire.reply_address import REPLY_WHEN
-from sayiir_es.wire.requests import Ended, FindDecision
+from sayiir_es.wire.requests import Decided, Ended, FindDecision
 from tests.client.group_backend import GroupBackend
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sayiir_es.client.backends import Backend
+    from sayiir_es.client.requests import Call
+    from sayiir_es.wire.requests import Answer
 
 LIMIT_S = 20.0
 
@@ -225,6 +229,32 @@ async def test_an_owner_knows_an_accepted_start_by_its_id(group: GroupBackend) -
     assert isinstance(answer, Ended)
     assert answer.status is not None
     assert answer.status.output == b"7"
+    await session.close()
+
+
+async def test_decisions_that_many_ask_after_at_once_are_told_to_all(
+    group: GroupBackend,
+) -> None:
+    session = group.new_session()
+    with Worker("w", group).start([parked]):
+        async with aio.WorkflowClient(group) as client:
+            await client.submit(parked, "a")
+            await session.open()
+            await session.requests.open(create=False)
+            question = FindDecision(instance_id="a", offset=0, command_id="")
+            calls = [session.requests.expect(0) for _ in range(2 * SEARCHES_MAX)]
+            for call in calls:
+                session.requests.post(call, question, again_s=0.1)
+
+            async def reply_to(call: Call) -> Answer:
+                try:
+                    return await call.reply
+                finally:
+                    session.requests.forget(call)
+
+            async with asyncio.timeout(LIMIT_S):
+                answers = await asyncio.gather(*map(reply_to, calls))
+    assert {type(answer) for answer in answers} == {Decided}
     await session.close()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sayiir_es.core.authoring.flow import Flow
+from sayiir_es.core.graph.record import record_of_graph
 from sayiir_es.core.model.events import WorkflowStarted
 from sayiir_es.engine.definitions.feed import DefinitionFeed
 from sayiir_es.engine.definitions.registry import Registry
@@ -17,6 +18,8 @@ from tests.engine.harness import EngineHarness
 
 if TYPE_CHECKING:
     from decimal import Decimal as Hidden
+
+    from sayiir_es.core.authoring.workflow import Workflow
 
 
 async def one(value: str) -> str:
@@ -154,3 +157,26 @@ def test_an_annotation_that_cannot_be_read_is_told_of_once() -> None:
     assert [line["event"] for line in lines] == ["task.hint_ignored"]
     assert lines[0]["task_id"] == "ship"
     assert "annotation of 'order'" in lines[0]["reason"]
+
+
+def registry_of(workflow: Workflow) -> Registry:
+    registry = Registry()
+    registry.register(workflow)
+    return registry
+
+
+def test_what_was_made_of_a_function_is_kept_with_its_workflow() -> None:
+    digest = V1.graph.digest
+    runnable = registry_of(V1).runnable(digest, "one")
+    assert runnable is not None
+    assert runnable is registry_of(V1).runnable(digest, "one")
+    replaced = registry_of(V1.with_functions({"one": two})).runnable(digest, "one")
+    assert replaced is not None
+    assert replaced.function is two
+    assert registry_of(V1).runnable(digest, "one") is runnable
+
+
+def test_a_record_of_a_graph_that_is_here_is_taken_for_that_graph() -> None:
+    registry = registry_of(V1)
+    assert registry.publish(record_of_graph(V1.graph)) is V1.graph
+    assert registry.is_latest(V1.graph)

@@ -22,6 +22,7 @@ from sayiir_es.core.model.errors import (
 from sayiir_es.engine.owner.claiming import Claimer
 from sayiir_es.engine.projector import Projector
 from sayiir_es.engine.store.memory import MemoryStore
+from sayiir_es.log.batch_size import check_batch
 from sayiir_es.log.embedded.checksum import StoredPartition
 from sayiir_es.log.embedded.log import EmbeddedLog
 from sayiir_es.log.embedded.rows import Write
@@ -59,7 +60,7 @@ async def write_log(path: Path) -> tuple[bytes, bytes, list[str]]:
         name, size = f"{number}", 1 + number % 4
         records = batch(name, size)
         to = StoredPartition(path=path, topic=Topic.EVENTS, partition=0)
-        await commits.write(Write(to=to, batch=records))
+        await commits.write(Write(to, records, check_batch(records)))
         return [f"{name}:{i}/{size}" for i in range(size)]
 
     record_names: list[str] = []

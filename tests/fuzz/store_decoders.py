@@ -144,7 +144,7 @@ _connection.execute(
 def _file_row(data: bytes) -> None:
     """The bytes are the headers of a row; its key and value may be any bytes."""
     _connection.execute("UPDATE records SET headers = ?", (data,))
-    for record in read_from(_connection, _STORED, 0):
+    for record in read_from(_connection, _STORED, 0).records:
         assert all(type(n) is str and type(v) is bytes for n, v in record.headers)
 
 

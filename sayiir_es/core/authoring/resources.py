@@ -51,7 +51,8 @@ def bind_resources(
     if not given:
         return workflow
     bound = copy.copy(workflow)
-    bound.prepared, bound.resource_parameters = None, ()
+    bound.prepared = bound.runnables = None
+    bound.resource_parameters = ()
     bound.functions = functions = dict(workflow.functions)
     for one in given:
         function = functions[one.path]

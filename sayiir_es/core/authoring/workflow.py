@@ -101,6 +101,8 @@ class Workflow(Generic[Taken_contra, Output_co]):
         here: one that was named only is not among them."""
         self.prepared: object = None
         """What an engine made of graph and functions, kept for its next run."""
+        self.runnables: object = None
+        """What workers of this process made of single functions, kept as that is."""
         self.resource_parameters: tuple[ResourceParameter, ...] | None = None
         """What its functions name that no node gives, once it was looked for."""
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from sayiir_es.core.authoring.compensations import takes_both
 from sayiir_es.core.authoring.hints import task_hints
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.core.authoring.flow import Workflow
     from sayiir_es.core.authoring.hints import TaskHints
+    from sayiir_es.core.authoring.steps import Function
     from sayiir_es.core.authoring.takers import Taker
     from sayiir_es.core.graph.graph import Graph
     from sayiir_es.engine.definitions.accepted_loss import AcceptedLoss
@@ -87,6 +89,26 @@ def _readable_hints(
             "value stays as JSON has it",
         )
     return hints
+
+
+class _Kept(NamedTuple):
+    """What is kept with a workflow: made of this graph and these functions, by path."""
+
+    graph: Graph
+    functions: Mapping[str, Function]
+    runnables: dict[str, Runnable]
+
+
+def _kept_runnables(workflow: Workflow) -> dict[str, Runnable]:
+    """What was made of a workflow's functions: their signatures are read once."""
+    kept = workflow.runnables
+    if (
+        not isinstance(kept, _Kept)
+        or kept.graph is not workflow.graph
+        or kept.functions is not workflow.functions
+    ):
+        kept = workflow.runnables = _Kept(workflow.graph, workflow.functions, {})
+    return kept.runnables
 
 
 Versions: TypeAlias = "dict[str | None, Graph]"
@@ -168,7 +190,8 @@ class Registry:
         Raises:
             DecodeError: if there is no graph in it.
         """
-        graph = graph_of_record(value)
+        # What this process has under its digest is not decoded once more.
+        graph = self._graphs.get(sha256(value).hexdigest()) or graph_of_record(value)
         registered = self._graphs.setdefault(graph.digest, graph)
         self._latest.setdefault(graph.name, {})[graph.version] = registered
         self._default.pop(graph.name, None)
@@ -263,13 +286,32 @@ class Registry:
         graph = self._graphs.get(graph_digest)
         if graph is None:
             return None
-        workflow, place = self._workflows.get(graph_digest), graph.place(path)
-        is_of_another = workflow is None
-        if workflow is None:
-            today = self.today(graph.name, graph.version)
-            if today is None:
-                return None
-            workflow = self._workflows[today.digest]
+        workflow = self._workflows.get(graph_digest)
+        if workflow is not None:
+            if workflow.graph is not graph or self.tags is not None:
+                return self._make_runnable(graph, path, workflow)
+            kept = _kept_runnables(workflow)
+            runnable = kept.get(path)
+            if runnable is None:
+                runnable = self._make_runnable(graph, path, workflow)
+                if runnable is not None:
+                    kept[path] = runnable
+            return runnable
+        today = self.today(graph.name, graph.version)
+        if today is None:
+            return None
+        workflow = self._workflows[today.digest]
+        return self._make_runnable(graph, path, workflow, is_of_another=True)
+
+    def _make_runnable(
+        self,
+        graph: Graph,
+        path: str,
+        workflow: Workflow,
+        *,
+        is_of_another: bool = False,
+    ) -> Runnable | None:
+        place = graph.place(path)
         there = same_place(graph, path, workflow.graph)
         function = workflow.functions.get(path)
         if place is None or there is None or function is None:

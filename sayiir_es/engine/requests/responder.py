@@ -408,6 +408,8 @@ class Responder:
             if is_known:  # accepted: what is left to tell is the end
                 self._wait(request.instance_id, address, parked=False)
                 return
+        if len(self._searches) >= SEARCHES_MAX:
+            return  # it is asked again; the command was decided, so no call may end
         slots = self._report_slots
         self._search(lambda: self._read_decision(request, address), address, slots)
 

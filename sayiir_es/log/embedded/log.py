@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
+    from sayiir_es.log.embedded.rows import Read
+    from sayiir_es.log.notifier import Waiter
     from sayiir_es.log.port import NewRecord, Record
 
 
@@ -151,9 +153,9 @@ class EmbeddedLog:
         if topic is Topic.EVENTS:
             raise ValueError("expected events to be appended, but they were produced")
         self._check(topic, partition)
-        check_batch((record,))
+        size = check_batch((record,))
         try:
-            return await self.write(topic, partition, (record,))
+            return await self.write(topic, partition, (record,), size)
         except UncertainAppendError as error:
             raise LogUnavailableError(str(error)) from error
 
@@ -172,9 +174,9 @@ class EmbeddedLog:
     # ----------------------------------------------------------------
 
     async def write(
-        self, topic: Topic, partition: int, batch: Sequence[NewRecord]
+        self, topic: Topic, partition: int, batch: Sequence[NewRecord], size: int
     ) -> int:
-        """Commit a batch and return its first offset.
+        """Commit a batch of so many bytes and return its first offset.
 
         Raises:
             LogUnavailableError: other processes kept the file locked, or it is closed;
@@ -185,23 +187,18 @@ class EmbeddedLog:
         if self._commit_thread is None:
             raise self._closed_error()
         return await self._commit_thread.write(
-            Write(to=self._stored_partition(topic, partition), batch=batch)
+            Write(self._stored_partition(topic, partition), batch, size)
         )
 
-    async def read_chunk(
-        self, topic: Topic, partition: int, offset: int
-    ) -> Chunk | None:
-        """Return the records from `offset` on; None at the end of the log.
+    async def read_from(self, topic: Topic, partition: int, offset: int) -> Read:
+        """Return some records from `offset` on; none at the end of the log.
 
         Raises:
             OffsetGoneError: it is outside of what the log holds.
             DamagedLogError: the file is damaged.
         """
         stored = self._stored_partition(topic, partition)
-        records = await self._get_reader_thread().run(read_from, stored, offset)
-        if not records:
-            return None
-        return Chunk(start=offset, end=offset + len(records), records=records)
+        return await self._get_reader_thread().run(read_from, stored, offset)
 
     async def _bounds(self, topic: Topic, partition: int) -> tuple[int, int]:
         self._check(topic, partition)
@@ -260,9 +257,9 @@ class EmbeddedAppender:
                 f"expected a usable appender of partition {self._partition}, but an "
                 "append before it has not ended well, or it is closed"
             )
-        check_batch(batch)
+        size = check_batch(batch)
         self._idle = False
-        base = await self._log.write(Topic.EVENTS, self._partition, batch)
+        base = await self._log.write(Topic.EVENTS, self._partition, batch, size)
         self._idle = True
         return base
 
@@ -272,7 +269,13 @@ class EmbeddedAppender:
 
 
 class EmbeddedReader:
-    """Reads one partition; see `log.port.Reader`."""
+    """Reads one partition; see `log.port.Reader`.
+
+    Theory of operation. From the first time that it finds nothing it is told of
+    commits. A waiter is made before each look into the file; where the look came to the
+    end of the partition, the next one is made when the waiter has been resolved. So it
+    looks once for what is committed together.
+    """
 
     def __init__(
         self, log: EmbeddedLog, topic: Topic, partition: int, offset: int
@@ -280,6 +283,10 @@ class EmbeddedReader:
         self._log = log
         self._topic_partition = (topic, partition)
         self._next = offset
+        self._waiter: Waiter | None = None
+        """Made before the last look; None until it found nothing for the first time."""
+        self._is_at_end = False
+        """Whether the last look came to the end of the partition."""
 
     async def read(self, *, max_wait_s: float) -> Chunk | None:
         """Return what follows, or None when nothing came within `max_wait_s`.
@@ -289,28 +296,57 @@ class EmbeddedReader:
             LogUnavailableError: the log is closed, or cannot be read now.
             DamagedLogError: the file is damaged.
         """
-        chunk = await self._log.read_chunk(*self._topic_partition, self._next)
-        if chunk is None:
-            try:
-                async with asyncio.timeout(max_wait_s):
-                    chunk = await self._wait()
-            except TimeoutError:
-                return None
-        self._next = chunk.end
-        return chunk
+        if self._may_find_more():
+            follows = self._waiter is not None
+            chunk = await (self._look_and_follow() if follows else self._look())
+            if chunk is not None:
+                return chunk
+        try:
+            async with asyncio.timeout(max_wait_s):
+                return await self._wait()
+        except TimeoutError:
+            # Who committed may have been killed before it told of it.
+            return await self._look_and_follow()
 
     async def close(self) -> None:
         """Stop reading."""
+        self._forget_waiter()
 
     async def _wait(self) -> Chunk:
-        hub = self._log.request_topics
         while True:
-            waiter = hub.notifier.waiter(self._topic_partition)
-            try:
-                hub.watch(self._topic_partition)
-                chunk = await self._log.read_chunk(*self._topic_partition, self._next)
+            if self._may_find_more():
+                chunk = await self._look_and_follow()
                 if chunk is not None:
                     return chunk
-                await waiter
-            finally:
-                hub.notifier.forget(waiter)
+            elif self._waiter is not None:
+                try:
+                    await self._waiter
+                except asyncio.CancelledError:
+                    self._forget_waiter()
+                    raise
+
+    def _may_find_more(self) -> bool:
+        """Whether a look may find more than the last one."""
+        return not self._is_at_end or self._waiter is None or self._waiter.done()
+
+    async def _look_and_follow(self) -> Chunk | None:
+        self._forget_waiter()
+        hub = self._log.request_topics
+        self._waiter = hub.notifier.waiter(self._topic_partition)
+        hub.watch(self._topic_partition)
+        return await self._look()
+
+    async def _look(self) -> Chunk | None:
+        """Return what stands in the file behind what was read; None if nothing does."""
+        self._is_at_end = False  # unless this look comes to it
+        start = self._next
+        read = await self._log.read_from(*self._topic_partition, start)
+        self._is_at_end = read.is_last
+        if not read.records:
+            return None
+        self._next = start + len(read.records)
+        return Chunk(start=start, end=self._next, records=read.records)
+
+    def _forget_waiter(self) -> None:
+        if self._waiter is not None:
+            self._log.request_topics.notifier.forget(self._waiter)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 
@@ -36,12 +35,12 @@ _INSERT = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _COLUMNS = "offset, key, value, headers, timestamp, checksum"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Write:
-    """A batch for one partition: it lands whole or not at all."""
+class Write(NamedTuple):
+    """A batch for one partition, of `size` bytes: it lands whole or not at all."""
 
     to: StoredPartition
     batch: Sequence[NewRecord]
+    size: int
 
 
 def insert(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[int]:
@@ -114,18 +113,25 @@ def _bounds(connection: sqlite3.Connection, stored: StoredPartition) -> tuple[in
     return read_bounds(connection, stored.topic.value, stored.partition)
 
 
+class Read(NamedTuple):
+    """Records that follow each other; `is_last` where none stood behind them."""
+
+    records: list[Record]
+    is_last: bool
+
+
 def read_from(
     connection: sqlite3.Connection, stored: StoredPartition, offset: int
-) -> list[Record]:
+) -> Read:
     """Return some records from `offset` on; none at the end of the log.
 
     Raises:
         OffsetGoneError: it is outside of what the log holds.
         DamagedLogError: a record is not what was written, or is missing.
     """
-    records = _read_chunk(connection, stored, offset)
-    if records:
-        return records
+    read = _read_chunk(connection, stored, offset)
+    if read.records:
+        return read
     _, end = bounds(connection, stored)
     if offset > end or offset < 0:
         raise OffsetGoneError(
@@ -133,15 +139,15 @@ def read_from(
             f"but the log ends at {end}"
         )
     if offset < end:  # the log may have grown since, else they are out of reach
-        records = _read_chunk(connection, stored, offset)
-        if not records:
+        read = _read_chunk(connection, stored, offset)
+        if not read.records:
             raise stored.damage(offset, f"none is found up to offset {end}")
-    return records
+    return read
 
 
 def _read_chunk(
     connection: sqlite3.Connection, stored: StoredPartition, offset: int
-) -> list[Record]:
+) -> Read:
     query = (
         f"SELECT {_COLUMNS} FROM records"  # noqa: S608 - our own column names
         " WHERE topic = ? AND partition = ? AND offset >= ? ORDER BY offset LIMIT ?"
@@ -160,8 +166,8 @@ def _read_chunk(
             next_offset += 1
             size += sum(len(part) for part in row[1:4] if part)
             if size >= CHUNK_BYTES_MAX:
-                break
-    return records
+                return Read(records, is_last=False)
+    return Read(records, is_last=len(records) < CHUNK_RECORDS_MAX)
 
 
 def _refuse_gap(

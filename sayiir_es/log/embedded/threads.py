@@ -25,7 +25,6 @@ from sayiir_es.core.model.errors import (
     LogUnavailableError,
     UncertainAppendError,
 )
-from sayiir_es.log.batch_size import payload_bytes
 from sayiir_es.log.call_thread import CallThread
 from sayiir_es.log.embedded.commit_turn import CommitTurn
 from sayiir_es.log.embedded.file import (
@@ -43,7 +42,6 @@ from sayiir_es.log.notifier import call_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from concurrent.futures import Future
     from pathlib import Path
 
     from sayiir_es.core.model.errors import WorkflowError
@@ -95,30 +93,43 @@ class ConnectionThread:
             raise log_error_of(self.path, error) from error
 
     async def call(self, call: Callable[[], T]) -> T:
-        """Make a call on the thread."""
-        return await asyncio.wrap_future(self.submit(call))
-
-    def submit(self, call: Callable[[], T]) -> Future[T]:
-        """Queue a call for the thread.
+        """Make a call on the thread; one that is cancelled before it began is not made.
 
         Raises:
             LogUnavailableError: it is closed.
         """
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def make_call() -> None:
+            if answer.cancelled():
+                return
+            try:
+                result = call()
+            except BaseException as error:  # noqa: BLE001 (its caller's)
+                call_on(answer.get_loop(), _fail, answer, error)
+            else:
+                call_on(answer.get_loop(), _resolve, answer, result)
+
+        self._post(make_call)
+        return await answer
+
+    def _post(self, call: Callable[[], None]) -> None:
+        """Queue a call that raises nothing."""
         if self._closed:
             raise LogUnavailableError(
                 f"expected {str(self.path)!r} to be open, but it is closed"
             )
-        return self._thread.submit(lambda: self._make_call(call))
+        self._thread.post(lambda: self._make_call(call))
 
-    def _make_call(self, call: Callable[[], T]) -> T:
+    def _make_call(self, call: Callable[[], None]) -> None:
         with self._calling:
-            return call()
+            call()
 
     async def close(self) -> None:
         """Do what is queued, then close the connection; a second call does nothing."""
         if self._closed:
             return
-        closed = self.submit(self._disconnect)
+        closed = self._thread.submit(lambda: self._make_call(self._disconnect))
         self._closed = True
         self._thread.close()
         await asyncio.shield(asyncio.wrap_future(closed))
@@ -202,7 +213,7 @@ class CommitThread(ConnectionThread):
 
     def _submit_commit(self) -> None:
         try:
-            self.submit(self._commit)
+            self._post(self._commit)
         except LogUnavailableError:
             with self._lock:
                 self._queue.clear()
@@ -236,7 +247,7 @@ class CommitThread(ConnectionThread):
                 write, answer = self._queue.popleft()
                 entries.append((write, answer))
                 records += len(write.batch)
-                size += payload_bytes(write.batch)
+                size += write.size
             more = bool(self._queue)
         if more:
             self._submit_commit()
@@ -328,14 +339,22 @@ def _resolve_all(
     for answer, result in zip(answers, results, strict=True):
         by_loop.setdefault(answer.get_loop(), []).append((answer, result))
     for loop, pairs in by_loop.items():
-        call_on(loop, _resolve, pairs)
+        call_on(loop, _resolve_pairs, pairs)
 
 
-def _resolve(pairs: Sequence[tuple[Answer, int | WorkflowError]]) -> None:
+def _resolve_pairs(pairs: Sequence[tuple[Answer, int | WorkflowError]]) -> None:
     for answer, result in pairs:
-        if answer.done():  # its caller has gone
-            continue
         if isinstance(result, int):
-            answer.set_result(result)
+            _resolve(answer, result)
         else:
-            answer.set_exception(result)
+            _fail(answer, result)
+
+
+def _resolve(answer: asyncio.Future[T], result: T) -> None:
+    if not answer.done():  # else its caller has gone
+        answer.set_result(result)
+
+
+def _fail(answer: asyncio.Future[T], error: BaseException) -> None:
+    if not answer.done():
+        answer.set_exception(error)

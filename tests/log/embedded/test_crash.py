@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sayiir_es.core.model.errors import LogUnavailableError, UncertainAppendError
+from sayiir_es.log.batch_size import check_batch
 from sayiir_es.log.embedded.checksum import StoredPartition
 from sayiir_es.log.embedded.log import EmbeddedLog
 from sayiir_es.log.embedded.rows import Write
@@ -220,7 +221,7 @@ async def test_a_full_disk_refuses_a_batch_whole_and_takes_the_next_when_it_has_
 
     async def write(*new: NewRecord) -> int:
         to = StoredPartition(path=path, topic=Topic.EVENTS, partition=0)
-        return await commits.write(Write(to=to, batch=new))
+        return await commits.write(Write(to, new, check_batch(new)))
 
     assert await write(*batch("before", 2)) == 0
     await commits.run(lambda c: c.execute("PRAGMA max_page_count = 20"))

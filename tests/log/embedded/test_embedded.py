@@ -27,6 +27,7 @@ from tests.log.conformance import batch, read_all, read_records, record, values
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sayiir_es.log.embedded.rows import Read
     from sayiir_es.log.port import Record
 
 PRODUCER = """
@@ -235,6 +236,40 @@ async def test_a_commit_of_another_process_is_noticed_within_the_wait(
     chunk = await reading
     assert chunk is not None, "it was not woken"
     assert values(list(chunk.records)) == ["0"]
+    await log.close()
+
+
+class CountedLooks(EmbeddedLog):
+    """A log that counts how often its readers look into the file."""
+
+    looks = 0
+
+    async def read_from(self, topic: Topic, partition: int, offset: int) -> Read:
+        """Count, and read."""
+        self.looks += 1
+        return await super().read_from(topic, partition, offset)
+
+
+async def test_a_reader_looks_about_once_for_each_commit(tmp_path: Path) -> None:
+    log = CountedLooks(tmp_path / "log.db")
+    await log.open(create=True)
+    reader = await log.reader(Topic.COMMANDS, 0, 0)
+    assert await reader.read(max_wait_s=0) is None
+    log.looks, commits = 0, 20
+    for number in range(commits):
+        reading = asyncio.create_task(reader.read(max_wait_s=30))
+        await log.produce(Topic.COMMANDS, 0, record(b"%d" % number))
+        chunk = await reading
+        assert chunk is not None
+        assert values([*chunk.records]) == [str(number)]
+    assert log.looks < 2 * commits
+    # What is committed between two reads is found, however little the next one waits.
+    await log.produce(Topic.COMMANDS, 0, record(b"between"))
+    chunk = await reader.read(max_wait_s=0)
+    assert chunk is not None
+    assert values([*chunk.records]) == ["between"]
+    assert await reader.read(max_wait_s=0) is None
+    await reader.close()
     await log.close()
 
 

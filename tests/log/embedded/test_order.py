@@ -34,7 +34,8 @@ async def test_nothing_lands_after_a_record_that_did_not(
     begin = threading.Event()
     commit_thread = log._commit_thread  # pyright: ignore[reportPrivateUsage]
     assert commit_thread is not None
-    commit_thread.submit(begin.wait)  # all queue up first
+    held = asyncio.ensure_future(commit_thread.call(begin.wait))
+    await asyncio.sleep(0)  # all queue up behind that
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         # One more than a commit takes: the last record waits for the next commit.
@@ -46,6 +47,7 @@ async def test_nothing_lands_after_a_record_that_did_not(
         begin.set()
         with pytest.raises(LogUnavailableError, match="kept it locked"):
             await writes[0]
+    assert await held
     answers = await asyncio.gather(*writes, return_exceptions=True)
     assert {type(answer) for answer in answers} == {LogUnavailableError}
     assert await log.produce(Topic.COMMANDS, 0, RECORD) == 0
