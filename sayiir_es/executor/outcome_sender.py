@@ -37,13 +37,12 @@ class OutcomeSender:
     def __init__(self, log: Log, sent: Callable[[PublishedAttempt], None]) -> None:
         self._log = log
         self._sent = sent
-        self._tasks: dict[PublishedAttempt | int, asyncio.Task[None]] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        """By the identity of the attempt's record, which the task keeps."""
 
     def send(self, record: PublishedAttempt, outcome: Outcome) -> None:
         """Send what an attempt ended with; returns at once."""
-        key = id(record)
-        task = self._tasks[key] = asyncio.create_task(self._send(record, outcome))
-        task.add_done_callback(lambda _: self._tasks.pop(key, None))
+        self._tasks[id(record)] = asyncio.create_task(self._send(record, outcome))
 
     async def drain(self, limit_s: float) -> None:
         """Wait until all is sent, for so long at most; then what is left is dropped."""
@@ -87,6 +86,7 @@ class OutcomeSender:
                 exc_info=error,
             )
         finally:
+            self._tasks.pop(id(record), None)
             self._sent(record)
 
 

@@ -8,11 +8,22 @@ executor skips the keys of others without a look at the value.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from operator import attrgetter, call
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
 from sayiir_es.core.fast_frozen import fast_frozen
-from sayiir_es.wire.avro_record import check_head, read_record, write_record
+from sayiir_es.wire.avro_record import (
+    UNWRITABLE,
+    check_head,
+    read_record,
+    write_record,
+)
+from sayiir_es.wire.binary import (
+    WRITERS,
+    write_recurring_long,
+    write_recurring_string,
+)
 from sayiir_es.wire.errors import UnreadableError, excerpt_of
 from sayiir_es.wire.schema import (
     ATTEMPT_NAMESPACE,
@@ -22,7 +33,10 @@ from sayiir_es.wire.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from sayiir_es.wire.binary import Writer
+    from sayiir_es.wire.schema import RecordSchema
 
 SECRET_BYTES = 16
 """How long the secret of a hand-out is."""
@@ -110,14 +124,45 @@ _CLASSES: dict[str, type[AttemptRecord]] = {
     "AttemptCancelled": AttemptCancelled,
 }
 _SCHEMAS = load_schemas(ATTEMPT_NAMESPACE)
-_SCHEMA_OF = {kind: _SCHEMAS[name] for name, kind in _CLASSES.items()}
-_FIELDS = {
-    kind: tuple(item.name for item in fields(kind)) for kind in _CLASSES.values()
-}
 _BY_HEAD = {
     schema.head: schema
     for schema in (*load_older_schemas(ATTEMPT_NAMESPACE), *_SCHEMAS.values())
 }
+
+_RECURRING: Mapping[str, Writer] = {
+    "executor": write_recurring_string,
+    "path": write_recurring_string,
+    "workflow": write_recurring_string,
+    "definition_hash": write_recurring_string,
+    "graph_digest": write_recurring_string,
+    "task_id": write_recurring_string,
+    "lease_ms": write_recurring_long,
+    "payload_limit": write_recurring_long,
+}
+"""Of fields that are the same in many attempts: their bytes are remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoding:
+    """How the records of a class become bytes: looked up once for each class."""
+
+    schema: RecordSchema
+    writers: tuple[Writer, ...]
+    values: Callable[[AttemptRecord], tuple[Any, ...]]
+
+
+def _encoding_of(schema: RecordSchema) -> _Encoding:
+    return _Encoding(
+        schema=schema,
+        writers=tuple(
+            _RECURRING.get(field.name, WRITERS[field.shape]) for field in schema.fields
+        ),
+        values=attrgetter(*(field.name for field in schema.fields)),
+    )
+
+
+_ENCODINGS = {kind: _encoding_of(_SCHEMAS[name]) for name, kind in _CLASSES.items()}
+_call: Callable[[Writer, Any], bytes] = call  # pyright: ignore[reportAssignmentType]  # `map` then loops in C, but the stub binds one argument
 
 
 def encode_attempt(record: AttemptRecord) -> bytes:
@@ -126,9 +171,13 @@ def encode_attempt(record: AttemptRecord) -> bytes:
     Raises:
         EncodeError: if a value is not what its field takes; names the field.
     """
-    kind = type(record)
-    values = {name: getattr(record, name) for name in _FIELDS[kind]}
-    return write_record(_SCHEMA_OF[kind], values)
+    encoding = _ENCODINGS[type(record)]
+    schema, values = encoding.schema, encoding.values(record)
+    try:
+        return b"".join((schema.head, *map(_call, encoding.writers, values)))
+    except UNWRITABLE:
+        names = (field.name for field in schema.fields)
+        return write_record(schema, dict(zip(names, values, strict=True)))
 
 
 def decode_attempt(data: bytes) -> AttemptRecord:

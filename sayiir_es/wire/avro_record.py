@@ -16,6 +16,7 @@ from sayiir_es.wire.schema import HEAD_BYTES, MAGIC
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sayiir_es.wire.binary import Reader
     from sayiir_es.wire.schema import RecordSchema
 
 UNWRITABLE = (AttributeError, TypeError, ValueError, OverflowError, LookupError)
@@ -46,30 +47,24 @@ def read_record(
 ) -> dict[str, object]:
     """Decode a record that `schema` wrote into the fields of `newest`.
 
+    Most fields of most records are empty, and the empty value of each shape is a zero
+    byte: so that byte is looked at before a reader is called.
+
     Raises:
         UnreadableError: if the bytes are not such a record; names the field.
     """
     values = dict(newest.defaults)
     place = HEAD_BYTES
-    for field in schema.fields:
-        field_name = f"{schema.name}.{field.name}"
-        try:
-            values[field.name], place = READERS[field.shape](data, place)
-        except IndexError as error:
-            raise UnreadableError(
-                f"expected {field_name}, but the record ends after {len(data)} bytes",
-                reason="truncated",
-            ) from error
-        except UnicodeDecodeError as error:
-            excerpt = excerpt_of(error.object[error.start : error.start + 8])
-            raise UnreadableError(
-                f"expected UTF-8 in {field_name}, but bytes {excerpt}",
-                reason="bad_text",
-            ) from error
-        except UnreadableError as error:
-            raise UnreadableError(
-                f"{error} in {field_name}", reason=error.reason
-            ) from error
+    name = ""
+    try:
+        for name, read, empty in _fields_of(schema):
+            if data[place] or empty is _MADE_ANEW:
+                values[name], place = read(data, place)
+            else:
+                values[name] = empty
+                place += 1
+    except (IndexError, UnicodeDecodeError, UnreadableError) as error:
+        raise _unreadable(f"{schema.name}.{name}", len(data), error) from error
     if place != len(data):
         raise UnreadableError(
             f"expected {schema.name} to end after {place} bytes, but "
@@ -77,6 +72,58 @@ def read_record(
             reason="trailing_bytes",
         )
     return values
+
+
+_MADE_ANEW = object()
+"""Of a map: another dict in each record."""
+
+_EMPTY: Mapping[str, object] = {
+    "int": 0,
+    "long": 0,
+    "string": "",
+    "bytes": b"",
+    "boolean": False,
+    "long?": None,
+    "string?": None,
+    "bytes?": None,
+    "[string]": (),
+    "{string}": _MADE_ANEW,
+    "{bytes}": _MADE_ANEW,
+}
+"""What a zero byte is, by the shape of the field."""
+
+_fields: dict[bytes, tuple[tuple[str, Reader, object], ...]] = {}
+"""By the head of a schema; see `_fields_of`."""
+
+
+def _fields_of(schema: RecordSchema) -> tuple[tuple[str, Reader, object], ...]:
+    """The fields of a schema: the name, the reader, and what a zero byte is."""
+    known = _fields.get(schema.head)
+    if known is None:
+        known = _fields[schema.head] = tuple(
+            (field.name, READERS[field.shape], _EMPTY[field.shape])
+            for field in schema.fields
+        )
+    return known
+
+
+def _unreadable(
+    field_name: str,
+    size: int,
+    error: IndexError | UnicodeDecodeError | UnreadableError,
+) -> UnreadableError:
+    """What the error of a field's reader means, for a record of so many bytes."""
+    if isinstance(error, UnreadableError):
+        return UnreadableError(f"{error} in {field_name}", reason=error.reason)
+    if isinstance(error, UnicodeDecodeError):
+        excerpt = excerpt_of(error.object[error.start : error.start + 8])
+        return UnreadableError(
+            f"expected UTF-8 in {field_name}, but bytes {excerpt}", reason="bad_text"
+        )
+    return UnreadableError(
+        f"expected {field_name}, but the record ends after {size} bytes",
+        reason="truncated",
+    )
 
 
 def check_head(data: bytes) -> None:

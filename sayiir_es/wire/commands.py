@@ -28,6 +28,7 @@ from sayiir_es.wire.payload import check_payload
 from sayiir_es.wire.schema import (
     COMMAND_NAMESPACE,
     HEAD_BYTES,
+    MAGIC,
     load_older_schemas,
     load_schemas,
 )
@@ -61,6 +62,26 @@ _VALUES_OF_FIELD: Mapping[str, tuple[str, ...]] = {
 }
 """Fields that take one of a few values."""
 
+_WORDS = {
+    name: tuple(
+        (field.name, _VALUES_OF_FIELD[field.name])
+        for field in schema.fields
+        if field.name in _VALUES_OF_FIELD
+    )
+    for name, schema in _SCHEMAS.items()
+}
+"""The same, by the command that has them."""
+
+_PAYLOADS = {
+    name: tuple(
+        field.name
+        for field in schema.fields
+        if field.shape in {"bytes", "bytes?"} and field.name not in HEX_FIELDS
+    )
+    for name, schema in _SCHEMAS.items()
+}
+"""By the command: its fields that hold JSON."""
+
 
 def decode_command(
     *,
@@ -83,24 +104,21 @@ def decode_command(
         raise UnreadableError("expected a command, but null", reason="null")
     if not value:
         raise UnreadableError("expected a command, but no bytes", reason="empty")
-    # Whitespace and a byte-order mark are what editors and consoles put before JSON.
-    json_value = value.removeprefix(BOM_UTF8).lstrip(b" \t\r\n")
-    is_json = json_value[:1] == b"{"
-    if is_json:
-        name, values = read_json_command(_SCHEMAS, json_value)
-    else:
-        name, values = _read_avro(value)
+    is_avro = value[0] == MAGIC[0]
+    name, values = _read_avro(value) if is_avro else _read_json(value)
     _resolve_ids(values, name, key, f"{partition}@{offset}")
-    for field, allowed in _VALUES_OF_FIELD.items():
-        if field in values and values[field] not in allowed:
+    for field, allowed in _WORDS[name]:
+        if values[field] not in allowed:
             raise UnreadableError(
                 f"expected {name}.{field} to be one of {', '.join(allowed)}, but "
                 f"{excerpt_of(values[field])}",
                 reason="unknown_word",
             )
-    for field, payload in values.items():
-        if isinstance(payload, bytes) and not is_json and field not in HEX_FIELDS:
-            _check_payload(payload, f"{name}.{field}")
+    if is_avro:  # JSON within JSON was read already
+        for field in _PAYLOADS[name]:
+            payload = values[field]
+            if isinstance(payload, bytes):
+                _check_payload(payload, f"{name}.{field}")
     build: Any = _CLASSES[name]  # its fields are the schema's, a test holds them so
     command: Command = build(**values)
     return command
@@ -147,13 +165,19 @@ def _values_of(command: Command) -> dict[str, object]:
     return {name: getattr(command, name) for name in _FIELDS[type(command)]}
 
 
-def _read_avro(value: bytes) -> tuple[str, dict[str, object]]:
-    if value[0] != 0xC3:  # noqa: PLR2004  # Avro's magic
+def _read_json(value: bytes) -> tuple[str, dict[str, object]]:
+    # Whitespace and a byte-order mark are what editors and consoles put before JSON.
+    json_value = value.removeprefix(BOM_UTF8).lstrip(b" \t\r\n")
+    if json_value[:1] != b"{":
         raise UnreadableError(
             "expected JSON that begins with { or Avro that begins with c301, but "
             f"{value[:2].hex()}",
             reason="bad_magic",
         )
+    return read_json_command(_SCHEMAS, json_value)
+
+
+def _read_avro(value: bytes) -> tuple[str, dict[str, object]]:
     check_head(value)
     schema = _BY_HEAD.get(value[:HEAD_BYTES])
     if schema is None:

@@ -131,6 +131,7 @@ class ForkWorkflow:
     source_sequence: int
 
 
+@fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordOutcome:
     """What an attempt ended with, from an executor in another process.

@@ -99,6 +99,7 @@ class TimerDue:
     due_at: int
 
 
+@fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handout:
     """To which executor elsewhere an attempt goes, and with what.
@@ -112,6 +113,7 @@ class Handout:
     lease_ms: int
 
 
+@fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotTaken:
     """An attempt has its slot; `restart` if it may have begun under another owner.

@@ -392,12 +392,21 @@ def fold_published(
     cursor, wait = _awaited(rows, body.path)
     if cursor is None or wait is None:
         return {}
-    handed_out = replace(
-        _taken_back(wait),
-        withdrawn=0,
+    wait = _taken_back(wait)
+    handed_out = _new_awaiting(
+        attempt=wait.attempt,
+        due=wait.due,
+        not_before=wait.not_before,
+        deadline_at=wait.deadline_at,
+        timeout_ms=wait.timeout_ms,
+        restarts=wait.restarts,
+        failure=wait.failure,
+        since=wait.since,
+        permit=wait.permit,
         secret_hash=body.secret_hash,
         executor=body.executor,
         lease_ms=body.lease_ms,
+        earlier_hashes=wait.earlier_hashes,
     )
     return _moved_to(cursor, handed_out)
 
@@ -495,7 +504,7 @@ def _awaited(rows: Rows, path: str) -> tuple[Cursor | None, Awaiting | None]:
 
 def _moved_to(cursor: Cursor, wait: Awaiting) -> Changes:
     return {
-        "c" + chain_of(cursor.path): Cursor(
+        "c" + chain_of(cursor.path): _new_cursor(
             path=cursor.path, input=cursor.input, wait=wait
         )
     }

@@ -435,20 +435,21 @@ class Dispatcher:
         if self._attempts.get(attempt.token) is not attempt:
             self._granted_late.append(attempt)
             return
-        rows = self._store.rows(attempt.instance_id)
-        if (
-            self.serving
-            and self.accepting
-            and not self.reports.waiting.is_full
-            and not begins(rows, attempt)
-            and is_wanted(rows, attempt)
-        ):
-            try:
-                self._start(rows, attempt)
-            except HistoryError:
-                pass  # it is the owner's loop that decides what becomes of it
-            else:
-                return
+        if attempt.lease is None:  # else an event says first who is to have it
+            rows = self._store.rows(attempt.instance_id)
+            if (
+                self.serving
+                and self.accepting
+                and not self.reports.waiting.is_full
+                and not begins(rows, attempt)
+                and is_wanted(rows, attempt)
+            ):
+                try:
+                    self._start(rows, attempt)
+                except HistoryError:
+                    pass  # it is the owner's loop that decides what becomes of it
+                else:
+                    return
         self._granted.append(attempt)
         self._wake()
 

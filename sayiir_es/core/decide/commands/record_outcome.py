@@ -19,6 +19,7 @@ from sayiir_es.core.decide.attempts import (
     why_not_due,
 )
 from sayiir_es.core.decide.rejections import reject, reject_not_found
+from sayiir_es.core.fast_frozen import maker
 from sayiir_es.core.graph.lookup import get_graph
 from sayiir_es.core.model.attempt_events import SECRET_HASH_BYTES
 from sayiir_es.core.model.inputs import Outcome
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 BASES_MAX = 16
 """Names of an error's classes that are kept."""
+
+_new_outcome = maker(Outcome)
 
 
 def handle_record_outcome(basis: Basis, command: RecordOutcome) -> Decision:
@@ -107,19 +110,24 @@ def _with_loop_mark(basis: Basis, outcome: Outcome) -> Outcome:
 
 def _outcome_of(command: RecordOutcome, limits: Limits) -> Outcome:
     """The outcome that a command tells; what it says of an error in bounds."""
-    outcome = Outcome(
+    is_completed, output = command.result == "completed", command.output
+    outcome = _new_outcome(
         instance_id=command.instance_id,
         run=command.run,
         path=command.path,
         attempt=command.attempt,
         result=command.result,
+        output=(b"null" if output is None else output) if is_completed else None,
+        loop=command.loop if is_completed else "none",
         worker=command.worker,
     )
-    if command.result == "completed":
-        output = b"null" if command.output is None else command.output
-        return replace(outcome, output=output, loop=command.loop)
-    if command.result == "withdrawn":
-        return outcome
+    if command.result == "failed":
+        return _with_error(outcome, command, limits)
+    return outcome
+
+
+def _with_error(outcome: Outcome, command: RecordOutcome, limits: Limits) -> Outcome:
+    """What a command tells of an error, in bounds."""
     share = limits.causes_bytes // limits.causes
     return replace(
         outcome,

@@ -323,7 +323,14 @@ class ExecutorTable:
 
     def give_back(self, executor: RemoteExecutor) -> None:
         """An executor has an attempt less."""
+        had_most = executor.in_flight >= executor.most
         executor.in_flight -= 1
+        if had_most:  # else it is ready where it has credit
+            self._make_ready(executor)
+
+    def give_credit_back(self, executor: RemoteExecutor, partition: int) -> None:
+        """An attempt that was granted to an executor does not go there."""
+        executor.credits[partition] = executor.credits.get(partition, 0) + 1
         self._make_ready(executor)
 
     def _make_ready(self, executor: RemoteExecutor) -> None:

@@ -81,6 +81,8 @@ class PlacingExecutor:
         self._holders: dict[Attempt, RemoteExecutor] = {}
         """Who has, or is to have, an attempt of this process."""
         self._lending_is_due = False
+        self._freed: dict[RemoteExecutor, None] = {}
+        """Who has attempts less, and gets others in the next turn of the loop."""
 
     # --- slots ------------------------------------------------------------------------
 
@@ -134,8 +136,7 @@ class PlacingExecutor:
             return
         executor = self._holders.get(attempt)
         if executor is not None:
-            partition = attempt.owner.partition
-            executor.credits[partition] = executor.credits.get(partition, 0) + 1
+            self.table.give_credit_back(executor, attempt.owner.partition)
         self._free(attempt)
 
     def pass_on(self, attempt: Attempt) -> None:
@@ -329,7 +330,14 @@ class PlacingExecutor:
         executor = self._holders.pop(attempt, None)
         if executor is not None:
             self.table.give_back(executor)
-            asyncio.get_running_loop().call_soon(self._grant_all, executor)
+            if not self._freed:  # once for all that end in this turn of the loop
+                asyncio.get_running_loop().call_soon(self._grant_freed)
+            self._freed[executor] = None
+
+    def _grant_freed(self) -> None:
+        freed, self._freed = self._freed, {}
+        for executor in freed:
+            self._grant_all(executor)
 
     def _grant_all(self, executor: RemoteExecutor) -> None:
         for partition in self.waiting.partitions():
