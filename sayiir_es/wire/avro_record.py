@@ -52,24 +52,11 @@ def read_record(
     values = dict(newest.defaults)
     place = HEAD_BYTES
     for field in schema.fields:
-        field_name = f"{schema.name}.{field.name}"
         try:
             values[field.name], place = READERS[field.shape](data, place)
-        except IndexError as error:
-            raise UnreadableError(
-                f"expected {field_name}, but the record ends after {len(data)} bytes",
-                reason="truncated",
-            ) from error
-        except UnicodeDecodeError as error:
-            excerpt = excerpt_of(error.object[error.start : error.start + 8])
-            raise UnreadableError(
-                f"expected UTF-8 in {field_name}, but bytes {excerpt}",
-                reason="bad_text",
-            ) from error
-        except UnreadableError as error:
-            raise UnreadableError(
-                f"{error} in {field_name}", reason=error.reason
-            ) from error
+        except (IndexError, UnicodeDecodeError, UnreadableError) as error:
+            field_name = f"{schema.name}.{field.name}"
+            raise _unreadable(field_name, len(data), error) from error
     if place != len(data):
         raise UnreadableError(
             f"expected {schema.name} to end after {place} bytes, but "
@@ -77,6 +64,25 @@ def read_record(
             reason="trailing_bytes",
         )
     return values
+
+
+def _unreadable(
+    field_name: str,
+    size: int,
+    error: IndexError | UnicodeDecodeError | UnreadableError,
+) -> UnreadableError:
+    """What the error of a field's reader means, for a record of so many bytes."""
+    if isinstance(error, UnreadableError):
+        return UnreadableError(f"{error} in {field_name}", reason=error.reason)
+    if isinstance(error, UnicodeDecodeError):
+        excerpt = excerpt_of(error.object[error.start : error.start + 8])
+        return UnreadableError(
+            f"expected UTF-8 in {field_name}, but bytes {excerpt}", reason="bad_text"
+        )
+    return UnreadableError(
+        f"expected {field_name}, but the record ends after {size} bytes",
+        reason="truncated",
+    )
 
 
 def check_head(data: bytes) -> None:
