@@ -221,7 +221,8 @@ async def test_an_owner_knows_an_accepted_start_by_its_id(group: GroupBackend) -
             question = FindDecision(instance_id="a", offset=0, command_id="mail-81")
             session.requests.post(call, question, again_s=LIMIT_S)
             await client.send_signal("a", "go", 7)
-            answer = await call.reply
+            assert await session.requests.is_answered(call)
+    answer = call.answer
     assert isinstance(answer, Ended)
     assert answer.status is not None
     assert answer.status.output == b"7"
