@@ -105,9 +105,8 @@ async def submit_debounced(
         WorkflowError: as `Session.execute`.
         ValueError: if the key is too long.
     """
-    debounced(start, debounce)  # what is wrong is refused before anything is sent
-    start = await session.publish(workflow, start)
     command = debounced(start, debounce)
+    await session.publish(workflow, start.version)
     await session.execute(command, limit_s=limit_s)
     return WorkflowStatus(
         status="submitted",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -57,7 +58,12 @@ after each `LOOKED_AGAIN_S`."""
 LOOKED_AGAIN_S = 15.0
 
 TICK_S = 0.25
-"""How often, in seconds, a client with open calls looks what to post again."""
+"""How often, in seconds, a client with open calls looks what to post again, and whose
+time is up."""
+
+TICKED_FROM_S = 1.0
+"""Times of so many seconds or more end with a tick, up to `TICK_S` late: a timer for
+each of thousands of calls, of which hardly one fires, costs more than the ticks."""
 
 SILENT_S = 1.0
 """After how many seconds without a reply a partition counts as silent."""
@@ -70,19 +76,48 @@ STILL_SILENT_S = 0.1
 class Call:
     """One question, or a command whose decision is to be told.
 
-    `request` gives what is posted (again); None while there is nothing to ask. Times
-    are of the loop's clock, in seconds. `decision` is `reply`, except where both the
-    decision on a command and the end of its instance are to be told.
+    `reply` is the first answer, or None so far. Where both the decision on a command
+    and the end of its instance are to be told, `decision` is the one and `reply` the
+    other. `request` gives what is posted (again); None while there is nothing to ask.
+    One task waits for a call: `waiter` is done when a reply came or at `wake_at`, and
+    `limit` ends all that the task does there at `limit_at`. Times are of the loop's
+    clock, in seconds.
     """
 
     partition: int
     address: ReplyAddress
-    reply: asyncio.Future[Answer]
-    decision: asyncio.Future[Answer]
+    waiter: asyncio.Future[None]
+    reply: Answer | None = None
+    decision: Answer | None = None
     request: Request | None = None
     again_s: float = ASK_AGAIN_S
-    post_at: float = 0.0
-    look_at: float = 0.0
+    post_at: float = math.inf
+    look_at: float = math.inf
+    wake_at: float = math.inf
+    limit: asyncio.Timeout | None = None
+    limit_at: float = math.inf
+
+    @property
+    def answer(self) -> Answer:
+        """The reply to a call that has one."""
+        assert self.reply is not None
+        return self.reply
+
+    def take(self, answer: Answer) -> None:
+        """Take an answer of the owner; of several the first counts."""
+        expects_both = self.address.ended and self.address.decided
+        if expects_both and isinstance(answer, Decided):
+            if self.decision is None:
+                self.decision = answer
+                self.wake()
+        elif self.reply is None:
+            self.reply = answer
+            self.wake()
+
+    def wake(self) -> None:
+        """Have the task that waits look at the call."""
+        if not self.waiter.done():
+            self.waiter.set_result(None)
 
 
 @dataclass(slots=True)
@@ -143,8 +178,7 @@ class Requests:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for call in self._calls.values():
-            call.reply.cancel()
-            call.decision.cancel()
+            call.waiter.cancel()
         self._calls.clear()
         self._subscribed.clear()
         self._reading = self._ticking = None
@@ -164,11 +198,10 @@ class Requests:
         address = ReplyAddress(
             self._reply_partition, self._client, number, decided=decided, ended=ended
         )
-        loop = asyncio.get_running_loop()
-        reply: asyncio.Future[Answer] = loop.create_future()
-        decision = loop.create_future() if decided and ended else reply
-        call = Call(partition, address, reply, decision)
-        self._calls[number] = call
+        waiter = asyncio.get_running_loop().create_future()
+        call = self._calls[number] = Call(partition, address, waiter)
+        if self._ticking is None:
+            self._ticking = asyncio.create_task(self._tick(), name="requests")
         return call
 
     def ask_after(self, call: Call, request: Request, *, again_s: float) -> None:
@@ -176,13 +209,47 @@ class Requests:
         call.request, call.again_s = request, again_s
         now = asyncio.get_running_loop().time()
         call.post_at, call.look_at = now + again_s, now + LOOKED_AT_S
-        if self._ticking is None:
-            self._ticking = asyncio.create_task(self._tick(), name="requests")
 
     def post(self, call: Call, request: Request, *, again_s: float) -> bool:
         """Ask now, and again after so many seconds; False if nobody can hear it."""
         self.ask_after(call, request, again_s=again_s)
         return self._post(call, request)
+
+    async def is_answered(self, call: Call, within_s: float = math.inf) -> bool:
+        """Wait for the reply to a call; whether it came within so many seconds.
+
+        A decision that comes before the reply ends the wait, too.
+        """
+        if call.reply is not None:
+            return True
+        loop = asyncio.get_running_loop()
+        if call.waiter.done() and not call.waiter.cancelled():
+            call.waiter = loop.create_future()
+        if within_s >= TICKED_FROM_S:
+            call.wake_at = loop.time() + within_s
+            await call.waiter
+            return call.reply is not None
+        call.wake_at = math.inf
+        timer = loop.call_later(within_s, call.wake)
+        try:
+            await call.waiter
+        finally:
+            timer.cancel()
+        return call.reply is not None
+
+    async def get_first(self, call: Call) -> Answer:
+        """Wait for the first that is told of a call: the decision, or the reply."""
+        while (answer := call.decision or call.reply) is None:
+            await self.is_answered(call)
+        return answer
+
+    def limit(self, call: Call, limit: asyncio.Timeout, limit_s: float) -> None:
+        """Let a limit end in so many seconds; from then on as `call.limit` says."""
+        end = asyncio.get_running_loop().time() + limit_s
+        if limit_s < TICKED_FROM_S:
+            limit.reschedule(end)
+        else:
+            call.limit, call.limit_at = limit, end
 
     def forget(self, call: Call) -> None:
         """A call is over, answered or not."""
@@ -209,7 +276,13 @@ class Requests:
 
     def set_silent(self, partition: int) -> None:
         """A question was not answered: little is waited for the next answer."""
-        self._seen.setdefault(partition, _Seen()).is_silent = True
+        self._seen_of(partition).is_silent = True
+
+    def _seen_of(self, partition: int) -> _Seen:
+        seen = self._seen.get(partition)
+        if seen is None:
+            seen = self._seen[partition] = _Seen()
+        return seen
 
     def is_at_work(self, call: Call, within_s: float) -> bool:
         """Whether its owner replied to anything so lately; then it is asked again.
@@ -234,8 +307,10 @@ class Requests:
                 try:
                     self._subscribed.set()
                     while True:
-                        for record in await subscription.read():
-                            self._take(record)
+                        records = await subscription.read()
+                        now = asyncio.get_running_loop().time()
+                        for record in records:
+                            self._take(record, now)
                         backoff.reset()
                 finally:
                     await subscription.close()
@@ -245,7 +320,7 @@ class Requests:
                 )
                 await backoff.pause()
 
-    def _take(self, record: Record) -> None:
+    def _take(self, record: Record, now: float) -> None:
         if record.key is not None and record.key != self._key:
             return  # another client's
         try:
@@ -255,9 +330,9 @@ class Requests:
             return
         if reply.partition >= self._log.partitions:
             return  # nobody can own that
-        seen = self._seen.setdefault(reply.partition, _Seen())
+        seen = self._seen_of(reply.partition)
         seen.is_silent = False
-        seen.heard_at = asyncio.get_running_loop().time()
+        seen.heard_at = now
         if isinstance(reply.answer, Claimed):
             self._ask_again(reply.partition)
             return
@@ -268,10 +343,7 @@ class Requests:
         if call is None or call.partition != reply.partition:
             return
         seen.offset = max(seen.offset, reply.offset)
-        is_decision = isinstance(reply.answer, Decided)
-        future = call.decision if is_decision else call.reply
-        if not future.done():
-            future.set_result(reply.answer)
+        call.take(reply.answer)
 
     def _ask_again(self, partition: int) -> None:
         """A new owner is there: it knows nothing of what the one before was asked."""
@@ -290,19 +362,25 @@ class Requests:
         return self._topics.post(Topic.REQUESTS, call.partition, record)
 
     async def _tick(self) -> None:
-        """Post again what was not answered."""
+        """Post again what was not answered; end what waits for long enough."""
         loop = asyncio.get_running_loop()
         while self._calls:
             await asyncio.sleep(TICK_S)
             now = loop.time()
             silent: set[int] = set()
             for call in tuple(self._calls.values()):
-                if call.request is not None and call.look_at <= now:
+                if call.look_at <= now:
                     call.look_at = now + LOOKED_AGAIN_S
                     silent.add(call.partition)
-                if call.request is not None and call.post_at <= now:
+                if call.post_at <= now and call.request is not None:
                     call.again_s = min(call.again_s * 2, WAIT_AGAIN_S)
                     call.post_at = now + call.again_s
                     self._post(call, call.request)
+                if call.wake_at <= now:
+                    call.wake_at = math.inf
+                    call.wake()
+                if call.limit_at <= now and call.limit is not None:
+                    call.limit_at = math.inf
+                    call.limit.reschedule(now)
             self._on_silence(silent)
         self._ticking = None

@@ -6,10 +6,10 @@ What controls an instance that runs is in `control`.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from sayiir_es.client.commands import start_command
+from sayiir_es.client.commands import new_command_id
 from sayiir_es.client.debounced_starts import submit_debounced
 from sayiir_es.client.instance_ids import id_text, new_instance_id
 from sayiir_es.client.projection import partition_of_instance
@@ -17,6 +17,7 @@ from sayiir_es.client.session import REPLY_LIMIT_S
 from sayiir_es.client.starts import produce_start, start_and_wait
 from sayiir_es.client.workflow_status import WorkflowStatus, workflow_status
 from sayiir_es.core.graph.versions import checked_version
+from sayiir_es.core.model.commands import StartWorkflow
 from sayiir_es.core.model.errors import (
     AppNotFoundError,
     InstanceAlreadyExistsError,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from sayiir_es.client.debounced_starts import Debounce
     from sayiir_es.client.session import Session
     from sayiir_es.core.authoring.workflow import Workflow
-    from sayiir_es.core.model.commands import ConflictPolicy, StartWorkflow
+    from sayiir_es.core.model.commands import ConflictPolicy
     from sayiir_es.core.status.status import Status
 
 Ack: TypeAlias = Literal["owner", "log"]
@@ -90,17 +91,9 @@ async def submit(
     command_id = options.command_id
     if command_id is not None:
         new_instance_id(command_id, "command_id")  # bounded as an instance id is
-    name = _name_of(workflow, options.version)
+    _check_version(workflow, options.version)
     try:
-        start = start_command(
-            name,
-            instance_id,
-            session.payloads.encode(value),
-            policy=options.policy,
-            attributes=options.attributes,
-            command_id=command_id,
-        )
-        start = replace(start, version=options.version)
+        data = session.payloads.encode(value)
     except (TypeError, ValueError):
         # An instance that exists goes before an input that cannot be encoded:
         # a second submit need not bring the input again.
@@ -113,8 +106,10 @@ async def submit(
             timeout_s = options.timeout_s
             status = await session.wait(instance_id, timeout_s=timeout_s)
         return workflow_status(status, session.payloads)
+    start = _start_command(workflow, instance_id, data, options)
     if options.ack == "log":
-        return await _submit_unanswered(session, workflow, start)
+        await produce_start(session, workflow, start)
+        return _submitted(session, start)
     return await _submit_answered(session, workflow, start, options)
 
 
@@ -142,10 +137,8 @@ async def _submit_answered(
     return workflow_status(status, session.payloads)
 
 
-async def _submit_unanswered(
-    session: Session, workflow: Workflow | str, start: StartWorkflow
-) -> WorkflowStatus:
-    start = await produce_start(session, workflow, start)
+def _submitted(session: Session, start: StartWorkflow) -> WorkflowStatus:
+    """The status of a start that nobody was asked about."""
     partition = partition_of_instance(session.log, start.instance_id)
     return WorkflowStatus(
         status="submitted",
@@ -158,20 +151,40 @@ async def _submit_unanswered(
     )
 
 
-def _name_of(workflow: Workflow | str, version: str | None) -> str:
-    """The name of a workflow, for a start that asks for a version.
+def _start_command(
+    workflow: Workflow | str, instance_id: str, data: bytes, options: StartOptions
+) -> StartWorkflow:
+    """The command that starts an instance: of the very graph, where it is given."""
+    definition_hash = None
+    if isinstance(workflow, str):
+        name, version = workflow, options.version
+    else:
+        name, version = workflow.graph.name, workflow.version or ""
+        definition_hash = workflow.definition_hash
+    return StartWorkflow(
+        instance_id=instance_id,
+        command_id=options.command_id or new_command_id(),
+        workflow=name,
+        input=data,
+        definition_hash=definition_hash,
+        conflict_policy=options.policy,
+        attributes=dict(options.attributes),
+        version=version,
+    )
+
+
+def _check_version(workflow: Workflow | str, version: str | None) -> None:
+    """Check a workflow for a start that asks for a version.
 
     Raises:
-        ValueError: if the workflow is of another version.
+        ValueError: if it is of another one.
     """
-    if isinstance(workflow, str):
-        return workflow
-    if version not in (None, workflow.version):
-        raise ValueError(
-            f"expected no version, or that of the workflow ({workflow.version!r}), but "
-            f"{version!r}"
-        )
-    return workflow.workflow_id
+    if isinstance(workflow, str) or version in (None, workflow.version):
+        return
+    raise ValueError(
+        f"expected no version, or that of the workflow ({workflow.version!r}), but "
+        f"{version!r}"
+    )
 
 
 async def submit_many(
@@ -248,7 +261,7 @@ async def run_durable(
     if status is not None:
         return workflow_status(status, session.payloads)
     data = session.payloads.encode(value)
-    start = start_command(workflow.graph.name, instance_id, data, policy=policy)
+    start = _start_command(workflow, instance_id, data, StartOptions(policy=policy))
     async with session.running(workflow, instance_id) as run:
         await session.submit(workflow, start)
         status = await session.wait(instance_id, parked=True, run=run)

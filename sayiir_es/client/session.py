@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -228,19 +227,22 @@ class Session:
             BackendError: if there was none in time; the command stays.
         """
         try:
-            async with asyncio.timeout(limit_s), self.deciding(call.partition):
-                await self.produce(command, call)
-                if call.decision is not call.reply:
-                    # The decision may be lost, and the end be told.
-                    both = (call.decision, call.reply)
-                    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-                    return (
-                        call.decision if call.decision.done() else call.reply
-                    ).result()
-                return await call.reply
+            async with asyncio.timeout(None) as limit:
+                self._requests.limit(call, limit, limit_s)
+                if not self.backend.owns_on_call:
+                    return await self._produce_and_hear(command, call)
+                async with self.deciding(call.partition):
+                    return await self._produce_and_hear(command, call)
         except TimeoutError as error:
             name = type(command).__name__
             raise await self.unanswered(name, call.partition, limit_s) from error
+        finally:
+            call.limit = None
+
+    async def _produce_and_hear(self, command: Command, call: Call) -> Answer:
+        await self.produce(command, call)
+        # Where both are asked for, the decision may be lost, and the end be told.
+        return await self._requests.get_first(call)
 
     @asynccontextmanager
     async def deciding(self, partition: int) -> AsyncGenerator[None]:
@@ -312,30 +314,24 @@ class Session:
             InstanceAlreadyExistsError: under the policy `fail`.
             WorkflowError: as `execute`.
         """
-        start = await self.publish(workflow, start)
+        await self.publish(workflow, start.version)
         decided = await self.execute(start, limit_s=limit_s)
         if decided.status is None:
             return await self.get_status(start.instance_id)
         return decided.status
 
     async def publish(
-        self, workflow: Workflow | str, start: StartWorkflow
-    ) -> StartWorkflow:
-        """Open the log, publish the workflow; the command with its definition.
+        self, workflow: Workflow | str, version: str | None = None
+    ) -> None:
+        """Open the log, and publish a workflow of which something is to be started.
 
-        A name is waited for, for a little while.
+        A name is waited for, for a little while, in that version.
         """
         await self.open(create=True)
         if isinstance(workflow, str):
-            await self.wait_for_name(workflow, start.version)
-            return start
-        await self.definitions.publish(workflow)
-        return replace(
-            start,
-            workflow=workflow.graph.name,
-            definition_hash=workflow.definition_hash,
-            version=workflow.version or "",
-        )
+            await self.wait_for_name(workflow, version)
+        else:
+            await self.definitions.publish(workflow)
 
     async def publish_graph(self, workflow: Workflow) -> None:
         """Publish the graph of a workflow for which nothing is to be started."""
@@ -380,12 +376,12 @@ class Session:
                 return None
             was_silent = self._requests.is_silent(partition)
             patience_s = STILL_SILENT_S if was_silent else SILENT_S
-            if not await _is_answered(call, patience_s):
+            if not await self._requests.is_answered(call, patience_s):
                 is_served = not was_silent and await self._may_be_served()
                 if not is_served or not await self._is_answered_late(call):
                     self._requests.set_silent(partition)
                     return None
-            answer = call.reply.result()
+            answer = call.answer
         except asyncio.CancelledError:
             self._requests.stop(call)
             raise
@@ -397,7 +393,7 @@ class Session:
 
     async def _is_answered_late(self, call: Call) -> bool:
         """Wait as long as an owner is at work: to count a million takes it seconds."""
-        while not await _is_answered(call, SERVED_LIMIT_S):
+        while not await self._requests.is_answered(call, SERVED_LIMIT_S):
             if not self._requests.is_at_work(call, within_s=SERVED_LIMIT_S):
                 return False
         return True
@@ -514,7 +510,8 @@ class Session:
         has_worker = run is not None or self._ownership.has_worker
         look_s = POLL_S if has_worker else UNHEARD_S
         is_known = False
-        while not await _is_answered(call, look_s if is_heard else 0.0):
+        requests = self._requests
+        while not await requests.is_answered(call, look_s if is_heard else 0.0):
             is_heard = is_heard and self._requests.is_heard(call.partition)
             is_known = is_known and is_heard
             check_interrupted(run)
@@ -529,11 +526,11 @@ class Session:
                     _tell_kept_waiting(status)
                 is_known = is_heard and not self._requests.is_silent(call.partition)
                 if is_known and not (has_worker or self.backend.owns_on_call):
-                    await call.reply
+                    await requests.is_answered(call)
             if not is_heard:
                 await self.view.wait_for_events(instance_id, max_wait_s=POLL_S)
                 is_heard = self._requests.post(call, question, again_s=WAIT_AGAIN_S)
-        return end_status(call.reply.result(), instance_id)
+        return end_status(call.answer, instance_id)
 
     async def _wait_by_fold(
         self,
@@ -579,10 +576,3 @@ def _tell_kept_waiting(status: Status) -> None:
         instance_id=status.instance_id,
         reason=status.waiting_for,
     )
-
-
-async def _is_answered(call: Call, limit_s: float) -> bool:
-    """Wait for the reply to a call; whether it came in time."""
-    if not call.reply.done():
-        await asyncio.wait((call.reply,), timeout=limit_s)
-    return call.reply.done()

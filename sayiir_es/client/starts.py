@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 async def produce_start(
     session: Session, workflow: Workflow | str, start: StartWorkflow
-) -> StartWorkflow:
-    """Start an instance without asking what becomes of it; returns the command.
+) -> None:
+    """Start an instance without asking what becomes of it.
 
     It is durable then; whoever owns the partition decides on it, now or later.
     """
@@ -41,10 +41,9 @@ async def produce_start(
         # A name that nobody has published yet may come later.
         await session.open(create=True)
     else:
-        start = await session.publish(workflow, start)
+        await session.publish(workflow)
     partition = partition_of_instance(session.log, start.instance_id)
     await send_command(session.log, partition, start)
-    return start
 
 
 async def start_and_wait(
@@ -61,7 +60,7 @@ async def start_and_wait(
         InstanceAlreadyExistsError: under the policy `fail`.
         WorkflowError: as `Session.execute`.
     """
-    start = await session.publish(workflow, start)
+    await session.publish(workflow, start.version)
     await session.requests.open(create=True)
     partition = partition_of_instance(session.log, start.instance_id)
     # The decision is told too where this process may have to make it, and where it
@@ -101,20 +100,17 @@ async def _wait_for_end(session: Session, call: Call, start: StartWorkflow) -> S
     loop = asyncio.get_running_loop()
     heard_at = loop.time()
     question = Describe(instance_id=start.instance_id)
-    while True:
-        await asyncio.wait((call.reply,), timeout=DECISION_AGAIN_S)
-        if call.reply.done():
-            break
+    while not await session.requests.is_answered(call, DECISION_AGAIN_S):
         session.ownership.check()
         if await session.ask(call.partition, lambda _: question) is not None:
             heard_at = loop.time()
             if not session.ownership.has_worker:
-                await call.reply
+                await session.requests.is_answered(call)
         elif loop.time() - heard_at > REPLY_LIMIT_S:
             raise await session.unanswered(
                 "StartWorkflow", call.partition, REPLY_LIMIT_S
             )
-    answer = call.reply.result()
+    answer = call.answer
     if isinstance(answer, Decided):
         check_accepted(answer, start)
     return end_status(answer, start.instance_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.fast_frozen import fast_frozen, maker
 from sayiir_es.core.instants import instant
 from sayiir_es.core.status.status import Status, hidden_id
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from sayiir_es.wire.payload_codec import Payloads
 
 
+@fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class WorkflowStatus:
     """The status of an instance as of one event.
@@ -111,19 +113,19 @@ class WorkflowStatus:
         return f"WorkflowStatus::{name}" + (f"({inside})" if inside else "")
 
 
+_new_status = maker(WorkflowStatus)
+
+
 def workflow_status(status: Status, payloads: Payloads) -> WorkflowStatus:
     """The public status, from the core's.
 
     Raises:
         DecodeError: if no codec of the backend reads the recorded output.
     """
-    is_waiting, is_listening = (
-        status.status == "waiting",
-        status.status == "awaiting_signal",
-    )
+    name = status.status
     node = hidden_id(status.node_id) if status.node_id is not None else None
-    return WorkflowStatus(
-        status=status.status,
+    return _new_status(
+        status=name,
         instance_id=status.instance_id,
         workflow=status.workflow,
         definition_hash=status.definition_hash,
@@ -131,12 +133,12 @@ def workflow_status(status: Status, payloads: Payloads) -> WorkflowStatus:
         sequence=status.sequence,
         error=status.error,
         reason=status.reason,
-        cancelled_by=status.requested_by if status.status == "cancelled" else None,
-        paused_by=status.requested_by if status.status == "paused" else None,
+        cancelled_by=status.requested_by if name == "cancelled" else None,
+        paused_by=status.requested_by if name == "paused" else None,
         output=None if status.output is None else payloads.decode(status.output),
         wake_at=instant(status.wake_at) if status.wake_at is not None else None,
-        delay_id=node if is_waiting else None,
-        signal_id=node if is_listening else None,
+        delay_id=node if name == "waiting" else None,
+        signal_id=node if name == "awaiting_signal" else None,
         signal_name=status.signal,
         waiting_for=status.waiting_for,
         started_at=status.started_at,

@@ -55,6 +55,7 @@ class FramedLog:
         self, inner: Log, frames: ConfluentFrames | None, source: str | None
     ) -> None:
         self.inner = inner
+        self._checked_inner = inner if isinstance(inner, CheckedLog) else None
         self._frames = frames
         self._source = source
 
@@ -117,7 +118,7 @@ class FramedLog:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is to be said of the log's settings, as of `open`."""
-        return self.inner.warnings if isinstance(self.inner, CheckedLog) else ()
+        return () if self._checked_inner is None else self._checked_inner.warnings
 
     def check_writable(self) -> None:
         """Refuse to begin anything new here.
@@ -125,8 +126,8 @@ class FramedLog:
         Raises:
             UnsafeLogError: history could be lost; says what to set.
         """
-        if isinstance(self.inner, CheckedLog):
-            self.inner.check_writable()
+        if self._checked_inner is not None:
+            self._checked_inner.check_writable()
 
     async def open_snapshots(self) -> None:
         """Make the snapshots topic where there is none, and check it."""

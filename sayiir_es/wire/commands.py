@@ -12,12 +12,19 @@ from __future__ import annotations
 
 import re
 from codecs import BOM_UTF8
-from dataclasses import fields
+from dataclasses import dataclass
+from operator import attrgetter, call
 from typing import TYPE_CHECKING, Any, get_args
 
 from sayiir_es.core.model.child_records import CHILD_ENDS
 from sayiir_es.core.model.commands import CONFLICT_POLICIES, Command, StartWorkflow
-from sayiir_es.wire.avro_record import check_head, read_record, write_record
+from sayiir_es.wire.avro_record import (
+    UNWRITABLE,
+    check_head,
+    read_record,
+    write_record,
+)
+from sayiir_es.wire.binary import WRITERS
 from sayiir_es.wire.command_json import (
     HEX_FIELDS,
     read_json_command,
@@ -34,24 +41,47 @@ from sayiir_es.wire.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sayiir_es.wire.binary import Writer
+    from sayiir_es.wire.schema import RecordSchema
 
 ORIGIN_HEADER = "origin"
 """On a forwarded command: `PARTITION@OFFSET`, where it was first."""
 
 _ORIGIN = re.compile(rb"(0|[1-9][0-9]{0,9})@(0|[1-9][0-9]{0,17})")
 
+_call: Any = call  # so that `map` loops in C: its stub binds one argument
+
 _CLASSES: dict[str, type[Command]] = {
     command.__name__: command for command in get_args(Command)
-}
-_FIELDS = {
-    command: tuple(field.name for field in fields(command))
-    for command in _CLASSES.values()
 }
 _SCHEMAS = load_schemas(COMMAND_NAMESPACE)
 _BY_HEAD = {
     schema.head: schema
     for schema in (*load_older_schemas(COMMAND_NAMESPACE), *_SCHEMAS.values())
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoding:
+    """How the commands of a class become bytes: looked up once for each class."""
+
+    schema: RecordSchema
+    writers: tuple[Writer, ...]
+    values: Callable[[Command], tuple[Any, ...]]
+
+
+def _encoding_of(schema: RecordSchema) -> _Encoding:
+    return _Encoding(
+        schema,
+        tuple(WRITERS[field.shape] for field in schema.fields),
+        attrgetter(*(field.name for field in schema.fields)),
+    )
+
+
+_ENCODINGS = {
+    command: _encoding_of(_SCHEMAS[name]) for name, command in _CLASSES.items()
 }
 
 _VALUES_OF_FIELD: Mapping[str, tuple[str, ...]] = {
@@ -130,7 +160,12 @@ def encode_command_avro(command: Command) -> bytes:
     Raises:
         EncodeError: if a value is not what its field takes; names the field.
     """
-    return write_record(_SCHEMAS[type(command).__name__], _values_of(command))
+    encoding = _ENCODINGS[type(command)]
+    try:
+        parts = map(_call, encoding.writers, encoding.values(command))
+        return b"".join((encoding.schema.head, *parts))
+    except UNWRITABLE:
+        return write_record(encoding.schema, _values_of(command))  # names the field
 
 
 def encode_command_json(command: Command) -> bytes:
@@ -162,7 +197,9 @@ def write_origin(origin: tuple[int, int]) -> tuple[tuple[str, bytes], ...]:
 
 
 def _values_of(command: Command) -> dict[str, object]:
-    return {name: getattr(command, name) for name in _FIELDS[type(command)]}
+    encoding = _ENCODINGS[type(command)]
+    names = (field.name for field in encoding.schema.fields)
+    return dict(zip(names, encoding.values(command), strict=True))
 
 
 def _read_json(value: bytes) -> tuple[str, dict[str, object]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgpack
 
-from sayiir_es.core.fast_frozen import fast_frozen
+from sayiir_es.core.fast_frozen import fast_frozen, maker
 from sayiir_es.core.json_fields import Fields
 from sayiir_es.core.model.errors import DecodeError
 from sayiir_es.core.status.search import Search
@@ -452,6 +452,9 @@ class Reply:
     answer: Answer
 
 
+_new_reply = maker(Reply)
+
+
 def encode_reply(reply: Reply) -> bytes:
     """The value of a reply's record."""
     answer = reply.answer
@@ -503,7 +506,7 @@ def decode_reply(value: bytes) -> Reply:
     data = _unpack(value, "a reply")
     numbers = Fields(data, "reply")
     try:
-        return Reply(
+        return _new_reply(
             call=numbers.integer("call"),
             partition=numbers.integer("partition"),
             offset=numbers.integer("offset"),

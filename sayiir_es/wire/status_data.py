@@ -38,16 +38,16 @@ def to_status(data: Any) -> Status:
         # A newer build may say more than this one knows, an older one nothing of
         # details.
         data = {name: data[name] for name in _STATUS_NAMES if name in data}
-    details = data.get("error_details")
+    values = {**data}
+    details = values.get("error_details")
     if details is not None:
-        details = ErrorDetails(
+        values["error_details"] = ErrorDetails(
             error_class=details["error_class"],
             source_line=details["source_line"],
             causes=tuple(details["causes"]),
             traceback=details["traceback"],
         )
-        data = {**data, "error_details": details}
-    lists = {name: tuple(data.get(name, ())) for name in _STATUS_LISTS}
-    data = {**data, **lists}
-    status: Status = _new_status(**data)
+    for name in _STATUS_LISTS:
+        values[name] = tuple(values.get(name, ()))
+    status: Status = _new_status(**values)
     return status

@@ -371,7 +371,8 @@ class KafkaLog:
         Raises:
             UnsafeLogError: names each setting that is wrong, and the value to set.
         """
-        refuse_faults(self.faults)
+        if self.findings:
+            refuse_faults(self.faults)
 
     async def open_snapshots(self) -> None:
         """Make the snapshots topic where there is none, and check it.
