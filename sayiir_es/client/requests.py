@@ -196,7 +196,11 @@ class Requests:
         """A call that is answered by what becomes of a command; posts nothing."""
         number = next(self._numbers)
         address = ReplyAddress(
-            self._reply_partition, self._client, number, decided=decided, ended=ended
+            partition=self._reply_partition,
+            client=self._client,
+            call=number,
+            decided=decided,
+            ended=ended,
         )
         waiter = asyncio.get_running_loop().create_future()
         call = self._calls[number] = Call(partition, address, waiter)

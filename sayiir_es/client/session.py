@@ -475,17 +475,24 @@ class Session:
             BackendError: if there is no instance of that id.
         """
         await self.open()
+        if timeout_s is None:
+            return await self._wait(instance_id, parked, run)
         async with asyncio.timeout(timeout_s):
-            if not await self._has_request_topics():
-                return await self._wait_by_fold(instance_id, parked, run)
-            partition = partition_of_instance(self.log, instance_id)
-            call = self._requests.expect(partition)
-            try:
-                return await self.wait_for_reply(
-                    call, instance_id, parked=parked, run=run
-                )
-            finally:
-                self._requests.forget(call)
+            return await self._wait(instance_id, parked, run)
+
+    async def _wait(
+        self,
+        instance_id: str,
+        parked: bool,  # noqa: FBT001 (as `wait` has it)
+        run: HeldCall | None,
+    ) -> Status:
+        if not await self._has_request_topics():
+            return await self._wait_by_fold(instance_id, parked, run)
+        call = self._requests.expect(partition_of_instance(self.log, instance_id))
+        try:
+            return await self.wait_for_reply(call, instance_id, parked=parked, run=run)
+        finally:
+            self._requests.forget(call)
 
     async def wait_for_reply(
         self,

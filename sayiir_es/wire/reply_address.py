@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sayiir_es.core.fast_frozen import fast_frozen
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,7 +24,16 @@ CLIENT_BYTES_MAX = 64
 """The longest name of a client."""
 
 
-@dataclass(frozen=True, slots=True)
+_TOLD_WHEN = {
+    b"decided": (True, False),
+    b"ended": (False, True),
+    b"decided,ended": (True, True),
+}
+"""What the usual values of `reply-when` ask for: the decision, and the end."""
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyAddress:
     """Where a reply goes, and what about a command it is to tell."""
 
@@ -45,35 +56,32 @@ def read_reply_address(
     headers: Sequence[tuple[str, bytes]], reply_partitions: int
 ) -> ReplyAddress | None:
     """The address in a record's headers; None where there is none that is one."""
-    address: ReplyAddress | None = None
+    to: bytes | None = None
     when = b"decided"
     for name, value in headers:
         if name == REPLY_TO:
-            address = _read_address(value, reply_partitions)
+            to = value
         elif name == REPLY_WHEN:
             when = value
-    if address is None or when == b"decided":
-        return address
-    words = {word.strip() for word in when.split(b",")}
+    if to is None:
+        return None
+    try:
+        partition_text, client, call_text = to.decode("ascii").split("/")
+        partition, call = int(partition_text), int(call_text)
+    except ValueError:
+        return None
+    fits = 0 <= partition < reply_partitions and 0 <= call < 1 << 63
+    if not fits or not 0 < len(client) <= CLIENT_BYTES_MAX:
+        return None
+    decided, ended = _TOLD_WHEN.get(when) or _read_when(when)
     return ReplyAddress(
-        address.partition,
-        address.client,
-        address.call,
-        decided=b"decided" in words,
-        ended=b"ended" in words,
+        partition=partition, client=client, call=call, decided=decided, ended=ended
     )
 
 
-def _read_address(value: bytes, reply_partitions: int) -> ReplyAddress | None:
-    try:
-        partition, client, call = value.decode("ascii").split("/")
-        numbers = int(partition), int(call)
-    except ValueError:
-        return None
-    fits = 0 <= numbers[0] < reply_partitions and 0 <= numbers[1] < 1 << 63
-    if not fits or not 0 < len(client) <= CLIENT_BYTES_MAX:
-        return None
-    return ReplyAddress(numbers[0], client, numbers[1])
+def _read_when(value: bytes) -> tuple[bool, bool]:
+    words = {word.strip() for word in value.split(b",")}
+    return b"decided" in words, b"ended" in words
 
 
 def reply_headers(

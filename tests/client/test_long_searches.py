@@ -65,7 +65,7 @@ async def served() -> AsyncGenerator[tuple[RequestTopics, Subscription]]:
 
 
 def ask(topics: RequestTopics, call: int, request: Request) -> None:
-    headers = ReplyAddress(0, CLIENT, call).headers()
+    headers = ReplyAddress(partition=0, client=CLIENT, call=call).headers()
     record = NewRecord(key=None, value=encode_request(request), headers=headers)
     assert topics.post(Topic.REQUESTS, 0, record)
 

@@ -350,7 +350,7 @@ def test_replies_are_the_maps_that_the_page_says() -> None:
 
 
 def test_the_headers_of_a_question_are_those_that_are_written() -> None:
-    address = ReplyAddress(3, "0f" * 8, 7, ended=True)
+    address = ReplyAddress(partition=3, client="0f" * 8, call=7, ended=True)
     headers = dict(address.headers())
     command = TRAITS["command"]["headers"]["properties"]
     request = TRAITS["request"]["headers"]
