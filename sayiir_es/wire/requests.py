@@ -44,7 +44,7 @@ from sayiir_es.wire.status_data import read_status, status_data, to_status
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sayiir_es.core.status.limit_report import LimitReport
+    from sayiir_es.core.status.limit_report import LimitOf, LimitReport
     from sayiir_es.core.status.status import Status
 
 _msgpack: Any = msgpack  # ships no hints
@@ -138,8 +138,12 @@ class DescribePartition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindLimits:
-    """Asks for limits of a partition: of a key, or a page of those behind `after`."""
+    """Asks for limits of a partition: of a key, or a page of those behind `after`.
 
+    Of attempts, or start queues, which older builds know nothing of.
+    """
+
+    of: LimitOf = "attempts"
     key: str = ""
     after: str = ""
     count: int = 100
@@ -231,6 +235,8 @@ def _name_of(request: Request) -> str:
             return name + NEW
         case CountInstances() if is_new(request.search, request.by):
             return name + NEW
+        case FindLimits(of="runs"):
+            return name + NEW
         case _:
             return name
 
@@ -272,7 +278,7 @@ def decode_request(value: bytes) -> Request | ExecutorRequest:
                 command_id=data.text_or_none("command_id") or "",
                 at_least=at_least,
             )
-        case "list" | "list.2" | "count" | "count.2" | "limits":
+        case "list" | "list.2" | "count" | "count.2" | "limits" | "limits.2":
             return _read_search_of(data, name, at_least)
         case "partition":
             counts = data.data.get("counts") is True
@@ -287,8 +293,9 @@ def decode_request(value: bytes) -> Request | ExecutorRequest:
 def _read_search_of(
     data: Fields, name: str, at_least: int
 ) -> ListInstances | CountInstances | FindLimits:
-    if name == "limits":
+    if name.startswith("limits"):
         return FindLimits(
+            of=_read_of(data),
             key=data.text_or_none("key") or "",
             after=data.text_or_none("after") or "",
             count=data.integer("count"),
@@ -305,6 +312,16 @@ def _read_search_of(
         within_ms=data.integer_or_none("within_ms"),
         at_least=at_least,
     )
+
+
+def _read_of(request: Fields) -> LimitOf:
+    match request.text_or_none("of"):
+        case None | "attempts":
+            return "attempts"
+        case "runs":
+            return "runs"
+        case other:
+            raise request.wrong("of", "attempts or runs", other)
 
 
 def _read_before(request: Fields) -> tuple[int, str] | None:

@@ -15,6 +15,7 @@ from sayiir_es.engine.store.row_index import (
     HEADER,
     INDEXED,
     PERMITS,
+    QUEUES,
     has_ended,
     holds_permits,
     may_owe,
@@ -149,7 +150,7 @@ def _collect_permits(
 ) -> None:
     """The same for the index of permits, which holds what has ended, too."""
     for key in cached.before:
-        if key.startswith(PERMITS):
+        if key.startswith(PERMITS) or key in QUEUES:
             holds = holds_permits(cached.get(key))
             if holds != holds_permits(cached.stored(key)):
                 index = keys.PERMITS + cached.instance + key.encode()
