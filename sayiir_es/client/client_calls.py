@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from uuid import UUID
 
-    from sayiir_es.client.limits import LimitPage
+    from sayiir_es.client.limits import LimitOptions, LimitPage
     from sayiir_es.client.partitions import PartitionStatus, WorkerStatus
     from sayiir_es.client.runs import Ack
     from sayiir_es.client.search import InstancePage
@@ -344,17 +344,14 @@ class ClientCalls(BulkCalls):
         instance_id = limits.checked_id(key, of)
         return await limits.get_limit(self._get_session(), instance_id)
 
-    async def set_limit(  # noqa: PLR0913 (one parameter a number)
+    async def set_limit(
         self,
         key: str,
         *,
         of: LimitOf = "attempts",
-        max_concurrency: int | None = None,
-        rate: str | None = None,
-        max_running: int | None = None,
-        queue_length: int | None = None,
         reason: str | None = None,
         set_by: str | None = None,
+        **numbers: Unpack[LimitOptions],
     ) -> LimitReport:
         """Set a limit at once, and return it as it is then.
 
@@ -367,14 +364,9 @@ class ClientCalls(BulkCalls):
             ValueError: if one of them is out of its range, or of the other kind.
             NoWorkerError: if nobody decides.
         """
-        numbers = limits.LimitNumbers(
-            max_concurrency=max_concurrency,
-            rate=rate,
-            max_running=max_running,
-            queue_length=queue_length,
-        )
         instance_id = limits.checked_id(key, of)
-        setting = limits.limit_setting(instance_id, numbers, reason, set_by)
+        wanted = limits.LimitNumbers(**numbers)
+        setting = limits.limit_setting(instance_id, wanted, reason, set_by)
         return await limits.set_limit(self._get_session(), setting)
 
     async def send_signal(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, TypedDict, get_args
 
 from sayiir_es.client.commands import new_command_id
 from sayiir_es.core.graph.key_templates import KEY_BYTES_MAX, LIMIT_MAX
@@ -23,7 +23,8 @@ from sayiir_es.core.status.limit_report import (
     id_of_limit,
     unused,
 )
-from sayiir_es.wire.requests import FindLimits, FoundLimits
+from sayiir_es.wire.limit_reports import FindLimits
+from sayiir_es.wire.requests import FoundLimits
 
 if TYPE_CHECKING:
     from sayiir_es.client.session import Session
@@ -48,6 +49,15 @@ class LimitPage:
 
     limits: tuple[LimitReport, ...]
     next_after: str | None
+
+
+class LimitOptions(TypedDict, total=False):
+    """What `set_limit` of a client takes; see `LimitNumbers`."""
+
+    max_concurrency: int | None
+    rate: str | None
+    max_running: int | None
+    queue_length: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

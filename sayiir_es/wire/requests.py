@@ -26,7 +26,12 @@ from sayiir_es.wire.executor_requests import (
     read_offer,
     read_progress,
 )
-from sayiir_es.wire.limit_reports import limits_data, read_limits
+from sayiir_es.wire.limit_reports import (
+    FindLimits,
+    limits_data,
+    read_find_limits,
+    read_limits,
+)
 from sayiir_es.wire.partition_reports import (
     PartitionReport,
     read_report,
@@ -44,7 +49,7 @@ from sayiir_es.wire.status_data import read_status, status_data, to_status
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sayiir_es.core.status.limit_report import LimitOf, LimitReport
+    from sayiir_es.core.status.limit_report import LimitReport
     from sayiir_es.core.status.status import Status
 
 _msgpack: Any = msgpack  # ships no hints
@@ -133,20 +138,6 @@ class DescribePartition:
     """
 
     counts: bool = False
-    at_least: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FindLimits:
-    """Asks for limits of a partition: of a key, or a page of those behind `after`.
-
-    Of attempts, or start queues, which older builds know nothing of.
-    """
-
-    of: LimitOf = "attempts"
-    key: str = ""
-    after: str = ""
-    count: int = 100
     at_least: int = 0
 
 
@@ -294,13 +285,7 @@ def _read_search_of(
     data: Fields, name: str, at_least: int
 ) -> ListInstances | CountInstances | FindLimits:
     if name.startswith("limits"):
-        return FindLimits(
-            of=_read_of(data),
-            key=data.text_or_none("key") or "",
-            after=data.text_or_none("after") or "",
-            count=data.integer("count"),
-            at_least=at_least,
-        )
+        return read_find_limits(data, at_least)
     if name.startswith("count"):
         return CountInstances(
             search=read_search(data), by=read_groups(data), at_least=at_least
@@ -312,16 +297,6 @@ def _read_search_of(
         within_ms=data.integer_or_none("within_ms"),
         at_least=at_least,
     )
-
-
-def _read_of(request: Fields) -> LimitOf:
-    match request.text_or_none("of"):
-        case None | "attempts":
-            return "attempts"
-        case "runs":
-            return "runs"
-        case other:
-            raise request.wrong("of", "attempts or runs", other)
 
 
 def _read_before(request: Fields) -> tuple[int, str] | None:

@@ -30,6 +30,7 @@ from sayiir_es.wire.executor_requests import (
     OfferSlots,
     Progress,
 )
+from sayiir_es.wire.limit_reports import FindLimits
 from sayiir_es.wire.partition_reports import (
     PartitionReport,
     RunningAttempt,
@@ -49,7 +50,6 @@ from sayiir_es.wire.requests import (
     DescribePartition,
     Ended,
     FindDecision,
-    FindLimits,
     FindResult,
     FoundLimits,
     FoundResult,

@@ -41,6 +41,7 @@ from sayiir_es.engine.valid_events import EventFilter, ValidEvents
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.telemetry import get_logger
 from sayiir_es.wire.executor_requests import OfferSlots, Progress
+from sayiir_es.wire.limit_reports import FindLimits
 from sayiir_es.wire.reply_address import ReplyAddress, read_reply_address
 from sayiir_es.wire.requests import (
     Answer,
@@ -54,7 +55,6 @@ from sayiir_es.wire.requests import (
     DescribePartition,
     Ended,
     FindDecision,
-    FindLimits,
     FindResult,
     FoundLimits,
     FoundResult,

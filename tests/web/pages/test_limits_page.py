@@ -76,9 +76,9 @@ async def test_a_start_queue_is_shown_beside_limits_with_who_runs_and_who_waits(
         assert "order/0</a>" in text
         assert "order/1</a>" in text
         assert "/?waiting_for=start%3A%3Cin%2Fout%3E" in text
-    assert "of 1,234" in page
+    assert "at most 1,234" in page
     assert "as the workflow says" in page
-    assert "of 5<" in rows
+    assert "at most 5<" in rows
     assert "by ana" in rows
     assert "order/1" in found.text
     assert "order/0" not in found.text
