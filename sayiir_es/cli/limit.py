@@ -1,4 +1,4 @@
-"""`sayiir-es limit`: how many attempts run under each key, who waits; and set it."""
+"""`sayiir-es limit`: how many attempts run under a key, or runs go on; and set it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,29 @@ from sayiir_es.cli.connection import DEFAULT_BACKEND, BackendOption, in_session
 from sayiir_es.cli.environment import user_name
 from sayiir_es.cli.output import Format, OutputOption, print_object, print_rows
 from sayiir_es.core.model.errors import UsageError
+from sayiir_es.core.status.limit_report import LimitOf
 from sayiir_es.operations.limit_view import limit_view
 from sayiir_es.operations.text import format_time
 
 if TYPE_CHECKING:
+    from sayiir_es.client.limits import LimitNumbers
     from sayiir_es.client.session import Session
     from sayiir_es.core.status.limit_report import LimitReport
 
-_COLUMNS = ("key", "in_use", "of", "rate", "waiting", "set")
+_COLUMNS = ("of", "key", "in_use", "at_most", "rate", "waiting", "waits_since", "set")
 _TIMES = frozenset(("set_at", "grants_at", "since"))
 
 KeyArgument = Annotated[
-    str, typer.Argument(metavar="KEY", help="The concurrency key, as tasks make it.")
+    str,
+    typer.Argument(
+        metavar="KEY",
+        help="The concurrency key, as tasks make it; with `--of runs` the workflow's "
+        "name, and behind a `/` what its queue_key makes.",
+    ),
+]
+OfOption = Annotated[
+    LimitOf,
+    typer.Option("--of", help="What it counts; `runs`: it is a start queue."),
 ]
 ReasonOption = Annotated[
     str | None, typer.Option("--reason", help="Recorded in the event.")
@@ -34,11 +45,14 @@ ByOption = Annotated[
 
 def list_limits(
     *,
+    of: Annotated[
+        LimitOf | None, typer.Option("--of", help="Those that count this alone.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", help="At most so many.")] = 100,
     url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> int:
-    """List the limits that are in use, waited for, or set."""
+    """List the limits that are in use, waited for, or set; and the start queues."""
     from sayiir_es.client.limits import (  # noqa: PLC0415 (slow to import)
         PAGE_MAX,
         list_limits,
@@ -52,40 +66,41 @@ def list_limits(
         after: str | None = None
         while len(found) < limit:
             size = min(PAGE_MAX, limit - len(found))
-            page = await list_limits(session, size, after)
+            page = await list_limits(session, size, after, of)
             found += page.limits
             after = page.next_after
             if after is None:
                 break
         return found
 
-    views = [limit_view(one) for one in in_session(url, read)]
-    print_rows(views if output is not Format.TABLE else _rows(views), _COLUMNS, output)
+    found = in_session(url, read)
+    if output is Format.TABLE:
+        print_rows([_row(one) for one in found], _COLUMNS, output)
+    else:
+        print_rows([limit_view(one) for one in found], _COLUMNS, output)
     return 0
 
 
 def show(
     key: KeyArgument,
     *,
+    of: OfOption = "attempts",
     url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> int:
     """Show a limit: how much of it is in use, what was set, who has it, who waits."""
     from sayiir_es.client.limits import get_limit  # noqa: PLC0415 (slow to import)
 
-    async def read(session: Session) -> LimitReport:
-        try:
-            return await get_limit(session, key)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
-
-    _print(in_session(url, read), output)
+    instance_id = _checked_id(key, of)
+    limit = in_session(url, lambda session: get_limit(session, instance_id))
+    _print(limit, output)
     return 0
 
 
 def set_limit(  # noqa: PLR0913 (one parameter an option)
     key: KeyArgument,
     *,
+    of: OfOption = "attempts",
     max_concurrency: Annotated[
         int | None,
         typer.Option(
@@ -98,38 +113,77 @@ def set_limit(  # noqa: PLR0913 (one parameter an option)
         str | None,
         typer.Option("--rate", help="How many begin in a time: 10/s, 100/min burst 5."),
     ] = None,
+    max_running: Annotated[
+        int | None,
+        typer.Option(
+            "--max-running",
+            metavar="N",
+            help="With --of runs: how many go on at a time; 0 lets none begin.",
+        ),
+    ] = None,
+    queue_length: Annotated[
+        int | None,
+        typer.Option(
+            "--queue-length",
+            metavar="N",
+            help="With --of runs: how many others wait; a further start is refused.",
+        ),
+    ] = None,
     reason: ReasonOption = None,
     by: ByOption = None,
     url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> int:
-    """Set a limit at once; what is left out is as the tasks say it."""
-    if max_concurrency is None and rate is None:
+    """Set a limit at once; what is left out is as the tasks or the workflow say it."""
+    from sayiir_es.client.limits import LimitNumbers  # noqa: PLC0415 (slow to import)
+
+    numbers = LimitNumbers(
+        max_concurrency=max_concurrency,
+        rate=rate,
+        max_running=max_running,
+        queue_length=queue_length,
+    )
+    if numbers == LimitNumbers():
+        wanted = "--max-concurrency or --rate"
+        if of == "runs":
+            wanted = "--max-running or --queue-length"
         raise UsageError(
-            "expected --max-concurrency or --rate, but neither; `limit unset` lets the "
-            "tasks say both"
+            f"expected {wanted}, but neither; `limit unset` lets the "
+            f"{'workflow' if of == 'runs' else 'tasks'} say both"
         )
-    _set(key, max_concurrency, rate, reason=reason, by=by, url=url, output=output)
+    _set(_checked_id(key, of), numbers, reason=reason, by=by, url=url, output=output)
     return 0
 
 
 def unset(
     key: KeyArgument,
     *,
+    of: OfOption = "attempts",
     reason: ReasonOption = None,
     by: ByOption = None,
     url: BackendOption = DEFAULT_BACKEND,
     output: OutputOption = Format.TABLE,
 ) -> int:
-    """Let a limit be what the tasks say again."""
-    _set(key, None, None, reason=reason, by=by, url=url, output=output)
+    """Let a limit be what the tasks say again, or the workflow."""
+    from sayiir_es.client.limits import LimitNumbers  # noqa: PLC0415 (slow to import)
+
+    instance_id = _checked_id(key, of)
+    _set(instance_id, LimitNumbers(), reason=reason, by=by, url=url, output=output)
     return 0
 
 
-def _set(  # noqa: PLR0913 (one parameter an option)
-    key: str,
-    max_concurrency: int | None,
-    rate: str | None,
+def _checked_id(key: str, of: LimitOf) -> str:
+    from sayiir_es.client.limits import checked_id  # noqa: PLC0415 (slow to import)
+
+    try:
+        return checked_id(key, of)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _set(
+    instance_id: str,
+    numbers: LimitNumbers,
     *,
     reason: str | None,
     by: str | None,
@@ -142,7 +196,7 @@ def _set(  # noqa: PLR0913 (one parameter an option)
     )
 
     try:
-        setting = limit_setting(key, max_concurrency, rate, reason, by or user_name())
+        setting = limit_setting(instance_id, numbers, reason, by or user_name())
     except ValueError as error:
         raise UsageError(str(error)) from error
     _print(in_session(url, lambda session: set_limit(session, setting)), output)
@@ -155,18 +209,22 @@ def _print(limit: LimitReport, output: Format) -> None:
     print_object(view, output)
 
 
-def _rows(views: list[dict[str, object]]) -> list[dict[str, object]]:
-    return [
-        {
-            "key": view["key"],
-            "in_use": view["in_use"],
-            "of": view["max_concurrency"],
-            "rate": view["rate"],
-            "waiting": view["queued"],
-            "set": _shown("set_at", view["set_at"]),
-        }
-        for view in views
-    ]
+def _row(limit: LimitReport) -> dict[str, object]:
+    waiting, length = str(limit.queued), limit.queue_length
+    if length is not None:
+        waiting += f" of {length}"
+    first = next(iter(limit.waiting), None)
+    is_of_runs = limit.of == "runs"
+    return {
+        "of": limit.of,
+        "key": limit.key,
+        "in_use": limit.in_use,
+        "at_most": limit.max_running if is_of_runs else limit.max_concurrency,
+        "rate": limit.rate,
+        "waiting": waiting,
+        "waits_since": None if first is None else format_time(first.since),
+        "set": _shown("set_at", limit.set_at),
+    }
 
 
 def _shown(name: str, value: object) -> object:

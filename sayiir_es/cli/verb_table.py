@@ -259,7 +259,7 @@ _PARTITION = {
 _LIMIT = {
     "list": Verb(
         "limit:list_limits",
-        "List the limits that are in use, waited for, or set.",
+        "List the limits that are in use, waited for, or set; and the start queues.",
         "limit list -o json",
     ),
     "show": Verb(
@@ -269,12 +269,12 @@ _LIMIT = {
     ),
     "set": Verb(
         "limit:set_limit",
-        "Set a limit at once; what is left out is as the tasks say it.",
+        "Set a limit at once; what is left out is as the tasks or the workflow say it.",
         "limit set tenant:42 --max-concurrency 5 --rate 10/s",
     ),
     "unset": Verb(
         "limit:unset",
-        "Let a limit be what the tasks say again.",
+        "Let a limit be what the tasks say again, or the workflow.",
         "limit unset tenant:42",
     ),
 }
@@ -360,7 +360,7 @@ VERBS = VerbGroup(
             _PARTITION,
         ),
         "limit": VerbGroup(
-            "Look at limits of attempts by key, and set them.", "limit list", _LIMIT
+            "Look at limits of attempts and runs, and set them.", "limit list", _LIMIT
         ),
         "schema": VerbGroup(
             "List, check and publish the schemas of commands and events.",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from uuid import UUID
 
-    from sayiir_es.client.limits import LimitPage
+    from sayiir_es.client.limits import LimitOptions, LimitPage
     from sayiir_es.client.partitions import PartitionStatus, WorkerStatus
     from sayiir_es.client.runs import Ack
     from sayiir_es.client.search import InstancePage
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.authoring.workflow import Workflow
     from sayiir_es.core.duration import Duration
     from sayiir_es.core.model.commands import ConflictPolicy
-    from sayiir_es.core.status.limit_report import LimitReport
+    from sayiir_es.core.status.limit_report import LimitOf, LimitReport
 
 
 class ClientCalls(BulkCalls):
@@ -313,45 +313,60 @@ class ClientCalls(BulkCalls):
         return await partitions.describe_workers(self._get_session())
 
     async def limits(
-        self, *, limit: int = limits.PAGE_LIMITS, after: str | None = None
+        self,
+        *,
+        limit: int = limits.PAGE_LIMITS,
+        after: str | None = None,
+        of: LimitOf | None = None,
     ) -> LimitPage:
         """A page of the limits that are in use, waited for, or set, by key.
 
-        `limit` is how many at most, 1 to 200; `after` the key behind which the page
-        begins: `next_after` of the page before.
+        Limits of attempts first, then start queues, which are limits of runs; with `of`
+        those of `"attempts"` or `"runs"` alone. `limit` is how many at most, 1 to 200;
+        `after` says where the page begins: `next_after` of the page before.
 
         Raises:
+            ValueError: if `limit` or `after` is out of its range.
             LogUnavailableError: if the log does not answer.
         """
-        return await limits.list_limits(self._get_session(), limit, after)
+        return await limits.list_limits(self._get_session(), limit, after, of)
 
-    async def get_limit(self, key: str) -> LimitReport:
+    async def get_limit(self, key: str, *, of: LimitOf = "attempts") -> LimitReport:
         """The limit of a concurrency key: how much is in use, who has it, who waits.
 
+        With `of="runs"` the start queue of a workflow: its key is the workflow's name,
+        and behind a `/` what `queue_key` makes.
+
         Raises:
+            ValueError: if it is no key.
             LogUnavailableError: if the log does not answer.
         """
-        return await limits.get_limit(self._get_session(), key)
+        instance_id = limits.checked_id(key, of)
+        return await limits.get_limit(self._get_session(), instance_id)
 
     async def set_limit(
         self,
         key: str,
         *,
-        max_concurrency: int | None = None,
-        rate: str | None = None,
+        of: LimitOf = "attempts",
         reason: str | None = None,
         set_by: str | None = None,
+        **numbers: Unpack[LimitOptions],
     ) -> LimitReport:
-        """Set the limit of a concurrency key, at once; the limit as it is then.
+        """Set a limit at once, and return it as it is then.
 
-        What is None is as the tasks say it. With a `max_concurrency` of 0 no attempt
-        begins; what runs goes on. `rate` is a text such as "10/s burst 20".
+        Of attempts, `max_concurrency` and `rate` are set, a text such as "10/s burst
+        20"; with `of="runs"` how many runs go on, `max_running`, and how many others
+        wait, `queue_length`. What is None is as the tasks say it, or the workflow. With
+        0 of `max_concurrency` or `max_running` nothing begins; what runs goes on.
 
         Raises:
-            ValueError: if one of them is out of its range.
+            ValueError: if one of them is out of its range, or of the other kind.
             NoWorkerError: if nobody decides.
         """
-        setting = limits.limit_setting(key, max_concurrency, rate, reason, set_by)
+        instance_id = limits.checked_id(key, of)
+        wanted = limits.LimitNumbers(**numbers)
+        setting = limits.limit_setting(instance_id, wanted, reason, set_by)
         return await limits.set_limit(self._get_session(), setting)
 
     async def send_signal(

@@ -6,12 +6,15 @@ of the log or of a store.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sayiir_es.engine.attempts.executor_port import ExecutorState
     from sayiir_es.engine.definitions.capabilities import Refusal
+    from sayiir_es.engine.flow.queue_use import RunCounts
 
 PartitionPhase: TypeAlias = Literal["opening", "claiming", "serving", "stopped"]
 """Its store is opened; its events are folded, to be claimed; its owner decides; it
@@ -36,6 +39,8 @@ class OwnerState:
         attempts_queued: How many wait for a slot, here or there.
         permits_in_use: How many permits of limits of this partition are in use.
         permits_waiting: How many attempts wait at these limits.
+        runs_by_workflow: How many runs go on, and wait, by the start queues of this
+            partition.
     """
 
     offset: int
@@ -50,6 +55,9 @@ class OwnerState:
     attempts_queued: int = 0
     permits_in_use: int = 0
     permits_waiting: int = 0
+    runs_by_workflow: Mapping[str, RunCounts] = field(
+        default_factory=dict[str, "RunCounts"]
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, get_args
 
 from sayiir_es.core.status.status import StatusName
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from sayiir_es.engine.worker_state import OwnerState, WorkerState
     from sayiir_es.operations.metrics.catalogue import Metric
+    from sayiir_es.operations.metrics.recorder import Recorder
     from sayiir_es.operations.metrics.series import Labels, Series
     from sayiir_es.operations.worker_monitor import WorkerMonitor
 
@@ -32,6 +34,7 @@ def worker_series(monitor: WorkerMonitor, build: str, now_s: float) -> Iterator[
     yield _number(catalogue.LOOP_AGE_SECONDS, now_s - monitor.turned_at_s)
     if seen.state is not None:
         yield from _of_state(seen.state, now_s - seen.at_s)
+        yield from _of_runs(seen.state, recorder)
     yield from _of_log(monitor)
     yield Numbers(
         metric=catalogue.ATTEMPTS_UNPLACED,
@@ -85,6 +88,19 @@ def _of_state(state: WorkerState, age_s: float) -> Iterator[Numbers]:
         metric=catalogue.SNAPSHOT_BACKLOG,
         values={p: one.snapshot_backlog for p, one in owners.items()},
     )
+
+
+def _of_runs(state: WorkerState, recorder: Recorder) -> Iterator[Numbers]:
+    """Runs that go on and that wait, by the workflow whose start queue counts them."""
+    in_use: Counter[Labels] = Counter()
+    waiting: Counter[Labels] = Counter()
+    for owner in _owners(state).values():
+        for workflow, counts in owner.runs_by_workflow.items():
+            labels = (recorder.label_of(workflow),)
+            in_use[labels] += counts.in_use
+            waiting[labels] += counts.waiting
+    yield Numbers(metric=catalogue.RUN_PERMITS_IN_USE, values=in_use)
+    yield Numbers(metric=catalogue.RUN_PERMITS_WAITING, values=waiting)
 
 
 def _unplaced(monitor: WorkerMonitor) -> Iterator[tuple[str, int]]:

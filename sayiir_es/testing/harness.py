@@ -22,6 +22,7 @@ from sayiir_es.core.model.limits import DEFAULT_LIMITS, Limits
 from sayiir_es.core.model.permit_events import is_limit
 from sayiir_es.core.model.permit_rows import get_grant_timer
 from sayiir_es.core.model.rows import Rows, get_cursors, get_header
+from sayiir_es.core.model.run_permit_events import is_queue
 from sayiir_es.core.model.waits import Awaiting
 from sayiir_es.core.status.status import is_resting, status_of
 from sayiir_es.engine.attempts.local_executor import LocalExecutor
@@ -391,11 +392,14 @@ class Harness:
         return min(ends, default=None)
 
     def _next_grant(self) -> int | None:
-        """When a limit next has a token for an attempt that waits for one."""
+        """When a limit next has a token for an attempt that waits for one.
+
+        Or a start queue goes on with what it grants.
+        """
         grants = (
             get_grant_timer(self._view.rows(instance_id))
             for instance_id in self._view.with_permits()
-            if is_limit(instance_id)
+            if is_limit(instance_id) or is_queue(instance_id)
         )
         return min((at_ms for at_ms in grants if at_ms is not None), default=None)
 

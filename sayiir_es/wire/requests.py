@@ -26,7 +26,12 @@ from sayiir_es.wire.executor_requests import (
     read_offer,
     read_progress,
 )
-from sayiir_es.wire.limit_reports import limits_data, read_limits
+from sayiir_es.wire.limit_reports import (
+    FindLimits,
+    limits_data,
+    read_find_limits,
+    read_limits,
+)
 from sayiir_es.wire.partition_reports import (
     PartitionReport,
     read_report,
@@ -137,16 +142,6 @@ class DescribePartition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FindLimits:
-    """Asks for limits of a partition: of a key, or a page of those behind `after`."""
-
-    key: str = ""
-    after: str = ""
-    count: int = 100
-    at_least: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StopSearch:
     """Says that nobody waits for the search any more that has this reply address.
 
@@ -231,6 +226,8 @@ def _name_of(request: Request) -> str:
             return name + NEW
         case CountInstances() if is_new(request.search, request.by):
             return name + NEW
+        case FindLimits(of="runs"):
+            return name + NEW
         case _:
             return name
 
@@ -272,7 +269,7 @@ def decode_request(value: bytes) -> Request | ExecutorRequest:
                 command_id=data.text_or_none("command_id") or "",
                 at_least=at_least,
             )
-        case "list" | "list.2" | "count" | "count.2" | "limits":
+        case "list" | "list.2" | "count" | "count.2" | "limits" | "limits.2":
             return _read_search_of(data, name, at_least)
         case "partition":
             counts = data.data.get("counts") is True
@@ -287,13 +284,8 @@ def decode_request(value: bytes) -> Request | ExecutorRequest:
 def _read_search_of(
     data: Fields, name: str, at_least: int
 ) -> ListInstances | CountInstances | FindLimits:
-    if name == "limits":
-        return FindLimits(
-            key=data.text_or_none("key") or "",
-            after=data.text_or_none("after") or "",
-            count=data.integer("count"),
-            at_least=at_least,
-        )
+    if name.startswith("limits"):
+        return read_find_limits(data, at_least)
     if name.startswith("count"):
         return CountInstances(
             search=read_search(data), by=read_groups(data), at_least=at_least

@@ -12,6 +12,7 @@ import pytest
 
 from sayiir_es import Flow, Worker, WorkflowClient
 from sayiir_es.log.port import Topic
+from sayiir_es.operations.doctor import service
 from tests.cli.processes import running
 from tests.cli.unreadable_records import START, command, letter, produce
 
@@ -164,6 +165,26 @@ def test_what_failed_is_told_with_what_to_do_while_a_worker_serves(
     assert "instance retry" in str(finding["fix"])
     [workers] = [row for row in answer.rows() if row["check"] == "workers"]
     assert workers["finding"] == "every partition is served; workers: 1"
+
+
+def test_a_start_queue_that_somebody_closed_is_told(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "CHANGING_HANDS_MS", 0)
+    url = f"file:{terminal.cwd / 'log.db'}"
+    queued = Flow("queued", max_running=1).then(str).build()
+    client = WorkflowClient(url)
+    with Worker("w", url).start([queued]):
+        client.set_limit("queued", of="runs", max_running=0)
+        client.submit(queued, "i", 1)
+        while not client.get_limit("queued", of="runs").waiting:
+            time.sleep(0.05)
+        time.sleep(0.002)  # so that it has waited
+        answer = terminal("doctor -o jsonl")
+    assert answer.code == 0, "what waits is no trouble of the service"
+    [finding] = [row for row in answer.rows() if row["check"] == "start queues"]
+    assert "at 'queued' 1 wait" in str(finding["finding"])
+    assert "--max-running" in str(finding["fix"])
 
 
 def _refuse(number: int) -> int:

@@ -41,9 +41,37 @@ def test_a_limit_is_set_shown_listed_and_unset(log: Terminal) -> None:
     assert log("limit list -o jsonl").rows() == []
 
 
+def test_a_start_queue_is_set_shown_listed_and_unset(log: Terminal) -> None:
+    log("limit set orders --max-concurrency 2 -o json")
+    typed = "limit set orders --of runs --max-running 5 --queue-length 9 --by ana"
+    queue = log(typed, "-o", "json", "--reason", "a long night").json()
+    assert (queue["of"], queue["key"], queue["workflow"]) == (
+        "runs",
+        "orders",
+        "orders",
+    )
+    assert (queue["max_running"], queue["queue_length"]) == (5, 9)
+    assert (queue["set_by"], queue["reason"]) == ("ana", "a long night")
+    assert log("limit show orders --of runs -o json").json() == queue
+    attempts = log("limit show orders -o json").json()
+    assert (attempts["of"], attempts["set_max_concurrency"]) == ("attempts", 2)
+    assert log("limit list -o jsonl").rows() == [attempts, queue]
+    assert log("limit list --of runs -o jsonl").rows() == [queue]
+    assert log("limit list --of attempts -o jsonl").rows() == [attempts]
+    table = log("limit list").out
+    assert "0 of 9" in table
+    unset = log("limit unset orders --of runs -o json").json()
+    assert (unset["is_set"], unset["max_running"]) == (False, None)
+    assert log("limit list -o jsonl").rows() == [attempts]
+
+
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
+        ("limit set k --of runs", "expected --max-running or --queue-length, but ne"),
+        ("limit set k --of runs --rate 1/s", "max_concurrency and rate of a limit of"),
+        ("limit set k --max-running 1", "max_running and queue_length of a limit of r"),
+        ("limit set k --of runs --max-running -1", "between 0 and 100000, but -1"),
         ("limit set k", "expected --max-concurrency or --rate, but neither"),
         ("limit set k --rate often", "expected a rate such as"),
         ("limit set k --max-concurrency 200000", "between 0 and 100000, but 200000"),

@@ -14,7 +14,7 @@ from sayiir_es.core.model.run_permit_events import queue_id
 from sayiir_es.core.model.run_permit_rows import get_state
 from sayiir_es.core.status.status import status_of
 from sayiir_es.core.status.waits import waited_for
-from tests.engine.family import Family, StoppingLog, wait_until
+from tests.engine.family import Family, wait_until
 
 if TYPE_CHECKING:
     from sayiir_es.core.authoring.flow import Workflow
@@ -82,7 +82,7 @@ async def is_empty(family: Family, key: str = "w") -> None:
         )
     )
     rows = family.rows(queue_id(key))
-    assert not [key for key in rows.keys("U") if key != "U"]
+    assert {*rows.keys("U")} <= {"U", "U="}
     assert not [*rows.keys("Q")]
 
 
@@ -256,7 +256,7 @@ async def test_a_retry_waits_for_a_permit_with_all_that_it_had() -> None:
         assert header.queued
         status = status_of(family.rows("a"), "a", flow.graph)
         assert status is not None
-        assert status.waiting_for.startswith("a place of workflow 'w' (1 of 1 run) ")
+        assert status.waiting_for.startswith("a place of workflow 'w' (1 at a time) ")
         await family.command("PauseWorkflow", "a")
         await family.until_kind("WorkflowPaused", "a")
         await family.command("UnpauseWorkflow", "a")
@@ -432,10 +432,98 @@ async def test_a_status_says_what_it_waits_for_and_since_when() -> None:
         assert status.status == "waiting"
         assert (status.node_id, status.wake_at) == (None, None)
         text, _, since = status.waiting_for.rpartition(" since ")
-        assert text == "a place of workflow 'w' (1 of 1 run)"
+        assert text == "a place of workflow 'w' (1 at a time)"
         assert since.startswith("20")
         cursors = [cursor for _, cursor in get_cursors(rows)]
         assert waited_for(header, cursors) == ("start:w",)
+
+
+async def set_queue(family: Family, **numbers: int) -> None:
+    await family.command("SetLimit", queue_id("w"), **numbers)
+
+
+async def is_set(family: Family, times: int) -> None:
+    await family.until(lambda kinds: kinds.count("LimitSet") == times, queue_id("w"))
+
+
+async def test_a_raise_lets_more_go_on_at_once_and_a_fall_stops_nobody() -> None:
+    async with Family(sleeper(max_running=1)) as family:
+        await start(family, "a")
+        await is_running(family, "a")
+        for name in "bcdef":
+            await start(family, name)
+            await is_queued(family, name)
+        await set_queue(family, max_running=3)
+        for name in "bc":
+            await is_running(family, name)
+        assert queued(family) == ["d", "e", "f"]
+        await set_queue(family, max_running=1)
+        await is_set(family, 2)
+        for name in "ab":
+            await go(family, name)
+            await has_ended(family, name)
+        await wait_until(lambda: get_state(family.rows(queue_id("w"))).in_use == 1)
+        assert queued(family) == ["d", "e", "f"]
+        await set_queue(family, max_running=0)
+        await is_set(family, 3)
+        await go(family, "c")
+        await has_ended(family, "c")
+        await wait_until(lambda: get_state(family.rows(queue_id("w"))).in_use == 0)
+        assert queued(family) == ["d", "e", "f"]
+        await set_queue(family)  # as the flow says again
+        for name in "def":
+            await is_running(family, name)
+            await go(family, name)
+            await has_ended(family, name)
+        await is_empty(family)
+        await family.verify()
+
+
+async def test_a_length_that_is_set_refuses_starts_and_nothing_that_goes_on_again() -> (
+    None
+):
+    async with Family(sleeper(max_running=1, on_full="wait")) as family:
+        await start(family, "a")
+        await is_running(family, "a")
+        await start(family, "b")
+        await is_queued(family, "b")
+        await set_queue(family, queue_length=1)
+        await is_set(family, 1)
+        await start(family, "c")
+        failed = await has_ended(family, "c", "WorkflowFailed")
+        assert failed.error_type == "queue_full"
+        assert failed.error.startswith("expected at most 1 runs of workflow 'w'")
+        await family.command("RetryWorkflow", "c")
+        await is_queued(family, "c")
+        await set_queue(family)
+        await is_set(family, 2)
+        await start(family, "d")
+        await is_queued(family, "d")
+        for name in "abcd":
+            await is_running(family, name)
+            await go(family, name)
+            await has_ended(family, name)
+        await is_empty(family)
+        await family.verify()
+
+
+async def test_what_is_no_number_of_a_start_queue_is_rejected() -> None:
+    wrong: tuple[tuple[str, dict[str, Any]], ...] = (
+        (queue_id("w"), {"max_running": -1}),
+        (queue_id("x"), {"max_running": 100_001}),
+        (queue_id("y"), {"queue_length": -1}),
+        (queue_id("z"), {"max_concurrency": 1}),
+        (queue_id("v"), {"rate": "1/s"}),
+        (queue_id("k" * 241), {"max_running": 1}),
+        ("a", {"max_running": 1}),
+        ("$limit/k", {"max_running": 1}),
+        ("$limit/l", {"queue_length": 1}),
+    )
+    async with Family(sleeper(max_running=1)) as family:
+        for instance_id, numbers in wrong:
+            await family.command("SetLimit", instance_id, **numbers)
+            await family.until_kind("CommandRejected", instance_id)
+        await family.verify()
 
 
 async def test_nobody_else_is_asked_for_a_run_permit() -> None:
@@ -466,48 +554,3 @@ async def test_nobody_else_is_asked_for_a_run_permit() -> None:
         await has_ended(family, "a")
         await is_empty(family)
         await family.verify()
-
-
-NAMES = ("a", "b", "c", "d")
-
-
-async def run_queue(log: StoppingLog) -> Family:
-    """Four runs of which one goes on at a time; the last one is cancelled."""
-    family = Family(Flow("w", max_running=1).then(echo).then(echo).build(), log=log)
-    await family.start()
-    await start(family, *NAMES)
-    await family.command("CancelWorkflow", NAMES[-1])
-    return family
-
-
-async def expected(family: Family) -> None:
-    """What becomes of them, whatever was killed on the way."""
-    for name in NAMES[:-1]:
-        await has_ended(family, name)
-    await family.until(
-        lambda kinds: bool({"WorkflowCancelled", "WorkflowCompleted"} & {*kinds}),
-        NAMES[-1],
-    )
-    await is_empty(family)
-    kinds = await family.kinds(queue_id("w"))
-    granted = kinds.count("RunPermitGranted")
-    assert len(NAMES) - 1 <= granted <= kinds.count("RunPermitReturned") <= len(NAMES)
-    await family.verify()
-
-
-@pytest.mark.parametrize("last", ["is lost", "lands unanswered"])
-async def test_kills_behind_every_write_lose_no_permit(last: str) -> None:
-    whole = await run_queue(StoppingLog())
-    begun = whole.log.writes
-    await expected(whole)
-    await whole.stop()
-    assert whole.log.writes - begun > 15
-    for writes in range(whole.log.writes - begun):
-        log = StoppingLog()
-        log.lands = last != "is lost"
-        killed = await run_queue(log)
-        log.stops_behind = log.writes + writes
-        await killed.until_stopped()
-        await killed.stop()
-        async with Family(*killed.workflows, log=await log.copy()) as left:
-            await expected(left)

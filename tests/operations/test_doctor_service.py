@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sayiir_es.core.status.limit_report import LimitedAttempt, LimitReport
 from sayiir_es.operations.doctor import service
 from sayiir_es.operations.doctor.finding import Mark
 from sayiir_es.wire.partition_reports import PartitionReport, UndecidedCommand
@@ -55,3 +61,47 @@ def test_timers_that_are_late_are_told() -> None:
     limit_ms = service.TIMERS_LATE_MS
     assert checks(timers_due=2, timer_overdue_ms=limit_ms) == []
     assert checks(timers_due=2, timer_overdue_ms=limit_ms + 1) == [("timers", Mark.BAD)]
+
+
+def queue(waits_since: int | None, **changes: Any) -> LimitReport:
+    """A start queue in which one run goes on, and one may wait."""
+    run = LimitedAttempt(instance_id="i", path="", since=waits_since or 0)
+    waiting = () if waits_since is None else (run,)
+    standard = LimitReport(
+        key="importing",
+        of="runs",
+        in_use=1,
+        queued=len(waiting),
+        max_running=1,
+        waiting=waiting,
+    )
+    return replace(standard, **changes)
+
+
+@pytest.mark.parametrize(
+    ("found", "is_told"),
+    [
+        (queue(None), False),
+        (queue(None, in_use=0), False),
+        (queue(NOW - 3_599_000), False),
+        (queue(NOW - 3_601_000), True),
+        (queue(NOW - 9_000, in_use=0), False),
+        (queue(NOW - 11_000, in_use=0), True),
+    ],
+)
+def test_start_queues_are_told_that_stand_still(
+    found: LimitReport, *, is_told: bool
+) -> None:
+    finding = service.of_queues([found], NOW)
+    assert finding.mark is (Mark.WARNING if is_told else Mark.GOOD)
+    assert bool(finding.fix) == is_told
+
+
+def test_the_start_queue_in_which_nothing_goes_on_is_named_first() -> None:
+    long_wait = queue(NOW - 9_000_000)
+    paused = queue(NOW - 20_000, key="p", in_use=0, max_running=0, set_max_running=0)
+    finding = service.of_queues([long_wait, paused], NOW)
+    assert finding.finding.endswith(
+        "though none goes on: 2; at 'p' 1 wait, the first for 20 s, and 0 of 0 go on, "
+        "as somebody set it"
+    )

@@ -96,12 +96,16 @@ class LimitedWorld:
     """How many there are elsewhere; then no worker runs the task."""
     rate: str | None = None
     """Of each key; then limits are set, to lower ones, while attempts run."""
+    running: int | None = None
+    """How many runs go on, by a start queue of each key, which is set meanwhile."""
     problems: list[str] = field(default_factory=list[str])
     most: int = 0
     """The most that ever ran under one key at a time."""
     usage: dict[str, Usage] = field(default_factory=dict[str, Usage])
     executions: int = 0
     is_over: bool = False
+    kinds: Counter[str] = field(default_factory=Counter[str])
+    """How many events of each kind the log has."""
     _read: Counter[int] = field(default_factory=Counter[int])
     """How far the events of each partition were read."""
     _running: dict[str, dict[tuple[str, int], Process | None]] = field(
@@ -137,7 +141,15 @@ class LimitedWorld:
         async def work(data: dict[str, str]) -> str:
             return await watch(data["tenant"])
 
-        workflow = Flow("limited").then(work).build()
+        flow = Flow("limited")
+        if self.running is not None:
+            flow = Flow(
+                "limited",
+                max_running=self.running,
+                queue_key="{workflow_input.tenant}",
+                on_full="wait",
+            )
+        workflow = flow.then(work).build()
         self.fleet.builds = ([workflow], [workflow])
 
     async def _watch(self, key: str) -> str:
@@ -192,9 +204,8 @@ class LimitedWorld:
                 self.loop.spawn(self._pause(instance_id), None)
             elif self.chance.fault("cancel asked", instance_id, 0.05):
                 self.loop.spawn(self._cancel(instance_id), None)
-        if self.rate is not None:
-            for key in self.usage:
-                self.loop.spawn(self._set(f"$limit/tenant:{key}"), None)
+        for limit in self._set_meanwhile():
+            self.loop.spawn(self._set(limit), None)
         end_s, quiet_s = self.loop.time() + LIMIT_S, self.loop.time() + 40.0
         left = dict(instances)
         while left and self.loop.time() < end_s:
@@ -202,8 +213,8 @@ class LimitedWorld:
             await asyncio.sleep(LOOK_S / 4)
             self._take_ended(left)
         self.chance.quiet = self.is_over = True
-        for key in self.usage if self.rate is not None else ():
-            await self._produce(f"$limit/tenant:{key}", command="SetLimit")
+        for limit in self._set_meanwhile():
+            await self._produce(limit, command="SetLimit")
         await asyncio.sleep(GIVES_UP_S + 8 * LOOK_S)
         self._judge(left)
         return self.problems
@@ -223,11 +234,11 @@ class LimitedWorld:
         self.problems += self.loop.failures
         self.problems += [f"{instance_id} never ended" for instance_id in left]
         self.problems += judge.of_log(self.log)
-        kinds: Counter[str] = Counter()
+        kinds = self.kinds
         contents = judge.read_all(self.log).values()
         self._judge_rate(contents)
         for content in contents:
-            kinds += Counter(event.kind for event in content.valid)
+            kinds.update(event.kind for event in content.valid)
         for one, other in (
             ("PermitGranted", "PermitReturned"),
             ("PermitTaken", "PermitReleased"),
@@ -241,7 +252,8 @@ class LimitedWorld:
                 if owner.serving:
                     self.problems += judge.of_store(self.log, partition, owner.store)
                     now = owner.observe()
-                    if now.permits_in_use or now.permits_waiting:
+                    left_over = any(map(any, now.runs_by_workflow.values()))
+                    if now.permits_in_use or now.permits_waiting or left_over:
                         self.problems.append(f"{now} in {partition}, and all has ended")
                     if list(owner.store.with_permits()):
                         self.problems.append(f"permits are left in {partition}")
@@ -263,14 +275,29 @@ class LimitedWorld:
                     self.problems.append(f"{key}: {times[first : last + 1]}")
                     return
 
+    def _set_meanwhile(self) -> list[str]:
+        """The ids of the limits, and start queues, that are set meanwhile."""
+        limits = self.usage if self.rate is not None else ()
+        queues = self.usage if self.running is not None else ()
+        return [
+            *(f"$limit/tenant:{key}" for key in limits),
+            *(f"$queue/limited/{key}" for key in queues),
+        ]
+
     async def _set(self, limit: str) -> None:
-        """Set a limit anew now and then, and at last let it be what the task says."""
+        """Set a limit anew now and then, and at last let it be what the task says.
+
+        Or a start queue, of which no length is set: nobody is refused, so that all end.
+        """
+        name, largest = "max_concurrency", LIMIT
+        if limit.startswith("$queue/"):
+            name, largest = "max_running", 2 * (self.running or 0)
         for _ in range(6):
             await asyncio.sleep(self.chance.between(f"set {limit}", 0.5, 6.0))
             if self.is_over:
                 return
-            most = int(self.chance.between(f"set {limit}", 0.0, LIMIT + 0.99))
-            await self._produce(limit, command="SetLimit", max_concurrency=most)
+            most = int(self.chance.between(f"set {limit}", 0.0, largest + 0.99))
+            await self._produce(limit, command="SetLimit", **{name: most})
         await self._produce(limit, command="SetLimit")
 
     async def _pause(self, instance_id: str) -> None:
@@ -294,7 +321,7 @@ class LimitedWorld:
 
 
 @without_logs()
-def run_limited(
+def run_limited(  # noqa: PLR0913 (one parameter a trait of the world)
     seed: int,
     *,
     keys: int,
@@ -302,6 +329,7 @@ def run_limited(
     chaos: bool,
     executors: int = 0,
     rate: str | None = None,
+    running: int | None = None,
 ) -> LimitedWorld:
     """Run one world to its end; its `problems` are what broke."""
     chance = LimitedChance(seed)
@@ -317,6 +345,7 @@ def run_limited(
         chaos=chaos,
         executors=executors,
         rate=rate,
+        running=running,
     )
     try:
         loop.run_until_complete(world.run())

@@ -47,6 +47,18 @@ def test_no_world_exceeds_a_rate_or_what_is_set() -> None:
     assert faults > 50
 
 
+def test_no_world_lets_more_runs_go_on_than_are_in_force() -> None:
+    faults, sets = 0, 0
+    for seed in range(40, 44):
+        world = run_limited(seed, keys=2, attempts=24, chaos=True, running=4)
+        assert not world.problems, f"seed {seed}: {world.problems[:3]}"
+        faults += len(world.chance.fired)
+        sets += world.kinds["LimitSet"]
+        assert world.kinds["RunPermitQueued"] > 5
+    assert faults > 25
+    assert sets > 20
+
+
 def test_a_limit_is_used_while_there_are_attempts_for_it() -> None:
     world = run_limited(1, keys=12, attempts=240, chaos=False)
     assert not world.problems

@@ -30,6 +30,7 @@ from sayiir_es.wire.executor_requests import (
     OfferSlots,
     Progress,
 )
+from sayiir_es.wire.limit_reports import FindLimits
 from sayiir_es.wire.partition_reports import (
     PartitionReport,
     RunningAttempt,
@@ -49,7 +50,6 @@ from sayiir_es.wire.requests import (
     DescribePartition,
     Ended,
     FindDecision,
-    FindLimits,
     FindResult,
     FoundLimits,
     FoundResult,
@@ -203,7 +203,7 @@ REQUESTS: list[Request | ExecutorRequest] = [
     FindResult(instance_id="i", task_id="t", at_least=7),
     Wait(instance_id="i", parked=True, at_least=7),
     DescribePartition(counts=True, at_least=7),
-    FindLimits(key="tenant:42", after="a", count=9, at_least=7),
+    FindLimits(of="runs", key="orders/42", after="a", count=9, at_least=7),
     StopSearch(at_least=7),
     OfferSlots(
         executor="e",

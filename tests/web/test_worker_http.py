@@ -130,6 +130,33 @@ def test_metrics_are_what_the_catalogue_says(url: str) -> None:
         assert "process_resident_memory_bytes" in found
 
 
+def test_runs_of_a_start_queue_are_counted_by_workflow(url: str) -> None:
+    http = WorkerHttp("127.0.0.1:0")
+    queued = Flow("queued", max_running=1).wait_for_signal("go").build()
+
+    def stands(in_use: int, waiting: int) -> bool:
+        counts = (
+            value(http, f"sayiir_run_permits_{name}", workflow="queued")
+            for name in ("in_use", "waiting")
+        )
+        return [*counts] == [in_use, waiting]
+
+    client = WorkflowClient(url)
+    with Worker("w1", url, observer=http).start([queued]):
+        for number in range(3):
+            client.submit(queued, f"q{number}", 1)
+        wait_for(lambda: stands(1, 2))
+        client.set_limit("queued", of="runs", max_running=2)
+        wait_for(lambda: stands(2, 1))
+    http = WorkerHttp("127.0.0.1:0")
+    with Worker("w2", url, observer=http).start([queued]):
+        wait_for(lambda: stands(2, 1))  # as the next owner finds it
+        for number in range(3):
+            client.send_signal(f"q{number}", "go", 1)
+            client.wait(f"q{number}")
+        wait_for(lambda: stands(0, 0))
+
+
 def test_an_async_task_that_blocks_the_loop_is_told_by_a_thread_of_its_own(
     url: str,
 ) -> None:

@@ -286,6 +286,8 @@ BODIES: tuple[e.Body, ...] = (
         rate="10/s burst 20",
         reason="their API is slow",
         requested_by="ana",
+        max_running=5,
+        queue_length=1_000,
     ),
     PermitTaken(holder="order-7", path=PATH, ask=17, key="tenant:42", permit=301),
     PermitReleased(holder="order-7", key="tenant:42", permit=301),
@@ -361,6 +363,8 @@ COMMANDS: tuple[c.Command, ...] = (
         rate="10/s",
         reason="their API is slow",
         requested_by="ana",
+        max_running=5,
+        queue_length=1_000,
     ),
     c.GrantPermit(
         instance_id="order-7",

@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 WAITING_RUNS: tuple[Body, ...] = (
-    RunPermitAsked(holder="order-7", key="orders/42", limit=3, queue_length=1_000),
+    RunPermitAsked(
+        holder="order-7", key="orders/42", limit=3, queue_length=1_000, again=True
+    ),
     RunPermitTaken(holder="order-7", key="orders/42", ask=2),
     RunPermitMessageSent(message="ask", other="orders/42", ask=2),
-    RunPermitQueued(holder="order-7", ask=2, limit=3),
-    RunPermitGranted(holder="order-7", ask=2, limit=3),
+    RunPermitQueued(holder="order-7", ask=2, limit=3, queue_length=1_000),
+    RunPermitGranted(holder="order-7", ask=2, limit=3, queue_length=1_000),
     RunPermitRefused(holder="order-7", ask=2, limit=3, queue_length=1_000),
     RunPermitReturned(holder="order-7", ask=2),
     StartDebounced(
@@ -59,6 +61,7 @@ ABOUT_WAITING_RUNS: tuple[c.Command, ...] = (
         ask=2,
         limit=3,
         queue_length=1_000,
+        again=True,
     ),
     c.AnswerRunPermit(
         instance_id="order-7",
@@ -66,6 +69,7 @@ ABOUT_WAITING_RUNS: tuple[c.Command, ...] = (
         key="orders/42",
         ask=2,
         granted=True,
+        queue_length=1_000,
     ),
     c.ReturnRunPermit(
         instance_id="$queue/orders/42",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeAlias
 
-from sayiir_es.audit.rules.sequence import is_in_history, next_sequence
+from sayiir_es.audit.rules.sequence import check_time, is_in_history, next_sequence
 from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.model.events import CommandAcknowledged, CommandRejected, Event
 from sayiir_es.core.model.permit_events import (
@@ -92,23 +92,24 @@ class LimitRules:
                 _queue(limit, body)
             case PermitGranted():
                 if begins and not is_asked:
-                    _check_time(event)
+                    check_time(event)
                 _grant(limit, body, event.sequence, is_asked=is_asked)
             case PermitReturned():
                 _return(limit, body)
             case LimitSet():
                 _check_rate(body.rate)
+                if body.max_running is not None or body.queue_length is not None:
+                    raise BreachError(
+                        "I24",
+                        "max_concurrency and rate of a limit",
+                        f"max_running {body.max_running} and queue_length "
+                        f"{body.queue_length}",
+                    )
                 limit.set_most, limit.set_rate = body.max_concurrency, body.rate
             case CommandRejected() | CommandAcknowledged():
                 pass
             case _:
                 raise BreachError("I5", "an event of a limit", event.kind)
-
-
-def _check_time(event: Event) -> None:
-    due_at = event.cause.removeprefix("timer:@")
-    if not due_at.isdecimal() or int(due_at) > event.at:
-        raise BreachError("I10", "a timer that is due", f"{event.cause!r}")
 
 
 def _queue(limit: _Limit, body: PermitQueued) -> None:

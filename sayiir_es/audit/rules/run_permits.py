@@ -56,6 +56,10 @@ def check_asked(model: RunModel, event: Event) -> None:
             f"an ask of {name!r} for one of {queue.max_running} permits",
             f"{body.key!r} and {body.limit}",
         )
+    if body.again and body.queue_length is not None:
+        raise BreachError(
+            "I26", "no queue_length of what goes on again", f"{body.queue_length}"
+        )
     if body.queue_length not in (None, queue.length):
         raise BreachError(
             "I26", f"a queue_length of {queue.length}", f"{body.queue_length}"

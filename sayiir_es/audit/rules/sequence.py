@@ -31,3 +31,14 @@ def next_sequence(event: Event, last: int) -> int:
             "I1", f"sequence {last + 1}", f"{event.kind} with {event.sequence}"
         )
     return event.sequence
+
+
+def check_time(event: Event) -> None:
+    """Check that the timer which caused an event of such a history was due.
+
+    Raises:
+        BreachError: if it was not.
+    """
+    due_at = event.cause.removeprefix("timer:@")
+    if not due_at.isdecimal() or int(due_at) > event.at:
+        raise BreachError("I10", "a timer that is due", f"{event.cause!r}")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from sayiir_es.core.decide import attempts, debounce, limits, permits
+from sayiir_es.core.decide import attempts, debounce, limits, permits, start_queue
 from sayiir_es.core.decide.advance import advance
 from sayiir_es.core.decide.basis import basis_of, draft_in_run
 from sayiir_es.core.decide.commands import handle
@@ -36,6 +36,7 @@ from sayiir_es.core.model.inputs import (
 )
 from sayiir_es.core.model.permit_events import is_limit
 from sayiir_es.core.model.rows import TERMINAL, get_cursor
+from sayiir_es.core.model.run_permit_events import is_queue
 from sayiir_es.core.nodes.debounce import is_debouncing
 from sayiir_es.core.nodes.registry import WAITS
 
@@ -82,6 +83,8 @@ def _fire(timer: TimerDue, rows: Rows, context: DecisionContext, room: int) -> D
     """
     if is_limit(timer.instance_id):
         return limits.grant_due(timer, rows, context, room)
+    if is_queue(timer.instance_id):
+        return start_queue.grant_due(timer, rows, context, room)
     header, cursor = header_of(rows), get_cursor(rows, timer.chain)
     if cursor is not None and is_debouncing(cursor.wait):
         return debounce.elapse(timer, cursor, rows, context, room)

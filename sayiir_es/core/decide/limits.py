@@ -105,6 +105,11 @@ def set_limit(basis: Basis, command: SetLimit) -> Decision:
         wrong = f"expected a key of 1 to {KEY_BYTES_MAX} bytes, but {key[:64]!r}"
     if most is not None and not 0 <= most <= LIMIT_MAX:
         wrong = f"expected max_concurrency between 0 and {LIMIT_MAX}, but {most}"
+    if command.max_running is not None or command.queue_length is not None:
+        wrong = (
+            "expected max_running and queue_length of a start queue, but "
+            f"{command.instance_id!r} is a limit of attempts"
+        )
     if wrong:
         return reject(basis, command, "bad_request", wrong)
     is_set: tuple[int | None, str | None] = (None, None)

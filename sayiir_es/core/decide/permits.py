@@ -38,6 +38,7 @@ from sayiir_es.core.model.permit_rows import (
     get_permit,
     is_held,
 )
+from sayiir_es.core.model.run_permit_events import is_queue
 
 if TYPE_CHECKING:
     from sayiir_es.core.draft import Basis, Decision, DecisionContext
@@ -50,11 +51,17 @@ if TYPE_CHECKING:
 def wrong_address(command: Command) -> str | None:
     """Why a command may not be sent to its id; None if it may.
 
-    Limits are asked for permits, and set, and nothing else; nobody else is.
+    Limits are asked for permits, and set, and nothing else; nobody else is, but that
+    start queues are set, too.
     """
     is_for_limit = isinstance(command, AskPermit | ReturnPermit | SetLimit)
     if is_for_limit == is_limit(command.instance_id):
         return None
+    if isinstance(command, SetLimit):
+        if is_queue(command.instance_id):
+            return None
+        wanted = "a limit or a start queue"
+        return f"expected the id of {wanted}, but {command.instance_id!r}"
     wanted = "a limit" if is_for_limit else "an instance"
     return f"expected the id of {wanted}, but {command.instance_id!r}"
 

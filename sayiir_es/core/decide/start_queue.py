@@ -7,6 +7,9 @@ never used again. A queue counts a permit as in use from `RunPermitGranted` to
 and returns every ask that it gives up, by its end or by a further ask, for good. So
 what a queue counts as returned is had by nobody, and what comes too late is returned
 again. Each command is owed by a row until the log has it (decision 017).
+
+What was set for a queue is in force in place of what the workflow says; the events have
+what the workflow says, so that it is in force again once the setting is taken back.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import hashlib
 from typing import TYPE_CHECKING, assert_never
 
 from sayiir_es.core.decide.advance import advance
-from sayiir_es.core.decide.basis import draft_in_run
+from sayiir_es.core.decide.basis import basis_of, draft_in_run
 from sayiir_es.core.decide.owed import owed_moves
 from sayiir_es.core.decide.rejections import acknowledge, reject, reject_not_found
 from sayiir_es.core.draft import Recorder, nothing, record
@@ -25,12 +28,16 @@ from sayiir_es.core.graph.key_templates import (
     UnreadableKeyError,
 )
 from sayiir_es.core.graph.references import resolve
+from sayiir_es.core.graph.start_queue import LENGTH_MAX, QUEUE_KEY_BYTES_MAX
 from sayiir_es.core.model.commands import (
     AnswerRunPermit,
     AskRunPermit,
     ReturnRunPermit,
+    SetLimit,
 )
 from sayiir_es.core.model.limits import clip
+from sayiir_es.core.model.permit_events import LimitSet
+from sayiir_es.core.model.permit_rows import get_grant_timer
 from sayiir_es.core.model.run_permit_events import (
     QUEUE_FULL,
     QUEUE_PREFIX,
@@ -49,22 +56,26 @@ from sayiir_es.core.model.run_permit_rows import (
     get_message,
     get_queued,
     get_run_permit,
+    get_setting,
     get_state,
+    length_in_force,
+    may_grant,
     message_key,
+    most_in_use,
 )
 from sayiir_es.core.model.waits import AwaitingRunPermit, Failure, HoldingRunPermit
 from sayiir_es.core.nodes.failure import fail
 from sayiir_es.core.nodes.run_deadline import PATH
 
 if TYPE_CHECKING:
-    from sayiir_es.core.draft import Basis, Decision, Draft
+    from sayiir_es.core.draft import Basis, Decision, DecisionContext, Draft
     from sayiir_es.core.model.commands import Command, RunPermitCommand
-    from sayiir_es.core.model.inputs import MessageSent
-    from sayiir_es.core.model.rows import RunPermitMessage
+    from sayiir_es.core.model.inputs import MessageSent, TimerDue
+    from sayiir_es.core.model.rows import Rows, RunPermitMessage
 
 GRANTS_MAX = 100
-"""Permits granted in one decision: mostly one, more where the limit was raised. Where
-even more could be granted, others are in use by then, and their returns go on."""
+"""Permits granted in one decision: mostly one, more where the limit was raised. What
+may be granted beyond is due at once: it comes in the next one."""
 
 
 # --- the commands ---------------------------------------------------------------------
@@ -73,8 +84,11 @@ even more could be granted, others are in use by then, and their returns go on."
 def wrong_address(command: Command) -> str | None:
     """Why a command may not be sent to its id; None if it may.
 
-    Start queues are asked for run permits and nothing else, and nobody else is.
+    Start queues are asked for run permits, and set, and nothing else; nobody else is
+    asked.
     """
+    if isinstance(command, SetLimit):
+        return None  # `permits.wrong_address` says of it
     is_for_queue = isinstance(command, AskRunPermit | ReturnRunPermit)
     if is_for_queue == is_queue(command.instance_id):
         return None
@@ -97,6 +111,7 @@ def command_of(instance_id: str, message: RunPermitMessage) -> RunPermitCommand:
                 ask=ask,
                 limit=message.limit,
                 queue_length=message.queue_length,
+                again=message.again,
             )
         case "return":
             return ReturnRunPermit(
@@ -112,6 +127,7 @@ def command_of(instance_id: str, message: RunPermitMessage) -> RunPermitCommand:
                 key=instance_id.removeprefix(QUEUE_PREFIX),
                 ask=ask,
                 granted=message.kind == "grant",
+                queue_length=message.queue_length,
             )
         case _:
             assert_never(message.kind)
@@ -159,6 +175,7 @@ def ask_run_permit(draft: Draft, *, is_bounded: bool) -> bool:
             key=key,
             limit=queue.max_running,
             queue_length=queue.length if is_bounded else None,
+            again=not is_bounded,
         )
     )
     return True
@@ -185,7 +202,7 @@ def _answer(basis: Basis, command: AnswerRunPermit) -> Decision:
     is_undone = basis.header.compensation != "none"  # that needs no permit
     if isinstance(wait, AwaitingRunPermit) and is_wanted and not is_undone:
         if not command.granted:
-            return _refuse(basis, wait)
+            return _refuse(basis, wait, command.queue_length)
         if basis.header.phase == "quarantined":
             return record(basis, taken)
         draft = draft_in_run(basis)
@@ -200,17 +217,18 @@ def _answer(basis: Basis, command: AnswerRunPermit) -> Decision:
     return record(basis, taken)
 
 
-def _refuse(basis: Basis, wait: AwaitingRunPermit) -> Decision:
+def _refuse(basis: Basis, wait: AwaitingRunPermit, length: int | None) -> Decision:
     """The run fails; one that stands still in quarantine asks again, to wait."""
     if basis.header.phase == "quarantined":
-        asked = RunPermitAsked(holder=basis.instance_id, key=wait.key, limit=wait.limit)
+        asked = RunPermitAsked(
+            holder=basis.instance_id, key=wait.key, limit=wait.limit, again=True
+        )
         return record(basis, asked)
     draft = draft_in_run(basis)
-    queue, name = draft.graph.start_queue, draft.graph.name
-    length = "no" if queue is None else f"at most {queue.length}"
+    most = "fewer" if length is None else f"at most {length}"  # an older owner's answer
     text = (
-        f"expected {length} runs of workflow {name!r} to wait for a place, but as many "
-        "wait already"
+        f"expected {most} runs of workflow {draft.graph.name!r} to wait for a place, "
+        "but as many wait already"
     )
     fail(draft, PATH, Failure(error_type=QUEUE_FULL, error=text, timed_out=False))
     return draft.decision()
@@ -235,16 +253,23 @@ def _ask(basis: Basis, command: AskRunPermit) -> Decision:
         return reject(basis, command, "bad_request", message)
     if get_asked(basis.rows, holder, ask) is not None:
         return acknowledge(basis, command, "unchanged", basis.header.sequence)
-    state = get_state(basis.rows)
+    state, setting = get_state(basis.rows), get_setting(basis.rows)
+    said = state.queue_length if command.again else length
+    most = None if command.again else length_in_force(length, setting)
+    is_free = state.in_use < most_in_use(limit, setting)
     recorder = Recorder(basis)
-    if state.in_use >= limit and length is not None and state.waiting >= length:
+    if not is_free and most is not None and state.waiting >= most:
         recorder.emit(
-            RunPermitRefused(holder=holder, ask=ask, limit=limit, queue_length=length)
+            RunPermitRefused(holder=holder, ask=ask, limit=limit, queue_length=most)
         )
-    elif state.in_use < limit and not state.waiting:
-        recorder.emit(RunPermitGranted(holder=holder, ask=ask, limit=limit))
+    elif is_free and not state.waiting:
+        recorder.emit(
+            RunPermitGranted(holder=holder, ask=ask, limit=limit, queue_length=said)
+        )
     else:
-        recorder.emit(RunPermitQueued(holder=holder, ask=ask, limit=limit))
+        recorder.emit(
+            RunPermitQueued(holder=holder, ask=ask, limit=limit, queue_length=said)
+        )
         _grant_next(recorder)
     return recorder.decision()
 
@@ -258,13 +283,78 @@ def _return(basis: Basis, command: ReturnRunPermit) -> Decision:
     return recorder.decision()
 
 
+def set_queue(basis: Basis, command: SetLimit) -> Decision:
+    """What is in force from now on: with more permits, more runs have one at once.
+
+    With fewer, nobody is stopped: nothing is granted until fewer are in use.
+    """
+    wrong = _wrong_setting(command)
+    if wrong:
+        return reject(basis, command, "bad_request", wrong)
+    is_set: tuple[int | None, int | None] = (None, None)
+    setting = get_setting(basis.rows)
+    if setting is not None:
+        is_set = (setting.max_running, setting.queue_length)
+    if is_set == (command.max_running, command.queue_length):
+        return acknowledge(basis, command, "unchanged", basis.header.sequence)
+    recorder = Recorder(basis)
+    recorder.emit(
+        LimitSet(
+            command_id=command.command_id,
+            max_concurrency=None,
+            rate=None,
+            reason=command.reason,
+            requested_by=command.requested_by,
+            max_running=command.max_running,
+            queue_length=command.queue_length,
+        )
+    )
+    _grant_next(recorder)
+    return recorder.decision()
+
+
+def _wrong_setting(command: SetLimit) -> str:
+    """Why that cannot be set for a start queue; empty if it can."""
+    key = command.instance_id.removeprefix(QUEUE_PREFIX)
+    if not 0 < len(key.encode("utf-8", "surrogatepass")) <= QUEUE_KEY_BYTES_MAX:
+        return f"expected a key of 1 to {QUEUE_KEY_BYTES_MAX} bytes, but {key[:64]!r}"
+    if command.max_concurrency is not None or command.rate is not None:
+        return (
+            "expected max_concurrency and rate of a limit of attempts, but "
+            f"{command.instance_id!r} is a start queue"
+        )
+    most, length = command.max_running, command.queue_length
+    if most is not None and not 0 <= most <= LIMIT_MAX:
+        return f"expected max_running between 0 and {LIMIT_MAX}, but {most}"
+    if length is not None and not 0 <= length <= LENGTH_MAX:
+        return f"expected queue_length between 0 and {LENGTH_MAX}, but {length}"
+    return ""
+
+
+def grant_due(
+    timer: TimerDue, rows: Rows, context: DecisionContext, room: int
+) -> Decision:
+    """Grant what the decision before had no room for."""
+    if get_grant_timer(rows) != timer.due_at or timer.due_at > context.now_ms:
+        return nothing(timer.instance_id)
+    cause = f"timer:@{timer.due_at}"
+    recorder = Recorder(basis_of(timer.instance_id, cause, rows, context, room))
+    _grant_next(recorder)
+    return recorder.decision()
+
+
 def _grant_next(recorder: Recorder) -> None:
     """Give permits to who waits longest, as long as there are any."""
     for _ in range(GRANTS_MAX):
         state = get_state(recorder.rows)
         first = get_queued(recorder.rows, state.first)
-        if first is None or state.in_use >= state.limit:
+        if first is None or not may_grant(recorder.rows):
             break
         recorder.emit(
-            RunPermitGranted(holder=first.holder, ask=first.ask, limit=state.limit)
+            RunPermitGranted(
+                holder=first.holder,
+                ask=first.ask,
+                limit=state.limit,
+                queue_length=state.queue_length,
+            )
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from sayiir_es.core.evolve import run_permits
 from sayiir_es.core.model.headers import header_after, remember_command
 from sayiir_es.core.model.permit_events import (
     LimitSet,
@@ -33,6 +34,7 @@ from sayiir_es.core.model.permit_rows import (
 )
 from sayiir_es.core.model.rates import parse_rate, rescale
 from sayiir_es.core.model.rows import Ask, Cursor, LimitSetting, StagedRows
+from sayiir_es.core.model.run_permit_events import is_queue
 from sayiir_es.core.model.waits import Granting
 from sayiir_es.core.nodes.kinds import EventKind
 
@@ -95,6 +97,8 @@ def fold_returned(
 
 def fold_set(rows: Rows, event: Event, body: LimitSet, header: Header) -> Changes:
     """From here on it is in force; as many tokens lack as before."""
+    if is_queue(event.instance_id):
+        return run_permits.fold_set(rows, event, body, header)
     state, setting = get_limit(rows), None
     if body.max_concurrency is not None or body.rate is not None:
         setting = LimitSetting(

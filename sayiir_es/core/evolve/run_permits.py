@@ -1,16 +1,23 @@
-"""What the events of run permits do: at the start queue, and at the instance."""
+"""What the events of run permits do: at the start queue, and at the instance.
+
+At a start queue the row of its timer says whenever who waits longest may have a permit
+and has none: so what one decision has no room to grant comes in the next one, by
+whoever owns the queue then.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sayiir_es.core.model.headers import header_after
+from sayiir_es.core.model.headers import header_after, remember_command
 from sayiir_es.core.model.rows import (
     Changes,
     Cursor,
     QueuedRun,
     RunPermitMessage,
+    StagedRows,
+    StartQueueSetting,
     StartQueueState,
 )
 from sayiir_es.core.model.run_permit_events import (
@@ -25,21 +32,26 @@ from sayiir_es.core.model.run_permit_events import (
 from sayiir_es.core.model.run_permit_rows import (
     CHAIN,
     QUEUED_PREFIX,
+    SETTING,
     STATE,
     asked_key,
     get_asked,
     get_queued,
     get_run_permit,
+    get_setting,
     get_state,
+    granted_key,
+    may_grant,
     message_key,
 )
-from sayiir_es.core.model.waits import AwaitingRunPermit, HoldingRunPermit
+from sayiir_es.core.model.waits import AwaitingRunPermit, Granting, HoldingRunPermit
 from sayiir_es.core.nodes.kinds import EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sayiir_es.core.model.events import Body, Event
+    from sayiir_es.core.model.permit_events import LimitSet
     from sayiir_es.core.model.rows import Header, Rows
 
 
@@ -61,6 +73,7 @@ def fold_asked(
         ask=event.sequence,
         limit=body.limit,
         queue_length=body.queue_length,
+        again=body.again,
     )
     return {
         **without_run_permit(rows),
@@ -130,7 +143,11 @@ def fold_queued(
     state, number = get_state(rows), event.sequence
     changes: Changes = {
         f"{QUEUED_PREFIX}{number}": QueuedRun(
-            holder=body.holder, ask=body.ask, before=state.last, after=0
+            holder=body.holder,
+            ask=body.ask,
+            before=state.last,
+            after=0,
+            at=event.at,
         ),
         asked_key(body.holder, body.ask): number,
         STATE: StartQueueState(
@@ -139,55 +156,106 @@ def fold_queued(
             first=state.first or number,
             last=number,
             limit=body.limit,
+            queue_length=body.queue_length,
         ),
     }
     last = get_queued(rows, state.last)
     if last is not None:
         changes[f"{QUEUED_PREFIX}{state.last}"] = replace(last, after=number)
-    return changes
+    return _with_timer(rows, changes, event.at)
 
 
 def fold_granted(
-    rows: Rows, _event: Event, body: RunPermitGranted, _header: Header
+    rows: Rows, event: Event, body: RunPermitGranted, _header: Header
 ) -> Changes:
     """One more is in use; who waited waits no more, and is to be told."""
-    changes, state = _left(rows, get_asked(rows, body.holder, body.ask))
+    number = get_asked(rows, body.holder, body.ask)
+    changes, state = _left(rows, number)
+    if number:
+        changes[asked_key(body.holder, body.ask)] = None
     message = RunPermitMessage(kind="grant", other=body.holder, ask=body.ask)
-    return {
-        **changes,
-        asked_key(body.holder, body.ask): 0,
+    changes |= {
+        granted_key(body.holder, body.ask): event.at,
         message_key("grant", body.ask, body.holder): message,
-        STATE: replace(state, in_use=state.in_use + 1, limit=body.limit),
+        STATE: replace(
+            state,
+            in_use=state.in_use + 1,
+            limit=body.limit,
+            queue_length=body.queue_length,
+        ),
     }
+    return _with_timer(rows, changes, event.at)
 
 
 def fold_refused(
-    rows: Rows, _event: Event, body: RunPermitRefused, _header: Header
+    rows: Rows, event: Event, body: RunPermitRefused, _header: Header
 ) -> Changes:
-    """The queue knows nothing of it; it is to be told."""
-    message = RunPermitMessage(kind="refusal", other=body.holder, ask=body.ask)
-    return {
+    """The queue knows nothing of it; it is to be told.
+
+    Where a length is set, the event has that one: what the workflow says is learned
+    from the next that waits.
+    """
+    message = RunPermitMessage(
+        kind="refusal",
+        other=body.holder,
+        ask=body.ask,
+        queue_length=body.queue_length,
+    )
+    state, setting = get_state(rows), get_setting(rows)
+    length: int | None = body.queue_length
+    if setting is not None and setting.queue_length is not None:
+        length = state.queue_length
+    changes: Changes = {
         message_key("refusal", body.ask, body.holder): message,
-        STATE: replace(get_state(rows), limit=body.limit),
+        STATE: replace(state, limit=body.limit, queue_length=length),
     }
+    return _with_timer(rows, changes, event.at)
 
 
 def fold_returned(
-    rows: Rows, _event: Event, body: RunPermitReturned, _header: Header
+    rows: Rows, event: Event, body: RunPermitReturned, _header: Header
 ) -> Changes:
     """One less is in use, or waits."""
     number = get_asked(rows, body.holder, body.ask)
     if number is None:
         return {}
     changes, state = _left(rows, number)
-    if not number:
+    if number:
+        changes[asked_key(body.holder, body.ask)] = None
+    else:
         state = replace(state, in_use=state.in_use - 1)
-    return {
-        **changes,
-        asked_key(body.holder, body.ask): None,
-        message_key("grant", body.ask, body.holder): None,
-        STATE: state,
-    }
+        changes[granted_key(body.holder, body.ask)] = None
+    changes |= {message_key("grant", body.ask, body.holder): None, STATE: state}
+    return _with_timer(rows, changes, event.at)
+
+
+def fold_set(rows: Rows, event: Event, body: LimitSet, header: Header) -> Changes:
+    """From here on it is in force; None: what the workflow says."""
+    setting = None
+    if body.max_running is not None or body.queue_length is not None:
+        setting = StartQueueSetting(
+            max_running=body.max_running,
+            queue_length=body.queue_length,
+            at=event.at,
+            reason=body.reason,
+            requested_by=body.requested_by,
+        )
+    changes: Changes = {SETTING: setting}
+    changes["h"] = replace(
+        header_after(header, event),
+        command_ids=remember_command(rows, event, body.command_id, changes, header),
+    )
+    return _with_timer(rows, changes, event.at)
+
+
+def _with_timer(rows: Rows, changes: Changes, now_ms: int) -> Changes:
+    """The changes, and that of the timer, by the rows behind them."""
+    timer = None
+    if may_grant(StagedRows(rows, changes)):
+        timer = Cursor(path="", input="", wait=Granting(due_at=now_ms))
+    if timer != rows.get("c"):
+        changes["c"] = timer
+    return changes
 
 
 def _left(rows: Rows, number: int | None) -> tuple[Changes, StartQueueState]:

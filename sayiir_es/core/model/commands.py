@@ -227,7 +227,8 @@ class AskRunPermit:
     """The run of `holder` asks a start queue for one of at most `limit` permits.
 
     Where `queue_length` others wait it is refused; None: it waits behind any number.
-    `ask` names the ask in the holder.
+    So it does where it goes on `again`, whatever is set. `ask` names the ask in the
+    holder.
     """
 
     instance_id: str
@@ -236,17 +237,22 @@ class AskRunPermit:
     ask: int
     limit: int
     queue_length: int | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRunPermit:
-    """The start queue of `key` gives the run that asked its permit, or refuses it."""
+    """The start queue of `key` gives the run that asked its permit, or refuses it.
+
+    Then `queue_length` is how many may wait there.
+    """
 
     instance_id: str
     command_id: str
     key: str
     ask: int
     granted: bool
+    queue_length: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,7 +291,9 @@ class DebounceStart:
 class SetLimit:
     """Set how many attempts run at a time under a key, and how many begin in a time.
 
-    None: what the tasks say. `instance_id` is that of the limit.
+    None: what the tasks say. `instance_id` is that of the limit. Where it is that of a
+    start queue, `max_running` and `queue_length` are set: how many runs go on, and how
+    many others wait; None: what the workflow says.
     """
 
     instance_id: str
@@ -294,6 +302,8 @@ class SetLimit:
     rate: str | None = None
     reason: str | None = None
     requested_by: str | None = None
+    max_running: int | None = None
+    queue_length: int | None = None
 
 
 RunPermitCommand: TypeAlias = AskRunPermit | AnswerRunPermit | ReturnRunPermit

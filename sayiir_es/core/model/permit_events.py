@@ -62,7 +62,8 @@ class LimitSet:
     """Of a limit: from here on this is in force, in place of what tasks say.
 
     None where what they say is in force. With a `max_concurrency` of 0 no permit is
-    granted.
+    granted. In the history of a start queue it sets `max_running` and `queue_length`,
+    in place of what the workflow says, and nothing else; in that of a limit neither.
     """
 
     command_id: str
@@ -70,6 +71,8 @@ class LimitSet:
     rate: str | None
     reason: str | None
     requested_by: str | None
+    max_running: int | None = None
+    queue_length: int | None = None
 
 
 @fast_frozen

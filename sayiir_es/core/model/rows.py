@@ -245,7 +245,8 @@ class Ask:
 class StartQueueState:
     """Of a start queue: `in_use` permits, `waiting` runs from `first` to `last`.
 
-    These are numbers, 0 where nobody waits. `limit` is that of who asked last.
+    These are numbers, 0 where nobody waits. `limit` and `queue_length` are what the
+    workflow said whose run asked last; None: any number may wait.
     """
 
     in_use: int
@@ -253,17 +254,34 @@ class StartQueueState:
     first: int
     last: int
     limit: int
+    queue_length: int | None = None
+
+
+@fast_frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartQueueSetting:
+    """What was set for a start queue; None where what its workflow says is in force."""
+
+    max_running: int | None
+    queue_length: int | None
+    at: int
+    reason: str | None
+    requested_by: str | None
 
 
 @fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedRun:
-    """A run that waits in a start queue, between two others; 0: there is none."""
+    """A run that waits in a start queue, between two others; 0: there is none.
+
+    `at` is since when, in epoch milliseconds.
+    """
 
     holder: str
     ask: int
     before: int
     after: int
+    at: int = 0
 
 
 @fast_frozen
@@ -271,7 +289,8 @@ class QueuedRun:
 class RunPermitMessage:
     """A command about a run permit that is owed to `other`: a key, or an instance.
 
-    `limit` and `queue_length` are those of the ask; 0 and None in the others.
+    `limit`, `queue_length` and `again` are those of the ask; 0, None and False in the
+    others, but that a refusal has the `queue_length` that was in force.
     """
 
     kind: MessageKind
@@ -279,6 +298,7 @@ class RunPermitMessage:
     ask: int
     limit: int = 0
     queue_length: int | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,6 +331,7 @@ Row: TypeAlias = (
     | LimitSetting
     | Ask
     | StartQueueState
+    | StartQueueSetting
     | QueuedRun
     | RunPermitMessage
     | DebouncedStart

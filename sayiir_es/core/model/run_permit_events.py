@@ -35,14 +35,16 @@ class RunPermitAsked:
     """Of an instance: its run goes on once it has a permit of the queue of `key`.
 
     At most `limit` are in use. Where `queue_length` others wait it is refused; None:
-    it waits behind any number. `holder` is the instance: the copy in a fork's history
-    asks for nothing.
+    it waits behind any number. So it does where the run goes on `again`, behind a retry
+    or as a fork, whatever is set for the queue. `holder` is the instance: the copy in a
+    fork's history asks for nothing.
     """
 
     holder: str
     key: str
     limit: int
     queue_length: int | None = None
+    again: bool = False
 
 
 @fast_frozen
@@ -74,27 +76,38 @@ class RunPermitMessageSent:
 @fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPermitQueued:
-    """Of a start queue: the run of `holder` waits behind others."""
+    """Of a start queue: the run of `holder` waits behind others.
+
+    `limit` and `queue_length` are what its workflow says; None: any number may wait.
+    """
 
     holder: str
     ask: int
     limit: int
+    queue_length: int | None = None
 
 
 @fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPermitGranted:
-    """Of a start queue: the run of `holder` has a permit, in use from here on."""
+    """Of a start queue: the run of `holder` has a permit, in use from here on.
+
+    `limit` and `queue_length` are what the workflow says whose run asked last.
+    """
 
     holder: str
     ask: int
     limit: int
+    queue_length: int | None = None
 
 
 @fast_frozen
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPermitRefused:
-    """Of a start queue: as many wait as may; the run of `holder` fails."""
+    """Of a start queue: as many wait as may; the run of `holder` fails.
+
+    `limit` is what its workflow says, `queue_length` the number in force.
+    """
 
     holder: str
     ask: int

@@ -42,11 +42,12 @@ def workflow_of(key: str) -> str:
 
 def sentence(_cursor: Cursor, wait: AwaitingRunPermit, _node: Node | None) -> str:
     """What a status says of it."""
-    count = wait.limit
-    return (
-        f"a place of workflow {workflow_of(wait.key)!r} ({count} of {count} run) since "
-        f"{instant(wait.since)}"
-    )
+    return f"{place_of(wait)} ({wait.limit} at a time) since {instant(wait.since)}"
+
+
+def place_of(wait: AwaitingRunPermit) -> str:
+    """How what a status says of it begins."""
+    return f"a place of workflow {workflow_of(wait.key)!r}"
 
 
 def searched_as(_cursor: Cursor, wait: AwaitingRunPermit) -> str:

@@ -44,6 +44,7 @@ from sayiir_es.core.model.rows import (
     get_header,
     get_run,
 )
+from sayiir_es.core.model.run_permit_events import QUEUE_PREFIX, is_queue
 from sayiir_es.core.model.waits import Awaiting
 from sayiir_es.core.nodes import task
 from sayiir_es.engine.attempts.attempt import DEFAULT_PRIORITY, Attempt, State
@@ -51,6 +52,7 @@ from sayiir_es.engine.attempts.local_executor import AGING_INTERVAL_MS
 from sayiir_es.engine.command_sender import CommandSender, ToSend
 from sayiir_es.engine.flow.asks import Asks, Waiting
 from sayiir_es.engine.flow.limit_use import LimitUse
+from sayiir_es.engine.flow.queue_use import QueueUse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,6 +82,7 @@ class Permits:
     Attributes:
         landed: Returns that the log has, each still to be recorded.
         use: How much the limits of the partition are used.
+        runs: How much its start queues are, which look after themselves else.
     """
 
     def __init__(
@@ -105,7 +108,7 @@ class Permits:
             portion=SENDING_MAX,
             waiting=self._waiting,
         )
-        self.use = LimitUse()
+        self.use, self.runs = LimitUse(), QueueUse()
         self._asks = Asks()
         self._noted: list[Decision] = []
         self._unreadable: list[tuple[str, OwedAttempt, str]] = []
@@ -153,6 +156,7 @@ class Permits:
         self._to_send.clear()
         self._asks.clear()
         self.use.clear()
+        self.runs.clear()
         self.landed.clear()
         self._noted.clear()
         self._unreadable.clear()
@@ -176,6 +180,8 @@ class Permits:
                 self.use.note(instance_id, rows)
                 for permit, ask in get_all_granted(rows):
                     self._grant(instance_id, permit, _named(ask))
+            elif is_queue(instance_id):
+                self.runs.note(instance_id, rows)
             for name, _ in tuple(get_permits(rows)):
                 self._look_at(instance_id, rows, name)
 
@@ -226,7 +232,7 @@ class Permits:
         instance_id = decision.instance_id
         if instance_id in self._held or (
             type(decision.events[0].body) is PermitTaken
-            or instance_id.startswith(LIMIT_PREFIX)
+            or instance_id.startswith((LIMIT_PREFIX, QUEUE_PREFIX))
         ):
             self._noted.append(decision)
 
@@ -250,6 +256,9 @@ class Permits:
         rows = self._store.rows(instance_id)
         if is_limit(instance_id):
             self.use.note(instance_id, rows)
+        elif is_queue(instance_id):
+            self.runs.note(instance_id, rows)
+            return
         for event in decision.events:
             body = event.body
             if isinstance(body, PermitGranted):

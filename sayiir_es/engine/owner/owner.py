@@ -217,6 +217,7 @@ class Owner:
             attempts_queued=self.queued_attempts,
             permits_in_use=self.permits.use.in_use,
             permits_waiting=self.permits.use.waiting,
+            runs_by_workflow=self.permits.runs.by_workflow,
         )
 
     @property

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.permit_events import is_limit
+from sayiir_es.core.model.run_permit_events import is_queue
 from sayiir_es.core.nodes.registry import WAITS
 
 if TYPE_CHECKING:
@@ -52,9 +53,10 @@ class Selection:
     def ends(self, instance_id: str, due_at: int, cursor: Cursor) -> bool:
         """Whether this owner ends what is due: of all, or of what a call here runs.
 
-        Of limits it does: what it runs may wait for them.
+        Of limits and start queues it does: what it runs may wait for them.
         """
-        if self._selected is None or is_limit(instance_id):
+        is_waited_for = is_limit(instance_id) or is_queue(instance_id)
+        if self._selected is None or is_waited_for:
             return True
         if instance_id not in self._selected:
             return False

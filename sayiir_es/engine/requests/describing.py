@@ -9,9 +9,12 @@ from sayiir_es.core.decide.permits import key_of
 from sayiir_es.core.graph.key_templates import UnreadableKeyError
 from sayiir_es.core.graph.nodes import TaskNode
 from sayiir_es.core.instants import instant
+from sayiir_es.core.model.permit_events import limit_id
 from sayiir_es.core.model.rows import get_cursors, get_run
-from sayiir_es.core.model.waits import Awaiting
-from sayiir_es.core.nodes import task
+from sayiir_es.core.model.run_permit_events import queue_id
+from sayiir_es.core.model.run_permit_rows import get_run_permit
+from sayiir_es.core.model.waits import Awaiting, AwaitingRunPermit
+from sayiir_es.core.nodes import run_permit, task
 from sayiir_es.core.status.status import ENDED, status_of
 
 if TYPE_CHECKING:
@@ -95,9 +98,13 @@ def with_limit(
     """The status of an instance, with what it says of a permit that it waits for.
 
     The key is made, which reads the values that it names: so it is done for one
-    instance, not for those of a list. `find_limit` is asked how much of that limit is
-    in use; where it is another partition's, the task's own words stay.
+    instance, not for those of a list. `find_limit` is asked by its id how much of that
+    limit, or start queue, is in use; where it is another partition's, what the task or
+    the workflow says stays.
     """
+    queue = get_run_permit(rows)
+    if status is not None and isinstance(queue, AwaitingRunPermit):
+        return _with_queue(status, queue, find_limit(queue_id(queue.key)))
     said = None if status is None else status.waiting_for
     run = get_run(rows)
     if status is None or run is None or said is None or task.PERMIT_WANTED not in said:
@@ -117,7 +124,7 @@ def with_limit(
             key = key_of(node.concurrency.key, run.workflow, rows, graph, cursor)
         except UnreadableKeyError:
             return status
-        limit = find_limit(key)
+        limit = find_limit(limit_id(key))
         of = task.said_of(node.concurrency) if limit is None else _in_use(limit)
         since = instant(max(wait.since, wait.not_before))
         return replace(
@@ -125,6 +132,17 @@ def with_limit(
             waiting_for=f"{begin}{task.PERMIT_WANTED}{key!r} ({of}) since {since}",
         )
     return status
+
+
+def _with_queue(
+    status: Status, wait: AwaitingRunPermit, queue: LimitReport | None
+) -> Status:
+    said = run_permit.place_of(wait)
+    if queue is None or not status.waiting_for.startswith(said):
+        return status
+    running = f"{queue.in_use} of {queue.max_running} run"
+    sentence = f"{said} ({running}) since {instant(wait.since)}"
+    return replace(status, waiting_for=sentence)
 
 
 def _in_use(limit: LimitReport) -> str:

@@ -26,10 +26,10 @@ from sayiir_es.core.model.events import (
     CommandForwarded,
     CommandRejected,
 )
-from sayiir_es.core.model.permit_events import limit_id
 from sayiir_es.core.model.position import parse_command_cause
 from sayiir_es.core.model.rows import get_remembered_command, get_run
 from sayiir_es.core.partitions import partition_of
+from sayiir_es.core.status.limit_report import id_of_limit
 from sayiir_es.core.status.status import listed
 from sayiir_es.engine.backoff import Backoff
 from sayiir_es.engine.requests import searching
@@ -41,6 +41,7 @@ from sayiir_es.engine.valid_events import EventFilter, ValidEvents
 from sayiir_es.log.port import NewRecord, Topic
 from sayiir_es.telemetry import get_logger
 from sayiir_es.wire.executor_requests import OfferSlots, Progress
+from sayiir_es.wire.limit_reports import FindLimits
 from sayiir_es.wire.reply_address import ReplyAddress, read_reply_address
 from sayiir_es.wire.requests import (
     Answer,
@@ -54,7 +55,6 @@ from sayiir_es.wire.requests import (
     DescribePartition,
     Ended,
     FindDecision,
-    FindLimits,
     FindResult,
     FoundLimits,
     FoundResult,
@@ -363,10 +363,10 @@ class Responder:
             queue=self._elsewhere,
         )
 
-    def _own_limit(self, key: str) -> LimitReport | None:
-        """The limit of a key, if this partition has it."""
-        home = partition_of(limit_id(key).encode(), self._log.partitions)
-        return find_limit(self._store, key) if home == self._partition else None
+    def _own_limit(self, limit: str) -> LimitReport | None:
+        """The limit or start queue of an id, if this partition has it."""
+        home = partition_of(limit.encode(), self._log.partitions)
+        return find_limit(self._store, limit) if home == self._partition else None
 
     def _find_result(self, request: FindResult) -> FoundResult:
         rows = self._store.rows(request.instance_id)
@@ -515,11 +515,11 @@ class Responder:
 
     async def _limits(self, request: FindLimits, address: ReplyAddress) -> None:
         if request.key:
-            limit = find_limit(self._store, request.key)
+            limit = find_limit(self._store, id_of_limit(request.key, request.of))
             answer = FoundLimits(limits=() if limit is None else (limit,), is_last=True)
         else:
             limits, is_last = await find_limits(
-                self._store, request.after, request.count
+                self._store, request.of, request.after, request.count
             )
             answer = FoundLimits(limits=limits, is_last=is_last)
         self._reply(address, answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_left, insort
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from sayiir_es.engine.store.row_index import (
     CURSOR_PREFIX,
     HEADER,
     PERMITS,
+    QUEUES,
     has_ended,
     holds_permits,
     may_owe,
@@ -100,7 +102,7 @@ class MemoryStore:
                 place = (instance_id, key)
                 owes = owes_message(key, row)
                 (self._messages.add if owes else self._messages.discard)(place)
-        if any(key.startswith(PERMITS) for key in changes):
+        if any(key.startswith(PERMITS) or key in QUEUES for key in changes):
             self._note_permits(instance_id, rows)
         if has_ended(rows.get(HEADER)):
             self._live.pop(instance_id, None)
@@ -108,7 +110,9 @@ class MemoryStore:
             self._live[instance_id] = rows
 
     def _note_permits(self, instance_id: str, rows: DictRows) -> None:
-        keys = (key for prefix in PERMITS for key in rows.keys(prefix))
+        of_queues = (key for key in QUEUES if rows.get(key) is not None)
+        of_permits = (key for prefix in PERMITS for key in rows.keys(prefix))
+        keys = itertools.chain(of_queues, of_permits)
         if any(holds_permits(rows.get(key)) for key in keys):
             self._with_permits.add(instance_id)
         else:
@@ -142,7 +146,7 @@ class MemoryStore:
         return iter(sorted(self._messages))
 
     def with_permits(self) -> Iterator[str]:
-        """Instances that have a permit, and limits that have lent one, in order."""
+        """Instances with a permit, limits and start queues in use, in order."""
         return iter(sorted(self._with_permits))
 
     def timers(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.status.list_entry import EntryGroup, ListEntry
     from sayiir_es.core.status.search import TimeName
 
-FOLD_VERSION = 12
+FOLD_VERSION = 13
 """Must be raised when `evolve` writes other rows for the same events, or the store
 encodes them otherwise: stores of another version are deleted and folded again."""
 
@@ -103,10 +103,10 @@ class SnapshotStore(Protocol):
         ...
 
     def with_permits(self) -> Iterator[str]:
-        """Instances that have a permit or owe its return, and limits, in order of ids.
+        """Instances with a permit or its return owed, limits, start queues; by id.
 
-        Those that have ended, too. Limits that have permits in use, who waits for them,
-        or were set.
+        Those that have ended, too. Limits and start queues that have permits in use,
+        who waits for them, or were set.
         """
         ...
 

@@ -18,7 +18,10 @@ from sayiir_es.core.model.rows import (
     Limit,
     LimitSetting,
     Permit,
+    StartQueueSetting,
+    StartQueueState,
 )
+from sayiir_es.core.model.run_permit_rows import SETTING, STATE
 from sayiir_es.core.nodes.registry import WAITS
 
 if TYPE_CHECKING:
@@ -31,6 +34,10 @@ CURSOR_PREFIX = "c"
 PERMITS = (PERMIT_PREFIX, LIMIT)
 """How the keys of rows begin that say of permits: these stand in an index of their own.
 """
+
+QUEUES = frozenset((STATE, SETTING))
+"""The keys of rows that put a start queue into that index: of all its rows these two
+alone, as one that has a million who wait has two rows of each."""
 
 INDEXED = (HEADER, CURSOR_PREFIX)
 """How the keys of rows begin that can stand in an index."""
@@ -55,10 +62,15 @@ def may_owe(row: Row | None) -> bool:
 
 
 def holds_permits(row: Row | None) -> bool:
-    """Whether that row is of a permit that its instance has, or of a limit in use."""
+    """Whether that row is of a permit that its instance has, or of a limit in use.
+
+    Or of a start queue with runs that go on or wait, or that was set.
+    """
     if isinstance(row, Limit):
         return row.in_use > 0 or row.head < row.tail
-    return isinstance(row, Permit | LimitSetting)
+    if isinstance(row, StartQueueState):
+        return row.in_use > 0 or row.waiting > 0
+    return isinstance(row, Permit | LimitSetting | StartQueueSetting)
 
 
 def wakes_at(row: Row | None) -> int | None:

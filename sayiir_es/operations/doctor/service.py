@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sayiir_es.client.limits import PAGE_MAX, list_limits
 from sayiir_es.client.partitions import describe_partitions
 from sayiir_es.client.unserved import find_open_transaction, find_refusal
 from sayiir_es.core.status.search import Search
@@ -18,10 +19,11 @@ from sayiir_es.operations.trouble import find_trouble
 from sayiir_es.operations.unplaced_tasks import find_unplaced
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
     from sayiir_es.client.partitions import PartitionStatus
     from sayiir_es.client.session import Session
+    from sayiir_es.core.status.limit_report import LimitReport
     from sayiir_es.operations.trouble import TroubleKind
     from sayiir_es.wire.partition_reports import PartitionReport
 
@@ -31,6 +33,17 @@ long at most, and nothing else holds the next one back."""
 
 TIMERS_LATE_MS = 30_000
 """Timers later than that are not late by a slow turn: their owner is behind."""
+
+QUEUED_LONG_MS = 3_600_000
+"""Who has waited for so long in a start queue is worth a look: its workflow may need a
+larger `max_running`, or the runs that go on may hang."""
+
+CHANGING_HANDS_MS = 10_000
+"""A permit changes hands in some passes through the log: nobody waits for so long in a
+queue where none goes on, but where none may."""
+
+QUEUES_MAX = 2_000
+"""Start queues that are looked at: a `queue_key` may make any number of them."""
 
 _STANDING: Mapping[TroubleKind, tuple[Mark, str, str]] = {
     "quarantined": (
@@ -101,6 +114,7 @@ async def examine_service(session: Session, now_ms: int) -> AsyncIterator[Findin
             yield finding
         async for finding in _unplaced(session):
             yield finding
+        yield await _start_queues(session, now_ms)
 
 
 async def _of_partition(session: Session, status: PartitionStatus) -> list[Finding]:
@@ -197,3 +211,45 @@ async def _unplaced(session: Session) -> AsyncIterator[Finding]:
         yield Finding(
             check="executors", mark=Mark.GOOD, finding="no attempt waits for one"
         )
+
+
+async def _start_queues(session: Session, now_ms: int) -> Finding:
+    """Runs that wait in start queues, though none goes on there, or for long."""
+    queues: list[LimitReport] = []
+    after: str | None = None
+    while len(queues) < QUEUES_MAX:
+        page = await list_limits(session, PAGE_MAX, after, "runs")
+        queues += page.limits
+        after = page.next_after
+        if after is None:
+            break
+    return of_queues(queues, now_ms)
+
+
+def of_queues(queues: Iterable[LimitReport], now_ms: int) -> Finding:
+    """What somebody should look at of the start queues."""
+    standing = [one for one in queues if _stands(one, now_ms)]
+    if not standing:
+        return Finding(
+            check="start queues", mark=Mark.GOOD, finding="no run waits there for long"
+        )
+    worst = min(standing, key=lambda one: (one.in_use > 0, one.waiting[0].since))
+    by = "" if worst.set_max_running is None else ", as somebody set it"
+    return Finding(
+        check="start queues",
+        mark=Mark.WARNING,
+        finding="start queues in which a run waits for an hour, or though none goes "
+        f"on: {len(standing)}; at {worst.key!r} {worst.queued} wait, the first for "
+        f"{(now_ms - worst.waiting[0].since) // 1000} s, and {worst.in_use} of "
+        f"{worst.max_running} go on{by}",
+        fix="`sayiir-es limit list --of runs` has them, `limit show KEY --of runs` who "
+        "goes on: cancel what hangs, or `limit set KEY --of runs --max-running N`",
+    )
+
+
+def _stands(queue: LimitReport, now_ms: int) -> bool:
+    if not queue.waiting:
+        return False
+    waited_ms = now_ms - queue.waiting[0].since
+    is_idle = queue.in_use == 0 and waited_ms > CHANGING_HANDS_MS
+    return is_idle or waited_ms > QUEUED_LONG_MS

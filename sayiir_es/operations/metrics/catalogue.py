@@ -108,6 +108,16 @@ PERMITS_WAITING: Final = _gauge(
     "Attempts that wait at the limits that live in the partition.",
     "partition",
 )
+RUN_PERMITS_IN_USE: Final = _gauge(
+    "sayiir_run_permits_in_use",
+    "Runs that go on, of the start queues that live in this worker's partitions.",
+    "workflow",
+)
+RUN_PERMITS_WAITING: Final = _gauge(
+    "sayiir_run_permits_waiting",
+    "Runs that wait in the start queues that live in this worker's partitions.",
+    "workflow",
+)
 SLOTS: Final = _gauge("sayiir_slots", "How many attempts may run at a time.")
 THREADS_ABANDONED: Final = _gauge(
     "sayiir_threads_abandoned",
@@ -229,7 +239,8 @@ WORKER_METRICS: Final = (
     *(DECIDE_SECONDS, APPEND_SECONDS, TIMER_LATE_SECONDS, TIMER_OVERDUE_SECONDS),
     *(ATTEMPTS, RETRIES, ATTEMPT_SECONDS, QUEUE_SECONDS),
     *(ATTEMPTS_RUNNING, ATTEMPTS_QUEUED, ATTEMPTS_ELSEWHERE),
-    *(PERMITS_IN_USE, PERMITS_WAITING, SLOTS, THREADS_ABANDONED),
+    *(PERMITS_IN_USE, PERMITS_WAITING, RUN_PERMITS_IN_USE, RUN_PERMITS_WAITING),
+    *(SLOTS, THREADS_ABANDONED),
     *(PARTITIONS_ASSIGNED, PARTITION_SERVED, COMMAND_LAG, FOLD_LAG),
     *(CLAIMS, TENURES_ENDED, HEARTBEATS, HEARTBEAT_AGE_SECONDS),
     *(QUEUE_BYTES, STORE_BYTES, SNAPSHOT_BACKLOG),

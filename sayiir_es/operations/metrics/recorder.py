@@ -74,6 +74,10 @@ class Recorder(Meter):
         self._waited = self.queue_s.of()
         self.loop_lag_s = Histogram(catalogue.LOOP_LAG_SECONDS, SHORT_S)
 
+    def label_of(self, workflow: str) -> str:
+        """The value of a label for the name of a workflow."""
+        return self._workflow.of(workflow)
+
     @property
     def families(self) -> tuple[Family | NestedFamily, ...]:
         """The counters."""

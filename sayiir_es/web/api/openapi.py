@@ -25,7 +25,10 @@ TAGS = [
     {"name": "control", "description": "Commands to one instance."},
     {"name": "history", "description": "Events, and the state behind any of them."},
     {"name": "bulk", "description": "One command for all that match."},
-    {"name": "limits", "description": "How many attempts run at a time, by key."},
+    {
+        "name": "limits",
+        "description": "How many attempts run at a time, by key, and how many runs.",
+    },
     {"name": "workflows", "description": "What can be started."},
 ]
 

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from sayiir_es.client.search import Criteria, search_of
 from sayiir_es.core.graph.key_templates import LIMIT_MAX
+from sayiir_es.core.graph.start_queue import LENGTH_MAX
 from sayiir_es.core.model.commands import ConflictPolicy
 from sayiir_es.core.model.rates import parse_rate
 from sayiir_es.core.status.search import TimeName
@@ -141,11 +142,18 @@ class ReasonBody(CommandBody):
 
 
 class LimitBody(ReasonBody):
-    """Sets a limit, in place of what tasks say; null or left out: what they say."""
+    """Sets a limit, in place of what tasks say; null or left out: what they say.
+
+    Of attempts the first two, of a start queue (`of=runs`) the other two, in place of
+    what its workflow says.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"max_concurrency": 5, "rate": "10/s burst 20"}]
+            "examples": [
+                {"max_concurrency": 5, "rate": "10/s burst 20"},
+                {"max_running": 5, "queue_length": 100},
+            ]
         }
     )
 
@@ -158,6 +166,18 @@ class LimitBody(ReasonBody):
     rate: Annotated[str, AfterValidator(_checked_rate)] | None = Field(
         default=None,
         description="How many begin in a time, such as `10/s` or `100/min burst 20`.",
+    )
+    max_running: int | None = Field(
+        default=None,
+        ge=0,
+        le=LIMIT_MAX,
+        description="How many runs go on at a time; 0 lets none begin.",
+    )
+    queue_length: int | None = Field(
+        default=None,
+        ge=0,
+        le=LENGTH_MAX,
+        description="How many others wait; a further start is refused.",
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from sayiir_es.core.status.limit_report import LimitOf
 from sayiir_es.core.status.status import StatusName
 from sayiir_es.operations.text import to_json
 
@@ -198,23 +199,34 @@ class BulkOutcome(BaseModel):
 
 
 class LimitedAttempt(BaseModel):
-    """An attempt that has a permit, or waits for one."""
+    """An attempt or a run that has a permit, or waits for one."""
 
     instance_id: str
-    path: str
+    path: str = Field(description="Empty of a run.")
     since: int = Field(description="When it was granted, or queued.")
     permit: int = Field(description="The number of its permit; 0 while it waits.")
 
 
 class Limit(BaseModel):
-    """A limit of attempts under one key; times are epoch milliseconds."""
+    """A limit of attempts, or a start queue; times are epoch milliseconds.
 
-    key: str
-    in_use: int
+    What is said of runs is null of a limit of attempts, and the other way round.
+    """
+
+    of: LimitOf = Field(description="What it counts; `runs`: it is a start queue.")
+    key: str = Field(description="Names it among those that count the same.")
+    workflow: str | None = Field(description="Whose runs it counts.")
+    in_use: int = Field(description="How many attempts run, or runs go on.")
     queued: int = Field(description="How many wait at the limit.")
+    max_running: int | None = Field(description="In force; null: not known, too.")
+    queue_length: int | None = Field(description="In force; null: any number.")
+    set_max_running: int | None
+    set_queue_length: int | None
     max_concurrency: int | None = Field(description="In force; null: any number.")
     rate: str | None = Field(description="In force; null: any.")
-    is_set: bool = Field(description="Whether it was set, in place of what tasks say.")
+    is_set: bool = Field(
+        description="Whether it was set, in place of what tasks or the workflow say."
+    )
     set_max_concurrency: int | None
     set_rate: str | None
     set_at: int | None

@@ -8,10 +8,11 @@ from urllib.parse import unquote
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator, Field
 
-from sayiir_es.client.limits import checked_key
+from sayiir_es.client.limits import checked_id
 from sayiir_es.core.duration import duration_ms
 from sayiir_es.core.model.errors import InvalidRequestError
 from sayiir_es.core.model.limits import DEFAULT_LIMITS
+from sayiir_es.core.status.limit_report import LimitOf
 
 WAIT_S_MAX = 300.0
 """How long a request may wait: proxies give up on longer ones."""
@@ -70,15 +71,22 @@ def _task_id_of(
     return _segment_of(request, _TASK_SEGMENT, "task_id")
 
 
-def _limit_key_of(
+def _limit_id_of(
     request: Request,
     key: Annotated[  # noqa: ARG001 (as above)
-        str, Path(description="The key, as tasks make it, percent-encoded.")
+        str,
+        Path(
+            description="The key, as tasks make it, percent-encoded; of a start queue "
+            "the workflow's name, and behind a `/` what its `queue_key` makes."
+        ),
     ],
+    of: Annotated[
+        LimitOf, Query(description="What it counts: attempts, or runs (start queues).")
+    ] = "attempts",
 ) -> str:
     text = _segment_of(request, _KEY_SEGMENT, "key")
     try:
-        return checked_key(text)
+        return checked_id(text, of)
     except ValueError as error:
         raise InvalidRequestError(str(error)) from error
 
@@ -94,7 +102,7 @@ def _segment_of(request: Request, index: int, name: str) -> str:
 
 
 InstanceId = Annotated[str, Depends(_instance_id_of)]
-LimitKey = Annotated[str, Depends(_limit_key_of)]
+LimitId = Annotated[str, Depends(_limit_id_of)]
 TaskId = Annotated[str, Depends(_task_id_of)]
 
 

@@ -1,4 +1,4 @@
-"""`/limits`: how many attempts run under each key, who has a permit, and who waits.
+"""`/limits`: how many attempts run under each key, or runs go on, and who waits.
 
 Fetched again every two seconds. Limits are set by the API and the command line.
 """
@@ -6,6 +6,7 @@ Fetched again every two seconds. Limits are set by the API and the command line.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 
@@ -28,7 +29,7 @@ SHOWN_MAX = 20
 async def show_limits(
     request: Request, site: SiteOfRequest, after: str = ""
 ) -> Response:
-    """A page of the limits."""
+    """A page of the limits, and of the start queues behind them."""
     return await _limits(request, site, after, "limits/list.html")
 
 
@@ -55,10 +56,21 @@ def _row(limit: LimitReport, masking: Masking) -> dict[str, object]:
     return {
         "key": masking.text(limit.key),
         "limit": limit,
+        "workflow": None if limit.workflow is None else masking.text(limit.workflow),
+        "most": limit.max_running if limit.of == "runs" else limit.max_concurrency,
+        "search": _search(limit),
+        "first_since": limit.waiting[0].since if limit.waiting else None,
         "reason": None if limit.reason is None else masking.text(limit.reason),
         "holders": [_attempt(one) for one in limit.holders[:SHOWN_MAX]],
         "waiting": [_attempt(one) for one in limit.waiting[:SHOWN_MAX]],
     }
+
+
+def _search(limit: LimitReport) -> str | None:
+    """The page of the instances that wait, where a search finds them."""
+    if limit.workflow is None:
+        return None
+    return "/?" + urlencode({"waiting_for": f"start:{limit.workflow}"})
 
 
 def _attempt(one: LimitedAttempt) -> dict[str, object]:

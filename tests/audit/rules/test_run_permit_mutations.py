@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import pytest
 
@@ -14,6 +15,7 @@ from sayiir_es.core.graph.start_queue import StartQueue
 from sayiir_es.core.model.commands import AnswerRunPermit
 from sayiir_es.core.model.events import Event, PartitionClaimed, WorkflowFailed
 from sayiir_es.core.model.inputs import MessageSent
+from sayiir_es.core.model.permit_events import LimitSet
 from sayiir_es.core.model.run_permit_events import (
     RunPermitAsked,
     RunPermitEvent,
@@ -78,6 +80,7 @@ def test_a_run_that_does_not_ask_is_found(permitted: History) -> None:
         replace(asked, key="w/x"),
         replace(asked, limit=2),
         replace(asked, queue_length=6),
+        replace(asked, again=True),
     ):
         permitted.changed(at, wrong).must_break("I26", at)
     permitted.added(at + 1, asked).must_break("I26", at + 1)
@@ -167,6 +170,31 @@ def returned(holder: str) -> RunPermitReturned:
     return RunPermitReturned(holder=holder, ask=2)
 
 
+def number_set(
+    *, most: int | None = None, length: int | None = None, rate: str | None = None
+) -> LimitSet:
+    return LimitSet(
+        command_id="c",
+        max_concurrency=None,
+        rate=rate,
+        reason=None,
+        requested_by=None,
+        max_running=most,
+        queue_length=length,
+    )
+
+
+@dataclass(frozen=True)
+class TimerDue:
+    """An event that a timer caused."""
+
+    body: RunPermitEvent
+    cause: str = "timer:@1"
+
+
+Decided: TypeAlias = RunPermitEvent | LimitSet | TimerDue
+
+
 def sent(message: str, holder: str) -> RunPermitMessageSent:
     return RunPermitMessageSent(
         message=message,  # type: ignore[arg-type]  # a kind of message
@@ -188,20 +216,35 @@ CLEAN = (
     granted("a"),
     queued("b"),
     (queued("c", 3), granted("b", 3), granted("c", 3)),
+    number_set(most=1, length=1),
+    returned("a"),
+    returned("b"),
+    queued("d", 3),
+    refused("e"),
+    (number_set(most=2), granted("d")),
+    queued("e", 3),
+    queued("f", 3),
+    number_set(),
+    TimerDue(granted("e", 3)),
+    (returned("c"), granted("f", 3)),
 )
 
 
-def check(*decisions: RunPermitEvent | tuple[RunPermitEvent, ...]) -> None:
+def check(*decisions: Decided | tuple[Decided, ...]) -> None:
     """Hold the history of one start queue to its rules."""
     rules, sequence = StartQueueRules(), 0
     for decision in decisions:
         bodies = decision if isinstance(decision, tuple) else (decision,)
         for number, body in enumerate(bodies):
             sequence += 1
-            rules.check(event_of(body, sequence), begins=not number)
+            if isinstance(body, TimerDue):
+                event = replace(event_of(body.body, sequence), cause=body.cause)
+            else:
+                event = event_of(body, sequence)
+            rules.check(event, begins=not number)
 
 
-def event_of(body: RunPermitEvent, sequence: int) -> Event:
+def event_of(body: RunPermitEvent | LimitSet, sequence: int) -> Event:
     return Event(
         claim=0,
         instance_id=queue_id("w"),
@@ -239,14 +282,30 @@ def test_a_clean_history_of_a_start_queue_breaks_nothing() -> None:
         (granted("a"), sent("grant", "a"), sent("grant", "a")),
         (granted("a"), returned("a"), sent("grant", "a")),
         (granted("a"), sent("refusal", "a")),
+        (number_set(rate="1/s"),),
+        (number_set(most=0), granted("a")),
+        (number_set(most=2), granted("a"), queued("b")),
+        (number_set(most=2), granted("a"), granted("b"), granted("c")),
+        (granted("a"), number_set(length=0), refused("b", 1)),
+        (granted("a"), number_set(most=2), refused("b", 0)),
+        (granted("a"), queued("b"), number_set(most=1), TimerDue(granted("b"))),
+        (granted("a"), queued("b"), number_set(most=2), TimerDue(granted("c"))),
+        (granted("a"), number_set(most=2), TimerDue(granted("b"))),
     ],
 )
 def test_a_start_queue_that_is_not_kept_is_found(
-    history: tuple[RunPermitEvent | tuple[RunPermitEvent, ...], ...],
+    history: tuple[Decided | tuple[Decided, ...], ...],
 ) -> None:
     with pytest.raises(BreachError) as breach:
         check(*history)
     assert breach.value.invariant == "I26"
+
+
+def test_a_timer_of_a_start_queue_that_is_not_due_is_found() -> None:
+    early = TimerDue(granted("b"), cause="timer:@2")
+    with pytest.raises(BreachError) as breach:
+        check(granted("a"), queued("b"), number_set(most=2), early)
+    assert breach.value.invariant == "I10"
 
 
 def test_what_is_no_event_of_a_start_queue_is_found() -> None:

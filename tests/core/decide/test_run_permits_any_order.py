@@ -1,9 +1,10 @@
 """No more runs go on than may, however commands are delayed, doubled and reordered.
 
 The real `decide` and `evolve`, one start queue, some instances, and a network that does
-what it likes. Owners forget all but rows at any time. Whatever happens, every run that
-goes on has a permit in use at the queue, and no more are in use than it allows; when
-nothing is lost any more, all ends, and every permit is back.
+what it likes. Owners forget all but rows at any time, and the queue is set anew.
+Whatever happens, every run that goes on has a permit in use at the queue, and no more
+come into use than are in force; when nothing is lost any more, all ends, and every
+permit is back.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from sayiir_es import Flow
+from sayiir_es.audit.rules.start_queues import StartQueueRules
+from sayiir_es.audit.violation import BreachError
 from sayiir_es.core.decide import start_queue
 from sayiir_es.core.decide.decide import decide
 from sayiir_es.core.decide.owed import owed_attempt
@@ -25,6 +28,7 @@ from sayiir_es.core.model.commands import (
     CancelWorkflow,
     PauseWorkflow,
     RetryWorkflow,
+    SetLimit,
     StartWorkflow,
     UnpauseWorkflow,
 )
@@ -37,8 +41,10 @@ from sayiir_es.core.model.inputs import (
     ResumeCut,
     SlotTaken,
     TakenOver,
+    TimerDue,
 )
 from sayiir_es.core.model.limits import DEFAULT_LIMITS
+from sayiir_es.core.model.permit_rows import get_grant_timer
 from sayiir_es.core.model.position import CommandPosition
 from sayiir_es.core.model.rows import TERMINAL, DictRows, get_cursor, get_cursors
 from sayiir_es.core.model.run_permit_events import RunPermitGranted, queue_id
@@ -47,7 +53,9 @@ from sayiir_es.core.model.run_permit_rows import (
     get_message,
     get_queued,
     get_run_permit,
+    get_setting,
     get_state,
+    most_in_use,
 )
 from sayiir_es.core.model.waits import Awaiting, HoldingRunPermit
 from tests.core.instance_runner import OneGraph
@@ -63,6 +71,8 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.rows import Changes, Rows
 
 LIMIT, LENGTH, HOLDERS, STEPS = 2, 2, 5, 250
+SETTINGS = ((None, None), (0, None), (1, 0), (4, None), (None, 1), (3, 9))
+"""What is set: how many go on, and how many others wait."""
 QUEUE = queue_id("w")
 
 
@@ -78,8 +88,9 @@ GRAPH = (
 class World:
     """One start queue, its holders, and the commands that are on their way."""
 
-    def __init__(self, seed: int) -> None:
-        self.chance = Random(seed)  # noqa: S311 (a test's)
+    def __init__(self, seed: int, lost: float = 0.0) -> None:
+        self.chance, self.lost = Random(seed), lost  # noqa: S311 (a test's)
+        self.rules = StartQueueRules()
         self.now, self.offset = 1_000_000, 0
         self.holders = [f"h{number}" for number in range(HOLDERS)]
         self.rows = {name: DictRows() for name in (*self.holders, QUEUE)}
@@ -114,13 +125,23 @@ class World:
         rows = self.rows[instance_id]
         replayed = DictRows(dict(rows.rows))
         decision = decide(input_, rows, context, 1 << 20)
-        for event in decision.events:
+        events, is_lost = decision.events, False
+        if instance_id == QUEUE and len(events) > 1:
+            is_lost = self.chance.random() < self.lost
+        if is_lost:  # a crash behind any of its events
+            events = events[: self.chance.randrange(1, len(events))]
+        for number, event in enumerate(events):
             self.refused += event.kind == "RunPermitRefused"
+            if instance_id == QUEUE:
+                self.rules.check(event, begins=not number)
             if event.sequence:
                 replayed.apply(evolve(replayed, event))
+        before = get_state(self.rows[QUEUE]).in_use
         rows.apply(decision.changes)
-        assert replayed.rows == rows.rows
-        self.check()
+        if is_lost:
+            self.rows[instance_id] = replayed
+        assert replayed.rows == self.rows[instance_id].rows
+        self.check(before)
         if decision.cut:
             self.decide(instance_id, ResumeCut(instance_id=instance_id))
 
@@ -130,14 +151,16 @@ class World:
         position = CommandPosition(partition=0, offset=self.offset)
         self.decide(command.instance_id, Commanded(command=command, position=position))
 
-    def check(self) -> None:
+    def check(self, before: int) -> None:
         """Compare who goes on with what is in use, and the queue with its count."""
         queue = self.rows[QUEUE]
         state = get_state(queue)
-        granted = [
-            key for key, row in queue.rows.items() if key[:2] == "U?" and not row
-        ]
-        assert len(granted) == state.in_use <= LIMIT
+        most = most_in_use(LIMIT, get_setting(queue))
+        assert state.in_use <= max(most, before), "more in use than is in force"
+        if state.waiting and state.in_use < most:
+            assert get_grant_timer(queue) is not None, "nobody would go on"
+        granted = [key for key in queue.rows if key[:2] == "U$"]
+        assert len(granted) == state.in_use
         waiting, number, before = 0, state.first, 0
         while number:
             queued = get_queued(queue, number)
@@ -245,10 +268,27 @@ class World:
                 )
                 self.decide(holder, failed)
 
+    def set(self, max_running: int | None, queue_length: int | None) -> None:
+        """Somebody sets the queue, or lets the workflow say."""
+        self.command(
+            SetLimit(
+                instance_id=QUEUE,
+                command_id=f"l{self.offset}",
+                max_running=max_running,
+                queue_length=queue_length,
+            )
+        )
+
+    def fire(self) -> None:
+        """The timer of the queue is due, if there is one."""
+        due_at = get_grant_timer(self.rows[QUEUE])
+        if due_at is not None:
+            self.decide(QUEUE, TimerDue(instance_id=QUEUE, chain="", due_at=due_at))
+
     def step(self) -> None:
         """Something happens."""
         holder = self.chance.choice(self.holders)
-        match self.chance.randrange(8):
+        match self.chance.randrange(10):
             case 0 | 1:
                 self.send(self.chance.choice([*self.holders, QUEUE]))
             case 2 | 3 | 4:
@@ -258,12 +298,18 @@ class World:
                 self.end(holder, self.chance.choice(results))
             case 6:
                 self.control(holder)
+            case 7:
+                self.fire()
+            case 8 if self.chance.random() < 0.2:
+                self.set(*self.chance.choice(SETTINGS))
             case _:
                 self.decide(holder, TakenOver(instance_id=holder))
 
     def finish(self) -> None:
         """Nothing is lost any more: everything ends, and every permit comes back."""
+        self.set(None, None)
         for _ in range(100):
+            self.fire()
             for holder in self.holders:
                 phase = header_of(self.rows[holder]).phase
                 if phase == "quarantined":
@@ -293,12 +339,12 @@ class World:
             all(header_of(self.rows[one]).phase in TERMINAL for one in self.holders)
             and get_state(queue).in_use == get_state(queue).waiting == 0
             and not any(key[0] == "Q" for r in self.rows.values() for key in r.rows)
-            and not any(key.startswith(("U#", "U?")) for key in queue.rows)
+            and not any(key.startswith(("U#", "U?", "U$")) for key in queue.rows)
         )
 
 
-def run(seed: int) -> World:
-    world = World(seed)
+def run(seed: int, lost: float = 0.0) -> World:
+    world = World(seed, lost)
     for _ in range(STEPS):
         world.step()
     return world
@@ -313,6 +359,34 @@ def test_no_more_runs_go_on_than_may_and_all_ends() -> None:
     assert refused
 
 
+def test_what_a_crash_leaves_of_a_decision_is_gone_on_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(start_queue, "GRANTS_MAX", 2)
+    for seed in range(40):
+        run(seed, lost=0.5).finish()
+
+
+def test_what_one_decision_does_not_grant_is_granted_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(start_queue, "GRANTS_MAX", 2)
+    world = World(0)
+    world.set(0, 100)
+    for name in (*world.holders, QUEUE):
+        world.send(name)
+    while world.on_the_way:
+        world.deliver(twice=0.0)
+    queue = world.rows[QUEUE]
+    assert get_state(queue).waiting == HOLDERS
+    world.set(100, None)
+    left = [get_state(queue).waiting]
+    while get_grant_timer(queue) is not None:
+        world.fire()
+        left.append(get_state(queue).waiting)
+    assert left == [3, 1, 0]
+
+
 def is_found(
     monkeypatch: pytest.MonkeyPatch, where: object, name: str, what: object
 ) -> bool:
@@ -321,7 +395,7 @@ def is_found(
         for seed in range(60):
             try:
                 run(seed).finish()
-            except AssertionError:
+            except (AssertionError, BreachError):
                 return True
     return False
 
@@ -394,3 +468,26 @@ def test_neighbours_that_do_not_close_ranks_are_found(
         return {key: row for key, row in changes.items() if row is None}, state
 
     assert is_found(monkeypatch, folds, "_left", gap)
+
+
+def test_a_raise_that_lets_nobody_go_on_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    handle: Callable[[Basis, SetLimit], Decision] = vars(start_queue)["set_queue"]
+
+    def forgetful(basis: Basis, command: SetLimit) -> Decision:
+        with monkeypatch.context() as patched:
+            patched.setattr(start_queue, "_grant_next", lambda _: None)
+            patched.setattr(folds, "may_grant", lambda _: False)
+            return handle(basis, command)
+
+    assert is_found(monkeypatch, start_queue, "set_queue", forgetful)
+
+
+def test_a_setting_that_counts_for_nothing_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def as_the_workflow_says(limit: int, _: object) -> int:
+        return limit
+
+    assert is_found(monkeypatch, start_queue, "most_in_use", as_the_workflow_says)

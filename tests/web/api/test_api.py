@@ -493,6 +493,34 @@ async def test_limits_are_listed_shown_and_set(api: httpx.AsyncClient) -> None:
     assert shown["rate"] is None
 
 
+async def test_start_queues_are_listed_shown_and_set(api: httpx.AsyncClient) -> None:
+    await api.put("/limits/sync%2F42", json={"max_concurrency": 2})
+    runs = {"of": "runs"}
+    body = {"max_running": 5, "queue_length": 9, "reason": "slow", "command_id": "c"}
+    queues = list[dict[str, Any]]()
+    for _ in range(2):
+        answer = await api.put("/limits/sync%2F42", params=runs, json=body)
+        assert answer.status_code == 200, answer.text
+        queues.append(_checked(answer, responses.Limit))
+    assert queues[0] == queues[1]
+    queue = queues[0]
+    assert (queue["of"], queue["key"], queue["workflow"]) == ("runs", "sync/42", "sync")
+    assert (queue["max_running"], queue["set_queue_length"]) == (5, 9)
+    listed = _checked(await api.get("/limits"), responses.Limits)["limits"]
+    assert [one["of"] for one in listed] == ["attempts", "runs"]
+    only = _checked(await api.get("/limits", params=runs), responses.Limits)
+    assert only == {"limits": [queue], "next_after": None}
+    shown = _checked(await api.get("/limits/sync%2F42"), responses.Limit)
+    assert (shown["of"], shown["set_max_concurrency"]) == ("attempts", 2)
+    unset = await api.put("/limits/sync%2F42", params=runs, json={})
+    assert unset.json()["is_set"] is False
+    for path, params in (("", {"after": "k"}), ("", {"of": "x"}), ("/k", {"of": "x"})):
+        _problem(await api.get(f"/limits{path}", params=params), 422, "invalid_request")
+    for params, wrong in ((runs, {"rate": "1/s"}), ({}, {"max_running": 1})):
+        answer = await api.put("/limits/k", params=params, json=wrong)
+        _problem(answer, 422, "invalid_request")
+
+
 @pytest.mark.parametrize(
     ("key", "body"),
     [

@@ -58,6 +58,7 @@ from sayiir_es.core.model.rows import (
     get_remembered_command,
     get_remembered_signal,
 )
+from sayiir_es.core.model.run_permit_events import is_queue
 from sayiir_es.core.nodes import signal
 
 if TYPE_CHECKING:
@@ -132,6 +133,8 @@ def _control(
             return control.unpause(basis, command)
         case RetryWorkflow():
             return retry.retry(basis, command)
+        case SetLimit() if is_queue(command.instance_id):
+            return start_queue.set_queue(basis, command)
         case AskPermit() | GrantPermit() | ReturnPermit() | SetLimit():
             return permits.handle(basis, command)
         case AskRunPermit() | AnswerRunPermit() | ReturnRunPermit():

@@ -15,6 +15,7 @@ from sayiir_es.engine.store.row_index import (
     HEADER,
     INDEXED,
     PERMITS,
+    QUEUES,
     has_ended,
     holds_permits,
     may_owe,
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     from sayiir_es.core.status.list_entry import EntryGroup, ListEntry
     from sayiir_es.engine.store.cache import CachedRows
 
-_IN_AN_INDEX = frozenset((*INDEXED, *MESSAGES, *PERMITS))
-"""How the keys of rows begin, one letter each, that stand in any index."""
+_IN_AN_INDEX = frozenset(
+    key[0] for key in (*INDEXED, *MESSAGES, *PERMITS, *QUEUES)
+)
+"""The first letters of the keys of rows that may stand in any index."""
 
 
 def collect(
@@ -129,7 +132,7 @@ def collect_index(cached: CachedRows, added: set[bytes], removed: set[bytes]) ->
             changed.add(key)
         elif kind in MESSAGES:
             _collect_message(cached, key, added, removed)
-        else:
+        elif kind in PERMITS or key in QUEUES:
             _collect_permit(cached, key, added, removed)
     if ended != ended_before:
         changed.add(HEADER)

@@ -38,6 +38,7 @@ from sayiir_es.core.model.rows import (
     Row,
     Run,
     RunPermitMessage,
+    StartQueueSetting,
     StartQueueState,
 )
 from sayiir_es.core.model.waits import (
@@ -112,6 +113,7 @@ _TAGS: Mapping[int, type[DataclassInstance]] = {
     44: RunPermitMessage,
     45: Debouncing,
     46: DebouncedStart,
+    47: StartQueueSetting,
     34: LimitSetting,
     35: Granting,
 }
@@ -120,7 +122,8 @@ _TAGS: Mapping[int, type[DataclassInstance]] = {
 _ROWS = (
     *(Header, Run, Cursor, Ending, Quarantine, Caught, OpenChild, EndReport),
     *(Permit, Limit, LimitSetting, Ask),
-    *(StartQueueState, QueuedRun, RunPermitMessage, DebouncedStart),
+    *(StartQueueState, StartQueueSetting, QueuedRun, RunPermitMessage),
+    DebouncedStart,
     *(bytes, int, str),
 )
 

@@ -171,7 +171,7 @@ class RocksStore:
         return self._instances_in(keys.OWING)
 
     def with_permits(self) -> Iterator[str]:
-        """Instances that have a permit, and limits that have lent one, in order."""
+        """Instances with a permit, limits and start queues in use, in order."""
         return self._instances_in(keys.PERMITS)
 
     def _instances_in(self, index: bytes) -> Iterator[str]:
