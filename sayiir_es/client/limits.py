@@ -107,7 +107,7 @@ async def list_limits(
     """
     if not 1 <= limit <= PAGE_MAX:
         raise ValueError(f"expected a limit of 1 to {PAGE_MAX}, but {limit}")
-    kinds = [kind for kind in _KINDS if of in (None, kind)]
+    kinds = _KINDS if of is None else (of,)
     begins, behind = _read_place(after)
     await session.open()
     shown: list[LimitReport] = []

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 def limit_view(limit: LimitReport) -> dict[str, object]:
     """All that is known of a limit; what it counts and its key come first."""
-    names = {"of": limit.of, "key": limit.key, "workflow": limit.workflow}
+    names: dict[str, object] = {
+        "of": limit.of,
+        "key": limit.key,
+        "workflow": limit.workflow,
+    }
     view = names | asdict(limit)
     view["holders"] = [asdict(one) for one in limit.holders]
     view["waiting"] = [asdict(one) for one in limit.waiting]

@@ -475,10 +475,13 @@ def test_a_raise_that_lets_nobody_go_on_is_found(
 ) -> None:
     handle: Callable[[Basis, SetLimit], Decision] = vars(start_queue)["set_queue"]
 
+    def nothing_of(_: object) -> None:
+        return None
+
     def forgetful(basis: Basis, command: SetLimit) -> Decision:
         with monkeypatch.context() as patched:
-            patched.setattr(start_queue, "_grant_next", lambda _: None)
-            patched.setattr(folds, "may_grant", lambda _: False)
+            patched.setattr(start_queue, "_grant_next", nothing_of)
+            patched.setattr(folds, "may_grant", nothing_of)
             return handle(basis, command)
 
     assert is_found(monkeypatch, start_queue, "set_queue", forgetful)
