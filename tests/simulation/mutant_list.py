@@ -152,9 +152,9 @@ ATTEMPTS = (
     _mutant(
         "an attempt of another build's graph finds no code",
         "engine.definitions.registry",
-        "            today = self.today(graph.name, graph.version)\n"
-        "            if today is None:\n",
-        "            today = None\n            if today is None:\n",
+        "        today = self.today(graph.name, graph.version)\n"
+        "        if today is None:\n",
+        "        today = None\n        if today is None:\n",
     ),
     _mutant(
         "its own late claim makes an owner drop what runs",

@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.status.list_entry import EntryGroup, ListEntry
     from sayiir_es.engine.store.cache import CachedRows
 
-_IN_AN_INDEX = frozenset(
-    key[0] for key in (*INDEXED, *MESSAGES, *PERMITS, *QUEUES)
-)
+_IN_AN_INDEX = frozenset(key[0] for key in (*INDEXED, *MESSAGES, *PERMITS, *QUEUES))
 """The first letters of the keys of rows that may stand in any index."""
 
 
