@@ -272,7 +272,7 @@ class Opening:
         is_ours = False
         warnings: tuple[str, ...] = ()
         if self._name(Topic.DEFINITIONS) not in description.topics:
-            await self._check_no_history(description)
+            await self._record_of_another(description)
             new = topic_rules.new_topic(
                 self._app,
                 Topic.DEFINITIONS,
@@ -292,6 +292,8 @@ class Opening:
             if self._name(Topic.DEFINITIONS) not in missing and (
                 is_ours or not missing or wait.is_over
             ):
+                if await self._record_of_another(found.description) is not None:
+                    continue
                 return await self._complete(found, partitions, replication, warnings)
             if wait.is_over:
                 raise LogUnavailableError(
@@ -325,7 +327,8 @@ class Opening:
                 self._refuse_missing(missing)
                 return found
             if self._name(Topic.DEFINITIONS) in missing or wait.is_over:
-                await self._check_no_history(found.description)
+                if await self._record_of_another(found.description) is not None:
+                    continue
                 raise AppNotFoundError(
                     f"expected app {self._app!r} on {self._cluster.bootstrap_servers}, "
                     f"but of its topics only {sorted(found.description.topics)} is "
@@ -352,19 +355,27 @@ class Opening:
                 "missing: restore it, or delete the others to begin anew"
             )
 
-    async def _check_no_history(self, description: ClusterDescription) -> None:
-        """Refuse to go on without an app record where there are events.
+    async def _record_of_another(self, description: ClusterDescription) -> bytes | None:
+        """The app record that was not there a moment ago; None where nothing has begun.
+
+        Another process that makes the app writes its record before any event. So who
+        has seen no record, and sees events now, looks for it once more.
 
         Raises:
-            UnsafeLogError: there are.
+            UnsafeLogError: there are events, and no app record.
         """
-        events = self._name(Topic.EVENTS)
-        if await self.count_records(description, events):
-            name = self._name(Topic.DEFINITIONS)
+        events, name = self._name(Topic.EVENTS), self._name(Topic.DEFINITIONS)
+        if not await self.count_records(description, events):
+            return None
+        record = None
+        if name in description.topics:
+            record = await self._read_app_record()
+        if record is None:
             raise UnsafeLogError(
                 f"expected an app record on {name!r}, but there is none and "
                 f"{events!r} has history: the record was deleted; restore it"
             )
+        return record
 
     async def count_records(self, description: ClusterDescription, name: str) -> int:
         """How many offsets of a topic were ever written; 0 where there is none."""
@@ -402,7 +413,6 @@ class Opening:
     ) -> FoundTopics:
         """Make what is missing, and set what a broker that made topics did not."""
         description = found.description
-        await self._check_no_history(description)
         completion = plan_completion(
             self._app, description, partitions=partitions, replication=replication
         )
@@ -470,8 +480,15 @@ class Opening:
     async def _write_app_record(
         self, description: ClusterDescription, identity: LogIdentity
     ) -> None:
-        """Write the app record of an app that has no history yet."""
-        await self._check_no_history(description)
+        """Write the app record of an app that has no history yet.
+
+        Raises:
+            UnsafeLogError: another process has written one that does not fit.
+        """
+        written = await self._record_of_another(description)
+        if written is not None:
+            topic_rules.check_identity(written, identity)
+            return
         name = self._name(Topic.DEFINITIONS)
         requests = AppendRequests(self._cluster)
         appender = KafkaAppender(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,8 +16,12 @@ from sayiir_es.core.model.errors import (
 from sayiir_es.log.kafka.connection import Cluster
 from sayiir_es.log.kafka.describe import describe
 from sayiir_es.log.kafka.log import KafkaLog
+from sayiir_es.log.kafka.opening import Opening
 from sayiir_es.log.port import APP_TOPICS, Topic
 from tests import kafka_app
+
+if TYPE_CHECKING:
+    from sayiir_es.log.kafka.describe import ClusterDescription
 
 pytestmark = pytest.mark.kafka
 
@@ -157,6 +162,37 @@ async def test_events_that_could_be_removed_are_refused_with_the_value_to_set(
             await kafka_app.set_topic(admin, log.name(Topic.EVENTS), settings)
         with pytest.raises(UnsafeLogError, match=words):
             await reopen(log)
+
+
+class Overtaken(Opening):
+    """What it reads first was so before another process had made the app."""
+
+    is_first = True
+
+    async def _describe_app(self) -> tuple[ClusterDescription, bytes | None]:
+        description, app_record = await super()._describe_app()
+        is_first, self.is_first = self.is_first, False
+        return description, None if is_first else app_record
+
+
+@pytest.mark.parametrize("create", [True, False])
+async def test_an_app_that_another_one_makes_and_begins_meanwhile_is_opened(
+    kafka_bootstrap: str, *, create: bool
+) -> None:
+    async with kafka_app.opened(kafka_bootstrap) as log:
+        appender = await log.appender(1)
+        await appender.append([kafka_app.record(b"history")])
+        await appender.close()
+        cluster = Cluster(log.bootstrap_servers, {})
+        await cluster.open()
+        try:
+            opening = Overtaken(cluster, log.app, limit_s=kafka_app.LIMIT_S)
+            found = await opening.open_app(
+                create=create, partitions=log.partitions, replication=1
+            )
+        finally:
+            await cluster.close()
+        assert found.identity.partitions == log.partitions
 
 
 async def test_a_lost_app_record_is_refused_once_there_is_history(
