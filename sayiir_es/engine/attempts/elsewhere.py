@@ -25,7 +25,7 @@ from sayiir_es.engine.attempts.outcomes import OutcomeMaker
 from sayiir_es.engine.attempts.portions import finish
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sayiir_es.core.model.rows import Cursor, Rows
     from sayiir_es.engine.attempts.attempt import Token
@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 PORTION = 1_000
 """So many attempts are looked at in some milliseconds."""
 
+UNWANTED_MAX = 10_000
+"""Of so many attempts that nobody wants executors are told; of more when they tell of
+them again."""
+
 
 class AttemptsElsewhere:
     """What executors elsewhere have of one partition."""
@@ -52,8 +56,15 @@ class AttemptsElsewhere:
         registry: Registry,
         store: SnapshotStore,
         settings: OwnerSettings,
+        look: Callable[[], None],
     ) -> None:
-        """Hear from now on of what is lost."""
+        """Hear from now on of what is lost.
+
+        `look` lets the owner look whether it still is one; `tell_unwanted` follows.
+        """
+        self._look = look
+        self._unwanted: dict[tuple[str, Token], None] = {}
+        """What executors have that nobody wants, as far as this owner knows."""
         self._dispatcher = dispatcher
         self._placing = placing
         self._registry = registry
@@ -63,6 +74,17 @@ class AttemptsElsewhere:
         self._outcomes = OutcomeMaker("", settings.limits)
         self._offering: asyncio.Task[None] | None = None
         dispatcher.leases.listener = self
+
+    def watch(self) -> None:
+        """Hear of executors that run what none before them ran."""
+        for notify in (self._dispatcher.code_added, self.fleet_came):
+            self._placing.table.watch(notify)
+
+    def unwatch(self) -> None:
+        """Hear of them no more; what was heard of attempts counts for nothing."""
+        self._unwanted.clear()
+        for notify in (self._dispatcher.code_added, self.fleet_came):
+            self._placing.table.unwatch(notify)
 
     def offer(self, offer: OfferSlots) -> None:
         """An executor takes attempts of this partition."""
@@ -147,9 +169,25 @@ class AttemptsElsewhere:
                 self._placing.returned(attempt, ran=ran)
 
     def progress(self, progress: Progress) -> None:
-        """An executor tells what it has; what nobody wants from it, it is told of."""
+        """An executor tells what it has; what nobody wants from it, it is told of.
+
+        But only once this process has looked whether it owns the partition: else the
+        attempt may be one that the owner behind it has handed out.
+        """
         for held in progress.attempts:
             self._take_progress(progress.executor, held)
+        if self._unwanted:
+            self._look()
+
+    def tell_unwanted(self) -> None:
+        """This process has just seen that it owns the partition."""
+        unwanted, self._unwanted = self._unwanted, {}
+        for executor_id, token in unwanted:
+            instance_id, _, path, _ = token
+            wait = task.awaiting(self._store.rows(instance_id), path)
+            # Who says the name of another executor must not take its attempts away.
+            if wait is None or wait.executor != executor_id:
+                self._placing.tell_lost(executor_id, token)
 
     def _take_progress(self, executor_id: str, held: HeldAttempt) -> None:
         attempt, digest = self._dispatcher.find(held.token), _hash_of(held.secret)
@@ -172,9 +210,8 @@ class AttemptsElsewhere:
             and wait.secret_hash == digest
         )
         if not is_wanted:
-            # Who says the name of another executor must not take its attempts away.
-            if wait is None or wait.executor != executor_id:
-                self._placing.tell_lost(executor_id, held.token)
+            if len(self._unwanted) < UNWANTED_MAX:
+                self._unwanted[executor_id, held.token] = None
             return
         if attempt is not None and not self._dispatcher.forget_queued(attempt):
             return  # another one is begun in its stead, or its outcome is decided

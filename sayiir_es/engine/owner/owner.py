@@ -161,6 +161,7 @@ class Owner:
             registry=ports.registry,
             store=self.store,
             settings=settings,
+            look=self.look,
         )
 
     # --- from outside -----------------------------------------------------------------
@@ -288,15 +289,13 @@ class Owner:
     def _watch_code(self) -> None:
         """Hear of code that comes to this process, or to executors elsewhere."""
         self._registry.watch(self.dispatcher.code_added)
-        if self._ports.elsewhere is not None and self._elsewhere is not None:
-            self._ports.elsewhere.table.watch(self.dispatcher.code_added)
-            self._ports.elsewhere.table.watch(self._elsewhere.fleet_came)
+        if self._elsewhere is not None:
+            self._elsewhere.watch()
 
     def _unwatch_code(self) -> None:
         self._registry.unwatch(self.dispatcher.code_added)
-        if self._ports.elsewhere is not None and self._elsewhere is not None:
-            self._ports.elsewhere.table.unwatch(self.dispatcher.code_added)
-            self._ports.elsewhere.table.unwatch(self._elsewhere.fleet_came)
+        if self._elsewhere is not None:
+            self._elsewhere.unwatch()
 
     async def close(self) -> None:
         """Drop attempts and close the store."""
@@ -536,8 +535,7 @@ class Owner:
             start = await self._log.start_offset(Topic.COMMANDS, self.partition)
             next_command = inputs.feed.next_offset
             if start > next_command:
-                lost = commands_lost(self.partition, next_command, start)
-                raise lost from error
+                raise commands_lost(self.partition, next_command, start) from error
             raise
 
     def _may_look_or_renew(self, tenure: Tenure) -> bool:
@@ -560,6 +558,8 @@ class Owner:
         elif requested:
             with contextlib.suppress(LogUnavailableError):
                 await tenure.look_at_end()
+                if self._elsewhere is not None:
+                    self._elsewhere.tell_unwanted()
 
     async def _sleep(self, inputs: Inputs) -> None:
         wait_s = (inputs.timers.next_at() - self._clock.now_ms()) / 1000

@@ -22,6 +22,7 @@ from tests.engine.attempts.remote.orders import (
     speaker,
 )
 from tests.engine.attempts.remote.speaker import Speaker, virtual_harness
+from tests.engine.test_membership import claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -271,3 +272,15 @@ async def test_lost_as_often_as_may_be_it_has_failed() -> None:
         assert isinstance(failed, TaskFailed)
         assert failed.error_type == "worker_lost"
         assert len(executor.handed_out()) == 11
+
+
+async def test_who_owns_no_more_says_of_no_attempt_that_it_is_lost() -> None:
+    harness = virtual_harness()
+    async with handed_out(harness) as (executor, attempt):
+        await claim(harness.log)
+        # What the other owner has handed out, only that one knows.
+        executor.progress(replace(attempt, instance_id="j"))
+        await asyncio.sleep(3)  # it has seen the claim, and owns the partition again
+        await executor.tell(attempt)
+        assert await harness.output() == "done"
+        assert executor.records == [attempt]
