@@ -58,6 +58,10 @@ PROGRESS_LEAST_S = 0.1
 INPUT_BYTES_MAX = 64 << 20
 """How many bytes of inputs may wait beside those that run."""
 
+LATE_S = 0.25
+"""How long, in seconds, one that ends still hands back attempts that come: owners gave
+them before they heard that it ends."""
+
 SEND_LIMIT_S = 5.0
 """How long the end waits for the log to take the last outcomes."""
 
@@ -124,6 +128,8 @@ class AttemptTaker:
         self._ended: dict[bytes, None] = {}
         """Secrets of those that have ended, the latest last."""
         self._is_stopping = False
+        self._stopped_s = 0.0
+        """When it said that it takes nothing new, by the loop's clock."""
         self._offer_is_due = False
         self._told_s = float("-inf")
         """When owners were told last of what it holds, by the loop's clock."""
@@ -201,6 +207,7 @@ class AttemptTaker:
         if self._is_stopping:
             return
         self._is_stopping = True
+        self._stopped_s = asyncio.get_running_loop().time()
         self._requests.offer(range(len(self._reports)), 0, stopping=True)
         for queued in tuple(self._waiting):
             self._forget_waiting(queued)
@@ -225,6 +232,9 @@ class AttemptTaker:
     async def hand_back(self) -> None:
         """Hand back what has not ended, and wait until the log has all outcomes."""
         self.stop_taking()
+        if self._held or self._ended:  # so owners know it
+            late_s = self._stopped_s + LATE_S - asyncio.get_running_loop().time()
+            await asyncio.sleep(max(late_s, 0.0))
         for attempt in tuple(self._held.values()):
             if attempt.record.secret in self._ended:
                 continue  # it is told already
