@@ -14,6 +14,7 @@ import yaml
 from sayiir_es import InMemoryBackend, Worker
 from sayiir_es.core.model.commands import Command
 from sayiir_es.core.model.events import Body
+from sayiir_es.core.status import waits
 from sayiir_es.core.status.limit_report import LimitedAttempt, LimitReport
 from sayiir_es.core.status.search import Search
 from sayiir_es.core.status.status import Status, StatusName
@@ -131,6 +132,15 @@ def test_each_message_refers_to_its_schema(
         assert message["name"] == f"{schema['namespace']}.{schema['name']}"
         assert schema["name"] == name
         assert message["summary"] == schema["doc"]
+
+
+def test_a_search_names_every_kind_of_wait() -> None:
+    search = API["components"]["schemas"]["search"]
+    pattern = search["properties"]["waiting_for"]["pattern"]
+    for kind in waits.KINDS:
+        assert re.fullmatch(pattern, kind), kind
+        assert re.fullmatch(pattern, f"{kind}:name"), kind
+    assert not re.fullmatch(pattern, "rest")
 
 
 def test_the_headers_are_those_that_are_written() -> None:
