@@ -21,10 +21,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aiokafka.errors import LeaderNotAvailableError
-
 from sayiir_es.log.kafka.connection import REQUEST_LIMIT_MS
-from sayiir_es.log.kafka.connection_pool import ConnectionPool
+from sayiir_es.log.kafka.connection_pool import LeaderRequests
 from sayiir_es.log.kafka.produce_format import (
     PRODUCE,
     AppendAnswer,
@@ -33,7 +31,7 @@ from sayiir_es.log.kafka.produce_format import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from aiokafka.structs import TopicPartition
 
@@ -70,7 +68,7 @@ class _Waiting:
     """When that left, by the loop's clock."""
 
 
-class AppendRequests:
+class AppendRequests(LeaderRequests):
     """The produce requests of one log: of its appenders and of its producer.
 
     `append` and `ask` raise `LogUnavailableError` while the log is closed.
@@ -78,19 +76,8 @@ class AppendRequests:
 
     def __init__(self, cluster: Cluster) -> None:
         """Connect nothing yet."""
-        self._cluster = cluster
-        self._pool = ConnectionPool(cluster)
+        super().__init__(cluster)
         self._waiting: dict[int, _Waiting] = {}
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """How this client connects, for the words of a refusal."""
-        return self._cluster.options
-
-    @property
-    def connections(self) -> int:
-        """How many connections are open."""
-        return self._pool.connections
 
     def append(
         self, partition: TopicPartition, data: bytes, *, again: bool
@@ -136,20 +123,6 @@ class AppendRequests:
             one of `TRANSPORT_ERRORS`: call `refresh`, then try again.
         """
         return await self._pool.ask(self._leader(partition), request)
-
-    async def refresh(self) -> None:
-        """Find out who leads now."""
-        await self._cluster.refresh()
-
-    def close(self) -> None:
-        """Close all connections: who waits for an answer gets a transport error."""
-        self._pool.close()
-
-    def _leader(self, partition: TopicPartition) -> int:
-        leader = self._cluster.leader(partition)
-        if leader is None:
-            raise LeaderNotAvailableError(str(partition))
-        return int(leader.nodeId)
 
     def _leave(self, node: int, waiting: _Waiting) -> None:
         """Send what waits. Small batches that come later wait for its answer."""

@@ -10,11 +10,15 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from aiokafka.errors import LeaderNotAvailableError
+
 from sayiir_es.core.model.errors import LogUnavailableError
 from sayiir_es.log.kafka.broker_connection import TRANSPORT_ERRORS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from aiokafka.structs import TopicPartition
 
     from sayiir_es.log.kafka.broker_connection import (
         BrokerConnection,
@@ -26,6 +30,39 @@ if TYPE_CHECKING:
 
 class NotSentError(ConnectionError):
     """No connection could be made: the broker has seen nothing of the request."""
+
+
+class LeaderRequests:
+    """What is sent to the leaders of partitions, on a pool of its own."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        """Connect nothing yet."""
+        self._cluster = cluster
+        self._pool = ConnectionPool(cluster)
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """How this client connects, for the words of a refusal."""
+        return self._cluster.options
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return self._pool.connections
+
+    async def refresh(self) -> None:
+        """Find out who leads now."""
+        await self._cluster.refresh()
+
+    def close(self) -> None:
+        """Close all connections: who waits for an answer gets a transport error."""
+        self._pool.close()
+
+    def _leader(self, partition: TopicPartition) -> int:
+        leader = self._cluster.leader(partition)
+        if leader is None:
+            raise LeaderNotAvailableError(str(partition))
+        return int(leader.nodeId)
 
 
 class ConnectionPool:

@@ -18,12 +18,12 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from aiokafka.errors import LeaderNotAvailableError, UnknownError
+from aiokafka.errors import UnknownError
 
 from sayiir_es.log.kafka.connection import READ_COMMITTED
-from sayiir_es.log.kafka.connection_pool import ConnectionPool
+from sayiir_es.log.kafka.connection_pool import LeaderRequests
 from sayiir_es.log.kafka.fetch_format import (
     FETCH,
     FetchAnswer,
@@ -33,7 +33,7 @@ from sayiir_es.log.kafka.fetch_format import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from aiokafka.structs import TopicPartition
 
@@ -78,24 +78,13 @@ class _Waiting:
     """Whether it is settled when they leave."""
 
 
-class FetchRequests:
+class FetchRequests(LeaderRequests):
     """The fetch requests of the readers of one log, which share them."""
 
     def __init__(self, cluster: Cluster) -> None:
         """Connect nothing yet."""
-        self._cluster = cluster
-        self._pool = ConnectionPool(cluster)
+        super().__init__(cluster)
         self._waiting: dict[int, _Waiting] = {}
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """How this client connects, for the words of a refusal."""
-        return self._cluster.options
-
-    @property
-    def connections(self) -> int:
-        """How many connections are open."""
-        return self._pool.connections
 
     def fetch(
         self,
@@ -115,24 +104,13 @@ class FetchRequests:
             LeaderNotAvailableError: the partition has no leader now.
             LogUnavailableError: the log is closed.
         """
-        leader = self._cluster.leader(partition)
-        if leader is None:
-            raise LeaderNotAvailableError(str(partition))
-        node = int(leader.nodeId)
+        node = self._leader(partition)
         fetch = Fetch(partition, offset, on_fetched)
         if alone:
             self._send(node, [fetch])
         else:
             self._add(node, fetch)
         return fetch
-
-    async def refresh(self) -> None:
-        """Find out who leads now."""
-        await self._cluster.refresh()
-
-    def close(self) -> None:
-        """Close all connections: who waits for an answer gets a transport error."""
-        self._pool.close()
 
     def _add(self, node: int, fetch: Fetch) -> None:
         waiting = self._waiting.get(node)
