@@ -36,6 +36,8 @@ from sayiir_es.core.model.rates import parse_rate
 from sayiir_es.core.model.rows import Ask
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sayiir_es.core.draft import Basis, Decision, DecisionContext
     from sayiir_es.core.model.commands import AskPermit, ReturnPermit, SetLimit
     from sayiir_es.core.model.inputs import TimerDue
@@ -136,11 +138,22 @@ def grant_due(
     timer: TimerDue, rows: Rows, context: DecisionContext, room: int
 ) -> Decision:
     """The time has come at which who waits longest may have a permit."""
+    return grant_when_due(timer, rows, context, room, _grant_next)
+
+
+def grant_when_due(
+    timer: TimerDue,
+    rows: Rows,
+    context: DecisionContext,
+    room: int,
+    grant_next: Callable[[Recorder], None],
+) -> Decision:
+    """What `grant_next` decides once the timer of what lends permits is due."""
     if get_grant_timer(rows) != timer.due_at or timer.due_at > context.now_ms:
         return nothing(timer.instance_id)
     cause = f"timer:@{timer.due_at}"
     recorder = Recorder(basis_of(timer.instance_id, cause, rows, context, room))
-    _grant_next(recorder)
+    grant_next(recorder)
     return recorder.decision()
 
 

@@ -18,7 +18,8 @@ import hashlib
 from typing import TYPE_CHECKING, assert_never
 
 from sayiir_es.core.decide.advance import advance
-from sayiir_es.core.decide.basis import basis_of, draft_in_run
+from sayiir_es.core.decide.basis import draft_in_run
+from sayiir_es.core.decide.limits import grant_when_due
 from sayiir_es.core.decide.owed import owed_moves
 from sayiir_es.core.decide.rejections import acknowledge, reject, reject_not_found
 from sayiir_es.core.draft import Recorder, nothing, record
@@ -37,7 +38,6 @@ from sayiir_es.core.model.commands import (
 )
 from sayiir_es.core.model.limits import clip
 from sayiir_es.core.model.permit_events import LimitSet
-from sayiir_es.core.model.permit_rows import get_grant_timer
 from sayiir_es.core.model.run_permit_events import (
     QUEUE_FULL,
     QUEUE_PREFIX,
@@ -335,12 +335,7 @@ def grant_due(
     timer: TimerDue, rows: Rows, context: DecisionContext, room: int
 ) -> Decision:
     """Grant what the decision before had no room for."""
-    if get_grant_timer(rows) != timer.due_at or timer.due_at > context.now_ms:
-        return nothing(timer.instance_id)
-    cause = f"timer:@{timer.due_at}"
-    recorder = Recorder(basis_of(timer.instance_id, cause, rows, context, room))
-    _grant_next(recorder)
-    return recorder.decision()
+    return grant_when_due(timer, rows, context, room, _grant_next)
 
 
 def _grant_next(recorder: Recorder) -> None:
