@@ -153,8 +153,8 @@ class RemoteExecutor:
         """Give it an attempt."""
         self.in_flight += 1
         self.credits[partition] = self.credits.get(partition, 0) - 1
-        if self.overflow:
-            self.overflow[partition] = self.overflow.get(partition, 0) - 1
+        if self.overflow:  # whatever it is given takes one of its idle slots
+            self.overflow[partition] = max(0, self.overflow.get(partition, 0) - 1)
 
     def avoid(self, job: Job, now_s: float) -> float:
         """It handed such an attempt back; returns for how many seconds it gets none."""

@@ -11,6 +11,7 @@ from sayiir_es.engine.definitions.registry import Registry
 from tests.engine.attempts.remote.speaker import Speaker
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncGenerator
 
     from sayiir_es.core.authoring.flow import Workflow
@@ -27,6 +28,17 @@ def pay(value: int) -> int:
 def paying(name: str = "orders") -> Workflow:
     """A workflow of one task that only executors elsewhere run."""
     return Flow(name).then(pay).build()
+
+
+def held(may_end: asyncio.Event) -> Workflow:
+    """A workflow of one task that any worker runs, and that ends when it may."""
+
+    @task
+    async def pay(value: int) -> int:
+        await may_end.wait()
+        return value
+
+    return Flow("orders").then(pay).build()
 
 
 def speaker(harness: EngineHarness, name: str = "e1") -> Speaker:

@@ -18,6 +18,7 @@ from sayiir_es.core.model.events import (
 from tests.engine.attempts.remote.orders import (
     bodies,
     handed_out,
+    held,
     pay,
     paying,
     published,
@@ -112,15 +113,8 @@ async def test_two_fleets_with_other_tags_hold_up_nothing() -> None:
 
 
 async def test_what_has_no_slot_here_goes_elsewhere() -> None:
-    free = asyncio.Event()
-
-    @task
-    async def pay(value: int) -> int:
-        await free.wait()
-        return value
-
-    harness = virtual_harness()
-    flow = Flow("orders").then(pay).build()
+    free, harness = asyncio.Event(), virtual_harness()
+    flow = held(free)
     async with harness.worker(flow, slots=1), speaker(harness).reading() as executor:
         executor.offer()
         await harness.command("StartWorkflow", "here", workflow="orders", input=1)
@@ -134,15 +128,8 @@ async def test_what_has_no_slot_here_goes_elsewhere() -> None:
 
 
 async def test_what_queues_here_goes_to_the_next_that_offers() -> None:
-    free = asyncio.Event()
-
-    @task
-    async def pay(value: int) -> int:
-        await free.wait()
-        return value
-
-    harness = virtual_harness()
-    flow = Flow("orders").then(pay).build()
+    free, harness = asyncio.Event(), virtual_harness()
+    flow = held(free)
     async with harness.worker(flow, slots=1), speaker(harness).reading() as executor:
         executor.offer(0)
         await harness.command("StartWorkflow", "here", workflow="orders", input=1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from sayiir_es import Flow, task
 from sayiir_es.engine.attempts import elsewhere
+from tests.engine.attempts.remote.orders import held
 from tests.engine.attempts.remote.speaker import Speaker
 from tests.engine.harness import EngineHarness
 
@@ -13,16 +13,8 @@ MORE_THAN_A_PORTION = elsewhere.PORTION + 200
 
 
 async def test_what_queued_before_the_first_offer_goes_elsewhere() -> None:
-    free = asyncio.Event()
-
-    @task
-    async def pay(value: int) -> int:
-        await free.wait()
-        return value
-
-    harness = EngineHarness()
-    orders = Flow("orders").then(pay).build()
-    async with harness.worker(orders, slots=1):
+    free, harness = asyncio.Event(), EngineHarness()
+    async with harness.worker(held(free), slots=1):
         for name in ("here", "queued"):
             await harness.command("StartWorkflow", name, workflow="orders", input=1)
             await harness.until_kind("PositionUpdated", name)
@@ -41,16 +33,8 @@ async def test_what_queued_before_the_first_offer_goes_elsewhere() -> None:
 
 
 async def test_a_long_queue_is_offered_to_its_end() -> None:
-    free = asyncio.Event()
-
-    @task
-    async def pay(value: int) -> int:
-        await free.wait()
-        return value
-
-    harness = EngineHarness()
-    orders = Flow("orders").then(pay).build()
-    async with harness.worker(orders, slots=1):
+    free, harness = asyncio.Event(), EngineHarness()
+    async with harness.worker(held(free), slots=1):
         for number in range(MORE_THAN_A_PORTION):
             await harness.command(
                 "StartWorkflow", f"i{number}", workflow="orders", input=1
