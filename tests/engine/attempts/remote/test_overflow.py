@@ -76,8 +76,9 @@ async def test_what_waits_longer_goes_to_slots_as_soon_as_they_are_idle() -> Non
 async def test_a_short_wait_ends_here() -> None:
     may_end = asyncio.Event()
     async with workers(may_end) as (harness, worker, other):
-        other.offer(4, overflow=4)
         await queue(harness, worker, 1)
+        other.offer(4, overflow=4)
+        await asyncio.sleep(LOOKED_S)  # in virtual time: it has been heard
         may_end.set()
         assert await harness.output("i1") == 1
         await asyncio.sleep(10 * OVERDUE_S)
