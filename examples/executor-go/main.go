@@ -61,9 +61,9 @@ func main() {
 	for ctx.Err() == nil {
 		e.client.PollFetches(ctx).EachRecord(e.take)
 	}
-	e.offer(e.partitions...) // none; what has not begun is handed back meanwhile
-	for end := time.Now().Add(30 * time.Second); len(e.running) > 0 && time.Now().Before(end); {
-		time.Sleep(50 * time.Millisecond)
+	e.offer(e.partitions...) // none; what has not begun, or comes before owners hear it, is handed back meanwhile
+	for end := time.Now(); time.Since(end) < time.Second/4 || len(e.running) > 0 && time.Since(end) < 30*time.Second; time.Sleep(20 * time.Millisecond) {
+		e.client.PollFetches(nil).EachRecord(e.take) // what is here already
 	}
 }
 
@@ -96,7 +96,7 @@ func (e *executor) take(kafka *kgo.Record) {
 	ctx, cancel := context.WithCancel(context.Background())
 	handed := &attempt{record, ctx, cancel}
 	e.held[token(record)] = handed
-	if tasks[name(record)] == nil || len(e.held) > 2*e.slots {
+	if tasks[name(record)] == nil || len(e.held) > 2*e.slots || e.ctx.Err() != nil {
 		go e.report(handed, "withdrawn", nil)
 	} else {
 		go e.run(handed)

@@ -158,6 +158,7 @@ function name(one: Handout): string {
 async function drain(): Promise<void> {
   stopping = true;
   await Promise.all(partitions.map(offer));
+  await sleep(250); // owners hand out until they have heard that
   await Promise.all([...held.values()].filter((one) => !one.begun).map((one) => report(one, "withdrawn")));
   for (let end = Date.now() + 30_000; running > 0 && Date.now() < end; ) await sleep(50);
   await Promise.all([...held.values()].map((one) => report(one, "withdrawn")));
