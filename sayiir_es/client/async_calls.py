@@ -3,7 +3,8 @@
 Theory of operation. A session belongs to the event loop that opened it, so each backend
 object has one for each loop, opened at first use and kept until `aclose` or the end of
 the loop. A backend runs synchronous calls on a loop of its own: there they share
-`Backend.session`. A backend that a function is given as a URL lives for that call only.
+`Backend.session`. What a function is given as a URL is opened at first use, too, and
+kept for a while behind the last call; but each URL in memory is a log of its own.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from sayiir_es.client import control, runs
-from sayiir_es.client.backends import Backend, as_backend
+from sayiir_es.client.backends import Backend, InMemoryBackend, as_backend
 from sayiir_es.client.commands import conflict_policy as policy_of
+from sayiir_es.client.kept_sessions import KeptSessions
 from sayiir_es.client.loop_sessions import LoopSessions
 from sayiir_es.client.simple_engine import run_on_this_loop
 from sayiir_es.core.authoring.resources import bind_resources
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.authoring.workflow import Workflow
 
 _sessions = LoopSessions()
+_url_sessions = KeptSessions()
 
 GIVER = "resources="
 """What an error calls the place where a call's resources come from."""
@@ -164,21 +167,27 @@ async def send_signal(
 async def aclose(backend: Backend | None = None) -> None:
     """Close this loop's session on a backend, or on all; the backends stay usable."""
     await _sessions.close(backend)
+    if backend is None:
+        await _url_sessions.close()
 
 
 @asynccontextmanager
 async def _session(backend: Backend | str) -> AsyncGenerator[Session]:
-    """This loop's session on a backend; one for the call where only a URL is given."""
+    """This loop's session on a backend; that of a URL stays open for a while."""
     if isinstance(backend, Backend):
         yield _session_of_this_loop(backend)
         return
-    url_backend = as_backend(backend)
-    session = url_backend.new_session()
+    made = as_backend(backend)
+    if not isinstance(made, InMemoryBackend):
+        async with _url_sessions.use(made) as session:
+            yield session
+        return
+    session = made.new_session()
     try:
         yield session
     finally:
         await session.close()
-        url_backend.close()
+        made.close()
 
 
 def _session_of_this_loop(backend: Backend) -> Session:

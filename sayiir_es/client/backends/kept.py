@@ -30,6 +30,11 @@ KEPT_IN_GROUP_S = 30.0
 """The same on Kafka, where it may take seconds to be assigned partitions again."""
 
 
+def kept_s(backend: Backend) -> float:
+    """How long one stays open behind the last call that used it, in seconds."""
+    return KEPT_S if backend.owns_on_call else KEPT_IN_GROUP_S
+
+
 @dataclass(slots=True, eq=False)
 class KeptBackend:
     """A backend, how many calls use it, and since when none does (monotonic, s)."""
@@ -40,9 +45,7 @@ class KeptBackend:
 
     def closes_at_s(self) -> float:
         """When it is to be closed if nobody uses it until then."""
-        return self.idle_since_s + (
-            KEPT_S if self.backend.owns_on_call else KEPT_IN_GROUP_S
-        )
+        return self.idle_since_s + kept_s(self.backend)
 
 
 class KeptBackends:
