@@ -31,30 +31,31 @@ FLOW = Flow("short").then(step).build()
 
 
 class SlowReader(MemoryReader):
-    """A reader that reads when its log is quick."""
+    """A reader that waits where its log holds commands back."""
 
-    is_quick: asyncio.Event
+    log: SlowLog
 
     async def read(self, *, max_wait_s: float) -> Chunk | None:
-        """Wait until it is."""
-        await self.is_quick.wait()
+        """Read on, once it may."""
+        if self._next >= self.log.held_from:
+            await self.log.is_quick.wait()
         return await super().read(max_wait_s=max_wait_s)
 
 
 class SlowLog(MemoryLog):
-    """A log whose commands a test holds back."""
+    """A log whose commands a test holds back, from an offset on."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, held_from: int) -> None:
         super().__init__()
+        self.held_from = held_from
         self.is_quick = asyncio.Event()
-        self.is_quick.set()
 
     async def reader(self, topic: Topic, partition: int, offset: int) -> MemoryReader:
         """A reader that begins at `offset`."""
         if topic is not Topic.COMMANDS:
             return await super().reader(topic, partition, offset)
         reader = SlowReader(self._topics, topic, partition, offset)
-        reader.is_quick = self.is_quick
+        reader.log = self
         return reader
 
 
@@ -112,10 +113,9 @@ async def test_commands_deleted_while_no_worker_ran_are_passed_once_accepted() -
 
 
 async def test_commands_deleted_under_a_worker_that_is_behind_are_told() -> None:
-    log = SlowLog()
+    log = SlowLog(held_from=1)
     harness = EngineHarness(log=log)
     async with harness.worker(FLOW) as engine:
-        log.is_quick.clear()  # the next read is under way, the one behind it waits
         await harness.command("StartWorkflow", "first", workflow="short", input=1)
         await harness.output("first")
         for name in ("lost-1", "lost-2", "lost-3"):
