@@ -5,8 +5,9 @@ password, or what it can be guessed by. They are shown as their name here.
 
 While a broker is away every client logs each attempt to reach it, thousands of lines
 in a short outage. A filter lets the first warning of a kind pass and counts the others;
-the next line that passes says how many were suppressed. It stands on the handler of our
-command line: in other programs what aiokafka logs is the program's, but for secrets.
+the next line that passes says how many were suppressed. What a cluster answers that has
+just begun is shown only if it goes on. It stands on the handler of our command line: in
+other programs what aiokafka logs is the program's, but for secrets.
 """
 
 from __future__ import annotations
@@ -16,6 +17,13 @@ import time
 
 # Long enough to read a log by eye, short enough that an outage stays visible in it.
 INTERVAL_S = 10.0
+
+PATIENCE_S = 3.0
+"""For so long, in seconds, what is tried again at once is not shown."""
+
+TRIED_AGAIN = frozenset({"Group Coordinator Request failed: %s"})
+"""A new cluster makes the topic of its groups at the first of these requests, which it
+refuses meanwhile."""
 
 
 class OncePerKind(logging.Filter):
@@ -34,6 +42,8 @@ class OncePerKind(logging.Filter):
         kind = (record.name, record.msg)
         now_s = time.monotonic()
         last = self._kinds.get(kind)
+        if last is None and record.msg in TRIED_AGAIN:
+            last = (now_s - self._interval_s + PATIENCE_S, 0)
         if last is not None and now_s - last[0] < self._interval_s:
             self._kinds[kind] = (last[0], last[1] + 1)
             return False
