@@ -272,6 +272,12 @@ class Dispatcher:
         return True
 
     @property
+    def has_arrived(self) -> bool:
+        """Whether an outcome, a slot or a lost attempt is to be decided on."""
+        is_granted = self.next_granted is not None
+        return is_granted or bool(self.lost_chains) or self.reports.next is not None
+
+    @property
     def next_granted(self) -> Attempt | None:
         """The next attempt that was granted a slot and is to record its start."""
         return self._granted[0] if self._granted and self.accepting else None

@@ -102,17 +102,16 @@ class Inputs:
     @property
     def idle(self) -> bool:
         """Whether nothing waits to be decided."""
-        return (
-            self.recovered
-            and self.sources.is_idle
-            and self.outbox.is_idle
-            and not (
-                self._left_behind
-                or self.feed.items
-                or self._offers.is_searching
-                or self._first
-            )
-        )
+        is_left = self._left_behind or self._first or self._offers.is_searching
+        is_idle = self.recovered and self.sources.is_idle and self.outbox.is_idle
+        return is_idle and not (is_left or self.feed.items)
+
+    def has_arrived(self, now_ms: int) -> bool:
+        """Whether something is here already that the next batch may take in."""
+        if self._dispatcher.has_arrived or self.feed.items or self.sources.ready:
+            return True
+        has_landed = self.outbox.sent or self._permits.landed
+        return bool(has_landed) or self.timers.is_due(now_ms)
 
     @property
     def is_searching(self) -> bool:

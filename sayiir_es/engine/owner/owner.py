@@ -29,6 +29,7 @@ from sayiir_es.engine.commands.prefetch import Prefetch
 from sayiir_es.engine.commands.source_reads import SourceReads
 from sayiir_es.engine.definitions.accepted_loss import commands_lost, loss_event
 from sayiir_es.engine.flow.permits import Permits
+from sayiir_es.engine.owner.alarm import Alarm
 from sayiir_es.engine.owner.batch import Batch
 from sayiir_es.engine.owner.claim_records import ClaimRecords, extend_digest
 from sayiir_es.engine.owner.claiming import Claimer, ClaimResult, TakeoverContext
@@ -101,6 +102,7 @@ class Owner:
         self._prefetch = Prefetch(ports, settings.limits, refresh_definitions)
         self._lapses = lapses
         self._wake = asyncio.Event()
+        self._alarm = Alarm(self.look)
         self._stopping = False
         self.dispatcher = Dispatcher(
             executor=ports.executor,
@@ -282,6 +284,7 @@ class Owner:
             await self._serve(claimed.tenure, inputs)
         finally:
             self.serving = self.dispatcher.serving = False
+            self._alarm.close()
             self.quiet.clear()
             self._unwatch_code()
             await self._end_tenure()
@@ -465,7 +468,8 @@ class Owner:
             # is in the next batch then.
             if offered or inputs.has_more:
                 await asyncio.sleep(0)
-            if not (batch.records or self._wake.is_set() or _has_work(inputs)):
+            follows = batch.records and inputs.has_arrived(batch.now_ms)
+            if not (follows or self._wake.is_set() or _has_work(inputs)):
                 self.quiet.set()
                 await self._sleep(inputs)
                 self.quiet.clear()
@@ -563,13 +567,9 @@ class Owner:
 
     async def _sleep(self, inputs: Inputs) -> None:
         wait_s = (inputs.timers.next_at() - self._clock.now_ms()) / 1000
-        alarm = asyncio.get_running_loop().call_later(
-            min(max(wait_s, 0.0), SLEEP_MOST_S), self.look
-        )
-        try:
-            await self._wake.wait()
-        finally:
-            alarm.cancel()
+        self._alarm.set(min(max(wait_s, 0.0), SLEEP_MOST_S))
+        await self._wake.wait()
+        self._alarm.stop()
 
     async def _renew_if_due(self, tenure: Tenure, inputs: Inputs) -> None:
         """Renew the claim if that is due, or behind foreign control records."""
