@@ -171,6 +171,16 @@ class Ownership:
         """Whether this session has a worker now."""
         return self._kept_worker is not None
 
+    def is_absent(self, instance_id: str) -> bool:
+        """Whether this session owns where it would be, and there is no such instance.
+
+        Only where others may not come to own at any moment: not on Kafka.
+        """
+        if self._kept_worker is None or not self._backend.owns_on_call:
+            return False
+        partition = self._partition_of(instance_id)
+        return self._kept_worker.engine.is_absent(partition, instance_id)
+
     def check(self) -> None:
         """Check that the session's worker serves all that is assigned to it.
 
@@ -201,9 +211,12 @@ class Ownership:
     async def _begin(self, instance_id: str) -> None:
         """Go on with an instance that was selected."""
         if self._kept_worker is not None:
-            key = instance_id.encode("utf-8", "surrogatepass")
-            partition = partition_of(key, self._log.partitions)
+            partition = self._partition_of(instance_id)
             await self._kept_worker.engine.begin(partition, instance_id)
+
+    def _partition_of(self, instance_id: str) -> int:
+        key = instance_id.encode("utf-8", "surrogatepass")
+        return partition_of(key, self._log.partitions)
 
     async def _start(self, workflows: Sequence[Workflow]) -> None:
         worker = self._new_worker()

@@ -257,9 +257,10 @@ async def run_durable(
     """Start an instance and run it until it has ended or is parked."""
     instance_id = new_instance_id(instance_id)
     # Looked up before owning, which would run what the existing instance owes.
-    status = await existing_status(session, instance_id, policy)
-    if status is not None:
-        return workflow_status(status, session.payloads)
+    if not session.ownership.is_absent(instance_id):
+        status = await existing_status(session, instance_id, policy)
+        if status is not None:
+            return workflow_status(status, session.payloads)
     data = session.payloads.encode(value)
     start = _start_command(workflow, instance_id, data, StartOptions(policy=policy))
     async with session.running(workflow, instance_id) as run:

@@ -14,6 +14,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from sayiir_es.core.model.errors import GroupInstanceTakenError, LogError
+from sayiir_es.core.model.rows import get_run
 from sayiir_es.engine import blocked_commands
 from sayiir_es.engine.definitions.feed import DefinitionFeed
 from sayiir_es.engine.executors_elsewhere import with_executors_elsewhere
@@ -191,6 +192,13 @@ class WorkerEngine:
         owner = self.owners.get(partition)
         if owner is not None:
             await owner.begin(instance_id)
+
+    def is_absent(self, partition: int, instance_id: str) -> bool:
+        """Whether there is no such instance; False too where another process owns."""
+        owner = self.owners.get(partition)
+        if owner is None or not owner.serving:
+            return False
+        return get_run(owner.store.rows(instance_id)) is None
 
     async def wait_until_settled(self) -> None:
         """Wait until every assigned partition has decided everything that was due.
