@@ -133,7 +133,7 @@ class AttemptTaker:
         self._offer_is_due = False
         self._told_s = float("-inf")
         """When owners were told last of what it holds, by the loop's clock."""
-        self._idle_told = 0
+        self._idle_told = (0, 0)
         """How many slots were said to be idle last."""
         self._idle_told_s = float("-inf")
         """When that was, by the loop's clock."""
@@ -471,12 +471,23 @@ class AttemptTaker:
     def _offer_to(self, partitions: Sequence[int], room: int) -> None:
         for partition in partitions:
             self._credits.offer(partition, room)
-        self._requests.offer(partitions, room, overflow=min(room, self._idle_slots))
+        idle_slots, idle_processes = self._idle_slots
+        self._requests.offer(
+            partitions,
+            room,
+            overflow=min(room, idle_slots),
+            overflow_processes=min(room, idle_processes),
+        )
 
     @property
-    def _idle_slots(self) -> int:
-        """How many slots other owners may have for what they could run themselves."""
-        return self._local.idle_slots if self._settings.only_foreign else 0
+    def _idle_slots(self) -> tuple[int, int]:
+        """How many slots other owners may have for what they could run themselves.
+
+        The second are those of processes.
+        """
+        if not self._settings.only_foreign:
+            return 0, 0
+        return self._local.idle_slots, self._local.idle_processes
 
     def _repeat_offers(self) -> None:
         """Offers end by themselves: say again, to all, what is free."""
@@ -488,8 +499,10 @@ class AttemptTaker:
 
     def _tell_idle(self, now_s: float) -> None:
         """Offer again where what was said of idle slots is far from what is."""
-        idle, told = self._idle_slots, self._idle_told
-        is_news = 2 * min(idle, told) < max(idle, told)
+        is_news = any(
+            2 * min(idle, told) < max(idle, told)
+            for idle, told in zip(self._idle_slots, self._idle_told, strict=True)
+        )
         if is_news and now_s >= self._idle_told_s + IDLE_TOLD_S:
             self._repeat_offers()
 

@@ -71,6 +71,7 @@ class RequestSender:
         free: int,
         *,
         overflow: int = 0,
+        overflow_processes: int = 0,
         stopping: bool = False,
     ) -> None:
         """Tell owners how many more attempts are taken from each."""
@@ -85,6 +86,7 @@ class RequestSender:
             stopping=stopping,
             only_foreign=self._settings.only_foreign,
             overflow=overflow,
+            overflow_processes=overflow_processes,
         )
         record: NewRecord | None = None
         for partition in partitions:

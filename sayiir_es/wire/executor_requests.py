@@ -51,6 +51,7 @@ class OfferSlots:
             but `overflow`.
         overflow: How many more it takes of what the owner's process could run, but has
             had no slot for.
+        overflow_processes: The same of what runs in a process of its own.
     """
 
     executor: str
@@ -63,6 +64,7 @@ class OfferSlots:
     stopping: bool = False
     only_foreign: bool = False
     overflow: int = 0
+    overflow_processes: int = 0
 
 
 @fast_frozen
@@ -115,6 +117,7 @@ def executor_request_data(request: ExecutorRequest) -> Mapping[str, object]:
                 "stopping": request.stopping,
                 "only_foreign": request.only_foreign,
                 "overflow": request.overflow,
+                "overflow_processes": request.overflow_processes,
             }
         case Progress():
             return {
@@ -151,6 +154,7 @@ def read_offer(data: Fields) -> OfferSlots:
         stopping=data.data.get("stopping") is True,
         only_foreign=data.data.get("only_foreign") is True,
         overflow=data.integer_or_none("overflow", SLOTS_MAX) or 0,
+        overflow_processes=data.integer_or_none("overflow_processes", SLOTS_MAX) or 0,
     )
 
 

@@ -45,6 +45,12 @@ async def waits(file: str) -> str:
     return "innocent"
 
 
+@task(executor="process")
+async def waits_anywhere(file: str) -> str:
+    """The same, in a process of whatever worker has one."""
+    return await waits(file)
+
+
 @in_executor
 def dies(way: str) -> None:
     match way:
@@ -153,6 +159,7 @@ def _of(function: Callable[..., Any]) -> Any:
 
 
 telling, waiting, dying = _of(process_of), _of(waits), _of(dies)
+waiting_anywhere = _of(waits_anywhere)
 eating, endless, beating = _of(eats_memory), _of(never_returns), _of(beats)
 listening, swallowing, plain = _of(looks_for_cancel), _of(swallows_cancel), _of(on_loop)
 adding = Flow[int, int]("adding").loop(doubles, max_iterations=9).then(adds).build()

@@ -12,6 +12,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 
 from sayiir_es import Executor, Flow, InMemoryBackend, Worker, WorkflowClient, task
+from sayiir_es.audit.history import history
+from sayiir_es.core.model.attempt_events import AttemptPublished
 from sayiir_es.core.model.errors import UsageError
 from sayiir_es.engine import tracer
 from tests.engine.attempts.processes.process_harness import is_alive
@@ -145,6 +147,27 @@ def test_attempts_that_wait_for_a_process_hold_up_no_others(
         (tmp_path / f"{name}.go").touch()
     for name in names:
         assert client.wait(name, LIMIT_S).output == "innocent"
+
+
+def test_what_a_worker_has_no_process_for_another_one_runs(tmp_path: Path) -> None:
+    flow, names = flows.waiting_anywhere, ["i0", "i1"]
+    with (
+        InMemoryBackend() as backend,
+        Worker("a", backend, processes=1, max_concurrent_tasks=1).start([flow]),
+        Worker("b", backend, processes=1, max_concurrent_tasks=1).start([flow]),
+    ):
+        client = WorkflowClient(backend)
+        for name in names:
+            client.submit(flow, name, str(tmp_path / name))
+        until(lambda: all((tmp_path / name).exists() for name in names))
+        for name in names:
+            (tmp_path / f"{name}.go").touch()
+        for name in names:
+            assert client.wait(name, LIMIT_S).output == "innocent"
+        bodies = [
+            one.event.body for name in names for one in history(backend, name).events
+        ]
+    assert [type(body) for body in bodies].count(AttemptPublished) == 1
 
 
 def test_at_its_end_what_waits_is_handed_back_and_no_process_stays(

@@ -226,6 +226,7 @@ REQUESTS: list[Request | ExecutorRequest] = [
         stopping=True,
         only_foreign=True,
         overflow=1,
+        overflow_processes=2,
     ),
     Progress(
         executor="e",

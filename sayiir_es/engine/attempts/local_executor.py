@@ -306,6 +306,11 @@ class LocalExecutor:
         """How many attempts could have a slot at once, without those of processes."""
         return self._slots.idle
 
+    @property
+    def idle_processes(self) -> int:
+        """How many attempts could have a process of their own at once."""
+        return 0 if self._pool is None else self._pool.idle
+
     def warm_up(self, workflows: Iterable[Workflow]) -> None:
         """Start a process, if any task of these is to run in one.
 

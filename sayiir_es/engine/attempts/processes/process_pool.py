@@ -188,6 +188,13 @@ class ProcessPool:
         """Whether any process was asked for."""
         return bool(self._seats)
 
+    @property
+    def idle(self) -> int:
+        """How many attempts more could have a process, started already or not."""
+        if self.slots.queued:
+            return 0
+        return self._settings.count - sum(seat.call is not None for seat in self._seats)
+
     def process_ids(self) -> list[int]:
         """The processes that run or start."""
         return [seat.process.pid for seat in self._seats if seat.process is not None]

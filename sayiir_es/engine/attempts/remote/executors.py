@@ -84,6 +84,33 @@ class Fleet:
         return job.graph.digest in self.graphs or job.name in self.tasks
 
 
+@dataclass(slots=True)
+class Overflow:
+    """How many attempts a worker takes that the process of their owner could run.
+
+    Attributes:
+        slots: Those that run in the worker's own process.
+        processes: Those that run in processes of theirs.
+    """
+
+    slots: int
+    processes: int
+
+    def has_room(self, *, in_process: bool) -> bool:
+        """Whether it takes one more."""
+        return (self.processes if in_process else self.slots) > 0
+
+    def take(self, *, in_process: bool) -> None:
+        """It is given one more."""
+        if in_process:
+            self.processes = max(0, self.processes - 1)
+        else:
+            self.slots = max(0, self.slots - 1)
+
+
+NO_OVERFLOW = Overflow(0, 0)
+
+
 @dataclass(slots=True, eq=False)
 class RemoteExecutor:
     """One executor elsewhere, as this process knows it.
@@ -93,7 +120,7 @@ class RemoteExecutor:
         slots: How many attempts it runs at a time.
         in_flight: How many it has from this process.
         credits: By partition, how many more it takes from its owner.
-        overflow: By partition, how many of them the owner's process could run.
+        overflow: By partition, what of it the owner's process could run.
         until_s: When it is forgotten, by the process's clock.
         is_stopping: It takes nothing any more.
     """
@@ -104,7 +131,7 @@ class RemoteExecutor:
     until_s: float
     in_flight: int = 0
     credits: dict[int, int] = field(default_factory=dict[int, int])
-    overflow: dict[int, int] = field(default_factory=dict[int, int])
+    overflow: dict[int, Overflow] = field(default_factory=dict[int, Overflow])
     is_stopping: bool = False
     _avoided: dict[Job, tuple[float, float]] = field(
         default_factory=dict["Job", tuple[float, float]]
@@ -123,18 +150,20 @@ class RemoteExecutor:
         *,
         is_foreign: bool,
         is_overdue: bool = False,
+        in_process: bool = False,
     ) -> bool:
         """Whether it takes an attempt of a partition now.
 
         `is_foreign`: the owner's process cannot run it. `is_overdue`: it could, but has
-        had no slot for it.
+        had no slot for it. `in_process`: it runs in a process of its own.
         """
+        overflow = self.overflow.get(partition, NO_OVERFLOW)
         return (
             self.has_room(partition, now_s)
             and (
                 is_foreign
                 or not self.fleet.only_foreign
-                or (is_overdue and self.overflow.get(partition, 0) > 0)
+                or (is_overdue and overflow.has_room(in_process=in_process))
             )
             and self.fleet.runs(job)
             and self._avoided.get(job, (0.0, 0.0))[0] <= now_s
@@ -149,12 +178,13 @@ class RemoteExecutor:
             and now_s < self.until_s
         )
 
-    def take(self, partition: int) -> None:
+    def take(self, partition: int, *, in_process: bool) -> None:
         """Give it an attempt."""
         self.in_flight += 1
         self.credits[partition] = self.credits.get(partition, 0) - 1
-        if self.overflow:  # whatever it is given takes one of its idle slots
-            self.overflow[partition] = max(0, self.overflow.get(partition, 0) - 1)
+        overflow = self.overflow.get(partition)
+        if overflow is not None:  # whatever it is given takes one of its idle slots
+            overflow.take(in_process=in_process)
 
     def avoid(self, job: Job, now_s: float) -> float:
         """It handed such an attempt back; returns for how many seconds it gets none."""
@@ -283,11 +313,8 @@ class ExecutorTable:
         executor.slots, executor.until_s = max(1, offer.slots), until_s
         executor.is_stopping = offer.stopping
         executor.credits[partition] = 0 if offer.stopping else offer.free
-        if offer.overflow or executor.overflow:
-            executor.overflow[partition] = 0 if offer.stopping else offer.overflow
-            self._lenders.pop(executor.id, None)
-            if any(executor.overflow.values()):
-                self._lenders[executor.id] = executor
+        if offer.overflow or offer.overflow_processes or executor.overflow:
+            self._take_overflow(executor, partition, offer)
         self._executors[offer.executor] = executor
         self._make_ready(executor)
         return executor
@@ -316,6 +343,15 @@ class ExecutorTable:
             del ready[found.id]
             ready[found.id] = found
         return found
+
+    def _take_overflow(
+        self, executor: RemoteExecutor, partition: int, offer: OfferSlots
+    ) -> None:
+        overflow = Overflow(offer.overflow, offer.overflow_processes)
+        executor.overflow[partition] = Overflow(0, 0) if offer.stopping else overflow
+        self._lenders.pop(executor.id, None)
+        if any(one != NO_OVERFLOW for one in executor.overflow.values()):
+            self._lenders[executor.id] = executor
 
     def lenders(self) -> list[RemoteExecutor]:
         """The workers with slots that are idle."""

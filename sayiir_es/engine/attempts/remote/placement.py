@@ -154,7 +154,7 @@ class PlacingExecutor:
         if not attempt.is_for_here:
             return executors
         owner = f"the worker that owns partition {attempt.owner.partition}"
-        if attempt.runnable is not None and attempt.runnable.in_process:
+        if _is_in_process(attempt):
             owner = f"the processes of {owner}"
         return f"{owner} and of {executors}" if count else owner
 
@@ -316,7 +316,7 @@ class PlacingExecutor:
     # --- inside -----------------------------------------------------------------------
 
     def _give(self, attempt: Attempt, executor: RemoteExecutor) -> None:
-        executor.take(attempt.owner.partition)
+        executor.take(attempt.owner.partition, in_process=_is_in_process(attempt))
         self._holders[attempt] = executor
         secret = secrets.token_bytes(SECRET_BYTES)
         handout = Handout(
@@ -361,16 +361,13 @@ class PlacingExecutor:
         now_s, overdue_at_ms = self.table.now_s(), self._clock.now_ms() - OVERDUE_MS
 
         def is_taken(job: Job, first: Attempt) -> bool:
-            here = first.runnable if first.is_for_here else None
             return executor.takes(
                 job,
                 partition,
                 now_s,
-                is_foreign=here is None,
-                # Idle slots are not those of processes.
-                is_overdue=here is not None
-                and not here.in_process
-                and first.queued_at_ms <= overdue_at_ms,
+                is_foreign=not first.is_for_here,
+                is_overdue=first.queued_at_ms <= overdue_at_ms,
+                in_process=_is_in_process(first),
             )
 
         while executor.has_room(partition, now_s):
@@ -402,6 +399,11 @@ class PlacingExecutor:
             value=encode_attempt(record),
         )
         return self._topics.post(Topic.ATTEMPTS, partition, message)
+
+
+def _is_in_process(attempt: Attempt) -> bool:
+    """Whether it runs in a process of its own, as far as this process knows its code."""
+    return attempt.runnable is not None and attempt.runnable.in_process
 
 
 def _cancelled(
