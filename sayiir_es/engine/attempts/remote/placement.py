@@ -402,7 +402,7 @@ class PlacingExecutor:
 
 
 def _is_in_process(attempt: Attempt) -> bool:
-    """Whether it runs in a process of its own, as far as this process knows its code."""
+    """Whether it is known to run in a process of its own."""
     return attempt.runnable is not None and attempt.runnable.in_process
 
 
