@@ -440,11 +440,9 @@ class Owner:
             try:
                 began_s = meter.now_s()
                 inputs.collect(batch, offered)
-                if batch.records:
+                if count := len(batch.records):
                     decided_s = meter.now_s()
-                    with (
-                        spans.around_append(len(batch.records)) if spans else _UNTRACED
-                    ):
+                    with spans.around_append(count) if spans else _UNTRACED:
                         batch.commit(await tenure.append(batch.records))
                     self._decided_at_s = self._clock.monotonic_s()
                     meter.batch_appended(
@@ -468,11 +466,17 @@ class Owner:
             # is in the next batch then.
             if offered or inputs.has_more:
                 await asyncio.sleep(0)
-            follows = batch.records and inputs.has_arrived(batch.now_ms)
-            if not (follows or self._wake.is_set() or _has_work(inputs)):
+            if self._may_sleep(batch, inputs):
                 self.quiet.set()
                 await self._sleep(inputs)
                 self.quiet.clear()
+
+    def _may_sleep(self, batch: Batch, inputs: Inputs) -> bool:
+        """Whether behind this batch nothing is to be decided before something comes."""
+        if self._wake.is_set() or inputs.has_more or inputs.is_searching:
+            return False
+        is_next = self._stopping or inputs.has_arrived(batch.now_ms)
+        return not (batch.records and is_next)
 
     def _new_context(self, tenure: Tenure, encoder: EventEncoder) -> DecisionContext:
         """The context of all decisions of one batch."""
@@ -566,8 +570,8 @@ class Owner:
                     self._elsewhere.tell_unwanted()
 
     async def _sleep(self, inputs: Inputs) -> None:
-        wait_s = (inputs.timers.next_at() - self._clock.now_ms()) / 1000
-        self._alarm.set(min(max(wait_s, 0.0), SLEEP_MOST_S))
+        wait_ms = inputs.timers.next_at() - self._clock.now_ms()
+        self._alarm.set(min(max(wait_ms / 1000, 0.0), SLEEP_MOST_S))
         await self._wake.wait()
         self._alarm.stop()
 
@@ -593,8 +597,3 @@ class Owner:
         position = self.store.position
         self._now_ms = max(self._now_ms, self._clock.now_ms(), position.at)
         return self._now_ms
-
-
-def _has_work(inputs: Inputs) -> bool:
-    """Whether something is to be decided that nothing will wake the owner for."""
-    return inputs.has_more or inputs.is_searching

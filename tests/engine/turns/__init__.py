@@ -1,0 +1,1 @@
+"""Owners that decide and sleep, in virtual time."""
