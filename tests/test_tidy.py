@@ -65,8 +65,13 @@ BROAD_EXCEPTS = {
     "sayiir_es/engine/partition_supervisor.py: PartitionSupervisor._supervise": (
         "the supervisor of a partition: logs, and stops that partition"
     ),
-    "sayiir_es/engine/owner/batch.py: Batch._made": (
+    "sayiir_es/engine/owner/deciding.py: decide_or_tell": (
         "makes one decision: drops it, and quarantines its instance instead"
+    ),
+    "sayiir_es/client/direct_engine.py: _call": "what it calls is a user's code",
+    "sayiir_es/client/direct_engine.py: _finish": "as the one before",
+    "sayiir_es/engine/direct_run.py: DirectCall.returned": (
+        "to encode a result may run a user's code, too"
     ),
     "sayiir_es/engine/attempts/processes/attempt_runner.py: AttemptRunner._tell_beat": (
         "user's code: the heartbeat counts without its details"

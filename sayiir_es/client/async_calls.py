@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sayiir_es.client import control, runs
 from sayiir_es.client.backends import Backend, InMemoryBackend, as_backend
 from sayiir_es.client.commands import conflict_policy as policy_of
+from sayiir_es.client.direct_engine import run_directly_on_loop
 from sayiir_es.client.kept_sessions import KeptSessions
 from sayiir_es.client.loop_sessions import LoopSessions
 from sayiir_es.client.simple_engine import run_on_this_loop
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 _sessions = LoopSessions()
 _url_sessions = KeptSessions()
+
+MEMORY_URL = "memory:"
+"""Names a log of its own for each call."""
 
 GIVER = "resources="
 """What an error calls the place where a call's resources come from."""
@@ -86,7 +90,11 @@ async def run_durable_workflow(
     """
     workflow = bind_resources(workflow, resources, giver=GIVER)
     policy = policy_of(conflict_policy)
-    async with _session("memory:" if backend is None else backend) as session:
+    if backend is None or backend == MEMORY_URL:
+        status = await run_directly_on_loop(workflow, instance_id, input_data, policy)
+        if status is not None:
+            return status
+    async with _session(MEMORY_URL if backend is None else backend) as session:
         return await runs.run_durable(
             session, workflow, instance_id, input_data, policy
         )

@@ -9,15 +9,19 @@ import inspect
 from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from sayiir_es.client import async_calls
+from sayiir_es.client import async_calls, runs
 from sayiir_es.client.backends import as_backend, use_backend
+from sayiir_es.client.commands import conflict_policy as policy_of
+from sayiir_es.client.direct_engine import run_directly
 from sayiir_es.client.simple_engine import run_simply
 from sayiir_es.core.authoring.resources import bind_resources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
+    from uuid import UUID
 
     from sayiir_es.client.backends import Backend
+    from sayiir_es.client.workflow_status import WorkflowStatus
     from sayiir_es.core.authoring.workflow import Workflow
 
 P = ParamSpec("P")
@@ -47,7 +51,7 @@ def blocking(
     return call
 
 
-_run_on_backend = blocking(async_calls.run_workflow)
+_run_on_backend = blocking(async_calls.run_durable_workflow)
 
 
 @wraps(async_calls.run_workflow, assigned=("__name__", "__qualname__", "__doc__"))
@@ -60,23 +64,47 @@ def run_workflow(  # noqa: D103 (it has the coroutine's docstring)
     conflict_policy: str | None = None,
     resources: Mapping[str, object] | None = None,
 ) -> object:
+    if instance_id is not None:
+        return runs.output_of(
+            run_durable_workflow(
+                workflow,
+                instance_id,
+                input_data,
+                backend,
+                conflict_policy,
+                resources=resources,
+            )
+        )
     # Without an id there is nothing to keep: no backend, and no event loop to ask it.
-    if instance_id is None:
-        if backend is not None:
-            as_backend(backend)  # what is none is refused here, too
+    if backend is not None:
+        as_backend(backend)  # what is none is refused here, too
+    bound = bind_resources(workflow, resources, giver=async_calls.GIVER)
+    return run_simply(bound, input_data)
+
+
+@wraps(
+    async_calls.run_durable_workflow, assigned=("__name__", "__qualname__", "__doc__")
+)
+def run_durable_workflow(  # noqa: D103 (it has the coroutine's docstring)
+    workflow: Workflow,
+    instance_id: str | UUID,
+    input_data: object,
+    backend: Backend | str | None = None,
+    conflict_policy: str | None = None,
+    *,
+    resources: Mapping[str, object] | None = None,
+) -> WorkflowStatus:
+    if backend is None or backend == async_calls.MEMORY_URL:
         bound = bind_resources(workflow, resources, giver=async_calls.GIVER)
-        return run_simply(bound, input_data)
+        policy = policy_of(conflict_policy)
+        status = run_directly(bound, instance_id, input_data, policy)
+        if status is not None:
+            return status
     return _run_on_backend(
-        workflow,
-        input_data,
-        instance_id=instance_id,
-        backend=backend,
-        conflict_policy=conflict_policy,
-        resources=resources,
+        workflow, instance_id, input_data, backend, conflict_policy, resources=resources
     )
 
 
-run_durable_workflow = blocking(async_calls.run_durable_workflow)
 resume_workflow = blocking(async_calls.resume_workflow)
 cancel_workflow = blocking(async_calls.cancel_workflow)
 pause_workflow = blocking(async_calls.pause_workflow)

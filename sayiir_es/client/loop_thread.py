@@ -186,6 +186,15 @@ def _end_all() -> None:
 atexit.register(_end_all)
 
 
+def is_loop_running() -> bool:
+    """Whether an event loop runs in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 def run_on_own_loop(work: Coroutine[object, object, T]) -> T:
     """Run a coroutine to its end on a new event loop in the caller's thread.
 

@@ -106,7 +106,7 @@ async def submit(
             timeout_s = options.timeout_s
             status = await session.wait(instance_id, timeout_s=timeout_s)
         return workflow_status(status, session.payloads)
-    start = _start_command(workflow, instance_id, data, options)
+    start = new_start(workflow, instance_id, data, options)
     if options.ack == "log":
         await produce_start(session, workflow, start)
         return _submitted(session, start)
@@ -151,7 +151,7 @@ def _submitted(session: Session, start: StartWorkflow) -> WorkflowStatus:
     )
 
 
-def _start_command(
+def new_start(
     workflow: Workflow | str, instance_id: str, data: bytes, options: StartOptions
 ) -> StartWorkflow:
     """The command that starts an instance: of the very graph, where it is given."""
@@ -262,7 +262,7 @@ async def run_durable(
         if status is not None:
             return workflow_status(status, session.payloads)
     data = session.payloads.encode(value)
-    start = _start_command(workflow, instance_id, data, StartOptions(policy=policy))
+    start = new_start(workflow, instance_id, data, StartOptions(policy=policy))
     async with session.running(workflow, instance_id) as run:
         await session.submit(workflow, start)
         status = await session.wait(instance_id, parked=True, run=run)

@@ -22,7 +22,12 @@ from concurrent.futures import CancelledError
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from sayiir_es.client.loop_thread import Interruption, LoopThread, run_on_own_loop
+from sayiir_es.client.loop_thread import (
+    Interruption,
+    LoopThread,
+    is_loop_running,
+    run_on_own_loop,
+)
 from sayiir_es.client.simple_calls import BlockingCalls, LoopCalls
 from sayiir_es.client.simple_run import AttemptCall, SimpleRun
 from sayiir_es.client.simple_steps import simple_workflow_of
@@ -49,7 +54,7 @@ def run_simply(workflow: Workflow, value: object) -> object:
     """
     simple = simple_workflow_of(workflow)
     try:
-        if _is_loop_running():
+        if is_loop_running():
             # Here, too, a plain function finds no event loop running in its thread.
             with closing(LoopThread("sayiir-simple")) as thread:
                 return thread.call(_run_on_loop(simple, value))
@@ -118,12 +123,3 @@ async def _run_on_loop(simple: SimpleWorkflow, value: object) -> object:
         raise interrupted.error from None
     finally:
         calls.close()
-
-
-def _is_loop_running() -> bool:
-    """Whether an event loop runs in this thread."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -51,7 +51,7 @@ def bind_resources(
     if not given:
         return workflow
     bound = copy.copy(workflow)
-    bound.prepared = bound.runnables = None
+    bound.prepared = bound.runnables = bound.direct = None
     bound.resource_parameters = ()
     bound.functions = functions = dict(workflow.functions)
     for one in given:

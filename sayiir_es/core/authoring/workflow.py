@@ -103,6 +103,8 @@ class Workflow(Generic[Taken_contra, Output_co]):
         """What an engine made of graph and functions, kept for its next run."""
         self.runnables: object = None
         """What workers of this process made of single functions, kept as that is."""
+        self.direct: object = None
+        """What runs that nobody else can see keep with it, as `prepared`."""
         self.resource_parameters: tuple[ResourceParameter, ...] | None = None
         """What its functions name that no node gives, once it was looked for."""
 

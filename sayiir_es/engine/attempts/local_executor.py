@@ -18,12 +18,8 @@ under the same `except` as the task itself. `stage` tells whose fault an excepti
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import inspect
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
-
-from structlog.contextvars import bind_contextvars
 
 from sayiir_es.core.model.limits import DEFAULT_LIMITS, Limits
 from sayiir_es.engine.attempts.attempt import State
@@ -39,8 +35,8 @@ from sayiir_es.engine.attempts.outcomes import OutcomeMaker
 from sayiir_es.engine.attempts.processes.import_guard import refuse_to_run
 from sayiir_es.engine.attempts.processes.process_pool import ProcessPool
 from sayiir_es.engine.attempts.slot_queue import SlotQueue
-from sayiir_es.engine.attempts.task_context import CONTEXT, TaskExecutionContext
 from sayiir_es.engine.attempts.task_threads import Call, TaskThreads
+from sayiir_es.engine.attempts.task_variables import task_variables
 from sayiir_es.engine.attempts.tracing import attempt_span
 from sayiir_es.engine.meter import NO_METER
 from sayiir_es.telemetry import get_logger
@@ -54,6 +50,7 @@ if TYPE_CHECKING:
     from sayiir_es.core.model.inputs import Outcome
     from sayiir_es.engine.attempts.attempt import Attempt
     from sayiir_es.engine.attempts.processes.process_pool import ProcessCall
+    from sayiir_es.engine.attempts.task_context import TaskExecutionContext
     from sayiir_es.engine.meter import Meter
     from sayiir_es.engine.worker_settings import ProcessSettings
     from sayiir_es.wire.payload_codec import Payloads
@@ -202,8 +199,7 @@ class LocalExecutor:
                 lambda outcome: self._process_ended(execution, outcome),
             )
             return
-        own = _context_of(graph.name, runnable.node.id, attempt.number).copy()
-        own.run(_set_context, context)
+        own = task_variables(context)
         if runnable.is_async:
             self._spawn(execution, self._run_async, own)
             return
@@ -485,20 +481,3 @@ class LocalExecutor:
             self.interrupted = failed
             return self._outcomes.withdrawn(attempt)
         return self._outcomes.raised(attempt, execution.stage, failed)
-
-
-@lru_cache(maxsize=1_024)
-def _context_of(workflow: str, task_id: str, attempt: int) -> Context:
-    """What each line carries that an attempt logs, but for the instance; copied.
-
-    To bind a key takes a microsecond, to copy what is bound a tenth of that.
-    """
-    context = contextvars.Context()
-    context.run(bind_contextvars, workflow=workflow, task_id=task_id, attempt=attempt)
-    return context
-
-
-def _set_context(context: TaskExecutionContext) -> None:
-    """What the task may know, and the rest of what each line that it logs carries."""
-    CONTEXT.set(context)
-    bind_contextvars(instance_id=context.instance_id)

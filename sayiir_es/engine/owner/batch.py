@@ -15,15 +15,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sayiir_es.core.decide.decide import decide
-from sayiir_es.core.decide.quarantine import on_error
-from sayiir_es.core.draft import EventTooLargeError
-from sayiir_es.core.model.errors import (
-    BatchTooLargeError,
-    LogError,
-    StoreError,
-    UnknownDefinitionError,
-)
 from sayiir_es.core.model.events import Event
 from sayiir_es.core.model.inputs import Commanded, TimerDue
 from sayiir_es.core.model.position import (
@@ -34,12 +25,10 @@ from sayiir_es.core.model.position import (
 )
 from sayiir_es.core.model.rows import Rows, StagedRows, get_run
 from sayiir_es.engine.owner.claim_records import extend_digest
+from sayiir_es.engine.owner.deciding import decide_or_tell
 from sayiir_es.engine.owner.failure_lines import FAILURES
-from sayiir_es.telemetry import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sayiir_es.core.draft import Decision, DecisionContext
     from sayiir_es.core.model.events import Body
     from sayiir_es.core.model.inputs import Input
@@ -49,11 +38,6 @@ if TYPE_CHECKING:
     from sayiir_es.engine.requests.decided_command import DecidedCommand
     from sayiir_es.engine.store.port import SnapshotStore
     from sayiir_es.log.port import NewRecord
-
-logger = get_logger(__name__)
-
-PARTITION_ERRORS = (LogError, MemoryError, StoreError, UnknownDefinitionError)
-"""No instance's trouble: what the log or the store cannot give, whoever asks for it."""
 
 SLACK_BYTES = 48 * 1024
 """What decisions mostly hold beside payloads, at most: two error texts, paths. With
@@ -173,7 +157,10 @@ class Batch:
             else input_.instance_id
         )
         rows = self.view(instance_id)
-        decision, records = self._made(input_, instance_id, rows)
+        encoder, context = self._encoder, self.context
+        encoder.traceparent = _traceparent_of(input_, rows)
+        decision = decide_or_tell(input_, instance_id, rows, context, self._room)
+        records = encoder.take(decision.events)
         if self.records and decision.size > self._room:
             self.closed = True
             return None
@@ -195,30 +182,6 @@ class Batch:
         elif isinstance(input_, TimerDue) and records:
             self.timers_late_ms.append(self.now_ms - input_.due_at)
         return decision
-
-    def _made(
-        self, input_: Input, instance_id: str, rows: Rows
-    ) -> tuple[Decision, Sequence[NewRecord]]:
-        self._encoder.traceparent = _traceparent_of(input_, rows)
-        wrong: Exception
-        try:
-            decision = decide(input_, rows, self.context, self._room)
-            if decision.size <= self.context.batch_bytes:
-                return decision, self._encoder.take(decision.events)
-            wrong = self._too_large(decision)
-        except PARTITION_ERRORS:
-            raise
-        except EventTooLargeError as error:
-            wrong = error
-        except Exception as error:
-            logger.exception("instance.decision_failed", instance_id=instance_id)
-            wrong = error
-        if isinstance(wrong, BatchTooLargeError | EventTooLargeError):
-            logger.warning(
-                "instance.decision_refused", instance_id=instance_id, reason=str(wrong)
-            )
-        decision = on_error(input_, wrong, rows, self.context, self._room)
-        return decision, self._encoder.take(decision.events)
 
     def add(self, event: Event) -> bool:
         """Take an event in, encoded; False if there is no room, as of `decide`."""
@@ -247,13 +210,6 @@ class Batch:
             return None
         self.answered(position, redirect)
         return event
-
-    def _too_large(self, decision: Decision) -> BatchTooLargeError:
-        """Why a decision is refused that fits no batch at all: it never will."""
-        return BatchTooLargeError(
-            f"expected a decision of at most {self.context.batch_bytes} bytes, but "
-            f"{decision.size} bytes"
-        )
 
     def answered(self, position: CommandPosition, body: Body) -> None:
         """A command has its decision in this batch, which begins with `body`."""

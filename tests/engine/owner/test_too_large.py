@@ -19,7 +19,6 @@ from sayiir_es.core.model.events import (
     WorkflowFailed,
 )
 from sayiir_es.core.model.inputs import ResumeCut
-from sayiir_es.engine.owner import batch as batches
 from sayiir_es.log.memory.log import MemoryLog
 from tests.captured_logs import capture_logs
 from tests.engine.harness import EngineHarness, event_of
@@ -45,7 +44,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
             counted[repr(input_)] += 1
         return deciding.decide(input_, rows, context, room)
 
-    monkeypatch.setattr(batches, "decide", decide)
+    monkeypatch.setattr("sayiir_es.engine.owner.deciding.decide", decide)
     return counted
 
 
