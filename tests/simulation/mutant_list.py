@@ -13,8 +13,8 @@ OWNERSHIP = (
     _mutant(
         "live before the ack",
         "engine.owner.owner",
-        "                if batch.records:\n",
-        "                if batch.records:\n"
+        "                if count := len(batch.records):\n",
+        "                if count := len(batch.records):\n"
         "                    batch.commit(tenure.next_offset)\n"
         "                    inputs.act(batch, offered)\n",
     ),
