@@ -1,8 +1,9 @@
 """The public functions as coroutines, for code that already runs an event loop.
 
-A backend object keeps a session for each event loop until `aclose`. What a function is
-given as a URL stays open for the calls behind it on the same loop, for a second on one
-machine and half a minute on Kafka; `memory:` is a new log for each call.
+A backend object keeps a session for each event loop until `aclose`. A file that a
+function is given as a URL stays open for the calls behind it on the same loop, for a
+second. Another URL is opened for that call only: on Kafka keep an object, or a
+`WorkflowClient`, where calls are many.
 
     async with WorkflowClient("file:orders.db") as client:
         await client.submit("orders", "order-7", {"amount": 5})

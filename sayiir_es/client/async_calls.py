@@ -3,8 +3,10 @@
 Theory of operation. A session belongs to the event loop that opened it, so each backend
 object has one for each loop, opened at first use and kept until `aclose` or the end of
 the loop. A backend runs synchronous calls on a loop of its own: there they share
-`Backend.session`. What a function is given as a URL is opened at first use, too, and
-kept for a while behind the last call; but each URL in memory is a log of its own.
+`Backend.session`. A file that a function is given as a URL is opened at first use, too,
+and kept for a while behind the last call. Others are opened for that call only: each
+URL in memory is a log of its own; and a loop that ends cancels all tasks, those of
+connections to Kafka too, so that nobody could leave the group any more.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from sayiir_es.client import control, runs
-from sayiir_es.client.backends import Backend, InMemoryBackend, as_backend
+from sayiir_es.client.backends import Backend, EmbeddedBackend, as_backend
 from sayiir_es.client.commands import conflict_policy as policy_of
 from sayiir_es.client.direct_engine import run_directly_on_loop
 from sayiir_es.client.kept_sessions import KeptSessions
@@ -181,12 +183,12 @@ async def aclose(backend: Backend | None = None) -> None:
 
 @asynccontextmanager
 async def _session(backend: Backend | str) -> AsyncGenerator[Session]:
-    """This loop's session on a backend; that of a URL stays open for a while."""
+    """This loop's session on a backend; that of a file's URL stays open for a while."""
     if isinstance(backend, Backend):
         yield _session_of_this_loop(backend)
         return
     made = as_backend(backend)
-    if not isinstance(made, InMemoryBackend):
+    if isinstance(made, EmbeddedBackend):
         async with _url_sessions.use(made) as session:
             yield session
         return
