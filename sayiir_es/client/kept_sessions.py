@@ -2,7 +2,7 @@
 
 Theory of operation. A coroutine that is given a file's URL uses the session that its
 event loop has open for it, or opens one. When no call has used it for a while it is
-closed; the end of the loop closes what is left, as it does for those of backend objects.
+closed; the end of the loop closes what is left, as it does those of backend objects.
 """
 
 from __future__ import annotations

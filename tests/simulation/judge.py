@@ -271,6 +271,8 @@ def of_leases(
         for event in content.valid:
             if event.kind == "PartitionClaimed":
                 owners[event.offset] = event.body["owner"]
+            if event.kind == "AttemptWithdrawn":
+                lent.pop(token_of(event), None)  # nobody has it any more
             if event.kind not in HANDOUTS or event.where in copies:
                 continue
             token = token_of(event)

@@ -229,6 +229,7 @@ class Dispatcher:
         token = (instance_id, owed.run, owed.path, owed.attempt)
         here = self._attempts.get(token)
         if here is not None and not self._is_displaced(batch, here):
+            self.reports.want_again(here)
             return None
         if not self.accepting:
             if restart:  # it is offered again, if the drain is taken back
@@ -311,6 +312,7 @@ class Dispatcher:
         self._has_taken_back = False
         for attempt in self.reports.decided():
             self._attempts.remove(attempt)
+        self.lost_chains += self.reports.take_wanted()
 
     def dispatch(self, rows: Rows, attempt: Attempt) -> None:
         """Start or queue what a batch offered, if the live rows still want it."""

@@ -27,6 +27,8 @@ class Reports:
         self._reported: deque[Attempt] = deque()
         self._deciding: list[Attempt] = []
         """Their outcomes are decided in the batch that is made or in flight."""
+        self._wanted: list[tuple[str, str]] = []
+        """Instances and chains whose attempts are wanted again in that batch."""
 
     def __bool__(self) -> bool:
         """Whether an outcome is to be decided."""
@@ -72,8 +74,23 @@ class Reports:
             yield attempt
         self._deciding.clear()
 
+    def want_again(self, attempt: Attempt) -> None:
+        """The attempt is owed again in the batch that is made, and is still here.
+
+        It came back for a pause, or failed to be decided, and that is over already. It
+        is offered once more when the log has its outcome.
+        """
+        if attempt.state is State.REPORTED:
+            self._wanted.append((attempt.instance_id, attempt.chain))
+
+    def take_wanted(self) -> list[tuple[str, str]]:
+        """The batch is live: what is to be offered again, by instance and chain."""
+        wanted, self._wanted = self._wanted, []
+        return wanted
+
     def keep(self) -> None:
         """The batch never became live: its outcomes are decided on again."""
+        self._wanted.clear()
         self._reported.extendleft(reversed(self._deciding))
         for attempt in self._deciding:
             self.waiting.add(attempt)
