@@ -113,7 +113,7 @@ def check_task_failed(model: RunModel, event: Event) -> None:
     elif model.cancel is not None:
         del model.open_nodes[body.path]
     else:  # it stays: a retry would make it due again
-        open_node.broken = True
+        open_node.broken, open_node.permit = True, ""
         if not model.is_stopping:
             model.may_fail[body.path] = (body.error_type, body.error)
             model.bases[body.path] = body.error_bases

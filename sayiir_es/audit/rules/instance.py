@@ -256,9 +256,11 @@ class InstanceRules:
         try:
             self._check_sequence(event, ended.sequence)
             _check_answer(event, ended.run)
-            if type(event.body) in child_instances.KINDS:
+            if copying:
+                pass  # the source owed it, and its own history shows whether it may
+            elif type(event.body) in child_instances.KINDS:
                 self._check_family(event, ended.run)
-            elif not copying and isinstance(event.body, PermitTaken | PermitReleased):
+            elif isinstance(event.body, PermitTaken | PermitReleased):
                 permits.check_ended(self._permits, event)
         except BreachError:
             self._mark_doubtful(event)

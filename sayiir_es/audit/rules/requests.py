@@ -172,7 +172,13 @@ def check_interrupted(model: RunModel, seen: Sequence[str]) -> None:
         and (
             open_node.attempt
             or isinstance(open_node.node, DelayNode | SignalNode)
-            or (isinstance(open_node.node, StartChildNode) and open_node.child_id)
+            or (
+                isinstance(open_node.node, StartChildNode)
+                # A copy awaits no child: what its source awaited may be asked for.
+                and (
+                    open_node.child_id or (model.copying and path in model.may_request)
+                )
+            )
         )
     ]
     whole = len(open_paths) <= INTERRUPTED_MAX
