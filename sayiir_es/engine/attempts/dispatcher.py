@@ -560,7 +560,8 @@ class Dispatcher:
     def _leave(self, rows: Rows, attempt: Attempt) -> None:
         """It does not begin in here; if the log says that it did, that is withdrawn."""
         wait = task.awaiting(rows, attempt.path)
-        begun = attempt.restart or (wait is not None and wait.deadline_at is not None)
+        begun = attempt.restart or attempt.lease is not None
+        begun |= wait is not None and wait.deadline_at is not None
         was_granted = attempt.state is State.GRANTED
         self._take_back(attempt)
         if was_granted and begun:

@@ -30,6 +30,10 @@ def backend() -> Iterator[InMemoryBackend]:
     made.close()
 
 
+def undo(value: Any) -> Any:
+    return value
+
+
 def until(backend: InMemoryBackend, instance_id: str, kind: type[Body]) -> None:
     """Wait until an instance has an event of a kind."""
     end_s = time.monotonic() + LIMIT_S
@@ -47,7 +51,7 @@ def test_a_permit_goes_back_while_a_failed_run_waits_for_what_runs(
 ) -> None:
     may_end = threading.Event()
 
-    @task(compensate=lambda value: value)
+    @task(compensate=undo)
     def run_long(value: Any) -> Any:
         assert may_end.wait(LIMIT_S)
         return value
