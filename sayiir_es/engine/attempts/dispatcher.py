@@ -229,7 +229,6 @@ class Dispatcher:
         token = (instance_id, owed.run, owed.path, owed.attempt)
         here = self._attempts.get(token)
         if here is not None and not self._is_displaced(batch, here):
-            self.reports.want_again(here)
             return None
         if not self.accepting:
             if restart:  # it is offered again, if the drain is taken back

@@ -74,14 +74,15 @@ class Reports:
             yield attempt
         self._deciding.clear()
 
-    def want_again(self, attempt: Attempt) -> None:
-        """The attempt is owed again in the batch that is made, and is still here.
+    def want_again(self, instance_id: str) -> None:
+        """An instance goes on in the batch in which outcomes of it are decided.
 
-        It came back for a pause, or failed to be decided, and that is over already. It
-        is offered once more when the log has its outcome.
+        An attempt that came back for a pause is owed again then, and still here: it is
+        offered once more when the log has the batch.
         """
-        if attempt.state is State.REPORTED:
-            self._wanted.append((attempt.instance_id, attempt.chain))
+        for attempt in self._deciding:
+            if attempt.instance_id == instance_id:
+                self._wanted.append((instance_id, attempt.chain))
 
     def take_wanted(self) -> list[tuple[str, str]]:
         """The batch is live: what is to be offered again, by instance and chain."""

@@ -113,6 +113,7 @@ class Offers:
             self.unpaused.add(instance_id)
             recovering = instance_id in self.unoffered
             self.offer_all(batch, instance_id, offered, recovering=recovering)
+            self.dispatcher.reports.want_again(instance_id)
             return
         for chain in decision.moved:
             self.offer(batch, instance_id, chain, offered, recovering=False)
