@@ -49,8 +49,9 @@ OWNERSHIP = (
     _mutant(
         "a take-over that was cut short is forgotten",
         "engine.owner.owner",
-        "                taken_over=self._unrecovered,",
-        "                taken_over=claimed.taken_over,",
+        "            self._unrecovered = True\n",
+        "            self._unrecovered = True\n"
+        "        else:\n            self._unrecovered = False\n",
     ),
     _mutant(
         "a partition that comes back is not taken over",

@@ -61,14 +61,11 @@ class TakeoverContext:
     """What a new tenure starts from.
 
     Attributes:
-        taken_over: Another process decided meanwhile, or this one is new, or its
-            take-over was not finished.
         commands_at_claim: The end offset of the commands at the claim. A signal's
             time-out waits until they are decided: one of them may be the signal.
         selected: The instances that are gone on with; None: all.
     """
 
-    taken_over: bool
     commands_at_claim: int
     selected: SelectedInstances | None = None
 

@@ -346,7 +346,6 @@ class Owner:
             offers=self._make_offers(),
             feeds=Feeds(feed, self._make_sources(), self._make_outbox()),
             takeover=TakeoverContext(
-                taken_over=self._unrecovered,
                 commands_at_claim=commands_end,
                 selected=self._settings.selected,
             ),
