@@ -29,7 +29,7 @@ from sayiir_es.client.simple_calls import InContext
 from sayiir_es.client.workflow_status import workflow_status
 from sayiir_es.core.model.inputs import Outcome
 from sayiir_es.core.model.limits import DEFAULT_LIMITS
-from sayiir_es.engine.attempts.task_threads import Call, TaskThreads
+from sayiir_es.engine.attempts.task_threads import TaskThreads
 from sayiir_es.engine.definitions.registry import Registry
 from sayiir_es.engine.direct_run import DirectCall, DirectRun, can_run_directly
 from sayiir_es.engine.tracer import is_tracing
@@ -198,7 +198,10 @@ class _LoopCalls:
         if call.is_async:
             called = call.variables.run(_call, call)
         else:
-            called = await self._called_in_thread(call)
+            if self._threads is None:
+                self._threads = TaskThreads(self._loop)
+            function = partial(_call, call)
+            called = await self._threads.result_of(function, call.variables)
         if inspect.iscoroutine(called):
             called = await self._result_of(called, call.variables)
         return _outcome_of(called)
@@ -214,21 +217,6 @@ class _LoopCalls:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             raise
-
-    async def _called_in_thread(self, call: DirectCall) -> object:
-        ended: asyncio.Future[Call] = self._loop.create_future()
-
-        def on_done(thread_call: Call) -> None:
-            if not ended.done():
-                ended.set_result(thread_call)
-
-        if self._threads is None:
-            self._threads = TaskThreads(self._loop)
-        self._threads.submit(Call(partial(_call, call), call.variables, on_done))
-        thread_call = await ended
-        if thread_call.error is not None:
-            raise thread_call.error
-        return thread_call.result
 
     def close(self) -> None:
         """End the threads that are free."""

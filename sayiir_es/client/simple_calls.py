@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from sayiir_es.client.loop_thread import Interruption, LoopThread
-from sayiir_es.engine.attempts.task_threads import Call, TaskThreads
+from sayiir_es.engine.attempts.task_threads import TaskThreads
 from sayiir_es.engine.attempts.tracing import attempt_span
 
 if TYPE_CHECKING:
@@ -49,25 +49,15 @@ class LoopCalls:
         return result
 
     async def _result_of_thread(self, call: AttemptCall) -> object:
-        ended: asyncio.Future[Call] = self._loop.create_future()
-
         def function() -> object:
             try:
                 return _call(call)
             except (KeyboardInterrupt, SystemExit) as error:
                 raise Interruption(error) from error
 
-        def on_done(thread_call: Call) -> None:
-            if not ended.done():
-                ended.set_result(thread_call)
-
         if self._threads is None:
             self._threads = TaskThreads(self._loop)
-        self._threads.submit(Call(function, call.variables, on_done))
-        thread_call = await ended
-        if thread_call.error is not None:
-            raise thread_call.error
-        return thread_call.result
+        return await self._threads.result_of(function, call.variables)
 
     def close(self) -> None:
         """End the threads that are free; may be called in any thread."""

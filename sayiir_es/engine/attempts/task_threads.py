@@ -105,6 +105,25 @@ class TaskThreads:
                 return
         self._calls.put(call)
 
+    async def result_of(
+        self, function: Callable[[], object], context: Context
+    ) -> object:
+        """Run a function on a thread and return its result, or raise its error.
+
+        A caller that is cancelled leaves the thread behind.
+        """
+        ended: asyncio.Future[Call] = self._loop.create_future()
+
+        def done(call: Call) -> None:
+            if not ended.done():
+                ended.set_result(call)
+
+        self.submit(Call(function, context, done))
+        call = await ended
+        if call.error is not None:
+            raise call.error
+        return call.result
+
     def abandon(self, call: Call) -> bool:
         """Stop caring; True if a thread is left behind in the user's code.
 

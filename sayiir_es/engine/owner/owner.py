@@ -130,7 +130,7 @@ class Owner:
         self._lapses_seen = 0
         self._look_requested = False
         self._unrecovered = True
-        """A take-over is not finished; at first neither: what ran before is dropped."""
+        """A take-over is unfinished, as it is at first: what ran before was dropped."""
         self._decided_at_s = float("-inf")
         self._turn_began_s = ports.clock.monotonic_s()
         self._writing = WriteBehind(store, ports.clock)
